@@ -1,0 +1,71 @@
+# Skein: `make help` lists the targets.
+PREFIX ?= /usr/local
+CC ?= cc
+BUILD ?= build
+VARIANT ?= release
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+
+# -- flags ------------------------------------------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
+HARDEN := -fstack-protector-strong
+OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+OPT_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT := $(OPT_$(VARIANT))
+PKGS := luajit libuv sqlite3
+# Library headers are not ours to warn about: -isystem.
+SYSINC = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS)))
+CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(HARDEN) $(OPT) -Icore -I$(OUT)/gen $(SYSINC)
+LDFLAGS = -Wl,-z,relro,-z,now -Wl,-E $(if $(filter asan,$(VARIANT)),-fsanitize=address$(comma)undefined)
+LIBS = $(shell pkg-config --libs $(PKGS)) -llua5.1-luv -lpthread -lm -ldl
+comma := ,
+OUT := $(BUILD)/$(VARIANT)
+
+# -- sources: every layer is a folder; app/ is the binary, the rest is the library --------------------------------------
+LIB_SRC := $(wildcard core/base/*.c core/logic/*.c core/io/*.c core/store/*.c core/engine/*.c core/lua/*.c)
+APP_SRC := $(wildcard core/app/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$(OUT)/%.o)
+APP_OBJ := $(APP_SRC:%.c=$(OUT)/%.o)
+LUA_SRC := $(shell find lua -name '*.lua' | LC_ALL=C sort)
+
+include tests/tests.mk
+
+# -- build ------------------------------------------------------------------------------------------------------------
+.PHONY: build
+build: $(OUT)/skein $(OUT)/lua/skein/core.so ## Build the binary (build/release/skein) and the Lua module
+
+$(OUT)/skein: $(APP_OBJ) $(OUT)/libskein.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(OUT)/libskein.a: $(LIB_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+# The Lua C module: the same objects, only luaopen_* visible; symbols of Lua come from whoever loads it.
+$(OUT)/lua/skein/core.so: $(OUT)/libskein.a
+	@mkdir -p $(@D)
+	$(CC) -shared $(LDFLAGS) -o $@ -Wl,--whole-archive $^ -Wl,--no-whole-archive $(shell pkg-config --libs libuv sqlite3) -llua5.1-luv -lpthread -lm
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+# The Lua module is embedded in the binary as one C table.
+$(OUT)/gen/lua_embedded.h: $(LUA_SRC) tests/../core/lua/embed.lua
+	@mkdir -p $(@D)
+	luajit core/lua/embed.lua $(LUA_SRC) > $@.tmp && mv $@.tmp $@
+$(OUT)/core/lua/vm.o: $(OUT)/gen/lua_embedded.h
+
+-include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d)
+
+.PHONY: deps
+deps: ## Install the Debian packages of packages.txt
+	@scripts/../tests/deps.sh
+
+.PHONY: clean
+clean: ## Remove everything built
+	rm -rf $(BUILD)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | LC_ALL=C sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'

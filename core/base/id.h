@@ -1,0 +1,22 @@
+/* id.h - job ids: ULIDs (github.com/ulid/spec), 26 characters of Crockford base32: 48 bits of wall clock in ms, then 80 random
+ * bits.  Ids of one generator ascend strictly, even within a millisecond or when the clock is set back. */
+#ifndef SK_BASE_ID_H
+#define SK_BASE_ID_H
+
+#include <stdint.h>
+
+#define SK_ID_BYTES 26
+
+struct sk_idgen {
+  uint64_t last_ms;
+  uint16_t hi; /* the 80 random bits of the last id: 16 high, */
+  uint64_t lo; /* 64 low */
+};
+
+/* Writes SK_ID_BYTES characters and a NUL.  A zeroed generator is ready for use. */
+void sk_id_next(struct sk_idgen *gen, int64_t wall_ms, char out[SK_ID_BYTES + 1]);
+
+/* 64 bits from the kernel's generator. */
+uint64_t sk_id_random(void);
+
+#endif

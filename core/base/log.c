@@ -1,0 +1,120 @@
+/* log.c - see log.h. */
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/limits.h"
+
+static const char *const LEVEL_NAMES[] = { "debug", "info", "warn", "error", "off" };
+static const char *const LEVEL_TAGS[] = { "DEBUG", "INFO ", "WARN ", "ERROR", "OFF  " };
+static const char *const LEVEL_COLORS[] = { "\033[2m", "", "\033[33m", "\033[31m", "" };
+
+void sk_log_init(struct sk_log *log) {
+  *log = (struct sk_log){ .fd = STDERR_FILENO, .level = SK_LOG_INFO, .color = isatty(STDERR_FILENO) == 1 };
+}
+
+bool sk_log_level_parse(struct sk_str name, enum sk_log_level *out) {
+  for (int i = SK_LOG_DEBUG; i <= SK_LOG_OFF; i++) {
+    if (!sk_str_eq_c(name, LEVEL_NAMES[i])) continue;
+    *out = (enum sk_log_level)i;
+    return true;
+  }
+  return false;
+}
+
+enum sk_code sk_log_reopen(struct sk_log *log, const char *path, struct sk_err *err) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) return sk_err_set(err, SK_ESYS, "log file \"%s\": %s", path, strerror(errno));
+  if (log->path) close(log->fd);
+  log->fd = fd;
+  log->path = path;
+  log->color = false;
+  return SK_OK;
+}
+
+static void add_time(struct sk_buf *b) {
+  int64_t us = sk_clock_wall_us();
+  time_t s = (time_t)(us / 1000000);
+  struct tm tm;
+  gmtime_r(&s, &tm);
+  char text[40];
+  size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+  sk_buf_add(b, text, n);
+  sk_buf_addf(b, ".%03dZ", (int)(us / 1000 % 1000));
+}
+
+/* In a text line a value with a space or a control byte is quoted, so that a line stays one line. */
+static bool is_plain(struct sk_str s) {
+  if (s.n == 0) return false;
+  for (size_t i = 0; i < s.n; i++)
+    if ((unsigned char)s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == 0x7f) return false;
+  return true;
+}
+
+/* A message keeps its newlines (tracebacks), indented, and loses other control bytes. */
+static void add_message(struct sk_buf *b, struct sk_str s) {
+  for (size_t i = 0; i < s.n; i++) {
+    if (s.p[i] == '\n')
+      sk_buf_add_c(b, "\n    ");
+    else
+      sk_buf_add_byte(b, (unsigned char)s.p[i] < 0x20 && s.p[i] != '\t' ? '?' : s.p[i]);
+  }
+}
+
+static void add_text(struct sk_buf *b, const struct sk_log *log, enum sk_log_level level, struct sk_str message,
+                     const struct sk_log_fact *facts, size_t n) {
+  add_time(b);
+  sk_buf_addf(b, " %s%s%s ", log->color ? LEVEL_COLORS[level] : "", LEVEL_TAGS[level], log->color ? "\033[0m" : "");
+  add_message(b, message);
+  for (size_t i = 0; i < n; i++) {
+    sk_buf_addf(b, " %s=", facts[i].key);
+    if (is_plain(facts[i].value))
+      sk_buf_add_str(b, facts[i].value);
+    else
+      sk_buf_add_json(b, facts[i].value);
+  }
+}
+
+static void add_object(struct sk_buf *b, enum sk_log_level level, struct sk_str message, const struct sk_log_fact *facts, size_t n) {
+  sk_buf_add_c(b, "{\"time\":\"");
+  add_time(b);
+  sk_buf_addf(b, "\",\"level\":\"%s\",\"message\":", LEVEL_NAMES[level]);
+  sk_buf_add_json(b, message);
+  for (size_t i = 0; i < n; i++) {
+    sk_buf_addf(b, ",\"%s\":", facts[i].key);
+    sk_buf_add_json(b, facts[i].value);
+  }
+  sk_buf_add_byte(b, '}');
+}
+
+void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message, const struct sk_log_fact *facts, size_t n) {
+  if (level < log->level) return;
+  struct sk_buf b = { 0 };
+  struct sk_str cut = sk_str_head(message, SK_LOG_LINE_BYTES_MAX);
+  if (log->json)
+    add_object(&b, level, cut, facts, n);
+  else
+    add_text(&b, log, level, cut, facts, n);
+  sk_buf_add_byte(&b, '\n');
+  ssize_t ignored = write(log->fd, b.p, b.n); /* nowhere to report a log that can't be written */
+  (void)ignored;
+  sk_buf_fini(&b);
+}
+
+void sk_logf(const struct sk_log *log, enum sk_log_level level, const char *fmt, ...) {
+  if (level < log->level) return;
+  char text[SK_LOG_LINE_BYTES_MAX];
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  if (n < 0) return;
+  sk_log_line(log, level, sk_str(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1), NULL, 0);
+}

@@ -1,0 +1,42 @@
+/* log.h - log lines on stderr or a file, as text or JSON, one write(2) a line so that processes never mix theirs.
+ *
+ *   2026-11-21T22:08:34.123Z INFO  worker started worker=1 pid=4711
+ *   {"time":"2026-11-21T22:08:34.123Z","level":"info","message":"worker started","worker":"1","pid":"4711"}
+ *
+ * A message is a sentence without a full stop; facts follow as key, value pairs. */
+#ifndef SK_BASE_LOG_H
+#define SK_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum sk_log_level { SK_LOG_DEBUG, SK_LOG_INFO, SK_LOG_WARN, SK_LOG_ERROR, SK_LOG_OFF };
+
+struct sk_log {
+  int fd;
+  enum sk_log_level level; /* lines below it are dropped */
+  bool json;
+  bool color;
+  const char *path; /* borrowed; NULL for stderr */
+};
+
+/* Starts on stderr at INFO, text. */
+void sk_log_init(struct sk_log *log);
+/* "debug" | "info" | "warn" | "error" | "off"; false when it is none of these. */
+bool sk_log_level_parse(struct sk_str name, enum sk_log_level *out);
+/* Opens path (appending) in place of stderr, or opens it anew after a rotation.  Keeps the old file on failure. */
+enum sk_code sk_log_reopen(struct sk_log *log, const char *path, struct sk_err *err);
+
+struct sk_log_fact {
+  const char *key;
+  struct sk_str value;
+};
+void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message, const struct sk_log_fact *facts, size_t n);
+
+/* printf-style, without facts. */
+void sk_logf(const struct sk_log *log, enum sk_log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,33 @@
+/* job.c - names of states and kinds; see job.h. */
+#include "logic/job.h"
+
+static const char *const STATE_NAMES[SK_STATES] = { "unknown", "scheduled", "ready", "running", "retry", "done", "dead", "cancelled" };
+static const char *const KIND_NAMES[SK_KINDS] = { "none",    "error",        "timeout", "crash",  "expired",
+                                                  "unknown_task", "fail", "result",  "cancelled" };
+
+const char *sk_state_name(enum sk_state state) { return (unsigned)state < SK_STATES ? STATE_NAMES[state] : "unknown"; }
+
+enum sk_state sk_state_parse(struct sk_str name) {
+  for (int i = SK_STATE_SCHEDULED; i < SK_STATES; i++)
+    if (sk_str_eq_c(name, STATE_NAMES[i])) return (enum sk_state)i;
+  return SK_STATE_NONE;
+}
+
+const char *sk_error_kind_name(enum sk_error_kind kind) { return (unsigned)kind < SK_KINDS ? KIND_NAMES[kind] : "error"; }
+
+enum sk_error_kind sk_error_kind_parse(struct sk_str name) {
+  for (int i = SK_KIND_ERROR; i < SK_KINDS; i++)
+    if (sk_str_eq_c(name, KIND_NAMES[i])) return (enum sk_error_kind)i;
+  return SK_KIND_NONE;
+}
+
+void sk_job_init(struct sk_job *job) {
+  *job = (struct sk_job){
+    .retries = SK_UNSET,
+    .timeout_ms = SK_UNSET,
+    .keep_ms = SK_UNSET,
+    .expires_ms = SK_UNSET,
+    .keep_dead = SK_UNSET,
+    .immutable = SK_UNSET,
+  };
+}

@@ -1,0 +1,101 @@
+/* job.h - the noun of the house: a job, and what may become of it.
+ *
+ * A job is one request to run a task.  What is stored of it travels as a *record* (record.h): bytes that the core reads and
+ * rewrites without ever looking into `args`, `meta` or `result`, which are JSON text for the worker and the clients only.
+ *
+ *                 enqueue                fetch                    settle
+ *   (client) ──┬──────────► READY ──────────────► RUNNING ──┬────────────────► DONE       (kept for `keep`, or gone)
+ *              │              ▲                      │      ├────────────────► DEAD       (kept until deleted)
+ *              │ delay        │ due                  │      ├────────────────► CANCELLED  (kept a while)
+ *              └──► SCHEDULED ┤                      │      ├─► RETRY ──due──► READY
+ *                             │                      │      └─► SCHEDULED (snooze) ──due──► READY
+ *                             └──────────────────────┘ release: handed back, or taken back from a dead worker or engine
+ *
+ * The same struct with only the options filled in is a task's *template*: what skein.task declared (engine/tasks.h). */
+#ifndef SK_LOGIC_JOB_H
+#define SK_LOGIC_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum sk_state {
+  SK_STATE_NONE, /* no such job */
+  SK_STATE_SCHEDULED,
+  SK_STATE_READY,
+  SK_STATE_RUNNING,
+  SK_STATE_RETRY,
+  SK_STATE_DONE,
+  SK_STATE_DEAD,
+  SK_STATE_CANCELLED,
+};
+#define SK_STATES 8
+
+/* "scheduled", "ready", ...; "unknown" for SK_STATE_NONE. */
+const char *sk_state_name(enum sk_state state);
+/* SK_STATE_NONE when name is none of them. */
+enum sk_state sk_state_parse(struct sk_str name);
+/* Nothing more happens to it by itself. */
+static inline bool sk_state_is_final(enum sk_state s) { return s == SK_STATE_DONE || s == SK_STATE_DEAD || s == SK_STATE_CANCELLED; }
+
+/* Why an attempt failed; stored and shown by name ("error", "timeout", ...). */
+enum sk_error_kind {
+  SK_KIND_NONE,
+  SK_KIND_ERROR,        /* the handler raised */
+  SK_KIND_TIMEOUT,      /* soft or hard timeout */
+  SK_KIND_CRASH,        /* its worker died while it ran */
+  SK_KIND_EXPIRED,      /* not started before `expires` */
+  SK_KIND_UNKNOWN_TASK, /* no script registers its task */
+  SK_KIND_FAIL,         /* skein.fail: dead at once */
+  SK_KIND_RESULT,       /* the handler's result can't be stored */
+  SK_KIND_CANCELLED,
+};
+#define SK_KINDS 9
+const char *sk_error_kind_name(enum sk_error_kind kind);
+enum sk_error_kind sk_error_kind_parse(struct sk_str name);
+
+#define SK_UNSET (-1) /* an option that this job or task does not set */
+
+struct sk_job {
+  /* What the client said.  All slices are borrowed: from the record they were decoded from, or from the caller. */
+  struct sk_str id;
+  struct sk_str task;
+  struct sk_str queue;
+  struct sk_str args;         /* JSON array */
+  struct sk_str meta;         /* JSON object; empty = {} */
+  int32_t priority;           /* SK_PRIORITY_MIN..MAX; 0 */
+  int64_t enqueued_ms;        /* wall clock of whoever enqueued it */
+
+  /* Options: unset (SK_UNSET, empty) means "as the task's template says, else the default". */
+  int64_t retries;            /* attempts after the first */
+  int64_t timeout_ms;         /* per attempt; 0 = none */
+  int64_t keep_ms;            /* 0 = keep nothing */
+  int64_t expires_ms;         /* wall clock in a job's record; milliseconds after enqueue in a template */
+  int32_t keep_dead;          /* 0: dropped when dead; 1: kept in the dead set */
+  struct sk_str backoff;      /* backoff.h's text form */
+  struct sk_str retry_queue;
+  struct sk_str on_success;   /* JSON array of signatures */
+  struct sk_str on_error;     /* JSON array of signatures */
+  int32_t immutable;          /* 1: the result is not appended to on_success's args */
+
+  /* What has happened so far. */
+  int64_t attempts;           /* attempts that ended and counted */
+  int64_t crashes;            /* workers that died while it ran */
+  int64_t unknowns;           /* times its task was not found */
+  int64_t recoveries;         /* times it was taken over from a dead engine */
+  enum sk_error_kind error_kind; /* of the last failed attempt */
+  struct sk_str error;        /* its message */
+  struct sk_str traceback;
+  int64_t started_ms;         /* wall clock of the last attempt's start */
+  int64_t finished_ms;        /* wall clock of the end, in a final state */
+  struct sk_str result;       /* JSON; empty = none */
+
+  struct sk_str rest;         /* fields of a newer version, carried along unread */
+};
+
+/* All options unset, everything else zero. */
+void sk_job_init(struct sk_job *job);
+
+#endif

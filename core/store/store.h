@@ -1,0 +1,292 @@
+/* store.h - what persists jobs, behind one table of functions: batch first, asynchronous, the same for every store.
+ *
+ * LAW
+ *  - Runs on one loop (io/loop.h), called from its thread only.  No call blocks, except open and sk_store_close_now.
+ *  - Every operation is a struct that begins with a struct sk_op.  The caller fills its "in" fields, sets cb and ctx, and
+ *    submits it through its slot.  The store owns the struct from then until it calls cb, exactly once, later, on the loop,
+ *    never inside the call.  The inputs are borrowed until then.
+ *  - op.status says how the whole operation went:  SK_OK;  SK_EUNAVAILABLE: nothing happened, try again;  SK_EUNKNOWN: the
+ *    connection went away before the answer, it may have happened (enqueue and settle are safe to repeat: see below);
+ *    SK_ECANCELLED: the store was closed first;  SK_ENOMEM;  SK_EINVAL / SK_EUNSUPPORTED with a sentence in op.err.
+ *    Items of a batch have a status of their own, valid when op.status is SK_OK.
+ *  - Outputs live in op.arena and stay valid until sk_op_fini, which the caller calls whether or not the op was submitted.
+ *  - "Atomic" below means: after a crash at any moment, and to every other client, all of it has happened or none of it.
+ *  - Time is the store's own clock (Redis TIME, else the wall clock of this machine): delays are given to it and waits are
+ *    reported by it relative to now, so that a client's wrong clock shifts no job.
+ *
+ * The memory store (memory.c) is the specification that runs; tests/contract runs the same suite over all of them. */
+#ifndef SK_STORE_STORE_H
+#define SK_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "logic/job.h"
+
+struct sk_loop;
+struct sk_store;
+struct sk_op;
+
+typedef void (*sk_op_cb)(struct sk_op *op, void *ctx);
+
+struct sk_op {
+  sk_op_cb cb; /* in */
+  void *ctx;   /* in */
+  enum sk_code status;   /* out */
+  struct sk_err err;     /* out; a sentence when status is not SK_OK */
+  struct sk_arena arena; /* out: what the outputs point into */
+  /* The store's own while submitted. */
+  struct sk_list node;
+  int kind;
+};
+
+/* Frees what the outputs point into; the op can be filled and submitted again. */
+void sk_op_fini(struct sk_op *op);
+
+/* -- enqueue ---------------------------------------------------------------------------------------------------------
+ * Adds jobs.  Atomic per item at least, per queue where the store can (sqlite, memory: the whole batch).  Repeating an item
+ * whose id is in the store changes nothing and is SK_EEXISTS, so a client may repeat after SK_EUNKNOWN.
+ * A job with a delay or a due time in the future is SCHEDULED, else READY at the end of its queue and priority. */
+struct sk_enqueue_item {
+  struct sk_str id, queue, task, record; /* in; queue is never empty */
+  int32_t priority;                      /* in */
+  int64_t due_ms;                        /* in: wall clock; 0 or past = now */
+  int64_t delay_ms;                      /* in: from the store's now; > 0 wins over due_ms */
+  enum sk_code status;                   /* out: SK_OK, SK_EEXISTS, SK_ELIMIT (the queue is full: max_len) */
+};
+struct sk_enqueue_op {
+  struct sk_op op;
+  struct sk_enqueue_item *items;
+  size_t items_n; /* <= SK_ENQUEUE_BATCH_MAX */
+};
+
+/* -- fetch -------------------------------------------------------------------------------------------------------------
+ * First makes READY what is due (SCHEDULED and RETRY whose time has come go to the front of their queue and priority,
+ * earlier due times first), then takes up to `want` READY jobs, makes them RUNNING, held by this engine under a new fence
+ * (greater than every earlier fence of that job).  Atomic.  Within a queue: higher priority first, then first in first out.
+ * Queues are tried in the order given: a first pass takes up to each queue's quota, a second pass fills up to `want` in the
+ * same order.  A paused queue gives nothing (what is due in it still becomes READY).  want = 0 only promotes and looks. */
+struct sk_fetch_queue {
+  struct sk_str name;
+  size_t quota;
+};
+struct sk_held {
+  struct sk_str id, queue, record;
+  int32_t priority;
+  uint64_t fence;
+  int64_t late_ms; /* how long it has been READY since its due time, for a job that was SCHEDULED or RETRY; else 0 */
+};
+struct sk_fetch_op {
+  struct sk_op op;
+  const struct sk_fetch_queue *queues; /* in */
+  size_t queues_n;                     /* in; 0 is allowed and takes nothing */
+  size_t want;                         /* in; <= SK_FETCH_BATCH_MAX */
+  struct sk_held *held;                /* out, in the order to run them */
+  size_t held_n;
+  bool more;          /* out: at least one of the queues (not paused) has READY jobs left */
+  int64_t due_in_ms;  /* out: until the earliest SCHEDULED or RETRY job of these queues is due (> 0); -1 when there is none */
+  uint64_t queues_version; /* out: changes when a queue is seen for the first time, paused or resumed (count op) */
+};
+
+/* -- settle ------------------------------------------------------------------------------------------------------------
+ * The one way out of RUNNING.  Each item, with its follow-up jobs and the counters, is one atomic write.  An item applies only
+ * while this engine holds the job under that fence; else it is SK_ESTALE and changes nothing (so a repeat after SK_EUNKNOWN
+ * is safe: the second time is SK_ESTALE). */
+enum sk_settle_kind {
+  SK_SETTLE_DONE,      /* record kept for keep_ms in state DONE; keep_ms = 0: deleted */
+  SK_SETTLE_RETRY,     /* record stored; state RETRY in to_queue, due after delay_ms (0: READY at the front at once) */
+  SK_SETTLE_SNOOZE,    /* the same with state SCHEDULED */
+  SK_SETTLE_DEAD,      /* record stored in state DEAD, until deleted or retried by hand */
+  SK_SETTLE_DROP,      /* deleted: discarded, or dead with keep_dead = 0 */
+  SK_SETTLE_CANCELLED, /* record kept for keep_ms in state CANCELLED; keep_ms = 0: deleted */
+  SK_SETTLE_RELEASE,   /* READY again, at the place it had; record stored if given */
+};
+#define SK_SETTLE_KINDS 7
+struct sk_settle_item {
+  struct sk_str id, queue; /* in: queue is the one it was fetched from */
+  uint64_t fence;          /* in */
+  enum sk_settle_kind kind;
+  struct sk_str record;    /* in: the new record; empty = as it is (RELEASE only), unused for DROP and when deleted */
+  struct sk_str to_queue;  /* in, RETRY and SNOOZE: where it waits; empty = queue */
+  int64_t delay_ms;
+  int64_t keep_ms;
+  struct sk_enqueue_item *follow; /* in: jobs to enqueue with it (callbacks, flow steps) */
+  size_t follow_n;
+  enum sk_code status;     /* out: SK_OK, SK_ESTALE */
+};
+struct sk_settle_op {
+  struct sk_op op;
+  struct sk_settle_item *items;
+  size_t items_n;
+};
+
+/* -- beat --------------------------------------------------------------------------------------------------------------
+ * Renews this engine's lease, hands the jobs of engines that are gone back to READY (place kept; the store adds 1 to the
+ * record's `recoveries`), drops kept records whose time is over.  Safe to crash in and to run from several engines. */
+struct sk_beat_op {
+  struct sk_op op;
+  size_t recovered; /* out: jobs handed back */
+  bool lost;        /* out: this engine's own lease had ended and its jobs were given away; it holds nothing now */
+};
+
+/* -- looking -------------------------------------------------------------------------------------------------------------*/
+struct sk_view {
+  struct sk_str id, queue, record; /* record empty when state is NONE */
+  enum sk_state state;
+  int32_t priority;
+  int64_t due_ms;       /* SCHEDULED, RETRY; wall clock */
+  int64_t held_ms;      /* RUNNING: since when; wall clock */
+  struct sk_str engine; /* RUNNING: by whom */
+  int32_t percent;      /* job:progress; -1 when never said */
+  struct sk_str note;
+};
+/* One view per id, in the order asked, state NONE where there is no such job. */
+struct sk_get_op {
+  struct sk_op op;
+  const struct sk_str *ids;
+  size_t ids_n;
+  struct sk_view *views; /* out */
+};
+/* A filter's empty fields match everything. */
+struct sk_filter {
+  enum sk_state state; /* NONE = any */
+  struct sk_str queue, task;
+};
+/* Jobs in a stable order: by state's own order (READY: the order they will run in; SCHEDULED, RETRY: due; DEAD, DONE,
+ * CANCELLED: latest first), states in the order of the enum. */
+struct sk_list_op {
+  struct sk_op op;
+  struct sk_filter filter;
+  size_t offset, limit; /* limit <= SK_LIST_LIMIT_MAX */
+  struct sk_view *views; /* out */
+  size_t views_n;
+};
+struct sk_queue_count {
+  struct sk_str name;
+  bool paused;
+  int64_t states[SK_STATES]; /* jobs by state */
+};
+/* Since the store was made; they only grow.  A kept record's end does not change them. */
+struct sk_counters {
+  int64_t enqueued, done, retried, dead, cancelled, discarded, crashed, recovered;
+};
+struct sk_count_op {
+  struct sk_op op;
+  struct sk_queue_count *queues; /* out, by name: every queue that holds a job, ever held one, or is paused */
+  size_t queues_n;
+  struct sk_counters counters;
+  uint64_t queues_version;
+};
+
+/* -- changing by hand ------------------------------------------------------------------------------------------------------
+ * Either ids, or (ids_n = 0) all that match the filter; with a filter, jobs in other states than the verb's are passed over.
+ *   CANCEL   SCHEDULED READY RETRY  -> CANCELLED, record kept for keep_ms (its finished_ms is set)
+ *   DELETE   any but RUNNING        -> gone
+ *   RETRY    DEAD, RETRY, CANCELLED -> READY at the end; from DEAD and CANCELLED attempts, crashes and unknowns count from 0
+ *   PROMOTE  SCHEDULED RETRY        -> READY at the front
+ * Each job atomic. */
+enum sk_verb { SK_VERB_CANCEL, SK_VERB_DELETE, SK_VERB_RETRY, SK_VERB_PROMOTE };
+struct sk_change_op {
+  struct sk_op op;
+  enum sk_verb verb;
+  const struct sk_str *ids;
+  size_t ids_n;
+  struct sk_filter filter;
+  int64_t keep_ms;
+  enum sk_code *statuses; /* out, one per id: SK_OK, SK_ENOTFOUND, SK_ESTATE */
+  size_t changed;         /* out */
+};
+struct sk_pause_op {
+  struct sk_op op;
+  struct sk_str queue;
+  bool paused; /* in: the state wanted; the same again is fine */
+};
+/* Progress of running jobs; an item whose fence is stale changes nothing.  Not atomic with anything. */
+struct sk_progress_item {
+  struct sk_str id, queue;
+  uint64_t fence;
+  int32_t percent;
+  struct sk_str note;
+};
+struct sk_progress_op {
+  struct sk_op op;
+  const struct sk_progress_item *items;
+  size_t items_n;
+};
+
+/* -- the tasks that engines run, so that a client that has no script knows a task's queue and priority ---------------------- */
+struct sk_task_item {
+  struct sk_str name, queue;
+  int32_t priority;
+};
+struct sk_declare_op { /* adds or replaces by name */
+  struct sk_op op;
+  const struct sk_task_item *items;
+  size_t items_n;
+};
+struct sk_tasks_op {
+  struct sk_op op;
+  struct sk_task_item *items; /* out, by name */
+  size_t items_n;
+};
+
+/* ------------------------------------------------------------------------------------------------------------------------ */
+
+enum sk_durability { SK_DURABLE_FULL, SK_DURABLE_NORMAL };
+
+struct sk_store_options {
+  struct sk_str url;        /* as the user wrote it; borrowed during open */
+  struct sk_str engine;     /* id of the engine that opens it; empty: a client, which can't fetch, settle or beat */
+  int64_t lease_ms;
+  enum sk_durability durability; /* sqlite: "full": enqueue and settle reach the disk before they are answered */
+  bool must_exist;          /* a reading command: do not make a store that is not there (SK_ENOTFOUND) */
+  const struct sk_log *log; /* borrowed for the store's life */
+};
+
+/* What the store tells whoever opened it, on the loop, never inside a call. */
+struct sk_store_events {
+  /* Something that others did: jobs may be READY, due earlier, finished, cancelled; a queue may be new, paused or resumed.
+   * May come without a reason; comes within milliseconds where there is one.  This handle's own operations don't cause it. */
+  void (*changed)(void *ctx);
+  void *ctx;
+};
+
+struct sk_store_ops {
+  const char *scheme; /* "memory", "sqlite", ... */
+
+  void (*enqueue)(struct sk_store *, struct sk_enqueue_op *);
+  void (*fetch)(struct sk_store *, struct sk_fetch_op *);   /* engines only */
+  void (*settle)(struct sk_store *, struct sk_settle_op *); /* engines only */
+  void (*beat)(struct sk_store *, struct sk_beat_op *);     /* engines only */
+  void (*get)(struct sk_store *, struct sk_get_op *);
+  void (*list)(struct sk_store *, struct sk_list_op *);
+  void (*count)(struct sk_store *, struct sk_count_op *);
+  void (*change)(struct sk_store *, struct sk_change_op *);
+  void (*pause)(struct sk_store *, struct sk_pause_op *);
+  void (*progress)(struct sk_store *, struct sk_progress_op *); /* engines only */
+  void (*declare)(struct sk_store *, struct sk_declare_op *);
+  void (*tasks)(struct sk_store *, struct sk_tasks_op *);
+
+  /* Finishes what is submitted, gives up this engine's lease (jobs it still holds become READY, places kept), frees the store,
+   * then calls cb once on the loop.  The handle is invalid from the call on. */
+  void (*close)(struct sk_store *, void (*cb)(void *ctx), void *ctx);
+};
+
+struct sk_store {
+  const struct sk_store_ops *ops;
+};
+
+/* Opens the store that options->url names, by its scheme.  May block (opening files, connecting) up to 5 s.
+ * SK_EINVAL: the URL is wrong or its scheme unknown.  SK_ENOTFOUND: must_exist.  SK_EUNAVAILABLE, SK_ECORRUPT, SK_EVERSION: it
+ * can't be used, err says why; nothing was changed.  Opening as an engine takes back at once the jobs of engines that are
+ * known to be dead (same machine, embedded store).  `events` is copied. */
+enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
+                           struct sk_store **out, struct sk_err *err);
+
+#endif
