@@ -1,13 +1,15 @@
 /* store.h - what persists jobs, behind one table of functions: batch first, asynchronous, the same for every store.
  *
  * LAW
- *  - Runs on one loop (io/loop.h), called from its thread only.  No call blocks, except open and sk_store_close_now.
+ *  - Runs on one loop (io/loop.h), called from its thread only.  No call blocks, except open.  The loop stays alive (loop.h) at
+ *    least while an operation is submitted.
  *  - Every operation is a struct that begins with a struct sk_op.  The caller fills its "in" fields, sets cb and ctx, and
  *    submits it through its slot.  The store owns the struct from then until it calls cb, exactly once, later, on the loop,
  *    never inside the call.  The inputs are borrowed until then.
  *  - op.status says how the whole operation went:  SK_OK;  SK_EUNAVAILABLE: nothing happened, try again;  SK_EUNKNOWN: the
  *    connection went away before the answer, it may have happened (enqueue and settle are safe to repeat: see below);
- *    SK_ECANCELLED: the store was closed first;  SK_ENOMEM;  SK_EINVAL / SK_EUNSUPPORTED with a sentence in op.err.
+ *    SK_ECANCELLED: the store was closed first;  SK_ENOMEM;  SK_EINVAL / SK_ELIMIT (a batch past its limit) / SK_EUNSUPPORTED
+ *    with a sentence in op.err: nothing happened.  "Engines only" slots are SK_EINVAL for a client.
  *    Items of a batch have a status of their own, valid when op.status is SK_OK.
  *  - Outputs live in op.arena and stay valid until sk_op_fini, which the caller calls whether or not the op was submitted.
  *  - "Atomic" below means: after a crash at any moment, and to every other client, all of it has happened or none of it.
@@ -51,7 +53,8 @@ void sk_op_fini(struct sk_op *op);
 
 /* -- enqueue ---------------------------------------------------------------------------------------------------------
  * Adds jobs.  Atomic per item at least, per queue where the store can (sqlite, memory: the whole batch).  Repeating an item
- * whose id is in the store changes nothing and is SK_EEXISTS, so a client may repeat after SK_EUNKNOWN.
+ * whose id is in the store (in any queue and state, or earlier in the batch) changes nothing and is SK_EEXISTS, so a client
+ * may repeat after SK_EUNKNOWN.
  * A job with a delay or a due time in the future is SCHEDULED, else READY at the end of its queue and priority. */
 struct sk_enqueue_item {
   struct sk_str id, queue, task, record; /* in; queue is never empty */
@@ -67,11 +70,16 @@ struct sk_enqueue_op {
 };
 
 /* -- fetch -------------------------------------------------------------------------------------------------------------
- * First makes READY what is due (SCHEDULED and RETRY whose time has come go to the front of their queue and priority,
- * earlier due times first), then takes up to `want` READY jobs, makes them RUNNING, held by this engine under a new fence
- * (greater than every earlier fence of that job).  Atomic.  Within a queue: higher priority first, then first in first out.
- * Queues are tried in the order given: a first pass takes up to each queue's quota, a second pass fills up to `want` in the
- * same order.  A paused queue gives nothing (what is due in it still becomes READY).  want = 0 only promotes and looks. */
+ * First makes READY what is due in these queues (SCHEDULED and RETRY whose time has come go to the front of their queue and
+ * priority), then takes up to `want` READY jobs, makes them RUNNING, held by this engine under a new fence (greater than every
+ * earlier fence of that job).  Atomic.  Queues are tried in the order given: a first pass takes up to each queue's quota, a
+ * second pass fills up to `want` in the same order.  A paused queue gives nothing (what is due in it still becomes READY).
+ * want = 0 only promotes and looks.
+ *
+ * THE ORDER within a queue: higher priority first; of equal priority first the jobs that came due, by their due time, then the
+ * others first in, first out.  A job put at the front by hand or by a retry without delay counts as due at that moment; equal
+ * due times go in the order in which the jobs were given them.  RUNNING jobs keep their place and return to it on release.
+ * So a store needs a list for first in, first out, and something sorted for due and released jobs, all before that list. */
 struct sk_fetch_queue {
   struct sk_str name;
   size_t quota;
@@ -90,7 +98,7 @@ struct sk_fetch_op {
   struct sk_held *held;                /* out, in the order to run them */
   size_t held_n;
   bool more;          /* out: at least one of the queues (not paused) has READY jobs left */
-  int64_t due_in_ms;  /* out: until the earliest SCHEDULED or RETRY job of these queues is due (> 0); -1 when there is none */
+  int64_t due_in_ms;  /* out: until the earliest SCHEDULED or RETRY job of these queues, paused or not, is due (> 0); -1: none */
   uint64_t queues_version; /* out: changes when a queue is seen for the first time, paused or resumed (count op) */
 };
 
@@ -113,6 +121,7 @@ struct sk_settle_item {
   uint64_t fence;          /* in */
   enum sk_settle_kind kind;
   struct sk_str record;    /* in: the new record; empty = as it is (RELEASE only), unused for DROP and when deleted */
+  bool crashed;            /* in: its worker died while it ran; adds to counters.crashed, nothing else */
   struct sk_str to_queue;  /* in, RETRY and SNOOZE: where it waits; empty = queue */
   int64_t delay_ms;
   int64_t keep_ms;
@@ -128,7 +137,8 @@ struct sk_settle_op {
 
 /* -- beat --------------------------------------------------------------------------------------------------------------
  * Renews this engine's lease, hands the jobs of engines that are gone back to READY (place kept; the store adds 1 to the
- * record's `recoveries`), drops kept records whose time is over.  Safe to crash in and to run from several engines. */
+ * record's `recoveries`), drops kept records whose time is over.  Safe to crash in and to run from several engines.
+ * An engine is gone when its last beat (or open) is lease_ms of its own options ago, on a clock that never steps. */
 struct sk_beat_op {
   struct sk_op op;
   size_t recovered; /* out: jobs handed back */
@@ -143,7 +153,7 @@ struct sk_view {
   int64_t due_ms;       /* SCHEDULED, RETRY; wall clock */
   int64_t held_ms;      /* RUNNING: since when; wall clock */
   struct sk_str engine; /* RUNNING: by whom */
-  int32_t percent;      /* job:progress; -1 when never said */
+  int32_t percent;      /* job:progress of the last attempt; -1 when it said none.  A fetch starts anew. */
   struct sk_str note;
 };
 /* One view per id, in the order asked, state NONE where there is no such job. */
@@ -158,8 +168,8 @@ struct sk_filter {
   enum sk_state state; /* NONE = any */
   struct sk_str queue, task;
 };
-/* Jobs in a stable order: by state's own order (READY: the order they will run in; SCHEDULED, RETRY: due; DEAD, DONE,
- * CANCELLED: latest first), states in the order of the enum. */
+/* Jobs in a stable order: states in the order of the enum, within a state its own order (READY: by queue name, then the order
+ * they will run in; SCHEDULED, RETRY: due; RUNNING: longest first; DEAD, DONE, CANCELLED: latest first). */
 struct sk_list_op {
   struct sk_op op;
   struct sk_filter filter;
@@ -174,7 +184,14 @@ struct sk_queue_count {
 };
 /* Since the store was made; they only grow.  A kept record's end does not change them. */
 struct sk_counters {
-  int64_t enqueued, done, retried, dead, cancelled, discarded, crashed, recovered;
+  int64_t enqueued;  /* new jobs, follow-ups included */
+  int64_t done;      /* settled DONE, */
+  int64_t retried;   /* RETRY, */
+  int64_t dead;      /* DEAD, */
+  int64_t cancelled; /* CANCELLED, or cancelled by hand, */
+  int64_t discarded; /* DROP, */
+  int64_t crashed;   /* settled in whatever way with `crashed` set */
+  int64_t recovered; /* jobs taken back from engines that are gone, by beat or open */
 };
 struct sk_count_op {
   struct sk_op op;
@@ -186,11 +203,12 @@ struct sk_count_op {
 
 /* -- changing by hand ------------------------------------------------------------------------------------------------------
  * Either ids, or (ids_n = 0) all that match the filter; with a filter, jobs in other states than the verb's are passed over.
- *   CANCEL   SCHEDULED READY RETRY  -> CANCELLED, record kept for keep_ms (its finished_ms is set)
+ *   CANCEL   SCHEDULED READY RETRY  -> CANCELLED, record kept for keep_ms (its finished_ms is set); keep_ms = 0: gone
  *   DELETE   any but RUNNING        -> gone
  *   RETRY    DEAD, RETRY, CANCELLED -> READY at the end; from DEAD and CANCELLED attempts, crashes and unknowns count from 0
+ *                                      and finished_ms is cleared
  *   PROMOTE  SCHEDULED RETRY        -> READY at the front
- * Each job atomic. */
+ * By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left column.  Each job atomic. */
 enum sk_verb { SK_VERB_CANCEL, SK_VERB_DELETE, SK_VERB_RETRY, SK_VERB_PROMOTE };
 struct sk_change_op {
   struct sk_op op;
@@ -240,13 +258,22 @@ struct sk_tasks_op {
 
 enum sk_durability { SK_DURABLE_FULL, SK_DURABLE_NORMAL };
 
+/* Where a store's time comes from.  Zeroed: the machine's clocks (base/clock.h).  Tests bring their own and move it by hand.
+ * Called from any thread of the store; both or neither are set. */
+struct sk_store_clock {
+  int64_t (*wall_ms)(void *ctx); /* due times, keep, held_ms */
+  int64_t (*mono_ms)(void *ctx); /* leases: never steps, the same for all engines that share the store on this machine */
+  void *ctx;
+};
+
 struct sk_store_options {
   struct sk_str url;        /* as the user wrote it; borrowed during open */
   struct sk_str engine;     /* id of the engine that opens it; empty: a client, which can't fetch, settle or beat */
   int64_t lease_ms;
   enum sk_durability durability; /* sqlite: "full": enqueue and settle reach the disk before they are answered */
   bool must_exist;          /* a reading command: do not make a store that is not there (SK_ENOTFOUND) */
-  const struct sk_log *log; /* borrowed for the store's life */
+  const struct sk_log *log; /* borrowed for the store's life; NULL: silent */
+  struct sk_store_clock clock;
 };
 
 /* What the store tells whoever opened it, on the loop, never inside a call. */
