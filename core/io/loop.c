@@ -7,7 +7,17 @@
 
 struct sk_loop {
   uv_loop_t uv;
-  size_t handles; /* ours that are not freed yet */
+  uv_prepare_t before_wait;
+  size_t handles;          /* ours that are not freed yet */
+  struct sk_list deferred; /* marked struct sk_defer */
+  struct sk_list flushes;  /* struct sk_flush */
+};
+
+struct sk_defer {
+  struct sk_list node; /* in loop->deferred while marked */
+  struct sk_loop *loop;
+  sk_io_cb cb;
+  void *ctx;
 };
 
 struct sk_timer {
@@ -38,6 +48,19 @@ struct sk_watch {
   void *ctx;
 };
 
+static void run_before_wait(uv_prepare_t *uv) {
+  struct sk_loop *loop = uv->data;
+  struct sk_list *node;
+  while ((node = sk_list_pop(&loop->deferred)) != NULL) {
+    struct sk_defer *d = SK_CONTAINER(node, struct sk_defer, node);
+    d->cb(d->ctx);
+  }
+  while ((node = sk_list_pop(&loop->flushes)) != NULL) {
+    struct sk_flush *f = SK_CONTAINER(node, struct sk_flush, node);
+    f->flush(f);
+  }
+}
+
 struct sk_loop *sk_loop_new(struct sk_err *err) {
   struct sk_loop *loop = calloc(1, sizeof *loop);
   if (loop == NULL) {
@@ -51,6 +74,12 @@ struct sk_loop *sk_loop_new(struct sk_err *err) {
     return NULL;
   }
   loop->uv.data = loop;
+  sk_list_init(&loop->deferred);
+  sk_list_init(&loop->flushes);
+  uv_prepare_init(&loop->uv, &loop->before_wait);
+  loop->before_wait.data = loop;
+  uv_prepare_start(&loop->before_wait, run_before_wait);
+  uv_unref((uv_handle_t *)&loop->before_wait);
   return loop;
 }
 
@@ -72,6 +101,33 @@ void sk_loop_free(struct sk_loop *loop) {
   int rc = uv_loop_close(&loop->uv);
   assert(rc == 0);
   free(loop);
+}
+
+void sk_loop_want_flush(struct sk_loop *loop, struct sk_flush *f) {
+  if (sk_list_empty(&f->node)) sk_list_push(&loop->flushes, &f->node);
+}
+
+void sk_loop_count_handle(struct sk_loop *loop, int by) {
+  assert(by > 0 || loop->handles > 0);
+  loop->handles += (size_t)by;
+}
+
+struct sk_defer *sk_defer_new(struct sk_loop *loop, sk_io_cb cb, void *ctx) {
+  struct sk_defer *d = malloc(sizeof *d);
+  if (d == NULL) return NULL;
+  *d = (struct sk_defer){ .loop = loop, .cb = cb, .ctx = ctx };
+  sk_list_init(&d->node);
+  return d;
+}
+
+void sk_defer_mark(struct sk_defer *d) {
+  if (sk_list_empty(&d->node)) sk_list_push(&d->loop->deferred, &d->node);
+}
+
+void sk_defer_free(struct sk_defer *d) {
+  if (d == NULL) return;
+  sk_list_remove(&d->node);
+  free(d);
 }
 
 static void on_closed(uv_handle_t *handle) { free(handle->data); }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/list.h"
 
 struct uv_loop_s;
 struct sk_loop;
@@ -51,9 +52,25 @@ void sk_async_free(struct sk_async *a);
 struct sk_signal *sk_signal_new(struct sk_loop *loop, int signum, void (*cb)(void *ctx, int signum), void *ctx);
 void sk_signal_free(struct sk_signal *s);
 
+/* Calls back once before the loop next waits, however often it was marked since; then the pipes that were written to are
+ * flushed (pipe.h).  This is how work is batched: callbacks take note, the deferred call acts on all of it. */
+struct sk_defer;
+struct sk_defer *sk_defer_new(struct sk_loop *loop, sk_io_cb cb, void *ctx);
+void sk_defer_mark(struct sk_defer *d);
+void sk_defer_free(struct sk_defer *d);
+
 /* Calls back when the file or folder at path changes (inotify).  NULL when it can't be watched; err says why. */
 struct sk_watch *sk_watch_new(struct sk_loop *loop, const char *path, sk_io_cb cb, void *ctx, struct sk_err *err);
 void sk_watch_unref(struct sk_watch *w);
 void sk_watch_free(struct sk_watch *w);
+
+/* For the files of core/io/ only: calls flush(node) before the loop next waits, after the deferred calls. */
+struct sk_flush {
+  struct sk_list node;
+  void (*flush)(struct sk_flush *f);
+};
+void sk_loop_want_flush(struct sk_loop *loop, struct sk_flush *f);
+/* ... and count handles that other files of core/io/ make, so that sk_loop_free can check them. */
+void sk_loop_count_handle(struct sk_loop *loop, int by);
 
 #endif

@@ -95,6 +95,18 @@ struct sk_job {
   struct sk_str rest;         /* fields of a newer version, carried along unread */
 };
 
+/* The ways out of RUNNING (store.h: settle). */
+enum sk_settle_kind {
+  SK_SETTLE_DONE,      /* record kept for keep_ms in state DONE; keep_ms = 0: deleted */
+  SK_SETTLE_RETRY,     /* record stored; state RETRY in to_queue, due after delay_ms (0: READY at the front at once) */
+  SK_SETTLE_SNOOZE,    /* the same with state SCHEDULED */
+  SK_SETTLE_DEAD,      /* record stored in state DEAD, until deleted or retried by hand */
+  SK_SETTLE_DROP,      /* deleted: discarded, or dead with keep_dead = 0 */
+  SK_SETTLE_CANCELLED, /* record kept for keep_ms in state CANCELLED; keep_ms = 0: deleted */
+  SK_SETTLE_RELEASE,   /* READY again, at the place it had; record stored if given */
+};
+#define SK_SETTLE_KINDS 7
+
 /* All options unset, everything else zero. */
 void sk_job_init(struct sk_job *job);
 

@@ -106,16 +106,6 @@ struct sk_fetch_op {
  * The one way out of RUNNING.  Each item, with its follow-up jobs and the counters, is one atomic write.  An item applies only
  * while this engine holds the job under that fence; else it is SK_ESTALE and changes nothing (so a repeat after SK_EUNKNOWN
  * is safe: the second time is SK_ESTALE). */
-enum sk_settle_kind {
-  SK_SETTLE_DONE,      /* record kept for keep_ms in state DONE; keep_ms = 0: deleted */
-  SK_SETTLE_RETRY,     /* record stored; state RETRY in to_queue, due after delay_ms (0: READY at the front at once) */
-  SK_SETTLE_SNOOZE,    /* the same with state SCHEDULED */
-  SK_SETTLE_DEAD,      /* record stored in state DEAD, until deleted or retried by hand */
-  SK_SETTLE_DROP,      /* deleted: discarded, or dead with keep_dead = 0 */
-  SK_SETTLE_CANCELLED, /* record kept for keep_ms in state CANCELLED; keep_ms = 0: deleted */
-  SK_SETTLE_RELEASE,   /* READY again, at the place it had; record stored if given */
-};
-#define SK_SETTLE_KINDS 7
 struct sk_settle_item {
   struct sk_str id, queue; /* in: queue is the one it was fetched from */
   uint64_t fence;          /* in */

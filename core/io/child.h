@@ -1,0 +1,30 @@
+/* child.h - a child process. */
+#ifndef SK_IO_CHILD_H
+#define SK_IO_CHILD_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+struct sk_loop;
+struct sk_child;
+
+struct sk_child_options {
+  const char *file;        /* path of the program */
+  char *const *argv;       /* NULL-terminated */
+  const int *fds;          /* the child gets them as 3, 4, ...; they stay the caller's */
+  size_t fds_n;
+  /* It has ended: by itself with exit_status, or by term_signal (not 0).  Called once. */
+  void (*exited)(void *ctx, int exit_status, int term_signal);
+  void *ctx;
+};
+
+/* Starts it with stdin from /dev/null and this process's stdout and stderr. */
+struct sk_child *sk_child_spawn(struct sk_loop *loop, const struct sk_child_options *options, struct sk_err *err);
+int sk_child_pid(const struct sk_child *c);
+/* Sends a signal; nothing happens when it has ended already. */
+void sk_child_kill(struct sk_child *c, int signum);
+/* After `exited`, or instead of it. */
+void sk_child_free(struct sk_child *c);
+
+#endif

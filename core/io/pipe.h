@@ -1,0 +1,39 @@
+/* pipe.h - one end of a connected socket that carries frames (logic/wire.h), between the core and a worker.
+ *
+ * Writing appends to the pipe's buffer; all that was appended goes out in one write before the loop next waits.  Reading hands
+ * over whole frames, many to a call. */
+#ifndef SK_IO_PIPE_H
+#define SK_IO_PIPE_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct sk_loop;
+struct sk_pipe;
+
+struct sk_pipe_events {
+  /* Bytes that have arrived and were not consumed yet; returns how many of them it has dealt with (whole frames).  The rest is
+   * handed over again with what comes next.  The callee may free the pipe (then the return value does not matter). */
+  size_t (*bytes)(void *ctx, struct sk_str in);
+  /* The other end is gone (NULL) or the socket failed (err).  Comes once, last. */
+  void (*closed)(void *ctx, const struct sk_err *err);
+  void *ctx;
+};
+
+/* Takes the file descriptor, also on failure. */
+struct sk_pipe *sk_pipe_new(struct sk_loop *loop, int fd, const struct sk_pipe_events *events, struct sk_err *err);
+/* The buffer to append frames to; they are sent before the loop next waits. */
+struct sk_buf *sk_pipe_out(struct sk_pipe *p);
+/* Bytes appended that the kernel has not taken yet. */
+size_t sk_pipe_pending(const struct sk_pipe *p);
+/* Sends what the kernel takes at once; for a process about to end. */
+void sk_pipe_flush(struct sk_pipe *p);
+void sk_pipe_unref(struct sk_pipe *p);
+void sk_pipe_free(struct sk_pipe *p);
+
+/* A connected pair of stream sockets, both close-on-exec. */
+enum sk_code sk_pipe_pair(int fds[2], struct sk_err *err);
+
+#endif
