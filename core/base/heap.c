@@ -40,15 +40,19 @@ static void sift_down(struct sk_heap *h, size_t i, struct sk_heap_node *node) {
   put(h, i, node);
 }
 
+bool sk_heap_reserve(struct sk_heap *h) {
+  if (h->n < h->cap) return true;
+  size_t cap = h->cap ? h->cap * 2 : 16;
+  struct sk_heap_node **nodes = realloc(h->nodes, cap * sizeof *nodes);
+  if (nodes == NULL) return false;
+  h->nodes = nodes;
+  h->cap = cap;
+  return true;
+}
+
 bool sk_heap_insert(struct sk_heap *h, struct sk_heap_node *node, int64_t key) {
   assert(node->at == 0);
-  if (h->n == h->cap) {
-    size_t cap = h->cap ? h->cap * 2 : 16;
-    struct sk_heap_node **nodes = realloc(h->nodes, cap * sizeof *nodes);
-    if (nodes == NULL) return false;
-    h->nodes = nodes;
-    h->cap = cap;
-  }
+  if (!sk_heap_reserve(h)) return false;
   node->key = key;
   node->seq = h->seq++;
   sift_up(h, h->n++, node);

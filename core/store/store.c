@@ -17,18 +17,36 @@ enum { SCHEMES_N = sizeof schemes / sizeof schemes[0] };
 
 #define KNOWN_SCHEMES "\"memory:\", \"memory:NAME\" or \"sqlite:PATH\""
 
+/* A URL's password is not for logs: the text between "://" and the last '@' is left out.  For messages: cut at 200 bytes. */
+struct shown {
+  struct sk_str head, tail;
+  const char *gap;
+};
+static struct shown show_url(struct sk_str url) {
+  struct shown shown = { .head = sk_str_head(url, 200), .gap = "" };
+  for (size_t i = 0; i + 3 <= url.n; i++) {
+    if (memcmp(url.p + i, "://", 3) != 0) continue;
+    const char *at = memrchr(url.p + i, '@', url.n - i);
+    if (at == NULL) break;
+    shown.head = sk_str_head(sk_str(url.p, i + 3), 100);
+    shown.gap = "***";
+    shown.tail = sk_str_head(sk_str(at, url.n - (size_t)(at - url.p)), 100);
+    break;
+  }
+  return shown;
+}
+
 enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
                            struct sk_store **out, struct sk_err *err) {
   *out = NULL;
   struct sk_str url = options->url;
   const char *colon = url.n ? memchr(url.p, ':', url.n) : NULL;
-  if (colon == NULL)
-    return sk_err_set(err, SK_EINVAL, "store URL \"%.*s\" has no scheme: expected " KNOWN_SCHEMES, SK_STR_ARG(sk_str_head(url, 200)));
-  struct sk_str name = sk_str(url.p, (size_t)(colon - url.p));
-  for (size_t i = 0; i < SCHEMES_N; i++)
+  struct sk_str name = sk_str(url.p, colon ? (size_t)(colon - url.p) : 0);
+  for (size_t i = 0; colon && i < SCHEMES_N; i++)
     if (sk_str_eq_c(name, schemes[i].name)) return schemes[i].open(loop, options, events, out, err);
-  return sk_err_set(err, SK_EINVAL, "store URL \"%.*s\": this build knows no scheme \"%.*s\", only " KNOWN_SCHEMES,
-                    SK_STR_ARG(sk_str_head(url, 200)), SK_STR_ARG(sk_str_head(name, 40)));
+  struct shown shown = show_url(url);
+  return sk_err_set(err, SK_EINVAL, "store URL \"%.*s%s%.*s\": %s; this build knows " KNOWN_SCHEMES, SK_STR_ARG(shown.head),
+                    shown.gap, SK_STR_ARG(shown.tail), colon ? "unknown scheme" : "it has no scheme");
 }
 
 void sk_op_fini(struct sk_op *op) { sk_arena_fini(&op->arena); }
@@ -38,5 +56,5 @@ int64_t sk_store_wall_ms(const struct sk_store_clock *clock) {
 }
 
 int64_t sk_store_mono_ms(const struct sk_store_clock *clock) {
-  return clock->mono_ms ? clock->mono_ms(clock->ctx) : sk_clock_boot_ms();
+  return clock->mono_ms ? clock->mono_ms(clock->ctx) : sk_clock_mono_ms();
 }

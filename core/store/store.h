@@ -105,7 +105,7 @@ struct sk_fetch_op {
 /* -- settle ------------------------------------------------------------------------------------------------------------
  * The one way out of RUNNING.  Each item, with its follow-up jobs and the counters, is one atomic write.  An item applies only
  * while this engine holds the job under that fence; else it is SK_ESTALE and changes nothing (so a repeat after SK_EUNKNOWN
- * is safe: the second time is SK_ESTALE). */
+ * is safe: the second time is SK_ESTALE).  Items are taken in order; a queue that to_queue or a follow-up names may be new. */
 struct sk_settle_item {
   struct sk_str id, queue; /* in: queue is the one it was fetched from */
   uint64_t fence;          /* in */
