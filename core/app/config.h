@@ -1,0 +1,89 @@
+/* config.h - the settings, and where each came from.
+ *
+ * Order: flag, environment, DIR/config.lua, default.  A setting keeps the first value it gets, so callers apply the sources in that
+ * order: sk_config_init (defaults), sk_config_flags, sk_config_environment, then sk_config_set for each line of a file.
+ * A later value is still checked, so that a wrong line in a file is found even while a flag hides it. */
+#ifndef SK_APP_CONFIG_H
+#define SK_APP_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "app/options.h"
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "store/store.h"
+
+#define SK_SETTINGS 14
+#define SK_STORE_DEFAULT "sqlite:.skein/jobs.db"
+#define SK_CONCURRENCY_DEFAULT 10
+#define SK_ARGS_BYTES_TOP (2 * 1024 * 1024) /* args_bytes_max at most: with a result a record stays under SK_RECORD_BYTES_MAX */
+
+struct sk_config_queue {
+  struct sk_str name;
+  int weight; /* 0: strict, in the order given; else all of them have one, 1..SK_QUEUE_WEIGHT_MAX */
+};
+
+struct sk_config {
+  const char *store;
+  int workers;
+  int concurrency;
+  struct sk_config_queue *queues;
+  size_t queues_n; /* 0: every queue there is */
+  int64_t shutdown_timeout_ms;
+  const char *http; /* "host:port"; NULL: none */
+  enum sk_log_level log_level;
+  bool log_json;
+  const char *log_file; /* NULL: stderr */
+  enum sk_durability durability;
+  int64_t memory_max_bytes; /* per worker; 0: none */
+  int unknown_max;
+  int64_t args_bytes_max;
+  int64_t lease_ms;
+
+  const char *sources[SK_SETTINGS]; /* who set it, by row of config.c's table; NULL: default */
+  struct sk_arena arena;            /* owns every string above */
+};
+
+/* Who asks: clients read only the settings that concern them from the environment, so that a wrong WORKERS breaks no `skein jobs`. */
+enum sk_config_use { SK_CONFIG_ENGINE, SK_CONFIG_CLIENT };
+
+/* All defaults.  SK_ENOMEM is the only failure of init. */
+void sk_config_init(struct sk_config *config);
+void sk_config_fini(struct sk_config *config);
+
+/* Checks a value and keeps it unless the setting has one.  `source` is for people: "DIR/config.lua:3", "environment WORKERS",
+ * "--workers".  SK_EINVAL: unknown name (with the nearest) or wrong value; SK_ENOMEM.  Copies what it keeps. */
+enum sk_code sk_config_set(struct sk_config *config, struct sk_str name, struct sk_str value, const char *source, struct sk_err *err);
+
+/* Sets what was given on the command line: every option of the command that is named as a setting ("log-level": log_level). */
+enum sk_code sk_config_flags(struct sk_config *config, const struct sk_args *args, struct sk_err *err);
+
+/* Sets what the environment gives; an empty variable is as good as none. */
+enum sk_code sk_config_environment(struct sk_config *config, enum sk_config_use use, struct sk_err *err);
+
+/* Who set setting `name`: "--workers", "environment WORKERS", ..., or "default". */
+const char *sk_config_source(const struct sk_config *config, const char *name);
+
+/* A store URL without its password, for messages.  Truncates to the buffer. */
+void sk_config_url_shown(const char *url, char *out, size_t size);
+
+/* The row of the options table of every command that opens a store, and those of an engine. */
+#define SK_OPTION_STORE \
+  { "store", 's', "URL", "where the jobs are (default: $SKEIN_STORE, $REDIS_URL, " SK_STORE_DEFAULT ")" }
+#define SK_OPTIONS_ENGINE                                                                                              \
+  SK_OPTION_STORE, { "workers", 'w', "N", "worker processes (default: one a core)" },                                  \
+      { "concurrency", 'c', "N", "jobs that run at once in a worker (default: 10)" },                                  \
+      { "queues", 'q', "NAME[:WEIGHT],...", "queues to serve, in strict order, or by weight (default: all)" },         \
+      { "shutdown-timeout", 't', "DURATION", "how long running jobs may take to finish at shutdown (default: 25s)" },  \
+      { "log-level", 0, "LEVEL", "debug, info, warn, error or off (default: info)" },                                  \
+      { "log-format", 0, "FORMAT", "text or json (default: text)" },                                                   \
+      { "log-file", 0, "PATH", "write the log there instead of to stderr" },                                           \
+      { "durability", 0, "HOW", "full: what is acknowledged survives a power loss; or normal (default: full)" },       \
+      { "memory-max", 0, "SIZE", "memory a worker may use, such as 256MB (default: no limit)" }
+
+#endif

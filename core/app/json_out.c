@@ -1,0 +1,158 @@
+/* json_out.c - see json_out.h. */
+#include "app/json_out.h"
+
+#include <inttypes.h>
+
+#include "app/text.h"
+#include "logic/json.h"
+
+#define REPLACEMENT "\xef\xbf\xbd"
+
+void sk_json_out_key(struct sk_buf *out, const char *key) {
+  if (out->n > 0 && out->p[out->n - 1] != '{') sk_buf_add_byte(out, ',');
+  sk_buf_addf(out, "\"%s\":", key);
+}
+
+/* Appends what s begins with, one character; returns its length. */
+static size_t add_valid(struct sk_buf *out, struct sk_str s) {
+  size_t n = sk_text_utf8(s);
+  if (n == 0)
+    sk_buf_add_c(out, REPLACEMENT);
+  else
+    sk_buf_add(out, s.p, n);
+  return n ? n : 1;
+}
+
+void sk_json_out_text(struct sk_buf *out, struct sk_str s) {
+  struct sk_buf valid = { 0 };
+  for (size_t i = 0; i < s.n;) i += add_valid(&valid, sk_str(s.p + i, s.n - i));
+  sk_buf_add_json(out, sk_buf_str(&valid));
+  out->failed = out->failed || valid.failed;
+  sk_buf_fini(&valid);
+}
+
+void sk_json_out_int(struct sk_buf *out, int64_t v) { sk_buf_addf(out, "%" PRId64, v); }
+
+void sk_json_out_time(struct sk_buf *out, int64_t wall_ms) {
+  char text[SK_TIME_BYTES];
+  if (wall_ms == 0) {
+    sk_buf_add_c(out, "null");
+    return;
+  }
+  sk_text_time(wall_ms, text);
+  sk_buf_addf(out, "\"%s\"", text);
+}
+
+/* The escape that s begins with; returns its length. */
+static size_t add_escape(struct sk_buf *out, struct sk_str s) {
+  char bytes[4];
+  size_t bytes_n;
+  const char *end = sk_json_escape(s.p, s.p + s.n, bytes, &bytes_n);
+  if (end == NULL) return add_valid(out, s); /* not after sk_json_check */
+  size_t n = (size_t)(end - s.p);
+  bool lone_surrogate = bytes_n == 3 && sk_text_utf8(sk_str(bytes, 3)) == 0;
+  if (lone_surrogate)
+    sk_buf_add_c(out, "\\ufffd");
+  else
+    sk_buf_add(out, s.p, n);
+  return n;
+}
+
+void sk_json_out_raw(struct sk_buf *out, struct sk_str json) {
+  if (json.n == 0) {
+    sk_buf_add_c(out, "null");
+    return;
+  }
+  if (sk_json_check(json, SK_JSON_WALK_DEPTH_MAX, NULL) != SK_OK) {
+    sk_json_out_text(out, json);
+    return;
+  }
+  for (size_t i = 0; i < json.n;) {
+    struct sk_str rest = sk_str(json.p + i, json.n - i);
+    i += rest.p[0] == '\\' ? add_escape(out, rest) : add_valid(out, rest);
+  }
+}
+
+static void key_text(struct sk_buf *out, const char *key, struct sk_str s) {
+  sk_json_out_key(out, key);
+  sk_json_out_text(out, s);
+}
+
+static void key_int(struct sk_buf *out, const char *key, int64_t v) {
+  sk_json_out_key(out, key);
+  sk_json_out_int(out, v);
+}
+
+static void key_time(struct sk_buf *out, const char *key, int64_t wall_ms) {
+  sk_json_out_key(out, key);
+  sk_json_out_time(out, wall_ms);
+}
+
+static void key_raw(struct sk_buf *out, const char *key, struct sk_str json) {
+  sk_json_out_key(out, key);
+  sk_json_out_raw(out, json);
+}
+
+static void key_null(struct sk_buf *out, const char *key) { key_raw(out, key, sk_str(NULL, 0)); }
+
+static void key_error(struct sk_buf *out, const struct sk_job *job) {
+  if (job->error_kind == SK_KIND_NONE && job->error.n == 0) {
+    key_null(out, "error");
+    return;
+  }
+  sk_json_out_key(out, "error");
+  sk_buf_add_byte(out, '{');
+  key_text(out, "kind", sk_str_c(sk_error_kind_name(job->error_kind)));
+  key_text(out, "message", job->error);
+  if (job->traceback.n > 0)
+    key_text(out, "traceback", job->traceback);
+  else
+    key_null(out, "traceback");
+  sk_buf_add_byte(out, '}');
+}
+
+static void key_progress(struct sk_buf *out, const struct sk_view *view) {
+  if (view->percent < 0 && view->note.n == 0) {
+    key_null(out, "progress");
+    return;
+  }
+  sk_json_out_key(out, "progress");
+  sk_buf_add_byte(out, '{');
+  if (view->percent >= 0)
+    key_int(out, "percent", view->percent);
+  else
+    key_null(out, "percent");
+  key_text(out, "message", view->note);
+  sk_buf_add_byte(out, '}');
+}
+
+void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job) {
+  bool running = view->state == SK_STATE_RUNNING;
+  sk_buf_add_byte(out, '{');
+  key_text(out, "id", view->id);
+  key_text(out, "task", job->task);
+  key_text(out, "queue", view->queue);
+  key_text(out, "state", sk_str_c(sk_state_name(view->state)));
+  key_int(out, "priority", view->priority);
+  key_raw(out, "args", job->args);
+  key_raw(out, "meta", job->meta.n ? job->meta : SK_STR_LIT("{}"));
+  key_int(out, "attempts", job->attempts);
+  if (job->retries >= 0)
+    key_int(out, "retries", job->retries);
+  else
+    key_null(out, "retries"); /* as its task says */
+  key_int(out, "crashes", job->crashes);
+  key_int(out, "recoveries", job->recoveries);
+  key_time(out, "enqueued_at", job->enqueued_ms);
+  key_time(out, "due_at", view->due_ms);
+  key_time(out, "started_at", running ? view->held_ms : job->started_ms);
+  key_time(out, "finished_at", job->finished_ms);
+  key_error(out, job);
+  key_raw(out, "result", job->result);
+  key_progress(out, view);
+  if (running)
+    key_text(out, "engine", view->engine);
+  else
+    key_null(out, "engine");
+  sk_buf_add_byte(out, '}');
+}

@@ -1,0 +1,107 @@
+/* main.c - the command `skein`: finds the verb and calls it.  What each verb does is in a file of its own (verbs.h). */
+#include <signal.h>
+#include <string.h>
+
+#include "app/exits.h"
+#include "app/nearest.h"
+#include "app/out.h"
+#include "app/verbs.h"
+#include "base/version.h"
+
+struct verb {
+  const char *name;
+  const char *usage;
+  const char *summary; /* NULL: not for people */
+  int (*main)(int argc, char **argv);
+};
+
+static const struct verb VERBS[] = {
+  { "run", "DIR", "run the engine on a folder of Lua files", sk_app_run },
+  { "check", "DIR", "load the scripts and list their tasks, or say what is wrong", sk_app_check },
+  { "enqueue", "TASK [JSON-ARG ...]", "add a job", sk_app_enqueue },
+  { "jobs", "", "list jobs", sk_app_jobs },
+  { "job", "ID", "show all about one job", sk_app_job },
+  { "explain", "ID", "say why a job runs or doesn't", sk_app_explain },
+  { "retry", "ID...", "run dead, waiting or cancelled jobs again", sk_app_retry },
+  { "cancel", "ID...", "cancel jobs that have not started", sk_app_cancel },
+  { "delete", "ID...", "remove jobs", sk_app_delete },
+  { "promote", "ID...", "make jobs that wait for their time ready now", sk_app_promote },
+  { "queues", "", "list queues and what is in them", sk_app_queues },
+  { "pause", "QUEUE", "start no more jobs of a queue", sk_app_pause },
+  { "resume", "QUEUE", "go on with a paused queue", sk_app_resume },
+  { "stats", "", "count jobs", sk_app_stats },
+  { "worker", "", NULL, sk_app_worker },
+};
+enum { VERBS_N = sizeof VERBS / sizeof *VERBS };
+
+static void add_help(struct sk_buf *out) {
+  sk_buf_add_c(out, "usage: skein COMMAND [arguments] [options]\n\n"
+                    "Skein runs background jobs that are written in Lua: put Lua files in a folder and `skein run` it.\n\n"
+                    "commands:\n");
+  for (size_t i = 0; i < VERBS_N; i++) {
+    const struct verb *v = &VERBS[i];
+    if (v->summary) sk_buf_addf(out, "  %-8s%-20s %s\n", v->name, v->usage, v->summary);
+  }
+  sk_buf_add_c(out, "\nskein COMMAND --help says more.  skein --version prints the version.\n\n"
+                    "examples:\n"
+                    "  skein run scripts/hello\n"
+                    "  skein enqueue add 1 2 --wait\n");
+}
+
+static int help(int exit_code) {
+  struct sk_buf text = { 0 };
+  add_help(&text);
+  if (exit_code == SK_EXIT_OK) return sk_out_finish(NULL, &text, exit_code);
+  sk_out_error(NULL, "a command is missing\n%.*s", (int)text.n, text.p ? text.p : "");
+  sk_buf_fini(&text);
+  return exit_code;
+}
+
+static int version(void) {
+  struct sk_buf text = { 0 };
+  sk_buf_add_c(&text, "skein " SK_VERSION "\n");
+  return sk_out_finish(NULL, &text, SK_EXIT_OK);
+}
+
+static const struct verb *find(const char *name) {
+  for (size_t i = 0; i < VERBS_N; i++)
+    if (strcmp(name, VERBS[i].name) == 0) return &VERBS[i];
+  return NULL;
+}
+
+static int unknown(const char *word) {
+  if (word[0] == '-') {
+    sk_out_error(NULL, "%.200s before the command: options come after it (skein COMMAND [options])", word);
+    return SK_EXIT_USAGE;
+  }
+  struct sk_nearest nearest;
+  sk_nearest_init(&nearest, sk_str_c(word));
+  for (size_t i = 0; i < VERBS_N; i++)
+    if (VERBS[i].summary) sk_nearest_try(&nearest, VERBS[i].name);
+  if (nearest.name)
+    sk_out_error(NULL, "unknown command \"%.200s\"; did you mean %s? (skein --help lists them)", word, nearest.name);
+  else
+    sk_out_error(NULL, "unknown command \"%.200s\" (skein --help lists them)", word);
+  return SK_EXIT_USAGE;
+}
+
+/* `skein help [COMMAND]`. */
+static int help_on(int argc, char **argv) {
+  if (argc < 2) return help(SK_EXIT_OK);
+  const struct verb *verb = find(argv[1]);
+  if (verb == NULL || verb->summary == NULL) return unknown(argv[1]);
+  char flag[] = "--help";
+  char *words[] = { argv[1], flag, NULL };
+  return verb->main(2, words);
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of write, not a death */
+  if (argc < 2) return help(SK_EXIT_USAGE);
+  const char *word = argv[1];
+  if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(SK_EXIT_OK);
+  if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return version();
+  if (strcmp(word, "help") == 0) return help_on(argc - 1, argv + 1);
+  const struct verb *verb = find(word);
+  return verb ? verb->main(argc - 1, argv + 1) : unknown(word);
+}

@@ -1,0 +1,50 @@
+/* session.h - what the commands that look into a store share: settings, connection, errors, filters. */
+#ifndef SK_APP_SESSION_H
+#define SK_APP_SESSION_H
+
+#include "app/config.h"
+#include "app/options.h"
+#include "base/log.h"
+#include "store/client.h"
+
+struct sk_session {
+  const char *verb;
+  struct sk_config config;
+  struct sk_log log;
+  struct sk_client *client;
+  char url[200]; /* for messages: no password */
+};
+
+/* Reads the settings and opens the store.  0, or the exit code after a message; close only after 0. */
+int sk_session_open(struct sk_session *s, const struct sk_args *args, bool must_exist);
+void sk_session_close(struct sk_session *s);
+
+/* Says err and returns the exit code that fits it. */
+int sk_session_fail(const struct sk_session *s, const struct sk_err *err);
+
+/* Reads --state, --queue and --task.  0, or SK_EXIT_USAGE after a message.  The filter borrows from args. */
+int sk_session_filter(const struct sk_args *args, struct sk_filter *out);
+#define SK_OPTIONS_FILTER                                                                                              \
+  { "state", 0, "STATE", "only scheduled, ready, running, retry, done, dead or cancelled jobs" },                      \
+      { "queue", 'q', "QUEUE", "only jobs of this queue" }, { "task", 0, "TASK", "only jobs of this task" }
+
+/* Reads option `name` as a whole number; *out stays as it is when the option isn't given.  0, or SK_EXIT_USAGE after a message. */
+int sk_session_int(const struct sk_args *args, const char *name, int64_t min, int64_t max, int64_t *out);
+/* The same for a duration. */
+int sk_session_duration(const struct sk_args *args, const char *name, int64_t *out_ms);
+
+/* One job with its decoded record; op owns the memory: sk_op_fini(&op->op) when 0 was returned.  0, or the exit code after a
+ * message ("no job ID": SK_EXIT_FAILED). */
+struct sk_session_job {
+  struct sk_get_op get;
+  struct sk_str id;
+  const struct sk_view *view;
+  struct sk_job job;
+};
+int sk_session_job_open(struct sk_session *s, const char *id, struct sk_session_job *out);
+void sk_session_job_close(struct sk_session_job *job);
+
+/* Decodes view's record; a record that can't be read gives an empty job whose error says so. */
+void sk_session_decode(const struct sk_view *view, struct sk_job *out);
+
+#endif
