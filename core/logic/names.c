@@ -1,0 +1,141 @@
+/* names.c - see names.h. */
+#include "logic/names.h"
+
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "logic/backoff.h"
+#include "logic/json.h"
+
+enum { SHOWN_BYTES_MAX = 60 };
+
+/* What a message shows of a value: its beginning, with "?" for what does not print. */
+struct shown {
+  char text[SHOWN_BYTES_MAX + 4];
+};
+
+static struct shown show(struct sk_str s) {
+  struct shown out;
+  size_t n = s.n < SHOWN_BYTES_MAX ? s.n : SHOWN_BYTES_MAX;
+  for (size_t i = 0; i < n; i++) out.text[i] = s.p[i] >= ' ' && s.p[i] < 0x7f ? s.p[i] : '?';
+  memcpy(out.text + n, s.n > n ? "..." : "", s.n > n ? 4 : 1);
+  return out;
+}
+
+static bool is_name_byte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == ':' || c == '-';
+}
+
+static enum sk_code check_name(const char *what, struct sk_str name, size_t bytes_max, struct sk_err *err) {
+  if (name.n == 0) return sk_err_set(err, SK_EINVAL, "%s \"\": expected a name of 1 to %zu letters, digits or _ . : -", what, bytes_max);
+  if (name.n > bytes_max)
+    return sk_err_set(err, SK_ELIMIT, "%s \"%s\": %zu bytes, expected at most %zu", what, show(name).text, name.n, bytes_max);
+  for (size_t i = 0; i < name.n; i++) {
+    if (is_name_byte(name.p[i])) continue;
+    return sk_err_set(err, SK_EINVAL, "%s \"%s\": byte %zu is 0x%02x, expected letters, digits or _ . : -", what, show(name).text, i + 1,
+                      (unsigned char)name.p[i]);
+  }
+  return SK_OK;
+}
+
+enum sk_code sk_name_check(const char *what, struct sk_str name, struct sk_err *err) {
+  return check_name(what, name, SK_NAME_BYTES_MAX, err);
+}
+
+enum sk_code sk_id_check(struct sk_str id, struct sk_err *err) { return check_name("job id", id, SK_ID_BYTES_MAX, err); }
+
+/* Levels that a stored value gets around it: args is one; signatures nest within signatures. */
+enum { ARGS_DEPTH_MAX = SK_JSON_DEPTH_MAX + 1, CALLBACKS_DEPTH_MAX = 4 * SK_JSON_DEPTH_MAX };
+
+struct json_rule {
+  const char *what;
+  struct sk_str text;
+  size_t bytes_max;
+  size_t depth_max;
+  enum sk_json_type type; /* NONE: any */
+  const char *type_name;
+};
+
+static enum sk_code check_json(const struct json_rule *rule, struct sk_err *err) {
+  if (rule->text.n > rule->bytes_max)
+    return sk_err_set(err, SK_ELIMIT, "%s: %zu bytes of JSON, expected at most %zu", rule->what, rule->text.n, rule->bytes_max);
+  if (rule->type != SK_JSON_NONE && sk_json_type(rule->text) != rule->type)
+    return sk_err_set(err, SK_EINVAL, "%s: expected %s, found %s", rule->what, rule->type_name, show(rule->text).text);
+  enum sk_code code = sk_json_check(rule->text, rule->depth_max, err);
+  if (code != SK_OK) sk_err_wrap(err, "%s", rule->what);
+  return code;
+}
+
+static enum sk_code check_args(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err) {
+  struct json_rule rule = { "args", job->args, args_bytes_max, ARGS_DEPTH_MAX, SK_JSON_ARRAY, "a JSON array" };
+  enum sk_code code = check_json(&rule, err);
+  if (code != SK_OK) return code;
+  size_t n = 0;
+  code = sk_json_array_count(job->args, &n, err);
+  if (code != SK_OK) return code;
+  if (n > SK_ARGS_COUNT_MAX) return sk_err_set(err, SK_ELIMIT, "args: %zu values, expected at most %d", n, SK_ARGS_COUNT_MAX);
+  return SK_OK;
+}
+
+static enum sk_code check_texts(const struct sk_job *job, struct sk_err *err) {
+  const struct json_rule rules[] = {
+    { "meta", job->meta, SK_META_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_OBJECT, "a JSON object" },
+    { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, CALLBACKS_DEPTH_MAX, SK_JSON_ARRAY, "a JSON array of signatures" },
+    { "on_error", job->on_error, SK_CALLBACKS_BYTES_MAX, CALLBACKS_DEPTH_MAX, SK_JSON_ARRAY, "a JSON array of signatures" },
+    { "result", job->result, SK_RESULT_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_NONE, NULL },
+  };
+  for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+    if (rules[i].text.n == 0) continue;
+    enum sk_code code = check_json(&rules[i], err);
+    if (code != SK_OK) return code;
+  }
+  if (job->error.n > SK_ERROR_BYTES_MAX)
+    return sk_err_set(err, SK_ELIMIT, "error: %zu bytes, expected at most %d", job->error.n, SK_ERROR_BYTES_MAX);
+  if (job->traceback.n > SK_TRACEBACK_BYTES_MAX)
+    return sk_err_set(err, SK_ELIMIT, "traceback: %zu bytes, expected at most %d", job->traceback.n, SK_TRACEBACK_BYTES_MAX);
+  return SK_OK;
+}
+
+static enum sk_code check_numbers(const struct sk_job *job, struct sk_err *err) {
+  const int64_t duration_max = SK_SECONDS_MAX * 1000, moment_max = 2 * duration_max, count_max = INT64_MAX / 2;
+  const struct {
+    const char *what;
+    int64_t value, min, max;
+  } ranges[] = {
+    { "priority", job->priority, SK_PRIORITY_MIN, SK_PRIORITY_MAX },
+    { "enqueued_at (ms)", job->enqueued_ms, 0, moment_max },
+    { "retries", job->retries, SK_UNSET, SK_RETRIES_MAX },
+    { "timeout (ms)", job->timeout_ms, SK_UNSET, duration_max },
+    { "keep (ms)", job->keep_ms, SK_UNSET, duration_max },
+    { "expires (ms)", job->expires_ms, SK_UNSET, moment_max },
+    { "dead", job->keep_dead, SK_UNSET, 1 },
+    { "immutable", job->immutable, SK_UNSET, 1 },
+    { "attempts", job->attempts, 0, count_max },
+    { "crashes", job->crashes, 0, count_max },
+    { "unknowns", job->unknowns, 0, count_max },
+    { "recoveries", job->recoveries, 0, count_max },
+    { "error kind", (int64_t)job->error_kind, 0, SK_KINDS - 1 },
+    { "started_at (ms)", job->started_ms, 0, moment_max },
+    { "finished_at (ms)", job->finished_ms, 0, moment_max },
+  };
+  for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+    int64_t v = ranges[i].value, min = ranges[i].min, max = ranges[i].max;
+    if (v >= min && v <= max) continue;
+    if (min == SK_UNSET) min = 0; /* unset is ours; users know numbers from 0 */
+    return sk_err_set(err, v < min ? SK_EINVAL : SK_ELIMIT, "%s %lld: expected %lld to %lld", ranges[i].what, (long long)v, (long long)min,
+                      (long long)max);
+  }
+  return SK_OK;
+}
+
+enum sk_code sk_job_check(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err) {
+  enum sk_code code = sk_id_check(job->id, err);
+  if (code == SK_OK) code = sk_name_check("task", job->task, err);
+  if (code == SK_OK) code = sk_name_check("queue", job->queue, err);
+  if (code == SK_OK && job->retry_queue.n > 0) code = sk_name_check("retry_queue", job->retry_queue, err);
+  if (code == SK_OK) code = sk_backoff_check(job->backoff, err);
+  if (code == SK_OK) code = check_numbers(job, err);
+  if (code == SK_OK) code = check_args(job, args_bytes_max, err);
+  if (code == SK_OK) code = check_texts(job, err);
+  return code;
+}
