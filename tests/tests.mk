@@ -22,3 +22,5 @@ $(OUT)/tests/contract/contract: $(CONTRACT_SRC) $(wildcard tests/contract/*.h) $
 contract: $(OUT)/tests/contract/contract ## Run the store contract on memory and sqlite
 	$< memory
 	$< sqlite
+
+-include tests/system/system.mk
