@@ -293,15 +293,3 @@ const char *sk_config_source(const struct sk_config *config, const char *name) {
   const char *source = config->sources[setting - SETTINGS];
   return source ? source : "default";
 }
-
-void sk_config_url_shown(const char *url, char *out, size_t size) {
-  const char *slashes = strstr(url, "://");
-  const char *user = slashes ? slashes + 3 : NULL;
-  size_t authority = user ? strcspn(user, "/?") : 0;
-  const char *at = user ? memrchr(user, '@', authority) : NULL;
-  const char *colon = at ? memchr(user, ':', (size_t)(at - user)) : NULL;
-  if (colon == NULL)
-    snprintf(out, size, "%s", url);
-  else
-    snprintf(out, size, "%.*s:***%s", (int)(colon - url), url, at);
-}

@@ -69,9 +69,6 @@ enum sk_code sk_config_environment(struct sk_config *config, enum sk_config_use 
 /* Who set setting `name`: "--workers", "environment WORKERS", ..., or "default". */
 const char *sk_config_source(const struct sk_config *config, const char *name);
 
-/* A store URL without its password, for messages.  Truncates to the buffer. */
-void sk_config_url_shown(const char *url, char *out, size_t size);
-
 /* The row of the options table of every command that opens a store, and those of an engine. */
 #define SK_OPTION_STORE \
   { "store", 's', "URL", "where the jobs are (default: $SKEIN_STORE, $REDIS_URL, " SK_STORE_DEFAULT ")" }

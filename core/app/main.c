@@ -52,7 +52,7 @@ static int help(int exit_code) {
   struct sk_buf text = { 0 };
   add_help(&text);
   if (exit_code == SK_EXIT_OK) return sk_out_finish(NULL, &text, exit_code);
-  sk_out_error(NULL, "a command is missing\n%.*s", (int)text.n, text.p ? text.p : "");
+  sk_out_error(NULL, "a command is missing\n%.*s", text.n ? (int)text.n - 1 : 0, text.p ? text.p : "");
   sk_buf_fini(&text);
   return exit_code;
 }

@@ -9,6 +9,8 @@
 
 #include "app/exits.h"
 
+enum { MESSAGE_BYTES_MAX = 16 * 1024 }; /* room for the longest stored error; what is longer is cut */
+
 /* 0 or an errno. */
 static int write_all(int fd, const char *p, size_t n) {
   while (n > 0) {
@@ -24,7 +26,7 @@ static int write_all(int fd, const char *p, size_t n) {
 }
 
 void sk_out_error(const char *verb, const char *fmt, ...) {
-  char message[2048];
+  char message[MESSAGE_BYTES_MAX];
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(message, sizeof message, fmt, ap);

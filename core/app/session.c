@@ -6,6 +6,7 @@
 #include "app/values.h"
 #include "logic/names.h"
 #include "logic/record.h"
+#include "logic/url.h"
 
 static int exit_of(enum sk_code code) {
   switch (code) {
@@ -43,6 +44,14 @@ static int read_config(struct sk_session *s, const struct sk_args *args) {
   return code == SK_ENOMEM ? SK_EXIT_INTERNAL : SK_EXIT_CONFIG;
 }
 
+static int no_store(const struct sk_session *s) {
+  struct sk_buf url = { 0 };
+  sk_url_redact(sk_str_c(s->config.store), &url);
+  sk_out_error(s->verb, "no store at %.*s: run an engine or enqueue a job first", SK_STR_ARG(url));
+  sk_buf_fini(&url);
+  return SK_EXIT_UNAVAILABLE;
+}
+
 static int open_client(struct sk_session *s, bool must_exist) {
   if (sk_str_starts(sk_str_c(s->config.store), "memory:")) {
     sk_out_error(s->verb, "memory: lives inside one engine and can't be reached from another process");
@@ -58,11 +67,7 @@ static int open_client(struct sk_session *s, bool must_exist) {
   struct sk_err err;
   enum sk_code code = sk_client_open(&options, &s->client, &err);
   if (code == SK_OK) return 0;
-  if (code == SK_ENOTFOUND && must_exist) {
-    sk_out_error(s->verb, "no store at %s: run an engine or enqueue a job first", s->url);
-    return SK_EXIT_UNAVAILABLE;
-  }
-  return sk_session_fail(s, &err);
+  return code == SK_ENOTFOUND && must_exist ? no_store(s) : sk_session_fail(s, &err);
 }
 
 int sk_session_open(struct sk_session *s, const struct sk_args *args, bool must_exist) {
@@ -71,7 +76,6 @@ int sk_session_open(struct sk_session *s, const struct sk_args *args, bool must_
   s->log.level = SK_LOG_WARN;
   sk_config_init(&s->config);
   int exit_code = read_config(s, args);
-  sk_config_url_shown(s->config.store, s->url, sizeof s->url);
   if (exit_code == 0) exit_code = open_client(s, must_exist);
   if (exit_code != 0) sk_config_fini(&s->config);
   return exit_code;

@@ -12,7 +12,6 @@ struct sk_session {
   struct sk_config config;
   struct sk_log log;
   struct sk_client *client;
-  char url[200]; /* for messages: no password */
 };
 
 /* Reads the settings and opens the store.  0, or the exit code after a message; close only after 0. */

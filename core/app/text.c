@@ -9,12 +9,11 @@ void sk_text_time(int64_t wall_ms, char out[SK_TIME_BYTES]) {
   if (ms < 0) ms += 1000, s--;
   time_t t = (time_t)s;
   struct tm tm;
-  if (gmtime_r(&t, &tm) == NULL) {
-    snprintf(out, SK_TIME_BYTES, "%lld", (long long)wall_ms);
-    return;
-  }
-  size_t n = strftime(out, SK_TIME_BYTES - 8, "%Y-%m-%dT%H:%M:%S", &tm);
-  snprintf(out + n, SK_TIME_BYTES - n, ".%03dZ", (int)ms);
+  size_t n = gmtime_r(&t, &tm) ? strftime(out, SK_TIME_BYTES - 8, "%Y-%m-%dT%H:%M:%S", &tm) : 0;
+  if (n == 0)
+    snprintf(out, SK_TIME_BYTES, "%lld", (long long)wall_ms); /* beyond any calendar */
+  else
+    snprintf(out + n, SK_TIME_BYTES - n, ".%03dZ", (int)ms);
 }
 
 void sk_text_span(int64_t ms, char out[SK_TIME_BYTES]) {

@@ -1,0 +1,225 @@
+/* config_test.c - settings: their order, their checks, and the values that people type.
+ *
+ * The application is no library, so its sources under test are compiled in here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "app/config.c"
+#include "app/nearest.c"
+#include "app/values.c"
+
+static const char *const VARIABLES[] = { "SKEIN_STORE", "REDIS_URL", "WORKERS", "QUEUES", "SKEIN_CONCURRENCY", "SKEIN_DURABILITY",
+                                         "SKEIN_ARGS_BYTES_MAX", "LOG_LEVEL", "LOG_FORMAT", "SKEIN_HTTP", "SKEIN_SHUTDOWN_TIMEOUT",
+                                         "SKEIN_LOG_FILE", "SKEIN_MEMORY_MAX", "SKEIN_UNKNOWN_MAX", "SKEIN_LEASE" };
+
+static int clear_environment(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof VARIABLES / sizeof *VARIABLES; i++) unsetenv(VARIABLES[i]);
+  setenv("TZ", "Europe/Berlin", 1);
+  tzset();
+  return 0;
+}
+
+static enum sk_code set(struct sk_config *c, const char *name, const char *value, struct sk_err *err) {
+  return sk_config_set(c, sk_str_c(name), sk_str_c(value), "jobs/config.lua:3", err);
+}
+
+static void defaults(void **state) {
+  (void)state;
+  struct sk_config c;
+  struct sk_err err;
+  sk_config_init(&c);
+  assert_int_equal(sk_config_environment(&c, SK_CONFIG_ENGINE, &err), SK_OK);
+  assert_string_equal(c.store, "sqlite:.skein/jobs.db");
+  assert_true(c.workers >= 1 && c.workers <= SK_WORKERS_MAX);
+  assert_int_equal(c.concurrency, 10);
+  assert_int_equal(c.queues_n, 0);
+  assert_int_equal(c.shutdown_timeout_ms, 25000);
+  assert_int_equal(c.durability, SK_DURABLE_FULL);
+  assert_int_equal(c.memory_max_bytes, 0);
+  assert_string_equal(sk_config_source(&c, "store"), "default");
+  sk_config_fini(&c);
+}
+
+static void the_first_source_wins(void **state) {
+  (void)state;
+  static const struct sk_option options[] = { SK_OPTIONS_ENGINE };
+  static const struct sk_command command = { .name = "run", .options = options, .options_n = sizeof options / sizeof *options };
+  struct sk_args args = { .command = &command, .values = { NULL, "7" } };
+  setenv("WORKERS", "3", 1);
+  setenv("SKEIN_CONCURRENCY", "20", 1);
+  setenv("REDIS_URL", "redis://one", 1);
+  struct sk_config c;
+  struct sk_err err;
+  sk_config_init(&c);
+  assert_int_equal(sk_config_flags(&c, &args, &err), SK_OK);
+  assert_int_equal(sk_config_environment(&c, SK_CONFIG_ENGINE, &err), SK_OK);
+  assert_int_equal(set(&c, "workers", "9", &err), SK_OK);
+  assert_int_equal(set(&c, "concurrency", "9", &err), SK_OK);
+  assert_int_equal(set(&c, "unknown_max", "9", &err), SK_OK);
+  assert_int_equal(c.workers, 7);
+  assert_string_equal(sk_config_source(&c, "workers"), "--workers");
+  assert_int_equal(c.concurrency, 20);
+  assert_string_equal(sk_config_source(&c, "concurrency"), "environment SKEIN_CONCURRENCY");
+  assert_int_equal(c.unknown_max, 9);
+  assert_string_equal(sk_config_source(&c, "unknown_max"), "jobs/config.lua:3");
+  assert_string_equal(c.store, "redis://one");
+  sk_config_fini(&c);
+
+  setenv("SKEIN_STORE", "sqlite:two", 1);
+  sk_config_init(&c);
+  assert_int_equal(sk_config_environment(&c, SK_CONFIG_CLIENT, &err), SK_OK);
+  assert_string_equal(c.store, "sqlite:two");
+  assert_int_not_equal(c.concurrency, 20); /* clients don't read it */
+  sk_config_fini(&c);
+}
+
+static void wrong_values_name_setting_value_source_and_what_was_expected(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *value, *sentence;
+  } cases[] = {
+    { "workers", "many", "jobs/config.lua:3: workers = \"many\": expected a whole number from 1 to 256" },
+    { "workers", "0", "jobs/config.lua:3: workers = \"0\": expected a whole number from 1 to 256" },
+    { "workers", "257", "jobs/config.lua:3: workers = \"257\": expected a whole number from 1 to 256" },
+    { "workers", "", "jobs/config.lua:3: workers = \"\": expected a value" },
+    { "wokers", "4", "jobs/config.lua:3: unknown setting \"wokers\"; did you mean workers?" },
+    { "colour", "red", "jobs/config.lua:3: unknown setting \"colour\"" },
+    { "store", "jobs.db", "jobs/config.lua:3: store = \"jobs.db\": expected a store URL such as sqlite:PATH or memory:" },
+    { "log_level", "loud", "jobs/config.lua:3: log_level = \"loud\": expected debug, info, warn, error or off" },
+    { "log_format", "xml", "jobs/config.lua:3: log_format = \"xml\": expected text or json" },
+    { "durability", "some", "jobs/config.lua:3: durability = \"some\": expected full or normal" },
+    { "memory_max", "12", "jobs/config.lua:3: memory_max = \"12\": expected at least 1MB, or 0 for no limit" },
+    { "lease", "1ms", "jobs/config.lua:3: lease = \"1ms\": expected 1 to 3600 seconds" },
+    { "http", "host", "jobs/config.lua:3: http = \"host\": expected HOST:PORT or PORT" },
+    { "queues", " , ", "jobs/config.lua:3: queues = \" , \": expected queue names: NAME[:WEIGHT],..." },
+    { "queues", "a,b,a", "jobs/config.lua:3: queues = \"a,b,a\": queue a is named twice" },
+    { "queues", "a:0", "jobs/config.lua:3: queues = \"a:0\": weight 0: expected a whole number from 1 to 1000" },
+  };
+  struct sk_config c;
+  sk_config_init(&c);
+  int workers = c.workers;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct sk_err err;
+    assert_int_equal(set(&c, cases[i].name, cases[i].value, &err), SK_EINVAL);
+    assert_string_equal(err.message, cases[i].sentence);
+  }
+  assert_int_equal(c.workers, workers);
+  assert_string_equal(sk_config_source(&c, "workers"), "default");
+  sk_config_fini(&c);
+}
+
+static void a_wrong_line_behind_a_flag_is_still_found(void **state) {
+  (void)state;
+  struct sk_config c;
+  struct sk_err err;
+  sk_config_init(&c);
+  assert_int_equal(sk_config_set(&c, SK_STR_LIT("lease"), SK_STR_LIT("20s"), "--lease", &err), SK_OK);
+  assert_int_equal(set(&c, "lease", "soon", &err), SK_EINVAL);
+  assert_int_equal(c.lease_ms, 20000);
+  sk_config_fini(&c);
+}
+
+static void queues_are_strict_unless_one_has_a_weight(void **state) {
+  (void)state;
+  struct sk_config c;
+  struct sk_err err;
+  sk_config_init(&c);
+  assert_int_equal(set(&c, "queues", "mail, tenant:a  low", &err), SK_OK);
+  assert_int_equal(c.queues_n, 3);
+  assert_true(sk_str_eq_c(c.queues[1].name, "tenant:a"));
+  assert_int_equal(c.queues[0].weight, 0);
+  sk_config_fini(&c);
+  sk_config_init(&c);
+  assert_int_equal(set(&c, "queues", "mail:3,low", &err), SK_OK);
+  assert_true(sk_str_eq_c(c.queues[0].name, "mail"));
+  assert_int_equal(c.queues[0].weight, 3);
+  assert_int_equal(c.queues[1].weight, 1);
+  sk_config_fini(&c);
+}
+
+static void durations(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    int64_t ms;
+  } good[] = { { "0", 0 },         { "1.5", 1500 },     { "250ms", 250 },     { "10s", 10000 },
+               { "5m", 300000 },   { "2h", 7200000 },   { "1d", 86400000 },   { ".5s", 500 },
+               { "1M", 60000 },    { "3153600000", 3153600000000 } };
+  int64_t ms;
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    assert_int_equal(sk_value_duration(sk_str_c(good[i].text), &ms, NULL), SK_OK);
+    assert_int_equal(ms, good[i].ms);
+  }
+  static const char *const bad[] = { "", "s", "-1", "1x", "1 s", "1e3", "inf", "nan", "0x10", "1.2.3", "3153600001", "1mss" };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(sk_value_duration(sk_str_c(bad[i]), &ms, NULL), SK_EINVAL);
+}
+
+static void sizes(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    int64_t bytes;
+  } good[] = { { "0", 0 }, { "1000", 1000 }, { "512KB", 524288 }, { "256MB", 268435456 }, { "256m", 268435456 }, { "1.5GiB", 1610612736 } };
+  int64_t bytes;
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    assert_int_equal(sk_value_bytes(sk_str_c(good[i].text), &bytes, NULL), SK_OK);
+    assert_int_equal(bytes, good[i].bytes);
+  }
+  static const char *const bad[] = { "", "MB", "-1", "1TB", "many", "9999999999GB" };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(sk_value_bytes(sk_str_c(bad[i]), &bytes, NULL), SK_EINVAL);
+}
+
+static void points_in_time(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    int64_t ms;
+  } good[] = {
+    { "1795298400", 1795298400000 },
+    { "1795298400.25", 1795298400250 },
+    { "2026-11-21T22:00:00Z", 1795298400000 },
+    { "2026-11-21T22:00:00.25Z", 1795298400250 },
+    { "2026-11-22T00:00+02:00", 1795298400000 },
+    { "2026-11-21T14:30:00-0730", 1795298400000 },
+    { "2026-11-21 23:00", 1795298400000 },      /* Berlin, winter */
+    { "2026-07-01T12:00:00", 1782900000000 },   /* Berlin, summer */
+    { "2026-11-22", 1795302000000 },
+  };
+  int64_t ms;
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    assert_int_equal(sk_value_time(sk_str_c(good[i].text), &ms, NULL), SK_OK);
+    assert_int_equal(ms, good[i].ms);
+  }
+  static const char *const bad[] = { "",           "tomorrow",         "2026-02-30",           "2026-13-01", "2026-11-21T25:00Z",
+                                     "2026-11-21T", "2026-11-21 22:60", "2026-11-21T22:00:00+", "2026-1-1",   "2026-11-21T22:00:00Zx" };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(sk_value_time(sk_str_c(bad[i]), &ms, NULL), SK_EINVAL);
+}
+
+static void whole_numbers(void **state) {
+  (void)state;
+  int64_t v;
+  assert_int_equal(sk_value_int(SK_STR_LIT("-2"), -2, 2, &v, NULL), SK_OK);
+  assert_int_equal(v, -2);
+  static const char *const bad[] = { "", "-", "3", "-3", "1.0", "1x", "99999999999999999999999999" };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(sk_value_int(sk_str_c(bad[i]), -2, 2, &v, NULL), SK_EINVAL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(defaults),
+    cmocka_unit_test(the_first_source_wins),
+    cmocka_unit_test_setup(wrong_values_name_setting_value_source_and_what_was_expected, clear_environment),
+    cmocka_unit_test(a_wrong_line_behind_a_flag_is_still_found),
+    cmocka_unit_test(queues_are_strict_unless_one_has_a_weight),
+    cmocka_unit_test(durations),
+    cmocka_unit_test(sizes),
+    cmocka_unit_test(points_in_time),
+    cmocka_unit_test(whole_numbers),
+  };
+  return cmocka_run_group_tests_name("config", tests, clear_environment, NULL);
+}
