@@ -1,0 +1,294 @@
+/* engine.c - puts the parts together: start, the turn, the lease, the stop.  See engine.h and, for the parts, state.h. */
+#include "engine/engine.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "engine/state.h"
+#include "logic/wire.h"
+
+/* -- the turn: what the callbacks of this loop turn have asked for ------------------------------------------------------------- */
+
+void sk_engine_wake(struct sk_engine *e) {
+  if (!e->stopped) sk_defer_mark(e->turn);
+}
+
+/* Counts what is left for a draining engine. */
+static void on_drain_count(struct sk_op *op, void *ctx) {
+  struct sk_engine *e = ctx;
+  struct sk_count_op *count = SK_CONTAINER(op, struct sk_count_op, op);
+  e->drain_counting = false;
+  int64_t left = 0;
+  for (size_t i = 0; op->status == SK_OK && i < count->queues_n; i++) {
+    const struct sk_queue_count *q = &count->queues[i];
+    bool served = false;
+    for (size_t k = 0; k < e->queues_n; k++) served |= sk_str_eq(e->queues[k].name, q->name);
+    if (!served && !e->queues_all) continue;
+    left += q->states[SK_STATE_RUNNING];
+    if (!q->paused) left += q->states[SK_STATE_READY] + q->states[SK_STATE_SCHEDULED] + q->states[SK_STATE_RETRY];
+  }
+  bool ok = op->status == SK_OK;
+  sk_op_fini(op);
+  free(count);
+  if (ok && left == 0 && e->held_n == 0 && sk_settle_idle(e) && !e->fetching) sk_engine_stop(e, false);
+}
+
+static void check_drained(struct sk_engine *e) {
+  if (!e->options.drain || !e->drain_check || e->drain_counting || e->stopping || e->store == NULL) return;
+  if (e->held_n > 0 || !sk_settle_idle(e) || e->fetching || e->fetch_wanted) return;
+  struct sk_count_op *count = calloc(1, sizeof *count);
+  if (count == NULL) return;
+  count->op = (struct sk_op){ .cb = on_drain_count, .ctx = e };
+  e->drain_check = false;
+  e->drain_counting = true;
+  e->store->ops->count(e->store, count);
+}
+
+static void on_turn(void *ctx) {
+  struct sk_engine *e = ctx;
+  sk_dispatch_turn(e);
+  sk_settle_turn(e);
+  sk_fetch_turn(e);
+  sk_progress_turn(e);
+  sk_supervisor_turn(e);
+  check_drained(e);
+  if (e->stopping) sk_engine_check_stopped(e);
+}
+
+/* -- the store's weather ----------------------------------------------------------------------------------------------------------- */
+
+void sk_engine_store_failed(struct sk_engine *e, const char *what, const struct sk_err *err) {
+  if (e->store_down) return;
+  e->store_down = true;
+  sk_logf(e->log, SK_LOG_ERROR, "store: %s failed: %s; trying again until it works", what, err->message);
+}
+
+void sk_engine_store_works(struct sk_engine *e) {
+  if (!e->store_down) return;
+  e->store_down = false;
+  sk_logf(e->log, SK_LOG_INFO, "store: works again");
+}
+
+static void on_store_changed(void *ctx) {
+  struct sk_engine *e = ctx;
+  sk_fetch_wake(e);
+  sk_requests_changed(e->requests);
+}
+
+/* -- the lease ----------------------------------------------------------------------------------------------------------------------- */
+
+static void on_beaten(struct sk_op *op, void *ctx) {
+  struct sk_engine *e = ctx;
+  e->beating = false;
+  if (op->status != SK_OK) {
+    sk_engine_store_failed(e, "renewing the lease", &op->err);
+  } else {
+    sk_engine_store_works(e);
+    if (e->beat->recovered > 0) {
+      sk_logf(e->log, SK_LOG_WARN, "took over %zu jobs of engines that are gone", e->beat->recovered);
+      sk_fetch_wake(e);
+    }
+    if (e->beat->lost) sk_logf(e->log, SK_LOG_WARN, "this engine's lease had ended: its jobs were given to others, what they do here does not count");
+  }
+  sk_op_fini(op);
+  sk_engine_wake(e);
+}
+
+static void on_beat_timer(void *ctx) {
+  struct sk_engine *e = ctx;
+  sk_timer_start(e->beat_timer, e->options.store.lease_ms / 3);
+  if (e->beating || e->store == NULL) return;
+  *e->beat = (struct sk_beat_op){ .op = { .cb = on_beaten, .ctx = e } };
+  e->beating = true;
+  e->store->ops->beat(e->store, e->beat);
+}
+
+/* -- stop ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void on_store_closed(void *ctx) {
+  struct sk_engine *e = ctx;
+  e->stopped = true;
+  e->options.stopped(e->options.ctx);
+}
+
+/* The end has come when no worker is left, everything is settled and the store has answered everything. */
+void sk_engine_check_stopped(struct sk_engine *e) {
+  if (e->closing || !sk_list_empty(&e->workers)) return;
+  if (!sk_settle_idle(e) && !e->give_up) return;
+  if (e->fetching || e->beating || e->counting || e->declaring || e->drain_counting || e->progress_in_flight || e->settles_in_flight) return;
+  sk_requests_stop(e->requests);
+  if (!sk_requests_idle(e->requests)) return;
+  e->closing = true;
+  struct sk_store *store = e->store;
+  e->store = NULL;
+  store->ops->close(store, on_store_closed, e);
+}
+
+static void on_shutdown_timer(void *ctx) {
+  struct sk_engine *e = ctx;
+  if (!sk_list_empty(&e->workers)) {
+    sk_logf(e->log, SK_LOG_WARN, "shutdown_timeout is over: jobs that still run are handed back");
+    sk_supervisor_kill_all(e);
+    sk_timer_start(e->shutdown, SK_STORE_BACKOFF_MAX_MS);
+    return;
+  }
+  /* The store is away: what could not be settled comes back to life when the lease ends. */
+  if (!sk_settle_idle(e)) sk_logf(e->log, SK_LOG_ERROR, "the store did not take %zu outcomes: those jobs run again", e->settling_n);
+  e->give_up = true;
+  sk_engine_wake(e);
+}
+
+static void hand_back_local(struct sk_engine *e) {
+  struct sk_list *n;
+  while ((n = sk_list_pop(&e->local)) != NULL) {
+    e->local_n--;
+    sk_settle(SK_RUN_OF(n), &(struct sk_outcome){ .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET });
+  }
+}
+
+void sk_engine_stop(struct sk_engine *e, bool now) {
+  bool first = !e->stopping;
+  e->stopping = true;
+  if (first) {
+    sk_timer_stop(e->due);
+    sk_dispatch_take_back_all(e);
+    hand_back_local(e);
+    sk_supervisor_drain(e);
+    hand_back_local(e);
+    sk_timer_start(e->shutdown, e->options.shutdown_timeout_ms);
+  }
+  if (now || !first) {
+    sk_supervisor_kill_all(e);
+    sk_timer_start(e->shutdown, SK_STORE_BACKOFF_MAX_MS);
+  }
+  sk_engine_wake(e);
+}
+
+void sk_engine_fail(struct sk_engine *e, const struct sk_err *err) {
+  if (e->failure.code == SK_OK) e->failure = *err;
+  sk_engine_stop(e, true);
+}
+
+/* -- signals ----------------------------------------------------------------------------------------------------------------------------- */
+
+void sk_engine_hold(struct sk_engine *e, bool held) {
+  if (e->held == held) return;
+  e->held = held;
+  sk_logf(e->log, SK_LOG_INFO, held ? "stopped fetching" : "fetching again");
+  if (!held) sk_fetch_wake(e);
+}
+
+void sk_engine_reload(struct sk_engine *e) {
+  if (e->stopping) return;
+  sk_logf(e->log, SK_LOG_INFO, "reloading the scripts");
+  sk_supervisor_reload(e);
+}
+
+void sk_engine_trace(struct sk_engine *e) {
+  int64_t now = sk_clock_mono_ms();
+  sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled", e->held_n, e->local_n, e->settling_n + e->settles_runs);
+  SK_LIST_EACH(wn, &e->workers) {
+    struct sk_worker *w = SK_WORKER_OF(wn);
+    uint32_t on_cpu = atomic_load(&w->share->running);
+    SK_LIST_EACH(rn, &w->runs) {
+      const struct sk_run *run = SK_RUN_OF(rn);
+      if (!sk_share_is(w->share, run->slot, run->generation, SK_SLOT_STARTED)) continue;
+      int64_t ms = now - atomic_load(&w->share->slots[run->slot].started_ms);
+      sk_logf(e->log, SK_LOG_INFO, "running job=%.*s task=%.*s worker=%u for=%.3fs%s", SK_STR_ARG(run->id), SK_STR_ARG(run->job.task), w->number,
+              (double)ms / 1000.0, on_cpu == run->slot + 1 ? " (on the CPU)" : "");
+    }
+    if (w->pipe_closed) continue;
+    struct sk_buf *out = sk_pipe_out(w->pipe);
+    sk_wire_end(out, sk_wire_begin(out, SK_FRAME_TRACE));
+  }
+}
+
+/* -- start ------------------------------------------------------------------------------------------------------------------------------- */
+
+static void on_added(void *ctx, int64_t due_in_ms) {
+  struct sk_engine *e = ctx;
+  if (due_in_ms <= 0)
+    sk_fetch_wake(e);
+  else
+    sk_fetch_due_within(e, due_in_ms);
+  if (e->queues_all) e->queues_stale = true; /* it may be in a queue that was not there before */
+}
+
+static void on_settle_retry(void *ctx) { sk_engine_wake(ctx); }
+
+static enum sk_code open_store(struct sk_engine *e, struct sk_err *err) {
+  struct sk_store_options o = e->options.store;
+  o.engine = sk_str(e->id, SK_ID_BYTES);
+  o.log = e->log;
+  struct sk_store_events events = { .changed = on_store_changed, .ctx = e };
+  return sk_store_open(e->loop, &o, &events, &e->store, err);
+}
+
+static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
+  e->turn = sk_defer_new(e->loop, on_turn, e);
+  e->tasks = sk_tasks_new();
+  e->beat = calloc(1, sizeof *e->beat);
+  e->beat_timer = sk_timer_new(e->loop, on_beat_timer, e);
+  e->shutdown = sk_timer_new(e->loop, on_shutdown_timer, e);
+  e->settle_retry = sk_timer_new(e->loop, on_settle_retry, e);
+  if (!e->turn || !e->tasks || !e->beat || !e->beat_timer || !e->shutdown || !e->settle_retry)
+    return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
+  struct sk_requests_options o = {
+    .loop = e->loop, .store = e->store, .args_bytes_max = e->options.args_bytes_max, .added = on_added, .ctx = e };
+  e->requests = sk_requests_new(&o, err);
+  return e->requests ? SK_OK : err->code;
+}
+
+enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options *options, struct sk_engine **out, struct sk_err *err) {
+  struct sk_engine *e = calloc(1, sizeof *e);
+  if (e == NULL) return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
+  e->options = *options;
+  e->loop = loop;
+  e->log = options->log;
+  e->totals.started_ms = sk_clock_mono_ms();
+  sk_list_init(&e->local);
+  sk_list_init(&e->workers);
+  sk_list_init(&e->settling);
+  sk_id_next(&e->idgen, sk_clock_wall_ms(), e->id);
+  enum sk_code code = open_store(e, err);
+  if (code != SK_OK) {
+    free(e);
+    return code;
+  }
+  *out = e; /* from here on the store has to be closed on the loop: a failure is a stop */
+  code = make_parts(e, err);
+  if (code == SK_OK) code = sk_fetch_start(e, err);
+  if (code == SK_OK) code = sk_supervisor_start(e, err);
+  if (code == SK_OK)
+    sk_timer_start(e->beat_timer, 0);
+  else
+    sk_engine_fail(e, err);
+  return SK_OK;
+}
+
+void sk_engine_free(struct sk_engine *e) {
+  assert(e->stopped);
+  sk_supervisor_free(e);
+  sk_fetch_stop(e);
+  sk_progress_free(e);
+  struct sk_list *n;
+  while ((n = sk_list_pop(&e->settling)) != NULL) sk_run_free(SK_RUN_OF(n));
+  sk_requests_free(e->requests);
+  sk_tasks_free(e->tasks);
+  sk_timer_free(e->beat_timer);
+  sk_timer_free(e->shutdown);
+  sk_timer_free(e->settle_retry);
+  sk_defer_free(e->turn);
+  free(e->beat);
+  free(e);
+}
+
+enum sk_code sk_engine_outcome(const struct sk_engine *e, struct sk_err *err) {
+  if (e->failure.code != SK_OK) *err = e->failure;
+  return e->failure.code;
+}
+
+const struct sk_engine_totals *sk_engine_totals(const struct sk_engine *e) { return &e->totals; }

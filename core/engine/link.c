@@ -1,0 +1,229 @@
+/* link.c - what a worker says.  A frame that makes no sense ends its worker: a process that can't speak can't be trusted. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "engine/state.h"
+#include "logic/wire.h"
+
+/* The run in that slot, NULL when there is none. */
+static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) { return slot < w->share->slots_n ? w->by_slot[slot] : NULL; }
+
+/* -- the scripts ------------------------------------------------------------------------------------------------------------------- */
+
+static void on_declared(struct sk_op *op, void *ctx) {
+  struct sk_engine *e = ctx;
+  struct sk_declare_op *d = SK_CONTAINER(op, struct sk_declare_op, op);
+  e->declaring = false;
+  if (op->status != SK_OK) sk_engine_store_failed(e, "declaring tasks", &op->err);
+  sk_op_fini(op);
+  free((void *)(uintptr_t)d->items);
+  free(d);
+  sk_engine_wake(e);
+}
+
+struct declaration {
+  struct sk_task_item *items;
+  size_t n;
+};
+
+static void add_item(const struct sk_task *task, void *ctx) {
+  struct declaration *d = ctx;
+  const struct sk_job *t = &task->template;
+  d->items[d->n++] = (struct sk_task_item){ t->task, t->queue.n ? t->queue : SK_STR_LIT("default"), t->priority };
+}
+
+/* Tells the store which tasks there are, so that clients without the scripts know their queues. */
+static void declare_tasks(struct sk_engine *e) {
+  size_t n = sk_tasks_count(e->tasks);
+  struct sk_declare_op *op = calloc(1, sizeof *op);
+  struct declaration d = { calloc(n ? n : 1, sizeof *d.items), 0 };
+  if (n == 0 || op == NULL || d.items == NULL || e->declaring) {
+    free(op);
+    free(d.items);
+    return;
+  }
+  sk_tasks_each(e->tasks, add_item, &d);
+  *op = (struct sk_declare_op){ .op = { .cb = on_declared, .ctx = e }, .items = d.items, .items_n = d.n };
+  e->declaring = true;
+  e->store->ops->declare(e->store, op);
+}
+
+static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
+  struct sk_engine *e = w->engine;
+  uint32_t n = sk_read_u32(r);
+  bool changed = false;
+  for (uint32_t i = 0; i < n && !r->bad; i++) {
+    struct sk_str record = sk_read_str(r);
+    struct sk_err err;
+    bool differs = false;
+    if (r->bad) return false;
+    if (sk_tasks_put(e->tasks, record, &differs, &err) != SK_OK) {
+      sk_logf(e->log, SK_LOG_ERROR, "worker %u: %s", w->number, err.message);
+      return false;
+    }
+    changed |= differs;
+  }
+  if (!sk_reader_done(r)) return false;
+  if (changed && e->store && !e->stopping) {
+    declare_tasks(e);
+    sk_fetch_queues_changed(e);
+  }
+  if (w->state == SK_WORKER_STARTING) sk_supervisor_ready(w);
+  return true;
+}
+
+static bool on_refuse(struct sk_worker *w, struct sk_reader *r) {
+  struct sk_engine *e = w->engine;
+  struct sk_str message = sk_read_str(r);
+  if (!sk_reader_done(r)) return false;
+  if (!e->ever_ready) {
+    struct sk_err err;
+    sk_err_set(&err, SK_EINVAL, "%.*s", SK_STR_ARG(message));
+    sk_engine_fail(e, &err);
+  } else {
+    sk_logf(e->log, SK_LOG_ERROR, "the scripts can't be loaded, the workers that run keep the old ones: %.*s", SK_STR_ARG(message));
+  }
+  return true;
+}
+
+/* -- jobs ----------------------------------------------------------------------------------------------------------------------------- */
+
+static int64_t started_wall_ms(const struct sk_worker *w, uint32_t slot) {
+  int64_t mono = atomic_load(&w->share->slots[slot].started_ms);
+  return mono + w->engine->wall_minus_mono_ms;
+}
+
+static void end_attempt(struct sk_worker *w, struct sk_run *run, struct sk_outcome *o) {
+  o->started_ms = started_wall_ms(w, run->slot);
+  sk_dispatch_detach(run);
+  sk_fetch_count_done(w->engine, 1);
+  sk_settle(run, o);
+}
+
+static bool on_done(struct sk_worker *w, struct sk_reader *r) {
+  struct sk_run *run = run_in(w, sk_read_u32(r));
+  struct sk_str result = sk_read_str(r);
+  if (!sk_reader_done(r) || run == NULL) return false;
+  end_attempt(w, run, &(struct sk_outcome){ .ending = SK_END_RETURNED, .result = result, .delay_ms = SK_UNSET });
+  return true;
+}
+
+static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
+  struct sk_run *run = run_in(w, sk_read_u32(r));
+  unsigned verdict = sk_read_u8(r);
+  int64_t delay_ms = sk_read_i64(r);
+  unsigned kind = sk_read_u8(r);
+  struct sk_str message = sk_read_str(r);
+  struct sk_str traceback = sk_read_str(r);
+  if (!sk_reader_done(r) || run == NULL || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
+  static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED };
+  struct sk_outcome o = {
+    .ending = kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict],
+    .kind = (enum sk_error_kind)kind,
+    .message = message,
+    .traceback = traceback,
+    .delay_ms = delay_ms >= 0 ? delay_ms : SK_UNSET,
+  };
+  if (o.ending == SK_END_SNOOZED && o.delay_ms == SK_UNSET) o.delay_ms = 0;
+  end_attempt(w, run, &o);
+  return true;
+}
+
+static bool on_progress(struct sk_worker *w, struct sk_reader *r) {
+  struct sk_run *run = run_in(w, sk_read_u32(r));
+  int32_t percent = (int32_t)sk_read_u32(r);
+  struct sk_str note = sk_read_str(r);
+  if (!sk_reader_done(r) || run == NULL || percent < 0 || percent > 100) return false;
+  sk_progress_say(run, percent, sk_str_head(note, SK_NOTE_BYTES_MAX));
+  return true;
+}
+
+static bool on_log(struct sk_worker *w, struct sk_reader *r) {
+  unsigned level = sk_read_u8(r);
+  struct sk_str job = sk_read_str(r);
+  struct sk_str task = sk_read_str(r);
+  struct sk_str text = sk_read_str(r);
+  if (!sk_reader_done(r) || level >= SK_LOG_OFF) return false;
+  struct sk_log_fact facts[] = { { "job", job }, { "task", task } };
+  sk_log_line(w->engine->log, (enum sk_log_level)level, text, facts, job.n ? 2 : 0);
+  return true;
+}
+
+/* -- requests ------------------------------------------------------------------------------------------------------------------------- */
+
+struct asked {
+  struct sk_engine *engine;
+  uint32_t number; /* the worker may be gone by the time of the answer: found again by number and pid */
+  int pid;
+  uint64_t request;
+};
+
+static void on_answer(void *ctx, enum sk_code code, struct sk_str answer) {
+  struct asked *a = ctx;
+  SK_LIST_EACH(n, &a->engine->workers) {
+    struct sk_worker *w = SK_WORKER_OF(n);
+    if (w->number != a->number || w->pid != a->pid || w->pipe_closed) continue;
+    struct sk_buf *out = sk_pipe_out(w->pipe);
+    size_t at = sk_wire_begin(out, SK_FRAME_REPLY);
+    sk_buf_add_u64(out, a->request);
+    sk_buf_add_byte(out, (char)code);
+    if (code == SK_OK)
+      sk_buf_add_str(out, answer);
+    else
+      sk_wire_add_str(out, answer);
+    sk_wire_end(out, at);
+  }
+  free(a);
+}
+
+static bool on_request(struct sk_worker *w, struct sk_reader *r) {
+  uint64_t request = sk_read_u64(r);
+  unsigned operation = sk_read_u8(r);
+  if (r->bad) return false;
+  struct asked *a = malloc(sizeof *a);
+  if (a == NULL) return false;
+  *a = (struct asked){ w->engine, w->number, w->pid, request };
+  sk_requests_run(w->engine->requests, operation, sk_str(r->p, (size_t)(r->end - r->p)), on_answer, a);
+  return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------------------------- */
+
+static bool on_frame(struct sk_worker *w, const struct sk_frame *f) {
+  struct sk_reader r = sk_reader(f->payload);
+  switch (f->type) {
+  case SK_FRAME_HELLO: return on_hello(w, &r);
+  case SK_FRAME_REFUSE: return on_refuse(w, &r);
+  case SK_FRAME_DONE: return on_done(w, &r);
+  case SK_FRAME_FAIL: return on_fail(w, &r);
+  case SK_FRAME_PROGRESS: return on_progress(w, &r);
+  case SK_FRAME_REQUEST: return on_request(w, &r);
+  case SK_FRAME_LOG: return on_log(w, &r);
+  case SK_FRAME_JOB:
+  case SK_FRAME_REPLY:
+  case SK_FRAME_CANCEL:
+  case SK_FRAME_DRAIN:
+  case SK_FRAME_TRACE: break;
+  }
+  return false;
+}
+
+size_t sk_link_bytes(void *ctx, struct sk_str in) {
+  struct sk_worker *w = ctx;
+  size_t all = in.n;
+  struct sk_frame frame = { 0 };
+  struct sk_err err;
+  for (;;) {
+    enum sk_code code = sk_wire_next(&in, &frame, &err);
+    if (code == SK_ENOTFOUND) break;
+    if (code == SK_OK && on_frame(w, &frame)) continue;
+    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u sent a frame of type %d that makes no sense: killing it", w->number,
+            code == SK_OK ? (int)frame.type : -1);
+    sk_supervisor_kill(w, SK_KILL_BROKEN, NULL);
+    return all;
+  }
+  sk_engine_wake(w->engine);
+  return all - in.n;
+}

@@ -1,0 +1,410 @@
+/* request.c - see request.h.  Each request is one allocation that holds a copy of its payload and the store operation; it frees
+ * itself after its answer. */
+#include "engine/request.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "io/loop.h"
+#include "logic/names.h"
+#include "logic/record.h"
+#include "logic/wire.h"
+#include "store/store.h"
+
+struct sk_requests {
+  struct sk_requests_options options;
+  struct sk_list all;     /* every request that has not answered */
+  struct sk_list waiting; /* WAITs between two looks */
+  bool stopped;
+};
+
+struct request {
+  struct sk_list node;      /* in all */
+  struct sk_list wait_node; /* in waiting */
+  struct sk_requests *rs;
+  unsigned operation;
+  sk_answer_cb cb;
+  void *ctx;
+  struct sk_timer *timer;   /* WAIT with a timeout; or the answer that must not come inside the call */
+  bool in_store;            /* its store operation is under way */
+  bool look_again;          /* WAIT: something changed while it looked */
+  bool timed_out;
+  enum sk_code early;       /* an answer without the store, with its sentence */
+  struct sk_err err;
+  struct sk_str id;         /* WAIT */
+  union {
+    struct sk_op op;
+    struct sk_enqueue_op enqueue;
+    struct sk_get_op get;
+    struct sk_list_op list;
+    struct sk_count_op count;
+    struct sk_change_op change;
+    struct sk_pause_op pause;
+    struct sk_tasks_op tasks;
+  } u;
+  void *items;              /* owned array of the operation's inputs */
+  int64_t due_in_ms;        /* ENQUEUE: the earliest */
+  size_t payload_n;
+  char payload[];
+};
+
+struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err) {
+  struct sk_requests *rs = calloc(1, sizeof *rs);
+  if (rs == NULL) {
+    sk_err_set(err, SK_ENOMEM, "requests: out of memory");
+    return NULL;
+  }
+  rs->options = *options;
+  sk_list_init(&rs->all);
+  sk_list_init(&rs->waiting);
+  return rs;
+}
+
+int sk_requests_idle(const struct sk_requests *rs) { return sk_list_empty(&rs->all); }
+
+void sk_requests_free(struct sk_requests *rs) {
+  if (rs == NULL) return;
+  assert(sk_requests_idle(rs));
+  free(rs);
+}
+
+static void finish(struct request *q, enum sk_code code, struct sk_str answer) {
+  sk_list_remove(&q->node);
+  sk_list_remove(&q->wait_node);
+  q->cb(q->ctx, code, answer);
+  sk_timer_free(q->timer);
+  sk_op_fini(&q->u.op);
+  free(q->items);
+  free(q);
+}
+
+static void answer_early(void *ctx) {
+  struct request *q = ctx;
+  finish(q, q->early, sk_str_c(q->err.message));
+}
+
+/* Answers with an error, but not inside the call that asked. */
+static void refuse(struct request *q, enum sk_code code) {
+  q->early = code;
+  sk_timer_free(q->timer);
+  q->timer = sk_timer_new(q->rs->options.loop, answer_early, q);
+  if (q->timer)
+    sk_timer_start(q->timer, 0);
+  else
+    finish(q, SK_ENOMEM, SK_STR_LIT("out of memory"));
+}
+
+/* -- answers ---------------------------------------------------------------------------------------------------------------------- */
+
+static void add_view(struct sk_buf *b, const struct sk_view *v) {
+  sk_buf_add_byte(b, (char)v->state);
+  sk_wire_add_str(b, v->id);
+  sk_wire_add_str(b, v->queue);
+  sk_wire_add_str(b, v->record);
+  sk_buf_add_u32(b, (uint32_t)v->priority);
+  sk_wire_add_i64(b, v->due_ms);
+  sk_wire_add_i64(b, v->held_ms);
+  sk_wire_add_str(b, v->engine);
+  sk_buf_add_u32(b, (uint32_t)v->percent);
+  sk_wire_add_str(b, v->note);
+}
+
+static void add_enqueue(struct sk_buf *b, const struct request *q) {
+  for (size_t i = 0; i < q->u.enqueue.items_n; i++) sk_buf_add_byte(b, (char)q->u.enqueue.items[i].status);
+  if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, q->due_in_ms);
+}
+
+static void add_count(struct sk_buf *b, const struct sk_count_op *c) {
+  sk_buf_add_u32(b, (uint32_t)c->queues_n);
+  for (size_t i = 0; i < c->queues_n; i++) {
+    sk_wire_add_str(b, c->queues[i].name);
+    sk_buf_add_byte(b, c->queues[i].paused);
+    for (int s = 0; s < SK_STATES; s++) sk_wire_add_i64(b, c->queues[i].states[s]);
+  }
+  const struct sk_counters *k = &c->counters;
+  int64_t counters[] = { k->enqueued, k->done, k->retried, k->dead, k->cancelled, k->discarded, k->crashed, k->recovered };
+  for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) sk_wire_add_i64(b, counters[i]);
+}
+
+static void add_change(struct sk_buf *b, const struct request *q) {
+  const struct sk_change_op *c = &q->u.change;
+  sk_wire_add_i64(b, (int64_t)c->changed);
+  for (size_t i = 0; i < c->ids_n; i++) sk_buf_add_byte(b, (char)c->statuses[i]);
+  if (c->changed > 0 && q->rs->options.added) q->rs->options.added(q->rs->options.ctx, 0);
+}
+
+static void add_tasks(struct sk_buf *b, const struct sk_tasks_op *t) {
+  sk_buf_add_u32(b, (uint32_t)t->items_n);
+  for (size_t i = 0; i < t->items_n; i++) {
+    sk_wire_add_str(b, t->items[i].name);
+    sk_wire_add_str(b, t->items[i].queue);
+    sk_buf_add_u32(b, (uint32_t)t->items[i].priority);
+  }
+}
+
+static void on_op(struct sk_op *op, void *ctx) {
+  struct request *q = ctx;
+  q->in_store = false;
+  if (op->status != SK_OK) {
+    finish(q, op->status, sk_str_c(op->err.message));
+    return;
+  }
+  struct sk_buf b = { 0 };
+  switch ((enum sk_operation)q->operation) {
+  case SK_OP_ENQUEUE: add_enqueue(&b, q); break;
+  case SK_OP_GET:
+    for (size_t i = 0; i < q->u.get.ids_n; i++) add_view(&b, &q->u.get.views[i]);
+    break;
+  case SK_OP_LIST:
+    sk_buf_add_u32(&b, (uint32_t)q->u.list.views_n);
+    for (size_t i = 0; i < q->u.list.views_n; i++) add_view(&b, &q->u.list.views[i]);
+    break;
+  case SK_OP_COUNT: add_count(&b, &q->u.count); break;
+  case SK_OP_CHANGE: add_change(&b, q); break;
+  case SK_OP_PAUSE:
+    if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, 0);
+    break;
+  case SK_OP_TASKS: add_tasks(&b, &q->u.tasks); break;
+  case SK_OP_WAIT: break; /* has its own callback */
+  }
+  if (b.failed)
+    finish(q, SK_ENOMEM, SK_STR_LIT("the answer is too large for this process's memory"));
+  else if (b.n > SK_FRAME_BYTES_MAX - 64)
+    finish(q, SK_ELIMIT, SK_STR_LIT("the answer is too large: ask for fewer jobs"));
+  else
+    finish(q, SK_OK, sk_buf_str(&b));
+  sk_buf_fini(&b);
+}
+
+/* -- waiting for a job's end --------------------------------------------------------------------------------------------------------- */
+
+static void look(struct request *q);
+
+static void on_look(struct sk_op *op, void *ctx) {
+  struct request *q = ctx;
+  q->in_store = false;
+  bool over = op->status == SK_OK && (q->u.get.views[0].state == SK_STATE_NONE || sk_state_is_final(q->u.get.views[0].state));
+  if (over) {
+    struct sk_buf b = { 0 };
+    add_view(&b, &q->u.get.views[0]);
+    finish(q, b.failed ? SK_ENOMEM : SK_OK, sk_buf_str(&b));
+    sk_buf_fini(&b);
+  } else if (q->rs->stopped) {
+    finish(q, SK_ECANCELLED, SK_STR_LIT("wait: stopping"));
+  } else if (q->timed_out) {
+    finish(q, SK_ETIMEOUT, SK_STR_LIT("wait: the job has not ended within the time given"));
+  } else if (q->look_again && op->status == SK_OK) {
+    look(q);
+  } else {
+    sk_list_push(&q->rs->waiting, &q->wait_node); /* an outage ends with a `changed` */
+  }
+}
+
+static void look(struct request *q) {
+  sk_op_fini(&q->u.op);
+  q->u.get = (struct sk_get_op){ .op = { .cb = on_look, .ctx = q }, .ids = &q->id, .ids_n = 1 };
+  q->look_again = false;
+  q->in_store = true;
+  q->rs->options.store->ops->get(q->rs->options.store, &q->u.get);
+}
+
+static void on_wait_timeout(void *ctx) {
+  struct request *q = ctx;
+  q->timed_out = true;
+  if (!q->in_store) finish(q, SK_ETIMEOUT, SK_STR_LIT("wait: the job has not ended within the time given"));
+}
+
+static void look_soon(struct request *q) {
+  if (q->in_store) {
+    q->look_again = true;
+    return;
+  }
+  sk_list_remove(&q->wait_node);
+  look(q);
+}
+
+void sk_requests_changed(struct sk_requests *rs) {
+  SK_LIST_EACH_SAFE(n, &rs->all) {
+    struct request *q = SK_CONTAINER(n, struct request, node);
+    if (q->operation == SK_OP_WAIT && q->early == SK_OK) look_soon(q);
+  }
+}
+
+void sk_requests_settled(struct sk_requests *rs, struct sk_str id) {
+  SK_LIST_EACH_SAFE(n, &rs->all) {
+    struct request *q = SK_CONTAINER(n, struct request, node);
+    if (q->operation == SK_OP_WAIT && q->early == SK_OK && sk_str_eq(q->id, id)) look_soon(q);
+  }
+}
+
+void sk_requests_stop(struct sk_requests *rs) {
+  rs->stopped = true;
+  struct sk_list *n;
+  while ((n = sk_list_pop(&rs->waiting)) != NULL)
+    finish(SK_CONTAINER(n, struct request, wait_node), SK_ECANCELLED, SK_STR_LIT("wait: stopping"));
+}
+
+/* -- reading requests ------------------------------------------------------------------------------------------------------------------ */
+
+static enum sk_code malformed(struct request *q) { return sk_err_set(&q->err, SK_EINVAL, "request %u: malformed payload", q->operation); }
+
+static enum sk_code too_many(struct request *q, uint32_t n, uint32_t max) {
+  return sk_err_set(&q->err, SK_ELIMIT, "request %u: %u items, the limit is %u", q->operation, n, max);
+}
+
+static enum sk_code read_enqueue_item(struct request *q, struct sk_reader *r, struct sk_enqueue_item *item) {
+  struct sk_str record = sk_read_str(r);
+  int64_t due_ms = sk_read_i64(r);
+  int64_t delay_ms = sk_read_i64(r);
+  if (r->bad) return malformed(q);
+  struct sk_job job;
+  enum sk_code code = sk_record_decode(record, &job, &q->err);
+  if (code == SK_OK) code = sk_job_check(&job, q->rs->options.args_bytes_max, &q->err);
+  if (code != SK_OK) return code;
+  *item = (struct sk_enqueue_item){
+    .id = job.id, .queue = job.queue, .task = job.task, .record = record, .priority = job.priority, .due_ms = due_ms, .delay_ms = delay_ms };
+  int64_t due_in = delay_ms > 0 ? delay_ms : due_ms > 0 ? due_ms - sk_clock_wall_ms() : 0;
+  if (due_in < 0) due_in = 0;
+  if (due_in < q->due_in_ms) q->due_in_ms = due_in;
+  return SK_OK;
+}
+
+static enum sk_code start_enqueue(struct request *q, struct sk_reader *r, struct sk_store *store) {
+  uint32_t n = sk_read_u32(r);
+  if (r->bad || n == 0) return malformed(q);
+  if (n > SK_ENQUEUE_BATCH_MAX) return too_many(q, n, SK_ENQUEUE_BATCH_MAX);
+  struct sk_enqueue_item *items = q->items = calloc(n, sizeof *items);
+  if (items == NULL) return sk_err_set(&q->err, SK_ENOMEM, "enqueue: out of memory");
+  q->due_in_ms = INT64_MAX;
+  for (uint32_t i = 0; i < n; i++) {
+    enum sk_code code = read_enqueue_item(q, r, &items[i]);
+    if (code != SK_OK) return code;
+  }
+  if (!sk_reader_done(r)) return malformed(q);
+  q->u.enqueue.items = items;
+  q->u.enqueue.items_n = n;
+  store->ops->enqueue(store, &q->u.enqueue);
+  return SK_OK;
+}
+
+static enum sk_code read_ids(struct request *q, struct sk_reader *r, uint32_t n) {
+  if (n > SK_ENQUEUE_BATCH_MAX) return too_many(q, n, SK_ENQUEUE_BATCH_MAX);
+  struct sk_str *ids = q->items = calloc(n ? n : 1, sizeof *ids);
+  if (ids == NULL) return sk_err_set(&q->err, SK_ENOMEM, "ids: out of memory");
+  for (uint32_t i = 0; i < n; i++) ids[i] = sk_read_str(r);
+  return r->bad ? malformed(q) : SK_OK;
+}
+
+static enum sk_code start_get(struct request *q, struct sk_reader *r, struct sk_store *store) {
+  uint32_t n = sk_read_u32(r);
+  enum sk_code code = read_ids(q, r, n);
+  if (code != SK_OK) return code;
+  if (!sk_reader_done(r) || n == 0) return malformed(q);
+  q->u.get.ids = q->items;
+  q->u.get.ids_n = n;
+  store->ops->get(store, &q->u.get);
+  return SK_OK;
+}
+
+static enum sk_code start_wait(struct request *q, struct sk_reader *r) {
+  q->id = sk_read_str(r);
+  int64_t timeout_ms = sk_read_i64(r);
+  if (!sk_reader_done(r)) return malformed(q);
+  if (timeout_ms >= 0) {
+    q->timer = sk_timer_new(q->rs->options.loop, on_wait_timeout, q);
+    if (q->timer == NULL) return sk_err_set(&q->err, SK_ENOMEM, "wait: out of memory");
+    sk_timer_start(q->timer, timeout_ms);
+  }
+  look(q);
+  return SK_OK;
+}
+
+static struct sk_filter read_filter(struct sk_reader *r) {
+  struct sk_filter f = { .state = (enum sk_state)sk_read_u8(r) };
+  if ((unsigned)f.state >= SK_STATES) r->bad = true;
+  f.queue = sk_read_str(r);
+  f.task = sk_read_str(r);
+  return f;
+}
+
+static enum sk_code start_list(struct request *q, struct sk_reader *r, struct sk_store *store) {
+  q->u.list.filter = read_filter(r);
+  q->u.list.offset = sk_read_u32(r);
+  uint32_t limit = sk_read_u32(r);
+  if (!sk_reader_done(r)) return malformed(q);
+  if (limit > SK_LIST_LIMIT_MAX) return too_many(q, limit, SK_LIST_LIMIT_MAX);
+  q->u.list.limit = limit;
+  store->ops->list(store, &q->u.list);
+  return SK_OK;
+}
+
+static enum sk_code start_change(struct request *q, struct sk_reader *r, struct sk_store *store) {
+  unsigned verb = sk_read_u8(r);
+  q->u.change.keep_ms = sk_read_i64(r);
+  uint32_t n = sk_read_u32(r);
+  enum sk_code code = read_ids(q, r, n);
+  if (code != SK_OK) return code;
+  q->u.change.filter = read_filter(r);
+  if (!sk_reader_done(r) || verb > SK_VERB_PROMOTE) return malformed(q);
+  q->u.change.verb = (enum sk_verb)verb;
+  q->u.change.ids = q->items;
+  q->u.change.ids_n = n;
+  store->ops->change(store, &q->u.change);
+  return SK_OK;
+}
+
+static enum sk_code start_pause(struct request *q, struct sk_reader *r, struct sk_store *store) {
+  q->u.pause.queue = sk_read_str(r);
+  q->u.pause.paused = sk_read_u8(r) != 0;
+  if (!sk_reader_done(r)) return malformed(q);
+  enum sk_code code = sk_name_check("queue", q->u.pause.queue, &q->err);
+  if (code != SK_OK) return code;
+  store->ops->pause(store, &q->u.pause);
+  return SK_OK;
+}
+
+static enum sk_code start(struct request *q) {
+  struct sk_store *store = q->rs->options.store;
+  struct sk_reader r = sk_reader(sk_str(q->payload, q->payload_n));
+  q->u.op.cb = on_op;
+  q->u.op.ctx = q;
+  switch (q->operation) {
+  case SK_OP_ENQUEUE: return start_enqueue(q, &r, store);
+  case SK_OP_GET: return start_get(q, &r, store);
+  case SK_OP_WAIT: return start_wait(q, &r);
+  case SK_OP_LIST: return start_list(q, &r, store);
+  case SK_OP_COUNT: store->ops->count(store, &q->u.count); return SK_OK;
+  case SK_OP_CHANGE: return start_change(q, &r, store);
+  case SK_OP_PAUSE: return start_pause(q, &r, store);
+  case SK_OP_TASKS: store->ops->tasks(store, &q->u.tasks); return SK_OK;
+  default: return sk_err_set(&q->err, SK_EINVAL, "request: unknown operation %u", q->operation);
+  }
+}
+
+void sk_requests_run(struct sk_requests *rs, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx) {
+  struct request *q = calloc(1, sizeof *q + payload.n);
+  if (q == NULL) {
+    cb(ctx, SK_ENOMEM, SK_STR_LIT("request: out of memory")); /* the one answer that comes inside the call */
+    return;
+  }
+  q->rs = rs;
+  q->operation = operation;
+  q->cb = cb;
+  q->ctx = ctx;
+  q->payload_n = payload.n;
+  if (payload.n) memcpy(q->payload, payload.p, payload.n);
+  sk_list_init(&q->wait_node);
+  sk_list_push(&rs->all, &q->node);
+  if (rs->stopped) {
+    sk_err_set(&q->err, SK_ECANCELLED, "the engine is stopping");
+    refuse(q, SK_ECANCELLED);
+    return;
+  }
+  enum sk_code code = start(q);
+  if (code != SK_OK) refuse(q, code);
+}

@@ -1,0 +1,67 @@
+/* request.h - what scripts and programs ask of the store: enqueue, look, wait, change.
+ *
+ * One executor serves both ways in: a worker's REQUEST frames (the core runs them on its store) and the Lua client outside the
+ * engine (core/lua/client.c runs them on a store of its own).  Payloads are wire.h's numbers and strs.
+ *
+ *   operation   payload                                               answer
+ *   ENQUEUE     u32 n, n x (str record, i64 due_ms, i64 delay_ms)     n x u8 code
+ *   GET         u32 n, n x str id                                     n x view
+ *   WAIT        str id, i64 timeout_ms (-1: for ever)                 view, final or of an unknown job; ETIMEOUT
+ *   LIST        u8 state, str queue, str task, u32 offset, u32 limit  u32 n, n x view
+ *   COUNT       -                                                     u32 n, n x (str queue, u8 paused, 8 x i64), 8 x i64 counters
+ *   CHANGE      u8 verb, i64 keep_ms, u32 n, n x str id,              i64 changed, n x u8 code
+ *               u8 state, str queue, str task (n = 0: by filter)
+ *   PAUSE       str queue, u8 paused                                  -
+ *   TASKS       -                                                     u32 n, n x (str name, str queue, i32 priority)
+ *
+ *   view := u8 state, str id, str queue, str record, i32 priority, i64 due_ms, i64 held_ms, str engine, i32 percent, str note */
+#ifndef SK_ENGINE_REQUEST_H
+#define SK_ENGINE_REQUEST_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct sk_loop;
+struct sk_store;
+struct sk_requests;
+
+enum sk_operation {
+  SK_OP_ENQUEUE = 1,
+  SK_OP_GET,
+  SK_OP_WAIT,
+  SK_OP_LIST,
+  SK_OP_COUNT,
+  SK_OP_CHANGE,
+  SK_OP_PAUSE,
+  SK_OP_TASKS,
+};
+
+/* Called exactly once, later: SK_OK with the answer's bytes, or another code with a sentence; borrowed until return. */
+typedef void (*sk_answer_cb)(void *ctx, enum sk_code code, struct sk_str answer);
+
+struct sk_requests_options {
+  struct sk_loop *loop;
+  struct sk_store *store; /* borrowed; must outlive the requests */
+  size_t args_bytes_max;
+  /* Jobs were added or moved by a request, so there may be something to fetch, at the latest after due_in_ms (0: now).  May be NULL. */
+  void (*added)(void *ctx, int64_t due_in_ms);
+  void *ctx;
+};
+
+struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err);
+/* payload is copied. */
+void sk_requests_run(struct sk_requests *rs, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx);
+/* The store says that something changed: those who wait look again. */
+void sk_requests_changed(struct sk_requests *rs);
+/* This job has just been settled for good. */
+void sk_requests_settled(struct sk_requests *rs, struct sk_str id);
+/* Answers whoever waits with SK_ECANCELLED and takes nothing more. */
+void sk_requests_stop(struct sk_requests *rs);
+/* True when no store operation is under way and nobody waits. */
+int sk_requests_idle(const struct sk_requests *rs);
+/* Only when idle. */
+void sk_requests_free(struct sk_requests *rs);
+
+#endif

@@ -1,0 +1,39 @@
+/* run.c - a job that this engine holds; see state.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/state.h"
+#include "logic/record.h"
+
+static struct sk_str copy_to(char **at, struct sk_str s) {
+  memcpy(*at, s.p, s.n);
+  *at += s.n;
+  return sk_str(*at - s.n, s.n);
+}
+
+struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struct sk_err *err) {
+  struct sk_run *run = malloc(sizeof *run + held->record.n + held->queue.n + held->id.n);
+  if (run == NULL) {
+    sk_err_set(err, SK_ENOMEM, "job %.*s: out of memory", SK_STR_ARG(held->id));
+    return NULL;
+  }
+  *run = (struct sk_run){ .engine = e, .fence = held->fence };
+  sk_list_init(&run->node);
+  char *at = run->bytes;
+  struct sk_str record = copy_to(&at, held->record);
+  run->queue = copy_to(&at, held->queue);
+  run->id = copy_to(&at, held->id);
+  run->broken = sk_record_decode(record, &run->job, err);
+  if (run->broken != SK_OK) {
+    run->job.task = SK_STR_LIT("?");
+    sk_buf_add_str(&run->record, record);
+  }
+  run->job.id = run->id;
+  return run;
+}
+
+void sk_run_free(struct sk_run *run) {
+  sk_buf_fini(&run->said);
+  sk_buf_fini(&run->record);
+  free(run);
+}

@@ -1,0 +1,237 @@
+/* settle.c - the ONE way out of "running".
+ *
+ * Whatever ended an attempt comes here as an outcome.  The rules (logic/transition.c) decide, the decision waits in e->settling,
+ * and once per turn all that wait are sent as batches.  A batch that the store could not take waits and is sent again, for as
+ * long as it takes: a finished job is never forgotten while this process lives.  SK_ESTALE means that the job was given to
+ * another engine meanwhile: then ours changed nothing, and that is right. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "engine/state.h"
+#include "logic/record.h"
+
+enum { SETTLE_BATCH = 512, SETTLES_IN_FLIGHT_MAX = 2 };
+
+struct sk_settle_batch {
+  struct sk_settle_op op;
+  struct sk_engine *engine;
+  size_t n;
+  struct sk_settle_item items[SETTLE_BATCH];
+  struct sk_run *runs[SETTLE_BATCH];
+};
+
+/* Copies what the outcome says into the run, since it may point into a frame. */
+static struct sk_outcome own_outcome(struct sk_run *run, const struct sk_outcome *o) {
+  struct sk_outcome mine = *o;
+  size_t bytes = o->result.n + o->message.n + o->traceback.n;
+  if (bytes == 0 || !sk_buf_reserve(&run->said, bytes)) {
+    mine.result = mine.message = mine.traceback = sk_str(NULL, 0);
+    return mine;
+  }
+  struct sk_str *parts[] = { &mine.result, &mine.message, &mine.traceback };
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    size_t at = run->said.n;
+    sk_buf_add_str(&run->said, *parts[i]);
+    *parts[i] = sk_str(run->said.p + at, parts[i]->n);
+  }
+  return mine;
+}
+
+static bool stores_record(const struct sk_decision *d, const struct sk_outcome *o) {
+  switch (d->kind) {
+  case SK_SETTLE_DONE:
+  case SK_SETTLE_CANCELLED: return d->keep_ms > 0;
+  case SK_SETTLE_DROP: return false;
+  case SK_SETTLE_RELEASE: return o->ending == SK_END_CRASHED;
+  case SK_SETTLE_RETRY:
+  case SK_SETTLE_SNOOZE:
+  case SK_SETTLE_DEAD: return true;
+  }
+  return true;
+}
+
+static void add(struct sk_run *run) {
+  struct sk_engine *e = run->engine;
+  assert(run->worker == NULL);
+  sk_list_push(&e->settling, &run->node);
+  e->settling_n++;
+  assert(e->held_n > 0);
+  e->held_n--;
+  sk_engine_wake(e);
+}
+
+void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
+  struct sk_engine *e = run->engine;
+  struct sk_outcome o = own_outcome(run, outcome);
+  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, &o, &e->options.policy, sk_clock_wall_ms(), sk_id_random());
+  if (stores_record(&run->decision, &o)) sk_record_encode(&run->job, &run->record);
+  if (o.ending == SK_END_FAILED || o.ending == SK_END_FATAL) e->totals.failed++;
+  if (o.ending == SK_END_CRASHED) e->totals.crashed++;
+  add(run);
+}
+
+void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
+  bool newer = run->broken == SK_EVERSION;
+  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: %s; %s", SK_STR_ARG(run->id), why->message,
+          newer ? "left for a newer engine" : "moved to the dead jobs");
+  run->decision = (struct sk_decision){ .kind = newer ? SK_SETTLE_SNOOZE : SK_SETTLE_DEAD,
+                                        .delay_ms = newer ? run->engine->options.policy.unknown_delay_ms : 0 };
+  add(run);
+}
+
+/* -- telling ------------------------------------------------------------------------------------------------------------------ */
+
+static void log_attempt(const struct sk_run *run, enum sk_log_level level, const char *what) {
+  const struct sk_job *job = &run->job;
+  char attempt[24];
+  int n = snprintf(attempt, sizeof attempt, "%" PRId64, job->attempts);
+  struct sk_log_fact facts[] = {
+    { "job", run->id },
+    { "task", job->task },
+    { "queue", run->queue },
+    { "attempt", sk_str(attempt, (size_t)n) },
+    { "kind", sk_str_c(sk_error_kind_name(job->error_kind)) },
+    { "error", job->error },
+  };
+  sk_log_line(run->engine->log, level, sk_str_c(what), facts, job->error_kind == SK_KIND_NONE ? 4 : 6);
+  if (job->traceback.n > 0) sk_log_line(run->engine->log, SK_LOG_DEBUG, job->traceback, facts, 1);
+}
+
+static void applied(struct sk_run *run) {
+  struct sk_engine *e = run->engine;
+  const struct sk_decision *d = &run->decision;
+  char text[96];
+  switch (d->kind) {
+  case SK_SETTLE_DONE:
+    e->totals.done++;
+    if (e->log->level <= SK_LOG_DEBUG) log_attempt(run, SK_LOG_DEBUG, "job done");
+    break;
+  case SK_SETTLE_RETRY:
+    e->totals.retried++;
+    snprintf(text, sizeof text, "job failed, retry in %.3g s", (double)d->delay_ms / 1000.0);
+    log_attempt(run, SK_LOG_WARN, text);
+    break;
+  case SK_SETTLE_SNOOZE:
+    if (run->job.error_kind != SK_KIND_UNKNOWN_TASK) break;
+    snprintf(text, sizeof text, "no script declares this task, put back for %.3g s", (double)d->delay_ms / 1000.0);
+    log_attempt(run, SK_LOG_WARN, text);
+    break;
+  case SK_SETTLE_DEAD:
+    e->totals.dead++;
+    log_attempt(run, SK_LOG_ERROR, "job is dead");
+    break;
+  case SK_SETTLE_DROP:
+    if (run->job.error_kind != SK_KIND_NONE && run->job.finished_ms > 0) {
+      e->totals.dead++;
+      log_attempt(run, SK_LOG_ERROR, "job is dead and was dropped");
+    } else {
+      e->totals.discarded++;
+    }
+    break;
+  case SK_SETTLE_CANCELLED:
+    e->totals.cancelled++;
+    log_attempt(run, SK_LOG_INFO, "job cancelled");
+    break;
+  case SK_SETTLE_RELEASE:
+    e->totals.released++;
+    if (run->job.error_kind == SK_KIND_CRASH && run->record.n > 0) log_attempt(run, SK_LOG_WARN, "job will run again");
+    break;
+  }
+}
+
+static void after(struct sk_run *run) {
+  struct sk_engine *e = run->engine;
+  const struct sk_decision *d = &run->decision;
+  applied(run);
+  if (d->kind == SK_SETTLE_RETRY || d->kind == SK_SETTLE_SNOOZE)
+    sk_fetch_due_within(e, d->delay_ms);
+  else if (d->kind == SK_SETTLE_RELEASE)
+    sk_fetch_wake(e);
+  else
+    sk_requests_settled(e->requests, run->id);
+}
+
+/* -- sending ------------------------------------------------------------------------------------------------------------------ */
+
+static void on_settled(struct sk_op *op, void *ctx) {
+  struct sk_settle_batch *b = ctx;
+  struct sk_engine *e = b->engine;
+  e->settles_in_flight--;
+  e->settles_runs -= b->n;
+  if (op->status != SK_OK) {
+    for (size_t i = b->n; i > 0; i--) sk_list_push_front(&e->settling, &b->runs[i - 1]->node);
+    e->settling_n += b->n;
+    sk_engine_store_failed(e, "settling jobs", &op->err);
+    e->settle_backoff_ms = e->settle_backoff_ms ? e->settle_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
+    if (e->settle_backoff_ms > SK_STORE_BACKOFF_MAX_MS) e->settle_backoff_ms = SK_STORE_BACKOFF_MAX_MS;
+    int64_t jitter = (int64_t)(sk_id_random() % (uint64_t)(e->settle_backoff_ms / 2 + 1));
+    sk_timer_start(e->settle_retry, e->settle_backoff_ms / 2 + jitter);
+  } else {
+    sk_engine_store_works(e);
+    e->settle_backoff_ms = 0;
+    e->drain_check = true;
+    for (size_t i = 0; i < b->n; i++) {
+      struct sk_run *run = b->runs[i];
+      if (b->items[i].status == SK_OK) {
+        after(run);
+      } else {
+        e->totals.stale++;
+        sk_logf(e->log, SK_LOG_WARN, "job %.*s was given to another engine meanwhile; what it did here does not count", SK_STR_ARG(run->id));
+      }
+      sk_run_free(run);
+    }
+  }
+  sk_op_fini(op);
+  free(b);
+  sk_engine_wake(e);
+}
+
+static struct sk_settle_item item_of(const struct sk_run *run) {
+  const struct sk_decision *d = &run->decision;
+  return (struct sk_settle_item){
+    .id = run->id,
+    .queue = run->queue,
+    .fence = run->fence,
+    .kind = d->kind,
+    .record = sk_buf_str(&run->record),
+    .to_queue = d->to_queue,
+    .delay_ms = d->delay_ms,
+    .keep_ms = d->keep_ms,
+  };
+}
+
+static bool send_batch(struct sk_engine *e) {
+  struct sk_settle_batch *b = malloc(sizeof *b);
+  if (b == NULL) return false;
+  b->op = (struct sk_settle_op){ .op = { .cb = on_settled, .ctx = b } };
+  b->engine = e;
+  b->n = 0;
+  while (b->n < SETTLE_BATCH && e->settling_n > 0) {
+    struct sk_run *run = SK_RUN_OF(sk_list_pop(&e->settling));
+    e->settling_n--;
+    if (run->record.failed) run->record.n = 0; /* out of memory while encoding: see below */
+    b->runs[b->n] = run;
+    b->items[b->n++] = item_of(run);
+  }
+  b->op.items = b->items;
+  b->op.items_n = b->n;
+  e->settles_in_flight++;
+  e->settles_runs += b->n;
+  e->store->ops->settle(e->store, &b->op);
+  return true;
+}
+
+void sk_settle_turn(struct sk_engine *e) {
+  if (e->store == NULL || sk_timer_active(e->settle_retry)) return;
+  while (e->settling_n > 0 && e->settles_in_flight < SETTLES_IN_FLIGHT_MAX) {
+    if (send_batch(e)) continue;
+    sk_timer_start(e->settle_retry, SK_STORE_BACKOFF_MIN_MS);
+    return;
+  }
+}
+
+bool sk_settle_idle(const struct sk_engine *e) { return e->settling_n == 0 && e->settles_in_flight == 0; }

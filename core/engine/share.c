@@ -1,0 +1,40 @@
+/* share.c - see share.h. */
+#include "engine/share.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum sk_code map(int fd, size_t bytes, struct sk_share **out, struct sk_err *err) {
+  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (p == MAP_FAILED) return sk_err_set(err, SK_ESYS, "memory shared with a worker: %s", strerror(errno));
+  *out = p;
+  return SK_OK;
+}
+
+enum sk_code sk_share_make(uint32_t slots_n, struct sk_share **out, int *fd, struct sk_err *err) {
+  size_t bytes = sizeof(struct sk_share) + slots_n * sizeof(struct sk_share_slot);
+  *fd = memfd_create("skein-worker", MFD_CLOEXEC);
+  if (*fd < 0) return sk_err_set(err, SK_ESYS, "memory shared with a worker: %s", strerror(errno));
+  enum sk_code code = SK_OK;
+  if (ftruncate(*fd, (off_t)bytes) != 0) code = sk_err_set(err, SK_ESYS, "memory shared with a worker: %s", strerror(errno));
+  if (code == SK_OK) code = map(*fd, bytes, out, err);
+  if (code == SK_OK)
+    (*out)->slots_n = slots_n;
+  else
+    close(*fd);
+  return code;
+}
+
+enum sk_code sk_share_map(int fd, struct sk_share **out, struct sk_err *err) {
+  struct stat st;
+  if (fstat(fd, &st) != 0) return sk_err_set(err, SK_ESYS, "memory shared with the core: %s", strerror(errno));
+  if ((size_t)st.st_size < sizeof(struct sk_share)) return sk_err_set(err, SK_ECORRUPT, "memory shared with the core: %zu bytes", (size_t)st.st_size);
+  return map(fd, (size_t)st.st_size, out, err);
+}
+
+void sk_share_unmap(struct sk_share *s) {
+  if (s) munmap(s, sizeof *s + s->slots_n * sizeof(struct sk_share_slot));
+}

@@ -1,0 +1,56 @@
+/* share.h - the memory that the core shares with one worker: who has which slot, and what runs on the CPU right now.
+ *
+ * A worker stuck in a compiled loop answers no frame, so what must be known of it then lives here.  Each slot has one word:
+ *
+ *     generation << 2 | FREE, OFFERED, STARTED or REVOKED
+ *
+ * The core writes OFFERED under a new generation when it sends a JOB.  Then exactly one of two compare-and-swaps succeeds: the
+ * worker's OFFERED -> STARTED, or the core's OFFERED -> REVOKED (to give the job to another worker).  A JOB frame whose
+ * generation is not the slot's any more is dropped by the worker.  So a job that was offered ahead can always be taken back,
+ * and a core that buries a worker knows exactly which jobs were running.
+ *
+ * `running` is slot + 1 while that job's code is on the CPU, 0 while the worker waits: when a worker dies, it names the culprit. */
+#ifndef SK_ENGINE_SHARE_H
+#define SK_ENGINE_SHARE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum sk_slot_state { SK_SLOT_FREE, SK_SLOT_OFFERED, SK_SLOT_STARTED, SK_SLOT_REVOKED };
+
+struct sk_share_slot {
+  _Atomic uint64_t word;
+  _Atomic int64_t started_ms; /* monotonic; valid once STARTED */
+};
+
+struct sk_share {
+  _Atomic uint32_t running;
+  _Atomic int64_t running_since_ms; /* monotonic */
+  _Atomic uint64_t heap_bytes;      /* of the worker's Lua state */
+  uint32_t slots_n;
+  struct sk_share_slot slots[];
+};
+
+/* Makes the memory for slots_n slots; *fd is to be handed to the worker and closed by the caller. */
+enum sk_code sk_share_make(uint32_t slots_n, struct sk_share **out, int *fd, struct sk_err *err);
+/* The worker's side of it. */
+enum sk_code sk_share_map(int fd, struct sk_share **out, struct sk_err *err);
+void sk_share_unmap(struct sk_share *s);
+
+static inline uint64_t sk_share_word(uint32_t generation, enum sk_slot_state state) { return (uint64_t)generation << 2 | (uint64_t)state; }
+
+/* True when the slot was in `from` under this generation and is now in `to`. */
+static inline bool sk_share_move(struct sk_share *s, uint32_t slot, uint32_t generation, enum sk_slot_state from, enum sk_slot_state to) {
+  uint64_t expected = sk_share_word(generation, from);
+  return atomic_compare_exchange_strong(&s->slots[slot].word, &expected, sk_share_word(generation, to));
+}
+
+static inline bool sk_share_is(const struct sk_share *s, uint32_t slot, uint32_t generation, enum sk_slot_state state) {
+  return atomic_load(&s->slots[slot].word) == sk_share_word(generation, state);
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* tasks.h - the templates of the tasks that the scripts declare, as the workers report them.  A template stays valid for the
+ * engine's life, also after a reload replaced it, because running jobs point to it. */
+#ifndef SK_ENGINE_TASKS_H
+#define SK_ENGINE_TASKS_H
+
+#include <stddef.h>
+#include <uthash.h>
+
+#include "base/err.h"
+#include "logic/job.h"
+
+struct sk_task {
+  struct sk_job template; /* slices point into `record` */
+  char *record;           /* owned */
+  struct sk_task *replaced; /* owned: what this one took the place of */
+  UT_hash_handle hh;
+};
+
+struct sk_tasks;
+struct sk_tasks *sk_tasks_new(void);
+void sk_tasks_free(struct sk_tasks *tasks);
+/* Adds or replaces the template in record (copied).  *changed (may be NULL) tells whether it differs from what was there. */
+enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, bool *changed, struct sk_err *err);
+/* NULL when there is no such task. */
+const struct sk_task *sk_tasks_find(const struct sk_tasks *tasks, struct sk_str name);
+size_t sk_tasks_count(const struct sk_tasks *tasks);
+/* Calls each(task, ctx) for every task. */
+void sk_tasks_each(const struct sk_tasks *tasks, void (*each)(const struct sk_task *task, void *ctx), void *ctx);
+
+#endif
