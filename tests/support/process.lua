@@ -96,6 +96,13 @@ function M.alive(pid)
   return stat ~= nil and stat.state ~= "Z"
 end
 
+--- The pids of all processes.
+function M.all()
+  local pids = {}
+  for _, name in ipairs(files.list "/proc") do pids[#pids + 1] = tonumber(name) end
+  return pids
+end
+
 --- The living children of a process, in no order.
 function M.children(pid)
   local found = {}

@@ -9,7 +9,7 @@
 --
 -- Jobs leave effects: fx(name, ...) in a script appends one line of tab-separated fields to a file, with one write, so that
 -- what ran is counted without trusting the engine.  `skein` and `fx` are local in every script that t:script writes.
--- A test's children are killed at its end, passed or failed; the directory stays when it failed, with the engines' logs.
+-- A test's processes are killed at its end, passed or failed; the directory stays when it failed, with the engines' logs.
 --
 -- SKEIN names the binary (build/release/skein), SKEIN_TEST_STORE the store (sqlite).
 local cjson = require "cjson"
@@ -29,6 +29,9 @@ H.store = os.getenv "SKEIN_TEST_STORE" or "sqlite"
 local STORE_URLS = {
   sqlite = function(t) return "sqlite:" .. t.dir .. "/jobs.db" end,
 }
+
+-- Every process of a test inherits this variable, with the test's directory as its value.
+local MARK = "SKEIN_TEST_DIR"
 
 -- Nothing of the caller's environment may change what a test sees.
 local OURS = { "SKEIN_STORE", "REDIS_URL", "WORKERS", "QUEUES", "SKEIN_CONCURRENCY", "SKEIN_HTTP", "SKEIN_SHUTDOWN_TIMEOUT",
@@ -124,16 +127,6 @@ local function still_there(stat)
 end
 H.still_there = still_there
 
--- Ends the engine and whatever of it is left; for the end of a test.
-function Engine:clean()
-  local workers = self:kill_core()
-  wait.poll(1, function()
-    for _, worker in ipairs(workers) do if still_there(worker) then return false end end
-    return true
-  end)
-  for _, worker in ipairs(workers) do process.kill_same(worker) end
-end
-
 -- -- a test -----------------------------------------------------------------------------------------------------------------
 
 local Test = {}
@@ -157,7 +150,7 @@ local function new_test()
   files.make_dirs(t.effects_dir)
   files.write(t.scripts .. "/lib/effects.lua", EFFECTS:format(t.effects_dir, t.effects_dir))
   t.url = (STORE_URLS[H.store] or error("SKEIN_TEST_STORE=" .. H.store .. ": no such store"))(t)
-  t.env = { SKEIN_STORE = t.url }
+  t.env = { SKEIN_STORE = t.url, [MARK] = t.dir }
   return t
 end
 
@@ -360,11 +353,27 @@ local function log_tails(t)
   return table.concat(tails, "\n", math.max(1, #tails - 1))
 end
 
+-- What still runs of the test's processes, with their descendants.
+function Test:left()
+  local found = {}
+  for _, pid in ipairs(process.all()) do
+    local env = process.alive(pid) and files.read(("/proc/%d/environ"):format(pid))
+    if env and ("\0" .. env):find("\0" .. MARK .. "=" .. self.dir .. "\0", 1, true) then found[#found + 1] = process.stat(pid) end
+  end
+  return found
+end
+
+-- Ends whatever the test has started.  Workers have a second to follow their core; those that do not are killed and named.
 function Test:finish(failed)
-  for _, engine in ipairs(self.engines) do engine:clean() end
+  for _, engine in ipairs(self.engines) do engine:kill_core() end
   for _, child in ipairs(self.children) do child:stop_hard() end
+  wait.poll(1, function() return #self:left() == 0 end)
+  local left = self:left()
+  for _, stat in ipairs(left) do process.kill_same(stat) end
   for i = #self.at_end, 1, -1 do self.at_end[i]() end
-  if not failed then files.remove(self.dir) end
+  if failed then return end
+  files.remove(self.dir)
+  if #left > 0 then error(("%d processes outlived their core, the first with pid %d"):format(#left, left[1].pid), 0) end
 end
 
 -- Adds where it failed, the kept directory and the logs to what a failed test says.
