@@ -60,7 +60,8 @@ void sk_config_fini(struct sk_config *config);
  * "--workers".  SK_EINVAL: unknown name (with the nearest) or wrong value; SK_ENOMEM.  Copies what it keeps. */
 enum sk_code sk_config_set(struct sk_config *config, struct sk_str name, struct sk_str value, const char *source, struct sk_err *err);
 
-/* Sets what was given on the command line: every option of the command that is named as a setting ("log-level": log_level). */
+/* Sets what was given on the command line: every option of the command that is named as a setting ("log-level": log_level).
+ * SK_EINVAL here is a usage error (SK_EXIT_USAGE), elsewhere one of the configuration (SK_EXIT_CONFIG). */
 enum sk_code sk_config_flags(struct sk_config *config, const struct sk_args *args, struct sk_err *err);
 
 /* Sets what the environment gives; an empty variable is as good as none. */

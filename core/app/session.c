@@ -37,11 +37,15 @@ int sk_session_fail(const struct sk_session *s, const struct sk_err *err) {
 
 static int read_config(struct sk_session *s, const struct sk_args *args) {
   struct sk_err err;
+  int exit_code = SK_EXIT_USAGE;
   enum sk_code code = sk_config_flags(&s->config, args, &err);
-  if (code == SK_OK) code = sk_config_environment(&s->config, SK_CONFIG_CLIENT, &err);
+  if (code == SK_OK) {
+    exit_code = SK_EXIT_CONFIG;
+    code = sk_config_environment(&s->config, SK_CONFIG_CLIENT, &err);
+  }
   if (code == SK_OK) return 0;
   sk_out_error(s->verb, "%s", err.message);
-  return code == SK_ENOMEM ? SK_EXIT_INTERNAL : SK_EXIT_CONFIG;
+  return code == SK_ENOMEM ? SK_EXIT_INTERNAL : exit_code;
 }
 
 static int no_store(const struct sk_session *s) {

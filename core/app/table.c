@@ -59,10 +59,12 @@ static void print_cell(struct sk_str cell, size_t width, bool right, bool last, 
   int pad = (int)(width - sk_text_width(cell));
   if (right) sk_buf_addf(out, "%*s", pad, "");
   sk_buf_add_str(out, cell);
-  if (last)
-    sk_buf_add_byte(out, '\n');
-  else
+  if (!last) {
     sk_buf_addf(out, "%*s", right ? 2 : pad + 2, "");
+    return;
+  }
+  while (out->n > 0 && out->p[out->n - 1] == ' ') out->n--; /* no spaces at the end of a line */
+  sk_buf_add_byte(out, '\n');
 }
 
 void sk_table_print(const struct sk_table *t, struct sk_buf *out) {

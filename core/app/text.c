@@ -35,8 +35,11 @@ void sk_text_span(int64_t ms, char out[SK_TIME_BYTES]) {
 
 void sk_text_when(int64_t wall_ms, int64_t now_ms, char out[SK_TIME_BYTES]) {
   char span[SK_TIME_BYTES];
-  sk_text_span(wall_ms > now_ms ? wall_ms - now_ms : now_ms - wall_ms, span);
-  if (wall_ms > now_ms)
+  bool future = wall_ms > now_ms;
+  int64_t ms = future ? wall_ms - now_ms : now_ms - wall_ms;
+  if (future && ms >= 10000) ms += 999; /* "in 10m" a moment after one said so */
+  sk_text_span(ms, span);
+  if (future)
     snprintf(out, SK_TIME_BYTES, "in %.20s", span);
   else
     snprintf(out, SK_TIME_BYTES, "%.20s ago", span);

@@ -17,7 +17,7 @@ enum sk_code sk_value_duration(struct sk_str text, int64_t *out_ms, struct sk_er
 /* Bytes, or a number with a unit of 1024: "512KB", "256MB", "256M", "1.5GiB". */
 enum sk_code sk_value_bytes(struct sk_str text, int64_t *out, struct sk_err *err);
 /* A point in time: Unix seconds ("1795298400"), "2026-11-21T22:00:00Z", "2026-11-21T22:00+02:00", or local time without
- * a zone ("2026-11-21 22:00").  Seconds may have a fraction. */
+ * a zone ("2026-11-21 22:00").  Seconds may have a fraction.  From 1970 to 2169. */
 enum sk_code sk_value_time(struct sk_str text, int64_t *out_ms, struct sk_err *err);
 
 #endif

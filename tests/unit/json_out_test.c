@@ -93,6 +93,8 @@ static void times_and_spans_read_well(void **state) {
   }
   sk_text_when(5000, 0, text);
   assert_string_equal(text, "in 5.0s");
+  sk_text_when(600000, 30, text);
+  assert_string_equal(text, "in 10m");
   sk_text_when(0, 180000, text);
   assert_string_equal(text, "3m ago");
   sk_text_time(-1, text);
@@ -112,12 +114,16 @@ static void a_table_is_aligned_and_harmless(void **state) {
   sk_table_add(&t, SK_STR_LIT("longer"));
   sk_table_add_int(&t, -1);
   sk_table_add(&t, SK_STR_LIT("0123456789012345678901234567890123456789012345678901234567890"));
+  sk_table_add(&t, SK_STR_LIT("x"));
+  sk_table_add_int(&t, 0);
+  sk_table_add(&t, SK_STR_LIT(""));
   struct sk_buf out = { 0 };
   sk_table_print(&t, &out);
   sk_table_fini(&t);
   assert_text(&out, "NAME        N  NOTE\n"
                     "\xc3\xa9t\xc3\xa9     12345  red  [31m  alarm\xef\xbf\xbd\n"
-                    "longer     -1  012345678901234567890123456789012345678901234567890123456...\n");
+                    "longer     -1  012345678901234567890123456789012345678901234567890123456...\n"
+                    "x           0\n");
 }
 
 int main(void) {
