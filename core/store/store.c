@@ -1,7 +1,9 @@
 /* store.c - opens a store by its URL's scheme; what all stores share. */
 #include "store/store.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "logic/url.h"
 #include "store/openers.h"
 
 struct scheme {
@@ -17,25 +19,6 @@ enum { SCHEMES_N = sizeof schemes / sizeof schemes[0] };
 
 #define KNOWN_SCHEMES "\"memory:\", \"memory:NAME\" or \"sqlite:PATH\""
 
-/* A URL's password is not for logs: the text between "://" and the last '@' is left out.  For messages: cut at 200 bytes. */
-struct shown {
-  struct sk_str head, tail;
-  const char *gap;
-};
-static struct shown show_url(struct sk_str url) {
-  struct shown shown = { .head = sk_str_head(url, 200), .gap = "" };
-  for (size_t i = 0; i + 3 <= url.n; i++) {
-    if (memcmp(url.p + i, "://", 3) != 0) continue;
-    const char *at = memrchr(url.p + i, '@', url.n - i);
-    if (at == NULL) break;
-    shown.head = sk_str_head(sk_str(url.p, i + 3), 100);
-    shown.gap = "***";
-    shown.tail = sk_str_head(sk_str(at, url.n - (size_t)(at - url.p)), 100);
-    break;
-  }
-  return shown;
-}
-
 enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
                            struct sk_store **out, struct sk_err *err) {
   *out = NULL;
@@ -44,9 +27,12 @@ enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *
   struct sk_str name = sk_str(url.p, colon ? (size_t)(colon - url.p) : 0);
   for (size_t i = 0; colon && i < SCHEMES_N; i++)
     if (sk_str_eq_c(name, schemes[i].name)) return schemes[i].open(loop, options, events, out, err);
-  struct shown shown = show_url(url);
-  return sk_err_set(err, SK_EINVAL, "store URL \"%.*s%s%.*s\": %s; this build knows " KNOWN_SCHEMES, SK_STR_ARG(shown.head),
-                    shown.gap, SK_STR_ARG(shown.tail), colon ? "unknown scheme" : "it has no scheme");
+  struct sk_buf shown = { 0 };
+  sk_url_redact(sk_str_head(url, 200), &shown);
+  enum sk_code code = sk_err_set(err, SK_EINVAL, "store URL \"%.*s\" %s; this build knows " KNOWN_SCHEMES, SK_STR_ARG(shown),
+                                 colon ? "has an unknown scheme" : "has no scheme");
+  sk_buf_fini(&shown);
+  return code;
 }
 
 void sk_op_fini(struct sk_op *op) { sk_arena_fini(&op->arena); }

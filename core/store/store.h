@@ -72,7 +72,7 @@ struct sk_enqueue_op {
 /* -- fetch -------------------------------------------------------------------------------------------------------------
  * First makes READY what is due in these queues (SCHEDULED and RETRY whose time has come go to the front of their queue and
  * priority), then takes up to `want` READY jobs, makes them RUNNING, held by this engine under a new fence (greater than every
- * earlier fence of that job).  Atomic.  Queues are tried in the order given: a first pass takes up to each queue's quota, a
+ * earlier fence under that id).  Atomic.  Queues are tried in the order given: a first pass takes up to each queue's quota, a
  * second pass fills up to `want` in the same order.  A paused queue gives nothing (what is due in it still becomes READY).
  * want = 0 only promotes and looks.
  *
@@ -88,7 +88,7 @@ struct sk_held {
   struct sk_str id, queue, record;
   int32_t priority;
   uint64_t fence;
-  int64_t late_ms; /* how long it has been READY since its due time, for a job that was SCHEDULED or RETRY; else 0 */
+  int64_t late_ms; /* now - due time, for a job that came due (see THE ORDER); else 0.  After a release it goes on counting. */
 };
 struct sk_fetch_op {
   struct sk_op op;
@@ -198,7 +198,7 @@ struct sk_count_op {
  *   RETRY    DEAD, RETRY, CANCELLED -> READY at the end; from DEAD and CANCELLED attempts, crashes and unknowns count from 0
  *                                      and finished_ms is cleared
  *   PROMOTE  SCHEDULED RETRY        -> READY at the front
- * By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left column.  Each job atomic. */
+ * By filter: in an order of the store's own.  By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left column.  Each job atomic. */
 enum sk_verb { SK_VERB_CANCEL, SK_VERB_DELETE, SK_VERB_RETRY, SK_VERB_PROMOTE };
 struct sk_change_op {
   struct sk_op op;

@@ -1,0 +1,155 @@
+/* beat_test.c - store.h, "beat", and what close does with held jobs. */
+#include "contract.h"
+
+static void a_beat_renews_the_lease(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  take_job(a, "a");
+  for (int i = 0; i < 4; i++) {
+    world_advance(w, LEASE_MS - 1);
+    assert_false(beat(a)->lost);
+    assert_int_equal(beat(b)->recovered, 0);
+  }
+  assert_string_equal(state_of(a, "a"), "running");
+}
+
+static void jobs_of_an_engine_without_a_lease_are_handed_back(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  put(a, .id = "b");
+  put(a, .id = "c");
+  struct sk_fetch_op *held = take(a, 2, "q", NULL);
+  world_advance(w, LEASE_MS / 2);
+  beat(b);
+  world_advance(w, LEASE_MS / 2 - 1);
+  assert_int_equal(beat(b)->recovered, 0);
+  world_advance(w, 1);
+  assert_int_equal(beat(b)->recovered, 2);
+  assert_int_equal(count(b)->counters.recovered, 2);
+  struct sk_fetch_op *again = take(b, 9, "q", NULL);
+  assert_string_equal(ids_of(w, again), "a b c");
+  assert_int_equal(decoded(again->held[0].record).recoveries, 1);
+  assert_int_equal(decoded(again->held[1].record).recoveries, 1);
+  assert_int_equal(decoded(again->held[2].record).recoveries, 0);
+  assert_true(again->held[0].fence > held->held[0].fence);
+  assert_code(settle(a, &held->held[0], .kind = SK_SETTLE_DONE), SK_ESTALE);
+  assert_code(settle(b, &again->held[0], .kind = SK_SETTLE_DONE), SK_OK);
+}
+
+static void an_engine_learns_that_it_was_given_up(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  take_job(a, "a");
+  world_advance(w, LEASE_MS);
+  assert_int_equal(beat(b)->recovered, 1);
+  assert_int_equal(beat(b)->recovered, 0);
+  assert_true(beat(a)->lost);
+  assert_false(beat(a)->lost);
+  struct sk_held *held = take_job(a, "a");
+  assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_OK);
+}
+
+static void a_late_beat_before_anyone_noticed_loses_nothing(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  struct sk_held *held = take_job(a, "a");
+  world_advance(w, 3 * LEASE_MS);
+  assert_false(beat(a)->lost);
+  assert_int_equal(beat(b)->recovered, 0);
+  assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_OK);
+}
+
+static void an_engine_does_not_give_up_its_own_jobs(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1");
+  put(a, .id = "a");
+  struct sk_held *held = take_job(a, "a");
+  world_advance(w, 3 * LEASE_MS);
+  const struct sk_beat_op *op = beat(a);
+  assert_false(op->lost);
+  assert_int_equal(op->recovered, 0);
+  assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_OK);
+}
+
+static void the_wall_clock_ends_no_lease(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  take_job(a, "a");
+  atomic_fetch_add(&w->wall_ms, 3600 * 1000);
+  assert_int_equal(beat(b)->recovered, 0);
+  atomic_fetch_sub(&w->wall_ms, 2 * 3600 * 1000);
+  assert_int_equal(beat(b)->recovered, 0);
+  assert_string_equal(state_of(a, "a"), "running");
+}
+
+static void places_are_kept_with_due_jobs_too(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "f");
+  put(a, .id = "s", .delay_ms = 10);
+  put(a, .id = "p", .priority = 2);
+  world_advance(w, 10);
+  assert_string_equal(ids_of(w, take(a, 9, "q", NULL)), "p s f");
+  put(b, .id = "new");
+  world_advance(w, LEASE_MS);
+  assert_int_equal(beat(b)->recovered, 3);
+  assert_string_equal(ids_of(w, take(b, 9, "q", NULL)), "p s f new");
+}
+
+static void close_hands_its_jobs_back_without_counting(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  put(a, .id = "b");
+  take(a, 2, "q", NULL);
+  put(b, .id = "c");
+  close_handle(a);
+  struct sk_fetch_op *op = take(b, 9, "q", NULL);
+  assert_string_equal(ids_of(w, op), "a b c");
+  assert_int_equal(decoded(op->held[0].record).recoveries, 0);
+  assert_int_equal(count(b)->counters.recovered, 0);
+}
+
+static void an_engine_may_come_back_under_its_id(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *other = open_client(w), *a = open_engine(w, "e1");
+  put(a, .id = "a");
+  struct sk_held *held = take_job(a, "a");
+  close_handle(a);
+  a = open_engine(w, "e1");
+  assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_ESTALE);
+  assert_false(beat(a)->lost);
+  struct sk_held *again = take_job(a, "a");
+  assert_true(again->fence > held->fence);
+  assert_string_equal(state_of(other, "a"), "running");
+}
+
+static void opening_another_engine_takes_nothing_from_a_living_one(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1");
+  put(a, .id = "a");
+  struct sk_held *held = take_job(a, "a");
+  struct handle *b = open_engine(w, "e2");
+  assert_string_equal(state_of(b, "a"), "running");
+  close_handle(b);
+  assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_OK);
+}
+
+static const struct CMUnitTest tests[] = {
+  cmocka_unit_test(a_beat_renews_the_lease),
+  cmocka_unit_test(jobs_of_an_engine_without_a_lease_are_handed_back),
+  cmocka_unit_test(an_engine_learns_that_it_was_given_up),
+  cmocka_unit_test(a_late_beat_before_anyone_noticed_loses_nothing),
+  cmocka_unit_test(an_engine_does_not_give_up_its_own_jobs),
+  cmocka_unit_test(the_wall_clock_ends_no_lease),
+  cmocka_unit_test(places_are_kept_with_due_jobs_too),
+  cmocka_unit_test(close_hands_its_jobs_back_without_counting),
+  cmocka_unit_test(an_engine_may_come_back_under_its_id),
+  cmocka_unit_test(opening_another_engine_takes_nothing_from_a_living_one),
+};
+const struct suite beat_suite = SUITE("beat", tests);

@@ -1,0 +1,184 @@
+/* enqueue_test.c - store.h, "enqueue". */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "contract.h"
+
+static enum sk_code enqueue_all(struct handle *h, struct sk_enqueue_item *items, size_t n) {
+  struct sk_enqueue_op op = { .items = items, .items_n = n };
+  enum sk_code code = run_enqueue(h, &op);
+  sk_op_fini(&op.op);
+  return code;
+}
+
+static void jobs_are_ready_in_the_order_they_came(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  struct sk_enqueue_item items[] = { item(w, .id = "b"), item(w, .id = "a"), item(w, .id = "c") };
+  assert_code(enqueue_all(h, items, 3), SK_OK);
+  assert_code(put(h, .id = "0"), SK_OK);
+  assert_string_equal(ids_of(w, take(h, 10, "q", NULL)), "b a c 0");
+}
+
+static void an_id_that_is_there_changes_nothing(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  assert_code(put(h, .id = "a"), SK_OK);
+  struct sk_enqueue_item items[] = { item(w, .id = "b"), item(w, .id = "a", .queue = "other", .delay_ms = 1000), item(w, .id = "b") };
+  assert_code(enqueue_all(h, items, 3), SK_OK);
+  assert_code(items[0].status, SK_OK);
+  assert_code(items[1].status, SK_EEXISTS);
+  assert_code(items[2].status, SK_EEXISTS);
+  assert_string_equal(listed(h, .state = SK_STATE_NONE), "a b");
+  assert_true(sk_str_eq_c(view(h, "a")->queue, "q"));
+  assert_int_equal(count(h)->counters.enqueued, 2);
+}
+
+static void an_id_exists_in_every_state(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  for (const char *id = "runs\0retry\0done\0dead\0snooze\0"; *id; id += strlen(id) + 1) put(h, .id = id);
+  take_job(h, "runs");
+  settle(h, take_job(h, "retry"), .kind = SK_SETTLE_RETRY, .delay_ms = 50);
+  settle(h, take_job(h, "done"), .kind = SK_SETTLE_DONE, .keep_ms = 50);
+  settle(h, take_job(h, "dead"), .kind = SK_SETTLE_DEAD);
+  settle(h, take_job(h, "snooze"), .kind = SK_SETTLE_SNOOZE, .delay_ms = 50);
+  for (const char *id = "runs\0retry\0done\0dead\0snooze\0"; *id; id += strlen(id) + 1) assert_code(put(h, .id = id), SK_EEXISTS);
+}
+
+static void an_id_that_is_gone_may_come_again(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a");
+  settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE);
+  assert_code(put(h, .id = "a"), SK_OK);
+  take_job(h, "a");
+}
+
+static void delay_and_due_make_a_job_scheduled(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "delay", .delay_ms = 500);
+  put(h, .id = "due", .due_ms = WALL_START_MS + 300);
+  put(h, .id = "past", .due_ms = WALL_START_MS - 5);
+  put(h, .id = "now", .due_ms = WALL_START_MS);
+  put(h, .id = "both", .due_ms = WALL_START_MS + 100, .delay_ms = 900);
+  put(h, .id = "both_past", .due_ms = WALL_START_MS - 100, .delay_ms = 700);
+  assert_string_equal(listed(h, .state = SK_STATE_READY), "past now");
+  assert_string_equal(listed(h, .state = SK_STATE_SCHEDULED), "due delay both_past both");
+  assert_int_equal(view(h, "delay")->due_ms, WALL_START_MS + 500);
+  assert_int_equal(view(h, "both")->due_ms, WALL_START_MS + 900);
+  assert_int_equal(view(h, "past")->due_ms, 0);
+}
+
+static void far_delays_do_not_overflow(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "far", .delay_ms = INT64_MAX);
+  put(h, .id = "century", .delay_ms = SK_SECONDS_MAX * 1000);
+  assert_string_equal(listed(h, .state = SK_STATE_SCHEDULED), "century far");
+  assert_int_equal(take(h, 1, "q", NULL)->due_in_ms, SK_SECONDS_MAX * 1000);
+}
+
+static void higher_priority_runs_first(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "m2", .priority = -2);
+  put(h, .id = "z1");
+  put(h, .id = "p2", .priority = 2);
+  put(h, .id = "m1", .priority = -1);
+  put(h, .id = "p1", .priority = 1);
+  put(h, .id = "z2");
+  const struct sk_fetch_op *op = take(h, 10, "q", NULL);
+  assert_string_equal(ids_of(w, op), "p2 p1 z1 z2 m1 m2");
+  assert_int_equal(op->held[0].priority, 2);
+  assert_int_equal(op->held[5].priority, -2);
+}
+
+static void a_batch_at_the_limit_is_taken_and_one_past_it_is_not(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_client(w);
+  size_t n = SK_ENQUEUE_BATCH_MAX + 1;
+  struct sk_enqueue_item *items = calloc(n, sizeof *items);
+  assert_non_null(items);
+  for (size_t i = 0; i < n; i++) {
+    char id[16];
+    snprintf(id, sizeof id, "j%04zu", i);
+    items[i] = item(w, .id = id);
+  }
+  assert_code(enqueue_all(h, items, n), SK_ELIMIT);
+  assert_int_equal(count(h)->counters.enqueued, 0);
+  assert_string_equal(state_of(h, "j0000"), "unknown");
+  assert_code(enqueue_all(h, items, n - 1), SK_OK);
+  assert_int_equal(count_queue(h, "q")->states[SK_STATE_READY], SK_ENQUEUE_BATCH_MAX);
+  free(items);
+}
+
+static void an_empty_batch_is_fine(void **ctx) {
+  struct handle *h = open_client(*ctx);
+  assert_code(enqueue_all(h, NULL, 0), SK_OK);
+  assert_int_equal(count(h)->queues_n, 0);
+}
+
+static void ids_queues_tasks_and_records_are_bytes(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  struct sk_enqueue_item items[3];
+  items[0] = item(w, .id = "x");
+  items[0].id = sk_str("a\0b", 3);
+  items[0].task = sk_str("t\0\xff", 3);
+  items[1] = items[0];
+  items[1].id = sk_str("a\0c", 3);
+  items[2] = items[0];
+  items[2].id = sk_str("a", 1);
+  char bytes[256];
+  for (int i = 0; i < 256; i++) bytes[i] = (char)i;
+  for (int i = 0; i < 3; i++) items[i].queue = sk_str("q\0'\"%", 5), items[i].record = sk_str(bytes, sizeof bytes);
+  assert_code(enqueue_all(h, items, 3), SK_OK);
+  for (int i = 0; i < 3; i++) assert_code(items[i].status, SK_OK);
+
+  const struct sk_fetch_queue queues[] = { { sk_str("q", 1), 9 }, { sk_str("q\0'\"%", 5), 9 } };
+  struct sk_fetch_op fetch = { .queues = queues, .queues_n = 2, .want = 9 };
+  assert_code(run_fetch(h, &fetch), SK_OK);
+  assert_int_equal(fetch.held_n, 3);
+  for (size_t i = 0; i < 3; i++) {
+    assert_true(sk_str_eq(fetch.held[i].id, items[i].id));
+    assert_true(sk_str_eq(fetch.held[i].queue, items[i].queue));
+    assert_true(sk_str_eq(fetch.held[i].record, sk_str(bytes, sizeof bytes)));
+  }
+  struct sk_list_op list = { .filter = { .task = sk_str("t\0\xff", 3), .queue = sk_str("q\0'\"%", 5) }, .limit = 9 };
+  assert_code(run_list(h, &list), SK_OK);
+  assert_int_equal(list.views_n, 3);
+  assert_true(sk_str_eq(list.views[0].record, sk_str(bytes, sizeof bytes)));
+  sk_op_fini(&fetch.op);
+  sk_op_fini(&list.op);
+}
+
+static void a_large_record_comes_back_whole(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  char *big = malloc(SK_RECORD_BYTES_MAX);
+  assert_non_null(big);
+  for (size_t i = 0; i < SK_RECORD_BYTES_MAX; i++) big[i] = (char)(i * 31 >> 3);
+  struct sk_enqueue_item one = item(w, .id = "big");
+  one.record = sk_str(big, SK_RECORD_BYTES_MAX);
+  assert_code(enqueue_all(h, &one, 1), SK_OK);
+  assert_true(sk_str_eq(take_job(h, "big")->record, one.record));
+  free(big);
+}
+
+static const struct CMUnitTest tests[] = {
+  cmocka_unit_test(jobs_are_ready_in_the_order_they_came),
+  cmocka_unit_test(an_id_that_is_there_changes_nothing),
+  cmocka_unit_test(an_id_exists_in_every_state),
+  cmocka_unit_test(an_id_that_is_gone_may_come_again),
+  cmocka_unit_test(delay_and_due_make_a_job_scheduled),
+  cmocka_unit_test(far_delays_do_not_overflow),
+  cmocka_unit_test(higher_priority_runs_first),
+  cmocka_unit_test(a_batch_at_the_limit_is_taken_and_one_past_it_is_not),
+  cmocka_unit_test(an_empty_batch_is_fine),
+  cmocka_unit_test(ids_queues_tasks_and_records_are_bytes),
+  cmocka_unit_test(a_large_record_comes_back_whole),
+};
+const struct suite enqueue_suite = SUITE("enqueue", tests);

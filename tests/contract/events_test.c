@@ -1,0 +1,79 @@
+/* events_test.c - store.h, sk_store_events: what one handle does, the others hear of. */
+#include "contract.h"
+
+/* Waits until `other` has heard of something that came after this. */
+#define assert_heard(other, ...)                                   \
+  do {                                                             \
+    int before_ = (other)->changed;                                \
+    __VA_ARGS__;                                                   \
+    world_await_count((other)->world, &(other)->changed, before_ + 1); \
+  } while (0)
+
+static void enqueue_is_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  assert_heard(h, put(c, .id = "a"));
+  assert_heard(h, put(c, .id = "b", .delay_ms = 1000));
+}
+
+static void settle_is_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  put(h, .id = "a");
+  put(h, .id = "b");
+  put(h, .id = "c");
+  struct sk_fetch_op *op = take(h, 3, "q", NULL);
+  assert_heard(c, settle(h, &op->held[0], .kind = SK_SETTLE_DONE));
+  assert_heard(c, settle(h, &op->held[1], .kind = SK_SETTLE_RETRY, .delay_ms = 5));
+  assert_heard(c, settle(h, &op->held[2], .kind = SK_SETTLE_RELEASE));
+}
+
+static void changes_and_pauses_are_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  put(h, .id = "a");
+  put(h, .id = "s", .delay_ms = 1000);
+  assert_heard(h, change(c, SK_VERB_CANCEL, "a", 1000));
+  assert_heard(h, change(c, SK_VERB_PROMOTE, "s", 0));
+  assert_heard(h, set_paused(c, "q", true));
+  assert_heard(h, set_paused(c, "q", false));
+}
+
+static void what_a_beat_or_a_close_hands_back_is_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2"), *c = open_client(w);
+  put(a, .id = "a");
+  take_job(a, "a");
+  world_advance(w, LEASE_MS);
+  assert_heard(c, beat(b));
+  take_job(b, "a");
+  assert_heard(c, close_handle(b));
+  take_job(a, "a");
+}
+
+static void all_others_hear(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2"), *c = open_client(w);
+  int before = c->changed;
+  assert_heard(b, put(a, .id = "a"));
+  world_await_count(w, &c->changed, before + 1);
+}
+
+static void ones_own_operations_are_not_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  assert_heard(c, put(h, .id = "a"));
+  assert_heard(c, settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE));
+  assert_heard(c, set_paused(h, "q", true));
+  assert_int_equal(h->changed, 0);
+}
+
+static const struct CMUnitTest tests[] = {
+  cmocka_unit_test(enqueue_is_heard),
+  cmocka_unit_test(settle_is_heard),
+  cmocka_unit_test(changes_and_pauses_are_heard),
+  cmocka_unit_test(what_a_beat_or_a_close_hands_back_is_heard),
+  cmocka_unit_test(all_others_hear),
+  cmocka_unit_test(ones_own_operations_are_not_heard),
+};
+const struct suite events_suite = SUITE("events", tests);

@@ -1,0 +1,193 @@
+/* law_test.c - the law that holds for every operation: callbacks, closing, clients, limits. */
+#include <string.h>
+
+#include "base/limits.h"
+#include "contract.h"
+#include "io/loop.h"
+
+static void opening_an_unknown_scheme_names_the_url_and_the_known_ones(void **ctx) {
+  struct world *w = *ctx;
+  const char *urls[] = { "gopher://x", "", "memory", "sqlite" };
+  for (size_t i = 0; i < 4; i++) {
+    struct sk_store *store;
+    struct sk_err err = { 0 };
+    const struct sk_store_options options = { .url = text(urls[i]) };
+    assert_code(sk_store_open(w->loop, &options, NULL, &store, &err), SK_EINVAL);
+    assert_null(store);
+    assert_non_null(strstr(err.message, urls[i]));
+    assert_non_null(strstr(err.message, "memory:"));
+    assert_non_null(strstr(err.message, "sqlite:"));
+  }
+}
+
+static void opening_with_must_exist_makes_nothing(void **ctx) {
+  struct world *w = *ctx;
+  for (int round = 0; round < 2; round++) {
+    struct sk_store *store;
+    struct sk_err err = { 0 };
+    const struct sk_store_options options = { .url = text(w->url), .must_exist = true };
+    assert_code(sk_store_open(w->loop, &options, NULL, &store, &err), SK_ENOTFOUND);
+    assert_true(err.message[0] != '\0');
+  }
+}
+
+static void two_handles_see_one_store(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_client(w), *b = open_client(w);
+  assert_code(put(a, .id = "j"), SK_OK);
+  assert_string_equal(state_of(b, "j"), "ready");
+}
+
+static void a_client_cannot_fetch_settle_beat_or_progress(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *c = open_client(w);
+  assert_code(put(c, .id = "j"), SK_OK);
+  const struct sk_fetch_queue q = { text("q"), 1 };
+  struct sk_fetch_op fetch = { .queues = &q, .queues_n = 1, .want = 1 };
+  assert_code(run_fetch(c, &fetch), SK_EINVAL);
+  sk_op_fini(&fetch.op);
+  struct sk_settle_item item_ = { .id = text("j"), .queue = text("q"), .kind = SK_SETTLE_DROP, .fence = 1 };
+  struct sk_settle_op settle_op = { .items = &item_, .items_n = 1 };
+  assert_code(run_settle(c, &settle_op), SK_EINVAL);
+  sk_op_fini(&settle_op.op);
+  struct sk_beat_op beat_op = { 0 };
+  assert_code(run_beat(c, &beat_op), SK_EINVAL);
+  sk_op_fini(&beat_op.op);
+  struct sk_progress_op progress = { 0 };
+  assert_code(run_progress(c, &progress), SK_EINVAL);
+  sk_op_fini(&progress.op);
+  assert_string_equal(state_of(c, "j"), "ready");
+}
+
+struct seen {
+  int answers;
+  int answers_at_close;
+  bool closed;
+  enum sk_code status[3];
+};
+
+static void on_answer(struct sk_op *op, void *ctx) {
+  struct seen *seen = ctx;
+  seen->status[seen->answers++] = op->status;
+}
+
+static void on_closed(void *ctx) {
+  struct seen *seen = ctx;
+  seen->answers_at_close = seen->answers;
+  seen->closed = true;
+}
+
+static void what_is_submitted_is_finished_before_close_is_done(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *keep = open_client(w), *h = open_client(w);
+  struct seen seen = { 0 };
+  struct sk_enqueue_item items[3] = { item(w, .id = "a"), item(w, .id = "b"), item(w, .id = "c") };
+  struct sk_enqueue_op ops[3];
+  memset(ops, 0, sizeof ops);
+  for (int i = 0; i < 3; i++) {
+    ops[i].op.cb = on_answer;
+    ops[i].op.ctx = &seen;
+    ops[i].items = &items[i];
+    ops[i].items_n = 1;
+    h->store->ops->enqueue(h->store, &ops[i]);
+  }
+  struct sk_store *store = h->store;
+  h->store = NULL;
+  store->ops->close(store, on_closed, &seen);
+  assert_int_equal(seen.answers, 0);
+  assert_false(seen.closed);
+  world_await(w, &seen.closed);
+  assert_int_equal(seen.answers_at_close, 3);
+  for (int i = 0; i < 3; i++) {
+    assert_code(seen.status[i], SK_OK);
+    sk_op_fini(&ops[i].op);
+  }
+  assert_string_equal(listed(keep, .state = SK_STATE_READY), "a b c");
+}
+
+struct chain {
+  struct handle *h;
+  struct sk_count_op op;
+  int left;
+  bool inside, done;
+};
+
+static void on_chain(struct sk_op *op, void *ctx) {
+  struct chain *chain = ctx;
+  assert_false(chain->inside);
+  sk_op_fini(op);
+  chain->done = --chain->left == 0;
+  if (chain->done) return;
+  chain->inside = true;
+  chain->h->store->ops->count(chain->h->store, &chain->op);
+  chain->inside = false;
+}
+
+static void an_op_can_be_submitted_again_from_its_callback(void **ctx) {
+  struct chain chain = { .h = open_client(*ctx), .left = 100 };
+  chain.op.op.cb = on_chain;
+  chain.op.op.ctx = &chain;
+  chain.h->store->ops->count(chain.h->store, &chain.op);
+  world_await(*ctx, &chain.done);
+}
+
+static void on_timer(void *ctx) { *(bool *)ctx = true; }
+
+/* A chain of callbacks that never ends must leave room for the loop's other events. */
+static void endless_operations_do_not_starve_the_loop(void **ctx) {
+  struct world *w = *ctx;
+  struct chain chain = { .h = open_client(w), .left = 1 << 30 };
+  chain.op.op.cb = on_chain;
+  chain.op.op.ctx = &chain;
+  chain.h->store->ops->count(chain.h->store, &chain.op);
+  bool rang = false;
+  struct sk_timer *timer = sk_timer_new(w->loop, on_timer, &rang);
+  sk_timer_start(timer, 20);
+  world_await(w, &rang);
+  sk_timer_free(timer);
+  chain.left = 1;
+  world_await(w, &chain.done);
+}
+
+static void on_answer_close(struct sk_op *op, void *ctx) {
+  struct seen *seen = ctx;
+  seen->answers++;
+  sk_op_fini(op);
+}
+
+struct closer {
+  struct handle *h;
+  struct seen seen;
+};
+
+static void close_from_callback(struct sk_op *op, void *ctx) {
+  struct closer *closer = ctx;
+  sk_op_fini(op);
+  struct sk_store *store = closer->h->store;
+  closer->h->store = NULL;
+  store->ops->close(store, on_closed, &closer->seen);
+  assert_false(closer->seen.closed);
+}
+
+static void a_store_can_be_closed_from_a_callback(void **ctx) {
+  struct world *w = *ctx;
+  struct closer closer = { .h = open_client(w) };
+  struct sk_count_op first = { .op = { .cb = close_from_callback, .ctx = &closer } };
+  struct sk_count_op second = { .op = { .cb = on_answer_close, .ctx = &closer.seen } };
+  closer.h->store->ops->count(closer.h->store, &first);
+  closer.h->store->ops->count(closer.h->store, &second);
+  world_await(w, &closer.seen.closed);
+  assert_int_equal(closer.seen.answers, 1);
+}
+
+static const struct CMUnitTest tests[] = {
+  cmocka_unit_test(opening_an_unknown_scheme_names_the_url_and_the_known_ones),
+  cmocka_unit_test(opening_with_must_exist_makes_nothing),
+  cmocka_unit_test(two_handles_see_one_store),
+  cmocka_unit_test(a_client_cannot_fetch_settle_beat_or_progress),
+  cmocka_unit_test(what_is_submitted_is_finished_before_close_is_done),
+  cmocka_unit_test(an_op_can_be_submitted_again_from_its_callback),
+  cmocka_unit_test(endless_operations_do_not_starve_the_loop),
+  cmocka_unit_test(a_store_can_be_closed_from_a_callback),
+};
+const struct suite law_suite = SUITE("law", tests);

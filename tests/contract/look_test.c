@@ -1,0 +1,198 @@
+/* look_test.c - store.h, "looking": get, list, count, progress, tasks. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "contract.h"
+
+static void get_answers_in_the_order_asked(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_client(w);
+  put(h, .id = "a", .priority = 2);
+  put(h, .id = "b", .queue = "z", .delay_ms = 9);
+  const struct sk_str ids[] = { text("b"), text("nope"), text("a"), text("b") };
+  struct sk_get_op op = { .ids = ids, .ids_n = 4 };
+  assert_code(run_get(h, &op), SK_OK);
+  for (size_t i = 0; i < 4; i++) assert_true(sk_str_eq(op.views[i].id, ids[i]));
+  assert_int_equal(op.views[0].state, SK_STATE_SCHEDULED);
+  assert_int_equal(op.views[1].state, SK_STATE_NONE);
+  assert_int_equal(op.views[1].record.n, 0);
+  assert_int_equal(op.views[2].state, SK_STATE_READY);
+  assert_int_equal(op.views[2].priority, 2);
+  assert_int_equal(op.views[2].percent, -1);
+  assert_int_equal(op.views[2].note.n, 0);
+  assert_int_equal(op.views[2].engine.n, 0);
+  assert_true(sk_str_eq_c(op.views[3].queue, "z"));
+  assert_true(sk_str_eq_c(decoded(op.views[3].record).id, "b"));
+  sk_op_fini(&op.op);
+}
+
+/* One job in each state, and some more.  Queue "q" but for z1 and z2. */
+static void fill(struct handle *h) {
+  const char *dies[] = { "dead1", "dead2", "done1", "done2", "cancel1", "cancel2", "retry9", "retry5", "run1", "run2" };
+  for (size_t i = 0; i < 10; i++) put(h, .id = dies[i], .task = i % 2 ? "odd" : "even");
+  struct sk_fetch_op *op = take(h, 10, "q", NULL);
+  for (size_t i = 0; i < 2; i++) settle(h, &op->held[i], .kind = SK_SETTLE_DEAD);
+  for (size_t i = 2; i < 4; i++) settle(h, &op->held[i], .kind = SK_SETTLE_DONE, .keep_ms = 1000);
+  for (size_t i = 4; i < 6; i++) settle(h, &op->held[i], .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000);
+  settle(h, &op->held[6], .kind = SK_SETTLE_RETRY, .delay_ms = 9);
+  settle(h, &op->held[7], .kind = SK_SETTLE_RETRY, .delay_ms = 5);
+  put(h, .id = "z1", .queue = "z");
+  put(h, .id = "z2", .queue = "z", .priority = 1);
+  put(h, .id = "ready", .queue = "q");
+  put(h, .id = "later8", .delay_ms = 8);
+  put(h, .id = "later7", .queue = "z", .delay_ms = 7);
+}
+
+static void list_shows_states_in_their_order(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  fill(h);
+  assert_string_equal(listed(h, .state = SK_STATE_NONE),
+                      "later7 later8 ready z2 z1 run1 run2 retry5 retry9 done2 done1 dead2 dead1 cancel2 cancel1");
+}
+
+static void list_filters_by_state_queue_and_task(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  fill(h);
+  assert_string_equal(listed(h, .state = SK_STATE_DEAD), "dead2 dead1");
+  assert_string_equal(listed(h, .queue = text("z")), "later7 z2 z1");
+  assert_string_equal(listed(h, .task = text("odd")), "run2 retry5 done2 dead2 cancel2");
+  assert_string_equal(listed(h, .task = text("odd"), .state = SK_STATE_DONE, .queue = text("q")), "done2");
+  assert_string_equal(listed(h, .task = text("odd"), .queue = text("z")), "");
+  assert_string_equal(listed(h, .queue = text("nowhere")), "");
+}
+
+static void list_takes_offset_and_limit(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  fill(h);
+  const struct sk_filter all = { 0 };
+  assert_string_equal(listed_ids(h, all, 0, 3), "later7 later8 ready");
+  assert_string_equal(listed_ids(h, all, 3, 4), "z2 z1 run1 run2");
+  assert_string_equal(listed_ids(h, all, 13, 9), "cancel2 cancel1");
+  assert_string_equal(listed_ids(h, all, 15, 9), "");
+  assert_string_equal(listed_ids(h, all, 99, 9), "");
+  assert_string_equal(listed_ids(h, all, 0, 0), "");
+  assert_string_equal(listed_ids(h, (struct sk_filter){ .state = SK_STATE_DONE }, 1, 9), "done1");
+  struct sk_list_op op = { .limit = SK_LIST_LIMIT_MAX + 1 };
+  assert_code(run_list(h, &op), SK_ELIMIT);
+  sk_op_fini(&op.op);
+  op.limit = SK_LIST_LIMIT_MAX;
+  assert_code(run_list(h, &op), SK_OK);
+  assert_int_equal(op.views_n, 15);
+  sk_op_fini(&op.op);
+}
+
+static void a_listed_job_says_what_get_says(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a", .priority = -1);
+  take_job(h, "a");
+  struct sk_list_op op = { .limit = 1 };
+  assert_code(run_list(h, &op), SK_OK);
+  const struct sk_view *a = view(h, "a"), *b = &op.views[0];
+  assert_true(sk_str_eq(a->record, b->record) && sk_str_eq(a->queue, b->queue) && sk_str_eq(a->engine, b->engine));
+  assert_int_equal(a->state, b->state);
+  assert_int_equal(a->priority, b->priority);
+  assert_int_equal(a->held_ms, b->held_ms);
+  assert_int_equal(a->percent, b->percent);
+  sk_op_fini(&op.op);
+}
+
+static void count_shows_queues_by_name_with_their_states(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  assert_int_equal(count(h)->queues_n, 0);
+  fill(h);
+  set_paused(h, "b", true);
+  const struct sk_count_op *op = count(h);
+  assert_int_equal(op->queues_n, 3);
+  assert_true(sk_str_eq_c(op->queues[0].name, "b") && op->queues[0].paused);
+  assert_true(sk_str_eq_c(op->queues[1].name, "q") && !op->queues[1].paused);
+  assert_true(sk_str_eq_c(op->queues[2].name, "z") && !op->queues[2].paused);
+  const int64_t q[SK_STATES] = { 0, 1, 1, 2, 2, 2, 2, 2 }, z[SK_STATES] = { 0, 1, 2, 0, 0, 0, 0, 0 };
+  assert_memory_equal(op->queues[1].states, q, sizeof q);
+  assert_memory_equal(op->queues[2].states, z, sizeof z);
+  assert_int_equal(op->counters.enqueued, 15);
+  assert_int_equal(op->counters.done, 2);
+  assert_int_equal(op->counters.dead, 2);
+  assert_int_equal(op->counters.cancelled, 2);
+  assert_int_equal(op->counters.retried, 2);
+  assert_int_equal(op->counters.discarded, 0);
+}
+
+static void a_queue_that_is_empty_again_stays_in_the_count(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a");
+  settle(h, take_job(h, "a"), .kind = SK_SETTLE_DROP);
+  const int64_t none[SK_STATES] = { 0 };
+  assert_memory_equal(count_queue(h, "q")->states, none, sizeof none);
+}
+
+static void progress_as(struct handle *h, const struct sk_held *held, uint64_t fence, int32_t percent, const char *note) {
+  struct sk_progress_item one = { .id = held->id, .queue = held->queue, .fence = fence, .percent = percent, .note = text(note) };
+  struct sk_progress_op op = { .items = &one, .items_n = 1 };
+  assert_code(run_progress(h, &op), SK_OK);
+  sk_op_fini(&op.op);
+}
+
+static void progress_is_seen_and_a_stale_one_is_not(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(h, .id = "a");
+  struct sk_held *held = take_job(h, "a");
+  assert_int_equal(view(h, "a")->percent, -1);
+  progress_as(h, held, held->fence, 40, "half way");
+  assert_int_equal(view(b, "a")->percent, 40);
+  assert_true(sk_str_eq_c(view(b, "a")->note, "half way"));
+  progress_as(h, held, held->fence + 1, 50, "x");
+  progress_as(b, held, held->fence, 60, "y");
+  assert_int_equal(view(b, "a")->percent, 40);
+  progress_as(h, held, held->fence, 0, "");
+  assert_int_equal(view(b, "a")->percent, 0);
+  assert_int_equal(view(b, "a")->note.n, 0);
+  progress_as(h, held, held->fence, 99, "nearly");
+  settle(h, held, .kind = SK_SETTLE_RELEASE);
+  progress_as(h, held, held->fence, 100, "late");
+  held = take_job(h, "a");
+  assert_int_equal(view(b, "a")->percent, -1);
+  assert_int_equal(view(b, "a")->note.n, 0);
+}
+
+static void tasks_are_declared_and_replaced_by_name(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  const struct sk_task_item first[] = { { text("mail"), text("slow"), 1 }, { text("add"), text("math"), -2 } };
+  struct sk_declare_op declare = { .items = first, .items_n = 2 };
+  assert_code(run_declare(h, &declare), SK_OK);
+  sk_op_fini(&declare.op);
+  const struct sk_task_item second[] = { { text("mail"), text("default"), 0 }, { text("zip"), text("z"), 2 } };
+  declare.items = second;
+  assert_code(run_declare(h, &declare), SK_OK);
+  sk_op_fini(&declare.op);
+  struct sk_tasks_op op = { 0 };
+  assert_code(run_tasks(c, &op), SK_OK);
+  assert_int_equal(op.items_n, 3);
+  assert_true(sk_str_eq_c(op.items[0].name, "add") && sk_str_eq_c(op.items[0].queue, "math"));
+  assert_int_equal(op.items[0].priority, -2);
+  assert_true(sk_str_eq_c(op.items[1].name, "mail") && sk_str_eq_c(op.items[1].queue, "default"));
+  assert_int_equal(op.items[1].priority, 0);
+  assert_true(sk_str_eq_c(op.items[2].name, "zip"));
+  sk_op_fini(&op.op);
+}
+
+static const struct CMUnitTest tests[] = {
+  cmocka_unit_test(get_answers_in_the_order_asked),
+  cmocka_unit_test(list_shows_states_in_their_order),
+  cmocka_unit_test(list_filters_by_state_queue_and_task),
+  cmocka_unit_test(list_takes_offset_and_limit),
+  cmocka_unit_test(a_listed_job_says_what_get_says),
+  cmocka_unit_test(count_shows_queues_by_name_with_their_states),
+  cmocka_unit_test(a_queue_that_is_empty_again_stays_in_the_count),
+  cmocka_unit_test(progress_is_seen_and_a_stale_one_is_not),
+  cmocka_unit_test(tasks_are_declared_and_replaced_by_name),
+};
+const struct suite look_suite = SUITE("look", tests);
