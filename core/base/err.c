@@ -44,6 +44,9 @@ enum sk_code sk_err_wrap(struct sk_err *err, const char *fmt, ...) {
   va_start(ap, fmt);
   int n = vsnprintf(err->message, sizeof err->message, fmt, ap);
   va_end(ap);
-  if (n >= 0 && (size_t)n < sizeof err->message) snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", cause);
+  if (n < 0 || (size_t)n >= sizeof err->message) return err->code;
+  size_t room = sizeof err->message - (size_t)n;
+  int shown = room > 3 ? (int)(room - 3) : 0; /* ": " and the NUL */
+  snprintf(err->message + n, room, ": %.*s", shown, cause);
   return err->code;
 }

@@ -1,0 +1,162 @@
+/* log_test.c - log lines and error sentences, read back from a file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "logic/json.h"
+
+struct fixture {
+  char path[32];
+  struct sk_log log;
+  char text[4 * SK_LOG_LINE_BYTES_MAX];
+};
+
+static int setup(void **state) {
+  struct fixture *f = calloc(1, sizeof *f);
+  strcpy(f->path, "/tmp/skein-log-XXXXXX");
+  int fd = mkstemp(f->path);
+  if (fd < 0) return -1;
+  close(fd);
+  sk_log_init(&f->log);
+  if (sk_log_reopen(&f->log, f->path, NULL) != SK_OK) return -1;
+  *state = f;
+  return 0;
+}
+
+static int teardown(void **state) {
+  struct fixture *f = *state;
+  close(f->log.fd);
+  unlink(f->path);
+  free(f);
+  return 0;
+}
+
+static const char *written(struct fixture *f) {
+  int fd = open(f->path, O_RDONLY);
+  ssize_t n = read(fd, f->text, sizeof f->text - 1);
+  close(fd);
+  assert_true(n >= 0);
+  f->text[n] = '\0';
+  return f->text;
+}
+
+static void a_text_line_has_time_level_message_and_facts(void **state) {
+  struct fixture *f = *state;
+  struct sk_log_fact facts[] = { { "worker", SK_STR_LIT("1") }, { "why", SK_STR_LIT("two words") }, { "none", SK_STR_LIT("") } };
+  sk_log_line(&f->log, SK_LOG_INFO, SK_STR_LIT("worker started"), facts, 3);
+  const char *line = written(f);
+  assert_int_equal(line[4], '-');
+  assert_int_equal(line[23], 'Z');
+  assert_string_equal(line + 24, " INFO  worker started worker=1 why=\"two words\" none=\"\"\n");
+}
+
+static void a_json_line_is_one_json_object(void **state) {
+  struct fixture *f = *state;
+  struct sk_log_fact fact = { "job", sk_str("a\"b\0c", 5) };
+  f->log.json = true;
+  sk_log_line(&f->log, SK_LOG_ERROR, SK_STR_LIT("bad\nthing"), &fact, 1);
+  const char *line = written(f);
+  assert_int_equal(sk_json_check(sk_str_c(line), 4, NULL), SK_OK);
+  assert_non_null(strstr(line, "\"level\":\"error\",\"message\":\"bad\\nthing\",\"job\":\"a\\\"b\\u0000c\"}\n"));
+}
+
+static void lines_below_the_level_are_dropped(void **state) {
+  struct fixture *f = *state;
+  f->log.level = SK_LOG_WARN;
+  sk_logf(&f->log, SK_LOG_INFO, "not %s", "this");
+  sk_logf(&f->log, SK_LOG_WARN, "this %d", 1);
+  assert_null(strstr(written(f), "not"));
+  assert_non_null(strstr(written(f), " WARN  this 1\n"));
+}
+
+static void a_traceback_keeps_its_lines_indented_and_other_control_bytes_go(void **state) {
+  struct fixture *f = *state;
+  sk_log_line(&f->log, SK_LOG_INFO, SK_STR_LIT("one\ntwo\033[1m"), NULL, 0);
+  assert_non_null(strstr(written(f), "one\n    two?[1m\n"));
+}
+
+static void a_line_at_the_limit_is_whole_and_one_past_it_is_cut(void **state) {
+  struct fixture *f = *state;
+  static char long_text[SK_LOG_LINE_BYTES_MAX + 1];
+  memset(long_text, 'x', sizeof long_text);
+  sk_log_line(&f->log, SK_LOG_INFO, sk_str(long_text, SK_LOG_LINE_BYTES_MAX), NULL, 0);
+  size_t whole = strlen(written(f));
+  sk_log_line(&f->log, SK_LOG_INFO, sk_str(long_text, SK_LOG_LINE_BYTES_MAX + 1), NULL, 0);
+  assert_int_equal(strlen(written(f)), 2 * whole);
+}
+
+static void a_file_that_cannot_be_opened_keeps_the_old_one(void **state) {
+  struct fixture *f = *state;
+  struct sk_err err;
+  assert_int_equal(sk_log_reopen(&f->log, "/nonexistent/x.log", &err), SK_ESYS);
+  assert_non_null(strstr(err.message, "/nonexistent/x.log"));
+  sk_logf(&f->log, SK_LOG_INFO, "still here");
+  assert_non_null(strstr(written(f), "still here"));
+}
+
+static void levels_are_parsed_by_name(void **state) {
+  (void)state;
+  enum sk_log_level level = SK_LOG_DEBUG;
+  assert_true(sk_log_level_parse(SK_STR_LIT("off"), &level));
+  assert_int_equal(level, SK_LOG_OFF);
+  assert_false(sk_log_level_parse(SK_STR_LIT("loud"), &level));
+  assert_int_equal(level, SK_LOG_OFF);
+}
+
+static void errors_carry_code_and_sentence_and_can_be_wrapped(void **state) {
+  (void)state;
+  struct sk_err err;
+  assert_int_equal(sk_err_set(&err, SK_ELIMIT, "args: %d bytes", 5), SK_ELIMIT);
+  assert_int_equal(sk_err_wrap(&err, "job \"%s\"", "x"), SK_ELIMIT);
+  assert_string_equal(err.message, "job \"x\": args: 5 bytes");
+  assert_string_equal(sk_code_name(err.code), "limit");
+  assert_int_equal(sk_err_set(NULL, SK_ESTALE, "nobody listens"), SK_ESTALE);
+}
+
+static void a_sentence_too_long_is_cut_not_overrun(void **state) {
+  (void)state;
+  struct sk_err err;
+  static char text[2000];
+  memset(text, 'y', sizeof text - 1);
+  sk_err_set(&err, SK_EINVAL, "%s", text);
+  assert_int_equal(strlen(err.message), sizeof err.message - 1);
+  sk_err_wrap(&err, "%s", text);
+  sk_err_wrap(&err, "cause");
+  assert_memory_equal(err.message, "cause: yyy", 10);
+  assert_int_equal(strlen(err.message), sizeof err.message - 1);
+}
+
+static void every_code_has_a_name_of_its_own(void **state) {
+  (void)state;
+  for (int a = SK_OK; a <= SK_ESYS; a++)
+    for (int b = SK_OK; b < a; b++) assert_string_not_equal(sk_code_name((enum sk_code)a), sk_code_name((enum sk_code)b));
+}
+
+#define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    WITH_FILE(a_text_line_has_time_level_message_and_facts),
+    WITH_FILE(a_json_line_is_one_json_object),
+    WITH_FILE(lines_below_the_level_are_dropped),
+    WITH_FILE(a_traceback_keeps_its_lines_indented_and_other_control_bytes_go),
+    WITH_FILE(a_line_at_the_limit_is_whole_and_one_past_it_is_cut),
+    WITH_FILE(a_file_that_cannot_be_opened_keeps_the_old_one),
+    cmocka_unit_test(levels_are_parsed_by_name),
+    cmocka_unit_test(errors_carry_code_and_sentence_and_can_be_wrapped),
+    cmocka_unit_test(a_sentence_too_long_is_cut_not_overrun),
+    cmocka_unit_test(every_code_has_a_name_of_its_own),
+  };
+  return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
