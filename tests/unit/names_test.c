@@ -1,0 +1,202 @@
+/* names_test.c - what a client may say: names, ids, jobs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "logic/names.h"
+
+static struct sk_job a_good_job(void) {
+  struct sk_job job;
+  sk_job_init(&job);
+  job.id = SK_STR_LIT("01ARYZ6S41");
+  job.task = SK_STR_LIT("email.welcome");
+  job.queue = SK_STR_LIT("mail");
+  job.args = SK_STR_LIT("[1,\"two\",{\"three\":[]}]");
+  return job;
+}
+
+static enum sk_code check(const struct sk_job *job, struct sk_err *err) { return sk_job_check(job, SK_ARGS_BYTES_MAX, err); }
+
+static void assert_refused(const struct sk_job *job, enum sk_code code, const char *sentence) {
+  struct sk_err err = { 0 };
+  assert_int_equal(check(job, &err), code);
+  assert_int_equal(err.code, code);
+  if (strstr(err.message, sentence) == NULL) fail_msg("\"%s\" does not hold \"%s\"", err.message, sentence);
+}
+
+static void names_are_letters_digits_and_four_signs(void **state) {
+  (void)state;
+  assert_int_equal(sk_name_check("queue", SK_STR_LIT("aZ09_.:-"), NULL), SK_OK);
+  assert_int_equal(sk_name_check("queue", SK_STR_LIT("x"), NULL), SK_OK);
+  for (int c = 0; c < 256; c++) {
+    char byte = (char)c;
+    bool good = memchr("_.:-", c, 4) || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    assert_int_equal(sk_name_check("queue", sk_str(&byte, 1), NULL), good ? SK_OK : SK_EINVAL);
+  }
+}
+
+static void a_refused_name_is_shown_printable_and_cut(void **state) {
+  (void)state;
+  struct sk_err err;
+  assert_int_equal(sk_name_check("queue", SK_STR_LIT("a b\n\xff"), &err), SK_EINVAL);
+  assert_string_equal(err.message, "queue \"a b??\": byte 2 is 0x20, expected letters, digits or _ . : -");
+  assert_int_equal(sk_name_check("task", SK_STR_LIT(""), &err), SK_EINVAL);
+  assert_string_equal(err.message, "task \"\": expected a name of 1 to 200 letters, digits or _ . : -");
+}
+
+static void names_and_ids_are_accepted_at_their_limit_and_refused_one_past_it(void **state) {
+  (void)state;
+  char text[SK_NAME_BYTES_MAX + 1];
+  struct sk_err err;
+  memset(text, 'n', sizeof text);
+  assert_int_equal(sk_name_check("task", sk_str(text, SK_NAME_BYTES_MAX), NULL), SK_OK);
+  assert_int_equal(sk_name_check("task", sk_str(text, SK_NAME_BYTES_MAX + 1), &err), SK_ELIMIT);
+  assert_non_null(strstr(err.message, "201 bytes, expected at most 200"));
+  assert_true(strlen(err.message) < 150);
+  assert_int_equal(sk_id_check(sk_str(text, SK_ID_BYTES_MAX), NULL), SK_OK);
+  assert_int_equal(sk_id_check(sk_str(text, SK_ID_BYTES_MAX + 1), NULL), SK_ELIMIT);
+  assert_int_equal(sk_id_check(SK_STR_LIT(""), NULL), SK_EINVAL);
+}
+
+static void a_plain_job_is_accepted_and_so_is_one_with_everything_set(void **state) {
+  (void)state;
+  struct sk_job job = a_good_job();
+  assert_int_equal(check(&job, NULL), SK_OK);
+  job.meta = SK_STR_LIT("{\"tenant\":7}");
+  job.priority = SK_PRIORITY_MAX;
+  job.retries = SK_RETRIES_MAX;
+  job.timeout_ms = job.keep_ms = SK_SECONDS_MAX * 1000;
+  job.enqueued_ms = job.expires_ms = 1800000000000;
+  job.keep_dead = job.immutable = 1;
+  job.backoff = SK_STR_LIT("list;1;5");
+  job.retry_queue = SK_STR_LIT("slow");
+  job.on_success = job.on_error = SK_STR_LIT("[{\"task\":\"log\"}]");
+  job.result = SK_STR_LIT("null");
+  assert_int_equal(check(&job, NULL), SK_OK);
+}
+
+static void each_wrong_part_is_named(void **state) {
+  (void)state;
+  struct sk_job job;
+#define REFUSED(field, value, code, sentence) \
+  do { \
+    job = a_good_job(); \
+    job.field = value; \
+    assert_refused(&job, code, sentence); \
+  } while (0)
+  REFUSED(id, SK_STR_LIT(""), SK_EINVAL, "job id \"\"");
+  REFUSED(task, SK_STR_LIT("no spaces"), SK_EINVAL, "task \"no spaces\"");
+  REFUSED(queue, SK_STR_LIT(""), SK_EINVAL, "queue \"\"");
+  REFUSED(retry_queue, SK_STR_LIT("a/b"), SK_EINVAL, "retry_queue \"a/b\"");
+  REFUSED(backoff, SK_STR_LIT("soon"), SK_EINVAL, "backoff \"soon\"");
+  REFUSED(args, SK_STR_LIT(""), SK_EINVAL, "args: expected a JSON array");
+  REFUSED(args, SK_STR_LIT("{}"), SK_EINVAL, "args: expected a JSON array, found {}");
+  REFUSED(args, SK_STR_LIT("[1,]"), SK_EINVAL, "args: JSON at byte 3: expected a value, found ']'");
+  REFUSED(args, SK_STR_LIT("[1] 2"), SK_EINVAL, "args: JSON at byte 4");
+  REFUSED(meta, SK_STR_LIT("[]"), SK_EINVAL, "meta: expected a JSON object, found []");
+  REFUSED(meta, SK_STR_LIT("{"), SK_EINVAL, "meta: JSON ends at byte 1");
+  REFUSED(on_success, SK_STR_LIT("{}"), SK_EINVAL, "on_success: expected a JSON array of signatures");
+  REFUSED(on_error, SK_STR_LIT("1"), SK_EINVAL, "on_error: expected");
+  REFUSED(result, SK_STR_LIT("nope"), SK_EINVAL, "result: JSON");
+  REFUSED(priority, 3, SK_ELIMIT, "priority 3: expected -2 to 2");
+  REFUSED(priority, -3, SK_EINVAL, "priority -3: expected -2 to 2");
+  REFUSED(retries, SK_RETRIES_MAX + 1, SK_ELIMIT, "retries 1000001: expected 0 to 1000000");
+  REFUSED(retries, -2, SK_EINVAL, "retries -2: expected 0 to 1000000");
+  REFUSED(timeout_ms, SK_SECONDS_MAX * 1000 + 1, SK_ELIMIT, "timeout (ms) 3153600000001");
+  REFUSED(keep_ms, INT64_MIN, SK_EINVAL, "keep (ms)");
+  REFUSED(expires_ms, INT64_MAX, SK_ELIMIT, "expires (ms)");
+  REFUSED(enqueued_ms, -1, SK_EINVAL, "enqueued_at (ms) -1");
+  REFUSED(keep_dead, 2, SK_ELIMIT, "dead 2: expected 0 to 1");
+  REFUSED(immutable, -2, SK_EINVAL, "immutable -2");
+  REFUSED(attempts, -1, SK_EINVAL, "attempts -1");
+  REFUSED(error_kind, (enum sk_error_kind)SK_KINDS, SK_ELIMIT, "error kind 9");
+#undef REFUSED
+}
+
+static char big[SK_ARGS_BYTES_MAX + 2];
+
+/* A JSON text of n bytes: open, a long string, close. */
+static struct sk_str json_of(size_t n, const char *open, const char *close) {
+  size_t head = strlen(open), tail = strlen(close);
+  memset(big, 'x', n);
+  memcpy(big, open, head);
+  memcpy(big + n - tail, close, tail);
+  return sk_str(big, n);
+}
+
+static void payloads_are_accepted_at_their_limit_and_refused_one_past_it(void **state) {
+  (void)state;
+  struct sk_job job = a_good_job();
+  job.args = json_of(SK_ARGS_BYTES_MAX, "[\"", "\"]");
+  assert_int_equal(check(&job, NULL), SK_OK);
+  job.args = json_of(SK_ARGS_BYTES_MAX + 1, "[\"", "\"]");
+  assert_refused(&job, SK_ELIMIT, "args: 1048577 bytes of JSON, expected at most 1048576");
+  job.args = json_of(100, "[\"", "\"]");
+  assert_int_equal(sk_job_check(&job, 100, NULL), SK_OK);
+  assert_int_equal(sk_job_check(&job, 99, NULL), SK_ELIMIT);
+  job = a_good_job();
+  job.meta = json_of(SK_META_BYTES_MAX, "{\"", "\":1}");
+  assert_int_equal(check(&job, NULL), SK_OK);
+  job.meta = json_of(SK_META_BYTES_MAX + 1, "{\"", "\":1}");
+  assert_refused(&job, SK_ELIMIT, "meta: 65537 bytes");
+  job = a_good_job();
+  job.on_success = json_of(SK_CALLBACKS_BYTES_MAX + 1, "[\"", "\"]");
+  assert_refused(&job, SK_ELIMIT, "on_success: 262145 bytes");
+  job = a_good_job();
+  job.error = sk_str(big, SK_ERROR_BYTES_MAX + 1);
+  assert_refused(&job, SK_ELIMIT, "error: 4097 bytes, expected at most 4096");
+}
+
+static void two_hundred_args_are_accepted_and_one_more_is_not(void **state) {
+  (void)state;
+  char text[2 * SK_ARGS_COUNT_MAX + 4] = "[0";
+  struct sk_job job = a_good_job();
+  for (int i = 1; i < SK_ARGS_COUNT_MAX; i++) strcat(text, ",0");
+  strcat(text, "]");
+  job.args = sk_str_c(text);
+  assert_int_equal(check(&job, NULL), SK_OK);
+  strcpy(text + strlen(text) - 1, ",0]");
+  job.args = sk_str_c(text);
+  assert_refused(&job, SK_ELIMIT, "args: 201 values, expected at most 200");
+}
+
+/* [[[...]]] with n levels. */
+static struct sk_str nested(size_t n) {
+  memset(big, '[', n);
+  memset(big + n, ']', n);
+  return sk_str(big, 2 * n);
+}
+
+static void an_arg_nests_64_deep_and_not_65(void **state) {
+  (void)state;
+  struct sk_job job = a_good_job();
+  job.args = nested(1 + SK_JSON_DEPTH_MAX);
+  assert_int_equal(check(&job, NULL), SK_OK);
+  job.args = nested(1 + SK_JSON_DEPTH_MAX + 1);
+  assert_refused(&job, SK_ELIMIT, "args: JSON at byte 65: nested more than 65 deep");
+  job = a_good_job();
+  job.result = nested(SK_JSON_DEPTH_MAX);
+  assert_int_equal(check(&job, NULL), SK_OK);
+  job.result = nested(SK_JSON_DEPTH_MAX + 1);
+  assert_refused(&job, SK_ELIMIT, "result: JSON at byte 64");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(names_are_letters_digits_and_four_signs),
+    cmocka_unit_test(a_refused_name_is_shown_printable_and_cut),
+    cmocka_unit_test(names_and_ids_are_accepted_at_their_limit_and_refused_one_past_it),
+    cmocka_unit_test(a_plain_job_is_accepted_and_so_is_one_with_everything_set),
+    cmocka_unit_test(each_wrong_part_is_named),
+    cmocka_unit_test(payloads_are_accepted_at_their_limit_and_refused_one_past_it),
+    cmocka_unit_test(two_hundred_args_are_accepted_and_one_more_is_not),
+    cmocka_unit_test(an_arg_nests_64_deep_and_not_65),
+  };
+  return cmocka_run_group_tests_name("names", tests, NULL, NULL);
+}
