@@ -1,0 +1,86 @@
+/* sqlite_sql.h - every statement of the sqlite store, prepared once.  An X-file: include it with SQ_STMT(name, sql) defined. */
+
+#define SQ_ROW "n, state, q, rank, due, ord, hold, held_ms, keep_until"
+#define SQ_FULL SQ_ROW ", id, task, percent, note, record"
+#define SQ_QUEUE "q, name, paused, front, c1, c2, c3, c4, c5, c6, c7, h0, h1, h2, h3, h4, t0, t1, t2, t3, t4, t5"
+
+SQ_STMT(BEGIN, "BEGIN IMMEDIATE")
+SQ_STMT(BEGIN_READ, "BEGIN")
+SQ_STMT(COMMIT, "COMMIT")
+SQ_STMT(ROLLBACK, "ROLLBACK")
+SQ_STMT(DATA_VERSION, "PRAGMA data_version")
+
+/* store, queue */
+SQ_STMT(HEAD, "SELECT fence, seq, queues_version, enqueued, done, retried, dead, cancelled, discarded, crashed, recovered FROM store")
+SQ_STMT(HEAD_SAVE, "UPDATE store SET fence=?1, seq=?2, queues_version=?3, enqueued=?4, done=?5, retried=?6, dead=?7, cancelled=?8,"
+                   " discarded=?9, crashed=?10, recovered=?11")
+SQ_STMT(QUEUE_BY_NAME, "SELECT " SQ_QUEUE " FROM queue WHERE name=?1")
+SQ_STMT(QUEUE_BY_NUMBER, "SELECT " SQ_QUEUE " FROM queue WHERE q=?1")
+SQ_STMT(QUEUES, "SELECT " SQ_QUEUE " FROM queue ORDER BY name")
+SQ_STMT(QUEUE_MAX, "SELECT coalesce(max(q), 0) FROM queue")
+SQ_STMT(QUEUE_ADD, "INSERT INTO queue (q, name) VALUES (?1, ?2)")
+SQ_STMT(QUEUE_SAVE, "UPDATE queue SET paused=?2, front=?3, c1=?4, c2=?5, c3=?6, c4=?7, c5=?8, c6=?9, c7=?10,"
+                    " h0=?11, h1=?12, h2=?13, h3=?14, h4=?15, t0=?16, t1=?17, t2=?18, t3=?19, t4=?20, t5=?21 WHERE q=?1")
+
+/* job */
+SQ_STMT(JOB, "SELECT " SQ_ROW " FROM job WHERE n=?1")
+SQ_STMT(JOB_FULL, "SELECT " SQ_FULL " FROM job WHERE n=?1")
+SQ_STMT(JOB_ID, "SELECT " SQ_ROW " FROM job WHERE id=?1")
+SQ_STMT(JOB_ID_FULL, "SELECT " SQ_FULL " FROM job WHERE id=?1")
+SQ_STMT(JOB_ADD, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record)"
+                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING")
+SQ_STMT(JOB_SAVE, "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9 WHERE n=?1")
+SQ_STMT(JOB_SAVE_RECORD,
+        "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, record=?10 WHERE n=?1")
+SQ_STMT(JOB_RENUMBER, "UPDATE job SET n=?2, state=?3, due=0, ord=?4, keep_until=NULL, percent=NULL, note=NULL, record=?5 WHERE n=?1")
+SQ_STMT(JOB_DELETE, "DELETE FROM job WHERE n=?1")
+SQ_STMT(JOB_DELETE_HELD, "DELETE FROM job WHERE id=?1 AND state=3 AND hold=?2 AND q=?3")
+SQ_STMT(JOB_PROGRESS, "UPDATE job SET percent=?3, note=?4 WHERE id=?1 AND state=3 AND hold=?2")
+SQ_STMT(JOB_TAKE, "UPDATE job SET state=3, hold=?2, held_ms=?3, percent=NULL, note=NULL WHERE n=?1")
+SQ_STMT(JOB_TAKE_LINE, "UPDATE job SET state=3, hold=?3, held_ms=?4 WHERE n BETWEEN ?1 AND ?2 AND state=2")
+SQ_STMT(JOB_PROMOTE, "UPDATE job SET state=8 WHERE n=?1")
+
+/* the line and what stands before it */
+SQ_STMT(LINE, "SELECT n, id, record FROM job WHERE n>=?1 AND n<?2 AND state=2 ORDER BY n LIMIT ?3")
+SQ_STMT(FRONT, "SELECT job.n, job.id, job.record, front.due, front.ord FROM front CROSS JOIN job ON job.n=front.n"
+               " WHERE front.q=?1 AND front.rank=?2 ORDER BY front.due, front.ord LIMIT ?3")
+SQ_STMT(FRONT_ADD, "INSERT INTO front (q, rank, due, ord, n) VALUES (?1, ?2, ?3, ?4, ?5)")
+SQ_STMT(FRONT_DELETE, "DELETE FROM front WHERE q=?1 AND rank=?2 AND due=?3 AND ord=?4 AND n=?5")
+
+SQ_STMT(LATER_DUE, "SELECT later.due, later.ord, later.n, job.state, job.rank FROM later CROSS JOIN job ON job.n=later.n"
+                   " WHERE later.q=?1 AND later.due<=?2 ORDER BY later.due, later.ord LIMIT ?3")
+SQ_STMT(LATER_FIRST, "SELECT due FROM later WHERE q=?1 ORDER BY due LIMIT 1")
+SQ_STMT(LATER_ADD, "INSERT INTO later (q, due, ord, n) VALUES (?1, ?2, ?3, ?4)")
+SQ_STMT(LATER_DELETE, "DELETE FROM later WHERE q=?1 AND due=?2 AND ord=?3 AND n=?4")
+
+SQ_STMT(ENDED_ADD, "INSERT INTO ended (state, ord, n) VALUES (?1, ?2, ?3)")
+SQ_STMT(ENDED_DELETE, "DELETE FROM ended WHERE state=?1 AND ord=?2 AND n=?3")
+SQ_STMT(KEPT_ADD, "INSERT INTO kept (until, n) VALUES (?1, ?2)")
+SQ_STMT(KEPT_DELETE, "DELETE FROM kept WHERE until=?1 AND n=?2")
+SQ_STMT(KEPT_OVER, "SELECT n FROM kept WHERE until<=?1 ORDER BY until LIMIT ?2")
+
+/* engines */
+SQ_STMT(ENGINE_ADD, "INSERT INTO engine (num, token, name, boot, beat_ms, lease_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+SQ_STMT(ENGINE_TOKEN, "SELECT token FROM engine WHERE num=?1")
+SQ_STMT(ENGINE_BEAT, "UPDATE engine SET beat_ms=?3 WHERE num=?1 AND token=?2")
+SQ_STMT(ENGINE_DELETE, "DELETE FROM engine WHERE num=?1")
+SQ_STMT(ENGINES, "SELECT num, boot, beat_ms, lease_ms, name FROM engine ORDER BY num")
+SQ_STMT(HOLD_ADD, "INSERT INTO hold (fence, engine, jobs) VALUES (?1, ?2, ?3)")
+SQ_STMT(HOLD_DELETE, "DELETE FROM hold WHERE fence=?1")
+SQ_STMT(HOLD_DELETE_ENGINE, "DELETE FROM hold WHERE engine=?1")
+SQ_STMT(HOLD_ENGINE, "SELECT fence, jobs FROM hold WHERE engine=?1 ORDER BY fence")
+SQ_STMT(HOLDS, "SELECT fence, jobs FROM hold ORDER BY fence")
+SQ_STMT(HOLDER, "SELECT engine.name FROM hold JOIN engine ON engine.num=hold.engine WHERE hold.fence=?1")
+
+/* looking: ?1 state or place, ?2 queue number (0: any), ?3 task (empty: any) */
+SQ_STMT(EACH_LINE, "SELECT n FROM job WHERE n>=?1 AND n<?2 AND state=2 AND (?3='' OR task=?3) ORDER BY n")
+SQ_STMT(EACH_FRONT, "SELECT job.n FROM front CROSS JOIN job ON job.n=front.n WHERE front.q=?1 AND front.rank=?2"
+                    " AND (?3='' OR job.task=?3) ORDER BY front.due, front.ord")
+SQ_STMT(EACH_LATER, "SELECT job.n FROM later CROSS JOIN job ON job.n=later.n WHERE job.state=?1 AND (?2=0 OR later.q=?2)"
+                    " AND (?3='' OR job.task=?3) ORDER BY later.due, later.ord")
+SQ_STMT(EACH_ENDED, "SELECT job.n FROM ended CROSS JOIN job ON job.n=ended.n WHERE ended.state=?1 AND (?2=0 OR job.q=?2)"
+                    " AND (?3='' OR job.task=?3) ORDER BY ended.ord DESC")
+
+SQ_STMT(TASK_SAVE, "INSERT INTO task (name, queue, priority) VALUES (?1, ?2, ?3)"
+                   " ON CONFLICT (name) DO UPDATE SET queue=excluded.queue, priority=excluded.priority")
+SQ_STMT(TASKS, "SELECT name, queue, priority FROM task ORDER BY name")
