@@ -157,6 +157,10 @@ static enum sk_code set_args_bytes_max(struct sk_config *config, struct sk_str v
   return SK_OK;
 }
 
+static enum sk_code set_unknown_delay(struct sk_config *config, struct sk_str value, struct sk_err *err) {
+  return set_duration(value, 1000, 3600 * 1000, &config->unknown_delay_ms, err);
+}
+
 static enum sk_code set_lease(struct sk_config *config, struct sk_str value, struct sk_err *err) {
   return set_duration(value, 1000, 3600 * 1000, &config->lease_ms, err);
 }
@@ -179,6 +183,7 @@ static const struct setting {
   { "durability", "SKEIN_DURABILITY", NULL, true, set_durability },
   { "memory_max", "SKEIN_MEMORY_MAX", NULL, false, set_memory_max },
   { "unknown_max", "SKEIN_UNKNOWN_MAX", NULL, false, set_unknown_max },
+  { "unknown_delay", "SKEIN_UNKNOWN_DELAY", NULL, false, set_unknown_delay },
   { "args_bytes_max", "SKEIN_ARGS_BYTES_MAX", NULL, true, set_args_bytes_max },
   { "lease", "SKEIN_LEASE", NULL, false, set_lease },
 };
@@ -200,6 +205,7 @@ void sk_config_init(struct sk_config *config) {
     .log_level = SK_LOG_INFO,
     .durability = SK_DURABLE_FULL,
     .unknown_max = SK_UNKNOWN_MAX,
+    .unknown_delay_ms = SK_UNKNOWN_DELAY_MS,
     .args_bytes_max = SK_ARGS_BYTES_MAX,
     .lease_ms = SK_LEASE_MS,
   };

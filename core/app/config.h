@@ -18,7 +18,7 @@
 #include "base/str.h"
 #include "store/store.h"
 
-#define SK_SETTINGS 14
+#define SK_SETTINGS 15
 #define SK_STORE_DEFAULT "sqlite:.skein/jobs.db"
 #define SK_CONCURRENCY_DEFAULT 10
 #define SK_ARGS_BYTES_TOP (2 * 1024 * 1024) /* args_bytes_max at most: with a result a record stays under SK_RECORD_BYTES_MAX */
@@ -42,6 +42,7 @@ struct sk_config {
   enum sk_durability durability;
   int64_t memory_max_bytes; /* per worker; 0: none */
   int unknown_max;
+  int64_t unknown_delay_ms;
   int64_t args_bytes_max;
   int64_t lease_ms;
 

@@ -211,7 +211,7 @@ static enum sk_code start_process(struct sk_worker *w, int share_fd, struct sk_e
   snprintf(concurrency, sizeof concurrency, "%u", e->options.concurrency);
   snprintf(memory, sizeof memory, "%" PRIu64, e->options.memory_max);
   snprintf(parent, sizeof parent, "%d", (int)getpid());
-  char *argv[] = { "skein", "_worker", (char *)(uintptr_t)e->options.dir, number, concurrency, memory, parent, NULL };
+  char *argv[] = { "skein", "worker", "run", (char *)(uintptr_t)e->options.dir, number, concurrency, memory, parent, NULL };
   struct sk_child_options child = {
     .file = e->options.program,
     .argv = argv,

@@ -1,0 +1,28 @@
+/* worker.c - `skein worker ...`: the processes that run user code; started by the engine, not by people.
+ *
+ *   worker run DIR NUMBER CONCURRENCY MEMORY_MAX PARENT_PID      the pipe and the shared memory are file descriptors 3 and 4
+ *   worker config DIR */
+#include "lua/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/exits.h"
+#include "app/out.h"
+#include "app/verbs.h"
+
+int sk_app_worker(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[1], "config") == 0) return sk_worker_config(argv[2]);
+  if (argc != 7 || strcmp(argv[1], "run") != 0) {
+    sk_out_error("worker", "is started by the engine: see `skein run --help`");
+    return SK_EXIT_USAGE;
+  }
+  struct sk_worker_options options = {
+    .dir = argv[2],
+    .number = (uint32_t)strtoul(argv[3], NULL, 10),
+    .concurrency = (uint32_t)strtoul(argv[4], NULL, 10),
+    .memory_max = strtoull(argv[5], NULL, 10),
+    .parent_pid = (int)strtol(argv[6], NULL, 10),
+  };
+  return sk_worker_main(&options);
+}

@@ -1,0 +1,313 @@
+/* module.c - the C module `skein.core`: what the Lua module needs of C, in the worker and in any LuaJIT program.
+ *
+ *   pack(fmt, ...) -> bytes            unpack(fmt, bytes, offset) -> values..., next offset
+ *       fmt letters: b u8, i u32, l i64 (a Lua number), s str; they are the numbers and strs of wire.h
+ *   record(table) -> bytes             job{record} : see RECORD_FIELDS
+ *   id() -> new job id                 now() -> seconds since 1970, with a fraction
+ *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
+ *   null, array(t)                     check(record bytes, args_bytes_max)
+ *   client(url, options) -> client     client:call(operation, payload) -> code, answer   client:close()
+ *
+ * Failures: nil, message, code name. */
+#include <inttypes.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "logic/backoff.h"
+#include "logic/names.h"
+#include "logic/record.h"
+#include "logic/wire.h"
+#include "lua/client.h"
+#include "lua/json.h"
+#include "lua/vm.h"
+
+/* A buffer that Lua frees, also when an error is raised while it is filled. */
+static const char BUF_TYPE[] = "skein.buf";
+
+static struct sk_buf *push_buf(lua_State *L) {
+  struct sk_buf *b = lua_newuserdata(L, sizeof *b);
+  *b = (struct sk_buf){ 0 };
+  luaL_getmetatable(L, BUF_TYPE);
+  lua_setmetatable(L, -2);
+  return b;
+}
+
+static int buf_gc(lua_State *L) {
+  sk_buf_fini(luaL_checkudata(L, 1, BUF_TYPE));
+  return 0;
+}
+
+static int fail(lua_State *L, const struct sk_err *err) {
+  lua_pushnil(L);
+  lua_pushstring(L, err->message);
+  lua_pushstring(L, sk_code_name(err->code));
+  return 3;
+}
+
+static int give(lua_State *L, struct sk_buf *b) {
+  if (b->failed) return luaL_error(L, "not enough memory");
+  lua_pushlstring(L, b->p ? b->p : "", b->n);
+  sk_buf_fini(b);
+  return 1;
+}
+
+/* -- numbers and strings of frames -------------------------------------------------------------------------------------------- */
+
+static int core_pack(lua_State *L) {
+  const char *fmt = luaL_checkstring(L, 1);
+  int top = lua_gettop(L);
+  struct sk_buf *b = push_buf(L);
+  for (int arg = 2; *fmt; fmt++, arg++) {
+    if (arg > top) return luaL_error(L, "pack: value %d is missing", arg - 1);
+    if (*fmt == 's') {
+      size_t n;
+      const char *p = luaL_checklstring(L, arg, &n);
+      sk_wire_add_str(b, sk_str(p, n));
+      continue;
+    }
+    lua_Number v = luaL_checknumber(L, arg);
+    if (!(v >= -9007199254740992.0 && v <= 9007199254740992.0)) return luaL_error(L, "pack: value %d is out of range", arg - 1);
+    switch (*fmt) {
+    case 'b': sk_buf_add_byte(b, (char)(int)v); break;
+    case 'i': sk_buf_add_u32(b, (uint32_t)(int64_t)v); break;
+    case 'l': sk_wire_add_i64(b, (int64_t)v); break;
+    default: return luaL_error(L, "pack: unknown format '%c'", *fmt);
+    }
+  }
+  return give(L, b);
+}
+
+static int core_unpack(lua_State *L) {
+  const char *fmt = luaL_checkstring(L, 1);
+  size_t n;
+  const char *p = luaL_checklstring(L, 2, &n);
+  size_t offset = (size_t)luaL_optinteger(L, 3, 1) - 1;
+  if (offset > n) return luaL_error(L, "unpack: offset is past the end");
+  struct sk_reader r = sk_reader(sk_str(p + offset, n - offset));
+  luaL_checkstack(L, (int)strlen(fmt) + 1, "unpack");
+  for (; *fmt; fmt++) {
+    switch (*fmt) {
+    case 'b': lua_pushinteger(L, sk_read_u8(&r)); break;
+    case 'i': lua_pushinteger(L, (int32_t)sk_read_u32(&r)); break;
+    case 'l': lua_pushnumber(L, (lua_Number)sk_read_i64(&r)); break;
+    case 's': {
+      struct sk_str s = sk_read_str(&r);
+      lua_pushlstring(L, s.p ? s.p : "", s.n);
+      break;
+    }
+    default: return luaL_error(L, "unpack: unknown format '%c'", *fmt);
+    }
+    if (r.bad) return luaL_error(L, "unpack: the bytes end too early");
+  }
+  lua_pushinteger(L, (lua_Integer)(r.p - p) + 1);
+  return lua_gettop(L) - (lua_isnoneornil(L, 3) ? 2 : 3);
+}
+
+/* -- records ----------------------------------------------------------------------------------------------------------------------- */
+
+enum type { TEXT, INT64, INT32, KIND };
+struct field {
+  const char *name;
+  enum type type;
+  size_t offset;
+};
+#define F(type_, name_) { #name_, type_, offsetof(struct sk_job, name_) }
+/* Numbers are in the record's own units (ms). */
+static const struct field RECORD_FIELDS[] = {
+  F(TEXT, id),         F(TEXT, task),         F(TEXT, queue),       F(TEXT, args),        F(TEXT, meta),       F(INT32, priority),
+  F(INT64, enqueued_ms), F(INT64, retries),   F(INT64, timeout_ms), F(INT64, keep_ms),    F(INT64, expires_ms), F(INT32, keep_dead),
+  F(TEXT, backoff),    F(TEXT, retry_queue),  F(TEXT, on_success),  F(TEXT, on_error),    F(INT32, immutable), F(INT64, attempts),
+  F(INT64, crashes),   F(INT64, unknowns),    F(INT64, recoveries), F(KIND, error_kind),  F(TEXT, error),      F(TEXT, traceback),
+  F(INT64, started_ms), F(INT64, finished_ms), F(TEXT, result),
+};
+#undef F
+enum { RECORD_FIELDS_N = sizeof RECORD_FIELDS / sizeof *RECORD_FIELDS };
+
+static void set_field(lua_State *L, struct sk_job *job, const struct field *f) {
+  char *at = (char *)job + f->offset;
+  if (f->type == TEXT) {
+    struct sk_str *s = (struct sk_str *)(void *)at;
+    if (!lua_isstring(L, -1)) luaL_error(L, "record.%s: a string is expected", f->name);
+    s->p = lua_tolstring(L, -1, &s->n);
+    return;
+  }
+  if (!lua_isnumber(L, -1)) luaL_error(L, "record.%s: a number is expected", f->name);
+  int64_t v = (int64_t)lua_tonumber(L, -1);
+  if (f->type == INT64)
+    memcpy(at, &v, sizeof v);
+  else if (f->type == INT32)
+    memcpy(at, &(int32_t){ (int32_t)v }, sizeof(int32_t));
+}
+
+/* record(table) -> bytes; the strings stay alive on the stack while they are encoded. */
+static int core_record(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  luaL_checkstack(L, RECORD_FIELDS_N + 4, "record");
+  struct sk_job job;
+  sk_job_init(&job);
+  struct sk_buf *b = push_buf(L);
+  for (size_t i = 0; i < RECORD_FIELDS_N; i++) {
+    lua_getfield(L, 1, RECORD_FIELDS[i].name);
+    if (lua_isnil(L, -1))
+      lua_pop(L, 1);
+    else
+      set_field(L, &job, &RECORD_FIELDS[i]);
+  }
+  sk_record_encode(&job, b);
+  return give(L, b);
+}
+
+static int64_t number_in(const struct sk_job *job, const struct field *f) {
+  const char *at = (const char *)job + f->offset;
+  int64_t v64;
+  int32_t v32;
+  switch (f->type) {
+  case INT64: memcpy(&v64, at, sizeof v64); return v64;
+  case INT32: memcpy(&v32, at, sizeof v32); return v32;
+  case KIND:
+  case TEXT: break;
+  }
+  return 0;
+}
+
+/* job(bytes) -> table with the fields that are set; error_kind as its name */
+static int core_job(lua_State *L) {
+  size_t n;
+  const char *p = luaL_checklstring(L, 1, &n);
+  struct sk_job job;
+  struct sk_err err;
+  if (sk_record_decode(sk_str(p, n), &job, &err) != SK_OK) return fail(L, &err);
+  lua_createtable(L, 0, 16);
+  for (size_t i = 0; i < RECORD_FIELDS_N; i++) {
+    const struct field *f = &RECORD_FIELDS[i];
+    if (f->type == TEXT) {
+      const struct sk_str *s = (const struct sk_str *)(const void *)((const char *)&job + f->offset);
+      if (s->n == 0) continue;
+      lua_pushlstring(L, s->p, s->n);
+    } else if (f->type == KIND) {
+      if (job.error_kind == SK_KIND_NONE) continue;
+      lua_pushstring(L, sk_error_kind_name(job.error_kind));
+    } else {
+      int64_t v = number_in(&job, f);
+      if (v == SK_UNSET) continue;
+      lua_pushnumber(L, (lua_Number)v);
+    }
+    lua_setfield(L, -2, f->name);
+  }
+  return 1;
+}
+
+/* check(record) -> true | nil, message, code: whether the store will take it */
+static int core_check(lua_State *L) {
+  size_t n;
+  const char *p = luaL_checklstring(L, 1, &n);
+  size_t args_max = (size_t)luaL_optinteger(L, 2, SK_ARGS_BYTES_MAX);
+  struct sk_job job;
+  struct sk_err err;
+  enum sk_code code = sk_record_decode(sk_str(p, n), &job, &err);
+  if (code == SK_OK) code = sk_job_check(&job, args_max, &err);
+  if (code != SK_OK) return fail(L, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* backoff_check(text) -> true | nil, message */
+static int core_backoff_check(lua_State *L) {
+  size_t n;
+  const char *p = luaL_checklstring(L, 1, &n);
+  struct sk_err err;
+  if (sk_backoff_check(sk_str(p, n), &err) != SK_OK) return fail(L, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* name_check(what, name) -> true | nil, message */
+static int core_name_check(lua_State *L) {
+  size_t n;
+  const char *what = luaL_checkstring(L, 1);
+  const char *p = luaL_checklstring(L, 2, &n);
+  struct sk_err err;
+  if (sk_name_check(what, sk_str(p, n), &err) != SK_OK) return fail(L, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* -- values ------------------------------------------------------------------------------------------------------------------------ */
+
+static int core_encode(lua_State *L) {
+  luaL_checkany(L, 1);
+  const char *what = luaL_optstring(L, 2, "value");
+  lua_settop(L, 2);
+  struct sk_buf *b = push_buf(L);
+  struct sk_err err;
+  return sk_lua_json_encode(L, 1, what, b, &err) == SK_OK ? give(L, b) : fail(L, &err);
+}
+
+static int core_encode_args(lua_State *L) {
+  int last = lua_gettop(L);
+  struct sk_err err;
+  if (last > SK_ARGS_COUNT_MAX) {
+    sk_err_set(&err, SK_ELIMIT, "args: %d values, the limit is %d", last, SK_ARGS_COUNT_MAX);
+    return fail(L, &err);
+  }
+  struct sk_buf *b = push_buf(L);
+  return sk_lua_json_encode_args(L, 1, last, b, &err) == SK_OK ? give(L, b) : fail(L, &err);
+}
+
+static int core_decode(lua_State *L) {
+  size_t n;
+  const char *p = luaL_checklstring(L, 1, &n);
+  struct sk_err err;
+  return sk_lua_json_decode(L, sk_str(p, n), &err) == SK_OK ? 1 : fail(L, &err);
+}
+
+static int core_id(lua_State *L) {
+  struct sk_idgen *gen = lua_touserdata(L, lua_upvalueindex(1));
+  char id[SK_ID_BYTES + 1];
+  sk_id_next(gen, sk_clock_wall_ms(), id);
+  lua_pushlstring(L, id, SK_ID_BYTES);
+  return 1;
+}
+
+static int core_now(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)sk_clock_wall_us() / 1e6);
+  return 1;
+}
+
+static const luaL_Reg FUNCTIONS[] = {
+  { "pack", core_pack },     { "unpack", core_unpack }, { "record", core_record },
+  { "job", core_job },       { "check", core_check },   { "name_check", core_name_check },
+  { "encode", core_encode }, { "encode_args", core_encode_args }, { "decode", core_decode },
+  { "now", core_now },       { "array", sk_lua_json_array }, { "backoff_check", core_backoff_check },
+  { "client", sk_lua_client_open }, { NULL, NULL },
+};
+
+__attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);
+
+int luaopen_skein_core(lua_State *L) {
+  sk_lua_json_open(L);
+  sk_lua_client_register(L);
+  luaL_newmetatable(L, BUF_TYPE);
+  lua_pushcfunction(L, buf_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+  lua_newtable(L);
+  for (const luaL_Reg *f = FUNCTIONS; f->name; f++) {
+    lua_pushcfunction(L, f->func);
+    lua_setfield(L, -2, f->name);
+  }
+  struct sk_idgen *gen = lua_newuserdata(L, sizeof *gen);
+  *gen = (struct sk_idgen){ 0 };
+  lua_pushcclosure(L, core_id, 1);
+  lua_setfield(L, -2, "id");
+  sk_lua_json_push_null(L);
+  lua_setfield(L, -2, "null");
+  return 1;
+}

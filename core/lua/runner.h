@@ -1,0 +1,133 @@
+/* runner.h - private to core/lua: a worker's jobs and the coroutines that run them.
+ *
+ *   JOB frame ──► slot (pending) ──► slot (active): a job table, a main thread, the threads it spawned ──► DONE or FAIL frame
+ *
+ * A *thread* is a coroutine of a job that the runner resumes.  What it waits for is its state.  Threads that ended well are pooled
+ * with their coroutine, so that a short job allocates none.  One process, one runner; see worker.c for its life. */
+#ifndef SK_LUA_RUNNER_H
+#define SK_LUA_RUNNER_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <uthash.h>
+
+#include "base/buf.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "engine/share.h"
+#include "io/loop.h"
+#include "io/pipe.h"
+#include "logic/job.h"
+#include "logic/wire.h"
+#include "lua/vm.h"
+
+enum sk_wait {
+  SK_WAIT_NONE,    /* running, or about to be resumed for the first time */
+  SK_WAIT_SLEEP,   /* in runner->sleepers */
+  SK_WAIT_REQUEST, /* in runner->requests */
+  SK_WAIT_JOIN,    /* in another thread's joiners */
+  SK_WAIT_PARK,    /* until coroutine.resume */
+  SK_WAIT_ABANDON, /* swallowed its stop too often: the runner takes its job down */
+  SK_WAIT_OVER,    /* has ended; its results are on its stack */
+};
+
+enum sk_role { SK_ROLE_MAIN, SK_ROLE_SPAWNED, SK_ROLE_FAILURE /* runs the failure handlers */ };
+
+struct sk_slot;
+
+struct sk_thread {
+  struct sk_list node;      /* in slot->threads, or in runner->pool */
+  struct sk_runner *runner;
+  struct sk_slot *slot;     /* NULL once its job is over */
+  lua_State *co;
+  int ref;                  /* registry reference that keeps co alive */
+  enum sk_role role;
+  enum sk_wait wait;
+  struct sk_heap_node sleep; /* key: monotonic ms */
+  uint64_t request;
+  UT_hash_handle hh;        /* in runner->requests by request, or in runner->parked by co */
+  struct sk_list joiners;   /* threads that wait for this one */
+  struct sk_list join_node;
+  bool failed;              /* OVER: with an error */
+  bool shared;              /* a Lua handle refers to it: freed by whichever lets go last */
+};
+
+struct sk_slot {
+  struct sk_list node;      /* in runner->pending while it waits for its turn */
+  struct sk_runner *runner;
+  uint32_t number;
+  uint32_t generation;
+  bool active;
+  bool failing;             /* the failure handlers run */
+  struct sk_buf record;     /* owned; job's slices point into it */
+  struct sk_job job;
+  int64_t timeout_ms;
+  int64_t retries;
+  int64_t started_ms;       /* monotonic */
+  struct sk_heap_node soft; /* key: when the soft timeout comes */
+  enum sk_error_kind stop;  /* TIMEOUT or CANCELLED once it should stop */
+  unsigned swallowed;       /* times it went on after that was raised */
+  struct sk_list threads;
+  int job_ref;              /* the job's Lua table */
+};
+
+struct sk_runner {
+  lua_State *L;
+  struct sk_vm *vm;
+  struct sk_loop *loop;
+  struct sk_pipe *pipe;
+  struct sk_share *share;
+  uint32_t concurrency;
+  struct sk_slot *slots;    /* share->slots_n of them */
+  uint32_t active;
+  struct sk_list pending;
+  struct sk_list pool;      /* idle threads */
+  size_t pool_n;
+  struct sk_heap sleepers;  /* struct sk_thread.sleep */
+  struct sk_heap timeouts;  /* struct sk_slot.soft */
+  struct sk_timer *timer;   /* for the first of both */
+  int64_t timer_at;
+  struct sk_thread *requests;
+  struct sk_thread *parked;
+  uint64_t next_request;
+  struct sk_thread *current; /* whose code is running, NULL between */
+  int handlers_ref;         /* Lua table: task name -> function */
+  int failed_ref;           /* Lua function: what to do with a failed attempt */
+  int job_meta_ref;
+  bool starting; /* the loop that starts pending jobs runs */
+  bool draining;
+};
+
+#define SK_SWALLOWED_MAX 3 /* times a stop may be swallowed before the coroutine is abandoned */
+
+/* thread.c */
+struct sk_thread *sk_thread_new(struct sk_runner *r, struct sk_slot *slot, enum sk_role role);
+/* Resumes it with the n values on top of its stack; deals with whatever comes of it. */
+void sk_thread_resume(struct sk_thread *t, int n);
+/* Takes it out of whatever it waits for. */
+void sk_thread_unwait(struct sk_thread *t);
+/* Ends its part in the job: the coroutine is never resumed again. */
+void sk_thread_drop(struct sk_thread *t);
+void sk_thread_release(struct sk_thread *t); /* its Lua handle is gone */
+struct sk_thread *sk_thread_parked(struct sk_runner *r, lua_State *co); /* NULL when none of its threads is parked there */
+void sk_thread_park(struct sk_thread *t);
+void sk_runner_arm_timer(struct sk_runner *r);
+void sk_runner_on_timer(void *runner);
+
+/* jobs.c */
+void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame);
+void sk_jobs_start_pending(struct sk_runner *r);
+void sk_jobs_ended(struct sk_thread *t, int status); /* a MAIN or FAILURE thread has ended (0: returned) */
+void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind); /* soft: raised at its next yield */
+void sk_jobs_abandon(struct sk_slot *slot);
+void sk_jobs_drain(struct sk_runner *r);
+void sk_jobs_trace(struct sk_runner *r);
+struct sk_slot *sk_jobs_slot(struct sk_runner *r, lua_Number handle); /* NULL when that job is over */
+lua_Number sk_jobs_handle(const struct sk_slot *slot);
+
+/* runtime.c: the Lua module skein.runtime */
+int sk_runtime_open(lua_State *L);
+void sk_runtime_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text);
+struct sk_runner *sk_runner_of(lua_State *L);
+
+#endif

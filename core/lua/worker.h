@@ -1,0 +1,29 @@
+/* worker.h - a worker process: one LuaJIT state that runs jobs for the core at the other end of its pipe. */
+#ifndef SK_LUA_WORKER_H
+#define SK_LUA_WORKER_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* The file descriptors a worker is born with. */
+enum { SK_WORKER_PIPE_FD = 3, SK_WORKER_SHARE_FD = 4 };
+
+struct sk_worker_options {
+  const char *dir;      /* the scripts */
+  uint32_t number;
+  uint32_t concurrency;
+  uint64_t memory_max;  /* of the Lua heap; 0: none */
+  int parent_pid;       /* the core; the worker does not outlive it */
+};
+
+/* Loads the scripts and runs jobs until the core says that it is enough or goes away.  Returns the exit status. */
+int sk_worker_main(const struct sk_worker_options *options);
+
+/* What `skein check` and the engine ask of scripts, in a process of their own.  Each prints to stdout and returns an exit status.
+ *   check:  lists tasks (and what else is declared), or prints `file:line: message` to stderr and returns 1
+ *   config: prints DIR/config.lua's settings as lines `name<TAB>value`; nothing when there is no such file */
+int sk_worker_check(const char *dir, int json);
+int sk_worker_config(const char *dir);
+
+#endif
