@@ -203,6 +203,7 @@ enum sk_code sk_memory_open(struct sk_loop *loop, const struct sk_store_options 
   sk_list_init(&h->held);
   pthread_mutex_lock(&mem->lock);
   sk_list_push(&mem->handles, &h->node);
+  if (engine.n) sk_mem_recover(h);
   pthread_mutex_unlock(&mem->lock);
   *out = &h->store;
   return SK_OK;

@@ -98,7 +98,8 @@ struct mem_handle {
   /* Engines only. */
   struct sk_str engine; /* in bytes; empty: a client */
   int64_t lease_ms, beat_ms; /* monotonic */
-  bool lost;            /* another's beat gave its jobs away */
+  bool gone;            /* given up, and not heard of since */
+  bool lost;            /* given up, and not told yet */
   struct sk_list held;  /* of mem_job.node */
 
   void (*close_cb)(void *ctx); /* set: it is closed */
@@ -153,7 +154,9 @@ void sk_mem_set_record(struct mem_job *job, struct sk_str record);
 struct sk_str sk_mem_copy(struct sk_str s);
 /* The job's record after `edit`, malloced: p is NULL when out of memory; the same bytes when it can't be read. */
 struct sk_str sk_mem_edit(const struct mem_job *job, void (*edit)(struct sk_job *, int64_t now_ms), int64_t now_ms);
-/* A's jobs become READY again at their places; `recovered`: their records count it.  Returns how many. */
+/* Gives up the engines whose lease is over, on behalf of h; returns how many jobs that made READY. */
+size_t sk_mem_recover(struct mem_handle *h);
+/* The holder's jobs become READY again at their places; `recovered`: their records count it.  Returns how many. */
 size_t sk_mem_hand_back(struct mem *mem, struct mem_handle *holder, bool recovered);
 
 /* -- the slots: memory_work.c, memory_look.c, memory_change.c -- */

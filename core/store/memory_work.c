@@ -48,7 +48,12 @@ void sk_mem_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
 
 /* -- fetch ----------------------------------------------------------------------------------------------------------------- */
 
-static enum sk_code check_engine(const struct mem_handle *h, const char *what, struct sk_err *err) {
+/* Enters an engine that was given up anew. */
+static enum sk_code check_engine(struct mem_handle *h, const char *what, struct sk_err *err) {
+  if (h->gone) {
+    h->gone = false;
+    h->beat_ms = sk_store_mono_ms(&h->clock);
+  }
   if (h->engine.n) return SK_OK;
   return sk_err_set(err, SK_EINVAL, "%s: only an engine may, and this store was opened by a client (without an engine id)", what);
 }
@@ -213,7 +218,7 @@ static enum sk_code settle_one(struct mem_handle *h, struct sk_settle_item *item
   return SK_OK;
 }
 
-static enum sk_code check_settle(const struct mem_handle *h, const struct sk_settle_op *op, struct sk_err *err) {
+static enum sk_code check_settle(struct mem_handle *h, const struct sk_settle_op *op, struct sk_err *err) {
   enum sk_code code = check_engine(h, "settle", err);
   for (size_t i = 0; code == SK_OK && i < op->items_n; i++) code = check_items(op->items[i].follow, op->items[i].follow_n, err);
   return code;
@@ -236,14 +241,17 @@ void sk_mem_settle(struct sk_store *store, struct sk_settle_op *op) {
 
 /* -- beat, progress --------------------------------------------------------------------------------------------------------- */
 
-static size_t recover_lost(struct mem_handle *h, int64_t mono_ms) {
+size_t sk_mem_recover(struct mem_handle *h) {
+  int64_t mono_ms = sk_store_mono_ms(&h->clock);
   size_t recovered = 0;
   SK_LIST_EACH(it, &h->mem->handles) {
     struct mem_handle *other = SK_CONTAINER(it, struct mem_handle, node);
-    if (other == h || other->engine.n == 0 || mono_ms - other->beat_ms < other->lease_ms) continue;
-    other->lost = true;
+    if (other == h || other->engine.n == 0 || other->gone || mono_ms - other->beat_ms < other->lease_ms) continue;
+    other->gone = other->lost = true;
     recovered += sk_mem_hand_back(h->mem, other, true);
   }
+  h->mem->counters.recovered += (int64_t)recovered;
+  if (recovered > 0) sk_mem_notify(h);
   return recovered;
 }
 
@@ -261,10 +269,8 @@ void sk_mem_beat(struct sk_store *store, struct sk_beat_op *op) {
     h->beat_ms = sk_store_mono_ms(&h->clock);
     op->lost = h->lost;
     h->lost = false;
-    op->recovered = recover_lost(h, h->beat_ms);
-    h->mem->counters.recovered += (int64_t)op->recovered;
+    op->recovered = sk_mem_recover(h);
     drop_ended(h->mem, sk_mem_now(h));
-    if (op->recovered > 0) sk_mem_notify(h);
   }
   sk_mem_answer(h, &op->op, code);
 }

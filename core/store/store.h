@@ -128,7 +128,8 @@ struct sk_settle_op {
 /* -- beat --------------------------------------------------------------------------------------------------------------
  * Renews this engine's lease, hands the jobs of engines that are gone back to READY (place kept; the store adds 1 to the
  * record's `recoveries`), drops kept records whose time is over.  Safe to crash in and to run from several engines.
- * An engine is gone when its last beat (or open) is lease_ms of its own options ago, on a clock that never steps. */
+ * An engine is gone when its last beat (or open) is lease_ms of its own options ago, on a clock that never steps.  One that was
+ * given up and lives enters anew with whatever engines-only operation comes first, holding nothing; its next beat says `lost`. */
 struct sk_beat_op {
   struct sk_op op;
   size_t recovered; /* out: jobs handed back */
@@ -159,7 +160,8 @@ struct sk_filter {
   struct sk_str queue, task;
 };
 /* Jobs in a stable order: states in the order of the enum, within a state its own order (READY: by queue name, then the order
- * they will run in; SCHEDULED, RETRY: due; RUNNING: longest first; DEAD, DONE, CANCELLED: latest first). */
+ * they will run in; SCHEDULED, RETRY: due; RUNNING: longest first, those of one fetch in any order; DEAD, DONE, CANCELLED:
+ * latest first). */
 struct sk_list_op {
   struct sk_op op;
   struct sk_filter filter;
@@ -198,7 +200,8 @@ struct sk_count_op {
  *   RETRY    DEAD, RETRY, CANCELLED -> READY at the end; from DEAD and CANCELLED attempts, crashes and unknowns count from 0
  *                                      and finished_ms is cleared
  *   PROMOTE  SCHEDULED RETRY        -> READY at the front
- * By filter: in an order of the store's own.  By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left column.  Each job atomic. */
+ * By filter: in an order of the store's own.  By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left
+ * column.  Each job atomic. */
 enum sk_verb { SK_VERB_CANCEL, SK_VERB_DELETE, SK_VERB_RETRY, SK_VERB_PROMOTE };
 struct sk_change_op {
   struct sk_op op;
@@ -301,8 +304,8 @@ struct sk_store {
 
 /* Opens the store that options->url names, by its scheme.  May block (opening files, connecting) up to 5 s.
  * SK_EINVAL: the URL is wrong or its scheme unknown.  SK_ENOTFOUND: must_exist.  SK_EUNAVAILABLE, SK_ECORRUPT, SK_EVERSION: it
- * can't be used, err says why; nothing was changed.  Opening as an engine takes back at once the jobs of engines that are
- * known to be dead (same machine, embedded store).  `events` is copied. */
+ * can't be used, err says why; nothing was changed.  Opening as an engine takes back what a beat would, and at once the jobs of
+ * engines that are known to be dead (same machine, embedded store).  `events` is copied. */
 enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
                            struct sk_store **out, struct sk_err *err);
 

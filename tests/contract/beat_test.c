@@ -52,6 +52,33 @@ static void an_engine_learns_that_it_was_given_up(void **ctx) {
   assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_OK);
 }
 
+static void an_engine_that_was_given_up_enters_anew_with_what_it_asks(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  world_advance(w, LEASE_MS);
+  beat(b);
+  struct sk_held *held = take_job(a, "a");
+  assert_int_equal(beat(b)->recovered, 0);
+  assert_code(settle(a, held, .kind = SK_SETTLE_RELEASE), SK_OK);
+  take_job(a, "a");
+  world_advance(w, LEASE_MS);
+  assert_int_equal(beat(b)->recovered, 1);
+  assert_true(beat(a)->lost);
+}
+
+static void opening_an_engine_gives_up_those_without_a_lease(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1");
+  put(a, .id = "a");
+  take_job(a, "a");
+  world_advance(w, LEASE_MS);
+  struct handle *b = open_engine(w, "e2");
+  assert_int_equal(count(b)->counters.recovered, 1);
+  assert_int_equal(decoded(take_job(b, "a")->record).recoveries, 1);
+  assert_true(beat(a)->lost);
+}
+
 static void a_late_beat_before_anyone_noticed_loses_nothing(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
@@ -144,6 +171,8 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_beat_renews_the_lease),
   cmocka_unit_test(jobs_of_an_engine_without_a_lease_are_handed_back),
   cmocka_unit_test(an_engine_learns_that_it_was_given_up),
+  cmocka_unit_test(an_engine_that_was_given_up_enters_anew_with_what_it_asks),
+  cmocka_unit_test(opening_an_engine_gives_up_those_without_a_lease),
   cmocka_unit_test(a_late_beat_before_anyone_noticed_loses_nothing),
   cmocka_unit_test(an_engine_does_not_give_up_its_own_jobs),
   cmocka_unit_test(the_wall_clock_ends_no_lease),
