@@ -24,3 +24,4 @@ contract: $(OUT)/tests/contract/contract ## Run the store contract on memory and
 	$< sqlite
 
 -include tests/system/system.mk
+-include tests/fuzz/fuzz.mk

@@ -10,7 +10,10 @@ struct scan {
   const char *expected; /* when code is not SK_OK */
 };
 
-static struct scan scan_from(struct sk_str text, size_t at) { return (struct scan){ text.p, text.p + at, text.p + text.n, SK_OK, NULL }; }
+static struct scan scan_from(struct sk_str text, size_t at) {
+  const char *base = text.p ? text.p : ""; /* NULL takes no arithmetic, not even + 0 */
+  return (struct scan){ base, base + at, base + text.n, SK_OK, NULL };
+}
 
 static bool refuse(struct scan *s, const char *expected) {
   s->code = SK_EINVAL;

@@ -294,10 +294,15 @@ static enum sk_code describe(struct decoder *d, struct sk_str text, struct sk_er
   return sk_err_set(err, d->code, "JSON at byte %zu: %s", at, d->why);
 }
 
+static struct decoder decoder(lua_State *L, struct sk_str text, int metatable_at) {
+  const char *p = text.p ? text.p : ""; /* NULL takes no arithmetic, not even + 0 */
+  return (struct decoder){ .L = L, .p = p, .end = p + text.n, .metatable_at = metatable_at };
+}
+
 enum sk_code sk_lua_json_decode(lua_State *L, struct sk_str text, struct sk_err *err) {
   int top = lua_gettop(L);
   if (!lua_checkstack(L, 8)) return sk_err_set(err, SK_ELIMIT, "JSON: Lua's stack is full");
-  struct decoder d = { .L = L, .p = text.p, .end = text.p + text.n, .metatable_at = top + 1 };
+  struct decoder d = decoder(L, text, top + 1);
   lua_pushnil(L);
   bool done = decode_value(&d, 1);
   if (done) skip_space(&d);
@@ -311,7 +316,7 @@ enum sk_code sk_lua_json_decode(lua_State *L, struct sk_str text, struct sk_err 
 
 int sk_lua_json_push_args(lua_State *L, struct sk_str text, struct sk_err *err) {
   int top = lua_gettop(L), n = 0;
-  struct decoder d = { .L = L, .p = text.p, .end = text.p + text.n, .metatable_at = top + 1 };
+  struct decoder d = decoder(L, text, top + 1);
   if (!lua_checkstack(L, SK_ARGS_COUNT_MAX + STACK_PER_LEVEL)) {
     sk_err_set(err, SK_ELIMIT, "args: Lua's stack is full");
     return -1;

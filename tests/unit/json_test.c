@@ -100,6 +100,7 @@ static void the_type_is_told_by_the_first_byte(void **state) {
   assert_int_equal(sk_json_type(SK_STR_LIT("null")), SK_JSON_NULL);
   assert_int_equal(sk_json_type(SK_STR_LIT("+")), SK_JSON_NONE);
   assert_int_equal(sk_json_type(sk_str(NULL, 0)), SK_JSON_NONE);
+  assert_int_equal(sk_json_check(sk_str(NULL, 0), 1, NULL), SK_EINVAL);
 }
 
 static void a_reader_gives_the_elements_of_an_array(void **state) {

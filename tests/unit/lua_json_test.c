@@ -419,6 +419,7 @@ static void malformed_text_pushes_nothing_and_says_where(void **state) {
     free(exact);
   }
   struct sk_err err;
+  assert_int_equal(sk_lua_json_decode(L, sk_str(NULL, 0), &err), SK_EINVAL);
   assert_int_equal(sk_lua_json_push_args(L, SK_STR_LIT("{}"), &err), -1);
   assert_string_equal(err.message, "args: JSON at byte 0: expected an array of args");
 }
