@@ -82,12 +82,14 @@ static struct mem *mem_new(struct sk_str name) {
   mem->queues_version = 1;
   pthread_mutex_init(&mem->lock, NULL);
   sk_list_init(&mem->handles);
+  sk_mem_table_init(&mem->jobs);
   return mem;
 }
 
 static void mem_free(struct mem *mem) {
-  struct mem_job *job, *next_job;
-  HASH_ITER(hh, mem->jobs, job, next_job) sk_mem_drop(mem, job);
+  size_t at = 0;
+  for (struct mem_job *job; (job = sk_mem_table_next(&mem->jobs, &at)) != NULL;) sk_mem_free(job);
+  sk_mem_table_fini(&mem->jobs);
   struct mem_queue *queue, *next_queue;
   HASH_ITER(hh, mem->queues, queue, next_queue) {
     HASH_DEL(mem->queues, queue);

@@ -1,6 +1,6 @@
 /* memory.h - the inside of the memory store, for memory*.c only.
  *
- *   struct mem ─┬─ jobs: hash by id ──────────► struct mem_job ──► its queue
+ *   struct mem ─┬─ jobs: table by id ─────────► struct mem_job ──► its queue
  *               ├─ queues: hash by name ──────► struct mem_queue     READY      fifo[priority] or front[priority]
  *               │                                                    SCHEDULED, RETRY      due
  *               ├─ handles ───────────────────► struct mem_handle    RUNNING    held
@@ -28,6 +28,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/limits.h"
+#include "store/memory_table.h"
 #include "store/openers.h"
 
 #define MEM_NEVER INT64_MAX
@@ -44,7 +45,6 @@ struct mem_queue {
 };
 
 struct mem_job {
-  UT_hash_handle hh;
   struct sk_str id, task; /* in bytes */
   struct sk_str record;   /* in bytes, or owned_record */
   char *owned_record;     /* owned; NULL while the record is the one it was enqueued with */
@@ -75,7 +75,7 @@ struct mem {
   size_t refs;        /* handles; guarded by the registry's lock */
 
   pthread_mutex_t lock; /* guards all below */
-  struct mem_job *jobs;
+  struct mem_table jobs;
   struct mem_queue *queues;
   struct mem_task *tasks;
   struct sk_heap kept;    /* of mem_job.place, by the wall clock of their end */
@@ -121,13 +121,15 @@ void sk_mem_answer(struct mem_handle *h, struct sk_op *op, enum sk_code status);
 void sk_mem_notify(struct mem_handle *h);
 
 /* -- memory_jobs.c: the table and the moves between states; all under the lock -- */
-struct mem_job *sk_mem_find(struct mem *mem, struct sk_str id);
+static inline struct mem_job *sk_mem_find(const struct mem *mem, struct sk_str id) { return sk_mem_table_find(&mem->jobs, id); }
 struct mem_queue *sk_mem_queue_find(struct mem *mem, struct sk_str name);
 /* Makes it if need be; NULL when out of memory. */
 struct mem_queue *sk_mem_queue(struct mem *mem, struct sk_str name);
 /* Adds a job, SCHEDULED or READY.  SK_OK, SK_EEXISTS or SK_ENOMEM; does not count it as enqueued. */
 enum sk_code sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item, int64_t now_ms);
-/* Frees a job, whatever its state. */
+/* Frees a job and nothing else. */
+void sk_mem_free(struct mem_job *job);
+/* Takes a job out of all there is and frees it, whatever its state. */
 void sk_mem_drop(struct mem *mem, struct mem_job *job);
 
 /* Out of the structure that its state stands for. */
@@ -173,7 +175,7 @@ void sk_mem_change(struct sk_store *, struct sk_change_op *);
 void sk_mem_pause(struct sk_store *, struct sk_pause_op *);
 void sk_mem_declare(struct sk_store *, struct sk_declare_op *);
 
-/* Does the job match the filter? */
-bool sk_mem_matches(const struct mem_job *job, const struct sk_filter *filter);
+/* The jobs that match, in the order of listing: an array of *n to be freed; NULL when out of memory. */
+struct mem_job **sk_mem_select(const struct mem *mem, const struct sk_filter *filter, size_t *n);
 
 #endif

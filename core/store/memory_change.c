@@ -78,14 +78,16 @@ static enum sk_code change_ids(struct mem *mem, struct sk_change_op *op, int64_t
 }
 
 static enum sk_code change_matching(struct mem *mem, struct sk_change_op *op, int64_t now_ms) {
-  struct mem_job *job, *next;
-  HASH_ITER(hh, mem->jobs, job, next) {
-    if (!sk_mem_matches(job, &op->filter)) continue;
-    enum sk_code code = change_one(mem, job, op, now_ms);
+  size_t n;
+  struct mem_job **all = sk_mem_select(mem, &op->filter, &n);
+  if (all == NULL) return SK_ENOMEM;
+  enum sk_code code = SK_OK;
+  for (size_t i = 0; code != SK_ENOMEM && i < n; i++) {
+    code = change_one(mem, all[i], op, now_ms);
     if (code == SK_OK) op->changed++;
-    if (code == SK_ENOMEM) return SK_ENOMEM;
   }
-  return SK_OK;
+  free(all);
+  return code == SK_ENOMEM ? SK_ENOMEM : SK_OK;
 }
 
 void sk_mem_change(struct sk_store *store, struct sk_change_op *op) {

@@ -21,12 +21,6 @@ static struct mem_job *heap_job(const struct sk_heap *heap) {
 
 /* -- the table ------------------------------------------------------------------------------------------------------------- */
 
-struct mem_job *sk_mem_find(struct mem *mem, struct sk_str id) {
-  struct mem_job *job;
-  HASH_FIND(hh, mem->jobs, id.p, id.n, job);
-  return job;
-}
-
 struct mem_queue *sk_mem_queue_find(struct mem *mem, struct sk_str name) {
   struct mem_queue *queue;
   HASH_FIND(hh, mem->queues, name.p, name.n, queue);
@@ -69,7 +63,7 @@ static struct mem_job *job_new(const struct sk_enqueue_item *item) {
   return job;
 }
 
-static void job_free(struct mem_job *job) {
+void sk_mem_free(struct mem_job *job) {
   free(job->owned_record);
   free((void *)(uintptr_t)job->note.p);
   free(job);
@@ -80,9 +74,8 @@ enum sk_code sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item, int
   struct mem_queue *queue = sk_mem_queue(mem, item->queue);
   struct mem_job *job = queue ? job_new(item) : NULL;
   if (job == NULL) return SK_ENOMEM;
-  HASH_ADD_KEYPTR(hh, mem->jobs, job->id.p, job->id.n, job);
-  if (job->hh.tbl == NULL) {
-    job_free(job);
+  if (!sk_mem_table_add(&mem->jobs, job)) {
+    sk_mem_free(job);
     return SK_ENOMEM;
   }
   job->queue = queue;
@@ -90,8 +83,8 @@ enum sk_code sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item, int
   if (due_ms <= now_ms) {
     sk_mem_enter_last(mem, job);
   } else if (!sk_mem_wait(mem, job, queue, SK_STATE_SCHEDULED, due_ms, now_ms)) {
-    HASH_DEL(mem->jobs, job);
-    job_free(job);
+    sk_mem_table_remove(&mem->jobs, job);
+    sk_mem_free(job);
     return SK_ENOMEM;
   }
   return SK_OK;
@@ -99,8 +92,8 @@ enum sk_code sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item, int
 
 void sk_mem_drop(struct mem *mem, struct mem_job *job) {
   sk_mem_leave(mem, job);
-  HASH_DEL(mem->jobs, job);
-  job_free(job);
+  sk_mem_table_remove(&mem->jobs, job);
+  sk_mem_free(job);
 }
 
 /* -- states ---------------------------------------------------------------------------------------------------------------- */

@@ -43,7 +43,7 @@ void sk_mem_get(struct sk_store *store, struct sk_get_op *op) {
 
 /* -- list ------------------------------------------------------------------------------------------------------------------ */
 
-bool sk_mem_matches(const struct mem_job *job, const struct sk_filter *filter) {
+static bool matches(const struct mem_job *job, const struct sk_filter *filter) {
   return (filter->state == SK_STATE_NONE || filter->state == job->state) &&
          (filter->queue.n == 0 || sk_str_eq(filter->queue, job->queue->name)) &&
          (filter->task.n == 0 || sk_str_eq(filter->task, job->task));
@@ -89,13 +89,21 @@ static int compare_jobs(const void *pa, const void *pb) {
   return compare_u64(b->seq, a->seq);
 }
 
+struct mem_job **sk_mem_select(const struct mem *mem, const struct sk_filter *filter, size_t *n) {
+  struct mem_job **all = malloc((mem->jobs.n + 1) * sizeof *all);
+  if (all == NULL) return NULL;
+  size_t at = 0;
+  *n = 0;
+  for (struct mem_job *job; (job = sk_mem_table_next(&mem->jobs, &at)) != NULL;)
+    if (matches(job, filter)) all[(*n)++] = job;
+  qsort(all, *n, sizeof *all, compare_jobs);
+  return all;
+}
+
 static enum sk_code list(struct mem *mem, struct sk_list_op *op) {
-  struct mem_job **all = malloc((HASH_COUNT(mem->jobs) + 1) * sizeof *all);
+  size_t n;
+  struct mem_job **all = sk_mem_select(mem, &op->filter, &n);
   if (all == NULL) return SK_ENOMEM;
-  size_t n = 0;
-  for (struct mem_job *job = mem->jobs; job != NULL; job = job->hh.next)
-    if (sk_mem_matches(job, &op->filter)) all[n++] = job;
-  qsort(all, n, sizeof *all, compare_jobs);
   size_t left = op->offset < n ? n - op->offset : 0;
   op->views_n = left < op->limit ? left : op->limit;
   op->views = sk_arena_array(&op->op.arena, op->views_n, sizeof *op->views);
