@@ -357,25 +357,22 @@ describe("the command line", function()
 end)
 
 describe("settings", function()
-  local WHERE = [[skein.task("where", function() fx("worker", pid) skein.sleep(0.2) end)]]
-
-  local function workers(t, args, env)
+  -- Each worker that has loaded the scripts leaves a line.
+  local function check_workers(t, n, args, env)
+    local before = t:count "loads"
     local engine = t:run(args, { env = env })
-    t:wait_for("all workers", 5, function()
-      local n = #engine:logged "worker started"
-      return n >= #engine:workers() and n > 0
-    end)
-    local n = #engine:workers()
-    engine:stop()
-    return n
+    t:wait_effects("loads", before + n)
+    assert.equal(n, #engine:workers())
+    assert.equal(0, engine:stop())
+    assert.equal(before + n, t:count "loads")
   end
 
   H.it("come from config.lua, over it the environment, over that the flag", function(t)
-    t:script("a.lua", WHERE)
+    t:script("a.lua", [[fx("loads", pid) skein.task("x", function() end)]])
     t:config "{ workers = 3 }"
-    assert.equal(3, workers(t, {}))
-    assert.equal(4, workers(t, {}, { WORKERS = "4" }))
-    assert.equal(1, workers(t, { "-w", "1" }, { WORKERS = "4" }))
+    check_workers(t, 3, {})
+    check_workers(t, 4, {}, { WORKERS = "4" })
+    check_workers(t, 1, { "-w", "1" }, { WORKERS = "4" })
   end)
 
   H.it("name the store in config.lua, over it the environment, over that -s", function(t)

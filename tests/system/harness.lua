@@ -133,10 +133,12 @@ local Test = {}
 Test.__index = Test
 
 local EFFECTS = [[
--- Appends one line to %s/NAME, with one write.
+-- Appends one line to %s/NAME, with one write; control bytes become question marks.
 return function(name, ...)
   local fields = { ... }
-  for i = 1, select("#", ...) do fields[i] = type(fields[i]) == "number" and ("%%.17g"):format(fields[i]) or tostring(fields[i]) end
+  for i = 1, select("#", ...) do
+    fields[i] = type(fields[i]) == "number" and ("%%.17g"):format(fields[i]) or tostring(fields[i]):gsub("%%c", "?")
+  end
   local file = assert(io.open("%s/" .. name, "a"))
   file:write(table.concat(fields, "\t") .. "\n")
   file:close()

@@ -73,7 +73,9 @@ describe("values", function()
         fx("count", #values.list)
         for i, entry in ipairs(values.list) do
           local small = type(entry[2]) ~= "string" and type(entry[2]) ~= "table" or #entry[2] < 1000
-          local h, err = skein.enqueue({ task = "receive", meta = { value = small and entry[2] or nil } }, i, entry[2])
+          local meta = {}
+          if small then meta.value = entry[2] end
+          local h, err = skein.enqueue({ task = "receive", meta = meta }, i, entry[2])
           if not h then fx("arg", entry[1], false, "not sent: " .. tostring(err)) end
           local result = h and h:wait(5)
           local ok, where = values.same(entry[2], result and result[1])
@@ -275,7 +277,7 @@ describe("refused values", function()
         refused("", "")
         refused("queue", { task = "receive", queue = "a/b" })
         refused("task", {})
-        refused("task", 42)
+        refused("number", 42)
         refused("delay", { task = "receive", delay = "soon" })
         refused("delay", { task = "receive", delay = -1 })
         refused("priority", { task = "receive", priority = 3 })
