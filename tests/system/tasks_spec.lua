@@ -325,7 +325,8 @@ describe("queues", function()
     assert.equal(800, #all)
     for i = 1, 400 do if all[i][1] == "small" then small = small + 1 end end
     H.say("weights 3:1: %d of the first 400 were of the small queue", small)
-    assert.is_true(small >= 80 and small <= 120, "small had " .. small .. " of the first 400")
+    -- The choice is random: 100 of 400 on average, with a standard deviation of 8.7; five of them either way.
+    assert.is_true(small >= 56 and small <= 144, "small had " .. small .. " of the first 400")
   end)
 
   H.it("all of them are served when none is named, new ones too", function(t)

@@ -156,7 +156,10 @@ describe("refused values", function()
       skein.task("receive", function() fx("received") end)
       skein.task("send", function()
         for _, case in ipairs(cases) do
-          local ok, h, err = pcall(function() return skein.enqueue("receive", unpack(case, 2)) end)
+          local ok, h, err = pcall(function()
+            local handle, problem = skein.enqueue("receive", unpack(case, 2))
+            return handle, problem
+          end)
           fx("refused", case[1], ok and h ~= nil, (tostring(ok and err or h):gsub("%s+", " ")))
         end
         local ok, h, err = pcall(skein.enqueue_many, { { task = "receive" }, { task = "receive", args = { 1, print } } })
