@@ -55,6 +55,8 @@ enum {
 /* job.hold is this plus the fence: a number of always 8 bytes, so that taking a job overwrites its row in place. */
 #define SQ_HOLD_BASE (INT64_C(1) << 56)
 
+#define SQ_SEQ_MASK ((INT64_C(1) << SQ_LANE_SHIFT) - 1)
+
 /* What a job that never came due has in place of a due time in front. */
 #define SQ_NEVER INT64_MAX
 
@@ -95,7 +97,7 @@ struct sq_head { /* the row of store */
 struct sq_row {
   int64_t n, state, q, rank;
   int64_t due;  /* 0: first in, first out */
-  int64_t ord;  /* breaks ties of due; in a final state the order of ends */
+  int64_t ord;  /* breaks ties of due (due = 0: its sequence in the lane, not stored); in a final state the order of ends */
   int64_t hold, held_ms;
   int64_t keep_until; /* 0: none */
 };

@@ -195,6 +195,7 @@ enum sk_code sk_sq_read(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, 
   int64_t *const numbers[] = { &row->n,   &row->state, &row->q,       &row->rank,      &row->due,
                                &row->ord, &row->hold,  &row->held_ms, &row->keep_until };
   for (int i = 0; i < COL_ID; i++) *numbers[i] = sqlite3_column_int64(st, i);
+  if (row->due == 0 && !sk_state_is_final(sk_sq_state(row->state))) row->ord = row->n & SQ_SEQ_MASK;
   if (text == NULL) return SK_OK;
   text->id = sk_arena_copy(arena, sk_sq_column(st, COL_ID));
   text->task = sk_arena_copy(arena, sk_sq_column(st, COL_TASK));
@@ -312,9 +313,7 @@ enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str
   sqlite3_stmt *st = sk_sq(db, SQL_JOB_RENUMBER);
   sk_sq_int(st, 1, old);
   sk_sq_int(st, 2, row->n);
-  sk_sq_int(st, 3, row->state);
-  sk_sq_int(st, 4, row->ord);
-  sk_sq_blob(st, 5, record);
+  sk_sq_blob(st, 3, record);
   code = sk_sq_run(db, SQL_JOB_RENUMBER);
   return code == SK_OK ? sk_sq_enter(db, row) : code;
 }

@@ -27,12 +27,15 @@ SQ_STMT(JOB, "SELECT " SQ_ROW " FROM job WHERE n=?1")
 SQ_STMT(JOB_FULL, "SELECT " SQ_FULL " FROM job WHERE n=?1")
 SQ_STMT(JOB_ID, "SELECT " SQ_ROW " FROM job WHERE id=?1")
 SQ_STMT(JOB_ID_FULL, "SELECT " SQ_FULL " FROM job WHERE id=?1")
-SQ_STMT(JOB_ADD, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record)"
-                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING")
+/* Literals where the value is the same for all (hold = SQ_HOLD_BASE; held_ms of as many bytes as a time has): binding costs. */
+SQ_STMT(JOB_ADD_LINE, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record)"
+                      " VALUES (?1, ?2, 2, ?3, ?4, 0, 0, 72057594037927936, 1099511627776, ?5, ?6)")
+SQ_STMT(JOB_ADD_LATER, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record)"
+                       " VALUES (?1, ?2, 1, ?3, ?4, ?7, ?8, 72057594037927936, 1099511627776, ?5, ?6)")
 SQ_STMT(JOB_SAVE, "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9 WHERE n=?1")
 SQ_STMT(JOB_SAVE_RECORD,
         "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, record=?10 WHERE n=?1")
-SQ_STMT(JOB_RENUMBER, "UPDATE job SET n=?2, state=?3, due=0, ord=?4, keep_until=NULL, percent=NULL, note=NULL, record=?5 WHERE n=?1")
+SQ_STMT(JOB_RENUMBER, "UPDATE job SET n=?2, state=2, due=0, ord=0, keep_until=NULL, percent=NULL, note=NULL, record=?3 WHERE n=?1")
 SQ_STMT(JOB_DELETE, "DELETE FROM job WHERE n=?1")
 SQ_STMT(JOB_DELETE_HELD, "DELETE FROM job WHERE id=?1 AND state=3 AND hold=?2 AND q=?3")
 SQ_STMT(JOB_PROGRESS, "UPDATE job SET percent=?3, note=?4 WHERE id=?1 AND state=3 AND hold=?2")

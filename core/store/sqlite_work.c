@@ -5,6 +5,27 @@ static enum sk_code no_memory(struct sq_db *db) { return sk_err_set(&db->err, SK
 
 /* -- enqueue --------------------------------------------------------------------------------------------------------------- */
 
+/* Inserts row; *exists says whether another job has its id. */
+static enum sk_code insert(struct sq_db *db, const struct sq_row *row, const struct sk_enqueue_item *item, bool *exists) {
+  bool later = row->state != SQ_LINE;
+  sqlite3_stmt *st = sk_sq(db, later ? SQL_JOB_ADD_LATER : SQL_JOB_ADD_LINE);
+  sk_sq_int(st, 1, row->n);
+  sk_sq_text(st, 2, item->id);
+  sk_sq_int(st, 3, row->q);
+  sk_sq_int(st, 4, row->rank);
+  sk_sq_text(st, 5, item->task);
+  sk_sq_blob(st, 6, item->record);
+  if (later) {
+    sk_sq_int(st, 7, row->due);
+    sk_sq_int(st, 8, row->ord);
+  }
+  int rc = sqlite3_step(st);
+  *exists = rc != SQLITE_DONE && sqlite3_extended_errcode(db->db) == SQLITE_CONSTRAINT_UNIQUE;
+  enum sk_code code = rc == SQLITE_DONE || *exists ? SK_OK : sk_sq_fail(db);
+  sqlite3_reset(st);
+  return code;
+}
+
 /* Adds one job; item->status says whether its id was there. */
 static enum sk_code add(struct sq_db *db, struct sk_enqueue_item *item) {
   struct sq_queue *queue;
@@ -15,7 +36,7 @@ static enum sk_code add(struct sq_db *db, struct sk_enqueue_item *item) {
   }
   if (code != SK_OK) return code;
   int64_t due = item->delay_ms > 0 ? sk_sq_later(db->now_ms, item->delay_ms) : item->due_ms;
-  bool later = due > db->now_ms;
+  bool later = due > db->now_ms, exists;
   int64_t rank = sk_sq_rank(item->priority), lane = later ? SQ_LANE_APART : rank;
   struct sq_row row = {
     .n = sk_sq_number(queue->q, lane, queue->tail[lane]),
@@ -23,21 +44,12 @@ static enum sk_code add(struct sq_db *db, struct sk_enqueue_item *item) {
     .q = queue->q,
     .rank = rank,
     .due = later ? due : 0,
-    .ord = later ? db->head.seq + 1 : queue->tail[lane],
-    .hold = SQ_HOLD_BASE,
-    .held_ms = db->now_ms,
+    .ord = db->head.seq + 1,
   };
-  sqlite3_stmt *st = sk_sq(db, SQL_JOB_ADD);
-  sk_sq_int(st, 1, row.n);
-  sk_sq_text(st, 2, item->id);
-  const int64_t numbers[] = { row.state, row.q, row.rank, row.due, row.ord, row.hold, row.held_ms };
-  for (int i = 0; i < 7; i++) sk_sq_int(st, 3 + i, numbers[i]);
-  sk_sq_text(st, 10, item->task);
-  sk_sq_blob(st, 11, item->record);
-  code = sk_sq_run(db, SQL_JOB_ADD);
+  code = insert(db, &row, item, &exists);
   if (code != SK_OK) return code;
-  item->status = sqlite3_changes(db->db) == 1 ? SK_OK : SK_EEXISTS;
-  if (item->status != SK_OK) return SK_OK;
+  item->status = exists ? SK_EEXISTS : SK_OK;
+  if (exists) return SK_OK;
   queue->tail[lane]++;
   struct sq_head *head = sk_sq_head(db);
   head->counters.enqueued++;

@@ -1,6 +1,6 @@
 /* sqlite_loop.c - the yardstick for the sqlite store, and the store beside it.
  *
- *   sqlite_loop [-n JOBS] [-b BACKLOG] [-r ROUNDS] [-d full|normal] [-o DIR]
+ *   sqlite_loop [-n JOBS] [-b BACKLOG] [-r ROUNDS] [-d full|normal] [-o DIR] [-m 0|1|2]
  *
  * The bare loop is the least that SQLite can be asked to do for a queue with the same guarantee: one table with an id (text,
  * unique) and a record of 200 bytes; a transaction that inserts 100, one that marks the first 100 as taken, one that deletes
@@ -8,7 +8,8 @@
  * (enqueue, fetch, settle, 100 each):
  *   by turns    each operation waits for the one before, as in the bare loop
  *   in flight   a batch is enqueued while the one before is fetched and the one before that is settled, as an engine does
- * Rounds alternate between them, so that a noisy machine is noisy to all; the medians are printed. */
+ * Rounds alternate between them, so that a noisy machine is noisy to all; the medians are printed.  -m runs only one of the
+ * three, for a profiler. */
 #include <getopt.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -284,28 +285,29 @@ static double median(double *rates, int n) {
 
 int main(int argc, char **argv) {
   struct bench bench = { .dir = "/tmp", .jobs = 100000, .backlog = 1000, .full = true };
-  int rounds = 3;
-  for (int c; (c = getopt(argc, argv, "n:b:r:d:o:")) != -1;) {
+  int rounds = 3, only = -1;
+  for (int c; (c = getopt(argc, argv, "n:b:r:d:o:m:")) != -1;) {
     if (c == 'n') bench.jobs = atoll(optarg);
     if (c == 'b') bench.backlog = atoll(optarg);
     if (c == 'r') rounds = atoi(optarg) < ROUNDS_MAX ? atoi(optarg) : ROUNDS_MAX;
     if (c == 'd') bench.full = strcmp(optarg, "full") == 0;
     if (c == 'o') bench.dir = optarg;
+    if (c == 'm') only = atoi(optarg);
     if (c == '?') return 64;
   }
   memset(bench.record, 'r', sizeof bench.record);
-  double rates[MODES][ROUNDS_MAX];
+  double rates[MODES][ROUNDS_MAX] = { { 0 } };
   for (int i = 0; i < rounds; i++) {
-    rates[0][i] = bare_loop(&bench);
-    rates[1][i] = store_loop(&bench, by_turns);
-    rates[2][i] = store_loop(&bench, in_flight);
+    if (only < 0 || only == 0) rates[0][i] = bare_loop(&bench);
+    if (only < 0 || only == 1) rates[1][i] = store_loop(&bench, by_turns);
+    if (only < 0 || only == 2) rates[2][i] = store_loop(&bench, in_flight);
   }
   static const char *const names[MODES] = { "bare loop", "store, by turns", "store, in flight" };
   double yardstick = median(rates[0], rounds);
   printf("sqlite, durability %s, %lld waiting, medians of %d\n", bench.full ? "full" : "normal", (long long)bench.backlog, rounds);
   for (int i = 0; i < MODES; i++) {
     double rate = median(rates[i], rounds);
-    printf("  %-18s %9.0f jobs/s  %5.2f\n", names[i], rate, rate / yardstick);
+    printf("  %-18s %9.0f jobs/s  %5.2f\n", names[i], rate, yardstick > 0 ? rate / yardstick : 0);
   }
   return 0;
 }
