@@ -207,12 +207,14 @@ function Test:run(args, options)
   return engine
 end
 
---- Runs an engine with --drain to its end and returns exit code and engine.
+--- Runs an engine with --drain to its end and returns exit code (0, or 1 when a job died) and engine.
 function Test:drain(args, timeout_s)
   local argv = { "--drain" }
   for _, arg in ipairs(args or {}) do argv[#argv + 1] = arg end
   local engine = self:run(argv)
-  return engine:wait_exit(timeout_s or 20), engine
+  local code = engine:wait_exit(timeout_s or 20)
+  if code > 1 then error("skein run --drain: exit code " .. code, 2) end
+  return code, engine
 end
 
 --- Starts a command without waiting for it.
@@ -333,6 +335,7 @@ function Test:client(text, options)
   options.env = options.env or {}
   options.env.LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;;"):format(H.root, H.root)
   options.env.LUA_CPATH = H.lua_module .. "/?.so;;"
+  options.env.LD_PRELOAD = os.getenv "SKEIN_TEST_PRELOAD" -- the sanitizer's runtime, which luajit itself does not load
   return self:cli({ self.dir .. "/client.lua" }, options)
 end
 
