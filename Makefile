@@ -1,5 +1,8 @@
 # Skein: `make help` lists the targets.
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LUADIR ?= $(PREFIX)/share/lua/5.1
+LIBDIR ?= $(PREFIX)/lib/lua/5.1
 CC ?= cc
 BUILD ?= build
 VARIANT ?= release
@@ -51,7 +54,7 @@ $(OUT)/%.o: %.c
 	$(CC) $(CFLAGS) -c -o $@ $<
 
 # The Lua module is embedded in the binary as one C table.
-$(OUT)/gen/lua_embedded.h: $(LUA_SRC) tests/../core/lua/embed.lua
+$(OUT)/gen/lua_embedded.h: $(LUA_SRC) core/lua/embed.lua
 	@mkdir -p $(@D)
 	luajit core/lua/embed.lua $(LUA_SRC) > $@.tmp && mv $@.tmp $@
 $(OUT)/core/lua/vm.o: $(OUT)/gen/lua_embedded.h
@@ -59,8 +62,34 @@ $(OUT)/core/lua/vm.o: $(OUT)/gen/lua_embedded.h
 -include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d)
 
 .PHONY: deps
-deps: ## Install the Debian packages of packages.txt
-	@scripts/../tests/deps.sh
+deps: ## Install the Debian packages of packages.txt that are missing
+	@tests/deps.sh
+
+.PHONY: run
+run: deps ## Build, and run scripts/hello on an embedded store: the first thing to try
+	@$(MAKE) --no-print-directory build
+	@mkdir -p $(BUILD)/hello
+	@$(OUT)/skein enqueue hello.start -s sqlite:$(BUILD)/hello/jobs.db
+	@$(OUT)/skein run scripts/hello -s sqlite:$(BUILD)/hello/jobs.db --drain
+
+.PHONY: test
+test: deps ## Run every test there is, from a bare machine
+	@$(MAKE) --no-print-directory build lint
+	@tests/run-all.sh
+
+.PHONY: check
+check: build lint unit spec contract ## Lint, unit, spec and contract tests: under a minute
+
+.PHONY: asan
+asan: ## Run unit, contract and spec tests under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory VARIANT=asan build unit contract
+
+.PHONY: install
+install: build ## Install the binary and the Lua module (PREFIX=/usr/local)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LUADIR) $(DESTDIR)$(LIBDIR)/skein
+	install -m 755 -s $(OUT)/skein $(DESTDIR)$(BINDIR)/skein
+	install -m 644 $(OUT)/lua/skein/core.so $(DESTDIR)$(LIBDIR)/skein/core.so
+	cd lua && for f in $$(find . -name '*.lua'); do install -D -m 644 $$f $(DESTDIR)$(LUADIR)/$$f; done
 
 .PHONY: clean
 clean: ## Remove everything built

@@ -88,6 +88,7 @@ static int core_unpack(lua_State *L) {
   size_t n;
   const char *p = luaL_checklstring(L, 2, &n);
   size_t offset = (size_t)luaL_optinteger(L, 3, 1) - 1;
+  lua_settop(L, 3);
   if (offset > n) return luaL_error(L, "unpack: offset is past the end");
   struct sk_reader r = sk_reader(sk_str(p + offset, n - offset));
   luaL_checkstack(L, (int)strlen(fmt) + 1, "unpack");
@@ -106,7 +107,7 @@ static int core_unpack(lua_State *L) {
     if (r.bad) return luaL_error(L, "unpack: the bytes end too early");
   }
   lua_pushinteger(L, (lua_Integer)(r.p - p) + 1);
-  return lua_gettop(L) - (lua_isnoneornil(L, 3) ? 2 : 3);
+  return lua_gettop(L) - 3;
 }
 
 /* -- records ----------------------------------------------------------------------------------------------------------------------- */
