@@ -73,7 +73,9 @@ static bool is_durable(const struct sk_op *op) {
   return op->kind == ENQUEUE || op->kind == SETTLE || op->kind == CHANGE || op->kind == PAUSE || op->kind == DECLARE;
 }
 
-static bool is_sweep(const struct sk_op *op) { return op->kind == CHANGE && ((const struct sk_change_op *)(const void *)op)->ids_n == 0; }
+static bool is_sweep(const struct sk_op *op) {
+  return op->kind == CHANGE && ((const struct sk_change_op *)(const void *)op)->ids_n == 0;
+}
 
 static size_t weight_of(const struct sk_op *op) {
   const void *whole = op;
@@ -591,7 +593,8 @@ static enum sk_code make_handles(struct sq_store *s, struct sk_loop *loop, struc
   s->wake = sk_async_new(loop, on_wake, s);
   s->keep_alive = sk_timer_new(loop, on_nothing, s);
   s->hint_pause = sk_timer_new(loop, on_hint_pause, s);
-  if (s->wake == NULL || s->keep_alive == NULL || s->hint_pause == NULL) return sk_err_set(err, SK_ENOMEM, "%s: out of memory", s->db->path);
+  if (s->wake == NULL || s->keep_alive == NULL || s->hint_pause == NULL)
+    return sk_err_set(err, SK_ENOMEM, "%s: out of memory", s->db->path);
   sk_async_unref(s->wake);
   sk_timer_unref(s->hint_pause);
   if (s->events.changed == NULL) return SK_OK;

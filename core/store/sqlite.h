@@ -173,7 +173,9 @@ enum sk_code sk_sq_fail(struct sq_db *db);
 static inline sqlite3_stmt *sk_sq(struct sq_db *db, enum sq_stmt which) { return db->stmts[which]; }
 static inline void sk_sq_int(sqlite3_stmt *st, int at, int64_t v) { sqlite3_bind_int64(st, at, v); }
 /* Borrowed until the statement is bound anew or reset; never NULL in the table. */
-static inline void sk_sq_text(sqlite3_stmt *st, int at, struct sk_str s) { sqlite3_bind_text(st, at, s.n ? s.p : "", (int)s.n, SQLITE_STATIC); }
+static inline void sk_sq_text(sqlite3_stmt *st, int at, struct sk_str s) {
+  sqlite3_bind_text(st, at, s.n ? s.p : "", (int)s.n, SQLITE_STATIC);
+}
 static inline void sk_sq_blob(sqlite3_stmt *st, int at, struct sk_str s) {
   if (s.n)
     sqlite3_bind_blob(st, at, s.p, (int)s.n, SQLITE_STATIC);
@@ -229,7 +231,8 @@ void sk_sq_forget(struct sq_db *db);
 enum sk_code sk_sq_read(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, struct sk_arena *arena, struct sq_text *text);
 /* *found says whether there is such a job. */
 enum sk_code sk_sq_load(struct sq_db *db, int64_t n, struct sq_row *row, struct sk_arena *arena, struct sq_text *text, bool *found);
-enum sk_code sk_sq_load_id(struct sq_db *db, struct sk_str id, struct sq_row *row, struct sk_arena *arena, struct sq_text *text, bool *found);
+enum sk_code sk_sq_load_id(struct sq_db *db, struct sk_str id, struct sq_row *row, struct sk_arena *arena, struct sq_text *text,
+                           bool *found);
 
 /* Out of the table and the count that its state stands for, */
 enum sk_code sk_sq_leave(struct sq_db *db, const struct sq_row *row);
@@ -240,7 +243,8 @@ enum sk_code sk_sq_save(struct sq_db *db, const struct sq_row *row, const struct
 /* READY at the end of its lane, under a new number: leaves its state, enters line, saves. */
 enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str record);
 /* SCHEDULED or RETRY until due_ms in queue q, or READY at the front when that is over; record as in save. */
-enum sk_code sk_sq_move_later(struct sq_db *db, struct sq_row *row, int64_t q, enum sk_state state, int64_t due_ms, const struct sk_str *record);
+enum sk_code sk_sq_move_later(struct sq_db *db, struct sq_row *row, int64_t q, enum sk_state state, int64_t due_ms,
+                              const struct sk_str *record);
 /* DONE, DEAD or CANCELLED until `until` (0: until deleted). */
 enum sk_code sk_sq_move_ended(struct sq_db *db, struct sq_row *row, enum sk_state state, int64_t until, struct sk_str record);
 /* Gone. */
@@ -299,6 +303,7 @@ enum sk_code sk_sq_list(struct sq_db *db, struct sk_list_op *op);
 enum sk_code sk_sq_count(struct sq_db *db, struct sk_count_op *op);
 enum sk_code sk_sq_tasks(struct sq_db *db, struct sk_tasks_op *op);
 /* Calls each(ctx, n) for the jobs of one state that match filter, in that state's order, until it returns false. */
-enum sk_code sk_sq_each(struct sq_db *db, const struct sk_filter *filter, enum sk_state state, bool (*each)(void *ctx, int64_t n), void *ctx);
+enum sk_code sk_sq_each(struct sq_db *db, const struct sk_filter *filter, enum sk_state state, bool (*each)(void *ctx, int64_t n),
+                        void *ctx);
 
 #endif

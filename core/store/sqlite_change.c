@@ -40,7 +40,8 @@ static enum sk_code retry(struct sq_db *db, struct sq_row *row, struct sk_arena 
   return sk_sq_move_last(db, row, record);
 }
 
-static enum sk_code apply(struct sq_db *db, const struct sk_change_op *op, struct sq_row *row, struct sk_arena *arena, struct sk_str record) {
+static enum sk_code apply(struct sq_db *db, const struct sk_change_op *op, struct sq_row *row, struct sk_arena *arena,
+                          struct sk_str record) {
   db->notify = true;
   switch (op->verb) {
     case SK_VERB_CANCEL:

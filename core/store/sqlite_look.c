@@ -17,7 +17,8 @@ static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, int64_
   return code;
 }
 
-static enum sk_code view_job(struct sq_db *db, struct sk_arena *arena, const struct sq_row *row, const struct sq_text *text, struct sk_view *view) {
+static enum sk_code view_job(struct sq_db *db, struct sk_arena *arena, const struct sq_row *row, const struct sq_text *text,
+                             struct sk_view *view) {
   struct sq_queue *queue;
   enum sk_code code = sk_sq_queue_of(db, row->q, &queue);
   if (code != SK_OK) return code;
@@ -87,7 +88,8 @@ static enum sk_code each_ready_in(struct each *e, const struct sq_queue *queue) 
   for (int64_t rank = 0; code == SK_OK && !e->stopped && rank < SK_PRIORITIES; rank++) {
     if (queue->front > 0) code = each_row(e, SQL_EACH_FRONT, queue->q, rank);
     if (code == SK_OK && queue->head[rank] < queue->tail[rank])
-      code = each_row(e, SQL_EACH_LINE, sk_sq_number(queue->q, rank, queue->head[rank]), sk_sq_number(queue->q, rank, queue->tail[rank]));
+      code = each_row(e, SQL_EACH_LINE, sk_sq_number(queue->q, rank, queue->head[rank]),
+                      sk_sq_number(queue->q, rank, queue->tail[rank]));
   }
   return code;
 }
@@ -137,7 +139,8 @@ static enum sk_code each_running(struct each *e) {
   return code;
 }
 
-enum sk_code sk_sq_each(struct sq_db *db, const struct sk_filter *filter, enum sk_state state, bool (*tell)(void *ctx, int64_t n), void *ctx) {
+enum sk_code sk_sq_each(struct sq_db *db, const struct sk_filter *filter, enum sk_state state, bool (*tell)(void *ctx, int64_t n),
+                        void *ctx) {
   struct each e = { .db = db, .filter = filter, .tell = tell, .ctx = ctx };
   struct sq_queue *queue = NULL;
   if (filter->queue.n) {

@@ -205,7 +205,8 @@ enum sk_code sk_sq_read(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, 
   return text->id.p && text->task.p && text->note.p && text->record.p ? SK_OK : no_memory(db);
 }
 
-static enum sk_code load(struct sq_db *db, enum sq_stmt which, struct sq_row *row, struct sk_arena *arena, struct sq_text *text, bool *found) {
+static enum sk_code load(struct sq_db *db, enum sq_stmt which, struct sq_row *row, struct sk_arena *arena, struct sq_text *text,
+                         bool *found) {
   enum sk_code code = SK_OK;
   *found = sk_sq_next(db, which, &code);
   if (*found) code = sk_sq_read(db, sk_sq(db, which), row, arena, text);
@@ -219,7 +220,8 @@ enum sk_code sk_sq_load(struct sq_db *db, int64_t n, struct sq_row *row, struct 
   return load(db, which, row, arena, text, found);
 }
 
-enum sk_code sk_sq_load_id(struct sq_db *db, struct sk_str id, struct sq_row *row, struct sk_arena *arena, struct sq_text *text, bool *found) {
+enum sk_code sk_sq_load_id(struct sq_db *db, struct sk_str id, struct sq_row *row, struct sk_arena *arena, struct sq_text *text,
+                           bool *found) {
   enum sq_stmt which = text ? SQL_JOB_ID_FULL : SQL_JOB_ID;
   sk_sq_text(sk_sq(db, which), 1, id);
   return load(db, which, row, arena, text, found);
@@ -318,7 +320,8 @@ enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str
   return code == SK_OK ? sk_sq_enter(db, row) : code;
 }
 
-enum sk_code sk_sq_move_later(struct sq_db *db, struct sq_row *row, int64_t q, enum sk_state state, int64_t due_ms, const struct sk_str *record) {
+enum sk_code sk_sq_move_later(struct sq_db *db, struct sq_row *row, int64_t q, enum sk_state state, int64_t due_ms,
+                              const struct sk_str *record) {
   enum sk_code code = sk_sq_leave(db, row);
   row->q = q;
   row->state = due_ms <= db->now_ms ? SQ_FRONT : (int64_t)state;

@@ -313,7 +313,8 @@ static enum sk_code apply(struct sq_db *db, const struct sk_settle_item *item, s
       code = item->to_queue.n ? sk_sq_queue(db, item->to_queue, true, &queue) : sk_sq_queue_of(db, row->q, &queue);
       if (code == SK_ELIMIT) code = sk_sq_queue_of(db, row->q, &queue); /* better in its own queue than nowhere */
       if (code != SK_OK) return code;
-      return sk_sq_move_later(db, row, queue->q, item->kind == SK_SETTLE_RETRY ? SK_STATE_RETRY : SK_STATE_SCHEDULED, due, &item->record);
+      return sk_sq_move_later(db, row, queue->q, item->kind == SK_SETTLE_RETRY ? SK_STATE_RETRY : SK_STATE_SCHEDULED, due,
+                              &item->record);
     case SK_SETTLE_RELEASE:
     case SK_SETTLE_DROP:
       break;

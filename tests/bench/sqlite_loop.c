@@ -65,7 +65,8 @@ static void run(struct bare *b, sqlite3_stmt *st) {
 }
 
 static void bare_open(struct bare *b, const char *path, bool full) {
-  if (sqlite3_open_v2(path, &b->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) die(path, "can't open");
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  if (sqlite3_open_v2(path, &b->db, flags, NULL) != SQLITE_OK) die(path, "can't open");
   const char *setup = "PRAGMA journal_mode=WAL; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768;"
                       "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, record BLOB NOT NULL)";
   if (sqlite3_exec(b->db, setup, NULL, NULL, NULL) != SQLITE_OK) die("bare loop", sqlite3_errmsg(b->db));
