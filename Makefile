@@ -68,7 +68,7 @@ deps: ## Install the Debian packages of packages.txt that are missing
 .PHONY: run
 run: deps ## Build, and run scripts/hello on an embedded store: the first thing to try
 	@$(MAKE) --no-print-directory build
-	@mkdir -p $(BUILD)/hello
+	@rm -rf $(BUILD)/hello && mkdir -p $(BUILD)/hello
 	@$(OUT)/skein enqueue hello.start -s sqlite:$(BUILD)/hello/jobs.db
 	@$(OUT)/skein run scripts/hello -s sqlite:$(BUILD)/hello/jobs.db --drain
 

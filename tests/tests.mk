@@ -25,3 +25,4 @@ contract: $(OUT)/tests/contract/contract ## Run the store contract on memory and
 
 -include tests/system/system.mk
 -include tests/fuzz/fuzz.mk
+-include tests/bench/bench.mk
