@@ -414,7 +414,7 @@ describe("settings", function()
     t:drain { "-q", "a" }
     assert.same({ { "a" } }, t:effects "where")
     t.env.QUEUES = "b,c"
-    t:drain()
+    t:drain { "-w", "1", "-c", "1" }
     assert.same({ { "a" }, { "b" }, { "c" } }, t:effects "where")
   end)
 
