@@ -70,7 +70,8 @@ void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
   run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, &o, &e->options.policy, sk_clock_wall_ms(), sk_id_random());
   if (stores_record(&run->decision, &o)) sk_record_encode(&run->job, &run->record);
   if (o.ending == SK_END_FAILED || o.ending == SK_END_FATAL) e->totals.failed++;
-  if (o.ending == SK_END_CRASHED) e->totals.crashed++;
+  run->crashed = o.ending == SK_END_CRASHED;
+  e->totals.crashed += run->crashed;
   add(run);
 }
 
@@ -201,6 +202,7 @@ static struct sk_settle_item item_of(const struct sk_run *run) {
     .to_queue = d->to_queue,
     .delay_ms = d->delay_ms,
     .keep_ms = d->keep_ms,
+    .crashed = run->crashed,
   };
 }
 

@@ -41,6 +41,7 @@ struct sk_run {
   struct sk_heap_node hard;   /* in e->hard: when the worker is to be looked at, monotonic ms */
   /* while settling */
   struct sk_decision decision;
+  bool crashed;
   struct sk_buf said;         /* owned: what the outcome's slices point into */
   struct sk_buf record;       /* owned: the record to store */
   char bytes[];               /* the record as fetched, the queue's name, the id */
