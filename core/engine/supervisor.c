@@ -60,14 +60,14 @@ static void bury_run(struct sk_run *run, const struct sk_worker *w, bool culprit
     sk_dispatch_add(e, run, true);
     return;
   }
-  char message[160];
+  char message[200];
   if (timed_out) {
     snprintf(message, sizeof message, "timed out after %.3g s and did not stop: its worker was killed", (double)run->timeout_ms / 1000.0);
     o.ending = SK_END_FAILED;
     o.kind = SK_KIND_TIMEOUT;
     o.message = sk_str_c(message);
   } else if (culprit && started) {
-    snprintf(message, sizeof message, "%s (%" PRId64 ". time)", how, run->job.crashes + 1);
+    snprintf(message, sizeof message, "%s while it ran (crash %" PRId64 " of %" PRId64 ")", how, run->job.crashes + 1, e->options.policy.crashes_max);
     o.ending = SK_END_CRASHED;
     o.message = sk_str_c(message);
   }
