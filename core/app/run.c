@@ -198,13 +198,14 @@ static int run_engine(struct run *r) {
   }
   log_start(r);
   struct sk_engine_options options = engine_options(r);
+  watch_signals(r); /* before the first worker: its start is what others wait for to send one */
   enum sk_code code = sk_engine_new(r->loop, &options, &r->engine, &err);
   if (code != SK_OK) {
     sk_out_error("run", "%s", err.message);
+    unwatch_signals(r);
     sk_loop_free(r->loop);
     return exit_code_of(code);
   }
-  watch_signals(r);
   sk_loop_run(r->loop);
   unwatch_signals(r);
   code = sk_engine_outcome(r->engine, &err);

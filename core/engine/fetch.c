@@ -6,6 +6,7 @@
  *
  * How much: the free slots, and ahead of them as many jobs as finish in a few milliseconds, so that workers with short jobs never
  * wait for the store, while with long jobs nothing is held that another engine, or a job of higher priority, could use. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -50,12 +51,8 @@ static bool add_queue(struct sk_engine *e, struct sk_str name, uint32_t weight) 
   size_t n = e->queues_n + 1;
   struct sk_queue_spec *queues = realloc(e->queues, n * sizeof *queues);
   if (queues) e->queues = queues;
-  struct sk_fetch_queue *fetch_queues = realloc(e->fetch_queues, n * sizeof *fetch_queues);
-  if (fetch_queues) e->fetch_queues = fetch_queues;
-  struct sk_queue_plan *plan = realloc(e->plan, n * sizeof *plan);
-  if (plan) e->plan = plan;
   struct sk_str copy = sk_arena_copy(&e->queues_names, name);
-  if (!queues || !fetch_queues || !plan || !copy.p) return false;
+  if (!queues || !copy.p) return false;
   e->queues[e->queues_n++] = (struct sk_queue_spec){ copy, weight };
   return true;
 }
@@ -143,8 +140,9 @@ static void take(struct sk_engine *e, const struct sk_held *held, int64_t now_ms
   }
   run->task = sk_tasks_find(e->tasks, run->job.task);
   if (run->task == NULL) {
-    static const char unknown[] = "no script of this engine declares this task";
-    sk_settle(run, &(struct sk_outcome){ .ending = SK_END_UNKNOWN_TASK, .message = SK_STR_LIT(unknown), .delay_ms = SK_UNSET });
+    char message[SK_NAME_BYTES_MAX + 64];
+    snprintf(message, sizeof message, "no script of this engine declares task \"%.*s\"", SK_STR_ARG(sk_str_head(run->job.task, SK_NAME_BYTES_MAX)));
+    sk_settle(run, &(struct sk_outcome){ .ending = SK_END_UNKNOWN_TASK, .message = sk_str_c(message), .delay_ms = SK_UNSET });
     return;
   }
   if (sk_job_is_expired(&run->job, &run->task->template, now_ms)) {
@@ -188,6 +186,18 @@ static void on_fetched(struct sk_op *op, void *ctx) {
   sk_engine_wake(e);
 }
 
+/* Room for all queues in what a fetch borrows; only between two fetches. */
+static bool reserve_plan(struct sk_engine *e) {
+  if (e->plan_n >= e->queues_n) return true;
+  struct sk_fetch_queue *fetch_queues = realloc(e->fetch_queues, e->queues_n * sizeof *fetch_queues);
+  if (fetch_queues) e->fetch_queues = fetch_queues;
+  struct sk_queue_plan *plan = realloc(e->plan, e->queues_n * sizeof *plan);
+  if (plan) e->plan = plan;
+  if (!fetch_queues || !plan) return false;
+  e->plan_n = e->queues_n;
+  return true;
+}
+
 void sk_fetch_turn(struct sk_engine *e) {
   if (e->store == NULL || e->stopping || e->held || !e->ever_ready) return;
   if (e->queues_stale) learn_queues(e);
@@ -198,6 +208,10 @@ void sk_fetch_turn(struct sk_engine *e) {
   size_t depth = sk_fetch_depth(e);
   if (depth > 16 && e->local_n > 0 && want < depth / 4) return;
   if (want > SK_FETCH_BATCH_MAX) want = SK_FETCH_BATCH_MAX;
+  if (!reserve_plan(e)) {
+    sk_fetch_due_within(e, SK_STORE_BACKOFF_MIN_MS);
+    return;
+  }
   sk_queues_plan(e->queues, e->queues_n, want, sk_id_random(), e->plan);
   for (size_t i = 0; i < e->queues_n; i++)
     e->fetch_queues[i] = (struct sk_fetch_queue){ e->queues[e->plan[i].index].name, e->plan[i].quota };

@@ -109,8 +109,9 @@ struct sk_engine {
 
   /* fetch.c */
   struct sk_fetch_op *fetch;
-  struct sk_fetch_queue *fetch_queues; /* owned, as long as queues_n */
+  struct sk_fetch_queue *fetch_queues; /* owned; the fetch under way borrows it */
   struct sk_queue_plan *plan;          /* owned */
+  size_t plan_n;                       /* length of both */
   struct sk_queue_spec *queues;        /* owned array; names in queues_names */
   size_t queues_n;
   struct sk_arena queues_names;

@@ -53,11 +53,13 @@ static struct sk_decision fail(struct sk_job *job, const struct sk_job *task, co
   int64_t failures = job->attempts++;
   note_failure(job, o->kind == SK_KIND_NONE ? SK_KIND_ERROR : o->kind, o);
   if (failures >= sk_job_retries(job, task)) return die(job, task, now_ms);
+  struct sk_str retry_queue = text_option(job->retry_queue, task, task ? task->retry_queue : job->retry_queue);
+  if (retry_queue.n > 0) job->queue = retry_queue; /* it lives there from now on */
   struct sk_str backoff = text_option(job->backoff, task, task ? task->backoff : job->backoff);
   return (struct sk_decision){
     .kind = SK_SETTLE_RETRY,
     .delay_ms = o->delay_ms != SK_UNSET ? o->delay_ms : sk_backoff_delay_ms(backoff, failures, random),
-    .to_queue = text_option(job->retry_queue, task, task ? task->retry_queue : job->retry_queue),
+    .to_queue = retry_queue,
   };
 }
 
