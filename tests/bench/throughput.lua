@@ -156,7 +156,7 @@ function M.backlog(r, store, n)
     end)
   end
   local ratio = report.median(report.ratios(costs[LONG], costs[SHORT]))
-  r:judge(store .. ": a job's cost, 1,000,000 waiting against 1,000", ratio <= 1.2, "<= 1.2", "%.1f us against %.1f us, ratio %.2f",
+  r:judge(store .. ": a job's cost, 1,000,000 waiting against 1,000", ratio <= 1.2, "<= 1.2", "%.1f us against %.1f us, median ratio %.2f",
           report.median(costs[LONG]) * 1e6, report.median(costs[SHORT]) * 1e6, ratio)
 end
 
