@@ -23,6 +23,8 @@ contract: $(OUT)/tests/contract/contract ## Run the store contract on memory and
 	$< memory
 	$< sqlite
 
+-include tests/lint.mk
+-include tests/spec/spec.mk
 -include tests/system/system.mk
 -include tests/fuzz/fuzz.mk
 -include tests/bench/bench.mk
