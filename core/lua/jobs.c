@@ -8,9 +8,15 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
+#include "logic/record.h"
 #include "lua/json.h"
 #include "lua/runner.h"
-#include "logic/record.h"
+
+enum {
+  FAILURE_ARGS = 4,            /* job, kind, error value, traceback */
+  RECORD_KEEP_BYTES = 64 * 1024, /* of a slot's buffer between jobs */
+};
 
 static void say_done(struct sk_runner *r, const struct sk_slot *slot, struct sk_str result) {
   struct sk_buf *out = sk_pipe_out(r->pipe);
@@ -41,49 +47,99 @@ static void say_fail(struct sk_runner *r, const struct sk_slot *slot, const stru
 
 /* -- the end ---------------------------------------------------------------------------------------------------------------------- */
 
-static void drop_threads(struct sk_slot *slot) {
-  while (!sk_list_empty(&slot->threads)) sk_thread_drop(SK_CONTAINER(slot->threads.next, struct sk_thread, node));
+/* All threads of the job but the one whose coroutine is `keep`. */
+static void drop_threads_but(struct sk_slot *slot, const lua_State *keep) {
+  SK_LIST_EACH_SAFE(n, &slot->threads) {
+    struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, node);
+    if (t->co != keep) sk_thread_drop(t);
+  }
 }
+
+static void drop_threads(struct sk_slot *slot) { drop_threads_but(slot, NULL); }
 
 /* The attempt is over and said so: nothing of the job stays. */
 static void finish(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
   drop_threads(slot);
+  sk_list_remove(&slot->node);
+  slot->over = NULL;
   if (sk_heap_has(&slot->soft)) sk_heap_remove(&r->timeouts, &slot->soft);
   luaL_unref(r->L, LUA_REGISTRYINDEX, slot->job_ref);
+  slot->job_ref = LUA_NOREF;
+  if (slot->record.cap > RECORD_KEEP_BYTES) sk_buf_fini(&slot->record);
   slot->active = false;
   assert(r->active > 0);
   r->active--;
 }
 
+/* A finalizer of a script has failed while the runner worked. */
+static void report_finalizer(void *ctx, struct sk_str message) {
+  struct sk_buf text = { 0 };
+  sk_buf_add_c(&text, "a finalizer (__gc) failed: ");
+  sk_buf_add_str(&text, message);
+  if (!text.failed) sk_runtime_log(ctx, SK_LOG_ERROR, NULL, sk_buf_str(&text));
+  sk_buf_fini(&text);
+}
+
+void sk_jobs_protect(struct sk_runner *r, lua_CFunction step, void *ctx) { sk_vm_protect(r->vm, step, ctx, report_finalizer, r); }
+
 static const char *stop_text(enum sk_error_kind kind) { return kind == SK_KIND_TIMEOUT ? "timeout" : "cancelled"; }
 
-/* Runs the failure handlers (skein/worker.lua) in a thread of their own: they may yield.  Takes the error value and a traceback
- * off the top of the runner's stack. */
-static void start_failure(struct sk_slot *slot, const char *kind) {
+/* Why an attempt failed, for the failure handlers. */
+struct trouble {
+  struct sk_slot *slot;
+  const char *kind;
+  const char *message;       /* a sentence of the runner's own; NULL: an error was raised */
+  bool out_of_memory;
+  lua_State *co;             /* whose stack is as the error left it, the error value on top; its thread is alive still */
+  struct sk_thread *handler; /* out; NULL when there is no memory for one */
+};
+
+/* Makes the thread that runs the failure handlers, with what they get on its stack: function, job, kind, error value, traceback. */
+static int failure_step(lua_State *L) {
+  struct trouble *f = lua_touserdata(L, 1);
+  struct sk_slot *slot = f->slot;
   struct sk_runner *r = slot->runner;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->failed_ref);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, slot->job_ref);
+  lua_pushstring(L, f->kind);
+  if (f->message) {
+    lua_pushstring(L, f->message);
+    lua_pushliteral(L, "");
+  } else {
+    lua_pushvalue(f->co, -1);
+    lua_xmove(f->co, L, 1);
+    luaL_traceback(L, f->co, NULL, 0);
+  }
+  int n = lua_gettop(L) - 1;
+  if (f->out_of_memory) lua_gc(L, LUA_GCCOLLECT, 0); /* room for the handlers */
+  if (f->handler == NULL) f->handler = sk_thread_new(r, slot, SK_ROLE_FAILURE);
+  if (f->handler) lua_xmove(L, f->handler->co, n);
+  return 0;
+}
+
+/* Runs the failure handlers (skein/worker.lua) in a thread of their own: they may yield. */
+static void start_failure(struct trouble *f) {
+  struct sk_slot *slot = f->slot;
+  struct sk_runner *r = slot->runner;
+  sk_list_remove(&slot->node);
   slot->failing = true;
+  slot->over = NULL;
   slot->stop = SK_KIND_NONE; /* it has stopped; the handlers may wait */
-  drop_threads(slot);
-  struct sk_thread *t = sk_thread_new(r, slot, SK_ROLE_FAILURE);
-  if (t == NULL) {
-    lua_pop(r->L, 2);
+  drop_threads_but(slot, f->co);
+  sk_jobs_protect(r, failure_step, f);
+  drop_threads_but(slot, f->handler ? f->handler->co : NULL);
+  if (f->handler == NULL) {
     say_fail(r, slot, &(struct failure){ .delay_ms = -1, .kind = SK_KIND_ERROR, .message = SK_STR_LIT("out of memory") });
     finish(slot);
     return;
   }
-  lua_rawgeti(t->co, LUA_REGISTRYINDEX, r->failed_ref);
-  lua_rawgeti(t->co, LUA_REGISTRYINDEX, slot->job_ref);
-  lua_pushstring(t->co, kind);
-  lua_xmove(r->L, t->co, 2);
-  sk_thread_resume(t, 4);
+  sk_thread_resume(f->handler, FAILURE_ARGS);
 }
 
 /* The same for an error of the runner's own, a sentence without a traceback. */
 static void fail_with(struct sk_slot *slot, const char *kind, const char *message) {
-  lua_pushstring(slot->runner->L, message);
-  lua_pushliteral(slot->runner->L, "");
-  start_failure(slot, kind);
+  start_failure(&(struct trouble){ .slot = slot, .kind = kind, .message = message });
 }
 
 /* What the failure handlers decided: verdict, delay_ms, kind, message, traceback. */
@@ -98,56 +154,70 @@ static struct failure read_failure(lua_State *co) {
   return f;
 }
 
-static void failure_ended(struct sk_thread *t, int status) {
-  struct sk_slot *slot = t->slot;
+static void failure_ended(struct sk_slot *slot) {
+  lua_State *co = slot->over->co;
   struct failure f = { .delay_ms = -1, .kind = SK_KIND_ERROR };
-  if (status == 0)
-    f = read_failure(t->co);
+  if (slot->over_status == 0)
+    f = read_failure(co);
   else
-    f.message = sk_vm_error_text(t->co, -1); /* ours to mend: skein/worker.lua guards its handlers */
+    f.message = sk_vm_error_text(co, -1); /* out of memory, or ours to mend: skein/worker.lua guards its handlers */
   say_fail(slot->runner, slot, &f);
   finish(slot);
 }
 
-static void returned(struct sk_thread *t) {
-  struct sk_slot *slot = t->slot;
-  struct sk_runner *r = t->runner;
-  lua_State *co = t->co;
-  if (lua_gettop(co) == 0 || lua_isnil(co, 1)) {
-    say_done(r, slot, sk_str(NULL, 0));
-    finish(slot);
-    return;
-  }
+struct result {
+  lua_State *co; /* the value is the first on its stack */
+  struct sk_buf text;
+  enum sk_code code;
   struct sk_err err;
-  struct sk_buf text = { 0 };
-  enum sk_code code = sk_lua_json_encode(co, 1, "result", &text, &err);
-  if (code == SK_OK && text.n > SK_RESULT_BYTES_MAX)
-    code = sk_err_set(&err, SK_ELIMIT, "result: %zu bytes of JSON, the limit is %d", text.n, SK_RESULT_BYTES_MAX);
-  if (code == SK_OK) {
-    say_done(r, slot, sk_buf_str(&text));
-    finish(slot);
-  } else {
-    fail_with(slot, "result", err.message);
-  }
-  sk_buf_fini(&text);
+};
+
+static int result_step(lua_State *L) {
+  struct result *res = lua_touserdata(L, 1);
+  sk_buf_clear(&res->text);
+  lua_pushvalue(res->co, 1);
+  lua_xmove(res->co, L, 1);
+  res->code = sk_lua_json_encode(L, 2, "result", &res->text, &res->err);
+  if (res->code == SK_OK && res->text.n > SK_RESULT_BYTES_MAX)
+    res->code = sk_err_set(&res->err, SK_ELIMIT, "result: %zu bytes of JSON, the limit is %d", res->text.n, SK_RESULT_BYTES_MAX);
+  return 0;
 }
 
-void sk_jobs_ended(struct sk_thread *t, int status) {
-  struct sk_slot *slot = t->slot;
-  struct sk_runner *r = t->runner;
-  if (t->role == SK_ROLE_FAILURE) {
-    failure_ended(t, status);
-  } else if (status == 0) {
-    returned(t);
-  } else {
-    lua_State *co = t->co; /* its stack is as the error left it */
-    lua_xmove(co, r->L, 1);
-    luaL_traceback(r->L, co, NULL, 0);
-    drop_threads(slot);
-    if (status == LUA_ERRMEM) lua_gc(r->L, LUA_GCCOLLECT, 0); /* room for the handlers */
-    start_failure(slot, "error");
+static void returned(struct sk_slot *slot) {
+  struct sk_runner *r = slot->runner;
+  struct result res = { .co = slot->over->co };
+  if (lua_gettop(res.co) > 0 && !lua_isnil(res.co, 1)) {
+    lua_settop(res.co, 1);
+    sk_jobs_protect(r, result_step, &res);
   }
-  sk_jobs_start_pending(r);
+  if (res.code == SK_OK) {
+    say_done(r, slot, sk_buf_str(&res.text));
+    finish(slot);
+  } else {
+    fail_with(slot, "result", res.err.message);
+  }
+  sk_buf_fini(&res.text);
+}
+
+static void raised(struct sk_slot *slot) {
+  start_failure(&(struct trouble){
+    .slot = slot, .kind = "error", .co = slot->over->co, .out_of_memory = slot->over_status == LUA_ERRMEM });
+}
+
+/* A slot that came to runner->ended. */
+static void end_of(struct sk_slot *slot) {
+  if (slot->over == NULL)
+    fail_with(slot, stop_text(slot->stop), "it went on after it was told to stop");
+  else if (slot->over->role == SK_ROLE_FAILURE)
+    failure_ended(slot);
+  else if (slot->over_status == 0)
+    returned(slot);
+  else
+    raised(slot);
+}
+
+static bool waits(const struct sk_thread *t) {
+  return t->wait == SK_WAIT_SLEEP || t->wait == SK_WAIT_REQUEST || t->wait == SK_WAIT_JOIN || t->wait == SK_WAIT_PARK;
 }
 
 void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
@@ -155,13 +225,13 @@ void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
   slot->stop = kind;
   /* Waking one thread may end the job, and with it all of its threads. */
   uint32_t generation = slot->generation;
-  for (bool woke = true; woke && slot->active && slot->generation == generation;) {
+  for (bool woke = true; woke && slot->active && slot->generation == generation && !slot->failing;) {
     woke = false;
     SK_LIST_EACH(n, &slot->threads) {
       struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, node);
-      if (t->wait != SK_WAIT_SLEEP && t->wait != SK_WAIT_REQUEST && t->wait != SK_WAIT_JOIN && t->wait != SK_WAIT_PARK) continue;
+      if (!waits(t)) continue;
       sk_thread_unwait(t);
-      lua_pushstring(t->co, stop_text(kind));
+      lua_pushinteger(t->co, kind);
       sk_thread_resume(t, 1);
       woke = true;
       break;
@@ -170,17 +240,12 @@ void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
   }
 }
 
-void sk_jobs_abandon(struct sk_slot *slot) {
-  assert(!slot->failing);
-  fail_with(slot, stop_text(slot->stop), "it went on after it was told to stop");
-  sk_jobs_start_pending(slot->runner);
-}
-
 /* -- the start -------------------------------------------------------------------------------------------------------------------- */
 
 lua_Number sk_jobs_handle(const struct sk_slot *slot) { return (lua_Number)slot->generation * 1048576.0 + slot->number; }
 
 struct sk_slot *sk_jobs_slot(struct sk_runner *r, lua_Number handle) {
+  if (!(handle >= 0 && handle < 9007199254740992.0)) return NULL; /* it comes from scripts */
   uint64_t h = (uint64_t)handle;
   uint32_t number = (uint32_t)(h % 1048576), generation = (uint32_t)(h / 1048576);
   if (number >= r->share->slots_n) return NULL;
@@ -219,54 +284,91 @@ static void activate(struct sk_slot *slot) {
   slot->failing = false;
   slot->stop = SK_KIND_NONE;
   slot->swallowed = 0;
+  slot->over = NULL;
   slot->started_ms = sk_clock_mono_ms();
   atomic_store(&r->share->slots[slot->number].started_ms, slot->started_ms);
   r->active++;
   if (slot->timeout_ms > 0 && sk_heap_insert(&r->timeouts, &slot->soft, slot->started_ms + slot->timeout_ms)) sk_runner_arm_timer(r);
 }
 
-/* Makes the job's table, its main thread, and pushes handler, job and args there: how many values, -1 with err. */
-static int prepare(struct sk_slot *slot, struct sk_thread **out, struct sk_err *err) {
+struct beginning {
+  struct sk_slot *slot;
+  struct sk_thread *thread; /* out */
+  int values;               /* out: handler, job and args on its stack; -1 with err */
+  struct sk_err err;
+};
+
+/* Makes the job's table, its main thread, and pushes handler, job and args there. */
+static int begin_step(lua_State *L) {
+  struct beginning *b = lua_touserdata(L, 1);
+  struct sk_slot *slot = b->slot;
   struct sk_runner *r = slot->runner;
-  push_job(r->L, slot);
-  slot->job_ref = luaL_ref(r->L, LUA_REGISTRYINDEX);
-  struct sk_thread *t = *out = sk_thread_new(r, slot, SK_ROLE_MAIN);
-  if (t == NULL) {
-    sk_err_set(err, SK_ENOMEM, "out of memory");
-    return -1;
+  b->values = -1;
+  if (slot->job_ref == LUA_NOREF) {
+    push_job(L, slot);
+    slot->job_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   }
-  lua_State *co = t->co;
-  lua_rawgeti(co, LUA_REGISTRYINDEX, r->handlers_ref);
-  lua_pushlstring(co, slot->job.task.p, slot->job.task.n);
-  lua_rawget(co, -2);
-  lua_remove(co, -2);
-  lua_rawgeti(co, LUA_REGISTRYINDEX, slot->job_ref);
-  int n = sk_lua_json_push_args(co, slot->job.args.n ? slot->job.args : SK_STR_LIT("[]"), err);
-  return n < 0 ? -1 : n + 1;
+  if (b->thread == NULL && (b->thread = sk_thread_new(r, slot, SK_ROLE_MAIN)) == NULL) {
+    sk_err_set(&b->err, SK_ENOMEM, "out of memory");
+    return 0;
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->handlers_ref);
+  lua_pushlstring(L, slot->job.task.p, slot->job.task.n);
+  lua_rawget(L, -2);
+  lua_replace(L, -2);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, slot->job_ref);
+  int n = sk_lua_json_push_args(L, slot->job.args.n ? slot->job.args : SK_STR_LIT("[]"), &b->err);
+  if (n < 0) return 0;
+  if (!lua_checkstack(b->thread->co, n + 2)) {
+    sk_err_set(&b->err, SK_ENOMEM, "args: Lua's stack is full");
+    return 0;
+  }
+  b->values = n + 2;
+  lua_xmove(L, b->thread->co, n + 2);
+  return 0;
 }
 
 static void start(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
-  struct sk_err err;
-  struct sk_thread *t;
+  struct beginning b = { .slot = slot };
   activate(slot);
   atomic_store_explicit(&r->share->running, slot->number + 1, memory_order_release);
-  int n = prepare(slot, &t, &err);
-  if (n >= 0)
-    sk_thread_resume(t, n);
-  else
-    fail_with(slot, "error", err.message);
+  sk_jobs_protect(r, begin_step, &b);
   atomic_store_explicit(&r->share->running, 0, memory_order_release);
+  if (b.values >= 0)
+    sk_thread_resume(b.thread, b.values - 1);
+  else
+    fail_with(slot, "error", b.err.message);
 }
 
-void sk_jobs_start_pending(struct sk_runner *r) {
-  if (r->starting) return; /* a job that ends at once comes back here: the loop below goes on */
-  r->starting = true;
+/* Starts one of the pending jobs; false when there is none or no room. */
+static bool start_next(struct sk_runner *r) {
   while (r->active < r->concurrency && !sk_list_empty(&r->pending)) {
     struct sk_slot *slot = SK_CONTAINER(sk_list_pop(&r->pending), struct sk_slot, node);
-    if (sk_share_move(r->share, slot->number, slot->generation, SK_SLOT_OFFERED, SK_SLOT_STARTED)) start(slot);
+    if (!sk_share_move(r->share, slot->number, slot->generation, SK_SLOT_OFFERED, SK_SLOT_STARTED)) continue;
+    start(slot);
+    return true;
   }
-  r->starting = false;
+  return false;
+}
+
+/* What runs here comes back here when it yields or ends; `following` makes that a loop. */
+void sk_runner_follow_up(struct sk_runner *r) {
+  if (r->depth > 0 || r->following) return;
+  r->following = true;
+  for (;;) {
+    struct sk_list *n;
+    if ((n = sk_list_pop(&r->ended)) != NULL) {
+      end_of(SK_CONTAINER(n, struct sk_slot, node));
+    } else if ((n = sk_list_pop(&r->woken)) != NULL) {
+      struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, join_node);
+      sk_thread_unwait(t);
+      sk_thread_resume(t, 0);
+    } else if (!start_next(r)) {
+      break;
+    }
+  }
+  r->following = false;
   if (r->draining && r->active == 0) sk_loop_stop(r->loop);
 }
 
@@ -297,20 +399,21 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
 void sk_jobs_drain(struct sk_runner *r) {
   r->draining = true;
   while (sk_list_pop(&r->pending) != NULL) continue; /* the core has taken them back */
-  sk_jobs_start_pending(r);
+  sk_runner_follow_up(r);
+}
+
+static int trace_step(lua_State *L) {
+  struct sk_thread *t = lua_touserdata(L, 1);
+  luaL_traceback(L, t->co, t->role == SK_ROLE_SPAWNED ? "thread of the job" : t->role == SK_ROLE_MAIN ? "job" : "its failure handlers", 0);
+  size_t bytes;
+  const char *text = lua_tolstring(L, -1, &bytes);
+  sk_runtime_log(t->runner, SK_LOG_INFO, t->slot, sk_str(text, bytes));
+  return 0;
 }
 
 void sk_jobs_trace(struct sk_runner *r) {
   for (uint32_t i = 0; i < r->share->slots_n; i++) {
-    const struct sk_slot *slot = &r->slots[i];
-    if (!slot->active) continue;
-    SK_LIST_EACH(n, &slot->threads) {
-      struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, node);
-      luaL_traceback(r->L, t->co, t->role == SK_ROLE_MAIN ? "job" : "thread of the job", 0);
-      size_t bytes;
-      const char *text = lua_tolstring(r->L, -1, &bytes);
-      sk_runtime_log(r, 1, slot, sk_str(text, bytes));
-      lua_pop(r->L, 1);
-    }
+    if (!r->slots[i].active) continue;
+    SK_LIST_EACH(n, &r->slots[i].threads) sk_jobs_protect(r, trace_step, SK_CONTAINER(n, struct sk_thread, node));
   }
 }

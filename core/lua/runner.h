@@ -3,7 +3,14 @@
  *   JOB frame ──► slot (pending) ──► slot (active): a job table, a main thread, the threads it spawned ──► DONE or FAIL frame
  *
  * A *thread* is a coroutine of a job that the runner resumes.  What it waits for is its state.  Threads that ended well are pooled
- * with their coroutine, so that a short job allocates none.  One process, one runner; see worker.c for its life. */
+ * with their coroutine, so that a short job allocates none.
+ *
+ * Scripts may resume each other's threads (spawn, coroutine.resume), so one thread's code can be on the C stack below another's.
+ * A thread that ends there only takes note: what follows from it (its job's end, joiners that go on, new jobs) happens in
+ * sk_runner_follow_up, once no script is on the stack.  There, and nowhere else, threads are dropped.
+ *
+ * The runner's own work allocates on the main state only, and in protected mode (sk_vm_protect): the collector may run scripts'
+ * finalizers whenever it does.  One process, one runner; see worker.c for its life. */
 #ifndef SK_LUA_RUNNER_H
 #define SK_LUA_RUNNER_H
 
@@ -27,7 +34,7 @@ enum sk_wait {
   SK_WAIT_REQUEST, /* in runner->requests */
   SK_WAIT_JOIN,    /* in another thread's joiners */
   SK_WAIT_PARK,    /* until coroutine.resume */
-  SK_WAIT_ABANDON, /* swallowed its stop too often: the runner takes its job down */
+  SK_WAIT_ABANDON, /* swallowed its stop too often: never to be resumed, the runner takes its job down */
   SK_WAIT_OVER,    /* has ended; its results are on its stack */
 };
 
@@ -45,20 +52,27 @@ struct sk_thread {
   enum sk_wait wait;
   struct sk_heap_node sleep; /* key: monotonic ms */
   uint64_t request;
-  UT_hash_handle hh;        /* in runner->requests by request, or in runner->parked by co */
+  UT_hash_handle by_request; /* in runner->requests while it waits for an answer */
+  UT_hash_handle by_co;      /* in runner->by_co, always */
   struct sk_list joiners;   /* threads that wait for this one */
-  struct sk_list join_node;
+  struct sk_list join_node; /* in another thread's joiners, or in runner->woken */
   bool failed;              /* OVER: with an error */
+  bool cut;                 /* its job ended before it did */
   bool shared;              /* a Lua handle refers to it: freed by whichever lets go last */
+  bool known;               /* scripts have asked for its coroutine: not for another job */
+  bool asked;               /* its outcome was asked for */
+  char *trouble;            /* owned; why it failed, for people; NULL */
 };
 
 struct sk_slot {
-  struct sk_list node;      /* in runner->pending while it waits for its turn */
+  struct sk_list node;      /* in runner->pending while it waits for its turn, in runner->ended when it is to be ended */
   struct sk_runner *runner;
   uint32_t number;
   uint32_t generation;
   bool active;
   bool failing;             /* the failure handlers run */
+  struct sk_thread *over;   /* the main or failure thread once it has ended, with `over_status` of lua_resume */
+  int over_status;
   struct sk_buf record;     /* owned; job's slices point into it */
   struct sk_job job;
   int64_t timeout_ms;
@@ -68,7 +82,7 @@ struct sk_slot {
   enum sk_error_kind stop;  /* TIMEOUT or CANCELLED once it should stop */
   unsigned swallowed;       /* times it went on after that was raised */
   struct sk_list threads;
-  int job_ref;              /* the job's Lua table */
+  int job_ref;              /* the job's Lua table; LUA_NOREF */
 };
 
 struct sk_runner {
@@ -87,41 +101,49 @@ struct sk_runner {
   struct sk_heap timeouts;  /* struct sk_slot.soft */
   struct sk_timer *timer;   /* for the first of both */
   int64_t timer_at;
-  struct sk_thread *requests;
-  struct sk_thread *parked;
+  struct sk_thread *requests; /* that wait for an answer, by request */
+  struct sk_thread *by_co;    /* all */
   uint64_t next_request;
   struct sk_thread *current; /* whose code is running, NULL between */
-  int handlers_ref;         /* Lua table: task name -> function */
-  int failed_ref;           /* Lua function: what to do with a failed attempt */
+  unsigned depth;            /* how many resumes and callbacks of scripts are on the C stack */
+  bool following;            /* sk_runner_follow_up runs */
+  struct sk_list ended;      /* slots whose main thread has ended, or that are to be abandoned */
+  struct sk_list woken;      /* threads (join_node) whose wait for another has ended */
+  int64_t flushed_ms;        /* monotonic: when logs and progress last went out in the middle of a job */
+  int handlers_ref;          /* Lua table: task name -> function */
+  int failed_ref;            /* Lua function: what to do with a failed attempt */
   int job_meta_ref;
-  bool starting; /* the loop that starts pending jobs runs */
+  int misuse_ref;            /* Lua function: raises a text at the script's line */
+  int dropped_ref;           /* Lua table, weak keys: coroutines that were dropped before their end */
   bool draining;
 };
 
-#define SK_SWALLOWED_MAX 3 /* times a stop may be swallowed before the coroutine is abandoned */
+#define SK_SWALLOWED_MAX 3 /* times a stop may be swallowed before the job is abandoned */
+#define SK_NESTED_MAX 100  /* depth of resumes within resumes: each takes a piece of the C stack */
 
 /* thread.c */
+/* Runs Lua's allocator: call it in protected mode.  NULL when out of memory. */
 struct sk_thread *sk_thread_new(struct sk_runner *r, struct sk_slot *slot, enum sk_role role);
-/* Resumes it with the n values on top of its stack; deals with whatever comes of it. */
+/* Resumes it with the n values on top of its stack and takes note of what comes of it. */
 void sk_thread_resume(struct sk_thread *t, int n);
 /* Takes it out of whatever it waits for. */
 void sk_thread_unwait(struct sk_thread *t);
-/* Ends its part in the job: the coroutine is never resumed again. */
+/* Ends its part in the job: the coroutine is never resumed again.  No script may be on the C stack. */
 void sk_thread_drop(struct sk_thread *t);
 void sk_thread_release(struct sk_thread *t); /* its Lua handle is gone */
-struct sk_thread *sk_thread_parked(struct sk_runner *r, lua_State *co); /* NULL when none of its threads is parked there */
-void sk_thread_park(struct sk_thread *t);
+struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co); /* NULL when it is none of the runner's */
 void sk_runner_arm_timer(struct sk_runner *r);
 void sk_runner_on_timer(void *runner);
 
 /* jobs.c */
 void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame);
-void sk_jobs_start_pending(struct sk_runner *r);
-void sk_jobs_ended(struct sk_thread *t, int status); /* a MAIN or FAILURE thread has ended (0: returned) */
+/* Does what is to be done once no script is on the C stack: ends jobs, wakes joiners, starts pending jobs.  Does nothing before. */
+void sk_runner_follow_up(struct sk_runner *r);
 void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind); /* soft: raised at its next yield */
-void sk_jobs_abandon(struct sk_slot *slot);
 void sk_jobs_drain(struct sk_runner *r);
 void sk_jobs_trace(struct sk_runner *r);
+/* sk_vm_protect; a finalizer's error is logged. */
+void sk_jobs_protect(struct sk_runner *r, lua_CFunction step, void *ctx);
 struct sk_slot *sk_jobs_slot(struct sk_runner *r, lua_Number handle); /* NULL when that job is over */
 lua_Number sk_jobs_handle(const struct sk_slot *slot);
 
@@ -129,5 +151,7 @@ lua_Number sk_jobs_handle(const struct sk_slot *slot);
 int sk_runtime_open(lua_State *L);
 void sk_runtime_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text);
 struct sk_runner *sk_runner_of(lua_State *L);
+/* True for what the module's waiting functions yield. */
+bool sk_runtime_is_token(lua_State *L, int index);
 
 #endif

@@ -1,21 +1,27 @@
 /* runtime.c - the Lua module `skein.runtime`: what a worker's Lua (skein/worker.lua, skein/job.lua) asks of the runner.
  *
  * Functions that wait yield the coroutine with one private token, which tells the coroutine.resume of worker.lua to pass the yield
- * on when a script runs them inside a coroutine of its own.  They return first nil, or the text "timeout" or "cancelled" when
- * the job has to stop instead; worker.lua raises that. */
-#include <assert.h>
+ * on when a script runs them inside a coroutine of its own.  They return first nil, or a number (enum sk_error_kind: TIMEOUT or
+ * CANCELLED) when the job has to stop instead; worker.lua raises that.
+ *
+ * Scripts' memory is capped while these run: whatever allocates may raise, so nothing is changed before it is sure to go on. */
 #include <lauxlib.h>
+#include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "lua/json.h"
 #include "lua/runner.h"
 
 static const char TOKEN = 0;       /* its address is the token */
 static const char RUNNER_KEY = 0;  /* its address is the registry key of the runner */
 static const char THREAD_TYPE[] = "skein.thread";
+
+enum { SEND_EVERY_MS = 50 };
 
 struct sk_runner *sk_runner_of(lua_State *L) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)&RUNNER_KEY);
@@ -25,48 +31,64 @@ struct sk_runner *sk_runner_of(lua_State *L) {
   return r;
 }
 
+/* Raises what a script did wrong, at its line; see errors.misuse (skein/errors.lua). */
+static int misuse(lua_State *L, const char *fmt, ...) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, sk_runner_of(L)->misuse_ref);
+  va_list ap;
+  va_start(ap, fmt);
+  lua_pushvfstring(L, fmt, ap);
+  va_end(ap);
+  lua_call(L, 1, 0);
+  return 0; /* not reached */
+}
+
+bool sk_runtime_is_token(lua_State *L, int index) {
+  return lua_type(L, index) == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == (const void *)&TOKEN;
+}
+
 static struct sk_thread *need_thread(lua_State *L) {
   struct sk_thread *t = sk_runner_of(L)->current;
-  if (t == NULL) luaL_error(L, "this can only be used inside a job");
+  if (t == NULL) misuse(L, "this can only be used inside a job");
   return t;
 }
 
 /* -- waiting ---------------------------------------------------------------------------------------------------------------------- */
-
-/* Says whether the job has to stop.  Returns true with the text pushed; the third time it is ignored, the coroutine is given up. */
-static bool must_stop(lua_State *L, struct sk_thread *t, bool *abandon) {
-  struct sk_slot *slot = t->slot;
-  *abandon = false;
-  if (slot->stop == SK_KIND_NONE) return false;
-  if (++slot->swallowed > SK_SWALLOWED_MAX) {
-    *abandon = true;
-    return true;
-  }
-  lua_pushstring(L, slot->stop == SK_KIND_TIMEOUT ? "timeout" : "cancelled");
-  return true;
-}
 
 static int yield(lua_State *L) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)&TOKEN);
   return lua_yield(L, 1);
 }
 
-#define STOP_OR_GO_ON(L, t)                 \
-  do {                                      \
-    bool abandon_;                          \
-    if (must_stop((L), (t), &abandon_)) {   \
-      if (!abandon_) return 1;              \
-      (t)->wait = SK_WAIT_ABANDON;          \
-      return yield(L);                      \
-    }                                       \
-  } while (0)
-
-/* sleep(ms) -> stop | nothing */
-static int rt_sleep(lua_State *L) {
-  lua_Number ms = luaL_checknumber(L, 1);
+/* The running thread, ready to wait.  Raises where no yield is possible. */
+static struct sk_thread *begin_wait(lua_State *L) {
   struct sk_thread *t = need_thread(L);
-  STOP_OR_GO_ON(L, t);
-  if (!sk_heap_insert(&t->runner->sleepers, &t->sleep, sk_clock_mono_ms() + (int64_t)(ms > 0 ? ms : 0))) return luaL_error(L, "not enough memory");
+  if (!lua_isyieldable(L)) misuse(L, "a job can't wait here: table.sort, string.gsub, a metamethod or an iterator of C calls this code");
+  sk_thread_unwait(t); /* what an earlier wait left whose yield failed further out */
+  return t;
+}
+
+/* When the job has to stop: true, with the reason pushed; or the thread is given up, as it has ignored that too often. */
+static bool must_stop(lua_State *L, struct sk_thread *t) {
+  struct sk_slot *slot = t->slot;
+  if (slot->stop == SK_KIND_NONE) return false;
+  lua_settop(L, 0);
+  if (++slot->swallowed > SK_SWALLOWED_MAX)
+    t->wait = SK_WAIT_ABANDON;
+  else
+    lua_pushinteger(L, slot->stop);
+  return true;
+}
+
+static int stop(lua_State *L, const struct sk_thread *t) { return t->wait == SK_WAIT_ABANDON ? yield(L) : 1; }
+
+/* sleep(seconds) -> stop | nothing; never shorter than asked */
+static int rt_sleep(lua_State *L) {
+  lua_Number seconds = luaL_checknumber(L, 1);
+  struct sk_thread *t = begin_wait(L);
+  if (must_stop(L, t)) return stop(L, t);
+  int64_t until_ms = sk_clock_mono_ms();
+  if (seconds > 0) until_ms = (sk_clock_mono_us() + (int64_t)ceil(seconds * 1e6) + 999) / 1000;
+  if (!sk_heap_insert(&t->runner->sleepers, &t->sleep, until_ms)) return luaL_error(L, "not enough memory");
   t->wait = SK_WAIT_SLEEP;
   sk_runner_arm_timer(t->runner);
   return yield(L);
@@ -74,21 +96,21 @@ static int rt_sleep(lua_State *L) {
 
 /* park() -> stop | nil, values given to coroutine.resume */
 static int rt_park(lua_State *L) {
-  struct sk_thread *t = need_thread(L);
-  STOP_OR_GO_ON(L, t);
-  sk_thread_park(t);
+  struct sk_thread *t = begin_wait(L);
+  if (must_stop(L, t)) return stop(L, t);
+  t->wait = SK_WAIT_PARK;
   return yield(L);
 }
 
 /* request(operation, payload) -> stop | nil, code, answer */
 static int rt_request(lua_State *L) {
-  struct sk_thread *t = need_thread(L);
-  struct sk_runner *r = t->runner;
   lua_Integer operation = luaL_checkinteger(L, 1);
   size_t n;
   const char *payload = luaL_checklstring(L, 2, &n);
-  STOP_OR_GO_ON(L, t);
-  if (n > SK_FRAME_BYTES_MAX - 64) return luaL_error(L, "request: %d bytes, the limit is %d", (int)n, SK_FRAME_BYTES_MAX - 64);
+  struct sk_thread *t = begin_wait(L);
+  struct sk_runner *r = t->runner;
+  if (n > SK_FRAME_BYTES_MAX - 64) return misuse(L, "request: %d bytes, the limit is %d", (int)n, SK_FRAME_BYTES_MAX - 64);
+  if (must_stop(L, t)) return stop(L, t);
   t->request = ++r->next_request;
   struct sk_buf *out = sk_pipe_out(r->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_REQUEST);
@@ -96,7 +118,7 @@ static int rt_request(lua_State *L) {
   sk_buf_add_byte(out, (char)operation);
   sk_buf_add(out, payload, n);
   sk_wire_end(out, at);
-  HASH_ADD(hh, r->requests, request, sizeof t->request, t);
+  HASH_ADD(by_request, r->requests, request, sizeof t->request, t);
   t->wait = SK_WAIT_REQUEST;
   return yield(L);
 }
@@ -105,78 +127,109 @@ static int rt_request(lua_State *L) {
 
 static struct sk_thread *check_thread(lua_State *L, int index) {
   struct sk_thread **box = luaL_checkudata(L, index, THREAD_TYPE);
+  if (*box == NULL) luaL_error(L, "the thread has been collected");
   return *box;
 }
 
-/* spawn(fn, ...) -> thread; runs it until it first waits */
+/* spawn(fn, ...) -> stop | nil, thread; runs it until it first waits */
 static int rt_spawn(lua_State *L) {
   struct sk_thread *t = need_thread(L);
+  struct sk_runner *r = t->runner;
   luaL_checktype(L, 1, LUA_TFUNCTION);
+  if (r->depth >= SK_NESTED_MAX) return misuse(L, "skein.spawn: %d threads have started each other without waiting", SK_NESTED_MAX);
+  if (lua_isyieldable(L)) {
+    sk_thread_unwait(t);
+    if (must_stop(L, t)) return stop(L, t);
+  }
+  int n = lua_gettop(L);
   struct sk_thread **box = lua_newuserdata(L, sizeof *box);
   *box = NULL;
   luaL_getmetatable(L, THREAD_TYPE);
   lua_setmetatable(L, -2);
   lua_insert(L, 1);
-  int n = lua_gettop(L) - 1;
-  struct sk_thread *s = *box = sk_thread_new(t->runner, t->slot, SK_ROLE_SPAWNED);
+  struct sk_thread *s = *box = sk_thread_new(r, t->slot, SK_ROLE_SPAWNED);
   if (s == NULL) return luaL_error(L, "not enough memory");
   s->shared = true;
-  if (!lua_checkstack(s->co, n)) return luaL_error(L, "too many arguments");
+  if (!lua_checkstack(s->co, n)) return misuse(L, "skein.spawn: too many arguments");
   lua_xmove(L, s->co, n);
   sk_thread_resume(s, n - 1);
-  return 1;
+  lua_pushnil(L);
+  lua_insert(L, 1);
+  return 2;
+}
+
+/* trouble(text): the running thread is about to fail; the text is logged unless someone asks for its results */
+static int rt_trouble(lua_State *L) {
+  struct sk_thread *t = sk_runner_of(L)->current;
+  const char *text = luaL_checkstring(L, 1);
+  if (t == NULL || t->trouble != NULL) return 0;
+  t->trouble = strdup(text); /* out of memory: it is not logged */
+  return 0;
 }
 
 static int push_results(lua_State *L, struct sk_thread *s) {
-  if (s->failed) {
-    lua_pushnil(L);
-    lua_pushboolean(L, 0);
-    lua_pushvalue(s->co, -1);
-    lua_xmove(s->co, L, 1);
+  s->asked = true;
+  lua_pushnil(L);
+  lua_pushboolean(L, !s->failed);
+  if (s->cut) {
+    lua_pushliteral(L, "its job has ended before it did");
     return 3;
   }
-  int n = lua_gettop(s->co);
-  lua_pushnil(L);
-  lua_pushboolean(L, 1);
-  if (!lua_checkstack(L, n) || !lua_checkstack(s->co, n)) return luaL_error(L, "too many results");
-  for (int i = 1; i <= n; i++) lua_pushvalue(s->co, i);
+  int n = s->failed ? 1 : lua_gettop(s->co);
+  if (!lua_checkstack(L, n) || !lua_checkstack(s->co, n)) return misuse(L, "thread:wait: too many results");
+  for (int i = 0; i < n; i++) lua_pushvalue(s->co, -n); /* the one that was last on the stack is last again */
   lua_xmove(s->co, L, n);
   return n + 2;
 }
 
-/* results(thread) -> nil when it runs still; else nil, true, values ... or nil, false, error */
+/* results(thread) -> nothing when it runs still; else nil, true, values ... or nil, false, error */
 static int rt_results(lua_State *L) {
   struct sk_thread *s = check_thread(L, 1);
-  if (s->wait == SK_WAIT_OVER) return push_results(L, s);
-  return 0;
+  return s->wait == SK_WAIT_OVER ? push_results(L, s) : 0;
 }
 
 /* join(thread) -> stop | nothing, once it has ended */
 static int rt_join(lua_State *L) {
   struct sk_thread *s = check_thread(L, 1);
-  struct sk_thread *t = need_thread(L);
-  STOP_OR_GO_ON(L, t);
-  if (s->slot != t->slot) return luaL_error(L, "thread:wait: the thread belongs to a job that has ended");
-  if (s == t) return luaL_error(L, "thread:wait: a thread can't wait for itself");
+  struct sk_thread *t = begin_wait(L);
+  if (s->slot != t->slot) return misuse(L, "thread:wait: the thread belongs to another job");
+  if (s == t) return misuse(L, "thread:wait: a thread can't wait for itself");
+  if (must_stop(L, t)) return stop(L, t);
   sk_list_push(&s->joiners, &t->join_node);
   t->wait = SK_WAIT_JOIN;
   return yield(L);
 }
 
 static int thread_gc(lua_State *L) {
-  struct sk_thread *s = check_thread(L, 1);
+  struct sk_thread **box = luaL_checkudata(L, 1, THREAD_TYPE);
+  struct sk_thread *s = *box;
+  *box = NULL;
   if (s) sk_thread_release(s);
   return 0;
 }
 
-/* unpark(coroutine, ...) -> false when it is no parked thread of a job; else true, and it has run on */
-static int rt_unpark(lua_State *L) {
+static int refuse_resume(lua_State *L, const char *why) {
+  lua_pushboolean(L, 0);
+  lua_pushstring(L, why);
+  return 2;
+}
+
+/* resume(coroutine, ...) -> nothing when it is none that the runner resumes; true, and it has run on; or false, why not */
+static int rt_resume(lua_State *L) {
+  struct sk_runner *r = sk_runner_of(L);
   lua_State *co = lua_tothread(L, 1);
-  struct sk_thread *t = co ? sk_thread_parked(sk_runner_of(L), co) : NULL;
+  if (co == NULL) return 0;
+  struct sk_thread *t = sk_thread_of(r, co);
   if (t == NULL) {
-    lua_pushboolean(L, 0);
-    return 1;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->dropped_ref);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    return lua_isnil(L, -1) ? 0 : refuse_resume(L, "cannot resume dead coroutine");
   }
+  if (t->slot == NULL || t->wait == SK_WAIT_OVER) return refuse_resume(L, "cannot resume dead coroutine");
+  if (t->wait != SK_WAIT_PARK) return refuse_resume(L, "cannot resume a job's coroutine that has not called coroutine.yield");
+  if (r->depth >= SK_NESTED_MAX) return refuse_resume(L, "cannot resume: too many coroutines resume each other");
+  if (!sk_vm_capped(r->vm)) return refuse_resume(L, "cannot resume a job's coroutine in a finalizer"); /* that runs in the runner's own work */
   int n = lua_gettop(L) - 1;
   if (!lua_checkstack(co, n + 1)) return luaL_error(L, "too many arguments");
   lua_pushnil(co);
@@ -185,6 +238,13 @@ static int rt_unpark(lua_State *L) {
   sk_thread_resume(t, n + 1);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+/* know(): the script is about to get hold of the running coroutine */
+static int rt_know(lua_State *L) {
+  struct sk_thread *t = sk_thread_of(sk_runner_of(L), L);
+  if (t) t->known = true;
+  return 0;
 }
 
 /* is_own() -> true when the runner resumes the running coroutine, so that a yield in it parks */
@@ -196,6 +256,7 @@ static int rt_is_own(lua_State *L) {
 
 /* -- the job ------------------------------------------------------------------------------------------------------------------------ */
 
+/* NULL: that job is over, or it is no handle at all. */
 static struct sk_slot *slot_at(lua_State *L, int index) { return sk_jobs_slot(sk_runner_of(L), lua_tonumber(L, index)); }
 
 /* active(handle) -> boolean */
@@ -237,12 +298,21 @@ static int rt_field(lua_State *L) {
   return 1;
 }
 
+/* What a job says while it computes should be seen meanwhile: the loop, which sends, does not run. */
+static void send_soon(struct sk_runner *r) {
+  int64_t now_ms = sk_clock_mono_ms();
+  if (now_ms - r->flushed_ms < SEND_EVERY_MS) return;
+  r->flushed_ms = now_ms;
+  sk_pipe_flush(r->pipe);
+}
+
 /* progress(handle, percent, note) */
 static int rt_progress(lua_State *L) {
   const struct sk_slot *slot = slot_at(L, 1);
   lua_Integer percent = luaL_checkinteger(L, 2);
   size_t n;
   const char *note = luaL_checklstring(L, 3, &n);
+  luaL_argcheck(L, percent >= 0 && percent <= 100, 2, "0 to 100 expected");
   if (slot == NULL) return 0;
   struct sk_buf *out = sk_pipe_out(slot->runner->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_PROGRESS);
@@ -250,15 +320,22 @@ static int rt_progress(lua_State *L) {
   sk_buf_add_u32(out, (uint32_t)percent);
   sk_wire_add_str(out, sk_str_head(sk_str(note, n), SK_NOTE_BYTES_MAX));
   sk_wire_end(out, at);
+  send_soon(slot->runner);
   return 0;
 }
 
-/* current() -> the running job's table, or nil */
-static int rt_current(lua_State *L) {
+/* attempt() -> task, attempt, retries, handle, timeout in seconds (0: none) of the running job, whatever became of its table;
+ * nothing outside of a job */
+static int rt_attempt(lua_State *L) {
   const struct sk_thread *t = sk_runner_of(L)->current;
   if (t == NULL) return 0;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, t->slot->job_ref);
-  return 1;
+  const struct sk_slot *slot = t->slot;
+  lua_pushlstring(L, slot->job.task.p, slot->job.task.n);
+  lua_pushnumber(L, (lua_Number)slot->job.attempts + 1);
+  lua_pushnumber(L, (lua_Number)slot->retries);
+  lua_pushnumber(L, sk_jobs_handle(slot));
+  lua_pushnumber(L, slot->timeout_ms > 0 ? (lua_Number)slot->timeout_ms / 1000.0 : 0);
+  return 5;
 }
 
 void sk_runtime_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text) {
@@ -276,9 +353,11 @@ static int rt_log(lua_State *L) {
   lua_Integer level = luaL_checkinteger(L, 1);
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
+  luaL_argcheck(L, level >= SK_LOG_DEBUG && level < SK_LOG_OFF, 1, "a level expected");
   struct sk_runner *r = sk_runner_of(L);
   const struct sk_thread *t = r->current;
   sk_runtime_log(r, (unsigned)level, t ? t->slot : NULL, sk_str(text, n));
+  send_soon(r);
   return 0;
 }
 
@@ -310,11 +389,19 @@ static int rt_setup(lua_State *L) {
   return 0;
 }
 
+/* set_misuse(fn) */
+static int rt_set_misuse(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  sk_runner_of(L)->misuse_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
 static const luaL_Reg FUNCTIONS[] = {
-  { "sleep", rt_sleep },     { "park", rt_park },         { "request", rt_request },   { "spawn", rt_spawn },
-  { "results", rt_results }, { "join", rt_join },         { "unpark", rt_unpark },     { "is_own", rt_is_own },
-  { "active", rt_active },   { "remaining", rt_remaining }, { "field", rt_field },     { "progress", rt_progress },
-  { "current", rt_current }, { "log", rt_log },           { "setup", rt_setup },       { NULL, NULL },
+  { "sleep", rt_sleep },     { "park", rt_park },         { "request", rt_request }, { "spawn", rt_spawn },     { "results", rt_results },
+  { "join", rt_join },       { "trouble", rt_trouble },   { "resume", rt_resume },   { "know", rt_know },       { "is_own", rt_is_own },
+  { "active", rt_active },   { "remaining", rt_remaining }, { "field", rt_field },   { "progress", rt_progress }, { "attempt", rt_attempt },
+  { "log", rt_log },         { "setup", rt_setup },       { "set_misuse", rt_set_misuse }, { NULL, NULL },
 };
 
 /* lua_CFunction(runner): leaves the module in package.loaded. */
@@ -325,6 +412,12 @@ int sk_runtime_open(lua_State *L) {
   luaL_newmetatable(L, THREAD_TYPE);
   lua_pushcfunction(L, thread_gc);
   lua_setfield(L, -2, "__gc");
+  lua_createtable(L, 0, 1);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  ((struct sk_runner *)lua_touserdata(L, 1))->dropped_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);
   for (const luaL_Reg *f = FUNCTIONS; f->name; f++) {
     lua_pushcfunction(L, f->func);

@@ -4,30 +4,33 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "lua/runner.h"
 
 enum { POOL_MAX = 1024 };
 
-struct sk_thread *sk_thread_parked(struct sk_runner *r, lua_State *co) {
+struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co) {
   struct sk_thread *t;
-  HASH_FIND_PTR(r->parked, &co, t);
+  HASH_FIND(by_co, r->by_co, &co, sizeof co, t);
   return t;
 }
 
-void sk_thread_park(struct sk_thread *t) {
-  t->wait = SK_WAIT_PARK;
-  HASH_ADD_PTR(t->runner->parked, co, t);
-}
-
+/* The coroutine first: making it may raise, and nothing must be lost then. */
 static struct sk_thread *make(struct sk_runner *r) {
+  lua_State *co = lua_newthread(r->L);
+  int ref = luaL_ref(r->L, LUA_REGISTRYINDEX);
   struct sk_thread *t = calloc(1, sizeof *t);
-  if (t == NULL) return NULL;
+  if (t == NULL) {
+    luaL_unref(r->L, LUA_REGISTRYINDEX, ref);
+    return NULL;
+  }
   t->runner = r;
+  t->co = co;
+  t->ref = ref;
   sk_list_init(&t->node);
   sk_list_init(&t->joiners);
   sk_list_init(&t->join_node);
-  t->co = lua_newthread(r->L);
-  t->ref = luaL_ref(r->L, LUA_REGISTRYINDEX);
+  HASH_ADD(by_co, r->by_co, co, sizeof t->co, t);
   return t;
 }
 
@@ -39,13 +42,15 @@ struct sk_thread *sk_thread_new(struct sk_runner *r, struct sk_slot *slot, enum 
   t->slot = slot;
   t->role = role;
   t->wait = SK_WAIT_NONE;
-  t->failed = false;
+  t->failed = t->cut = t->asked = false;
   sk_list_push(&slot->threads, &t->node);
   return t;
 }
 
 static void destroy(struct sk_thread *t) {
-  luaL_unref(t->runner->L, LUA_REGISTRYINDEX, t->ref);
+  struct sk_runner *r = t->runner;
+  HASH_DELETE(by_co, r->by_co, t);
+  luaL_unref(r->L, LUA_REGISTRYINDEX, t->ref);
   free(t);
 }
 
@@ -53,9 +58,9 @@ void sk_thread_unwait(struct sk_thread *t) {
   struct sk_runner *r = t->runner;
   switch (t->wait) {
   case SK_WAIT_SLEEP: sk_heap_remove(&r->sleepers, &t->sleep); break;
-  case SK_WAIT_REQUEST: HASH_DELETE(hh, r->requests, t); break;
+  case SK_WAIT_REQUEST: HASH_DELETE(by_request, r->requests, t); break;
   case SK_WAIT_JOIN: sk_list_remove(&t->join_node); break;
-  case SK_WAIT_PARK: HASH_DELETE(hh, r->parked, t); break;
+  case SK_WAIT_PARK:
   case SK_WAIT_NONE:
   case SK_WAIT_ABANDON:
   case SK_WAIT_OVER: break;
@@ -63,21 +68,58 @@ void sk_thread_unwait(struct sk_thread *t) {
   if (t->wait != SK_WAIT_OVER) t->wait = SK_WAIT_NONE;
 }
 
+/* Scripts may hold the coroutine still, a callback of luv may want to resume it: from now on it counts as dead. */
+static void note_dropped(struct sk_thread *t) {
+  lua_State *L = t->runner->L;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, t->runner->dropped_ref);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, t->ref);
+  lua_pushboolean(L, 1);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+/* Its coroutine is as new: nothing on the stack, and the globals that every script sees, whatever setfenv(0) did. */
+static void recycle(struct sk_thread *t) {
+  struct sk_runner *r = t->runner;
+  lua_settop(t->co, 0);
+  lua_pushvalue(r->L, LUA_GLOBALSINDEX);
+  lua_xmove(r->L, t->co, 1);
+  lua_replace(t->co, LUA_GLOBALSINDEX);
+  sk_list_push_front(&r->pool, &t->node);
+  r->pool_n++;
+}
+
+/* A failure that nobody asked for would be lost. */
+static void report_trouble(struct sk_thread *t) {
+  if (t->trouble == NULL) return;
+  struct sk_buf text = { 0 };
+  sk_buf_add_c(&text, "a thread of the job failed, and nobody waited for it: ");
+  sk_buf_add_c(&text, t->trouble);
+  if (!t->asked && !text.failed) sk_runtime_log(t->runner, SK_LOG_ERROR, t->slot, sk_buf_str(&text));
+  sk_buf_fini(&text);
+  free(t->trouble);
+  t->trouble = NULL;
+}
+
 void sk_thread_drop(struct sk_thread *t) {
   struct sk_runner *r = t->runner;
-  bool reusable = t->wait == SK_WAIT_OVER && !t->failed && !t->shared && r->pool_n < POOL_MAX;
+  assert(r->depth == 0 && t->slot != NULL);
+  report_trouble(t);
+  bool over = t->wait == SK_WAIT_OVER;
+  bool reusable = over && !t->failed && !t->shared && !t->known && r->pool_n < POOL_MAX;
   sk_thread_unwait(t);
+  while (sk_list_pop(&t->joiners) != NULL) continue; /* of the same job: dropped with it */
   sk_list_remove(&t->node);
   t->slot = NULL;
-  if (reusable) {
-    lua_settop(t->co, 0);
-    sk_list_push_front(&r->pool, &t->node);
-    r->pool_n++;
-  } else if (!t->shared) {
-    destroy(t);
-  } else {
+  if (!over) {
+    note_dropped(t);
     t->wait = SK_WAIT_OVER;
+    t->failed = t->cut = true;
   }
+  if (reusable)
+    recycle(t);
+  else if (!t->shared)
+    destroy(t);
 }
 
 void sk_thread_release(struct sk_thread *t) {
@@ -85,47 +127,56 @@ void sk_thread_release(struct sk_thread *t) {
   if (t->slot == NULL) destroy(t);
 }
 
-/* Wakes those who wait for t; their wait call reads t's results. */
-static void wake_joiners(struct sk_thread *t) {
-  struct sk_list woken;
-  sk_list_init(&woken);
-  sk_list_move(&woken, &t->joiners);
-  struct sk_list *n;
-  while ((n = sk_list_pop(&woken)) != NULL) {
-    struct sk_thread *j = SK_CONTAINER(n, struct sk_thread, join_node);
-    j->wait = SK_WAIT_NONE;
-    sk_thread_resume(j, 0);
+/* Its joiners' wait calls will read its results. */
+static void ended(struct sk_thread *t, int status) {
+  struct sk_runner *r = t->runner;
+  struct sk_slot *slot = t->slot;
+  sk_thread_unwait(t); /* a wait whose yield failed */
+  t->wait = SK_WAIT_OVER;
+  t->failed = status != 0;
+  if (t->role == SK_ROLE_SPAWNED) {
+    sk_list_move(&r->woken, &t->joiners);
+    return;
+  }
+  slot->over = t;
+  slot->over_status = status;
+  if (sk_list_empty(&slot->node)) sk_list_push(&r->ended, &slot->node);
+}
+
+static void yielded(struct sk_thread *t) {
+  bool ours = lua_gettop(t->co) > 0 && sk_runtime_is_token(t->co, 1);
+  lua_settop(t->co, 0);
+  if (!ours) {
+    sk_thread_unwait(t);
+    t->wait = SK_WAIT_PARK;
+  } else if (t->wait == SK_WAIT_ABANDON && sk_list_empty(&t->slot->node)) {
+    sk_list_push(&t->runner->ended, &t->slot->node);
+  } else if (t->wait == SK_WAIT_NONE) {
+    t->wait = SK_WAIT_PARK;
   }
 }
 
 void sk_thread_resume(struct sk_thread *t, int n) {
   struct sk_runner *r = t->runner;
-  struct sk_slot *slot = t->slot;
-  assert(slot != NULL && t->wait == SK_WAIT_NONE);
+  assert(t->slot != NULL && t->wait == SK_WAIT_NONE);
   struct sk_thread *outer = r->current;
   uint32_t outer_running = atomic_load_explicit(&r->share->running, memory_order_relaxed);
   r->current = t;
+  r->depth++;
   atomic_store_explicit(&r->share->running_since_ms, sk_clock_mono_ms(), memory_order_relaxed);
-  atomic_store_explicit(&r->share->running, slot->number + 1, memory_order_release);
-  sk_vm_cap(r->vm, true);
+  atomic_store_explicit(&r->share->running, t->slot->number + 1, memory_order_release);
+  bool capped = sk_vm_cap(r->vm, true);
   int status = lua_resume(t->co, n);
-  sk_vm_cap(r->vm, outer != NULL);
+  sk_vm_cap(r->vm, false);
   atomic_store_explicit(&r->share->running, outer_running, memory_order_release);
+  r->depth--;
   r->current = outer;
-  if (status == LUA_YIELD) {
-    lua_settop(t->co, 0);
-    if (t->wait == SK_WAIT_ABANDON)
-      sk_jobs_abandon(slot);
-    else if (t->wait == SK_WAIT_NONE)
-      sk_thread_park(t);
-    return;
-  }
-  t->wait = SK_WAIT_OVER;
-  t->failed = status != 0;
-  if (t->role == SK_ROLE_SPAWNED)
-    wake_joiners(t);
+  if (status == LUA_YIELD)
+    yielded(t);
   else
-    sk_jobs_ended(t, status);
+    ended(t, status);
+  sk_runner_follow_up(r);
+  sk_vm_cap(r->vm, capped);
 }
 
 /* -- one timer for all that sleep and all that time out ---------------------------------------------------------------------- */

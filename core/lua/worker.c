@@ -22,6 +22,21 @@ extern void luv_set_callback(lua_State *L, luv_callback call);
 
 /* -- frames from the core ------------------------------------------------------------------------------------------------------- */
 
+struct reply {
+  struct sk_thread *thread;
+  enum sk_code code;
+  struct sk_str answer;
+};
+
+static int reply_step(lua_State *L) {
+  const struct reply *reply = lua_touserdata(L, 1);
+  lua_pushnil(L);
+  lua_pushstring(L, sk_code_name(reply->code));
+  lua_pushlstring(L, reply->answer.p, reply->answer.n);
+  lua_xmove(L, reply->thread->co, 3);
+  return 0;
+}
+
 static bool on_reply(struct sk_runner *r, struct sk_reader *f) {
   uint64_t request = sk_read_u64(f);
   unsigned code = sk_read_u8(f);
@@ -29,12 +44,10 @@ static bool on_reply(struct sk_runner *r, struct sk_reader *f) {
   if (code != SK_OK) answer = sk_read_str(f);
   if (f->bad) return false;
   struct sk_thread *t;
-  HASH_FIND(hh, r->requests, &request, sizeof request, t);
+  HASH_FIND(by_request, r->requests, &request, sizeof request, t);
   if (t == NULL) return true; /* whoever asked has ended meanwhile */
   sk_thread_unwait(t);
-  lua_pushnil(t->co);
-  lua_pushstring(t->co, sk_code_name((enum sk_code)code));
-  lua_pushlstring(t->co, answer.p, answer.n);
+  sk_jobs_protect(r, reply_step, &(struct reply){ t, (enum sk_code)code, answer });
   sk_thread_resume(t, 3);
   return true;
 }
@@ -83,7 +96,7 @@ static size_t on_bytes(void *ctx, struct sk_str in) {
     fprintf(stderr, "skein worker: %s\n", err.message);
     _exit(70);
   }
-  sk_jobs_start_pending(r);
+  sk_runner_follow_up(r);
   atomic_store_explicit(&r->share->heap_bytes, sk_vm_heap_bytes(r->vm), memory_order_relaxed);
   return all - in.n;
 }
@@ -101,9 +114,13 @@ static int call_from_uv(lua_State *L, int nargs, int nresults, int flags) {
   int base = lua_gettop(L) - nargs;
   struct sk_err err;
   struct sk_runner *r = sk_runner_of(L);
-  sk_vm_cap(r->vm, true);
+  bool capped = sk_vm_cap(r->vm, true);
+  r->depth++;
   enum sk_code code = sk_vm_call(L, nargs, nresults, &err);
+  r->depth--;
   sk_vm_cap(r->vm, false);
+  sk_runner_follow_up(r);
+  sk_vm_cap(r->vm, capped);
   if (code != SK_OK) {
     char text[sizeof err.message + 64];
     int n = snprintf(text, sizeof text, "error in a uv callback: %s", err.message);
@@ -168,6 +185,8 @@ static void refuse(struct sk_runner *r, struct sk_str message) {
 static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o, struct sk_err *err) {
   sk_list_init(&r->pending);
   sk_list_init(&r->pool);
+  sk_list_init(&r->ended);
+  sk_list_init(&r->woken);
   r->concurrency = o->concurrency;
   if ((r->loop = sk_loop_new(err)) == NULL) return err->code;
   if ((r->vm = sk_vm_new(o->memory_max, err)) == NULL) return err->code;
@@ -182,6 +201,7 @@ static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o,
   for (uint32_t i = 0; i < r->share->slots_n; i++) {
     r->slots[i].runner = r;
     r->slots[i].number = i;
+    r->slots[i].job_ref = LUA_NOREF;
     sk_list_init(&r->slots[i].node);
     sk_list_init(&r->slots[i].threads);
   }

@@ -26,8 +26,8 @@ end
 local function count()
   local answer, err = client.call(client.OP.COUNT, "")
   if not answer then return nil, err end
-  local queues, offset, n = {}, nil, nil
-  n, offset = core.unpack("i", answer)
+  local queues = {}
+  local n, offset = core.unpack("i", answer)
   for i = 1, n do
     local q, states = {}, {}
     local paused
@@ -42,7 +42,10 @@ local function count()
   return queues, counters
 end
 
---- The queues, by name: { { name =, paused =, ready =, scheduled =, running =, retry =, done =, dead =, cancelled = }, ... }.
+--- The queues, by name.
+-- @return { { name =, paused =, ready =, scheduled =, running =, retry =, done =, dead =, cancelled = }, ... },
+-- or nil and an error
+-- @yields in a job
 function M.queues()
   local queues, err = count()
   if not queues then return nil, err end
@@ -50,6 +53,9 @@ function M.queues()
 end
 
 --- Totals since the store was made, and jobs by state now.
+-- @return { counters = { enqueued =, done =, retried =, dead =, cancelled =, discarded =, crashed =, recovered = }, ready =, running =,
+-- ... }, or nil and an error
+-- @yields in a job
 function M.stats()
   local queues, counters = count()
   if not queues then return nil, counters end
@@ -61,11 +67,16 @@ function M.stats()
   return stats
 end
 
---- Jobs that match { queue =, state =, task =, offset =, limit = (100) }.
+--- Lists jobs.
+-- @tparam[opt] table options { queue =, state =, task =, offset = (0), limit = (100, at most 10000) }
+-- @return a list of tables as handle:info() gives, or nil and an error (code "limit": the answer is too large, ask for fewer)
+-- @raise at the caller's line: an unknown option
+-- @yields in a job
+-- @usage for _, job in ipairs(skein.admin.jobs { state = "dead" }) do print(job.id, job.error.message) end
 function M.jobs(options)
   options = options or {}
   local problem = schema.check("skein.admin.jobs", options, LISTING)
-  if problem then error(problem, 2) end
+  if problem then errors.misuse(problem) end
   local payload = pack_filter(options) .. core.pack("ii", options.offset or 0, options.limit or 100)
   local answer, err = client.call(client.OP.LIST, payload)
   if not answer then return nil, err end
@@ -76,8 +87,12 @@ function M.jobs(options)
 end
 
 --- Everything the store knows of one job; nil for an unknown id.
+-- @tparam string id
+-- @return a table as handle:info() gives, or nil and perhaps an error
+-- @yields in a job
 function M.job(id)
-  return client.handle(id):info()
+  local info, err = client.handle(id):info()
+  return info, err
 end
 
 -- By id: true or nil, err.  By filter: how many were changed, or nil, err.
@@ -87,7 +102,7 @@ local function change(verb, what)
     ids[1] = what
   else
     local problem = schema.check("skein.admin." .. verb, what, FILTER)
-    if problem then error(problem, 3) end
+    if problem then errors.misuse(problem) end
     filter = what
   end
   local payload = core.pack("bli", client.VERB[verb], client.CANCELLED_KEEP_MS, #ids) .. (ids[1] and core.pack("s", ids[1]) or "")
@@ -101,24 +116,71 @@ local function change(verb, what)
   return nil, errors.new(code, ("job %s: %s: %s"):format(ids[1], verb, why))
 end
 
---- Runs dead, retrying or cancelled jobs again, now.  @tparam string|table what an id, or a filter { queue =, state =, task = }
-function M.retry(what) return change("retry", what) end
---- Cancels waiting jobs.
-function M.cancel(what) return change("cancel", what) end
---- Deletes jobs that do not run.
-function M.delete(what) return change("delete", what) end
---- Makes scheduled and retrying jobs ready now.
-function M.promote(what) return change("promote", what) end
+--- Runs dead, retrying or cancelled jobs again, now.
+-- @tparam string|table what an id, or a filter { queue =, state =, task = }; {} is every job
+-- @return with an id: true, or nil and an error (code "not_found", "state"); with a filter: how many were changed, or nil and an error
+-- @raise at the caller's line: an unknown key of the filter
+-- @yields in a job
+-- @usage skein.admin.retry { state = "dead", task = "email.welcome" }
+function M.retry(what)
+  local changed, err = change("retry", what)
+  return changed, err
+end
 
-local function pause(queue, paused)
+--- Cancels waiting jobs.
+-- @tparam string|table what as for retry
+-- @return as retry
+-- @yields in a job
+function M.cancel(what)
+  local changed, err = change("cancel", what)
+  return changed, err
+end
+
+--- Deletes jobs that do not run.
+-- @tparam string|table what as for retry
+-- @return as retry
+-- @yields in a job
+function M.delete(what)
+  local changed, err = change("delete", what)
+  return changed, err
+end
+
+--- Makes scheduled and retrying jobs ready now.
+-- @tparam string|table what as for retry
+-- @return as retry
+-- @yields in a job
+function M.promote(what)
+  local changed, err = change("promote", what)
+  return changed, err
+end
+
+
+local function pause(what, queue, paused)
+  local ok, problem = core.name_check("queue", type(queue) == "string" and queue or "")
+  if type(queue) ~= "string" then problem = ("%s: the queue must be a string, not %s"):format(what, type(queue)) end
+  if not ok then errors.misuse(problem) end
   local answer, err = client.call(client.OP.PAUSE, core.pack("sb", queue, paused and 1 or 0))
   if not answer then return nil, err end
   return true
 end
 
 --- Stops a queue: its jobs wait, running ones go on.
-function M.pause(queue) return pause(queue, true) end
+-- @tparam string queue
+-- @return true, or nil and an error
+-- @raise at the caller's line when it is no name
+-- @yields in a job
+function M.pause(queue)
+  local ok, err = pause("skein.admin.pause", queue, true)
+  return ok, err
+end
+
 --- Lets a paused queue go on.
-function M.resume(queue) return pause(queue, false) end
+-- @tparam string queue
+-- @return true, or nil and an error
+-- @yields in a job
+function M.resume(queue)
+  local ok, err = pause("skein.admin.resume", queue, false)
+  return ok, err
+end
 
 return M

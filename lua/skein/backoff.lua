@@ -1,35 +1,38 @@
 --- The forms of the `backoff` option, as the text that jobs and templates store (core/logic/backoff.h).
 -- @module skein.backoff
+-- @usage
+-- backoff.text("linear")                                   --> linear
+-- backoff.text({ "constant", base = 2, jitter = 0.1 })     --> constant;base=2;jitter=0.1
+-- backoff.text({ 1, 5, 30, max = 20 })                     --> list;1;5;30;max=20
 local core = require "skein.core"
 local M = {}
 
 local KINDS = { exponential = true, fibonacci = true, linear = true, constant = true }
 local NUMBERS = { "base", "max", "jitter" }
+local IS_NUMBER = { base = true, max = true, jitter = true }
 
 local function number_text(n)
   return (("%.6f"):format(n):gsub("0+$", ""):gsub("%.$", ""))
 end
 
 local function from_table(backoff)
-  local parts = {}
-  if KINDS[backoff[1]] then
-    parts[1] = backoff[1]
-    for _, key in ipairs(NUMBERS) do
-      if backoff[key] ~= nil then
-        if type(backoff[key]) ~= "number" then return nil end
-        parts[#parts + 1] = key .. "=" .. number_text(backoff[key])
-      end
-    end
-    for key in pairs(backoff) do
-      if key ~= 1 and key ~= "base" and key ~= "max" and key ~= "jitter" then return nil end
-    end
-  else
-    parts[1] = "list"
-    for i = 1, #backoff do
+  local parts = { KINDS[backoff[1]] and backoff[1] or "list" }
+  local listed = parts[1] == "list" and #backoff or 1
+  if parts[1] == "list" then
+    if listed == 0 then return nil end
+    for i = 1, listed do
       if type(backoff[i]) ~= "number" then return nil end
       parts[i + 1] = number_text(backoff[i])
     end
-    if #backoff == 0 then return nil end
+  end
+  for _, key in ipairs(NUMBERS) do
+    local value = backoff[key]
+    if value ~= nil and type(value) ~= "number" then return nil end
+    if value then parts[#parts + 1] = key .. "=" .. number_text(value) end
+  end
+  for key in pairs(backoff) do
+    local in_list = type(key) == "number" and key >= 1 and key <= listed and key % 1 == 0
+    if not in_list and not IS_NUMBER[key] then return nil end
   end
   return table.concat(parts, ";")
 end
@@ -38,6 +41,7 @@ M.expected = '"exponential", "fibonacci", "linear", "constant", a list of second
   .. '{ kind, base =, max =, jitter = } or a function(attempt, err)'
 
 --- The text for a backoff option; "" for a function, which runs in the worker.
+-- @tparam string|table|function backoff
 -- @return text, or nil and what was expected
 function M.text(backoff)
   if type(backoff) == "function" then return "" end

@@ -13,6 +13,8 @@ local STATES = { [0] = nil, "scheduled", "ready", "running", "retry", "done", "d
 local VERB = { cancel = 0, delete = 1, retry = 2, promote = 3 }
 local CODES = { [0] = "ok", "invalid", "limit", "exists", "not_found", "stale", "state" }
 local BATCH_MAX = 1000
+local BATCH_BYTES_MAX = 4 * 1024 * 1024 -- half of what a frame takes; one record is never more than that
+local ARGS_MAX = 200
 local CANCELLED_KEEP_MS = 3600 * 1000
 local TASKS_FRESH_S = 5
 
@@ -32,16 +34,25 @@ local function default_url()
   return url
 end
 
+-- Tasks that engines have declared: name -> { queue, priority }, and when the store was asked for them.
+local declared, declared_at = {}, -math.huge
+
+local CONNECT = { durability = schema.one_of { full = true, normal = true } }
+
 --- Opens the store for this program.  Not needed when the environment says which (SKEIN_STORE, REDIS_URL), nor inside a job.
 -- @tparam[opt] string url as for `skein run -s`; default: the environment's, else sqlite:.skein/jobs.db
--- @tparam[opt] table options `durability = "full" | "normal"`
+-- @tparam[opt] table options `durability = "full" | "normal"`: whether an acknowledged enqueue survives power loss ("full")
 -- @return true, or nil and an error (code "unavailable", "invalid", ...)
+-- @raise at the caller's line: a url that is no string, an unknown option, inside a job
 -- @usage assert(skein.connect("sqlite:/var/lib/app/jobs.db"))
 function M.connect(url, options)
-  if transport and transport.worker then error("skein.connect: a job uses the engine's store", 2) end
+  if transport and transport.worker then errors.misuse("skein.connect: a job uses the engine's store") end
+  if url ~= nil and type(url) ~= "string" then errors.misuse("skein.connect: the url must be a string, not " .. type(url)) end
+  local problem = options ~= nil and schema.check("skein.connect", options, CONNECT)
+  if problem then errors.misuse(problem) end
   local client, message, code = core.client(url or default_url(), options and options.durability)
   if not client then return nil, errors.new(code, message) end
-  if transport then transport.close() end
+  M.close()
   transport = {
     call = function(operation, payload) return client:call(operation, payload) end,
     close = function() client:close() end,
@@ -49,10 +60,12 @@ function M.connect(url, options)
   return true
 end
 
---- Closes the connection; the next use opens it again.
+--- Closes the connection; the next use opens it again.  Does nothing inside a job.
 function M.close()
-  if transport and transport.close then transport.close() end
+  if not transport or not transport.close then return end
+  transport.close()
   transport = nil
+  declared, declared_at = {}, -math.huge
 end
 
 -- @return the answer, or nil and an error
@@ -115,13 +128,19 @@ Handle.__tostring = function(h) return "skein job " .. h.id end
 --- The job's state: "scheduled", "ready", "running", "retry", "done", "dead", "cancelled"; nil when the store does not know it
 -- (any more: a finished job is kept for its `keep`).
 -- @return state, or nil and perhaps an error
+-- @yields in a job
+-- @usage if h:state() == "dead" then ... end
 function Handle:state()
   local view, err = get(self.id)
   if not view then return nil, err end
   return view.state
 end
 
---- Everything the store knows of the job, as a table; nil for an unknown id.
+--- Everything the store knows of the job; times in seconds since 1970.
+-- @return { id, state, queue, task, priority, args, meta, attempts, retries, crashes, recoveries, enqueued_at, due_at, started_at,
+-- finished_at, result, error = { kind, message, traceback }, progress = { percent, message }, engine }; nil for an unknown id, and
+-- perhaps an error
+-- @yields in a job
 function Handle:info()
   local view, err = get(self.id)
   if not view then return nil, err end
@@ -129,34 +148,43 @@ function Handle:info()
 end
 
 --- What job:progress said last.
--- @return percent (0..100), message; nil when nothing was said
+-- @return percent (0..100), message; nil when nothing was said, and perhaps an error
+-- @yields in a job
 function Handle:progress()
   local view, err = get(self.id)
   if not view then return nil, err end
   if view.progress then return view.progress.percent, view.progress.message end
 end
 
---- Waits for the job's end.
--- @tparam[opt] number timeout seconds; none: as long as it takes
--- @return what the handler returned (nil when it returned nothing, or when the finished job was not kept), or nil and an error:
--- code "timeout" (it has not ended yet), "dead" (err.kind, err.message, err.traceback), "cancelled", "unavailable"
--- @yields in a job
-function Handle:wait(timeout)
-  if timeout ~= nil and schema.seconds(timeout) then error("handle:wait: timeout must be " .. schema.seconds(timeout), 2) end
-  local answer, err = call(OP.WAIT, core.pack("sl", self.id, timeout and tasks.ms(timeout) or -1))
-  if not answer then return nil, err end
-  local view = M.read_view(answer, 1)
-  if view.state == "done" then return view.result end
+-- What wait returns of a view in a final state, or of an unknown job.
+local function outcome(view)
   if view.state == "dead" then
     local e = view.error or { message = "dead" }
     return nil, errors.new("dead", e.message, { kind = e.kind, traceback = e.traceback, attempts = view.attempts })
   end
-  if view.state == "cancelled" then return nil, errors.new("cancelled", "job " .. self.id .. " was cancelled") end
-  return nil
+  if view.state == "cancelled" then return nil, errors.new("cancelled", "job " .. view.id .. " was cancelled") end
+  return view.result
+end
+
+--- Waits for the job's end.
+-- @tparam[opt] number timeout seconds; none: as long as it takes
+-- @return what the handler returned (nil when it returned nothing, or when the finished job was not kept), or nil and an error:
+-- code "timeout" (it has not ended yet), "dead" (err.kind, err.message, err.traceback), "cancelled", "unavailable"
+-- @raise at the caller's line when the timeout is no number of seconds
+-- @yields in a job
+-- @usage local sum, err = skein.enqueue("add", 1, 2):wait(5)
+function Handle:wait(timeout)
+  local problem = timeout ~= nil and schema.seconds(timeout)
+  if problem then errors.misuse(("handle:wait: the timeout is %s, expected %s"):format(schema.show(timeout), problem)) end
+  local answer, err = call(OP.WAIT, core.pack("sl", self.id, timeout and tasks.ms(timeout) or -1))
+  if not answer then return nil, err end
+  return outcome((M.read_view(answer, 1)))
 end
 
 --- Cancels the job if it waits still.
--- @return true, or nil and an error: code "not_found", "state" (it runs or has ended)
+-- @return true, or nil and an error: code "not_found", "state" (it runs or has ended), "unavailable"
+-- @yields in a job
+-- @usage assert(h:cancel())
 function Handle:cancel()
   local payload = core.pack("blisbss", VERB.cancel, CANCELLED_KEEP_MS, 1, self.id, 0, "", "")
   local answer, err = call(OP.CHANGE, payload)
@@ -168,28 +196,46 @@ function Handle:cancel()
   return nil, errors.new(name, ("job %s can't be cancelled: %s"):format(self.id, why))
 end
 
---- A handle for an id that was kept somewhere.
+--- A handle for an id that was kept somewhere; whether the store knows it is for `:state()` to say.
+-- @tparam string id
+-- @return handle
+-- @raise at the caller's line when the id is no string
+-- @usage print(skein.handle(id):state())
 function M.handle(id)
-  if type(id) ~= "string" then error("skein.handle: the id must be a string, not " .. type(id), 2) end
+  if type(id) ~= "string" then errors.misuse("skein.handle: the id must be a string, not " .. type(id)) end
   return setmetatable({ id = id }, Handle)
 end
 
 --- Enqueueing -----------------------------------------------------------------------------------------------------------
 
+-- How many args a signature's list holds; the holes in it are nulls.  `n` counts nils at its end, as in table.pack.
+local function count_args(args)
+  return args.n or table.maxn(args)
+end
+
+local function list_of_args(value)
+  if type(value) ~= "table" then return "a list of args" end
+  for key in pairs(value) do
+    if key ~= "n" and not (type(key) == "number" and key >= 1 and key % 1 == 0) then
+      return ("a list of args (it has the key %s)"):format(schema.show(key))
+    end
+  end
+  local n = count_args(value)
+  if type(n) ~= "number" or n < table.maxn(value) or n % 1 ~= 0 then return "a list of args whose n is their number" end
+  if n > ARGS_MAX then return ("at most %d args, not %.0f"):format(ARGS_MAX, n) end
+end
+
 local SIGNATURE = {
   task = schema.name(core),
-  args = schema.table,
+  args = list_of_args,
   delay = schema.seconds,
-  at = schema.seconds,
+  at = schema.moment,
   meta = schema.table,
   id = function(value)
     if type(value) ~= "string" or #value == 0 or #value > 64 or value:find("[^%w_.:-]") then return "1 to 64 bytes of [A-Za-z0-9_.:-]" end
   end,
 }
 for key, check in pairs(tasks.options) do SIGNATURE[key] = check end
-
--- Tasks that engines have declared: name -> { queue, priority }.
-local declared, declared_at = {}, -math.huge
 
 local function load_declared()
   local answer = call(OP.TASKS, "")
@@ -205,9 +251,9 @@ end
 
 -- The queue and priority that the task's declaration says; the store is asked when no script of this process declares it.
 local function defaults_of(name)
-  local task = tasks.by_name[name] or declared[name]
-  if not task and core.now() - declared_at > TASKS_FRESH_S then
-    load_declared()
+  local task = tasks.by_name[name]
+  if not task then
+    if core.now() - declared_at > TASKS_FRESH_S then load_declared() end
     task = declared[name]
   end
   return task and task.queue or "default", task and task.priority or 0
@@ -218,12 +264,13 @@ local function build(signature, n, ...)
   local problem = schema.check("job", signature, SIGNATURE)
   if not problem and not signature.task then problem = "job: the task's name is missing" end
   if not problem and type(signature.backoff) == "function" then problem = "job: a function as backoff belongs to skein.task" end
+  if not problem and signature.at and signature.delay then problem = "job: the options at and delay exclude each other" end
   if problem then return nil, problem end
   local args, message
   if n > 0 or not signature.args then
     args, message = core.encode_args(...)
   else
-    args, message = core.encode_args(unpack(signature.args, 1, signature.args.n or table.maxn(signature.args)))
+    args, message = core.encode_args(unpack(signature.args, 1, count_args(signature.args)))
   end
   if not args then return nil, message end
   local meta
@@ -276,10 +323,10 @@ local function with(signature, key, value)
   return copy
 end
 
-local function enqueue_one(level, signature, n, ...)
+local function enqueue_one(signature, n, ...)
   if type(signature) == "string" then signature = { task = signature } end
   local record, due_ms, delay_ms, id = build(signature, n, ...)
-  if not record then error(due_ms, level + 1) end
+  if not record then errors.misuse(due_ms) end
   local job = { record = record, due_ms = due_ms, delay_ms = delay_ms, id = id }
   local ok, err = send({ job })
   if not ok then return nil, err end
@@ -287,54 +334,100 @@ local function enqueue_one(level, signature, n, ...)
 end
 
 --- Adds a job.
--- @tparam string|table signature a task's name, or { task =, args =, delay =, at =, meta =, id =, any task option }
--- @param ... the job's args (JSON values)
+-- @tparam string|table signature a task's name, or { task =, args =, delay = (s), at = (s since 1970), meta =, id =, any task
+-- option }; it is not changed, so that one can be used many times
+-- @param ... the job's args (JSON values); when there are some they stand in for the signature's
 -- @return a handle, or nil and an error (code "unavailable": it was not added; "unknown_fate": it may have been;
 -- "exists": the id given is in the store already)
 -- @raise at the caller's line what can't be stored, an unknown option, a limit passed
 -- @yields in a job
 -- @usage local h = skein.enqueue({ task = "add", queue = "math" }, 1, 2)
 function M.enqueue(signature, ...)
-  return enqueue_one(2, signature, select("#", ...), ...)
+  local handle, err = enqueue_one(signature, select("#", ...), ...) -- no tail call: it would hide the caller's line
+  return handle, err
 end
 
 --- Adds a job that is due in `delay` seconds.
+-- @tparam number delay seconds
+-- @tparam string|table signature as for enqueue
+-- @param ... the job's args
+-- @return as enqueue
+-- @raise as enqueue
+-- @yields in a job
+-- @usage skein.enqueue_in(0.5, "add", 1, 2)
 function M.enqueue_in(delay, signature, ...)
   local problem = schema.seconds(delay)
-  if problem then error("skein.enqueue_in: the delay must be " .. problem, 2) end
-  return enqueue_one(2, with(signature, "delay", delay), select("#", ...), ...)
+  if problem then errors.misuse(("skein.enqueue_in: the delay is %s, expected %s"):format(schema.show(delay), problem)) end
+  local handle, err = enqueue_one(with(signature, "delay", delay), select("#", ...), ...)
+  return handle, err
 end
 
---- Adds a job that is due at `time` (seconds since 1970); now, when that is past.
+--- Adds a job that is due at `time`; now, when that is past.
+-- @tparam number time seconds since 1970
+-- @tparam string|table signature as for enqueue
+-- @param ... the job's args
+-- @return as enqueue
+-- @raise as enqueue
+-- @yields in a job
+-- @usage skein.enqueue_at(os.time() + 60, "add", 1, 2)
 function M.enqueue_at(time, signature, ...)
-  local problem = schema.seconds(time)
-  if problem then error("skein.enqueue_at: the time must be " .. problem .. " since 1970", 2) end
-  return enqueue_one(2, with(signature, "at", time), select("#", ...), ...)
+  local problem = schema.moment(time)
+  if problem then errors.misuse(("skein.enqueue_at: the time is %s, expected %s"):format(schema.show(time), problem)) end
+  local handle, err = enqueue_one(with(signature, "at", time), select("#", ...), ...)
+  return handle, err
 end
 
---- Adds many jobs with few round trips.
--- @tparam table signatures a list of { task =, args = { ... }, ... }
--- @return a list of handles in the same order, or nil and an error; nothing is sent when one of them is wrong.  Where the store
--- refused single jobs, false stands in their place and the second result lists the errors by index.
-function M.enqueue_many(signatures)
-  if type(signatures) ~= "table" then error("skein.enqueue_many: a list of signatures is expected, not " .. type(signatures), 2) end
-  local jobs = {}
-  for i, signature in ipairs(signatures) do
+-- The jobs of a list of signatures; a wrong one is the caller's mistake.
+local function build_all(signatures)
+  if type(signatures) ~= "table" then errors.misuse("skein.enqueue_many: a list of signatures is expected, not " .. type(signatures)) end
+  local count, jobs = #signatures, {}
+  for key in pairs(signatures) do
+    if type(key) ~= "number" or key < 1 or key > count or key % 1 ~= 0 then
+      errors.misuse(("skein.enqueue_many: a list of signatures is expected; it has the key %s"):format(schema.show(key)))
+    end
+  end
+  for i = 1, count do
+    local signature = signatures[i]
     if type(signature) == "string" then signature = { task = signature } end
     local record, due_ms, delay_ms, id = build(signature, 0)
-    if not record then error(("skein.enqueue_many: [%d]: %s"):format(i, due_ms), 2) end
+    if not record then errors.misuse(("skein.enqueue_many: [%d]: %s"):format(i, due_ms)) end
     jobs[i] = { record = record, due_ms = due_ms, delay_ms = delay_ms, id = id }
   end
-  local handles, refused = {}, nil
-  for first = 1, #jobs, BATCH_MAX do
-    local batch = {}
-    for i = first, math.min(first + BATCH_MAX - 1, #jobs) do batch[#batch + 1] = jobs[i] end
+  return jobs
+end
+
+-- The next jobs from `first` on that fit one call.
+local function next_batch(jobs, first)
+  local batch, bytes = {}, 0
+  for i = first, #jobs do
+    bytes = bytes + #jobs[i].record
+    if #batch == BATCH_MAX or (#batch > 0 and bytes > BATCH_BYTES_MAX) then break end
+    batch[#batch + 1] = jobs[i]
+  end
+  return batch
+end
+
+--- Adds many jobs with few round trips: up to 1,000 jobs or 4 MiB in each.
+-- @tparam table signatures a list of { task =, args = { ... }, ... } or names
+-- @return a list of handles in the same order, or nil and an error.  Nothing is sent when one of them is wrong; when the store fails
+-- in between, err.added says how many were added before.  Where the store refused single jobs, false stands in their place and
+-- the second result lists the errors by index.
+-- @raise at the caller's line, with the index of the signature that is wrong
+-- @yields in a job
+-- @usage local hs = assert(skein.enqueue_many { { task = "add", args = { 1, 2 } }, { task = "add", args = { 3, 4 } } })
+function M.enqueue_many(signatures)
+  local jobs = build_all(signatures)
+  local first = 1
+  while first <= #jobs do
+    local batch = next_batch(jobs, first)
     local ok, err = send(batch)
     if not ok then
       err.added = first - 1
       return nil, err
     end
+    first = first + #batch
   end
+  local handles, refused = {}, nil
   for i, job in ipairs(jobs) do
     handles[i] = job.result or false
     if job.err then

@@ -1,24 +1,30 @@
 --- Errors as values: tables with `.code`, `.message` and what else is known, that print well.
+-- Globals are taken when the module loads: what scripts do to them later does not matter here.
 -- @module skein.errors
+local error, getmetatable, pcall, rawget, setmetatable, tostring, type =
+  error, getmetatable, pcall, rawget, setmetatable, tostring, type
+local getinfo = debug.getinfo
 local M = {}
 
 local Error = {}
 Error.__index = Error
-Error.__tostring = function(e) return e.message end
+Error.__tostring = function(e) return tostring(rawget(e, "message")) end
 Error.__concat = function(a, b) return tostring(a) .. tostring(b) end
 
 --- Makes an error value.
 -- @tparam string code a short name for programs: "invalid", "timeout", "not_found", "unavailable", ...
 -- @tparam string message a sentence for people
--- @tparam[opt] table more further fields
+-- @tparam[opt] table more further fields; becomes the error itself
 -- @treturn table
+-- @usage return nil, errors.new("not_found", "job 42: the store does not know it", { id = "42" })
 function M.new(code, message, more)
   local e = more or {}
   e.code, e.message = code, message
   return setmetatable(e, Error)
 end
 
---- True for a value that M.new made.
+--- True for a value that `new` made.
+-- @treturn boolean
 function M.is(value)
   return type(value) == "table" and getmetatable(value) == Error
 end
@@ -30,26 +36,62 @@ local Verdict = { __tostring = function(v) return v.message end }
 -- @tparam string verdict "retry", "fail", "discard", "snooze"
 -- @tparam[opt] number delay seconds
 -- @tparam[opt] string reason
+-- @treturn table
 function M.verdict(verdict, delay, reason)
   return setmetatable({ verdict = verdict, delay = delay, message = reason or verdict }, Verdict)
 end
 
+--- True for a value that `verdict` made.
+-- @treturn boolean
 function M.is_verdict(value)
   return type(value) == "table" and getmetatable(value) == Verdict
 end
 
---- Any error value as text: a string as it is, a table through its __tostring or .message, nil and others described.
--- Never raises.
+local function describe(value)
+  local meta = getmetatable(value)
+  if type(meta) == "table" and meta.__tostring then return tostring(value) end
+  if type(value) == "table" then
+    local message = rawget(value, "message")
+    if type(message) == "string" then return message end
+  end
+  return "error value of type " .. type(value) .. " (" .. tostring(value) .. ")"
+end
+
+--- Any error value as text: a string as it is, a table through its __tostring or its .message, nil and others described.
+-- Never raises, whatever metamethods the value has.
+-- @treturn string
 function M.text(value)
   if type(value) == "string" then return value end
-  if value == nil then return "error(nil): the handler raised nil" end
-  local meta = getmetatable(value)
-  if type(meta) == "table" and meta.__tostring then
-    local ok, text = pcall(tostring, value)
-    if ok and type(text) == "string" then return text end
+  if value == nil then return "error value nil" end
+  local ok, text = pcall(describe, value)
+  if ok and type(text) == "string" then return text end
+  local message = type(value) == "table" and rawget(value, "message")
+  if type(message) == "string" then return message end
+  return "error value of type " .. type(value) .. ", whose __tostring fails"
+end
+
+-- Where this module's files come from: "@lua/skein/", embedded or not.
+local HERE = getinfo(1, "S").source:match("^(@.*)errors%.lua$")
+
+--- Where the program called into Skein: the innermost running Lua function that is not of this module.
+-- @treturn string "file:line", or "" when nothing is known (a tail call leaves no trace)
+function M.caller()
+  local level = 2
+  while true do
+    local info = getinfo(level, "Sl")
+    if not info then return "" end
+    local ours = HERE and info.source:sub(1, #HERE) == HERE
+    if info.what ~= "C" and not ours and info.currentline > 0 then return info.short_src .. ":" .. info.currentline end
+    level = level + 1
   end
-  if type(value) == "table" and type(rawget(value, "message")) == "string" then return value.message end
-  return "error value of type " .. type(value) .. " (" .. tostring(value) .. ")"
+end
+
+--- Raises what the programmer did wrong, at the line that called into Skein, however deep inside of it we are.
+-- @tparam string message
+-- @raise always
+function M.misuse(message)
+  local at = M.caller()
+  error(at == "" and message or at .. ": " .. message, 0)
 end
 
 return M

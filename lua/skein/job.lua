@@ -1,46 +1,70 @@
---- The job object that handlers get: id, task, queue, attempt (1 at the first), retries, args, enqueued_at (seconds), meta,
--- and these methods.
+--- The job object that handlers get: `id`, `task`, `queue`, `attempt` (1 at the first), `retries` (attempts after the first),
+-- `args` (a list), `enqueued_at` (seconds since 1970), `meta` (a table), and these methods.  It is good until the job ends; after
+-- that the methods do nothing.
 -- @module skein.job
 local errors = require "skein.errors"
 local schema = require "skein.schema"
 local rt = require "skein.runtime"
+local error, pcall, rawget, rawset, tostring, type = error, pcall, rawget, rawset, tostring, type
+local floor, format = math.floor, string.format
 
 local INFO = 1
 local Job = {}
 
---- False once the job should stop: cancelled, past its timeout, or over.
-function Job:active() return rt.active(self._handle) end
+local function handle_of(job, method)
+  local handle = type(job) == "table" and rawget(job, "_handle")
+  if not handle then errors.misuse(("job:%s: called without the job: use job:%s(), with a colon"):format(method, method)) end
+  return handle
+end
 
---- Seconds until the timeout; math.huge without one.
-function Job:remaining() return rt.remaining(self._handle) end
+--- False once the job should stop: cancelled, past its timeout, or over.
+-- @treturn boolean
+-- @usage while job:active() do work_a_little() end
+function Job:active() return rt.active(handle_of(self, "active")) end
+
+--- Time until the soft timeout.
+-- @treturn number seconds; math.huge without a timeout, 0 when the job is over
+function Job:remaining() return rt.remaining(handle_of(self, "remaining")) end
 
 --- Tells how far the job is: seen by handle:progress(), `skein job ID`.
 -- @tparam number percent 0 to 100
--- @tparam[opt] string message
+-- @tparam[opt] string message up to 1,024 bytes, the rest is cut
+-- @raise at the caller's line when percent is out of range
+-- @usage job:progress(50, "half way")
 function Job:progress(percent, message)
+  local handle = handle_of(self, "progress")
   if type(percent) ~= "number" or not (percent >= 0 and percent <= 100) then
-    error("job:progress: percent must be a number from 0 to 100, not " .. tostring(percent), 2)
+    errors.misuse("job:progress: percent must be a number from 0 to 100, not " .. schema.show(percent))
   end
-  rt.progress(self._handle, math.floor(percent), message == nil and "" or tostring(message))
+  rt.progress(handle, floor(percent), message == nil and "" or tostring(message))
 end
 
---- Writes a line to the log, with the job's id.  @tparam string fmt as for string.format
+--- Writes a line to the log, with the job's id.
+-- @tparam string fmt as for string.format
+-- @param ... its values
+-- @raise at the caller's line when they do not fit
+-- @usage job:log("sent %d of %d", sent, all)
 function Job:log(fmt, ...)
-  local ok, text = pcall(string.format, fmt, ...)
-  if not ok then error("job:log: " .. text, 2) end
+  handle_of(self, "log")
+  local ok, text = pcall(format, fmt, ...)
+  if not ok then errors.misuse("job:log: " .. errors.text(text)) end
   rt.log(INFO, text)
 end
 
 --- Ends this attempt and runs the job again later; costs no attempt.  Does not return.
+-- In a thread that the job has spawned it ends that thread; the job's turn comes when it waits for the thread.
 -- @tparam number seconds
+-- @raise always
 function Job:snooze(seconds)
+  handle_of(self, "snooze")
   local problem = schema.seconds(seconds)
-  if problem then error("job:snooze: " .. problem .. " is expected", 2) end
+  if problem then errors.misuse("job:snooze: " .. problem .. " is expected, not " .. schema.show(seconds)) end
   error(errors.verdict("snooze", seconds), 0)
 end
 
-local meta = { __name = "skein.job", __tostring = function(job) return "skein job " .. job.id end }
+local meta = { __name = "skein.job", __tostring = function(job) return "skein job " .. tostring(rawget(job, "id")) end }
 
+-- args and meta are decoded when they are first asked for.
 function meta.__index(job, key)
   local method = Job[key]
   if method then return method end

@@ -1,26 +1,39 @@
 --- Checks tables of options against a schema; an unknown key is an error that suggests the nearest known one.
 -- A schema is a table: key -> function(value) returning nil when fine, else what was expected.
 -- @module skein.schema
+-- @usage
+-- local SCHEMA = { retries = schema.integer(0, 10) }
+-- schema.check("skein.task", { retires = 3 }, SCHEMA)  --> skein.task: unknown option "retires" (did you mean "retries"?)
+local getmetatable, pairs, ipairs, pcall, rawget, tostring, type = getmetatable, pairs, ipairs, pcall, rawget, tostring, type
+local floor, max, min, sort = math.floor, math.max, math.min, table.sort
 local M = {}
 
--- Levenshtein's distance, by rows.
+local NEAREST_BYTES_MAX = 64 -- no option's name is longer; the distance takes time by the product of lengths
+local SHOWN_BYTES_MAX = 80   -- of a value in a message
+
+-- How many characters to add, leave out, change, or swap with their neighbour, by rows (optimal string alignment).
 local function distance(a, b)
-  local row = {}
+  local before, row = nil, {}
   for j = 0, #b do row[j] = j end
   for i = 1, #a do
-    local left, diagonal = i, row[0]
-    row[0] = i
+    local next_row = { [0] = i }
     for j = 1, #b do
       local cost = a:byte(i) == b:byte(j) and 0 or 1
-      local value = math.min(left + 1, row[j] + 1, diagonal + cost)
-      diagonal, row[j], left = row[j], value, value
+      local value = min(next_row[j - 1] + 1, row[j] + 1, row[j - 1] + cost)
+      if before and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then value = min(value, before[j - 2] + 1) end
+      next_row[j] = value
     end
+    before, row = row, next_row
   end
   return row[#b]
 end
 
---- The key of `known` nearest to `name`, nil when none is near.
+--- The key of `known` nearest to `name`; nil when none is near.
+-- @tparam string name
+-- @tparam table known its string keys are the candidates
+-- @treturn[opt] string
 function M.nearest(name, known)
+  if #name > NEAREST_BYTES_MAX then return nil end
   local best, best_distance
   for key in pairs(known) do
     if type(key) == "string" then
@@ -28,64 +41,100 @@ function M.nearest(name, known)
       if not best or d < best_distance or (d == best_distance and key < best) then best, best_distance = key, d end
     end
   end
-  if best and best_distance <= math.max(2, math.floor(#name / 3)) then return best end
+  local far = #name < 4 and 1 or max(2, floor(#name / 3))
+  if best and best_distance <= far then return best end
 end
 
-local function show(value)
-  if type(value) == "string" then return ("%q"):format(value) end
-  return tostring(value)
+--- A value as it is shown in a message: strings quoted and cut, never more than a line.  Never raises.
+-- @treturn string
+function M.show(value)
+  local ok, text = pcall(tostring, value)
+  if not ok or type(text) ~= "string" then return "a " .. type(value) end
+  text = text:gsub("%c", "?")
+  if #text > SHOWN_BYTES_MAX then text = text:sub(1, SHOWN_BYTES_MAX) .. "..." end
+  return type(value) == "string" and '"' .. text .. '"' or text
 end
 
---- Checks `options`; returns nil when fine, else a sentence that begins with `what`.
+--- Checks `options`.
+-- @tparam string what begins the message
+-- @param options
+-- @tparam table schema
+-- @return nil when fine, else a sentence that names the key, the value and what was expected
 function M.check(what, options, schema)
   if type(options) ~= "table" then return ("%s: a table of options is expected, not %s"):format(what, type(options)) end
   local keys = {}
   for key in pairs(options) do keys[#keys + 1] = key end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  sort(keys, function(a, b) return M.show(a) < M.show(b) end)
   for _, key in ipairs(keys) do
     local check = schema[key]
     if not check then
       local near = type(key) == "string" and M.nearest(key, schema)
-      return ("%s: unknown option %s%s"):format(what, show(key), near and (' (did you mean "%s"?)'):format(near) or "")
+      return ("%s: unknown option %s%s"):format(what, M.show(key), near and (' (did you mean "%s"?)'):format(near) or "")
     end
     local expected = check(options[key])
-    if expected then return ("%s: option %s is %s, expected %s"):format(what, key, show(options[key]), expected) end
+    if expected then return ("%s: option %s is %s, expected %s"):format(what, key, M.show(options[key]), expected) end
   end
 end
 
 --- Makers of checks ---------------------------------------------------------------------------------------------------
 
-local SECONDS_MAX = 3153600000
+local SECONDS_MAX = 3153600000 -- 100 years
 
+--- Seconds, fractions allowed: 0 to 100 years.
 function M.seconds(value)
-  if type(value) ~= "number" or value ~= value or value < 0 or value > SECONDS_MAX then return "a number of seconds, 0 or more" end
+  if type(value) ~= "number" or not (value >= 0 and value <= SECONDS_MAX) then return "a number of seconds, 0 or more" end
 end
 
+--- The same without 0.
 function M.positive_seconds(value)
-  if type(value) ~= "number" or value ~= value or value <= 0 or value > SECONDS_MAX then return "a number of seconds, more than 0" end
+  if type(value) ~= "number" or not (value > 0 and value <= SECONDS_MAX) then return "a number of seconds, more than 0" end
 end
 
-function M.integer(min, max)
+--- A time: seconds since 1970, up to 2169.
+function M.moment(value)
+  if type(value) ~= "number" or not (value >= 0 and value <= 2 * SECONDS_MAX) then return "a time in seconds since 1970" end
+end
+
+--- A whole number in a range.
+function M.integer(from, to)
   return function(value)
-    if type(value) ~= "number" or value ~= math.floor(value) or value < min or value > max then
-      return ("a whole number from %d to %d"):format(min, max)
+    if type(value) ~= "number" or value ~= floor(value) or value < from or value > to then
+      return ("a whole number from %d to %d"):format(from, to)
     end
   end
 end
 
+--- true or false.
 function M.boolean(value)
   if type(value) ~= "boolean" then return "true or false" end
 end
 
+--- A function, or something else that can be called.
 function M.callable(value)
+  if type(value) == "function" then return nil end
   local meta = getmetatable(value)
-  if type(value) ~= "function" and not (type(meta) == "table" and meta.__call) then return "a function" end
+  if type(meta) ~= "table" or not rawget(meta, "__call") then return "a function" end
 end
 
+--- Any table.
 function M.table(value)
   if type(value) ~= "table" then return "a table" end
 end
 
+--- One of some words.
+-- @tparam table words word -> true
+function M.one_of(words)
+  local list = {}
+  for word in pairs(words) do list[#list + 1] = '"' .. word .. '"' end
+  sort(list)
+  local expected = table.concat(list, ", ")
+  return function(value)
+    if type(value) ~= "string" or not words[value] then return expected end
+  end
+end
+
+--- A name of a task or queue.
+-- @tparam table core skein.core, which knows
 function M.name(core)
   return function(value)
     if type(value) ~= "string" or not core.name_check("name", value) then
