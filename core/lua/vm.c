@@ -21,14 +21,51 @@ struct sk_vm {
   uint64_t bytes;
   uint64_t max; /* 0: none */
   bool capped;
+  uint64_t hurry_at; /* bytes; see hurry */
+  uint64_t least;    /* bytes, since the collector was last hurried */
+  int stepmul;       /* the scripts' own, while `hurried` */
+  bool hurried;
 };
+
+static uint64_t half_way_up(const struct sk_vm *vm) { return vm->bytes < vm->max ? vm->bytes + (vm->max - vm->bytes) / 2 : vm->bytes; }
+
+/* LuaJIT lets garbage grow to the size of what lives, and raises "not enough memory" at the cap without collecting first.  So that
+ * garbage alone never fills the cap, the collector is told to do a whole cycle at its next chance once hurry_at is passed, which
+ * lies half way between what the last such cycle left and the cap.  Both calls only set numbers: they are safe in an allocator. */
+static void hurry(struct sk_vm *vm) {
+  int stepmul = lua_gc(vm->L, LUA_GCSETSTEPMUL, 0); /* a step has no end but the cycle's */
+  lua_gc(vm->L, LUA_GCRESTART, 0);                  /* and the next one is due now */
+  if (!vm->hurried) vm->stepmul = stepmul;
+  vm->hurried = true;
+  vm->least = vm->bytes;
+  vm->hurry_at = half_way_up(vm);
+}
+
+static void note_shrunk(struct sk_vm *vm) {
+  if (!vm->hurried || vm->bytes >= vm->least) return;
+  vm->least = vm->bytes;
+  vm->hurry_at = half_way_up(vm);
+  if (vm->bytes >= vm->max / 2) return;
+  lua_gc(vm->L, LUA_GCSETSTEPMUL, vm->stepmul); /* small steps again: they delay no timer */
+  vm->hurried = false;
+}
 
 /* lua_Alloc.  Shrinking must not fail, so only growth is refused. */
 static void *capped_alloc(void *ctx, void *p, size_t old_n, size_t new_n) {
   struct sk_vm *vm = ctx;
-  if (vm->capped && vm->max > 0 && new_n > old_n && vm->bytes + (new_n - old_n) > vm->max) return NULL;
+  size_t more = new_n > old_n ? new_n - old_n : 0;
+  if (vm->max > 0 && vm->capped && more > 0 && vm->bytes + more > vm->max) {
+    hurry(vm);
+    return NULL;
+  }
   void *q = vm->alloc(vm->alloc_ctx, p, old_n, new_n);
-  if (q != NULL || new_n == 0) vm->bytes += new_n - old_n;
+  if (q == NULL && new_n > 0) return NULL;
+  vm->bytes += new_n - old_n;
+  if (vm->max == 0) return q;
+  if (more == 0)
+    note_shrunk(vm);
+  else if (vm->bytes > vm->hurry_at)
+    hurry(vm);
   return q;
 }
 
@@ -49,6 +86,7 @@ struct sk_vm *sk_vm_new(uint64_t memory_max, struct sk_err *err) {
   }
   vm->L = L;
   vm->max = memory_max;
+  vm->hurry_at = memory_max / 2;
   vm->bytes = (uint64_t)lua_gc(L, LUA_GCCOUNT, 0) * 1024;
   vm->alloc = lua_getallocf(L, &vm->alloc_ctx);
   lua_setallocf(L, capped_alloc, vm);

@@ -6,8 +6,8 @@ local client = require "skein.client"
 local errors = require "skein.errors"
 local schema = require "skein.schema"
 local tasks = require "skein.tasks"
-local error, ipairs, loadfile, pairs, pcall, select, tostring, type, xpcall =
-  error, ipairs, loadfile, pairs, pcall, select, tostring, type, xpcall
+local error, getmetatable, ipairs, loadfile, newproxy, pairs, pcall, rawset, select, setmetatable, tostring, type, xpcall =
+  error, getmetatable, ipairs, loadfile, newproxy, pairs, pcall, rawset, select, setmetatable, tostring, type, xpcall
 local traceback, concat, sort = debug.traceback, table.concat, table.sort
 local io, package, coroutine = io, package, coroutine
 
@@ -153,11 +153,17 @@ end
 -- Coroutines of scripts: a wait inside one passes through it up to the job's own; a plain yield of the job's own coroutine waits
 -- until someone resumes it, as callbacks of luv do.
 local function install_coroutines(rt, go_on)
-  local token, create = rt.token, coroutine.create
+  local token, create, isyieldable = rt.token, coroutine.create, coroutine.isyieldable
   local raw_resume, raw_yield, raw_running = coroutine.resume, coroutine.yield, coroutine.running
 
   local function pass(co, ok, first, ...)
-    if ok and first == token then return pass(co, raw_resume(co, raw_yield(token))) end
+    if ok and first == token then
+      if not isyieldable() then
+        errors.misuse("a coroutine waits that was resumed where a job can't wait: inside table.sort, string.gsub, "
+          .. "a metamethod or an iterator of C")
+      end
+      return pass(co, raw_resume(co, raw_yield(token)))
+    end
     return ok, first, ...
   end
 
@@ -212,6 +218,34 @@ local function guard_loop()
   end
 end
 
+-- An error in a finalizer comes up wherever the collector happens to run, and LuaJIT does not survive it everywhere: log it instead.
+local function install_finalizers(rt)
+  local ffi = require "ffi"
+  local raw_gc, raw_metatype, raw_newproxy = ffi.gc, ffi.metatype, newproxy
+  local guards = setmetatable({}, { __mode = "kv" }) -- function -> guarded function
+
+  local function guard(fn)
+    if type(fn) ~= "function" then return fn end
+    guards[fn] = guards[fn] or function(object)
+      local ok, err = pcall(fn, object)
+      if not ok then rt.log(ERROR, "a finalizer (__gc) failed: " .. errors.text(err)) end
+    end
+    return guards[fn]
+  end
+
+  function ffi.gc(object, finalizer) return raw_gc(object, guard(finalizer)) end
+  function ffi.metatype(ctype, meta)
+    if type(meta) == "table" and meta.__gc then meta.__gc = guard(meta.__gc) end
+    return raw_metatype(ctype, meta)
+  end
+  local proxy_meta = { __newindex = function(meta, key, value) rawset(meta, key, key == "__gc" and guard(value) or value) end }
+  function _G.newproxy(how)
+    local proxy = raw_newproxy(how)
+    if how == true then setmetatable(getmetatable(proxy), proxy_meta) end
+    return proxy
+  end
+end
+
 local function install(rt, skein)
   local go_on = stopper(rt)
   rt.set_misuse(errors.misuse)
@@ -219,6 +253,7 @@ local function install(rt, skein)
   install_threads(rt, skein, go_on)
   install_coroutines(rt, go_on)
   install_transport(rt, go_on)
+  install_finalizers(rt)
   guard_loop()
 end
 
@@ -279,6 +314,7 @@ local function failed(rt, job, kind, value, trace)
   local message = failure_message(kind, value, task, timeout)
   if kind == "cancelled" then return verdict, delay_ms, KIND.cancelled, message, "" end
   local dies = verdict == VERDICT.fail or attempt > retries
+  if task and trace ~= "" then trace = trace .. "\n\tin the task of " .. task.where end
   local err = errors.new(kind, message, { kind = kind, attempt = attempt, traceback = trace, value = value })
   if not dies and delay_ms < 0 then delay_ms = function_delay(rt, task, handle, attempt, err) end
   run_handlers(rt, task, job, err, dies)
