@@ -43,6 +43,7 @@ spec() {
 group unit "$MAKE" --no-print-directory unit
 group contract "$MAKE" --no-print-directory contract
 if compgen -G 'tests/spec/*_spec.lua' >/dev/null; then group spec spec; fi
+group examples "$MAKE" --no-print-directory examples
 group system "$MAKE" --no-print-directory system
 
 echo "$passed passed, $failed failed"

@@ -25,6 +25,10 @@ contract: $(OUT)/tests/contract/contract ## Run the store contract on memory and
 
 -include tests/lint.mk
 -include tests/spec/spec.mk
+.PHONY: examples
+examples: build ## Run every folder of scripts/
+	@tests/examples.sh $(OUT)/skein
+
 -include tests/system/system.mk
 -include tests/fuzz/fuzz.mk
 -include tests/bench/bench.mk

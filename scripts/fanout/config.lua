@@ -1,0 +1,2 @@
+-- Settings of this folder; flags and environment variables come before them.
+return { concurrency = 60 }

@@ -1,0 +1,32 @@
+#!/bin/bash
+# examples.sh [SKEIN] - runs every folder of scripts/ as its head comment says: NAME.start, then the engine until all is done.
+# Each must load, end with status 0 within its time, and leave no job behind.  The last line is `N passed, N failed`.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+skein=${1:-build/release/skein}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0
+failed=0
+
+try() {
+  local name=$1 store=sqlite:$dir/$1.db
+  "$skein" check "scripts/$name" >"$dir/log" 2>&1 || return
+  "$skein" enqueue "$name.start" -s "$store" >>"$dir/log" 2>&1 || return
+  timeout 60 "$skein" run "scripts/$name" -s "$store" --drain >>"$dir/log" 2>&1 || return
+  [ "$("$skein" jobs -s "$store" --json --state dead)" = "[]" ]
+}
+
+for folder in scripts/*/; do
+  name=$(basename "$folder")
+  if try "$name"; then
+    passed=$((passed + 1))
+    echo "ok      scripts/$name"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  scripts/$name"
+    sed 's/^/    /' "$dir/log"
+  fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
