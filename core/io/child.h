@@ -1,4 +1,4 @@
-/* child.h - a child process. */
+/* child.h - a child process.  Nothing here blocks; a child that has ended is reaped before `exited` comes. */
 #ifndef SK_IO_CHILD_H
 #define SK_IO_CHILD_H
 
@@ -24,7 +24,7 @@ struct sk_child *sk_child_spawn(struct sk_loop *loop, const struct sk_child_opti
 int sk_child_pid(const struct sk_child *c);
 /* Sends a signal; nothing happens when it has ended already. */
 void sk_child_kill(struct sk_child *c, int signum);
-/* After `exited`, or instead of it. */
+/* After `exited`; or instead of it, when nobody can wait for its end any more (this process does not reap it then). */
 void sk_child_free(struct sk_child *c);
 
 #endif

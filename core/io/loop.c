@@ -8,6 +8,7 @@
 struct sk_loop {
   uv_loop_t uv;
   uv_prepare_t before_wait;
+  uv_idle_t no_wait;       /* runs while a deferred call has asked for another: the loop then looks at events without waiting */
   size_t handles;          /* ours that are not freed yet */
   struct sk_list deferred; /* marked struct sk_defer */
   struct sk_list flushes;  /* struct sk_flush */
@@ -48,10 +49,14 @@ struct sk_watch {
   void *ctx;
 };
 
+static void do_nothing(uv_idle_t *uv) { (void)uv; }
+
 static void run_before_wait(uv_prepare_t *uv) {
   struct sk_loop *loop = uv->data;
-  struct sk_list *node;
-  while ((node = sk_list_pop(&loop->deferred)) != NULL) {
+  struct sk_list now, *node; /* what these calls mark is for the next turn: two that mark each other must not keep events out */
+  sk_list_init(&now);
+  sk_list_move(&now, &loop->deferred);
+  while ((node = sk_list_pop(&now)) != NULL) {
     struct sk_defer *d = SK_CONTAINER(node, struct sk_defer, node);
     d->cb(d->ctx);
   }
@@ -59,6 +64,10 @@ static void run_before_wait(uv_prepare_t *uv) {
     struct sk_flush *f = SK_CONTAINER(node, struct sk_flush, node);
     f->flush(f);
   }
+  if (sk_list_empty(&loop->deferred))
+    uv_idle_stop(&loop->no_wait);
+  else
+    uv_idle_start(&loop->no_wait, do_nothing);
 }
 
 struct sk_loop *sk_loop_new(struct sk_err *err) {
@@ -80,6 +89,7 @@ struct sk_loop *sk_loop_new(struct sk_err *err) {
   loop->before_wait.data = loop;
   uv_prepare_start(&loop->before_wait, run_before_wait);
   uv_unref((uv_handle_t *)&loop->before_wait);
+  uv_idle_init(&loop->uv, &loop->no_wait);
   return loop;
 }
 

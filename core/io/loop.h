@@ -53,7 +53,8 @@ struct sk_signal *sk_signal_new(struct sk_loop *loop, int signum, void (*cb)(voi
 void sk_signal_free(struct sk_signal *s);
 
 /* Calls back once before the loop next waits, however often it was marked since; then the pipes that were written to are
- * flushed (pipe.h).  This is how work is batched: callbacks take note, the deferred call acts on all of it. */
+ * flushed (pipe.h).  This is how work is batched: callbacks take note, the deferred call acts on all of it.  A deferred call that
+ * marks itself comes again after the loop has looked at what else there is. */
 struct sk_defer;
 struct sk_defer *sk_defer_new(struct sk_loop *loop, sk_io_cb cb, void *ctx);
 void sk_defer_mark(struct sk_defer *d);

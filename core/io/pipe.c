@@ -10,7 +10,11 @@
 
 #include "io/loop.h"
 
-enum { PIPE_READ_BYTES = 64 * 1024, PIPE_SOCKET_BYTES = 512 * 1024 };
+enum {
+  PIPE_READ_BYTES = 64 * 1024,
+  PIPE_SOCKET_BYTES = 512 * 1024,
+  PIPE_DRAIN_BYTES_MAX = 16 * 1024 * 1024, /* more than any socket holds: whoever writes on is not the one that has ended */
+};
 
 struct sk_pipe {
   uv_pipe_t uv;
@@ -23,19 +27,21 @@ struct sk_pipe {
   struct sk_flush flush;
   bool writing;
   bool closed;            /* events.closed was called */
-  bool *freed;            /* set when freed while events.bytes runs */
+  bool *freed;            /* where to note that it was freed, while events.bytes runs */
   char chunk[PIPE_READ_BYTES];
 };
 
-static void report_closed(struct sk_pipe *p, ssize_t rc) {
+static void report_closed(struct sk_pipe *p, int rc) {
   if (p->closed) return;
   p->closed = true;
   uv_read_stop((uv_stream_t *)&p->uv);
   struct sk_err err;
   bool orderly = rc == UV_EOF || rc == UV_ECONNRESET || rc == UV_EPIPE;
-  if (!orderly) sk_err_set(&err, SK_ESYS, "pipe: %s", uv_strerror((int)rc));
+  if (!orderly) sk_err_set(&err, rc == UV_ENOMEM ? SK_ENOMEM : SK_ESYS, "pipe: %s", uv_strerror(rc));
   p->events.closed(p->events.ctx, orderly ? NULL : &err);
 }
+
+/* -- reading ------------------------------------------------------------------------------------------------------------------ */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   (void)suggested;
@@ -43,36 +49,56 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init(p->chunk, sizeof p->chunk);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
-  struct sk_pipe *p = stream->data;
-  if (n == 0) return;
-  if (n < 0) {
-    report_closed(p, n);
-    return;
-  }
+/* Hands over p->chunk's first n bytes, behind what was kept.  False when the pipe is closed or freed since. */
+static bool deliver(struct sk_pipe *p, size_t n) {
   bool buffered = p->in.n > 0;
-  struct sk_str in = sk_str(buf->base, (size_t)n);
+  struct sk_str in = sk_str(p->chunk, n);
   if (buffered) {
-    sk_buf_add(&p->in, buf->base, (size_t)n);
-    if (p->in.failed) {
-      report_closed(p, UV_ENOMEM);
-      return;
-    }
+    sk_buf_add(&p->in, p->chunk, n);
     in = sk_buf_str(&p->in);
   }
-  bool freed = false;
-  p->freed = &freed;
-  size_t used = p->events.bytes(p->events.ctx, in);
-  if (freed) return;
-  p->freed = NULL;
-  assert(used <= in.n);
+  size_t used = 0;
+  if (!p->in.failed) {
+    bool freed = false;
+    p->freed = &freed;
+    used = p->events.bytes(p->events.ctx, in);
+    if (freed) return false;
+    p->freed = NULL;
+    assert(used <= in.n);
+  }
   if (buffered)
     sk_buf_consume(&p->in, used);
   else if (used < in.n)
     sk_buf_add(&p->in, in.p + used, in.n - used);
+  if (!p->in.failed) return !p->closed;
+  report_closed(p, UV_ENOMEM);
+  return false;
 }
 
-static void send_out(struct sk_pipe *p);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+  (void)buf; /* p->chunk */
+  if (n > 0)
+    deliver(stream->data, (size_t)n);
+  else if (n < 0)
+    report_closed(stream->data, (int)n);
+}
+
+void sk_pipe_drain(struct sk_pipe *p) {
+  uv_os_fd_t fd;
+  if (p->closed || uv_fileno((const uv_handle_t *)&p->uv, &fd) != 0) return;
+  for (size_t got = 0; got < PIPE_DRAIN_BYTES_MAX;) {
+    ssize_t n = read(fd, p->chunk, sizeof p->chunk);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    got += (size_t)n;
+    if (!deliver(p, (size_t)n)) return;
+  }
+  report_closed(p, UV_EOF);
+}
+
+/* -- writing ------------------------------------------------------------------------------------------------------------------ */
+
+static void send_or_fail(struct sk_pipe *p);
 
 static void on_written(uv_write_t *req, int status) {
   struct sk_pipe *p = req->data;
@@ -80,33 +106,41 @@ static void on_written(uv_write_t *req, int status) {
   sk_buf_clear(&p->sending);
   if (uv_is_closing((uv_handle_t *)&p->uv)) return;
   if (status < 0)
-    report_closed(p, status);
-  else if (p->out.n > 0)
-    send_out(p);
+    sk_pipe_drain(p);
+  else
+    send_or_fail(p);
 }
 
-/* Writes what the kernel takes now; hands the rest to uv. */
-static void send_out(struct sk_pipe *p) {
-  if (p->writing || p->closed || p->out.n == 0) return;
+/* Writes what the kernel takes now; hands the rest to uv.  False when the socket takes nothing any more. */
+static bool send_out(struct sk_pipe *p) {
+  if (p->writing || p->closed || p->out.n == 0) return true;
   uv_buf_t buf = uv_buf_init(p->out.p, (unsigned)p->out.n);
   int n = uv_try_write((uv_stream_t *)&p->uv, &buf, 1);
-  if (n < 0 && n != UV_EAGAIN) {
-    sk_buf_clear(&p->out); /* on_read reports the end, after what the other side still sent */
-    return;
-  }
+  if (n < 0 && n != UV_EAGAIN) return false;
   if (n > 0) sk_buf_consume(&p->out, (size_t)n);
-  if (p->out.n == 0) return;
+  if (p->out.n == 0) return true;
   struct sk_buf swap = p->sending;
   p->sending = p->out;
   p->out = swap;
   p->writing = true;
   p->write.data = p;
   buf = uv_buf_init(p->sending.p, (unsigned)p->sending.n);
-  int rc = uv_write(&p->write, (uv_stream_t *)&p->uv, &buf, 1, on_written);
-  if (rc < 0) p->writing = false;
+  if (uv_write(&p->write, (uv_stream_t *)&p->uv, &buf, 1, on_written) == 0) return true;
+  p->writing = false;
+  sk_buf_clear(&p->sending);
+  return false;
 }
 
-static void flush_later(struct sk_flush *f) { send_out(SK_CONTAINER(f, struct sk_pipe, flush)); }
+/* Sends, or ends the pipe.  A frame that memory had no room for is a hole in the stream: nothing may follow it.  A socket that
+ * takes nothing any more may still hold what the other side said last. */
+static void send_or_fail(struct sk_pipe *p) {
+  if (p->out.failed)
+    report_closed(p, UV_ENOMEM);
+  else if (!send_out(p))
+    sk_pipe_drain(p);
+}
+
+static void flush_later(struct sk_flush *f) { send_or_fail(SK_CONTAINER(f, struct sk_pipe, flush)); }
 
 struct sk_pipe *sk_pipe_new(struct sk_loop *loop, int fd, const struct sk_pipe_events *events, struct sk_err *err) {
   struct sk_pipe *p = calloc(1, sizeof *p);
@@ -136,7 +170,10 @@ struct sk_buf *sk_pipe_out(struct sk_pipe *p) {
 }
 
 size_t sk_pipe_pending(const struct sk_pipe *p) { return p->out.n + p->sending.n; }
-void sk_pipe_flush(struct sk_pipe *p) { send_out(p); }
+void sk_pipe_flush(struct sk_pipe *p) {
+  if (!p->out.failed && !send_out(p)) sk_buf_clear(&p->out);
+}
+
 void sk_pipe_unref(struct sk_pipe *p) { uv_unref((uv_handle_t *)&p->uv); }
 
 static void on_closed(uv_handle_t *handle) {

@@ -17,17 +17,21 @@ struct sk_pipe_events {
   /* Bytes that have arrived and were not consumed yet; returns how many of them it has dealt with (whole frames).  The rest is
    * handed over again with what comes next.  The callee may free the pipe (then the return value does not matter). */
   size_t (*bytes)(void *ctx, struct sk_str in);
-  /* The other end is gone (NULL) or the socket failed (err).  Comes once, last. */
+  /* The other end is gone (NULL), or the socket failed, or memory ran out (err).  Comes once, last. */
   void (*closed)(void *ctx, const struct sk_err *err);
   void *ctx;
 };
 
 /* Takes the file descriptor, also on failure. */
 struct sk_pipe *sk_pipe_new(struct sk_loop *loop, int fd, const struct sk_pipe_events *events, struct sk_err *err);
-/* The buffer to append frames to; they are sent before the loop next waits. */
+/* The buffer to append frames to; they are sent before the loop next waits.  When memory runs out while appending, nothing of it
+ * is sent and `closed` comes with SK_ENOMEM. */
 struct sk_buf *sk_pipe_out(struct sk_pipe *p);
 /* Bytes appended that the kernel has not taken yet. */
 size_t sk_pipe_pending(const struct sk_pipe *p);
+/* The process at the other end has ended: hands over all that it sent, at once, then `closed`.  The socket itself may not tell: a
+ * process that it left behind can hold it open.  The pipe may have been freed when this returns. */
+void sk_pipe_drain(struct sk_pipe *p);
 /* Sends what the kernel takes at once; for a process about to end. */
 void sk_pipe_flush(struct sk_pipe *p);
 void sk_pipe_unref(struct sk_pipe *p);
