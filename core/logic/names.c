@@ -47,18 +47,41 @@ enum sk_code sk_id_check(struct sk_str id, struct sk_err *err) { return check_na
 /* Levels that a stored value gets around it: args is one; signatures nest within signatures. */
 enum { ARGS_DEPTH_MAX = SK_JSON_DEPTH_MAX + 1, CALLBACKS_DEPTH_MAX = 4 * SK_JSON_DEPTH_MAX };
 
-struct json_rule {
+/* A text of the job: JSON, or words of an error. */
+struct text_rule {
   const char *what;
   struct sk_str text;
   size_t bytes_max;
-  size_t depth_max;
+  size_t depth_max;       /* 0: not JSON */
   enum sk_json_type type; /* NONE: any */
   const char *type_name;
+  bool required;
 };
 
-static enum sk_code check_json(const struct json_rule *rule, struct sk_err *err) {
-  if (rule->text.n > rule->bytes_max)
-    return sk_err_set(err, SK_ELIMIT, "%s: %zu bytes of JSON, expected at most %zu", rule->what, rule->text.n, rule->bytes_max);
+enum { TEXTS = 7 };
+
+static void texts_of(const struct sk_job *job, size_t args_bytes_max, struct text_rule out[TEXTS]) {
+  static const char array[] = "a JSON array", signatures[] = "a JSON array of signatures";
+  const struct text_rule rules[TEXTS] = {
+    { "args", job->args, args_bytes_max, ARGS_DEPTH_MAX, SK_JSON_ARRAY, array, true },
+    { "meta", job->meta, SK_META_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_OBJECT, "a JSON object", false },
+    { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, CALLBACKS_DEPTH_MAX, SK_JSON_ARRAY, signatures, false },
+    { "on_error", job->on_error, SK_CALLBACKS_BYTES_MAX, CALLBACKS_DEPTH_MAX, SK_JSON_ARRAY, signatures, false },
+    { "result", job->result, SK_RESULT_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_NONE, NULL, false },
+    { "error", job->error, SK_ERROR_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+    { "traceback", job->traceback, SK_TRACEBACK_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+  };
+  memcpy(out, rules, sizeof rules);
+}
+
+static enum sk_code check_size(const struct text_rule *rule, struct sk_err *err) {
+  if (rule->text.n <= rule->bytes_max) return SK_OK;
+  return sk_err_set(err, SK_ELIMIT, "%s: %zu bytes%s, expected at most %zu", rule->what, rule->text.n, rule->depth_max ? " of JSON" : "",
+                    rule->bytes_max);
+}
+
+static enum sk_code check_json(const struct text_rule *rule, struct sk_err *err) {
+  if (rule->depth_max == 0 || (rule->text.n == 0 && !rule->required)) return SK_OK;
   if (rule->type != SK_JSON_NONE && sk_json_type(rule->text) != rule->type)
     return sk_err_set(err, SK_EINVAL, "%s: expected %s, found %s", rule->what, rule->type_name, show(rule->text).text);
   enum sk_code code = sk_json_check(rule->text, rule->depth_max, err);
@@ -66,33 +89,11 @@ static enum sk_code check_json(const struct json_rule *rule, struct sk_err *err)
   return code;
 }
 
-static enum sk_code check_args(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err) {
-  struct json_rule rule = { "args", job->args, args_bytes_max, ARGS_DEPTH_MAX, SK_JSON_ARRAY, "a JSON array" };
-  enum sk_code code = check_json(&rule, err);
-  if (code != SK_OK) return code;
+static enum sk_code check_args_count(struct sk_str args, struct sk_err *err) {
   size_t n = 0;
-  code = sk_json_array_count(job->args, &n, err);
+  enum sk_code code = sk_json_array_count(args, &n, err);
   if (code != SK_OK) return code;
   if (n > SK_ARGS_COUNT_MAX) return sk_err_set(err, SK_ELIMIT, "args: %zu values, expected at most %d", n, SK_ARGS_COUNT_MAX);
-  return SK_OK;
-}
-
-static enum sk_code check_texts(const struct sk_job *job, struct sk_err *err) {
-  const struct json_rule rules[] = {
-    { "meta", job->meta, SK_META_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_OBJECT, "a JSON object" },
-    { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, CALLBACKS_DEPTH_MAX, SK_JSON_ARRAY, "a JSON array of signatures" },
-    { "on_error", job->on_error, SK_CALLBACKS_BYTES_MAX, CALLBACKS_DEPTH_MAX, SK_JSON_ARRAY, "a JSON array of signatures" },
-    { "result", job->result, SK_RESULT_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_NONE, NULL },
-  };
-  for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-    if (rules[i].text.n == 0) continue;
-    enum sk_code code = check_json(&rules[i], err);
-    if (code != SK_OK) return code;
-  }
-  if (job->error.n > SK_ERROR_BYTES_MAX)
-    return sk_err_set(err, SK_ELIMIT, "error: %zu bytes, expected at most %d", job->error.n, SK_ERROR_BYTES_MAX);
-  if (job->traceback.n > SK_TRACEBACK_BYTES_MAX)
-    return sk_err_set(err, SK_ELIMIT, "traceback: %zu bytes, expected at most %d", job->traceback.n, SK_TRACEBACK_BYTES_MAX);
   return SK_OK;
 }
 
@@ -128,14 +129,23 @@ static enum sk_code check_numbers(const struct sk_job *job, struct sk_err *err) 
   return SK_OK;
 }
 
-enum sk_code sk_job_check(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err) {
+enum sk_code sk_job_check_shape(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err) {
   enum sk_code code = sk_id_check(job->id, err);
   if (code == SK_OK) code = sk_name_check("task", job->task, err);
   if (code == SK_OK) code = sk_name_check("queue", job->queue, err);
   if (code == SK_OK && job->retry_queue.n > 0) code = sk_name_check("retry_queue", job->retry_queue, err);
   if (code == SK_OK) code = sk_backoff_check(job->backoff, err);
   if (code == SK_OK) code = check_numbers(job, err);
-  if (code == SK_OK) code = check_args(job, args_bytes_max, err);
-  if (code == SK_OK) code = check_texts(job, err);
+  struct text_rule texts[TEXTS];
+  texts_of(job, args_bytes_max, texts);
+  for (size_t i = 0; i < TEXTS && code == SK_OK; i++) code = check_size(&texts[i], err);
   return code;
+}
+
+enum sk_code sk_job_check(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err) {
+  enum sk_code code = sk_job_check_shape(job, args_bytes_max, err);
+  struct text_rule texts[TEXTS];
+  texts_of(job, args_bytes_max, texts);
+  for (size_t i = 0; i < TEXTS && code == SK_OK; i++) code = check_json(&texts[i], err);
+  return code == SK_OK ? check_args_count(job->args, err) : code;
 }

@@ -1,5 +1,5 @@
-/* names.h - whether what a client said is acceptable: names, ids, and a whole job.  The core applies it to each record that
- * enters through a worker, clients to what they are about to send, so that both refuse the same things in the same words. */
+/* names.h - whether what a client said is acceptable: names, ids, and a whole job.  Clients check all of what they are about to
+ * send; the core checks again, in the same words, what it can without parsing args: names, numbers and sizes. */
 #ifndef SK_LOGIC_NAMES_H
 #define SK_LOGIC_NAMES_H
 
@@ -22,5 +22,9 @@ enum sk_code sk_id_check(struct sk_str id, struct sk_err *err);
  * that after 1970.  A value in args or meta nests at most SK_JSON_DEPTH_MAX deep: the args array itself is not counted.
  * SK_OK; SK_EINVAL: not what it should be; SK_ELIMIT: past a limit.  Linear in the job's bytes, allocates nothing. */
 enum sk_code sk_job_check(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err);
+
+/* The part of it that does not look into args, meta, callbacks and result: that they are JSON is for whoever made them and for
+ * whoever reads them.  Constant time in their bytes. */
+enum sk_code sk_job_check_shape(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err);
 
 #endif
