@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,8 @@
 #include "base/buf.h"
 
 extern char **environ;
+
+enum { CONFIG_OUTPUT_BYTES_MAX = 1024 * 1024 };
 
 char *sk_scripts_program(struct sk_err *err) {
   char path[PATH_MAX];
@@ -27,26 +31,39 @@ char *sk_scripts_program(struct sk_err *err) {
   return copy;
 }
 
-static enum sk_code read_all(int fd, struct sk_buf *out, struct sk_err *err) {
+/* Reads both ends as they come, until both are closed: a child that fills the one must not wait for us at the other. */
+static enum sk_code read_both(const int fds[2], struct sk_buf *const bufs[2], struct sk_err *err) {
+  struct pollfd ends[2] = { { fds[0], POLLIN, 0 }, { fds[1], POLLIN, 0 } };
   char chunk[4096];
-  ssize_t n;
-  while ((n = read(fd, chunk, sizeof chunk)) != 0) {
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
-    sk_buf_add(out, chunk, (size_t)n);
+  while (ends[0].fd >= 0 || ends[1].fd >= 0) {
+    if (poll(ends, 2, -1) < 0 && errno != EINTR) return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
+    for (int i = 0; i < 2; i++) {
+      if (ends[i].fd < 0 || ends[i].revents == 0) continue;
+      ssize_t n = read(ends[i].fd, chunk, sizeof chunk);
+      if (n < 0 && errno != EINTR) return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
+      if (n == 0) ends[i].fd = -1;
+      if (n > 0) sk_buf_add(bufs[i], chunk, (size_t)n);
+      if (bufs[i]->failed) return sk_err_set(err, SK_ENOMEM, "config.lua: out of memory");
+      if (bufs[i]->n > CONFIG_OUTPUT_BYTES_MAX)
+        return sk_err_set(err, SK_ELIMIT, "config.lua: it printed more than %d bytes", CONFIG_OUTPUT_BYTES_MAX);
+    }
   }
-  return out->failed ? sk_err_set(err, SK_ENOMEM, "config.lua: out of memory") : SK_OK;
+  return SK_OK;
 }
 
-/* Runs `program worker config DIR` with its stdout, then its stderr, read into the buffers. */
+static enum sk_code open_pipes(int out[2], int bad[2], struct sk_err *err) {
+  if (pipe2(out, O_CLOEXEC) != 0) return sk_err_set(err, SK_ESYS, "pipe: %s", strerror(errno));
+  if (pipe2(bad, O_CLOEXEC) == 0) return SK_OK;
+  sk_err_set(err, SK_ESYS, "pipe: %s", strerror(errno));
+  close(out[0]), close(out[1]);
+  return SK_ESYS;
+}
+
+/* Runs `program worker config DIR` with what it prints to stdout and to stderr read into the buffers. */
 static enum sk_code run_config(const char *program, const char *dir, struct sk_buf *said, struct sk_buf *errors, int *status,
                                struct sk_err *err) {
   int out[2], bad[2];
-  if (pipe2(out, O_CLOEXEC) != 0) return sk_err_set(err, SK_ESYS, "pipe: %s", strerror(errno));
-  if (pipe2(bad, O_CLOEXEC) != 0) {
-    close(out[0]), close(out[1]);
-    return sk_err_set(err, SK_ESYS, "pipe: %s", strerror(errno));
-  }
+  if (open_pipes(out, bad, err) != SK_OK) return SK_ESYS;
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
@@ -56,9 +73,10 @@ static enum sk_code run_config(const char *program, const char *dir, struct sk_b
   int rc = posix_spawn(&pid, program, &actions, NULL, argv, environ);
   posix_spawn_file_actions_destroy(&actions);
   close(out[1]), close(bad[1]);
-  enum sk_code code = rc == 0 ? read_all(out[0], said, err) : sk_err_set(err, SK_ESYS, "start of \"%s\": %s", program, strerror(rc));
-  if (code == SK_OK) code = read_all(bad[0], errors, err); /* an error message is short: it fits the pipe meanwhile */
+  enum sk_code code = rc == 0 ? read_both((int[]){ out[0], bad[0] }, (struct sk_buf *[]){ said, errors }, err)
+                              : sk_err_set(err, SK_ESYS, "start of \"%s\": %s", program, strerror(rc));
   close(out[0]), close(bad[0]);
+  if (rc == 0 && code != SK_OK) kill(pid, SIGKILL); /* it may be in the middle of printing for ever */
   if (rc == 0)
     while (waitpid(pid, status, 0) < 0 && errno == EINTR) continue;
   return code;
