@@ -1,13 +1,20 @@
 /* dispatch.c - which worker gets which job.
  *
  * Credit-based: a worker is offered at most `concurrency` jobs, and when its jobs are short (fetch.c measures that) a few more ahead.
- * The least loaded worker is next.  A job that was offered and not started can be taken back at any moment (share.h), which is
- * done when another worker has a free slot and nothing is left here: no job waits behind a slow one while a slot is idle. */
+ * The least loaded worker is next.  A job that was offered and not started can be taken back at any moment (share.h).  So no job
+ * waits behind a slow one while a slot is free elsewhere:
+ *   - a worker with more than it can run gives to one with a free slot (even_out), and so does one that is busy to one that is idle;
+ *   - one whose job keeps the CPU gives all that it has not started (janitor.c);
+ *   - what this engine can't start soon, because jobs turned out long or workers went away, goes back to the store, where other
+ *     engines and more urgent jobs have their chance. */
 #include <assert.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"
 #include "logic/wire.h"
+
+enum { BUSY_MS = 5 }; /* a job that keeps the CPU this long keeps others from starting */
 
 void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front) {
   if (front)
@@ -18,10 +25,22 @@ void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front) {
   sk_engine_wake(e);
 }
 
+static struct sk_run *pop(struct sk_engine *e, struct sk_list *node) {
+  sk_list_remove(node);
+  assert(e->local_n > 0);
+  e->local_n--;
+  return SK_RUN_OF(node);
+}
+
+void sk_dispatch_hand_back(struct sk_engine *e, size_t n) {
+  for (; n > 0 && !sk_list_empty(&e->local); n--)
+    sk_settle_hand_back(pop(e, e->local.prev));
+}
+
 void sk_dispatch_detach(struct sk_run *run) {
   struct sk_worker *w = run->worker;
-  assert(w != NULL && w->load > 0);
-  if (sk_heap_has(&run->hard)) sk_heap_remove(&run->engine->hard, &run->hard);
+  assert(w != NULL && w->load > 0 && w->by_slot[run->slot] == run);
+  sk_deadline_forget(run);
   sk_list_remove(&run->node);
   w->by_slot[run->slot] = NULL;
   w->free_slots[w->free_n++] = run->slot;
@@ -30,31 +49,52 @@ void sk_dispatch_detach(struct sk_run *run) {
   run->worker = NULL;
 }
 
-bool sk_dispatch_take_back(struct sk_run *run) {
-  struct sk_worker *w = run->worker;
-  if (!sk_share_move(w->share, run->slot, run->generation, SK_SLOT_OFFERED, SK_SLOT_REVOKED)) return false;
+/* -- taking back ---------------------------------------------------------------------------------------------------------------- */
+
+bool sk_dispatch_is_offered(const struct sk_run *run) {
+  return sk_share_is(run->worker->share, run->slot, run->generation, SK_SLOT_OFFERED);
+}
+
+/* False when the worker has started it. */
+static bool take_back(struct sk_run *run) {
+  if (!sk_share_move(run->worker->share, run->slot, run->generation, SK_SLOT_OFFERED, SK_SLOT_REVOKED)) return false;
   sk_dispatch_detach(run);
   sk_dispatch_add(run->engine, run, true);
   return true;
 }
 
-void sk_dispatch_take_back_all(struct sk_engine *e) {
-  SK_LIST_EACH(wn, &e->workers) {
-    struct sk_worker *w = SK_WORKER_OF(wn);
-    for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) sk_dispatch_take_back(SK_RUN_OF(n));
-  }
+/* Takes back up to n that w has not started, the last ones first; returns how many.  Jobs start in the order they were offered, so
+ * the first one that has started ends the search. */
+static size_t take_back_last(struct sk_worker *w, size_t n) {
+  size_t taken = 0;
+  while (taken < n && !sk_list_empty(&w->runs) && take_back(SK_RUN_OF(w->runs.prev))) taken++;
+  return taken;
 }
 
+void sk_dispatch_take_back_from(struct sk_worker *w) {
+  for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) take_back(SK_RUN_OF(n));
+}
+
+void sk_dispatch_take_back_all(struct sk_engine *e) {
+  SK_LIST_EACH(n, &e->workers) sk_dispatch_take_back_from(SK_WORKER_OF(n));
+}
+
+/* -- offering ------------------------------------------------------------------------------------------------------------------- */
+
 static void offer(struct sk_worker *w, struct sk_run *run) {
+  assert(w->free_n > 0 && run->task != NULL);
+  sk_fetch_count_offer(w->engine);
   uint32_t slot = w->free_slots[--w->free_n];
   struct sk_share_slot *s = &w->share->slots[slot];
   run->worker = w;
   run->slot = slot;
   run->generation = (uint32_t)(atomic_load(&s->word) >> 2) + 1;
+  atomic_store(&s->started_ms, 0);
   atomic_store(&s->word, sk_share_word(run->generation, SK_SLOT_OFFERED));
   w->by_slot[slot] = run;
   sk_list_push(&w->runs, &run->node);
   w->load++;
+  w->used = true;
   struct sk_buf *out = sk_pipe_out(w->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_JOB);
   sk_buf_add_u32(out, slot);
@@ -63,16 +103,17 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
   sk_wire_add_i64(out, sk_job_retries(&run->job, &run->task->template));
   sk_wire_add_str(out, sk_str(run->bytes, (size_t)(run->queue.p - run->bytes)));
   sk_wire_end(out, at);
-  if (run->timeout_ms > 0) sk_supervisor_watch(run);
+  if (run->timeout_ms > 0) sk_deadline_watch(run);
 }
+
+static bool can_take(const struct sk_worker *w) { return w->state == SK_WORKER_READY && !w->stuck && !w->pipe_closed && w->free_n > 0; }
 
 /* The worker with the most room below `ceiling`, NULL when all are at it. */
 static struct sk_worker *least_loaded(const struct sk_engine *e, uint32_t ceiling) {
   struct sk_worker *best = NULL;
   SK_LIST_EACH(n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
-    if (w->state != SK_WORKER_READY || w->stuck || w->free_n == 0 || w->load >= ceiling) continue;
-    if (best == NULL || w->load < best->load) best = w;
+    if (can_take(w) && w->load < ceiling && (best == NULL || w->load < best->load)) best = w;
   }
   return best;
 }
@@ -81,41 +122,74 @@ static struct sk_worker *most_loaded(const struct sk_engine *e) {
   struct sk_worker *best = NULL;
   SK_LIST_EACH(n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
-    if (w->load > e->options.concurrency && (best == NULL || w->load > best->load)) best = w;
+    if (w->load > 0 && (best == NULL || w->load > best->load)) best = w;
   }
   return best;
 }
 
-/* Moves offered jobs from a worker that has more than it can run to one that has a free slot. */
+/* Gives waiting jobs out until each worker has `ceiling`. */
+static void hand_out(struct sk_engine *e, uint32_t ceiling) {
+  while (e->local_n > 0) {
+    struct sk_worker *w = least_loaded(e, ceiling);
+    if (w == NULL) return;
+    struct sk_run *run = pop(e, e->local.next);
+    if (run->may_expire && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms()))
+      sk_settle_expired(run);
+    else
+      offer(w, run);
+  }
+}
+
+/* Nothing waits here: moves what `rich` can't start yet to workers with a free slot. */
 static void even_out(struct sk_engine *e) {
   struct sk_worker *poor;
-  while (e->local_n == 0 && (poor = least_loaded(e, e->options.concurrency)) != NULL) {
+  uint32_t concurrency = e->options.concurrency;
+  while (e->local_n == 0 && (poor = least_loaded(e, concurrency)) != NULL) {
     struct sk_worker *rich = most_loaded(e);
     if (rich == NULL || rich == poor) return;
-    struct sk_list *n = rich->runs.prev;
-    while (n != &rich->runs && !sk_share_is(rich->share, SK_RUN_OF(n)->slot, SK_RUN_OF(n)->generation, SK_SLOT_OFFERED)) n = n->prev;
-    if (n == &rich->runs) return;
-    struct sk_run *run = SK_RUN_OF(n);
-    if (!sk_dispatch_take_back(run)) return;
-    sk_list_remove(&run->node);
-    e->local_n--;
-    offer(poor, run);
+    size_t surplus = rich->load > concurrency ? rich->load - concurrency : 0;
+    size_t room = concurrency - poor->load;
+    if (surplus == 0 && poor->load == 0 && sk_share_running_for_ms(rich->share, sk_clock_mono_ms()) >= BUSY_MS) surplus = (rich->load + 1) / 2;
+    if (take_back_last(rich, surplus < room ? surplus : room) == 0) return;
+    hand_out(e, concurrency);
   }
 }
 
 void sk_dispatch_turn(struct sk_engine *e) {
-  if (e->stopping) return;
+  if (e->stopping) {
+    sk_dispatch_hand_back(e, e->local_n);
+    return;
+  }
   uint32_t ready = sk_supervisor_ready_n(e);
   if (ready == 0) return;
   size_t ahead = sk_fetch_depth(e) / ready;
-  if (ahead > SK_WORKER_WINDOW) ahead = SK_WORKER_WINDOW;
-  uint32_t ceiling = e->options.concurrency + (uint32_t)ahead;
-  while (e->local_n > 0) {
-    struct sk_worker *w = least_loaded(e, ceiling);
-    if (w == NULL) return;
-    struct sk_run *run = SK_RUN_OF(sk_list_pop(&e->local));
-    e->local_n--;
-    offer(w, run);
-  }
+  hand_out(e, e->options.concurrency + (uint32_t)(ahead < SK_WORKER_WINDOW ? ahead : SK_WORKER_WINDOW));
   even_out(e);
+}
+
+/* -- what changed -------------------------------------------------------------------------------------------------------------- */
+
+/* Whether what waits would wait for long.  Workers that load take it in a moment, unless they never get that far. */
+static bool is_slow(const struct sk_engine *e) {
+  if (sk_supervisor_ready_n(e) == 0) return e->deaths_in_a_row > 1;
+  bool stuck = false;
+  SK_LIST_EACH(n, &e->workers) stuck |= SK_WORKER_OF(n)->stuck;
+  return stuck || sk_fetch_jobs_are_long(e);
+}
+
+void sk_dispatch_hand_back_surplus(struct sk_engine *e) {
+  int64_t room = sk_fetch_room(e);
+  if (room >= 0 || !is_slow(e)) return;
+  size_t surplus = (size_t)-room;
+  for (struct sk_worker *w; e->local_n < surplus && (w = most_loaded(e)) != NULL && w->load > e->options.concurrency;)
+    if (take_back_last(w, w->load - e->options.concurrency) == 0) break;
+  sk_dispatch_hand_back(e, surplus);
+}
+
+void sk_dispatch_find_tasks(struct sk_engine *e) {
+  SK_LIST_EACH_SAFE(n, &e->local) {
+    struct sk_run *run = SK_RUN_OF(n);
+    run->task = sk_tasks_find(e->tasks, run->job.task);
+    if (run->task == NULL) sk_settle_unknown(pop(e, n));
+  }
 }

@@ -16,29 +16,37 @@ void sk_engine_wake(struct sk_engine *e) {
   if (!e->stopped) sk_defer_mark(e->turn);
 }
 
+/* Nothing is here that a draining engine would still do. */
+static bool is_idle(const struct sk_engine *e) {
+  return e->held_n == 0 && sk_settle_idle(e) && !e->fetching && !e->fetch_wanted && sk_requests_idle(e->requests);
+}
+
+static bool serves(const struct sk_engine *e, struct sk_str queue) {
+  bool served = e->queues_all;
+  for (size_t i = 0; i < e->queues_n && !served; i++) served = sk_str_eq(e->queues[i].name, queue);
+  return served;
+}
+
 /* Counts what is left for a draining engine. */
 static void on_drain_count(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   struct sk_count_op *count = SK_CONTAINER(op, struct sk_count_op, op);
   e->drain_counting = false;
-  int64_t left = 0;
+  int64_t left = op->status == SK_OK ? 0 : 1; /* unknown: the next fetch asks again */
   for (size_t i = 0; op->status == SK_OK && i < count->queues_n; i++) {
     const struct sk_queue_count *q = &count->queues[i];
-    bool served = false;
-    for (size_t k = 0; k < e->queues_n; k++) served |= sk_str_eq(e->queues[k].name, q->name);
-    if (!served && !e->queues_all) continue;
+    if (!serves(e, q->name)) continue;
     left += q->states[SK_STATE_RUNNING];
     if (!q->paused) left += q->states[SK_STATE_READY] + q->states[SK_STATE_SCHEDULED] + q->states[SK_STATE_RETRY];
   }
-  bool ok = op->status == SK_OK;
   sk_op_fini(op);
   free(count);
-  if (ok && left == 0 && e->held_n == 0 && sk_settle_idle(e) && !e->fetching) sk_engine_stop(e, false);
+  if (left == 0 && is_idle(e) && !e->stopping) sk_engine_stop(e, false);
+  sk_engine_wake(e);
 }
 
 static void check_drained(struct sk_engine *e) {
-  if (!e->options.drain || !e->drain_check || e->drain_counting || e->stopping || e->store == NULL) return;
-  if (e->held_n > 0 || !sk_settle_idle(e) || e->fetching || e->fetch_wanted) return;
+  if (!e->options.drain || !e->drain_check || e->drain_counting || e->stopping || e->store == NULL || !is_idle(e)) return;
   struct sk_count_op *count = calloc(1, sizeof *count);
   if (count == NULL) return;
   count->op = (struct sk_op){ .cb = on_drain_count, .ctx = e };
@@ -53,23 +61,28 @@ static void on_turn(void *ctx) {
   sk_settle_turn(e);
   sk_fetch_turn(e);
   sk_progress_turn(e);
-  sk_supervisor_turn(e);
+  sk_janitor_turn(e);
   check_drained(e);
   if (e->stopping) sk_engine_check_stopped(e);
 }
 
 /* -- the store's weather ----------------------------------------------------------------------------------------------------------- */
 
-void sk_engine_store_failed(struct sk_engine *e, const char *what, const struct sk_err *err) {
-  if (e->store_down) return;
-  e->store_down = true;
-  sk_logf(e->log, SK_LOG_ERROR, "store: %s failed: %s; trying again until it works", what, err->message);
+void sk_engine_store_failed(struct sk_engine *e, enum sk_chore chore, const struct sk_err *err) {
+  static const char *const names[] = { "fetching jobs", "settling jobs", "renewing the lease", "listing queues", "declaring tasks" };
+  if (e->troubles & 1u << chore) return;
+  e->troubles |= 1u << chore;
+  sk_logf(e->log, SK_LOG_ERROR, "store: %s failed: %s; trying again until it works", names[chore], err->message);
 }
 
-void sk_engine_store_works(struct sk_engine *e) {
-  if (!e->store_down) return;
-  e->store_down = false;
+void sk_engine_store_works(struct sk_engine *e, enum sk_chore chore) {
+  if (e->troubles == 0) return;
+  sk_fetch_retry(e);
+  if (!(e->troubles & 1u << chore)) return;
+  e->troubles &= ~(1u << chore);
+  if (e->troubles != 0) return;
   sk_logf(e->log, SK_LOG_INFO, "store: works again");
+  sk_requests_changed(e->requests); /* who waits may have missed something */
 }
 
 static void on_store_changed(void *ctx) {
@@ -80,18 +93,27 @@ static void on_store_changed(void *ctx) {
 
 /* -- the lease ----------------------------------------------------------------------------------------------------------------------- */
 
+/* This engine was taken for dead: what has not started here runs elsewhere. */
+static void on_lost(struct sk_engine *e) {
+  sk_logf(e->log, SK_LOG_WARN, "this engine's lease had ended: its jobs were given to others, what they do here does not count");
+  sk_dispatch_take_back_all(e);
+  sk_dispatch_hand_back(e, e->local_n);
+}
+
 static void on_beaten(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   e->beating = false;
   if (op->status != SK_OK) {
-    sk_engine_store_failed(e, "renewing the lease", &op->err);
+    sk_engine_store_failed(e, SK_CHORE_BEAT, &op->err);
+    sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_TRIES_PER_LEASE);
   } else {
-    sk_engine_store_works(e);
+    sk_engine_store_works(e, SK_CHORE_BEAT);
     if (e->beat->recovered > 0) {
       sk_logf(e->log, SK_LOG_WARN, "took over %zu jobs of engines that are gone", e->beat->recovered);
       sk_fetch_wake(e);
     }
-    if (e->beat->lost) sk_logf(e->log, SK_LOG_WARN, "this engine's lease had ended: its jobs were given to others, what they do here does not count");
+    if (e->beat->lost) on_lost(e);
+    sk_link_declare(e);
   }
   sk_op_fini(op);
   sk_engine_wake(e);
@@ -99,7 +121,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
 
 static void on_beat_timer(void *ctx) {
   struct sk_engine *e = ctx;
-  sk_timer_start(e->beat_timer, e->options.store.lease_ms / 3);
+  sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_BEATS_PER_LEASE);
   if (e->beating || e->store == NULL) return;
   *e->beat = (struct sk_beat_op){ .op = { .cb = on_beaten, .ctx = e } };
   e->beating = true;
@@ -116,51 +138,48 @@ static void on_store_closed(void *ctx) {
 
 /* The end has come when no worker is left, everything is settled and the store has answered everything. */
 void sk_engine_check_stopped(struct sk_engine *e) {
-  if (e->closing || !sk_list_empty(&e->workers)) return;
+  if (e->closing || !sk_list_empty(&e->workers) || e->held_n > 0) return;
   if (!sk_settle_idle(e) && !e->give_up) return;
   if (e->fetching || e->beating || e->counting || e->declaring || e->drain_counting || e->progress_in_flight || e->settles_in_flight) return;
   sk_requests_stop(e->requests);
   if (!sk_requests_idle(e->requests)) return;
   e->closing = true;
+  sk_timer_stop(e->shutdown);
+  sk_timer_stop(e->beat_timer);
   struct sk_store *store = e->store;
   e->store = NULL;
   store->ops->close(store, on_store_closed, e);
 }
 
+/* First the time to finish is over, then the time to die, then the time to write down. */
 static void on_shutdown_timer(void *ctx) {
   struct sk_engine *e = ctx;
-  if (!sk_list_empty(&e->workers)) {
+  sk_timer_start(e->shutdown, SK_STORE_BACKOFF_MAX_MS);
+  if (!sk_list_empty(&e->workers) && !e->killing) {
     sk_logf(e->log, SK_LOG_WARN, "shutdown_timeout is over: jobs that still run are handed back");
+    e->killing = true;
     sk_supervisor_kill_all(e);
-    sk_timer_start(e->shutdown, SK_STORE_BACKOFF_MAX_MS);
-    return;
+  } else if (!sk_list_empty(&e->workers)) {
+    sk_supervisor_abandon_all(e);
+  } else if (!e->give_up) {
+    /* The store is away: what could not be settled comes back to life when the lease ends. */
+    if (!sk_settle_idle(e)) sk_logf(e->log, SK_LOG_ERROR, "the store did not take %zu outcomes: those jobs run again", e->settling_n + e->settles_runs);
+    e->give_up = true;
   }
-  /* The store is away: what could not be settled comes back to life when the lease ends. */
-  if (!sk_settle_idle(e)) sk_logf(e->log, SK_LOG_ERROR, "the store did not take %zu outcomes: those jobs run again", e->settling_n);
-  e->give_up = true;
   sk_engine_wake(e);
 }
 
-static void hand_back_local(struct sk_engine *e) {
-  struct sk_list *n;
-  while ((n = sk_list_pop(&e->local)) != NULL) {
-    e->local_n--;
-    sk_settle(SK_RUN_OF(n), &(struct sk_outcome){ .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET });
-  }
-}
-
 void sk_engine_stop(struct sk_engine *e, bool now) {
+  if (e->stopped || e->closing) return;
   bool first = !e->stopping;
   e->stopping = true;
   if (first) {
-    sk_timer_stop(e->due);
-    sk_dispatch_take_back_all(e);
-    hand_back_local(e);
-    sk_supervisor_drain(e);
-    hand_back_local(e);
+    sk_fetch_stop(e);
+    sk_supervisor_drain(e); /* what has not started goes back at the turn's end (dispatch.c) */
     sk_timer_start(e->shutdown, e->options.shutdown_timeout_ms);
   }
-  if (now || !first) {
+  if ((now || !first) && !e->killing) {
+    e->killing = true;
     sk_supervisor_kill_all(e);
     sk_timer_start(e->shutdown, SK_STORE_BACKOFF_MAX_MS);
   }
@@ -196,7 +215,7 @@ void sk_engine_trace(struct sk_engine *e) {
     SK_LIST_EACH(rn, &w->runs) {
       const struct sk_run *run = SK_RUN_OF(rn);
       if (!sk_share_is(w->share, run->slot, run->generation, SK_SLOT_STARTED)) continue;
-      int64_t ms = now - atomic_load(&w->share->slots[run->slot].started_ms);
+      int64_t ms = now - sk_share_started_ms(w->share, run->slot, now);
       sk_logf(e->log, SK_LOG_INFO, "running job=%.*s task=%.*s worker=%u for=%.3fs%s", SK_STR_ARG(run->id), SK_STR_ARG(run->job.task), w->number,
               (double)ms / 1000.0, on_cpu == run->slot + 1 ? " (on the CPU)" : "");
     }
@@ -208,14 +227,9 @@ void sk_engine_trace(struct sk_engine *e) {
 
 /* -- start ------------------------------------------------------------------------------------------------------------------------------- */
 
-static void on_added(void *ctx, int64_t due_in_ms) {
-  struct sk_engine *e = ctx;
-  if (due_in_ms <= 0)
-    sk_fetch_wake(e);
-  else
-    sk_fetch_due_within(e, due_in_ms);
-  if (e->queues_all) e->queues_stale = true; /* it may be in a queue that was not there before */
-}
+static void on_added(void *ctx, int64_t due_in_ms) { sk_fetch_due_within(ctx, due_in_ms); }
+
+static void on_requests_idle(void *ctx) { sk_engine_wake(ctx); }
 
 static void on_settle_retry(void *ctx) { sk_engine_wake(ctx); }
 
@@ -224,9 +238,12 @@ static enum sk_code open_store(struct sk_engine *e, struct sk_err *err) {
   o.engine = sk_str(e->id, SK_ID_BYTES);
   o.log = e->log;
   struct sk_store_events events = { .changed = on_store_changed, .ctx = e };
-  return sk_store_open(e->loop, &o, &events, &e->store, err);
+  enum sk_code code = sk_store_open(e->loop, &o, &events, &e->store, err);
+  if (code == SK_OK) sk_requests_use(e->requests, e->store);
+  return code;
 }
 
+/* All that needs memory and neither the store nor a process. */
 static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
   e->turn = sk_defer_new(e->loop, on_turn, e);
   e->tasks = sk_tasks_new();
@@ -237,9 +254,32 @@ static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
   if (!e->turn || !e->tasks || !e->beat || !e->beat_timer || !e->shutdown || !e->settle_retry)
     return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
   struct sk_requests_options o = {
-    .loop = e->loop, .store = e->store, .args_bytes_max = e->options.args_bytes_max, .added = on_added, .ctx = e };
+    .loop = e->loop, .args_bytes_max = e->options.args_bytes_max, .added = on_added, .idle = on_requests_idle, .ctx = e };
   e->requests = sk_requests_new(&o, err);
-  return e->requests ? SK_OK : err->code;
+  if (e->requests == NULL) return err->code;
+  enum sk_code code = sk_fetch_init(e, err);
+  if (code == SK_OK) code = sk_supervisor_init(e, err);
+  if (code == SK_OK) code = sk_deadline_init(e, err);
+  if (code == SK_OK) code = sk_janitor_init(e, err);
+  return code;
+}
+
+static void free_engine(struct sk_engine *e) {
+  sk_janitor_fini(e);
+  sk_deadline_fini(e);
+  sk_supervisor_fini(e);
+  sk_fetch_fini(e);
+  sk_progress_free(e);
+  struct sk_list *n;
+  while ((n = sk_list_pop(&e->settling)) != NULL) sk_run_free(SK_RUN_OF(n));
+  sk_requests_free(e->requests);
+  sk_tasks_free(e->tasks);
+  sk_timer_free(e->beat_timer);
+  sk_timer_free(e->shutdown);
+  sk_timer_free(e->settle_retry);
+  sk_defer_free(e->turn);
+  free(e->beat);
+  free(e);
 }
 
 enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options *options, struct sk_engine **out, struct sk_err *err) {
@@ -253,15 +293,14 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   sk_list_init(&e->workers);
   sk_list_init(&e->settling);
   sk_id_next(&e->idgen, sk_clock_wall_ms(), e->id);
-  enum sk_code code = open_store(e, err);
+  enum sk_code code = make_parts(e, err);
+  if (code == SK_OK) code = open_store(e, err);
   if (code != SK_OK) {
-    free(e);
+    free_engine(e);
     return code;
   }
   *out = e; /* from here on the store has to be closed on the loop: a failure is a stop */
-  code = make_parts(e, err);
-  if (code == SK_OK) code = sk_fetch_start(e, err);
-  if (code == SK_OK) code = sk_supervisor_start(e, err);
+  code = sk_supervisor_start(e, err);
   if (code == SK_OK)
     sk_timer_start(e->beat_timer, 0);
   else
@@ -270,20 +309,8 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
 }
 
 void sk_engine_free(struct sk_engine *e) {
-  assert(e->stopped);
-  sk_supervisor_free(e);
-  sk_fetch_stop(e);
-  sk_progress_free(e);
-  struct sk_list *n;
-  while ((n = sk_list_pop(&e->settling)) != NULL) sk_run_free(SK_RUN_OF(n));
-  sk_requests_free(e->requests);
-  sk_tasks_free(e->tasks);
-  sk_timer_free(e->beat_timer);
-  sk_timer_free(e->shutdown);
-  sk_timer_free(e->settle_retry);
-  sk_defer_free(e->turn);
-  free(e->beat);
-  free(e);
+  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local));
+  free_engine(e);
 }
 
 enum sk_code sk_engine_outcome(const struct sk_engine *e, struct sk_err *err) {

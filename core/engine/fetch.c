@@ -5,7 +5,8 @@
  * one timer stands.  A slow safety look covers a wake-up that got lost.
  *
  * How much: the free slots, and ahead of them as many jobs as finish in a few milliseconds, so that workers with short jobs never
- * wait for the store, while with long jobs nothing is held that another engine, or a job of higher priority, could use. */
+ * wait for the store, while with long jobs nothing is held that another engine, or a job of higher priority, could use.  When
+ * jobs turn out to be long after all, what is held too much goes back (dispatch.c). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,14 +14,22 @@
 #include "base/limits.h"
 #include "engine/state.h"
 
-enum { AHEAD_MS = 8, RATE_MS = 2, QUIET_MS = 20 };
+enum {
+  AHEAD_MS = 8,
+  RATE_MS = 2,
+  QUIET_MS = 20,
+  LONG_MS = 50,        /* jobs are long when workers have some and this long none has ended */
+  MEMORY_WAIT_MS = 50, /* before fetched jobs are looked at again that there was no memory for */
+  LOST_WAIT_MS = 50,   /* ... or a store that has jobs and gives none */
+};
 
 /* -- how far ahead ------------------------------------------------------------------------------------------------------------- */
 
-void sk_fetch_count_done(struct sk_engine *e, size_t n) {
+void sk_fetch_count_done(struct sk_engine *e) {
   int64_t now = sk_clock_mono_us();
   int64_t us = now - e->rate_at_us;
-  e->rate_n += (int64_t)n;
+  e->silent_since_ms = now / 1000;
+  e->rate_n++;
   if (us < RATE_MS * 1000) return;
   double per_ms = (double)e->rate_n * 1000.0 / (double)us;
   e->per_ms = us > QUIET_MS * 1000 ? per_ms : 0.6 * e->per_ms + 0.4 * per_ms;
@@ -28,14 +37,33 @@ void sk_fetch_count_done(struct sk_engine *e, size_t n) {
   e->rate_n = 0;
 }
 
+void sk_fetch_count_offer(struct sk_engine *e) {
+  bool first = e->held_n - e->local_n == 1;
+  if (first) e->silent_since_ms = sk_clock_mono_ms();
+}
+
+bool sk_fetch_jobs_are_long(const struct sk_engine *e) {
+  return e->held_n > e->local_n && sk_clock_mono_ms() - e->silent_since_ms >= LONG_MS;
+}
+
 size_t sk_fetch_depth(const struct sk_engine *e) {
   double depth = e->per_ms * AHEAD_MS;
+  if (depth < 1 || sk_fetch_jobs_are_long(e)) return 0;
   return depth >= SK_PREFETCH_MAX ? SK_PREFETCH_MAX : (size_t)depth;
 }
 
-static size_t room(const struct sk_engine *e) {
-  size_t capacity = (size_t)sk_supervisor_ready_n(e) * e->options.concurrency + sk_fetch_depth(e);
-  return capacity > e->held_n ? capacity - e->held_n : 0;
+/* Workers that are stuck, drained or dead have no room, and what they run takes none of the others'. */
+int64_t sk_fetch_room(const struct sk_engine *e) {
+  int64_t room = 0;
+  bool any = false;
+  SK_LIST_EACH(n, &e->workers) {
+    const struct sk_worker *w = SK_WORKER_OF(n);
+    if (w->state != SK_WORKER_READY || w->stuck) continue;
+    any = true;
+    room += (int64_t)e->options.concurrency - (int64_t)w->load;
+  }
+  if (any) room += (int64_t)sk_fetch_depth(e);
+  return room - (int64_t)e->local_n;
 }
 
 /* -- which queues ---------------------------------------------------------------------------------------------------------------- */
@@ -46,8 +74,19 @@ static bool has_queue(const struct sk_engine *e, struct sk_str name) {
   return false;
 }
 
+static void tell_full(struct sk_engine *e, struct sk_str name) {
+  if (e->queues_full) return;
+  e->queues_full = true;
+  sk_logf(e->log, SK_LOG_WARN, "queue %.*s and maybe others are not served: an engine serves at most %d queues, name them with -q",
+          SK_STR_ARG(name), SK_QUEUES_MAX);
+}
+
 static bool add_queue(struct sk_engine *e, struct sk_str name, uint32_t weight) {
-  if (e->queues_n >= SK_QUEUES_MAX || has_queue(e, name)) return true;
+  if (has_queue(e, name)) return true;
+  if (e->queues_n >= SK_QUEUES_MAX) {
+    tell_full(e, name);
+    return true;
+  }
   size_t n = e->queues_n + 1;
   struct sk_queue_spec *queues = realloc(e->queues, n * sizeof *queues);
   if (queues) e->queues = queues;
@@ -67,11 +106,12 @@ static void on_counted(struct sk_op *op, void *ctx) {
   struct sk_count_op *count = e->counting;
   e->counting = NULL;
   if (op->status != SK_OK) {
-    e->queues_stale = true;
-    sk_engine_store_failed(e, "listing queues", &op->err);
+    sk_engine_store_failed(e, SK_CHORE_COUNT, &op->err); /* the next fetch finds queues_version different again */
   } else {
-    e->queues_version = count->queues_version;
-    for (size_t i = 0; i < count->queues_n; i++) add_queue(e, count->queues[i].name, 1);
+    sk_engine_store_works(e, SK_CHORE_COUNT);
+    bool all = true;
+    for (size_t i = 0; i < count->queues_n; i++) all &= add_queue(e, count->queues[i].name, 1);
+    if (all) e->queues_version = count->queues_version;
     sk_fetch_wake(e);
   }
   sk_op_fini(op);
@@ -103,8 +143,6 @@ void sk_fetch_wake(struct sk_engine *e) {
   sk_engine_wake(e);
 }
 
-static void on_due(void *ctx) { sk_fetch_wake(ctx); }
-
 void sk_fetch_due_within(struct sk_engine *e, int64_t ms) {
   if (e->stopping) return;
   if (ms <= 0) {
@@ -126,62 +164,102 @@ static void sleep_until_due(struct sk_engine *e, int64_t due_in_ms) {
 
 /* -- fetching ------------------------------------------------------------------------------------------------------------------------ */
 
-static void take(struct sk_engine *e, const struct sk_held *held, int64_t now_ms) {
+/* Makes a run of a fetched job and sends it on its way.  False when there is no memory for it. */
+static bool take(struct sk_engine *e, const struct sk_held *held, int64_t now_ms) {
   struct sk_err err;
   struct sk_run *run = sk_run_new(e, held, &err);
-  if (run == NULL) {
-    sk_logf(e->log, SK_LOG_ERROR, "%s; it runs again when this engine's lease ends", err.message);
-    return;
-  }
+  if (run == NULL) return false;
   e->held_n++;
   if (run->broken != SK_OK) {
     sk_settle_broken(run, &err);
-    return;
+    return true;
   }
   run->task = sk_tasks_find(e->tasks, run->job.task);
-  if (run->task == NULL) {
-    char message[SK_NAME_BYTES_MAX + 64];
-    snprintf(message, sizeof message, "no script of this engine declares task \"%.*s\"", SK_STR_ARG(sk_str_head(run->job.task, SK_NAME_BYTES_MAX)));
-    sk_settle(run, &(struct sk_outcome){ .ending = SK_END_UNKNOWN_TASK, .message = sk_str_c(message), .delay_ms = SK_UNSET });
-    return;
+  const struct sk_job *task = run->task ? &run->task->template : NULL;
+  if (task == NULL) {
+    sk_settle_unknown(run);
+  } else if (sk_job_is_expired(&run->job, task, now_ms)) {
+    sk_settle_expired(run);
+  } else {
+    run->timeout_ms = sk_job_timeout_ms(&run->job, task);
+    run->may_expire = run->job.expires_ms != SK_UNSET || task->expires_ms != SK_UNSET;
+    sk_dispatch_add(e, run, false);
   }
-  if (sk_job_is_expired(&run->job, &run->task->template, now_ms)) {
-    sk_settle(run, &(struct sk_outcome){ .ending = SK_END_EXPIRED, .message = SK_STR_LIT("expired before it could start"), .delay_ms = SK_UNSET });
-    return;
-  }
-  run->timeout_ms = sk_job_timeout_ms(&run->job, &run->task->template);
-  sk_dispatch_add(e, run, false);
+  return true;
+}
+
+/* Waits ms before the store is asked again, whatever else happens. */
+static void back_off(struct sk_engine *e, int64_t ms) {
+  sk_timer_stop(e->due);
+  e->due_at_ms = sk_clock_mono_ms() + ms;
+  sk_timer_start(e->due, ms);
 }
 
 static void fetch_failed(struct sk_engine *e, const struct sk_op *op) {
-  sk_engine_store_failed(e, "fetching jobs", &op->err);
+  sk_engine_store_failed(e, SK_CHORE_FETCH, &op->err);
   e->fetch_backoff_ms = e->fetch_backoff_ms ? e->fetch_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
   if (e->fetch_backoff_ms > SK_STORE_BACKOFF_MAX_MS) e->fetch_backoff_ms = SK_STORE_BACKOFF_MAX_MS;
   int64_t jitter = (int64_t)(sk_id_random() % (uint64_t)(e->fetch_backoff_ms / 2 + 1));
-  e->fetch_wanted = false;
-  e->fetch_again = false;
+  e->fetch_wanted = e->fetch_again = false;
+  back_off(e, e->fetch_backoff_ms / 2 + jitter);
+}
+
+void sk_fetch_retry(struct sk_engine *e) {
+  if (e->fetch_backoff_ms == 0 || e->stopping) return;
+  e->fetch_backoff_ms = 0;
   sk_timer_stop(e->due);
-  e->due_at_ms = sk_clock_mono_ms() + e->fetch_backoff_ms / 2 + jitter;
-  sk_timer_start(e->due, e->fetch_backoff_ms / 2 + jitter);
+  sk_fetch_wake(e);
+}
+
+/* What the store said beside the jobs: when to look again. */
+static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
+  if (e->queues_all && f->queues_version != e->queues_version) e->queues_stale = true;
+  e->fetch_wanted = f->more || e->fetch_again;
+  e->fetch_again = false;
+  if (f->held_n == 0 && !f->more) e->drain_check = true;
+  if (f->held_n == 0 && f->more) { /* it has some and gives none: not a reason to ask in a loop */
+    e->fetch_wanted = false;
+    sk_fetch_due_within(e, LOST_WAIT_MS);
+  } else if (!e->fetch_wanted) {
+    sleep_until_due(e, f->due_in_ms);
+  }
+}
+
+/* Takes over what was fetched; when memory runs out, again in a moment. */
+static void take_all(struct sk_engine *e) {
+  struct sk_fetch_op *f = e->fetch;
+  int64_t now_ms = sk_clock_wall_ms();
+  while (e->fetch_taken < f->held_n && take(e, &f->held[e->fetch_taken], now_ms)) e->fetch_taken++;
+  e->fetch_stuck = e->fetch_taken < f->held_n && !e->stopping;
+  if (e->fetch_stuck) {
+    sk_logf(e->log, SK_LOG_ERROR, "out of memory for %zu fetched jobs, trying again", f->held_n - e->fetch_taken);
+    back_off(e, MEMORY_WAIT_MS);
+    return;
+  }
+  e->fetching = false;
+  plan_next(e, f);
+  sk_op_fini(&f->op);
+  sk_engine_wake(e);
+}
+
+static void on_due(void *ctx) {
+  struct sk_engine *e = ctx;
+  if (e->fetch_stuck)
+    take_all(e);
+  else
+    sk_fetch_wake(e);
 }
 
 static void on_fetched(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
-  struct sk_fetch_op *f = e->fetch;
-  e->fetching = false;
-  if (op->status != SK_OK) {
-    fetch_failed(e, op);
-  } else {
-    sk_engine_store_works(e);
+  if (op->status == SK_OK) {
     e->fetch_backoff_ms = 0;
-    int64_t now_ms = sk_clock_wall_ms();
-    for (size_t i = 0; i < f->held_n; i++) take(e, &f->held[i], now_ms);
-    e->fetch_wanted = f->more || e->fetch_again;
-    e->fetch_again = false;
-    if (e->queues_all && f->queues_version != e->queues_version) e->queues_stale = true;
-    if (!e->fetch_wanted) sleep_until_due(e, f->due_in_ms);
-    if (f->held_n == 0 && !f->more && f->due_in_ms < 0) e->drain_check = true;
+    sk_engine_store_works(e, SK_CHORE_FETCH);
+    take_all(e);
+    return;
   }
+  e->fetching = false;
+  fetch_failed(e, op);
   sk_op_fini(op);
   sk_engine_wake(e);
 }
@@ -202,14 +280,15 @@ void sk_fetch_turn(struct sk_engine *e) {
   if (e->store == NULL || e->stopping || e->held || !e->ever_ready) return;
   if (e->queues_stale) learn_queues(e);
   if (e->fetching || !e->fetch_wanted || (e->fetch_backoff_ms && sk_timer_active(e->due))) return;
-  size_t want = room(e);
-  if (want == 0) return;
+  int64_t room = sk_fetch_room(e);
+  if (room <= 0) return;
+  size_t want = room < SK_FETCH_BATCH_MAX ? (size_t)room : SK_FETCH_BATCH_MAX;
   /* With short jobs, wait until it is worth a call. */
   size_t depth = sk_fetch_depth(e);
   if (depth > 16 && e->local_n > 0 && want < depth / 4) return;
-  if (want > SK_FETCH_BATCH_MAX) want = SK_FETCH_BATCH_MAX;
   if (!reserve_plan(e)) {
-    sk_fetch_due_within(e, SK_STORE_BACKOFF_MIN_MS);
+    e->fetch_wanted = false;
+    sk_fetch_due_within(e, MEMORY_WAIT_MS);
     return;
   }
   sk_queues_plan(e->queues, e->queues_n, want, sk_id_random(), e->plan);
@@ -218,10 +297,13 @@ void sk_fetch_turn(struct sk_engine *e) {
   *e->fetch = (struct sk_fetch_op){ .op = { .cb = on_fetched, .ctx = e }, .queues = e->fetch_queues, .queues_n = e->queues_n, .want = want };
   e->fetching = true;
   e->fetch_again = false;
+  e->fetch_taken = 0;
   e->store->ops->fetch(e->store, e->fetch);
 }
 
-enum sk_code sk_fetch_start(struct sk_engine *e, struct sk_err *err) {
+/* -- life ---------------------------------------------------------------------------------------------------------------------------- */
+
+enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err) {
   e->fetch = calloc(1, sizeof *e->fetch);
   e->due = sk_timer_new(e->loop, on_due, e);
   bool ok = e->fetch && e->due;
@@ -234,7 +316,13 @@ enum sk_code sk_fetch_start(struct sk_engine *e, struct sk_err *err) {
   return ok ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
 }
 
+/* Jobs that were fetched and could not be taken over go back with the store's close. */
 void sk_fetch_stop(struct sk_engine *e) {
+  sk_timer_stop(e->due);
+  if (e->fetch_stuck) take_all(e);
+}
+
+void sk_fetch_fini(struct sk_engine *e) {
   sk_timer_free(e->due);
   free(e->fetch);
   free(e->queues);

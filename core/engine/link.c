@@ -1,14 +1,17 @@
 /* link.c - what a worker says.  A frame that makes no sense ends its worker: a process that can't speak can't be trusted. */
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"
+#include "logic/record.h"
 #include "logic/wire.h"
 
-/* The run in that slot, NULL when there is none. */
-static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) { return slot < w->share->slots_n ? w->by_slot[slot] : NULL; }
+/* The run that the worker may speak of by that slot number: one that it has started.  NULL when there is none. */
+static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) {
+  struct sk_run *run = slot < w->slots_n ? w->by_slot[slot] : NULL;
+  return run && sk_share_is(w->share, slot, run->generation, SK_SLOT_STARTED) ? run : NULL;
+}
 
 /* -- the scripts ------------------------------------------------------------------------------------------------------------------- */
 
@@ -16,7 +19,13 @@ static void on_declared(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   struct sk_declare_op *d = SK_CONTAINER(op, struct sk_declare_op, op);
   e->declaring = false;
-  if (op->status != SK_OK) sk_engine_store_failed(e, "declaring tasks", &op->err);
+  if (op->status == SK_OK) {
+    sk_engine_store_works(e, SK_CHORE_DECLARE);
+    sk_link_declare(e); /* they have changed meanwhile, maybe */
+  } else {
+    e->declare_wanted = true; /* the next beat tries again */
+    sk_engine_store_failed(e, SK_CHORE_DECLARE, &op->err);
+  }
   sk_op_fini(op);
   free((void *)(uintptr_t)d->items);
   free(d);
@@ -34,12 +43,13 @@ static void add_item(const struct sk_task *task, void *ctx) {
   d->items[d->n++] = (struct sk_task_item){ t->task, t->queue.n ? t->queue : SK_STR_LIT("default"), t->priority };
 }
 
-/* Tells the store which tasks there are, so that clients without the scripts know their queues. */
-static void declare_tasks(struct sk_engine *e) {
+/* So that clients without the scripts know the tasks' queues. */
+void sk_link_declare(struct sk_engine *e) {
   size_t n = sk_tasks_count(e->tasks);
+  if (!e->declare_wanted || e->declaring || e->stopping || e->store == NULL || n == 0) return;
   struct sk_declare_op *op = calloc(1, sizeof *op);
-  struct declaration d = { calloc(n ? n : 1, sizeof *d.items), 0 };
-  if (n == 0 || op == NULL || d.items == NULL || e->declaring) {
+  struct declaration d = { calloc(n, sizeof *d.items), 0 };
+  if (op == NULL || d.items == NULL) {
     free(op);
     free(d.items);
     return;
@@ -47,65 +57,70 @@ static void declare_tasks(struct sk_engine *e) {
   sk_tasks_each(e->tasks, add_item, &d);
   *op = (struct sk_declare_op){ .op = { .cb = on_declared, .ctx = e }, .items = d.items, .items_n = d.n };
   e->declaring = true;
+  e->declare_wanted = false;
   e->store->ops->declare(e->store, op);
+}
+
+/* All of it is there and can be read: before anything of it is believed. */
+static bool check_hello(const struct sk_worker *w, struct sk_reader r) {
+  uint32_t n = sk_read_u32(&r);
+  for (uint32_t i = 0; i < n && !r.bad; i++) {
+    struct sk_job task;
+    struct sk_err err;
+    struct sk_str record = sk_read_str(&r);
+    if (r.bad || sk_record_decode(record, &task, &err) == SK_OK) continue;
+    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: task %u: %s", w->number, i + 1, err.message);
+    return false;
+  }
+  return sk_reader_done(&r);
 }
 
 static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
   struct sk_engine *e = w->engine;
+  if (!check_hello(w, *r)) return false;
+  if (w->state != SK_WORKER_STARTING) return true; /* out of date, about to end */
+  bool changed = sk_supervisor_is_new_round(w);
+  if (changed) sk_tasks_new_set(e->tasks);
   uint32_t n = sk_read_u32(r);
-  bool changed = false;
-  for (uint32_t i = 0; i < n && !r->bad; i++) {
-    struct sk_str record = sk_read_str(r);
+  for (uint32_t i = 0; i < n; i++) {
     struct sk_err err;
     bool differs = false;
-    if (r->bad) return false;
-    if (sk_tasks_put(e->tasks, record, &differs, &err) != SK_OK) {
+    if (sk_tasks_put(e->tasks, sk_read_str(r), &differs, &err) != SK_OK) {
       sk_logf(e->log, SK_LOG_ERROR, "worker %u: %s", w->number, err.message);
-      return false;
+      sk_supervisor_kill(w, SK_KILL_UNHEARD, NULL); /* out of memory: its replacement says it all again */
+      return true;
     }
     changed |= differs;
   }
-  if (!sk_reader_done(r)) return false;
-  if (changed && e->store && !e->stopping) {
-    declare_tasks(e);
+  if (changed) {
+    e->declare_wanted = true;
+    sk_link_declare(e);
     sk_fetch_queues_changed(e);
   }
-  if (w->state == SK_WORKER_STARTING) sk_supervisor_ready(w);
+  sk_supervisor_ready(w);
   return true;
 }
 
 static bool on_refuse(struct sk_worker *w, struct sk_reader *r) {
-  struct sk_engine *e = w->engine;
   struct sk_str message = sk_read_str(r);
   if (!sk_reader_done(r)) return false;
-  if (!e->ever_ready) {
-    struct sk_err err;
-    sk_err_set(&err, SK_EINVAL, "%.*s", SK_STR_ARG(message));
-    sk_engine_fail(e, &err);
-  } else {
-    sk_logf(e->log, SK_LOG_ERROR, "the scripts can't be loaded, the workers that run keep the old ones: %.*s", SK_STR_ARG(message));
-  }
+  sk_supervisor_refused(w, message);
   return true;
 }
 
 /* -- jobs ----------------------------------------------------------------------------------------------------------------------------- */
 
-static int64_t started_wall_ms(const struct sk_worker *w, uint32_t slot) {
-  int64_t mono = atomic_load(&w->share->slots[slot].started_ms);
-  return mono + w->engine->wall_minus_mono_ms;
-}
-
 static void end_attempt(struct sk_worker *w, struct sk_run *run, struct sk_outcome *o) {
-  o->started_ms = started_wall_ms(w, run->slot);
+  o->started_ms = sk_share_started_ms(w->share, run->slot, sk_clock_mono_ms()) + w->engine->wall_minus_mono_ms;
   sk_dispatch_detach(run);
-  sk_fetch_count_done(w->engine, 1);
+  sk_fetch_count_done(w->engine);
   sk_settle(run, o);
 }
 
 static bool on_done(struct sk_worker *w, struct sk_reader *r) {
   struct sk_run *run = run_in(w, sk_read_u32(r));
   struct sk_str result = sk_read_str(r);
-  if (!sk_reader_done(r) || run == NULL) return false;
+  if (!sk_reader_done(r) || run == NULL || result.n > SK_RESULT_BYTES_MAX) return false;
   end_attempt(w, run, &(struct sk_outcome){ .ending = SK_END_RETURNED, .result = result, .delay_ms = SK_UNSET });
   return true;
 }
@@ -118,6 +133,7 @@ static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
   struct sk_str message = sk_read_str(r);
   struct sk_str traceback = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
+  if (delay_ms > SK_SECONDS_MAX * 1000) return false;
   static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED };
   struct sk_outcome o = {
     .ending = kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict],
@@ -155,26 +171,29 @@ static bool on_log(struct sk_worker *w, struct sk_reader *r) {
 
 struct asked {
   struct sk_engine *engine;
-  uint32_t number; /* the worker may be gone by the time of the answer: found again by number and pid */
-  int pid;
+  uint64_t serial; /* of the worker, which may be gone by the time of the answer */
   uint64_t request;
 };
+
+static void reply(struct sk_worker *w, uint64_t request, enum sk_code code, struct sk_str answer) {
+  struct sk_buf *out = sk_pipe_out(w->pipe);
+  size_t at = sk_wire_begin(out, SK_FRAME_REPLY);
+  sk_buf_add_u64(out, request);
+  sk_buf_add_byte(out, (char)code);
+  if (code == SK_OK)
+    sk_buf_add_str(out, answer);
+  else
+    sk_wire_add_str(out, answer);
+  sk_wire_end(out, at);
+}
 
 static void on_answer(void *ctx, enum sk_code code, struct sk_str answer) {
   struct asked *a = ctx;
   SK_LIST_EACH(n, &a->engine->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
-    if (w->number != a->number || w->pid != a->pid || w->pipe_closed) continue;
-    struct sk_buf *out = sk_pipe_out(w->pipe);
-    size_t at = sk_wire_begin(out, SK_FRAME_REPLY);
-    sk_buf_add_u64(out, a->request);
-    sk_buf_add_byte(out, (char)code);
-    if (code == SK_OK)
-      sk_buf_add_str(out, answer);
-    else
-      sk_wire_add_str(out, answer);
-    sk_wire_end(out, at);
+    if (w->serial == a->serial && !w->pipe_closed) reply(w, a->request, code, answer);
   }
+  sk_engine_wake(a->engine); /* it may be what a stop has waited for */
   free(a);
 }
 
@@ -183,8 +202,11 @@ static bool on_request(struct sk_worker *w, struct sk_reader *r) {
   unsigned operation = sk_read_u8(r);
   if (r->bad) return false;
   struct asked *a = malloc(sizeof *a);
-  if (a == NULL) return false;
-  *a = (struct asked){ w->engine, w->number, w->pid, request };
+  if (a == NULL) {
+    reply(w, request, SK_ENOMEM, SK_STR_LIT("request: out of memory"));
+    return true;
+  }
+  *a = (struct asked){ w->engine, w->serial, request };
   sk_requests_run(w->engine->requests, operation, sk_str(r->p, (size_t)(r->end - r->p)), on_answer, a);
   return true;
 }
@@ -213,6 +235,8 @@ static bool on_frame(struct sk_worker *w, const struct sk_frame *f) {
 size_t sk_link_bytes(void *ctx, struct sk_str in) {
   struct sk_worker *w = ctx;
   size_t all = in.n;
+  if (w->broken) return all; /* nothing it says counts any more */
+  w->stuck = false; /* it writes when no job has the CPU */
   struct sk_frame frame = { 0 };
   struct sk_err err;
   for (;;) {
@@ -221,6 +245,7 @@ size_t sk_link_bytes(void *ctx, struct sk_str in) {
     if (code == SK_OK && on_frame(w, &frame)) continue;
     sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u sent a frame of type %d that makes no sense: killing it", w->number,
             code == SK_OK ? (int)frame.type : -1);
+    w->broken = true;
     sk_supervisor_kill(w, SK_KILL_BROKEN, NULL);
     return all;
   }

@@ -1,7 +1,9 @@
 /* progress.c - job:progress on its way to the store: gathered per turn, one batch under way at a time, dropped when the store
  * can't take it (the next one says more). */
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/limits.h"
 #include "engine/state.h"
 
 enum { PROGRESS_BATCH = 256 };
@@ -11,6 +13,7 @@ struct sk_progress_batch {
   struct sk_engine *engine;
   struct sk_arena text;
   struct sk_progress_item items[PROGRESS_BATCH];
+  char *notes[PROGRESS_BATCH]; /* in text; room for SK_NOTE_BYTES_MAX: a job that says much takes no more than that */
   size_t n;
 };
 
@@ -28,6 +31,19 @@ static void on_said(struct sk_op *op, void *ctx) {
   sk_engine_wake(e);
 }
 
+/* The item of that run, a new one when it has none; NULL when the batch is full or memory is. */
+static struct sk_progress_item *item_of(struct sk_progress_batch *b, const struct sk_run *run) {
+  for (size_t i = 0; i < b->n; i++)
+    if (b->items[i].fence == run->fence && sk_str_eq(b->items[i].id, run->id)) return &b->items[i];
+  if (b->n == PROGRESS_BATCH) return NULL; /* so many jobs said something since the last was sent: these say more later */
+  struct sk_str id = sk_arena_copy(&b->text, run->id), queue = sk_arena_copy(&b->text, run->queue);
+  char *note = b->notes[b->n] ? b->notes[b->n] : sk_arena_alloc(&b->text, SK_NOTE_BYTES_MAX);
+  b->notes[b->n] = note;
+  if (id.p == NULL || queue.p == NULL || note == NULL) return NULL;
+  b->items[b->n] = (struct sk_progress_item){ .id = id, .queue = queue, .fence = run->fence };
+  return &b->items[b->n++];
+}
+
 void sk_progress_say(struct sk_run *run, int32_t percent, struct sk_str note) {
   struct sk_engine *e = run->engine;
   if (e->progress == NULL) {
@@ -35,18 +51,12 @@ void sk_progress_say(struct sk_run *run, int32_t percent, struct sk_str note) {
     if (e->progress == NULL) return;
     e->progress->engine = e;
   }
-  struct sk_progress_batch *b = e->progress;
-  size_t i = 0;
-  while (i < b->n && !(sk_str_eq(b->items[i].id, run->id) && b->items[i].fence == run->fence)) i++;
-  if (i == PROGRESS_BATCH) return; /* more jobs than a batch said something in one turn */
-  b->items[i] = (struct sk_progress_item){
-    .id = sk_arena_copy(&b->text, run->id),
-    .queue = sk_arena_copy(&b->text, run->queue),
-    .fence = run->fence,
-    .percent = percent,
-    .note = sk_arena_copy(&b->text, note),
-  };
-  if (i == b->n) b->n++;
+  struct sk_progress_item *item = item_of(e->progress, run);
+  if (item == NULL) return;
+  char *room = e->progress->notes[item - e->progress->items];
+  item->percent = percent;
+  item->note = sk_str(room, note.n < SK_NOTE_BYTES_MAX ? note.n : SK_NOTE_BYTES_MAX);
+  if (item->note.n) memcpy(room, note.p, item->note.n);
   sk_engine_wake(e);
 }
 

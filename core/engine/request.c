@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "engine/waits.h"
 #include "io/loop.h"
 #include "logic/names.h"
 #include "logic/record.h"
@@ -18,25 +19,19 @@
 
 struct sk_requests {
   struct sk_requests_options options;
-  struct sk_list all;     /* every request that has not answered */
-  struct sk_list waiting; /* WAITs between two looks */
+  struct sk_waits *waits;
+  struct sk_list all; /* every request that has not answered */
   bool stopped;
 };
 
 struct request {
   struct sk_list node;      /* in all */
-  struct sk_list wait_node; /* in waiting */
   struct sk_requests *rs;
   unsigned operation;
   sk_answer_cb cb;
   void *ctx;
-  struct sk_timer *timer;   /* WAIT with a timeout; or the answer that must not come inside the call */
-  bool in_store;            /* its store operation is under way */
-  bool look_again;          /* WAIT: something changed while it looked */
-  bool timed_out;
-  enum sk_code early;       /* an answer without the store, with its sentence */
-  struct sk_err err;
-  struct sk_str id;         /* WAIT */
+  struct sk_timer *timer;   /* for an answer without the store, that must not come inside the call */
+  struct sk_err err;        /* ... with its sentence */
   union {
     struct sk_op op;
     struct sk_enqueue_op enqueue;
@@ -55,27 +50,34 @@ struct request {
 
 struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err) {
   struct sk_requests *rs = calloc(1, sizeof *rs);
-  if (rs == NULL) {
+  if (rs) rs->waits = sk_waits_new(options->loop, options->idle, options->ctx);
+  if (rs == NULL || rs->waits == NULL) {
+    free(rs);
     sk_err_set(err, SK_ENOMEM, "requests: out of memory");
     return NULL;
   }
   rs->options = *options;
   sk_list_init(&rs->all);
-  sk_list_init(&rs->waiting);
+  sk_requests_use(rs, options->store);
   return rs;
 }
 
-int sk_requests_idle(const struct sk_requests *rs) { return sk_list_empty(&rs->all); }
+void sk_requests_use(struct sk_requests *rs, struct sk_store *store) {
+  rs->options.store = store;
+  sk_waits_use(rs->waits, store);
+}
+
+int sk_requests_idle(const struct sk_requests *rs) { return sk_list_empty(&rs->all) && sk_waits_idle(rs->waits); }
 
 void sk_requests_free(struct sk_requests *rs) {
   if (rs == NULL) return;
   assert(sk_requests_idle(rs));
+  sk_waits_free(rs->waits);
   free(rs);
 }
 
 static void finish(struct request *q, enum sk_code code, struct sk_str answer) {
   sk_list_remove(&q->node);
-  sk_list_remove(&q->wait_node);
   q->cb(q->ctx, code, answer);
   sk_timer_free(q->timer);
   sk_op_fini(&q->u.op);
@@ -85,13 +87,11 @@ static void finish(struct request *q, enum sk_code code, struct sk_str answer) {
 
 static void answer_early(void *ctx) {
   struct request *q = ctx;
-  finish(q, q->early, sk_str_c(q->err.message));
+  finish(q, q->err.code, sk_str_c(q->err.message));
 }
 
-/* Answers with an error, but not inside the call that asked. */
-static void refuse(struct request *q, enum sk_code code) {
-  q->early = code;
-  sk_timer_free(q->timer);
+/* Answers with q->err, but not inside the call that asked. */
+static void refuse(struct request *q) {
   q->timer = sk_timer_new(q->rs->options.loop, answer_early, q);
   if (q->timer)
     sk_timer_start(q->timer, 0);
@@ -135,7 +135,9 @@ static void add_change(struct sk_buf *b, const struct request *q) {
   const struct sk_change_op *c = &q->u.change;
   sk_wire_add_i64(b, (int64_t)c->changed);
   for (size_t i = 0; i < c->ids_n; i++) sk_buf_add_byte(b, (char)c->statuses[i]);
-  if (c->changed > 0 && q->rs->options.added) q->rs->options.added(q->rs->options.ctx, 0);
+  if (c->changed == 0) return;
+  sk_waits_changed(q->rs->waits); /* a cancelled job is over */
+  if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, 0);
 }
 
 static void add_tasks(struct sk_buf *b, const struct sk_tasks_op *t) {
@@ -149,7 +151,6 @@ static void add_tasks(struct sk_buf *b, const struct sk_tasks_op *t) {
 
 static void on_op(struct sk_op *op, void *ctx) {
   struct request *q = ctx;
-  q->in_store = false;
   if (op->status != SK_OK) {
     finish(q, op->status, sk_str_c(op->err.message));
     return;
@@ -183,70 +184,28 @@ static void on_op(struct sk_op *op, void *ctx) {
 
 /* -- waiting for a job's end --------------------------------------------------------------------------------------------------------- */
 
-static void look(struct request *q);
-
-static void on_look(struct sk_op *op, void *ctx) {
+static void on_waited(void *ctx, enum sk_code code, const struct sk_view *view) {
   struct request *q = ctx;
-  q->in_store = false;
-  bool over = op->status == SK_OK && (q->u.get.views[0].state == SK_STATE_NONE || sk_state_is_final(q->u.get.views[0].state));
-  if (over) {
-    struct sk_buf b = { 0 };
-    add_view(&b, &q->u.get.views[0]);
-    finish(q, b.failed ? SK_ENOMEM : SK_OK, sk_buf_str(&b));
-    sk_buf_fini(&b);
-  } else if (q->rs->stopped) {
-    finish(q, SK_ECANCELLED, SK_STR_LIT("wait: stopping"));
-  } else if (q->timed_out) {
-    finish(q, SK_ETIMEOUT, SK_STR_LIT("wait: the job has not ended within the time given"));
-  } else if (q->look_again && op->status == SK_OK) {
-    look(q);
-  } else {
-    sk_list_push(&q->rs->waiting, &q->wait_node); /* an outage ends with a `changed` */
-  }
+  struct sk_buf b = { 0 };
+  if (view) add_view(&b, view);
+  if (b.failed)
+    finish(q, SK_ENOMEM, SK_STR_LIT("wait: out of memory"));
+  else if (code == SK_OK)
+    finish(q, SK_OK, sk_buf_str(&b));
+  else if (code == SK_ETIMEOUT)
+    finish(q, code, SK_STR_LIT("wait: the job has not ended within the time given"));
+  else
+    finish(q, code, SK_STR_LIT("wait: stopping"));
+  sk_buf_fini(&b);
 }
 
-static void look(struct request *q) {
-  sk_op_fini(&q->u.op);
-  q->u.get = (struct sk_get_op){ .op = { .cb = on_look, .ctx = q }, .ids = &q->id, .ids_n = 1 };
-  q->look_again = false;
-  q->in_store = true;
-  q->rs->options.store->ops->get(q->rs->options.store, &q->u.get);
-}
+void sk_requests_changed(struct sk_requests *rs) { sk_waits_changed(rs->waits); }
 
-static void on_wait_timeout(void *ctx) {
-  struct request *q = ctx;
-  q->timed_out = true;
-  if (!q->in_store) finish(q, SK_ETIMEOUT, SK_STR_LIT("wait: the job has not ended within the time given"));
-}
-
-static void look_soon(struct request *q) {
-  if (q->in_store) {
-    q->look_again = true;
-    return;
-  }
-  sk_list_remove(&q->wait_node);
-  look(q);
-}
-
-void sk_requests_changed(struct sk_requests *rs) {
-  SK_LIST_EACH_SAFE(n, &rs->all) {
-    struct request *q = SK_CONTAINER(n, struct request, node);
-    if (q->operation == SK_OP_WAIT && q->early == SK_OK) look_soon(q);
-  }
-}
-
-void sk_requests_settled(struct sk_requests *rs, struct sk_str id) {
-  SK_LIST_EACH_SAFE(n, &rs->all) {
-    struct request *q = SK_CONTAINER(n, struct request, node);
-    if (q->operation == SK_OP_WAIT && q->early == SK_OK && sk_str_eq(q->id, id)) look_soon(q);
-  }
-}
+void sk_requests_settled(struct sk_requests *rs, struct sk_str id) { sk_waits_settled(rs->waits, id); }
 
 void sk_requests_stop(struct sk_requests *rs) {
   rs->stopped = true;
-  struct sk_list *n;
-  while ((n = sk_list_pop(&rs->waiting)) != NULL)
-    finish(SK_CONTAINER(n, struct request, wait_node), SK_ECANCELLED, SK_STR_LIT("wait: stopping"));
+  sk_waits_stop(rs->waits);
 }
 
 /* -- reading requests ------------------------------------------------------------------------------------------------------------------ */
@@ -262,9 +221,13 @@ static enum sk_code read_enqueue_item(struct request *q, struct sk_reader *r, st
   int64_t due_ms = sk_read_i64(r);
   int64_t delay_ms = sk_read_i64(r);
   if (r->bad) return malformed(q);
+  const int64_t delay_max = SK_SECONDS_MAX * 1000, due_max = 2 * delay_max;
+  if (delay_ms < 0 || delay_ms > delay_max || due_ms < 0 || due_ms > due_max)
+    return sk_err_set(&q->err, SK_ELIMIT, "enqueue: delay %lld ms, due at %lld ms: expected 0 to %lld and 0 to %lld", (long long)delay_ms,
+                      (long long)due_ms, (long long)delay_max, (long long)due_max);
   struct sk_job job;
   enum sk_code code = sk_record_decode(record, &job, &q->err);
-  if (code == SK_OK) code = sk_job_check(&job, q->rs->options.args_bytes_max, &q->err);
+  if (code == SK_OK) code = sk_job_check_shape(&job, q->rs->options.args_bytes_max, &q->err);
   if (code != SK_OK) return code;
   *item = (struct sk_enqueue_item){
     .id = job.id, .queue = job.queue, .task = job.task, .record = record, .priority = job.priority, .due_ms = due_ms, .delay_ms = delay_ms };
@@ -312,16 +275,11 @@ static enum sk_code start_get(struct request *q, struct sk_reader *r, struct sk_
 }
 
 static enum sk_code start_wait(struct request *q, struct sk_reader *r) {
-  q->id = sk_read_str(r);
+  struct sk_str id = sk_read_str(r);
   int64_t timeout_ms = sk_read_i64(r);
   if (!sk_reader_done(r)) return malformed(q);
-  if (timeout_ms >= 0) {
-    q->timer = sk_timer_new(q->rs->options.loop, on_wait_timeout, q);
-    if (q->timer == NULL) return sk_err_set(&q->err, SK_ENOMEM, "wait: out of memory");
-    sk_timer_start(q->timer, timeout_ms);
-  }
-  look(q);
-  return SK_OK;
+  if (sk_waits_add(q->rs->waits, id, timeout_ms, on_waited, q) == SK_OK) return SK_OK;
+  return sk_err_set(&q->err, SK_ENOMEM, "wait: out of memory");
 }
 
 static struct sk_filter read_filter(struct sk_reader *r) {
@@ -350,7 +308,7 @@ static enum sk_code start_change(struct request *q, struct sk_reader *r, struct 
   enum sk_code code = read_ids(q, r, n);
   if (code != SK_OK) return code;
   q->u.change.filter = read_filter(r);
-  if (!sk_reader_done(r) || verb > SK_VERB_PROMOTE) return malformed(q);
+  if (!sk_reader_done(r) || verb > SK_VERB_PROMOTE || q->u.change.keep_ms < 0) return malformed(q);
   q->u.change.verb = (enum sk_verb)verb;
   q->u.change.ids = q->items;
   q->u.change.ids_n = n;
@@ -398,13 +356,7 @@ void sk_requests_run(struct sk_requests *rs, unsigned operation, struct sk_str p
   q->ctx = ctx;
   q->payload_n = payload.n;
   if (payload.n) memcpy(q->payload, payload.p, payload.n);
-  sk_list_init(&q->wait_node);
   sk_list_push(&rs->all, &q->node);
-  if (rs->stopped) {
-    sk_err_set(&q->err, SK_ECANCELLED, "the engine is stopping");
-    refuse(q, SK_ECANCELLED);
-    return;
-  }
-  enum sk_code code = start(q);
-  if (code != SK_OK) refuse(q, code);
+  enum sk_code code = rs->stopped ? sk_err_set(&q->err, SK_ECANCELLED, "the engine is stopping") : start(q);
+  if (code != SK_OK) refuse(q);
 }

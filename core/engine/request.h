@@ -43,14 +43,17 @@ typedef void (*sk_answer_cb)(void *ctx, enum sk_code code, struct sk_str answer)
 
 struct sk_requests_options {
   struct sk_loop *loop;
-  struct sk_store *store; /* borrowed; must outlive the requests */
+  struct sk_store *store; /* borrowed; must outlive the requests; NULL: comes later (sk_requests_use) */
   size_t args_bytes_max;
   /* Jobs were added or moved by a request, so there may be something to fetch, at the latest after due_in_ms (0: now).  May be NULL. */
   void (*added)(void *ctx, int64_t due_in_ms);
+  /* The last operation is over that nobody waits for any more, after sk_requests_stop.  May be NULL. */
+  void (*idle)(void *ctx);
   void *ctx;
 };
 
 struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err);
+void sk_requests_use(struct sk_requests *rs, struct sk_store *store);
 /* payload is copied. */
 void sk_requests_run(struct sk_requests *rs, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx);
 /* The store says that something changed: those who wait look again. */

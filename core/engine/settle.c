@@ -24,21 +24,18 @@ struct sk_settle_batch {
   struct sk_run *runs[SETTLE_BATCH];
 };
 
-/* Copies what the outcome says into the run, since it may point into a frame. */
-static struct sk_outcome own_outcome(struct sk_run *run, const struct sk_outcome *o) {
-  struct sk_outcome mine = *o;
+/* Copies what the outcome says into the run, since it may point into a frame.  False when out of memory. */
+static bool own_outcome(struct sk_run *run, struct sk_outcome *o) {
   size_t bytes = o->result.n + o->message.n + o->traceback.n;
-  if (bytes == 0 || !sk_buf_reserve(&run->said, bytes)) {
-    mine.result = mine.message = mine.traceback = sk_str(NULL, 0);
-    return mine;
-  }
-  struct sk_str *parts[] = { &mine.result, &mine.message, &mine.traceback };
+  if (!sk_buf_reserve(&run->said, bytes)) return false;
+  struct sk_str *parts[] = { &o->result, &o->message, &o->traceback };
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     size_t at = run->said.n;
+    if (parts[i]->n == 0) continue;
     sk_buf_add_str(&run->said, *parts[i]);
     *parts[i] = sk_str(run->said.p + at, parts[i]->n);
   }
-  return mine;
+  return true;
 }
 
 static bool stores_record(const struct sk_decision *d, const struct sk_outcome *o) {
@@ -64,21 +61,51 @@ static void add(struct sk_run *run) {
   sk_engine_wake(e);
 }
 
+/* Fills in the decision and the record to store.  False when there is no memory for them. */
+static bool decide(struct sk_run *run, struct sk_outcome *o) {
+  struct sk_engine *e = run->engine;
+  if (!own_outcome(run, o)) return false;
+  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, sk_clock_wall_ms(), sk_id_random());
+  if (stores_record(&run->decision, o)) sk_record_encode(&run->job, &run->record);
+  return !run->record.failed;
+}
+
 void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
   struct sk_engine *e = run->engine;
-  struct sk_outcome o = own_outcome(run, outcome);
-  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, &o, &e->options.policy, sk_clock_wall_ms(), sk_id_random());
-  if (stores_record(&run->decision, &o)) sk_record_encode(&run->job, &run->record);
+  struct sk_outcome o = *outcome;
+  if (!decide(run, &o)) {
+    /* Better twice than lost: what there is no memory to write down has not happened. */
+    sk_logf(e->log, SK_LOG_ERROR, "job %.*s: out of memory for its outcome, it runs again", SK_STR_ARG(run->id));
+    sk_buf_fini(&run->record);
+    run->decision = (struct sk_decision){ .kind = SK_SETTLE_RELEASE };
+    o.ending = SK_END_HANDED_BACK;
+  }
+  run->ending = o.ending;
+  run->surplus = o.ending == SK_END_HANDED_BACK && o.started_ms == 0 && !e->stopping;
   if (o.ending == SK_END_FAILED || o.ending == SK_END_FATAL) e->totals.failed++;
-  run->crashed = o.ending == SK_END_CRASHED;
-  e->totals.crashed += run->crashed;
+  if (o.ending == SK_END_CRASHED) e->totals.crashed++;
   add(run);
+}
+
+void sk_settle_unknown(struct sk_run *run) {
+  char message[SK_NAME_BYTES_MAX + 64];
+  snprintf(message, sizeof message, "no script of this engine declares task \"%.*s\"", SK_STR_ARG(sk_str_head(run->job.task, SK_NAME_BYTES_MAX)));
+  sk_settle(run, &(struct sk_outcome){ .ending = SK_END_UNKNOWN_TASK, .message = sk_str_c(message), .delay_ms = SK_UNSET });
+}
+
+void sk_settle_expired(struct sk_run *run) {
+  sk_settle(run, &(struct sk_outcome){ .ending = SK_END_EXPIRED, .message = SK_STR_LIT("expired before it could start"), .delay_ms = SK_UNSET });
+}
+
+void sk_settle_hand_back(struct sk_run *run) {
+  sk_settle(run, &(struct sk_outcome){ .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET });
 }
 
 void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
   bool newer = run->broken == SK_EVERSION;
   sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: %s; %s", SK_STR_ARG(run->id), why->message,
           newer ? "left for a newer engine" : "moved to the dead jobs");
+  run->ending = SK_END_FAILED;
   run->decision = (struct sk_decision){ .kind = newer ? SK_SETTLE_SNOOZE : SK_SETTLE_DEAD,
                                         .delay_ms = newer ? run->engine->options.policy.unknown_delay_ms : 0 };
   add(run);
@@ -113,12 +140,12 @@ static void applied(struct sk_run *run) {
     break;
   case SK_SETTLE_RETRY:
     e->totals.retried++;
-    snprintf(text, sizeof text, "job failed, retry in %.3g s", (double)d->delay_ms / 1000.0);
+    snprintf(text, sizeof text, "job failed, retry in %.10g s", (double)d->delay_ms / 1000.0);
     log_attempt(run, SK_LOG_WARN, text);
     break;
   case SK_SETTLE_SNOOZE:
-    if (run->job.error_kind != SK_KIND_UNKNOWN_TASK) break;
-    snprintf(text, sizeof text, "no script declares this task, put back for %.3g s", (double)d->delay_ms / 1000.0);
+    if (run->ending != SK_END_UNKNOWN_TASK) break;
+    snprintf(text, sizeof text, "no script declares this task, put back for %.10g s", (double)d->delay_ms / 1000.0);
     log_attempt(run, SK_LOG_WARN, text);
     break;
   case SK_SETTLE_DEAD:
@@ -126,20 +153,20 @@ static void applied(struct sk_run *run) {
     log_attempt(run, SK_LOG_ERROR, "job is dead");
     break;
   case SK_SETTLE_DROP:
-    if (run->job.error_kind != SK_KIND_NONE && run->job.finished_ms > 0) {
-      e->totals.dead++;
-      log_attempt(run, SK_LOG_ERROR, "job is dead and was dropped");
-    } else {
+    if (run->ending == SK_END_DISCARDED) {
       e->totals.discarded++;
+      break;
     }
+    e->totals.dead++;
+    log_attempt(run, SK_LOG_ERROR, "job is dead and was dropped");
     break;
   case SK_SETTLE_CANCELLED:
     e->totals.cancelled++;
     log_attempt(run, SK_LOG_INFO, "job cancelled");
     break;
   case SK_SETTLE_RELEASE:
-    e->totals.released++;
-    if (run->job.error_kind == SK_KIND_CRASH && run->record.n > 0) log_attempt(run, SK_LOG_WARN, "job will run again");
+    e->totals.released += !run->surplus;
+    if (run->ending == SK_END_CRASHED) log_attempt(run, SK_LOG_WARN, "job will run again");
     break;
   }
 }
@@ -166,20 +193,20 @@ static void on_settled(struct sk_op *op, void *ctx) {
   if (op->status != SK_OK) {
     for (size_t i = b->n; i > 0; i--) sk_list_push_front(&e->settling, &b->runs[i - 1]->node);
     e->settling_n += b->n;
-    sk_engine_store_failed(e, "settling jobs", &op->err);
+    sk_engine_store_failed(e, SK_CHORE_SETTLE, &op->err);
     e->settle_backoff_ms = e->settle_backoff_ms ? e->settle_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
     if (e->settle_backoff_ms > SK_STORE_BACKOFF_MAX_MS) e->settle_backoff_ms = SK_STORE_BACKOFF_MAX_MS;
     int64_t jitter = (int64_t)(sk_id_random() % (uint64_t)(e->settle_backoff_ms / 2 + 1));
     sk_timer_start(e->settle_retry, e->settle_backoff_ms / 2 + jitter);
   } else {
-    sk_engine_store_works(e);
+    sk_engine_store_works(e, SK_CHORE_SETTLE);
     e->settle_backoff_ms = 0;
     e->drain_check = true;
     for (size_t i = 0; i < b->n; i++) {
       struct sk_run *run = b->runs[i];
       if (b->items[i].status == SK_OK) {
         after(run);
-      } else {
+      } else if (run->ending != SK_END_HANDED_BACK) {
         e->totals.stale++;
         sk_logf(e->log, SK_LOG_WARN, "job %.*s was given to another engine meanwhile; what it did here does not count", SK_STR_ARG(run->id));
       }
@@ -202,7 +229,7 @@ static struct sk_settle_item item_of(const struct sk_run *run) {
     .to_queue = d->to_queue,
     .delay_ms = d->delay_ms,
     .keep_ms = d->keep_ms,
-    .crashed = run->crashed,
+    .crashed = run->ending == SK_END_CRASHED,
   };
 }
 
@@ -215,7 +242,6 @@ static bool send_batch(struct sk_engine *e) {
   while (b->n < SETTLE_BATCH && e->settling_n > 0) {
     struct sk_run *run = SK_RUN_OF(sk_list_pop(&e->settling));
     e->settling_n--;
-    if (run->record.failed) run->record.n = 0; /* out of memory while encoding: see below */
     b->runs[b->n] = run;
     b->items[b->n++] = item_of(run);
   }

@@ -2,6 +2,7 @@
 #include "engine/share.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,12 +15,15 @@ static enum sk_code map(int fd, size_t bytes, struct sk_share **out, struct sk_e
   return SK_OK;
 }
 
+static size_t bytes_of(uint32_t slots_n) { return sizeof(struct sk_share) + slots_n * sizeof(struct sk_share_slot); }
+
 enum sk_code sk_share_make(uint32_t slots_n, struct sk_share **out, int *fd, struct sk_err *err) {
-  size_t bytes = sizeof(struct sk_share) + slots_n * sizeof(struct sk_share_slot);
-  *fd = memfd_create("skein-worker", MFD_CLOEXEC);
+  size_t bytes = bytes_of(slots_n);
+  *fd = memfd_create("skein-worker", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (*fd < 0) return sk_err_set(err, SK_ESYS, "memory shared with a worker: %s", strerror(errno));
   enum sk_code code = SK_OK;
-  if (ftruncate(*fd, (off_t)bytes) != 0) code = sk_err_set(err, SK_ESYS, "memory shared with a worker: %s", strerror(errno));
+  if (ftruncate(*fd, (off_t)bytes) != 0 || fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    code = sk_err_set(err, SK_ESYS, "memory shared with a worker: %s", strerror(errno));
   if (code == SK_OK) code = map(*fd, bytes, out, err);
   if (code == SK_OK)
     (*out)->slots_n = slots_n;
@@ -31,10 +35,15 @@ enum sk_code sk_share_make(uint32_t slots_n, struct sk_share **out, int *fd, str
 enum sk_code sk_share_map(int fd, struct sk_share **out, struct sk_err *err) {
   struct stat st;
   if (fstat(fd, &st) != 0) return sk_err_set(err, SK_ESYS, "memory shared with the core: %s", strerror(errno));
-  if ((size_t)st.st_size < sizeof(struct sk_share)) return sk_err_set(err, SK_ECORRUPT, "memory shared with the core: %zu bytes", (size_t)st.st_size);
-  return map(fd, (size_t)st.st_size, out, err);
+  size_t bytes = (size_t)st.st_size;
+  if (bytes < sizeof(struct sk_share)) return sk_err_set(err, SK_ECORRUPT, "memory shared with the core: %zu bytes", bytes);
+  enum sk_code code = map(fd, bytes, out, err);
+  if (code != SK_OK || bytes_of((*out)->slots_n) == bytes) return code;
+  munmap(*out, bytes);
+  *out = NULL;
+  return sk_err_set(err, SK_ECORRUPT, "memory shared with the core: %zu bytes are not those of its slots", bytes);
 }
 
-void sk_share_unmap(struct sk_share *s) {
-  if (s) munmap(s, sizeof *s + s->slots_n * sizeof(struct sk_share_slot));
+void sk_share_unmap(struct sk_share *s, uint32_t slots_n) {
+  if (s) munmap(s, bytes_of(slots_n));
 }

@@ -9,7 +9,10 @@
  * generation is not the slot's any more is dropped by the worker.  So a job that was offered ahead can always be taken back,
  * and a core that buries a worker knows exactly which jobs were running.
  *
- * `running` is slot + 1 while that job's code is on the CPU, 0 while the worker waits: when a worker dies, it names the culprit. */
+ * `running` is slot + 1 while that job's code is on the CPU, 0 while the worker waits: when a worker dies, it names the culprit.
+ *
+ * A worker that has lost its mind may write anything here.  So the core keeps slots_n for itself, takes every time and number
+ * from here through the functions below, and the memory is sealed: the worker can't take it away under the core's feet. */
 #ifndef SK_ENGINE_SHARE_H
 #define SK_ENGINE_SHARE_H
 
@@ -31,7 +34,7 @@ struct sk_share {
   _Atomic uint32_t running;
   _Atomic int64_t running_since_ms; /* monotonic */
   _Atomic uint64_t heap_bytes;      /* of the worker's Lua state */
-  uint32_t slots_n;
+  uint32_t slots_n;                 /* for the worker */
   struct sk_share_slot slots[];
 };
 
@@ -39,7 +42,7 @@ struct sk_share {
 enum sk_code sk_share_make(uint32_t slots_n, struct sk_share **out, int *fd, struct sk_err *err);
 /* The worker's side of it. */
 enum sk_code sk_share_map(int fd, struct sk_share **out, struct sk_err *err);
-void sk_share_unmap(struct sk_share *s);
+void sk_share_unmap(struct sk_share *s, uint32_t slots_n);
 
 static inline uint64_t sk_share_word(uint32_t generation, enum sk_slot_state state) { return (uint64_t)generation << 2 | (uint64_t)state; }
 
@@ -51,6 +54,19 @@ static inline bool sk_share_move(struct sk_share *s, uint32_t slot, uint32_t gen
 
 static inline bool sk_share_is(const struct sk_share *s, uint32_t slot, uint32_t generation, enum sk_slot_state state) {
   return atomic_load(&s->slots[slot].word) == sk_share_word(generation, state);
+}
+
+static inline int64_t sk_share_past_ms(int64_t ms, int64_t now_ms) { return ms < 0 ? 0 : ms > now_ms ? now_ms : ms; }
+
+/* When the job in a slot started: never later than now; 0 when the worker has not said yet. */
+static inline int64_t sk_share_started_ms(const struct sk_share *s, uint32_t slot, int64_t now_ms) {
+  return sk_share_past_ms(atomic_load(&s->slots[slot].started_ms), now_ms);
+}
+
+/* How long the job that is on the CPU has been there without a pause; -1 when none is. */
+static inline int64_t sk_share_running_for_ms(const struct sk_share *s, int64_t now_ms) {
+  if (atomic_load(&s->running) == 0) return -1;
+  return now_ms - sk_share_past_ms(atomic_load(&s->running_since_ms), now_ms);
 }
 
 #endif

@@ -10,6 +10,8 @@
 #ifndef SK_ENGINE_STATE_H
 #define SK_ENGINE_STATE_H
 
+#include <sys/stat.h>
+
 #include "base/buf.h"
 #include "base/heap.h"
 #include "base/id.h"
@@ -34,6 +36,7 @@ struct sk_run {
   enum sk_code broken;        /* not SK_OK: its record can't be read, and `record` holds it as it is */
   uint64_t fence;
   int64_t timeout_ms;         /* soft; 0 = none */
+  bool may_expire;            /* before it starts */
   /* while with a worker */
   struct sk_worker *worker;
   uint32_t slot;
@@ -41,34 +44,49 @@ struct sk_run {
   struct sk_heap_node hard;   /* in e->hard: when the worker is to be looked at, monotonic ms */
   /* while settling */
   struct sk_decision decision;
-  bool crashed;
+  enum sk_ending ending;
+  bool surplus;               /* handed back before it started, with nobody the wiser */
   struct sk_buf said;         /* owned: what the outcome's slices point into */
   struct sk_buf record;       /* owned: the record to store */
   char bytes[];               /* the record as fetched, the queue's name, the id */
 };
 
+/* STARTING until it has loaded the scripts.  All that are READY have loaded them in the same round (supervisor.c). */
 enum sk_worker_state { SK_WORKER_STARTING, SK_WORKER_READY, SK_WORKER_DRAINING };
 
-/* Why the core killed a worker. */
-enum sk_kill { SK_KILL_NONE, SK_KILL_TIMEOUT, SK_KILL_MEMORY, SK_KILL_SHUTDOWN, SK_KILL_BROKEN };
+/* Why the core killed a worker, and who is to blame for it. */
+enum sk_kill {
+  SK_KILL_NONE,     /* it died by itself: the job on the CPU, or all that had started */
+  SK_KILL_TIMEOUT,  /* worker->culprit */
+  SK_KILL_MEMORY,   /* as NONE */
+  SK_KILL_BROKEN,   /* it sent nonsense: as NONE */
+  SK_KILL_UNHEARD,  /* the core could not talk to it any more: nobody */
+  SK_KILL_SHUTDOWN, /* nobody */
+};
 
 struct sk_worker {
   struct sk_list node; /* in e->workers */
   struct sk_engine *engine;
   uint32_t number;     /* 1, 2, ...: its place; a replacement gets the same */
+  uint64_t serial;     /* no other worker of this engine has it, ever */
   uint64_t round;      /* e->round when it was started: older ones are drained after a reload */
   enum sk_worker_state state;
   struct sk_child *child;
   int pid;
   struct sk_pipe *pipe;
   struct sk_share *share;
+  uint32_t slots_n;
   struct sk_list runs;
   uint32_t load;       /* runs offered and started */
+  bool used;           /* it was offered a job once */
   struct sk_run **by_slot; /* owned; the run in each slot */
   uint32_t *free_slots; /* owned stack of free slot numbers */
   uint32_t free_n;
   int64_t started_ms;  /* monotonic */
   bool stuck;          /* a job has not yielded for a while: it is offered nothing more */
+  bool refused;        /* it said that the scripts can't be loaded */
+  bool slow_told;      /* ... that they take long */
+  bool broken;         /* it has sent what makes no sense: it is not heard any more */
   bool pipe_closed, exited;
   int exit_status, term_signal;
   enum sk_kill killed;
@@ -76,6 +94,12 @@ struct sk_worker {
 };
 
 struct sk_progress_batch;
+
+/* What the store may fail at; the log tells once of each, until it works again. */
+enum sk_chore { SK_CHORE_FETCH, SK_CHORE_SETTLE, SK_CHORE_BEAT, SK_CHORE_COUNT, SK_CHORE_DECLARE };
+
+/* Starts the clock of a lease anew this soon after a beat that failed: a fraction of the lease. */
+enum { SK_BEATS_PER_LEASE = 3, SK_TRIES_PER_LEASE = 15 };
 
 struct sk_engine {
   struct sk_engine_options options;
@@ -97,13 +121,17 @@ struct sk_engine {
 
   /* supervisor.c */
   struct sk_list workers;
-  uint64_t round;
-  uint32_t deaths_in_a_row; /* workers that died before they were ready */
+  struct stat program;      /* which file options.program was at the start */
+  uint64_t round;           /* of loading the scripts: 0, and 1 more with each reload */
+  uint64_t ready_round;     /* the newest that a worker was ready in */
+  bool refused;             /* the scripts can't be loaded in `round`: those of ready_round stay */
+  uint64_t serials;
+  uint32_t deaths_in_a_row; /* workers that died before they were ready, or before they were offered a job */
   struct sk_timer *respawn;
   struct sk_heap hard;
   struct sk_timer *hard_timer;
   struct sk_timer *janitor; /* stuck workers, memory, steps of the wall clock */
-  bool janitor_busy;        /* it looks often, as long as jobs run */
+  bool janitor_busy;        /* it looks often, as long as workers have jobs */
   int64_t memory_at_ms;     /* when memory is looked at next, monotonic */
   int64_t wall_minus_mono_ms;
 
@@ -118,8 +146,11 @@ struct sk_engine {
   bool queues_all;        /* serve every queue there is */
   uint64_t queues_version;
   bool queues_stale;
+  bool queues_full;       /* told that there are more than are served */
   struct sk_count_op *counting;
   bool fetching;
+  size_t fetch_taken;     /* of the fetched jobs; */
+  bool fetch_stuck;       /* ... the others wait for memory, and the fetch with them */
   bool fetch_wanted;      /* something may be there */
   bool fetch_again;       /* ... since the fetch under way was sent */
   struct sk_timer *due;   /* when to look again: due jobs, safety poll, back-off */
@@ -128,6 +159,7 @@ struct sk_engine {
   double per_ms;          /* completions, smoothed: how far ahead to fetch */
   int64_t rate_at_us;
   int64_t rate_n;
+  int64_t silent_since_ms; /* since when workers have jobs and none has ended; monotonic */
   bool drain_check;
 
   /* settle.c */
@@ -137,18 +169,20 @@ struct sk_engine {
   size_t settles_runs; /* runs in batches in flight */
   struct sk_timer *settle_retry;
   int64_t settle_backoff_ms;
-  bool store_down; /* logged once */
 
   /* engine.c */
   struct sk_beat_op *beat;
   bool beating;
   struct sk_timer *beat_timer;
   struct sk_timer *shutdown;
+  unsigned troubles;     /* bit per enum sk_chore: it failed and has not worked since */
   bool declaring;
+  bool declare_wanted;   /* the store does not know all tasks yet */
   struct sk_progress_batch *progress; /* not yet sent: progress.c */
   bool progress_in_flight;
   bool held; /* TSTP */
   bool drain_counting;
+  bool killing; /* stop without waiting for jobs to end */
   bool give_up; /* stop without the outcomes that the store did not take */
   bool stopping, closing, stopped;
   bool ever_ready; /* a worker has loaded the scripts */
@@ -156,8 +190,8 @@ struct sk_engine {
 
 /* engine.c */
 void sk_engine_wake(struct sk_engine *e); /* work for the turn's end */
-void sk_engine_store_failed(struct sk_engine *e, const char *what, const struct sk_err *err);
-void sk_engine_store_works(struct sk_engine *e);
+void sk_engine_store_failed(struct sk_engine *e, enum sk_chore chore, const struct sk_err *err);
+void sk_engine_store_works(struct sk_engine *e, enum sk_chore chore);
 void sk_engine_check_stopped(struct sk_engine *e);
 void sk_engine_fail(struct sk_engine *e, const struct sk_err *err); /* can't go on: stop, with this outcome */
 
@@ -166,41 +200,70 @@ struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struc
 void sk_run_free(struct sk_run *run);
 
 /* fetch.c */
-enum sk_code sk_fetch_start(struct sk_engine *e, struct sk_err *err);
-void sk_fetch_stop(struct sk_engine *e);
+enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err);
+void sk_fetch_fini(struct sk_engine *e);
+void sk_fetch_stop(struct sk_engine *e);                   /* nothing is taken any more */
+void sk_fetch_retry(struct sk_engine *e);                  /* the store works again: don't wait for the back-off to end */
 void sk_fetch_wake(struct sk_engine *e);                   /* there may be jobs */
 void sk_fetch_due_within(struct sk_engine *e, int64_t ms); /* a job becomes due then */
 void sk_fetch_turn(struct sk_engine *e);
 void sk_fetch_queues_changed(struct sk_engine *e);
-void sk_fetch_count_done(struct sk_engine *e, size_t n);   /* n jobs ended */
+void sk_fetch_count_done(struct sk_engine *e);             /* a job ended */
+void sk_fetch_count_offer(struct sk_engine *e);            /* a worker gets a job */
 size_t sk_fetch_depth(const struct sk_engine *e);          /* how many jobs to hold beyond the free slots */
+bool sk_fetch_jobs_are_long(const struct sk_engine *e);    /* none has ended for a while */
+int64_t sk_fetch_room(const struct sk_engine *e);          /* how many more to take; negative: how many are too many */
 
 /* dispatch.c */
 void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front);
 void sk_dispatch_turn(struct sk_engine *e);
-/* Takes an offered job back from its worker: it is in e->local again.  False when the worker has started it. */
-bool sk_dispatch_take_back(struct sk_run *run);
+/* True while the run's worker has not started it. */
+bool sk_dispatch_is_offered(const struct sk_run *run);
+/* Takes back what its worker has not started: it is in e->local again, in order, before all others. */
+void sk_dispatch_take_back_from(struct sk_worker *w);
 void sk_dispatch_take_back_all(struct sk_engine *e);
+/* Settles as handed back: the last n that wait for a worker. */
+void sk_dispatch_hand_back(struct sk_engine *e, size_t n);
+/* Hands back what is held beyond the room that there is now: others may run it. */
+void sk_dispatch_hand_back_surplus(struct sk_engine *e);
+/* The tasks are others now: finds those of the waiting runs anew. */
+void sk_dispatch_find_tasks(struct sk_engine *e);
 /* Frees the run's slot; it is in no list afterwards. */
 void sk_dispatch_detach(struct sk_run *run);
 
 /* settle.c */
 void sk_settle(struct sk_run *run, const struct sk_outcome *outcome);
+void sk_settle_unknown(struct sk_run *run);   /* no script declares its task */
+void sk_settle_expired(struct sk_run *run);
+void sk_settle_hand_back(struct sk_run *run); /* it has not started */
 void sk_settle_broken(struct sk_run *run, const struct sk_err *why); /* a run whose record can't be read */
 void sk_settle_turn(struct sk_engine *e);
 bool sk_settle_idle(const struct sk_engine *e);
 
 /* supervisor.c */
+enum sk_code sk_supervisor_init(struct sk_engine *e, struct sk_err *err);
+void sk_supervisor_fini(struct sk_engine *e);
 enum sk_code sk_supervisor_start(struct sk_engine *e, struct sk_err *err);
 void sk_supervisor_reload(struct sk_engine *e);
 void sk_supervisor_drain(struct sk_engine *e);  /* workers end when their jobs have */
 void sk_supervisor_kill_all(struct sk_engine *e);
+void sk_supervisor_abandon_all(struct sk_engine *e); /* those that not even a kill has ended */
 void sk_supervisor_kill(struct sk_worker *w, enum sk_kill why, struct sk_run *culprit);
-void sk_supervisor_watch(struct sk_run *run);   /* arms its hard timeout */
-void sk_supervisor_turn(struct sk_engine *e);
+bool sk_supervisor_is_new_round(const struct sk_worker *w); /* it will be the first of its round to be ready */
 void sk_supervisor_ready(struct sk_worker *w);
-void sk_supervisor_free(struct sk_engine *e);
+void sk_supervisor_refused(struct sk_worker *w, struct sk_str message);
 uint32_t sk_supervisor_ready_n(const struct sk_engine *e);
+
+/* deadline.c: hard timeouts */
+enum sk_code sk_deadline_init(struct sk_engine *e, struct sk_err *err);
+void sk_deadline_fini(struct sk_engine *e);
+void sk_deadline_watch(struct sk_run *run);   /* it was offered: arms its hard timeout */
+void sk_deadline_forget(struct sk_run *run);
+
+/* janitor.c */
+enum sk_code sk_janitor_init(struct sk_engine *e, struct sk_err *err);
+void sk_janitor_fini(struct sk_engine *e);
+void sk_janitor_turn(struct sk_engine *e);
 
 /* progress.c */
 void sk_progress_say(struct sk_run *run, int32_t percent, struct sk_str note);
@@ -209,6 +272,7 @@ void sk_progress_free(struct sk_engine *e);
 
 /* link.c: frames from a worker */
 size_t sk_link_bytes(void *worker, struct sk_str in);
+void sk_link_declare(struct sk_engine *e); /* tells the store which tasks there are, when it does not know */
 
 #define SK_WORKER_OF(n) SK_CONTAINER(n, struct sk_worker, node)
 #define SK_RUN_OF(n) SK_CONTAINER(n, struct sk_run, node)

@@ -1,11 +1,19 @@
-/* supervisor.c - the workers' lives: started, watched, stopped, buried, replaced.
+/* supervisor.c - the workers' lives: started, drained, killed, buried, replaced.
  *
- * A worker is over when it has exited AND its pipe is drained to the end, so that what it said last still counts.  Then each
+ *   spawn ──► STARTING ──HELLO──► READY ──reload, stop──► DRAINING ──► buried
+ *                 │                 └───────────────────dies─────────────▲
+ *                 └──refuses, dies, out of date──────────────────────────┘
+ *
+ * A worker is buried when it has exited and all that it sent has been read, so that what it said last still counts.  Then each
  * job it had goes its way:
  *   offered, not started    back to e->local, as if nothing had been
- *   the core killed it      the culprit (hard timeout, memory) has failed; the others are handed back, nothing counted
+ *   the core killed it      the culprit (hard timeout) has failed; the others are handed back, nothing counted
  *   it died by itself       the job on the CPU (share.h) is the culprit: a crash; when none was, all that had started are suspects
- * and a replacement is started at once, or after a growing pause when workers die before they are ready. */
+ *   ... of its memory       the same: the job on the CPU at that moment, else all that had started
+ *
+ * ROUNDS.  The scripts are loaded in rounds: the first, and one for each reload.  When the first worker of a new round is ready, all
+ * workers of older rounds are drained, so the READY ones always know the same tasks.  When a new round's workers refuse, or die of the
+ * scripts, the old ones stay; a worker that is missing is then tried again, after a growing pause. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,13 +29,8 @@
 enum {
   RESPAWN_MIN_MS = 100,
   RESPAWN_MAX_MS = 5000,
-  JANITOR_MS = 50,
-  STUCK_MS = 100,        /* a job that keeps the CPU this long blocks its worker */
-  MEMORY_EVERY_MS = 250,
-  CLOCK_STEP_MS = 50,    /* a smaller step of the wall clock is drift */
+  LOAD_DEATHS_MIN = 3, /* deaths while loading before the scripts are to blame, even with fewer workers */
 };
-/* What a worker may have beside its Lua heap before its memory counts as over the cap. */
-#define MEMORY_SLACK_BYTES (32u * 1024 * 1024)
 
 uint32_t sk_supervisor_ready_n(const struct sk_engine *e) {
   uint32_t n = 0;
@@ -35,99 +38,206 @@ uint32_t sk_supervisor_ready_n(const struct sk_engine *e) {
   return n;
 }
 
-/* -- death ---------------------------------------------------------------------------------------------------------------------- */
+/* -- what becomes of a dead worker's jobs ------------------------------------------------------------------------------------- */
 
 static void describe_end(const struct sk_worker *w, char *out, size_t n) {
   if (w->killed == SK_KILL_MEMORY)
     snprintf(out, n, "its worker was over memory_max (%" PRIu64 " bytes) and was killed", w->engine->options.memory_max);
+  else if (w->killed == SK_KILL_BROKEN)
+    snprintf(out, n, "its worker sent the engine nonsense and was killed");
   else if (w->term_signal)
     snprintf(out, n, "its worker died of signal %d (%s)", w->term_signal, strsignal(w->term_signal));
   else
     snprintf(out, n, "its worker exited with status %d", w->exit_status);
 }
 
-static int64_t wall_of(int64_t mono_ms) { return mono_ms > 0 ? sk_clock_wall_ms() - (sk_clock_mono_ms() - mono_ms) : 0; }
+static void settle_timed_out(struct sk_run *run, struct sk_outcome *o) {
+  char message[160];
+  snprintf(message, sizeof message, "timed out after %.10g s and did not stop: its worker was killed", (double)run->timeout_ms / 1000.0);
+  o->ending = SK_END_FAILED;
+  o->kind = SK_KIND_TIMEOUT;
+  o->message = sk_str_c(message);
+  sk_settle(run, o);
+}
+
+static void settle_crashed(struct sk_run *run, struct sk_outcome *o, const char *how) {
+  char message[200];
+  snprintf(message, sizeof message, "%s while it ran (crash %" PRId64 " of %" PRId64 ")", how, run->job.crashes + 1,
+           run->engine->options.policy.crashes_max);
+  o->ending = SK_END_CRASHED;
+  o->message = sk_str_c(message);
+  sk_settle(run, o);
+}
 
 /* Detaches the run from its dead worker and settles it, or puts it back. */
 static void bury_run(struct sk_run *run, const struct sk_worker *w, bool culprit, const char *how) {
   struct sk_engine *e = run->engine;
+  int64_t now = sk_clock_mono_ms();
   bool started = sk_share_is(w->share, run->slot, run->generation, SK_SLOT_STARTED);
+  int64_t started_ms = started ? sk_share_started_ms(w->share, run->slot, now) : 0;
   struct sk_outcome o = { .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET };
-  if (started) o.started_ms = wall_of(atomic_load(&w->share->slots[run->slot].started_ms));
-  bool timed_out = culprit && w->killed == SK_KILL_TIMEOUT;
+  if (started_ms > 0) o.started_ms = started_ms + e->wall_minus_mono_ms;
   sk_dispatch_detach(run);
-  if (!started && !e->stopping) {
+  if (!started)
     sk_dispatch_add(e, run, true);
-    return;
+  else if (!culprit)
+    sk_settle(run, &o);
+  else if (w->killed != SK_KILL_TIMEOUT)
+    settle_crashed(run, &o, how);
+  else if (run->timeout_ms > 0 && now - started_ms >= run->timeout_ms)
+    settle_timed_out(run, &o);
+  else
+    settle_crashed(run, &o, "it kept the CPU past its neighbours' hard timeouts and its worker was killed");
+}
+
+/* Nobody is blamed when the core, or whoever ends the whole service, killed the worker for reasons of their own. */
+static bool died_by_itself(const struct sk_worker *w) {
+  switch (w->killed) {
+  case SK_KILL_NONE: return !(w->engine->stopping && w->term_signal == SIGKILL);
+  case SK_KILL_MEMORY:
+  case SK_KILL_BROKEN: return true;
+  case SK_KILL_TIMEOUT:
+  case SK_KILL_UNHEARD:
+  case SK_KILL_SHUTDOWN: break;
   }
-  char message[200];
-  if (timed_out) {
-    snprintf(message, sizeof message, "timed out after %.3g s and did not stop: its worker was killed", (double)run->timeout_ms / 1000.0);
-    o.ending = SK_END_FAILED;
-    o.kind = SK_KIND_TIMEOUT;
-    o.message = sk_str_c(message);
-  } else if (culprit && started) {
-    snprintf(message, sizeof message, "%s while it ran (crash %" PRId64 " of %" PRId64 ")", how, run->job.crashes + 1, e->options.policy.crashes_max);
-    o.ending = SK_END_CRASHED;
-    o.message = sk_str_c(message);
-  }
-  sk_settle(run, &o);
+  return false;
+}
+
+/* The run on the CPU, NULL when there is none. */
+static const struct sk_run *running_in(const struct sk_worker *w) {
+  uint32_t running = atomic_load(&w->share->running);
+  const struct sk_run *run = running > 0 && running <= w->slots_n ? w->by_slot[running - 1] : NULL;
+  return run && sk_share_is(w->share, run->slot, run->generation, SK_SLOT_STARTED) ? run : NULL;
 }
 
 static void bury_runs(struct sk_worker *w) {
-  bool by_itself = w->killed == SK_KILL_NONE || w->killed == SK_KILL_MEMORY || w->killed == SK_KILL_BROKEN;
-  if (w->engine->stopping && w->killed == SK_KILL_NONE && w->term_signal == SIGKILL) by_itself = false;
-  uint32_t running = atomic_load(&w->share->running);
-  bool known = false;
-  SK_LIST_EACH(n, &w->runs) {
-    const struct sk_run *run = SK_RUN_OF(n);
-    known |= running == run->slot + 1 && sk_share_is(w->share, run->slot, run->generation, SK_SLOT_STARTED);
-  }
+  bool by_itself = died_by_itself(w);
+  const struct sk_run *on_cpu = running_in(w), *guilty = w->culprit;
   char how[120];
   describe_end(w, how, sizeof how);
-  struct sk_run *guilty = w->culprit;
   for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) {
     struct sk_run *run = SK_RUN_OF(n);
-    bool culprit = by_itself ? !known || running == run->slot + 1 : run == guilty;
+    bool culprit = by_itself ? on_cpu == NULL || run == on_cpu : run == guilty;
     bury_run(run, w, culprit, how);
   }
+}
+
+/* -- birth ---------------------------------------------------------------------------------------------------------------------- */
+
+static void maybe_bury(struct sk_worker *w);
+
+static void on_exited(void *ctx, int exit_status, int term_signal) {
+  struct sk_worker *w = ctx;
+  w->exited = true;
+  w->exit_status = exit_status;
+  w->term_signal = term_signal;
+  if (w->pipe_closed)
+    maybe_bury(w);
+  else
+    sk_pipe_drain(w->pipe); /* ends with on_pipe_closed */
+}
+
+static void on_pipe_closed(void *ctx, const struct sk_err *err) {
+  struct sk_worker *w = ctx;
+  w->pipe_closed = true;
+  if (err) {
+    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: %s; killing it", w->number, err->message);
+    sk_supervisor_kill(w, SK_KILL_UNHEARD, NULL);
+  } else if (!w->exited) {
+    sk_child_kill(w->child, SIGKILL); /* without its pipe it is of no use; one that is exiting by itself is past being killed */
+  }
+  maybe_bury(w);
 }
 
 static void free_worker(struct sk_worker *w) {
   sk_list_remove(&w->node);
   sk_pipe_free(w->pipe);
   sk_child_free(w->child);
-  sk_share_unmap(w->share);
+  sk_share_unmap(w->share, w->slots_n);
   free(w->free_slots);
   free(w->by_slot);
   free(w);
 }
 
-static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *err);
-
-static void respawn(struct sk_engine *e, uint32_t number) {
-  struct sk_err err;
-  if (spawn(e, number, &err) == SK_OK) return;
-  sk_logf(e->log, SK_LOG_ERROR, "worker %u: %s; trying again", number, err.message);
-  e->deaths_in_a_row++;
-  sk_timer_start(e->respawn, RESPAWN_MIN_MS);
+static bool is_same_file(const char *path, const struct stat *as) {
+  struct stat st;
+  return stat(path, &st) == 0 && st.st_dev == as->st_dev && st.st_ino == as->st_ino;
 }
 
-/* A worker per number, of the present round; those that are missing are started. */
-static void fill_up(struct sk_engine *e) {
-  for (uint32_t number = 1; number <= e->options.workers; number++) {
-    bool there = false;
-    SK_LIST_EACH(n, &e->workers) {
-      const struct sk_worker *w = SK_WORKER_OF(n);
-      there |= w->number == number && w->round == e->round && w->state != SK_WORKER_DRAINING;
-    }
-    if (!there) respawn(e, number);
+/* The binary that was there when the engine started, also when another was installed in its place since: core and workers must
+ * speak the same frames. */
+static const char *program_of(const struct sk_engine *e) {
+  static const char self[] = "/proc/self/exe";
+  bool replaced = e->program.st_ino != 0 && !is_same_file(e->options.program, &e->program);
+  return replaced && is_same_file(self, &e->program) ? self : e->options.program;
+}
+
+/* Starts the process with its end of the pipe and of the shared memory: the last thing that can fail, so that no process is left. */
+static enum sk_code start_process(struct sk_worker *w, const int fds[2], struct sk_err *err) {
+  struct sk_engine *e = w->engine;
+  char number[16], concurrency[16], memory[32], parent[16];
+  snprintf(number, sizeof number, "%u", w->number);
+  snprintf(concurrency, sizeof concurrency, "%u", e->options.concurrency);
+  snprintf(memory, sizeof memory, "%" PRIu64, e->options.memory_max);
+  snprintf(parent, sizeof parent, "%d", (int)getpid());
+  char *argv[] = { "skein", "worker", "run", (char *)(uintptr_t)e->options.dir, number, concurrency, memory, parent, NULL };
+  struct sk_child_options child = { .file = program_of(e), .argv = argv, .fds = fds, .fds_n = 2, .exited = on_exited, .ctx = w };
+  w->child = sk_child_spawn(e->loop, &child, err);
+  if (w->child == NULL) return err->code;
+  w->pid = sk_child_pid(w->child);
+  return SK_OK;
+}
+
+static enum sk_code connect_worker(struct sk_worker *w, struct sk_err *err) {
+  int share_fd, pair[2];
+  enum sk_code code = sk_share_make(w->slots_n, &w->share, &share_fd, err);
+  if (code != SK_OK) return code;
+  code = sk_pipe_pair(pair, err);
+  if (code == SK_OK) {
+    struct sk_pipe_events events = { .bytes = sk_link_bytes, .closed = on_pipe_closed, .ctx = w };
+    w->pipe = sk_pipe_new(w->engine->loop, pair[0], &events, err);
+    code = w->pipe ? start_process(w, (int[]){ pair[1], share_fd }, err) : err->code;
+    close(pair[1]);
   }
+  close(share_fd);
+  return code;
 }
 
-static void on_respawn(void *ctx) {
-  struct sk_engine *e = ctx;
-  if (!e->stopping) fill_up(e);
+static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *err) {
+  struct sk_worker *w = calloc(1, sizeof *w);
+  if (w == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  *w = (struct sk_worker){
+    .engine = e, .number = number, .serial = ++e->serials, .round = e->round, .started_ms = sk_clock_mono_ms() };
+  sk_list_init(&w->runs);
+  sk_list_init(&w->node);
+  w->slots_n = e->options.concurrency + SK_WORKER_WINDOW;
+  w->free_slots = calloc(w->slots_n, sizeof *w->free_slots);
+  w->by_slot = calloc(w->slots_n, sizeof(struct sk_run *));
+  for (uint32_t i = w->slots_n; w->free_slots && i > 0; i--) w->free_slots[w->free_n++] = i - 1;
+  enum sk_code code = w->free_slots && w->by_slot ? connect_worker(w, err) : sk_err_set(err, SK_ENOMEM, "out of memory");
+  if (code != SK_OK) {
+    free_worker(w);
+    return code;
+  }
+  sk_list_push(&e->workers, &w->node);
+  char name[16], pid[16];
+  snprintf(name, sizeof name, "%u", number);
+  snprintf(pid, sizeof pid, "%d", w->pid);
+  struct sk_log_fact facts[] = { { "worker", sk_str_c(name) }, { "pid", sk_str_c(pid) } };
+  sk_log_line(e->log, SK_LOG_INFO, SK_STR_LIT("worker started"), facts, 2);
+  return SK_OK;
+}
+
+/* -- replacement ---------------------------------------------------------------------------------------------------------------- */
+
+/* Whether that place is taken by a worker that runs jobs, or will. */
+static bool is_manned(const struct sk_engine *e, uint32_t number) {
+  SK_LIST_EACH(n, &e->workers) {
+    const struct sk_worker *w = SK_WORKER_OF(n);
+    if (w->number != number || w->state == SK_WORKER_DRAINING) continue;
+    if (w->round == e->round || (e->refused && w->state == SK_WORKER_READY)) return true;
+  }
+  return false;
 }
 
 static void respawn_later(struct sk_engine *e) {
@@ -136,8 +246,100 @@ static void respawn_later(struct sk_engine *e) {
   sk_timer_start(e->respawn, ms < RESPAWN_MAX_MS ? ms : RESPAWN_MAX_MS);
 }
 
-static void log_death(const struct sk_worker *w, enum sk_log_level level) {
-  char number[16], pid[16], signal[48], status[16], jobs[16];
+static void respawn(struct sk_engine *e, uint32_t number) {
+  struct sk_err err;
+  if (spawn(e, number, &err) == SK_OK) return;
+  sk_logf(e->log, SK_LOG_ERROR, "worker %u: %s; trying again", number, err.message);
+  e->deaths_in_a_row++;
+  respawn_later(e);
+}
+
+static void fill_up(struct sk_engine *e) {
+  for (uint32_t number = 1; number <= e->options.workers; number++)
+    if (!is_manned(e, number)) respawn(e, number);
+}
+
+static void on_respawn(void *ctx) {
+  struct sk_engine *e = ctx;
+  if (!e->stopping) fill_up(e);
+}
+
+/* -- rounds ----------------------------------------------------------------------------------------------------------------------- */
+
+static void drain(struct sk_worker *w) {
+  if (w->state == SK_WORKER_DRAINING) return;
+  bool loading = w->state == SK_WORKER_STARTING;
+  w->state = SK_WORKER_DRAINING;
+  sk_dispatch_take_back_from(w);
+  if (loading) {
+    sk_supervisor_kill(w, SK_KILL_SHUTDOWN, NULL);
+  } else if (!w->pipe_closed) {
+    struct sk_buf *out = sk_pipe_out(w->pipe);
+    sk_wire_end(out, sk_wire_begin(out, SK_FRAME_DRAIN));
+  }
+}
+
+bool sk_supervisor_is_new_round(const struct sk_worker *w) { return w->state == SK_WORKER_STARTING && w->round > w->engine->ready_round; }
+
+void sk_supervisor_ready(struct sk_worker *w) {
+  struct sk_engine *e = w->engine;
+  bool first = !e->ever_ready || w->round > e->ready_round;
+  w->state = SK_WORKER_READY;
+  e->deaths_in_a_row = 0;
+  e->ever_ready = true;
+  if (first) {
+    e->ready_round = w->round;
+    e->refused = false;
+    SK_LIST_EACH(n, &e->workers)
+      if (SK_WORKER_OF(n)->round < w->round) drain(SK_WORKER_OF(n));
+    sk_dispatch_find_tasks(e);
+    fill_up(e);
+  }
+  sk_fetch_wake(e);
+}
+
+/* The scripts of this round are no good: the workers of the one before go on. */
+static void give_up_round(struct sk_engine *e, const char *why) {
+  e->refused = true;
+  sk_logf(e->log, SK_LOG_ERROR, "the scripts can't be loaded, the old ones stay in use: %s", why);
+  SK_LIST_EACH(n, &e->workers)
+    if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING) drain(SK_WORKER_OF(n));
+}
+
+void sk_supervisor_refused(struct sk_worker *w, struct sk_str message) {
+  struct sk_engine *e = w->engine;
+  if (w->state != SK_WORKER_STARTING) return;
+  w->refused = true;
+  struct sk_err err;
+  sk_err_set(&err, SK_EINVAL, "%.*s", SK_STR_ARG(message));
+  if (!e->ever_ready)
+    sk_engine_fail(e, &err);
+  else if (w->round > e->ready_round && !e->refused)
+    give_up_round(e, err.message);
+  else
+    sk_logf(e->log, SK_LOG_ERROR, "worker %u can't load the scripts, trying again: %s", w->number, err.message);
+}
+
+void sk_supervisor_reload(struct sk_engine *e) {
+  e->round++;
+  e->refused = false;
+  e->deaths_in_a_row = 0;
+  SK_LIST_EACH(n, &e->workers)
+    if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING) drain(SK_WORKER_OF(n)); /* it loads what is out of date */
+  fill_up(e);
+}
+
+/* -- death ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Its end was asked for and left nothing behind. */
+static bool ended_well(const struct sk_worker *w) {
+  if (w->killed == SK_KILL_SHUTDOWN || w->refused) return true;
+  bool asked = w->state == SK_WORKER_DRAINING || w->engine->stopping;
+  return asked && w->load == 0 && w->exit_status == 0 && w->term_signal == 0;
+}
+
+static void log_end(const struct sk_worker *w, bool well) {
+  char number[16], pid[16], signal[16], status[16], jobs[16];
   snprintf(number, sizeof number, "%u", w->number);
   snprintf(pid, sizeof pid, "%d", w->pid);
   snprintf(signal, sizeof signal, "%d", w->term_signal);
@@ -149,140 +351,46 @@ static void log_death(const struct sk_worker *w, enum sk_log_level level) {
     w->term_signal ? (struct sk_log_fact){ "signal", sk_str_c(signal) } : (struct sk_log_fact){ "status", sk_str_c(status) },
     { "jobs", sk_str_c(jobs) },
   };
-  sk_log_line(w->engine->log, level, level == SK_LOG_WARN ? SK_STR_LIT("worker died") : SK_STR_LIT("worker ended"), facts, 4);
+  sk_log_line(w->engine->log, well ? SK_LOG_DEBUG : SK_LOG_WARN, well ? SK_STR_LIT("worker ended") : SK_STR_LIT("worker died"), facts, 4);
+}
+
+/* A worker died while it loaded the scripts, without a word. */
+static void died_loading(struct sk_engine *e, uint64_t round, const char *how) {
+  uint32_t enough = e->options.workers > LOAD_DEATHS_MIN ? e->options.workers : LOAD_DEATHS_MIN;
+  if (++e->deaths_in_a_row < enough || (e->ever_ready && (round == e->ready_round || e->refused))) return;
+  struct sk_err err;
+  sk_err_set(&err, SK_EINVAL, "%u workers in a row died while they loaded the scripts (the last: %s)", e->deaths_in_a_row, how);
+  if (e->ever_ready)
+    give_up_round(e, err.message);
+  else
+    sk_engine_fail(e, &err);
 }
 
 static void bury(struct sk_worker *w) {
   struct sk_engine *e = w->engine;
-  bool expected = w->state == SK_WORKER_DRAINING || e->stopping;
-  log_death(w, expected ? SK_LOG_DEBUG : SK_LOG_WARN);
-  bool was_ready = w->state != SK_WORKER_STARTING;
-  bool replace = !expected && w->round == e->round;
-  if (!expected) e->totals.workers_died++;
+  bool well = ended_well(w);
+  log_end(w, well);
+  if (!well) e->totals.workers_died++;
   bury_runs(w);
-  uint32_t number = w->number;
+  const struct sk_worker end = *w;
+  char how[120];
+  describe_end(w, how, sizeof how);
   free_worker(w);
-  if (replace && was_ready) {
-    e->deaths_in_a_row = 0;
-    respawn(e, number);
-  } else if (replace) {
-    e->deaths_in_a_row++;
-    if (!e->ever_ready && e->deaths_in_a_row >= e->options.workers) {
-      struct sk_err err;
-      sk_err_set(&err, SK_EINVAL, "every worker ended before it had loaded the scripts");
-      sk_engine_fail(e, &err);
-      return;
-    }
-    respawn_later(e);
-  }
   sk_engine_wake(e);
+  if (e->stopping) return;
+  if (end.state == SK_WORKER_STARTING && !end.refused)
+    died_loading(e, end.round, how);
+  else if (end.refused || (end.state == SK_WORKER_READY && !end.used))
+    e->deaths_in_a_row++; /* not of a job: the next one may do the same at once */
+  if (e->stopping || is_manned(e, end.number)) return;
+  if (end.state == SK_WORKER_READY && end.used)
+    respawn(e, end.number);
+  else
+    respawn_later(e);
 }
 
 static void maybe_bury(struct sk_worker *w) {
   if (w->exited && w->pipe_closed) bury(w);
-}
-
-static void on_exited(void *ctx, int exit_status, int term_signal) {
-  struct sk_worker *w = ctx;
-  w->exited = true;
-  w->exit_status = exit_status;
-  w->term_signal = term_signal;
-  maybe_bury(w);
-}
-
-static void on_pipe_closed(void *ctx, const struct sk_err *err) {
-  struct sk_worker *w = ctx;
-  if (err) sk_logf(w->engine->log, SK_LOG_WARN, "worker %u: %s", w->number, err->message);
-  w->pipe_closed = true;
-  /* Without its pipe it is of no use, whether or not it lives. */
-  if (!w->exited && w->state != SK_WORKER_DRAINING) sk_child_kill(w->child, SIGKILL);
-  maybe_bury(w);
-}
-
-/* -- birth ---------------------------------------------------------------------------------------------------------------------- */
-
-static enum sk_code start_process(struct sk_worker *w, int share_fd, struct sk_err *err) {
-  struct sk_engine *e = w->engine;
-  int fds[2];
-  enum sk_code code = sk_pipe_pair(fds, err);
-  if (code != SK_OK) return code;
-  char number[16], concurrency[16], memory[32], parent[16];
-  snprintf(number, sizeof number, "%u", w->number);
-  snprintf(concurrency, sizeof concurrency, "%u", e->options.concurrency);
-  snprintf(memory, sizeof memory, "%" PRIu64, e->options.memory_max);
-  snprintf(parent, sizeof parent, "%d", (int)getpid());
-  char *argv[] = { "skein", "worker", "run", (char *)(uintptr_t)e->options.dir, number, concurrency, memory, parent, NULL };
-  struct sk_child_options child = {
-    .file = e->options.program,
-    .argv = argv,
-    .fds = (int[]){ fds[1], share_fd },
-    .fds_n = 2,
-    .exited = on_exited,
-    .ctx = w,
-  };
-  w->child = sk_child_spawn(e->loop, &child, err);
-  close(fds[1]);
-  if (w->child == NULL) {
-    close(fds[0]);
-    return err->code;
-  }
-  w->pid = sk_child_pid(w->child);
-  struct sk_pipe_events events = { .bytes = sk_link_bytes, .closed = on_pipe_closed, .ctx = w };
-  w->pipe = sk_pipe_new(e->loop, fds[0], &events, err);
-  if (w->pipe) return SK_OK;
-  sk_child_kill(w->child, SIGKILL);
-  return err->code;
-}
-
-static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *err) {
-  struct sk_worker *w = calloc(1, sizeof *w);
-  if (w == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
-  *w = (struct sk_worker){ .engine = e, .number = number, .round = e->round, .started_ms = sk_clock_mono_ms() };
-  sk_list_init(&w->runs);
-  sk_list_init(&w->node);
-  uint32_t slots = e->options.concurrency + SK_WORKER_WINDOW;
-  w->free_slots = malloc(slots * sizeof *w->free_slots);
-  w->by_slot = calloc(slots, sizeof(struct sk_run *));
-  for (uint32_t i = slots; w->free_slots && i > 0; i--) w->free_slots[w->free_n++] = i - 1;
-  int share_fd = -1;
-  enum sk_code code = w->free_slots && w->by_slot ? sk_share_make(slots, &w->share, &share_fd, err) : sk_err_set(err, SK_ENOMEM, "out of memory");
-  if (code == SK_OK) {
-    code = start_process(w, share_fd, err);
-    close(share_fd);
-  }
-  if (code != SK_OK) {
-    free_worker(w);
-    return code;
-  }
-  sk_list_push(&e->workers, &w->node);
-  sk_logf(e->log, SK_LOG_INFO, "worker started worker=%u pid=%d", number, w->pid);
-  return SK_OK;
-}
-
-static void drain(struct sk_worker *w) {
-  if (w->state == SK_WORKER_DRAINING) return;
-  bool loading = w->state == SK_WORKER_STARTING;
-  w->state = SK_WORKER_DRAINING;
-  for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) sk_dispatch_take_back(SK_RUN_OF(n));
-  if (loading) {
-    sk_supervisor_kill(w, SK_KILL_SHUTDOWN, NULL);
-    return;
-  }
-  struct sk_buf *out = sk_pipe_out(w->pipe);
-  sk_wire_end(out, sk_wire_begin(out, SK_FRAME_DRAIN));
-}
-
-void sk_supervisor_ready(struct sk_worker *w) {
-  struct sk_engine *e = w->engine;
-  w->state = SK_WORKER_READY;
-  e->deaths_in_a_row = 0;
-  e->ever_ready = true;
-  /* After a reload: the new one is ready, so the old one of the same number may go. */
-  SK_LIST_EACH(n, &e->workers) {
-    struct sk_worker *old = SK_WORKER_OF(n);
-    if (old->number == w->number && old->round < w->round) drain(old);
-  }
-  sk_fetch_wake(e);
 }
 
 /* -- killing ---------------------------------------------------------------------------------------------------------------------- */
@@ -302,134 +410,26 @@ void sk_supervisor_drain(struct sk_engine *e) {
   SK_LIST_EACH(n, &e->workers) drain(SK_WORKER_OF(n));
 }
 
-void sk_supervisor_reload(struct sk_engine *e) {
-  e->round++;
-  fill_up(e);
-}
-
-/* -- hard timeouts ------------------------------------------------------------------------------------------------------------------ */
-
-static int64_t hard_deadline(const struct sk_run *run, int64_t now) {
-  const struct sk_share_slot *s = &run->worker->share->slots[run->slot];
-  bool started = sk_share_is(run->worker->share, run->slot, run->generation, SK_SLOT_STARTED);
-  int64_t from = started ? atomic_load(&s->started_ms) : now;
-  return from + run->timeout_ms + SK_HARD_GRACE_MS;
-}
-
-static void arm_hard_timer(struct sk_engine *e) {
-  struct sk_heap_node *first = sk_heap_first(&e->hard);
-  if (first == NULL)
-    sk_timer_stop(e->hard_timer);
-  else
-    sk_timer_start(e->hard_timer, first->key - sk_clock_mono_ms() + 1);
-}
-
-void sk_supervisor_watch(struct sk_run *run) {
-  struct sk_engine *e = run->engine;
-  struct sk_heap_node *before = sk_heap_first(&e->hard);
-  if (!sk_heap_insert(&e->hard, &run->hard, hard_deadline(run, sk_clock_mono_ms())))
-    sk_logf(e->log, SK_LOG_ERROR, "job %.*s: out of memory, it runs without its hard timeout", SK_STR_ARG(run->id));
-  if (sk_heap_first(&e->hard) != before) arm_hard_timer(e);
-}
-
-static void on_hard_timer(void *ctx) {
-  struct sk_engine *e = ctx;
-  int64_t now = sk_clock_mono_ms();
-  struct sk_heap_node *first;
-  while ((first = sk_heap_first(&e->hard)) != NULL && first->key <= now) {
-    struct sk_run *run = SK_CONTAINER(first, struct sk_run, hard);
-    sk_heap_remove(&e->hard, first);
-    int64_t deadline = hard_deadline(run, now); /* later than at the offer when it waited for its start */
-    if (deadline <= now) {
-      sk_logf(e->log, SK_LOG_WARN, "job %.*s is past its hard timeout, killing worker %u", SK_STR_ARG(run->id), run->worker->number);
-      sk_supervisor_kill(run->worker, SK_KILL_TIMEOUT, run);
-    } else if (!sk_heap_insert(&e->hard, &run->hard, deadline)) {
-      sk_logf(e->log, SK_LOG_ERROR, "job %.*s: out of memory, it runs without its hard timeout", SK_STR_ARG(run->id));
-    }
-  }
-  arm_hard_timer(e);
-}
-
-/* -- the janitor: what no event tells ------------------------------------------------------------------------------------------------ */
-
-static uint64_t resident_bytes(int pid) {
-  char path[40];
-  snprintf(path, sizeof path, "/proc/%d/statm", pid);
-  FILE *f = fopen(path, "re");
-  if (f == NULL) return 0;
-  unsigned long long size = 0, resident = 0;
-  int got = fscanf(f, "%llu %llu", &size, &resident);
-  fclose(f);
-  return got == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
-static void check_memory(struct sk_worker *w) {
-  uint64_t max = w->engine->options.memory_max;
-  uint64_t resident = resident_bytes(w->pid);
-  if (resident <= max + MEMORY_SLACK_BYTES) return;
-  sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u uses %" PRIu64 " bytes, memory_max is %" PRIu64 ": killing it", w->number, resident, max);
-  sk_supervisor_kill(w, SK_KILL_MEMORY, NULL);
-}
-
-/* A worker whose job keeps the CPU can't start what it was offered: others may. */
-static void check_stuck(struct sk_worker *w, int64_t now) {
-  uint32_t running = atomic_load(&w->share->running);
-  bool stuck = running != 0 && now - atomic_load(&w->share->running_since_ms) > STUCK_MS;
-  if (stuck == w->stuck) return;
-  w->stuck = stuck;
-  sk_engine_wake(w->engine);
-  if (!stuck) return;
-  for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) sk_dispatch_take_back(SK_RUN_OF(n));
-}
-
-static void on_janitor(void *ctx) {
-  struct sk_engine *e = ctx;
-  int64_t now = sk_clock_mono_ms();
-  bool memory = e->options.memory_max > 0 && now >= e->memory_at_ms;
-  if (memory) e->memory_at_ms = now + MEMORY_EVERY_MS;
-  bool busy = false;
-  SK_LIST_EACH(n, &e->workers) {
+void sk_supervisor_abandon_all(struct sk_engine *e) {
+  SK_LIST_EACH_SAFE(n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
-    busy |= w->load > 0;
-    check_stuck(w, now);
-    if (memory && !w->exited) check_memory(w);
-  }
-  int64_t offset = sk_clock_wall_ms() - now;
-  if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS) sk_fetch_wake(e); /* due times are wall clock times */
-  e->wall_minus_mono_ms = offset;
-  sk_timer_start(e->janitor, busy ? JANITOR_MS : 1000);
-}
-
-/* Called when a job was handed out: the janitor looks often from now on. */
-void sk_supervisor_turn(struct sk_engine *e) {
-  if (e->held_n > e->local_n && !e->janitor_busy) {
-    e->janitor_busy = true;
-    sk_timer_start(e->janitor, JANITOR_MS);
-  } else if (e->held_n == 0) {
-    e->janitor_busy = false;
+    sk_logf(e->log, SK_LOG_ERROR, "worker %u (pid %d) was killed and does not end; going without it", w->number, w->pid);
+    bury(w);
   }
 }
 
 /* ------------------------------------------------------------------------------------------------------------------------------------ */
 
-enum sk_code sk_supervisor_start(struct sk_engine *e, struct sk_err *err) {
+enum sk_code sk_supervisor_init(struct sk_engine *e, struct sk_err *err) {
   e->respawn = sk_timer_new(e->loop, on_respawn, e);
-  e->hard_timer = sk_timer_new(e->loop, on_hard_timer, e);
-  e->janitor = sk_timer_new(e->loop, on_janitor, e);
-  if (!e->respawn || !e->hard_timer || !e->janitor) return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
-  e->wall_minus_mono_ms = sk_clock_wall_ms() - sk_clock_mono_ms();
-  sk_timer_start(e->janitor, 1000);
-  for (uint32_t number = 1; number <= e->options.workers; number++) {
-    enum sk_code code = spawn(e, number, err);
-    if (code != SK_OK) return code;
-  }
-  return SK_OK;
+  if (stat(e->options.program, &e->program) != 0) e->program.st_ino = 0; /* starting it will say why */
+  return e->respawn ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
 }
 
-void sk_supervisor_free(struct sk_engine *e) {
-  SK_LIST_EACH_SAFE(n, &e->workers) free_worker(SK_WORKER_OF(n));
-  sk_timer_free(e->respawn);
-  sk_timer_free(e->hard_timer);
-  sk_timer_free(e->janitor);
-  sk_heap_fini(&e->hard);
+enum sk_code sk_supervisor_start(struct sk_engine *e, struct sk_err *err) {
+  enum sk_code code = SK_OK;
+  for (uint32_t number = 1; number <= e->options.workers && code == SK_OK; number++) code = spawn(e, number, err);
+  return code;
 }
+
+void sk_supervisor_fini(struct sk_engine *e) { sk_timer_free(e->respawn); }

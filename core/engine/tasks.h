@@ -1,9 +1,13 @@
-/* tasks.h - the templates of the tasks that the scripts declare, as the workers report them.  A template stays valid for the
- * engine's life, also after a reload replaced it, because running jobs point to it. */
+/* tasks.h - the templates of the tasks that the scripts declare, as the workers report them.
+ *
+ * The tasks there are, are a set; a reload starts a new one.  A template stays valid for the engine's life, also when it was
+ * replaced or is in the set no more, because running jobs point to it. */
 #ifndef SK_ENGINE_TASKS_H
 #define SK_ENGINE_TASKS_H
 
 #include <stddef.h>
+
+#define HASH_NONFATAL_OOM 1 /* an element that found no memory is not in the hash: its hh.tbl is NULL */
 #include <uthash.h>
 
 #include "base/err.h"
@@ -13,12 +17,15 @@ struct sk_task {
   struct sk_job template; /* slices point into `record` */
   char *record;           /* owned */
   struct sk_task *replaced; /* owned: what this one took the place of */
+  uint64_t set;             /* the last one it is in */
   UT_hash_handle hh;
 };
 
 struct sk_tasks;
 struct sk_tasks *sk_tasks_new(void);
 void sk_tasks_free(struct sk_tasks *tasks);
+/* From here on there are no tasks but those that are put. */
+void sk_tasks_new_set(struct sk_tasks *tasks);
 /* Adds or replaces the template in record (copied).  *changed (may be NULL) tells whether it differs from what was there. */
 enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, bool *changed, struct sk_err *err);
 /* NULL when there is no such task. */

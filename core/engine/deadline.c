@@ -1,0 +1,93 @@
+/* deadline.c - hard timeouts: a job that has not stopped SK_HARD_GRACE_MS after its soft timeout costs its worker's life.
+ *
+ * The soft timeout is the worker's (core/lua/jobs.c), as is the moment of the start (share.h); so a deadline is set when a job is
+ * offered and moved when it turns out to have started later.
+ *
+ * Whose fault?  A worker in which one job keeps the CPU stops none of the others in time.  So when the job on the CPU has been
+ * there since before the late job's soft timeout, it is the one to blame, and the late one is a neighbour. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "engine/state.h"
+
+static bool has_started(const struct sk_run *run) { return sk_share_is(run->worker->share, run->slot, run->generation, SK_SLOT_STARTED); }
+
+/* When it started; now while it has not, or has not said. */
+static int64_t started_ms(const struct sk_run *run, int64_t now) {
+  int64_t ms = has_started(run) ? sk_share_started_ms(run->worker->share, run->slot, now) : 0;
+  return ms > 0 ? ms : now;
+}
+
+static int64_t deadline_of(const struct sk_run *run, int64_t now) { return started_ms(run, now) + run->timeout_ms + SK_HARD_GRACE_MS; }
+
+static void arm(struct sk_engine *e) {
+  struct sk_heap_node *first = sk_heap_first(&e->hard);
+  if (first == NULL)
+    sk_timer_stop(e->hard_timer);
+  else
+    sk_timer_start(e->hard_timer, first->key - sk_clock_mono_ms() + 1);
+}
+
+static void insert(struct sk_run *run, int64_t deadline) {
+  if (sk_heap_insert(&run->engine->hard, &run->hard, deadline)) return;
+  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: out of memory, it runs without its hard timeout", SK_STR_ARG(run->id));
+}
+
+void sk_deadline_watch(struct sk_run *run) {
+  struct sk_engine *e = run->engine;
+  struct sk_heap_node *before = sk_heap_first(&e->hard);
+  insert(run, deadline_of(run, sk_clock_mono_ms()));
+  if (sk_heap_first(&e->hard) != before) arm(e);
+}
+
+void sk_deadline_forget(struct sk_run *run) {
+  if (sk_heap_has(&run->hard)) sk_heap_remove(&run->engine->hard, &run->hard);
+}
+
+static struct sk_run *culprit_of(struct sk_run *late, int64_t now) {
+  const struct sk_worker *w = late->worker;
+  uint32_t running = atomic_load(&w->share->running);
+  if (running == 0 || running > w->slots_n) return late;
+  struct sk_run *on_cpu = w->by_slot[running - 1];
+  if (on_cpu == NULL || on_cpu == late || !has_started(on_cpu)) return late;
+  int64_t should_stop = started_ms(late, now) + late->timeout_ms;
+  bool in_the_way = now - sk_share_running_for_ms(w->share, now) <= should_stop && started_ms(on_cpu, now) <= should_stop;
+  return in_the_way ? on_cpu : late;
+}
+
+static void end(struct sk_run *late, int64_t now) {
+  struct sk_worker *w = late->worker;
+  struct sk_run *culprit = culprit_of(late, now);
+  sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s is past its hard timeout, killing worker %u", SK_STR_ARG(late->id), w->number);
+  if (culprit != late)
+    sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s kept it from stopping: it has the CPU for %.1f s", SK_STR_ARG(culprit->id),
+            (double)sk_share_running_for_ms(w->share, now) / 1000.0);
+  sk_supervisor_kill(w, SK_KILL_TIMEOUT, culprit);
+}
+
+static void on_hard_timer(void *ctx) {
+  struct sk_engine *e = ctx;
+  int64_t now = sk_clock_mono_ms();
+  struct sk_heap_node *first;
+  while ((first = sk_heap_first(&e->hard)) != NULL && first->key <= now) {
+    struct sk_run *run = SK_CONTAINER(first, struct sk_run, hard);
+    sk_heap_remove(&e->hard, first);
+    int64_t deadline = deadline_of(run, now);
+    if (deadline <= now)
+      end(run, now);
+    else
+      insert(run, deadline);
+  }
+  arm(e);
+}
+
+enum sk_code sk_deadline_init(struct sk_engine *e, struct sk_err *err) {
+  e->hard_timer = sk_timer_new(e->loop, on_hard_timer, e);
+  return e->hard_timer ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
+}
+
+void sk_deadline_fini(struct sk_engine *e) {
+  sk_timer_free(e->hard_timer);
+  sk_heap_fini(&e->hard);
+}

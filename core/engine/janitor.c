@@ -1,0 +1,99 @@
+/* janitor.c - what no event tells: workers that are stuck, workers that grow, steps of the wall clock, jobs held for nothing.
+ *
+ * Looks every JANITOR_MS while workers have jobs, else once a second, and never at the store. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "engine/state.h"
+
+enum {
+  JANITOR_MS = 50,
+  JANITOR_IDLE_MS = 1000,
+  STUCK_MS = 100,       /* a job that keeps the CPU this long blocks its worker */
+  MEMORY_EVERY_MS = 250,
+  CLOCK_STEP_MS = 50,   /* a smaller step of the wall clock is drift */
+  LOADING_LONG_MS = 5000,
+};
+/* What a worker may have beside its Lua heap before its memory counts as over the cap. */
+#define MEMORY_SLACK_BYTES (32u * 1024 * 1024)
+
+static uint64_t resident_bytes(int pid) {
+  char path[40];
+  snprintf(path, sizeof path, "/proc/%d/statm", pid);
+  FILE *f = fopen(path, "re");
+  if (f == NULL) return 0;
+  unsigned long long size = 0, resident = 0;
+  int got = fscanf(f, "%llu %llu", &size, &resident);
+  fclose(f);
+  return got == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void check_memory(struct sk_worker *w) {
+  uint64_t max = w->engine->options.memory_max;
+  uint64_t resident = w->exited || w->killed != SK_KILL_NONE ? 0 : resident_bytes(w->pid);
+  if (resident <= max + MEMORY_SLACK_BYTES) return;
+  sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u uses %" PRIu64 " bytes, memory_max is %" PRIu64 ": killing it", w->number, resident, max);
+  sk_supervisor_kill(w, SK_KILL_MEMORY, NULL);
+}
+
+/* A worker whose job keeps the CPU can't start what it was offered: others may.  Its next frame ends this state too (link.c). */
+static void check_stuck(struct sk_worker *w, int64_t now) {
+  bool stuck = sk_share_running_for_ms(w->share, now) > STUCK_MS;
+  if (stuck == w->stuck) return;
+  w->stuck = stuck;
+  if (stuck) sk_dispatch_take_back_from(w);
+  sk_engine_wake(w->engine);
+}
+
+static void check_loading(struct sk_worker *w, int64_t now) {
+  if (w->state != SK_WORKER_STARTING || w->slow_told || now - w->started_ms < LOADING_LONG_MS) return;
+  w->slow_told = true;
+  sk_logf(w->engine->log, SK_LOG_WARN, "worker %u loads the scripts for %d s now", w->number, LOADING_LONG_MS / 1000);
+}
+
+static void check_clock(struct sk_engine *e, int64_t now) {
+  int64_t offset = sk_clock_wall_ms() - now;
+  if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS) sk_fetch_wake(e); /* due times are wall clock times */
+  e->wall_minus_mono_ms = offset;
+}
+
+static void on_janitor(void *ctx) {
+  struct sk_engine *e = ctx;
+  int64_t now = sk_clock_mono_ms();
+  bool memory = e->options.memory_max > 0 && now >= e->memory_at_ms;
+  if (memory) e->memory_at_ms = now + MEMORY_EVERY_MS;
+  e->janitor_busy = false;
+  SK_LIST_EACH(n, &e->workers) {
+    struct sk_worker *w = SK_WORKER_OF(n);
+    e->janitor_busy |= w->load > 0;
+    check_stuck(w, now);
+    check_loading(w, now);
+    if (memory) check_memory(w);
+  }
+  check_clock(e, now);
+  if (e->held_n > 0) {
+    sk_dispatch_hand_back_surplus(e);
+    sk_engine_wake(e); /* dispatch evens out what has changed without a frame */
+  }
+  sk_timer_start(e->janitor, e->janitor_busy ? JANITOR_MS : JANITOR_IDLE_MS);
+}
+
+/* A job may have been handed out: then the janitor looks often from now on. */
+void sk_janitor_turn(struct sk_engine *e) {
+  if (e->janitor_busy || e->held_n == e->local_n) return;
+  e->janitor_busy = true;
+  sk_timer_start(e->janitor, JANITOR_MS);
+}
+
+enum sk_code sk_janitor_init(struct sk_engine *e, struct sk_err *err) {
+  e->janitor = sk_timer_new(e->loop, on_janitor, e);
+  if (e->janitor == NULL) return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
+  e->wall_minus_mono_ms = sk_clock_wall_ms() - sk_clock_mono_ms();
+  sk_timer_start(e->janitor, JANITOR_IDLE_MS);
+  return SK_OK;
+}
+
+void sk_janitor_fini(struct sk_engine *e) { sk_timer_free(e->janitor); }
