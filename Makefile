@@ -8,6 +8,8 @@ BUILD ?= build
 VARIANT ?= release
 
 SHELL := /bin/bash
+# `make V=1` shows the commands.
+Q := $(if $(V),,@)
 .DEFAULT_GOAL := build
 
 # -- flags ------------------------------------------------------------------------------------------------------------
@@ -39,24 +41,27 @@ include tests/tests.mk
 build: $(OUT)/skein $(OUT)/lua/skein/core.so ## Build the binary (build/release/skein) and the Lua module
 
 $(OUT)/skein: $(APP_OBJ) $(OUT)/libskein.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo '  LD    $@'
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/libskein.a: $(LIB_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 # The Lua C module: the same objects, only luaopen_* visible; symbols of Lua come from whoever loads it.
 $(OUT)/lua/skein/core.so: $(OUT)/libskein.a
 	@mkdir -p $(@D)
-	$(CC) -shared $(LDFLAGS) -o $@ -Wl,--whole-archive $^ -Wl,--no-whole-archive $(shell pkg-config --libs libuv sqlite3) -llua5.1-luv -lpthread -lm
+	@echo '  LD    $@'
+	$(Q)$(CC) -shared $(LDFLAGS) -o $@ -Wl,--whole-archive $^ -Wl,--no-whole-archive $(shell pkg-config --libs libuv sqlite3) -llua5.1-luv -lpthread -lm
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	@echo '  CC    $<'
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
 # The Lua module is embedded in the binary as one C table.
 $(OUT)/gen/lua_embedded.h: $(LUA_SRC) core/lua/embed.lua
 	@mkdir -p $(@D)
-	luajit core/lua/embed.lua $(LUA_SRC) > $@.tmp && mv $@.tmp $@
+	$(Q)luajit core/lua/embed.lua $(LUA_SRC) > $@.tmp && mv $@.tmp $@
 $(OUT)/core/lua/vm.o: $(OUT)/gen/lua_embedded.h
 
 -include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d)

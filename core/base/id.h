@@ -16,7 +16,18 @@ struct sk_idgen {
 /* Writes SK_ID_BYTES characters and a NUL.  A zeroed generator is ready for use. */
 void sk_id_next(struct sk_idgen *gen, int64_t wall_ms, char out[SK_ID_BYTES + 1]);
 
-/* 64 bits from the kernel's generator. */
+/* 64 bits from the kernel's generator: a system call. */
 uint64_t sk_id_random(void);
+
+/* A fast generator for jitter and fair shares, not for secrets: splitmix64 (Steele, Lea, Flood 2014).  Seed it once. */
+struct sk_random {
+  uint64_t state;
+};
+static inline uint64_t sk_random_next(struct sk_random *r) {
+  uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
 
 #endif

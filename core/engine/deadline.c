@@ -11,11 +11,9 @@
 #include "base/limits.h"
 #include "engine/state.h"
 
-static bool has_started(const struct sk_run *run) { return sk_share_is(run->worker->share, run->slot, run->generation, SK_SLOT_STARTED); }
-
 /* When it started; now while it has not, or has not said. */
 static int64_t started_ms(const struct sk_run *run, int64_t now) {
-  int64_t ms = has_started(run) ? sk_share_started_ms(run->worker->share, run->slot, now) : 0;
+  int64_t ms = sk_run_has_started(run) ? sk_share_started_ms(run->worker->share, run->slot, now) : 0;
   return ms > 0 ? ms : now;
 }
 
@@ -50,7 +48,7 @@ static struct sk_run *culprit_of(struct sk_run *late, int64_t now) {
   uint32_t running = atomic_load(&w->share->running);
   if (running == 0 || running > w->slots_n) return late;
   struct sk_run *on_cpu = w->by_slot[running - 1];
-  if (on_cpu == NULL || on_cpu == late || !has_started(on_cpu)) return late;
+  if (on_cpu == NULL || on_cpu == late || !sk_run_has_started(on_cpu)) return late;
   int64_t should_stop = started_ms(late, now) + late->timeout_ms;
   bool in_the_way = now - sk_share_running_for_ms(w->share, now) <= should_stop && started_ms(on_cpu, now) <= should_stop;
   return in_the_way ? on_cpu : late;

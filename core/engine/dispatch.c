@@ -6,7 +6,10 @@
  *   - a worker with more than it can run gives to one with a free slot (even_out), and so does one that is busy to one that is idle;
  *   - one whose job keeps the CPU gives all that it has not started (janitor.c);
  *   - what this engine can't start soon, because jobs turned out long or workers went away, goes back to the store, where other
- *     engines and more urgent jobs have their chance. */
+ *     engines and more urgent jobs have their chance.
+ *
+ * A job that dies with its next crash runs in a worker with no other such job (e->suspects), so that when that worker dies and
+ * nobody was on the CPU, it is known whom to blame: no job dies for its neighbour. */
 #include <assert.h>
 
 #include "base/clock.h"
@@ -46,14 +49,14 @@ void sk_dispatch_detach(struct sk_run *run) {
   w->free_slots[w->free_n++] = run->slot;
   w->load--;
   if (w->culprit == run) w->culprit = NULL;
+  if (w->suspect == run) {
+    w->suspect = NULL;
+    sk_engine_wake(run->engine); /* the next one may have its turn */
+  }
   run->worker = NULL;
 }
 
 /* -- taking back ---------------------------------------------------------------------------------------------------------------- */
-
-bool sk_dispatch_is_offered(const struct sk_run *run) {
-  return sk_share_is(run->worker->share, run->slot, run->generation, SK_SLOT_OFFERED);
-}
 
 /* False when the worker has started it. */
 static bool take_back(struct sk_run *run) {
@@ -81,6 +84,11 @@ void sk_dispatch_take_back_all(struct sk_engine *e) {
 
 /* -- offering ------------------------------------------------------------------------------------------------------------------- */
 
+/* One more crash and it is dead. */
+static bool is_suspect(const struct sk_run *run) {
+  return run->job.crashes > 0 && run->job.crashes + 1 >= run->engine->options.policy.crashes_max;
+}
+
 static void offer(struct sk_worker *w, struct sk_run *run) {
   assert(w->free_n > 0 && run->task != NULL);
   sk_fetch_count_offer(w->engine);
@@ -95,6 +103,7 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
   sk_list_push(&w->runs, &run->node);
   w->load++;
   w->used = true;
+  if (is_suspect(run)) w->suspect = run;
   struct sk_buf *out = sk_pipe_out(w->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_JOB);
   sk_buf_add_u32(out, slot);
@@ -127,14 +136,26 @@ static struct sk_worker *most_loaded(const struct sk_engine *e) {
   return best;
 }
 
+/* Gives each worker that has no suspect the next of them. */
+static void hand_out_suspects(struct sk_engine *e, uint32_t ceiling) {
+  SK_LIST_EACH(n, &e->workers) {
+    struct sk_worker *w = SK_WORKER_OF(n);
+    if (sk_list_empty(&e->suspects)) return;
+    if (can_take(w) && w->load < ceiling && w->suspect == NULL) offer(w, SK_RUN_OF(sk_list_pop(&e->suspects)));
+  }
+}
+
 /* Gives waiting jobs out until each worker has `ceiling`. */
 static void hand_out(struct sk_engine *e, uint32_t ceiling) {
+  hand_out_suspects(e, ceiling);
   while (e->local_n > 0) {
     struct sk_worker *w = least_loaded(e, ceiling);
     if (w == NULL) return;
     struct sk_run *run = pop(e, e->local.next);
     if (run->may_expire && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms()))
       sk_settle_expired(run);
+    else if (is_suspect(run) && w->suspect)
+      sk_list_push(&e->suspects, &run->node);
     else
       offer(w, run);
   }
@@ -158,6 +179,7 @@ static void even_out(struct sk_engine *e) {
 void sk_dispatch_turn(struct sk_engine *e) {
   if (e->stopping) {
     sk_dispatch_hand_back(e, e->local_n);
+    while (!sk_list_empty(&e->suspects)) sk_settle_hand_back(SK_RUN_OF(sk_list_pop(&e->suspects)));
     return;
   }
   uint32_t ready = sk_supervisor_ready_n(e);
@@ -191,5 +213,12 @@ void sk_dispatch_find_tasks(struct sk_engine *e) {
     struct sk_run *run = SK_RUN_OF(n);
     run->task = sk_tasks_find(e->tasks, run->job.task);
     if (run->task == NULL) sk_settle_unknown(pop(e, n));
+  }
+  SK_LIST_EACH_SAFE(n, &e->suspects) {
+    struct sk_run *run = SK_RUN_OF(n);
+    run->task = sk_tasks_find(e->tasks, run->job.task);
+    if (run->task) continue;
+    sk_list_remove(n);
+    sk_settle_unknown(run);
   }
 }

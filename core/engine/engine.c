@@ -214,7 +214,7 @@ void sk_engine_trace(struct sk_engine *e) {
     uint32_t on_cpu = atomic_load(&w->share->running);
     SK_LIST_EACH(rn, &w->runs) {
       const struct sk_run *run = SK_RUN_OF(rn);
-      if (!sk_share_is(w->share, run->slot, run->generation, SK_SLOT_STARTED)) continue;
+      if (!sk_run_has_started(run)) continue;
       int64_t ms = now - sk_share_started_ms(w->share, run->slot, now);
       sk_logf(e->log, SK_LOG_INFO, "running job=%.*s task=%.*s worker=%u for=%.3fs%s", SK_STR_ARG(run->id), SK_STR_ARG(run->job.task), w->number,
               (double)ms / 1000.0, on_cpu == run->slot + 1 ? " (on the CPU)" : "");
@@ -290,8 +290,10 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   e->log = options->log;
   e->totals.started_ms = sk_clock_mono_ms();
   sk_list_init(&e->local);
+  sk_list_init(&e->suspects);
   sk_list_init(&e->workers);
   sk_list_init(&e->settling);
+  e->random.state = sk_id_random();
   sk_id_next(&e->idgen, sk_clock_wall_ms(), e->id);
   enum sk_code code = make_parts(e, err);
   if (code == SK_OK) code = open_store(e, err);

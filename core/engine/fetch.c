@@ -199,7 +199,7 @@ static void fetch_failed(struct sk_engine *e, const struct sk_op *op) {
   sk_engine_store_failed(e, SK_CHORE_FETCH, &op->err);
   e->fetch_backoff_ms = e->fetch_backoff_ms ? e->fetch_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
   if (e->fetch_backoff_ms > SK_STORE_BACKOFF_MAX_MS) e->fetch_backoff_ms = SK_STORE_BACKOFF_MAX_MS;
-  int64_t jitter = (int64_t)(sk_id_random() % (uint64_t)(e->fetch_backoff_ms / 2 + 1));
+  int64_t jitter = (int64_t)(sk_random_next(&e->random) % (uint64_t)(e->fetch_backoff_ms / 2 + 1));
   e->fetch_wanted = e->fetch_again = false;
   back_off(e, e->fetch_backoff_ms / 2 + jitter);
 }
@@ -291,7 +291,7 @@ void sk_fetch_turn(struct sk_engine *e) {
     sk_fetch_due_within(e, MEMORY_WAIT_MS);
     return;
   }
-  sk_queues_plan(e->queues, e->queues_n, want, sk_id_random(), e->plan);
+  sk_queues_plan(e->queues, e->queues_n, want, sk_random_next(&e->random), e->plan);
   for (size_t i = 0; i < e->queues_n; i++)
     e->fetch_queues[i] = (struct sk_fetch_queue){ e->queues[e->plan[i].index].name, e->plan[i].quota };
   *e->fetch = (struct sk_fetch_op){ .op = { .cb = on_fetched, .ctx = e }, .queues = e->fetch_queues, .queues_n = e->queues_n, .want = want };

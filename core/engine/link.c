@@ -10,7 +10,7 @@
 /* The run that the worker may speak of by that slot number: one that it has started.  NULL when there is none. */
 static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) {
   struct sk_run *run = slot < w->slots_n ? w->by_slot[slot] : NULL;
-  return run && sk_share_is(w->share, slot, run->generation, SK_SLOT_STARTED) ? run : NULL;
+  return run && sk_run_has_started(run) ? run : NULL;
 }
 
 /* -- the scripts ------------------------------------------------------------------------------------------------------------------- */

@@ -65,7 +65,7 @@ static void add(struct sk_run *run) {
 static bool decide(struct sk_run *run, struct sk_outcome *o) {
   struct sk_engine *e = run->engine;
   if (!own_outcome(run, o)) return false;
-  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, sk_clock_wall_ms(), sk_id_random());
+  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, sk_clock_wall_ms(), sk_random_next(&e->random));
   if (stores_record(&run->decision, o)) sk_record_encode(&run->job, &run->record);
   return !run->record.failed;
 }
@@ -196,7 +196,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
     sk_engine_store_failed(e, SK_CHORE_SETTLE, &op->err);
     e->settle_backoff_ms = e->settle_backoff_ms ? e->settle_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
     if (e->settle_backoff_ms > SK_STORE_BACKOFF_MAX_MS) e->settle_backoff_ms = SK_STORE_BACKOFF_MAX_MS;
-    int64_t jitter = (int64_t)(sk_id_random() % (uint64_t)(e->settle_backoff_ms / 2 + 1));
+    int64_t jitter = (int64_t)(sk_random_next(&e->random) % (uint64_t)(e->settle_backoff_ms / 2 + 1));
     sk_timer_start(e->settle_retry, e->settle_backoff_ms / 2 + jitter);
   } else {
     sk_engine_store_works(e, SK_CHORE_SETTLE);

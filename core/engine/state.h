@@ -91,6 +91,7 @@ struct sk_worker {
   int exit_status, term_signal;
   enum sk_kill killed;
   struct sk_run *culprit; /* the run it was killed for */
+  struct sk_run *suspect; /* the one of its runs that dies with its next crash */
 };
 
 struct sk_progress_batch;
@@ -108,6 +109,7 @@ struct sk_engine {
   struct sk_store *store; /* NULL once it is being closed */
   char id[SK_ID_BYTES + 1];
   struct sk_idgen idgen;
+  struct sk_random random;
   struct sk_tasks *tasks;
   struct sk_requests *requests;
   struct sk_engine_totals totals;
@@ -117,6 +119,7 @@ struct sk_engine {
   /* dispatch.c */
   struct sk_list local; /* fetched, with no worker yet */
   size_t local_n;
+  struct sk_list suspects; /* runs that would die with their next crash, waiting for a worker without one; beside local */
   size_t held_n;        /* local + with workers */
 
   /* supervisor.c */
@@ -217,8 +220,6 @@ int64_t sk_fetch_room(const struct sk_engine *e);          /* how many more to t
 /* dispatch.c */
 void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front);
 void sk_dispatch_turn(struct sk_engine *e);
-/* True while the run's worker has not started it. */
-bool sk_dispatch_is_offered(const struct sk_run *run);
 /* Takes back what its worker has not started: it is in e->local again, in order, before all others. */
 void sk_dispatch_take_back_from(struct sk_worker *w);
 void sk_dispatch_take_back_all(struct sk_engine *e);
@@ -273,6 +274,11 @@ void sk_progress_free(struct sk_engine *e);
 /* link.c: frames from a worker */
 size_t sk_link_bytes(void *worker, struct sk_str in);
 void sk_link_declare(struct sk_engine *e); /* tells the store which tasks there are, when it does not know */
+
+/* True unless the run's worker has left it unstarted: also when the worker has spoilt the word that tells. */
+static inline bool sk_run_has_started(const struct sk_run *run) {
+  return !sk_share_is(run->worker->share, run->slot, run->generation, SK_SLOT_OFFERED);
+}
 
 #define SK_WORKER_OF(n) SK_CONTAINER(n, struct sk_worker, node)
 #define SK_RUN_OF(n) SK_CONTAINER(n, struct sk_run, node)

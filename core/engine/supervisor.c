@@ -73,7 +73,7 @@ static void settle_crashed(struct sk_run *run, struct sk_outcome *o, const char 
 static void bury_run(struct sk_run *run, const struct sk_worker *w, bool culprit, const char *how) {
   struct sk_engine *e = run->engine;
   int64_t now = sk_clock_mono_ms();
-  bool started = sk_share_is(w->share, run->slot, run->generation, SK_SLOT_STARTED);
+  bool started = sk_run_has_started(run);
   int64_t started_ms = started ? sk_share_started_ms(w->share, run->slot, now) : 0;
   struct sk_outcome o = { .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET };
   if (started_ms > 0) o.started_ms = started_ms + e->wall_minus_mono_ms;
@@ -107,12 +107,13 @@ static bool died_by_itself(const struct sk_worker *w) {
 static const struct sk_run *running_in(const struct sk_worker *w) {
   uint32_t running = atomic_load(&w->share->running);
   const struct sk_run *run = running > 0 && running <= w->slots_n ? w->by_slot[running - 1] : NULL;
-  return run && sk_share_is(w->share, run->slot, run->generation, SK_SLOT_STARTED) ? run : NULL;
+  return run && sk_run_has_started(run) ? run : NULL;
 }
 
 static void bury_runs(struct sk_worker *w) {
   bool by_itself = died_by_itself(w);
-  const struct sk_run *on_cpu = running_in(w), *guilty = w->culprit;
+  const struct sk_run *on_cpu = running_in(w), *guilty = w->culprit, *suspect = w->suspect;
+  if (on_cpu == NULL && suspect && sk_run_has_started(suspect)) on_cpu = suspect; /* see dispatch.c */
   char how[120];
   describe_end(w, how, sizeof how);
   for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) {

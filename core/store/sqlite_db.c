@@ -2,6 +2,7 @@
  *
  * A file is looked at before anything is written to it: one that is not ours, or newer than we are, stays as it is. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -67,8 +68,23 @@ static enum sk_code code_of(int rc) {
   }
 }
 
+/* SQLite tries to open for reading what it could not open for writing, and then reports why that failed: asks the folder
+ * itself why nothing can be written there. */
+static int errno_of_folder(const char *path, int otherwise) {
+  char folder[PATH_MAX];
+  int n = snprintf(folder, sizeof folder, "%s", path);
+  char *slash = strrchr(folder, '/');
+  if (n < 0 || (size_t)n >= sizeof folder) return otherwise;
+  if (slash == NULL)
+    memcpy(folder, ".", 2);
+  else
+    slash[slash == folder] = '\0';
+  return access(folder, W_OK) == 0 ? otherwise : errno;
+}
+
 enum sk_code sk_sq_fail(struct sq_db *db) {
   int rc = sqlite3_extended_errcode(db->db), sys = sqlite3_system_errno(db->db);
+  if ((rc & 0xff) == SQLITE_CANTOPEN) sys = errno_of_folder(db->path, sys);
   enum sk_code code = code_of(rc);
   if (code == SK_OK) code = SK_EUNAVAILABLE;
   switch (rc & 0xff) {
