@@ -113,7 +113,7 @@ static int failure_step(lua_State *L) {
   }
   int n = lua_gettop(L) - 1;
   if (f->out_of_memory) lua_gc(L, LUA_GCCOLLECT, 0); /* room for the handlers */
-  if (f->handler == NULL) f->handler = sk_thread_new(r, slot, SK_ROLE_FAILURE);
+  if (f->handler == NULL) f->handler = sk_thread_new(L, slot, SK_ROLE_FAILURE);
   if (f->handler) lua_xmove(L, f->handler->co, n);
   return 0;
 }
@@ -308,7 +308,7 @@ static int begin_step(lua_State *L) {
     push_job(L, slot);
     slot->job_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   }
-  if (b->thread == NULL && (b->thread = sk_thread_new(r, slot, SK_ROLE_MAIN)) == NULL) {
+  if (b->thread == NULL && (b->thread = sk_thread_new(L, slot, SK_ROLE_MAIN)) == NULL) {
     sk_err_set(&b->err, SK_ENOMEM, "out of memory");
     return 0;
   }

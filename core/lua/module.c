@@ -6,7 +6,7 @@
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
  *   null, array(t)                     check(record bytes, args_bytes_max)
- *   client(url, options) -> client     client:call(operation, payload) -> code, answer   client:close()
+ *   client(url [, durability]) -> client   client:call(operation, payload) -> code, answer   client:close()
  *
  * Failures: nil, message, code name. */
 #include <inttypes.h>
@@ -59,6 +59,15 @@ static int give(lua_State *L, struct sk_buf *b) {
 
 /* -- numbers and strings of frames -------------------------------------------------------------------------------------------- */
 
+/* Whether v can be packed as `letter`; false for NaN. */
+static bool fits(char letter, lua_Number v) {
+  switch (letter) {
+  case 'b': return v >= 0 && v <= UINT8_MAX;
+  case 'i': return v >= INT32_MIN && v <= UINT32_MAX;
+  default: return v >= -9007199254740992.0 && v <= 9007199254740992.0;
+  }
+}
+
 static int core_pack(lua_State *L) {
   const char *fmt = luaL_checkstring(L, 1);
   int top = lua_gettop(L);
@@ -72,9 +81,9 @@ static int core_pack(lua_State *L) {
       continue;
     }
     lua_Number v = luaL_checknumber(L, arg);
-    if (!(v >= -9007199254740992.0 && v <= 9007199254740992.0)) return luaL_error(L, "pack: value %d is out of range", arg - 1);
+    if (!fits(*fmt, v)) return luaL_error(L, "pack: value %d is out of range", arg - 1);
     switch (*fmt) {
-    case 'b': sk_buf_add_byte(b, (char)(int)v); break;
+    case 'b': sk_buf_add_byte(b, (char)(unsigned char)v); break;
     case 'i': sk_buf_add_u32(b, (uint32_t)(int64_t)v); break;
     case 'l': sk_wire_add_i64(b, (int64_t)v); break;
     default: return luaL_error(L, "pack: unknown format '%c'", *fmt);
@@ -138,8 +147,10 @@ static void set_field(lua_State *L, struct sk_job *job, const struct field *f) {
     s->p = lua_tolstring(L, -1, &s->n);
     return;
   }
-  if (!lua_isnumber(L, -1)) luaL_error(L, "record.%s: a number is expected", f->name);
-  int64_t v = (int64_t)lua_tonumber(L, -1);
+  lua_Number number = lua_tonumber(L, -1);
+  lua_Number limit = f->type == INT64 ? 9223372036854775808.0 : 2147483648.0;
+  if (!lua_isnumber(L, -1) || !(number >= -limit && number < limit)) luaL_error(L, "record.%s: a whole number is expected", f->name);
+  int64_t v = (int64_t)number;
   if (f->type == INT64)
     memcpy(at, &v, sizeof v);
   else if (f->type == INT32)

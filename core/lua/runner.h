@@ -109,7 +109,6 @@ struct sk_runner {
   bool following;            /* sk_runner_follow_up runs */
   struct sk_list ended;      /* slots whose main thread has ended, or that are to be abandoned */
   struct sk_list woken;      /* threads (join_node) whose wait for another has ended */
-  int64_t flushed_ms;        /* monotonic: when logs and progress last went out in the middle of a job */
   int handlers_ref;          /* Lua table: task name -> function */
   int failed_ref;            /* Lua function: what to do with a failed attempt */
   int job_meta_ref;
@@ -122,8 +121,8 @@ struct sk_runner {
 #define SK_NESTED_MAX 100  /* depth of resumes within resumes: each takes a piece of the C stack */
 
 /* thread.c */
-/* Runs Lua's allocator: call it in protected mode.  NULL when out of memory. */
-struct sk_thread *sk_thread_new(struct sk_runner *r, struct sk_slot *slot, enum sk_role role);
+/* May raise on L, the state that runs and is protected.  NULL when out of memory. */
+struct sk_thread *sk_thread_new(lua_State *L, struct sk_slot *slot, enum sk_role role);
 /* Resumes it with the n values on top of its stack and takes note of what comes of it. */
 void sk_thread_resume(struct sk_thread *t, int n);
 /* Takes it out of whatever it waits for. */

@@ -21,7 +21,7 @@ static const char TOKEN = 0;       /* its address is the token */
 static const char RUNNER_KEY = 0;  /* its address is the registry key of the runner */
 static const char THREAD_TYPE[] = "skein.thread";
 
-enum { SEND_EVERY_MS = 50 };
+enum { SEND_AFTER_MS = 50 }; /* on the CPU without a yield */
 
 struct sk_runner *sk_runner_of(lua_State *L) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)&RUNNER_KEY);
@@ -131,6 +131,15 @@ static struct sk_thread *check_thread(lua_State *L, int index) {
   return *box;
 }
 
+/* Room for n values on the stack of a coroutine that does not run: an error there, on a state that nobody protects, could not be
+ * caught, so the cap must not cause one. */
+static bool make_room(struct sk_runner *r, lua_State *co, int n) {
+  bool capped = sk_vm_cap(r->vm, false);
+  int there = lua_checkstack(co, n);
+  sk_vm_cap(r->vm, capped);
+  return there != 0;
+}
+
 /* spawn(fn, ...) -> stop | nil, thread; runs it until it first waits */
 static int rt_spawn(lua_State *L) {
   struct sk_thread *t = need_thread(L);
@@ -147,10 +156,10 @@ static int rt_spawn(lua_State *L) {
   luaL_getmetatable(L, THREAD_TYPE);
   lua_setmetatable(L, -2);
   lua_insert(L, 1);
-  struct sk_thread *s = *box = sk_thread_new(r, t->slot, SK_ROLE_SPAWNED);
+  struct sk_thread *s = *box = sk_thread_new(L, t->slot, SK_ROLE_SPAWNED);
   if (s == NULL) return luaL_error(L, "not enough memory");
   s->shared = true;
-  if (!lua_checkstack(s->co, n)) return misuse(L, "skein.spawn: too many arguments");
+  if (!make_room(r, s->co, n)) return misuse(L, "skein.spawn: too many arguments");
   lua_xmove(L, s->co, n);
   sk_thread_resume(s, n - 1);
   lua_pushnil(L);
@@ -176,7 +185,7 @@ static int push_results(lua_State *L, struct sk_thread *s) {
     return 3;
   }
   int n = s->failed ? 1 : lua_gettop(s->co);
-  if (!lua_checkstack(L, n) || !lua_checkstack(s->co, n)) return misuse(L, "thread:wait: too many results");
+  if (!lua_checkstack(L, n) || !make_room(s->runner, s->co, n)) return misuse(L, "thread:wait: too many results");
   for (int i = 0; i < n; i++) lua_pushvalue(s->co, -n); /* the one that was last on the stack is last again */
   lua_xmove(s->co, L, n);
   return n + 2;
@@ -231,7 +240,7 @@ static int rt_resume(lua_State *L) {
   if (r->depth >= SK_NESTED_MAX) return refuse_resume(L, "cannot resume: too many coroutines resume each other");
   if (!sk_vm_capped(r->vm)) return refuse_resume(L, "cannot resume a job's coroutine in a finalizer"); /* that runs in the runner's own work */
   int n = lua_gettop(L) - 1;
-  if (!lua_checkstack(co, n + 1)) return luaL_error(L, "too many arguments");
+  if (!make_room(r, co, n + 1)) return misuse(L, "coroutine.resume: too many arguments");
   lua_pushnil(co);
   lua_xmove(L, co, n);
   sk_thread_unwait(t);
@@ -300,10 +309,8 @@ static int rt_field(lua_State *L) {
 
 /* What a job says while it computes should be seen meanwhile: the loop, which sends, does not run. */
 static void send_soon(struct sk_runner *r) {
-  int64_t now_ms = sk_clock_mono_ms();
-  if (now_ms - r->flushed_ms < SEND_EVERY_MS) return;
-  r->flushed_ms = now_ms;
-  sk_pipe_flush(r->pipe);
+  int64_t since_ms = atomic_load_explicit(&r->share->running_since_ms, memory_order_relaxed);
+  if (r->current && sk_clock_mono_ms() - since_ms >= SEND_AFTER_MS) sk_pipe_flush(r->pipe);
 }
 
 /* progress(handle, percent, note) */

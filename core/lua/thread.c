@@ -16,12 +16,12 @@ struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co) {
 }
 
 /* The coroutine first: making it may raise, and nothing must be lost then. */
-static struct sk_thread *make(struct sk_runner *r) {
-  lua_State *co = lua_newthread(r->L);
-  int ref = luaL_ref(r->L, LUA_REGISTRYINDEX);
+static struct sk_thread *make(lua_State *L, struct sk_runner *r) {
+  lua_State *co = lua_newthread(L);
+  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
   struct sk_thread *t = calloc(1, sizeof *t);
   if (t == NULL) {
-    luaL_unref(r->L, LUA_REGISTRYINDEX, ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, ref);
     return NULL;
   }
   t->runner = r;
@@ -34,9 +34,10 @@ static struct sk_thread *make(struct sk_runner *r) {
   return t;
 }
 
-struct sk_thread *sk_thread_new(struct sk_runner *r, struct sk_slot *slot, enum sk_role role) {
+struct sk_thread *sk_thread_new(lua_State *L, struct sk_slot *slot, enum sk_role role) {
+  struct sk_runner *r = slot->runner;
   struct sk_list *n = sk_list_pop(&r->pool);
-  struct sk_thread *t = n ? SK_CONTAINER(n, struct sk_thread, node) : make(r);
+  struct sk_thread *t = n ? SK_CONTAINER(n, struct sk_thread, node) : make(L, r);
   if (t == NULL) return NULL;
   if (n) r->pool_n--;
   t->slot = slot;
