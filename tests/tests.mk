@@ -1,6 +1,6 @@
 # How each kind of test is built.  A test file's own name is its target; new files are found by wildcard.
 
-# Unit tests: one cmocka program per tests/unit/*_test.c.
+# Unit tests: one cmocka program per tests/unit/*_test.c; those of the engine start the binary's workers.
 UNIT_SRC := $(wildcard tests/unit/*_test.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/unit/%)
 
@@ -8,8 +8,10 @@ $(OUT)/tests/unit/%: tests/unit/%.c $(OUT)/libskein.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(OUT)/libskein.a -lcmocka $(LIBS)
 
+-include $(UNIT_BIN:=.d)
+
 .PHONY: unit
-unit: $(UNIT_BIN) ## Run the unit tests
+unit: $(OUT)/skein $(UNIT_BIN) ## Run the unit tests
 	@set -e; for t in $(UNIT_BIN); do $$t; done
 
 # Contract tests: one program, run once per store.

@@ -35,10 +35,20 @@ static struct sk_run *pop(struct sk_engine *e, struct sk_list *node) {
   return SK_RUN_OF(node);
 }
 
-void sk_dispatch_hand_back(struct sk_engine *e, size_t n) {
-  for (; n > 0 && !sk_list_empty(&e->local); n--)
-    sk_settle_hand_back(pop(e, e->local.prev));
+static struct sk_run *pop_suspect(struct sk_engine *e, struct sk_list *node) {
+  sk_list_remove(node);
+  assert(e->suspects_n > 0);
+  e->suspects_n--;
+  return SK_RUN_OF(node);
 }
+
+/* The last n. */
+static void hand_back(struct sk_engine *e, size_t n) {
+  for (; n > 0 && !sk_list_empty(&e->local); n--) sk_settle_hand_back(pop(e, e->local.prev));
+  for (; n > 0 && !sk_list_empty(&e->suspects); n--) sk_settle_hand_back(pop_suspect(e, e->suspects.prev));
+}
+
+void sk_dispatch_hand_back_all(struct sk_engine *e) { hand_back(e, e->local_n + e->suspects_n); }
 
 void sk_dispatch_detach(struct sk_run *run) {
   struct sk_worker *w = run->worker;
@@ -48,6 +58,7 @@ void sk_dispatch_detach(struct sk_run *run) {
   w->by_slot[run->slot] = NULL;
   w->free_slots[w->free_n++] = run->slot;
   w->load--;
+  run->engine->given_n--;
   if (w->culprit == run) w->culprit = NULL;
   if (w->suspect == run) {
     w->suspect = NULL;
@@ -91,7 +102,7 @@ static bool is_suspect(const struct sk_run *run) {
 
 static void offer(struct sk_worker *w, struct sk_run *run) {
   assert(w->free_n > 0 && run->task != NULL);
-  sk_fetch_count_offer(w->engine);
+  if (w->engine->given_n == 0) sk_fetch_count_first(w->engine);
   uint32_t slot = w->free_slots[--w->free_n];
   struct sk_share_slot *s = &w->share->slots[slot];
   run->worker = w;
@@ -102,6 +113,7 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
   w->by_slot[slot] = run;
   sk_list_push(&w->runs, &run->node);
   w->load++;
+  w->engine->given_n++;
   w->used = true;
   if (is_suspect(run)) w->suspect = run;
   struct sk_buf *out = sk_pipe_out(w->pipe);
@@ -136,12 +148,17 @@ static struct sk_worker *most_loaded(const struct sk_engine *e) {
   return best;
 }
 
+static void push_suspect(struct sk_engine *e, struct sk_run *run) {
+  sk_list_push(&e->suspects, &run->node);
+  e->suspects_n++;
+}
+
 /* Gives each worker that has no suspect the next of them. */
 static void hand_out_suspects(struct sk_engine *e, uint32_t ceiling) {
   SK_LIST_EACH(n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     if (sk_list_empty(&e->suspects)) return;
-    if (can_take(w) && w->load < ceiling && w->suspect == NULL) offer(w, SK_RUN_OF(sk_list_pop(&e->suspects)));
+    if (can_take(w) && w->load < ceiling && w->suspect == NULL) offer(w, pop_suspect(e, e->suspects.next));
   }
 }
 
@@ -155,7 +172,7 @@ static void hand_out(struct sk_engine *e, uint32_t ceiling) {
     if (run->may_expire && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms()))
       sk_settle_expired(run);
     else if (is_suspect(run) && w->suspect)
-      sk_list_push(&e->suspects, &run->node);
+      push_suspect(e, run);
     else
       offer(w, run);
   }
@@ -178,8 +195,7 @@ static void even_out(struct sk_engine *e) {
 
 void sk_dispatch_turn(struct sk_engine *e) {
   if (e->stopping) {
-    sk_dispatch_hand_back(e, e->local_n);
-    while (!sk_list_empty(&e->suspects)) sk_settle_hand_back(SK_RUN_OF(sk_list_pop(&e->suspects)));
+    sk_dispatch_hand_back_all(e);
     return;
   }
   uint32_t ready = sk_supervisor_ready_n(e);
@@ -205,7 +221,7 @@ void sk_dispatch_hand_back_surplus(struct sk_engine *e) {
   size_t surplus = (size_t)-room;
   for (struct sk_worker *w; e->local_n < surplus && (w = most_loaded(e)) != NULL && w->load > e->options.concurrency;)
     if (take_back_last(w, w->load - e->options.concurrency) == 0) break;
-  sk_dispatch_hand_back(e, surplus);
+  hand_back(e, surplus);
 }
 
 void sk_dispatch_find_tasks(struct sk_engine *e) {
@@ -217,8 +233,6 @@ void sk_dispatch_find_tasks(struct sk_engine *e) {
   SK_LIST_EACH_SAFE(n, &e->suspects) {
     struct sk_run *run = SK_RUN_OF(n);
     run->task = sk_tasks_find(e->tasks, run->job.task);
-    if (run->task) continue;
-    sk_list_remove(n);
-    sk_settle_unknown(run);
+    if (run->task == NULL) sk_settle_unknown(pop_suspect(e, n));
   }
 }

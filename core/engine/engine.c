@@ -97,7 +97,7 @@ static void on_store_changed(void *ctx) {
 static void on_lost(struct sk_engine *e) {
   sk_logf(e->log, SK_LOG_WARN, "this engine's lease had ended: its jobs were given to others, what they do here does not count");
   sk_dispatch_take_back_all(e);
-  sk_dispatch_hand_back(e, e->local_n);
+  sk_dispatch_hand_back_all(e);
 }
 
 static void on_beaten(struct sk_op *op, void *ctx) {
@@ -311,7 +311,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
 }
 
 void sk_engine_free(struct sk_engine *e) {
-  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local));
+  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local) && sk_list_empty(&e->suspects));
   free_engine(e);
 }
 

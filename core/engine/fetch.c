@@ -37,13 +37,10 @@ void sk_fetch_count_done(struct sk_engine *e) {
   e->rate_n = 0;
 }
 
-void sk_fetch_count_offer(struct sk_engine *e) {
-  bool first = e->held_n - e->local_n == 1;
-  if (first) e->silent_since_ms = sk_clock_mono_ms();
-}
+void sk_fetch_count_first(struct sk_engine *e) { e->silent_since_ms = sk_clock_mono_ms(); }
 
 bool sk_fetch_jobs_are_long(const struct sk_engine *e) {
-  return e->held_n > e->local_n && sk_clock_mono_ms() - e->silent_since_ms >= LONG_MS;
+  return e->given_n > 0 && sk_clock_mono_ms() - e->silent_since_ms >= LONG_MS;
 }
 
 size_t sk_fetch_depth(const struct sk_engine *e) {
@@ -63,7 +60,7 @@ int64_t sk_fetch_room(const struct sk_engine *e) {
     room += (int64_t)e->options.concurrency - (int64_t)w->load;
   }
   if (any) room += (int64_t)sk_fetch_depth(e);
-  return room - (int64_t)e->local_n;
+  return room - (int64_t)(e->local_n + e->suspects_n);
 }
 
 /* -- which queues ---------------------------------------------------------------------------------------------------------------- */

@@ -83,7 +83,7 @@ static void on_janitor(void *ctx) {
 
 /* A job may have been handed out: then the janitor looks often from now on. */
 void sk_janitor_turn(struct sk_engine *e) {
-  if (e->janitor_busy || e->held_n == e->local_n) return;
+  if (e->janitor_busy || e->given_n == 0) return;
   e->janitor_busy = true;
   sk_timer_start(e->janitor, JANITOR_MS);
 }

@@ -120,7 +120,9 @@ struct sk_engine {
   struct sk_list local; /* fetched, with no worker yet */
   size_t local_n;
   struct sk_list suspects; /* runs that would die with their next crash, waiting for a worker without one; beside local */
-  size_t held_n;        /* local + with workers */
+  size_t suspects_n;
+  size_t given_n;       /* with workers */
+  size_t held_n;        /* local + suspects + given */
 
   /* supervisor.c */
   struct sk_list workers;
@@ -212,7 +214,7 @@ void sk_fetch_due_within(struct sk_engine *e, int64_t ms); /* a job becomes due 
 void sk_fetch_turn(struct sk_engine *e);
 void sk_fetch_queues_changed(struct sk_engine *e);
 void sk_fetch_count_done(struct sk_engine *e);             /* a job ended */
-void sk_fetch_count_offer(struct sk_engine *e);            /* a worker gets a job */
+void sk_fetch_count_first(struct sk_engine *e);            /* a worker gets a job, when none has any */
 size_t sk_fetch_depth(const struct sk_engine *e);          /* how many jobs to hold beyond the free slots */
 bool sk_fetch_jobs_are_long(const struct sk_engine *e);    /* none has ended for a while */
 int64_t sk_fetch_room(const struct sk_engine *e);          /* how many more to take; negative: how many are too many */
@@ -223,8 +225,8 @@ void sk_dispatch_turn(struct sk_engine *e);
 /* Takes back what its worker has not started: it is in e->local again, in order, before all others. */
 void sk_dispatch_take_back_from(struct sk_worker *w);
 void sk_dispatch_take_back_all(struct sk_engine *e);
-/* Settles as handed back: the last n that wait for a worker. */
-void sk_dispatch_hand_back(struct sk_engine *e, size_t n);
+/* Settles as handed back all that wait for a worker. */
+void sk_dispatch_hand_back_all(struct sk_engine *e);
 /* Hands back what is held beyond the room that there is now: others may run it. */
 void sk_dispatch_hand_back_surplus(struct sk_engine *e);
 /* The tasks are others now: finds those of the waiting runs anew. */

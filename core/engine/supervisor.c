@@ -8,8 +8,9 @@
  * job it had goes its way:
  *   offered, not started    back to e->local, as if nothing had been
  *   the core killed it      the culprit (hard timeout) has failed; the others are handed back, nothing counted
- *   it died by itself       the job on the CPU (share.h) is the culprit: a crash; when none was, all that had started are suspects
- *   ... of its memory       the same: the job on the CPU at that moment, else all that had started
+ *   it died by itself       the job on the CPU (share.h) is the culprit: a crash; when none was, the one that had crashed often
+ *                           enough before (dispatch.c); when there is none, each that had started
+ *   ... of its memory       the same, at the moment it was killed
  *
  * ROUNDS.  The scripts are loaded in rounds: the first, and one for each reload.  When the first worker of a new round is ready, all
  * workers of older rounds are drained, so the READY ones always know the same tasks.  When a new round's workers refuse, or die of the
