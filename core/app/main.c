@@ -7,6 +7,9 @@
 #include "app/out.h"
 #include "app/verbs.h"
 #include "base/version.h"
+#include "io/loop.h"
+#include "lua/worker.h"
+#include "store/openers.h"
 
 struct verb {
   const char *name;
@@ -59,7 +62,7 @@ static int help(int exit_code) {
 
 static int version(void) {
   struct sk_buf text = { 0 };
-  sk_buf_add_c(&text, "skein " SK_VERSION "\n");
+  sk_buf_addf(&text, "skein %s (%s, libuv %s, SQLite %s)\n", SK_VERSION, sk_worker_lua_version(), sk_loop_version(), sk_sqlite_version());
   return sk_out_finish(NULL, &text, SK_EXIT_OK);
 }
 

@@ -96,6 +96,7 @@ struct sk_loop *sk_loop_new(struct sk_err *err) {
 void sk_loop_run(struct sk_loop *loop) { uv_run(&loop->uv, UV_RUN_DEFAULT); }
 void sk_loop_stop(struct sk_loop *loop) { uv_stop(&loop->uv); }
 bool sk_loop_turn(struct sk_loop *loop, bool wait) { return uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT) != 0; }
+const char *sk_loop_version(void) { return uv_version_string(); }
 struct uv_loop_s *sk_loop_uv(struct sk_loop *loop) { return &loop->uv; }
 int64_t sk_loop_now_ms(struct sk_loop *loop) { return (int64_t)uv_now(&loop->uv); }
 

@@ -31,6 +31,8 @@ bool sk_loop_turn(struct sk_loop *loop, bool wait);
 void sk_loop_free(struct sk_loop *loop);
 /* For luv, which runs scripts' handles on the same loop. */
 struct uv_loop_s *sk_loop_uv(struct sk_loop *loop);
+/* libuv's version, e.g. "1.44.2". */
+const char *sk_loop_version(void);
 /* Monotonic ms, read once per turn. */
 int64_t sk_loop_now_ms(struct sk_loop *loop);
 

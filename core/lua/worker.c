@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <luajit.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,5 +262,6 @@ static int look(const char *name, const char *dir) {
   return status;
 }
 
+const char *sk_worker_lua_version(void) { return LUAJIT_VERSION; }
 int sk_worker_check(const char *dir, int json) { return look(json ? "check_json" : "check", dir); }
 int sk_worker_config(const char *dir) { return look("config", dir); }

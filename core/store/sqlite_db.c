@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "store/openers.h"
 #include "store/sqlite.h"
 
 enum {
@@ -405,3 +406,5 @@ void sk_sq_db_close(struct sq_db *db) {
   free(db->path);
   free(db);
 }
+
+const char *sk_sqlite_version(void) { return sqlite3_libversion(); }

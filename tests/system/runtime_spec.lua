@@ -661,3 +661,9 @@ describe("config.lua", function()
     end
   end)
 end)
+
+describe("skein --version", function()
+  H.it("names itself and what it is built on", function(t)
+    assert.matches("^skein %d[%w.-]* %(LuaJIT 2%.1[%w.-]*, libuv %d[%d.]+, SQLite 3[%d.]+%)$", t:ok "--version")
+  end)
+end)
