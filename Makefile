@@ -39,6 +39,7 @@ include tests/tests.mk
 # -- build ------------------------------------------------------------------------------------------------------------
 .PHONY: build
 build: $(OUT)/skein $(OUT)/lua/skein/core.so ## Build the binary (build/release/skein) and the Lua module
+	@:
 
 $(OUT)/skein: $(APP_OBJ) $(OUT)/libskein.a
 	@echo '  LD    $@'

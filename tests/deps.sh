@@ -22,6 +22,7 @@ if [ ! -e "$policy" ]; then
   "${sudo[@]}" chmod 755 "$policy"
   trap '"${sudo[@]}" rm -f "$policy"' EXIT
 fi
-export DEBIAN_FRONTEND=noninteractive
-"${sudo[@]}" apt-get update -q
-"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+# What apt says is of interest only when it fails.  Old lists may still serve when new ones can't be had.
+get() { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" 2>&1; }
+said=$(get update) || echo "$said" >&2
+said=$(get install --no-install-recommends "${missing[@]}") || { echo "$said" >&2; echo "deps: apt-get install failed" >&2; exit 1; }

@@ -6,7 +6,8 @@ UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/unit/%)
 
 $(OUT)/tests/unit/%: tests/unit/%.c $(OUT)/libskein.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(OUT)/libskein.a -lcmocka $(LIBS)
+	@echo '  CC    $<'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(OUT)/libskein.a -lcmocka $(LIBS)
 
 -include $(UNIT_BIN:=.d)
 
@@ -18,12 +19,13 @@ unit: $(OUT)/skein $(UNIT_BIN) ## Run the unit tests
 CONTRACT_SRC := $(wildcard tests/contract/*.c)
 $(OUT)/tests/contract/contract: $(CONTRACT_SRC) $(wildcard tests/contract/*.h) $(OUT)/libskein.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(CONTRACT_SRC) $(OUT)/libskein.a -lcmocka $(LIBS)
+	@echo '  CC    tests/contract'
+	$(Q)$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(CONTRACT_SRC) $(OUT)/libskein.a -lcmocka $(LIBS)
 
 .PHONY: contract
 contract: $(OUT)/tests/contract/contract ## Run the store contract on memory and sqlite
-	$< memory
-	$< sqlite
+	@$< memory
+	@$< sqlite
 
 -include tests/lint.mk
 -include tests/spec/spec.mk

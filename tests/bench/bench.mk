@@ -6,7 +6,8 @@ BENCH_BIN := $(BENCH_SRC:tests/bench/%.c=$(OUT)/tests/bench/%)
 
 $(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/libskein.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(OUT)/libskein.a $(LIBS)
+	@echo '  CC    $<'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(OUT)/libskein.a $(LIBS)
 
 .PHONY: bench
 bench: build $(BENCH_BIN) ## Measure the engine against its budgets (STORE=sqlite|memory, ROUNDS=5)

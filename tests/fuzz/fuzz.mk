@@ -1,8 +1,8 @@
 # Fuzzing: one libFuzzer target per tests/fuzz/*.c, built with clang and its sanitizers over base, logic and the Lua codec.
 # `make fuzz T=json S=60` looks for new inputs; `make fuzz-corpus` runs what is known, in seconds.  An input that crashed becomes
 # a file of tests/fuzz/corpus/<target>/.
-T ?= json
 S ?= 60
+FUZZ_T = $(or $(T),json)
 FUZZ_CC ?= clang
 FUZZ_OUT := $(BUILD)/fuzz
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
@@ -12,13 +12,14 @@ FUZZ_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fno-omit-frame-pointer -fsan
 
 $(FUZZ_OUT)/%: tests/fuzz/%.c $(FUZZ_LIB) $(wildcard core/base/*.h core/logic/*.h core/lua/*.h)
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_LIB) $(shell pkg-config --libs luajit) -lm
+	@echo '  CC    $<'
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_LIB) $(shell pkg-config --libs luajit) -lm
 
 .PHONY: fuzz fuzz-corpus
-fuzz: $(FUZZ_OUT)/$(T) ## Fuzz one parser: make fuzz T=json|lua_json|record|url|wire S=seconds
-	@mkdir -p $(FUZZ_OUT)/found/$(T) tests/fuzz/corpus/$(T)
-	$< -max_total_time=$(S) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(FUZZ_OUT)/crash-$(T)- \
-		$(FUZZ_OUT)/found/$(T) tests/fuzz/corpus/$(T)
+fuzz: $(FUZZ_OUT)/$(FUZZ_T) ## Fuzz one parser: make fuzz T=json|lua_json|record|url|wire S=seconds
+	@mkdir -p $(FUZZ_OUT)/found/$(FUZZ_T) tests/fuzz/corpus/$(FUZZ_T)
+	$< -max_total_time=$(S) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(FUZZ_OUT)/crash-$(FUZZ_T)- \
+		$(FUZZ_OUT)/found/$(FUZZ_T) tests/fuzz/corpus/$(FUZZ_T)
 
 fuzz-corpus: $(FUZZ_TARGETS:%=$(FUZZ_OUT)/%) ## Run every fuzz target over its corpus
 	@set -e; for t in $(FUZZ_TARGETS); do $(FUZZ_OUT)/$$t -runs=0 -timeout=10 tests/fuzz/corpus/$$t 2>&1 | tail -n 1 | sed "s/^/$$t: /"; \

@@ -4,5 +4,5 @@ T ?=
 SYSTEM_ENV_asan = SKEIN_TEST_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0:handle_segv=0
 .PHONY: system
 system: build ## Run the system tests (T=name for one group)
-	SKEIN=$(abspath $(OUT)/skein) $(SYSTEM_ENV_$(VARIANT)) \
+	@SKEIN=$(abspath $(OUT)/skein) $(SYSTEM_ENV_$(VARIANT)) \
 	  busted --lua=luajit --output=tests/report.lua --pattern='$(T).*_spec%.lua$$' tests/system
