@@ -9,42 +9,42 @@
 /* No due time is later, and no delay longer: numbers in scripts are doubles. */
 #define MS_MAX (INT64_C(1) << 52)
 
+enum { WHERE_BYTES = 64, GROUP_MAX = 2000 };
+
 static int64_t ms(int64_t v) { return v < 0 ? 0 : v > MS_MAX ? MS_MAX : v; }
 
 /* -- enqueue --------------------------------------------------------------------------------------------------------------- */
 
 static size_t rank_of(int32_t priority) { return (size_t)(SK_PRIORITY_MAX - priority); }
 
-/* id, where, body (lib/add.lua) */
-static void add_item(struct rd_store *s, const struct sk_enqueue_item *it) {
-  struct rd_command *c = &s->command;
+/* Where a job goes (lib/add.lua). */
+static void where_of(struct rd_store *s, const struct sk_enqueue_item *it, char out[WHERE_BYTES]) {
   size_t queue = sk_rd_name(s, it->queue);
   size_t list = (queue - 1) * SK_PRIORITIES + rank_of(it->priority) + 1;
-  char where[64];
-  if (queue == 0) c->args.failed = true;
+  if (queue == 0) s->command.args.failed = true;
   if (it->delay_ms > 0)
-    snprintf(where, sizeof where, "%zu+%" PRId64, list, ms(it->delay_ms));
+    snprintf(out, WHERE_BYTES, "%zu+%" PRId64, list, ms(it->delay_ms));
   else if (it->due_ms > 0)
-    snprintf(where, sizeof where, "%zu@%" PRId64, list, ms(it->due_ms));
+    snprintf(out, WHERE_BYTES, "%zu@%" PRId64, list, ms(it->due_ms));
   else
-    snprintf(where, sizeof where, "%zu", list);
-  sk_rd_arg(c, it->id);
-  sk_rd_arg_c(c, where);
-  /* body: rank, lengths and names, record, as one argument */
-  char digits[32];
-  size_t n = 3 + it->queue.n + it->task.n + it->record.n;
-  int digits_n = snprintf(digits, sizeof digits, "$%zu\r\n", n);
-  struct sk_buf *b = &c->args;
-  sk_buf_reserve(b, n + (size_t)digits_n + 2);
-  sk_buf_add(b, digits, (size_t)digits_n);
-  sk_buf_add_byte(b, (char)('0' + rank_of(it->priority)));
+    snprintf(out, WHERE_BYTES, "%zu", list);
+}
+
+/* A READY job's value (lib/value.lua) as one argument. */
+static void add_value(struct rd_store *s, const struct sk_enqueue_item *it) {
+  char head[32];
+  size_t n = 4 + it->queue.n + it->task.n + it->record.n;
+  int head_n = snprintf(head, sizeof head, "$%zu\r\nr%zu", n, rank_of(it->priority));
+  struct sk_buf *b = &s->command.args;
+  sk_buf_reserve(b, n + sizeof head);
+  sk_buf_add(b, head, (size_t)head_n);
   sk_buf_add_byte(b, (char)it->queue.n);
   sk_buf_add_str(b, it->queue);
   sk_buf_add_byte(b, (char)it->task.n);
   sk_buf_add_str(b, it->task);
   sk_buf_add_str(b, it->record);
   sk_buf_add(b, "\r\n", 2);
-  c->n++;
+  s->command.n++;
 }
 
 /* Arguments name queues by number, but the keys come first: names all queues, in the order in which they will be met. */
@@ -52,12 +52,45 @@ static void name_items(struct rd_store *s, const struct sk_enqueue_item *items, 
   for (size_t i = 0; i < n; i++) sk_rd_name(s, items[i].queue);
 }
 
+static int compare_ids(const void *pa, const void *pb) {
+  const struct sk_str *a = pa, *b = pb;
+  if (a->n != b->n) return a->n < b->n ? -1 : 1;
+  return memcmp(a->p, b->p, a->n);
+}
+
+/* May an id be there twice?  (When in doubt yes: it only costs time.) */
+static bool has_twins(const struct sk_enqueue_item *items, size_t n) {
+  if (n < 2) return false;
+  struct sk_str *ids = malloc(n * sizeof *ids);
+  if (ids == NULL) return true;
+  for (size_t i = 0; i < n; i++) ids[i] = items[i].id;
+  qsort(ids, n, sizeof *ids, compare_ids);
+  bool found = false;
+  for (size_t i = 1; i < n && !found; i++) found = compare_ids(&ids[i - 1], &ids[i]) == 0;
+  free(ids);
+  return found;
+}
+
 void sk_rd_enqueue_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_enqueue_op *op = (void *)whole;
+  char where[WHERE_BYTES], next[WHERE_BYTES];
   sk_rd_name_none(s);
   name_items(s, op->items, op->items_n);
   sk_rd_begin(s, RD_SCRIPT_ENQUEUE);
-  for (size_t i = 0; i < op->items_n; i++) add_item(s, &op->items[i]);
+  sk_rd_arg_c(&s->command, has_twins(op->items, op->items_n) ? "1" : "0");
+  for (size_t i = 0, end; i < op->items_n; i = end) {
+    where_of(s, &op->items[i], where);
+    for (end = i + 1; end < op->items_n; end++) {
+      where_of(s, &op->items[end], next);
+      if (strcmp(where, next) != 0) break;
+    }
+    sk_rd_arg_c(&s->command, where);
+    sk_rd_arg_int(&s->command, (int64_t)(end - i));
+    for (size_t k = i; k < end; k++) {
+      sk_rd_arg(&s->command, op->items[k].id);
+      add_value(s, &op->items[k]);
+    }
+  }
 }
 
 enum rd_next sk_rd_enqueue_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
@@ -123,22 +156,50 @@ static bool is_plain_end(const struct sk_settle_item *it) {
   return gone && !it->crashed && it->follow_n == 0;
 }
 
-static void add_settle(struct rd_store *s, const struct sk_settle_item *it) {
+/* Items that just end are sent in groups of one fence, queue and kind, as far as no other item stands between them. */
+static bool same_group(const struct sk_settle_item *a, const struct sk_settle_item *b) {
+  return a->fence == b->fence && a->kind == b->kind && sk_str_eq(a->queue, b->queue);
+}
+
+static size_t plain_run_end(const struct sk_settle_op *op, size_t from) {
+  size_t end = from;
+  while (end < op->items_n && is_plain_end(&op->items[end])) end++;
+  return end;
+}
+
+/* The numbers of the items in the order in which they are sent, groups together; the same for building and parsing. */
+static void order_items(const struct sk_settle_op *op, uint32_t *order) {
+  size_t n = 0;
+  for (size_t i = 0; i < op->items_n; i++) {
+    size_t end = plain_run_end(op, i), first = n;
+    for (size_t k = i; k < end; k++) order[n++] = (uint32_t)k;
+    /* Moves to the front of what is left of the run all that go with its first. */
+    while (first < n) {
+      const struct sk_settle_item *lead = &op->items[order[first]];
+      size_t to = first + 1;
+      for (size_t k = to; k < n && to - first < GROUP_MAX; k++) {
+        if (!same_group(lead, &op->items[order[k]])) continue;
+        uint32_t moved = order[k];
+        memmove(&order[to + 1], &order[to], (k - to) * sizeof *order);
+        order[to++] = moved;
+      }
+      first = to;
+    }
+    i = end;
+    if (i < op->items_n) order[n++] = (uint32_t)i;
+  }
+}
+
+static void add_other(struct rd_store *s, const struct sk_settle_item *it) {
   static const char *const kinds[SK_SETTLE_KINDS] = {
     [SK_SETTLE_DONE] = "d", [SK_SETTLE_RETRY] = "t", [SK_SETTLE_SNOOZE] = "s",    [SK_SETTLE_DEAD] = "D",
     [SK_SETTLE_DROP] = "x", [SK_SETTLE_CANCELLED] = "c", [SK_SETTLE_RELEASE] = "r",
   };
   struct rd_command *c = &s->command;
   size_t queue = sk_rd_name(s, it->queue);
+  sk_rd_arg_c(c, "=");
   sk_rd_arg(c, it->id);
   sk_rd_arg_int(c, (int64_t)it->fence);
-  if (is_plain_end(it)) {
-    char what[32];
-    snprintf(what, sizeof what, "%c%zu", it->kind == SK_SETTLE_DONE ? 'd' : 'x', queue);
-    sk_rd_arg_c(c, what);
-    return;
-  }
-  sk_rd_arg_c(c, "=");
   sk_rd_arg_c(c, kinds[it->kind]);
   sk_rd_arg_int(c, (int64_t)queue);
   sk_rd_arg_int(c, (int64_t)(it->to_queue.n ? sk_rd_name(s, it->to_queue) : queue));
@@ -147,7 +208,24 @@ static void add_settle(struct rd_store *s, const struct sk_settle_item *it) {
   sk_rd_arg_c(c, it->crashed ? "1" : "0");
   sk_rd_arg(c, it->record);
   sk_rd_arg_int(c, (int64_t)it->follow_n);
-  for (size_t i = 0; i < it->follow_n; i++) add_item(s, &it->follow[i]);
+  for (size_t i = 0; i < it->follow_n; i++) {
+    char where[WHERE_BYTES];
+    where_of(s, &it->follow[i], where);
+    sk_rd_arg(c, it->follow[i].id);
+    sk_rd_arg_c(c, where);
+    add_value(s, &it->follow[i]);
+  }
+}
+
+static void add_group(struct rd_store *s, const struct sk_settle_op *op, const uint32_t *order, size_t n) {
+  struct rd_command *c = &s->command;
+  const struct sk_settle_item *lead = &op->items[order[0]];
+  sk_rd_arg_c(c, "-");
+  sk_rd_arg_int(c, (int64_t)lead->fence);
+  sk_rd_arg_c(c, lead->kind == SK_SETTLE_DONE ? "d" : "x");
+  sk_rd_arg_int(c, (int64_t)sk_rd_name(s, lead->queue));
+  sk_rd_arg_int(c, (int64_t)n);
+  for (size_t i = 0; i < n; i++) sk_rd_arg(c, op->items[order[i]].id);
 }
 
 void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
@@ -159,7 +237,22 @@ void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
     name_items(s, op->items[i].follow, op->items[i].follow_n);
   }
   sk_rd_begin(s, RD_SCRIPT_SETTLE);
-  for (size_t i = 0; i < op->items_n; i++) add_settle(s, &op->items[i]);
+  uint32_t *order = malloc((op->items_n + 1) * sizeof *order);
+  if (order == NULL) {
+    s->command.args.failed = true;
+    return;
+  }
+  order_items(op, order);
+  for (size_t i = 0, end; i < op->items_n; i = end) {
+    const struct sk_settle_item *it = &op->items[order[i]];
+    for (end = i + 1; is_plain_end(it) && end < op->items_n && end - i < GROUP_MAX; end++)
+      if (!is_plain_end(&op->items[order[end]]) || !same_group(it, &op->items[order[end]])) break;
+    if (is_plain_end(it))
+      add_group(s, op, order + i, end - i);
+    else
+      add_other(s, it);
+  }
+  free(order);
 }
 
 enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
@@ -167,12 +260,21 @@ enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const s
   struct sk_str statuses = sk_rd_text(reply, 1), follow = sk_rd_text(reply, 2);
   if (sk_rd_item(reply, 1, RD_TEXT) == NULL || (statuses.n != 0 && statuses.n != op->items_n)) return sk_rd_odd(s, whole, "settle");
   s->lost |= sk_rd_number(reply, 0) != 0;
-  size_t at = 0;
+  uint32_t *order = statuses.n ? malloc(op->items_n * sizeof *order) : NULL;
+  if (statuses.n && order == NULL) { /* it has happened, but who knows to which of them: a repeat finds those done stale */
+    whole->status = SK_ENOMEM;
+    return RD_DONE;
+  }
+  if (order) order_items(op, order);
+  size_t at = 0; /* follow-ups are never in groups, so they are in the op's order */
   for (size_t i = 0; i < op->items_n; i++) {
     struct sk_settle_item *it = &op->items[i];
-    it->status = statuses.n && statuses.p[i] == '1' ? SK_ESTALE : SK_OK;
+    it->status = SK_OK;
     for (size_t k = 0; k < it->follow_n; k++, at++) it->follow[k].status = at < follow.n && follow.p[at] == '1' ? SK_EEXISTS : SK_OK;
   }
+  for (size_t i = 0; order && i < op->items_n; i++)
+    if (statuses.p[i] == '1') op->items[order[i]].status = SK_ESTALE;
+  free(order);
   return RD_DONE;
 }
 

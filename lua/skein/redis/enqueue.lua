@@ -1,32 +1,39 @@
 -- enqueue: adds jobs.  Atomic.  An id that is in the store, or earlier in the batch, is passed over, so it may be repeated.
--- ARGV   for each job: id, where (lib/add.lua), body (lib/value.lua)
+-- ARGV   "1" when an id may be there twice in this batch; then groups: where (lib/add.lua), n, and n times id, value
 -- Reply  "" when all were added; else a text with "0" for each added and "1" for each that was there.
 -- include frame
 -- include queues
 -- include value
 -- include add
-local ids, n = {}, 0
-for k = argi + 1, #ARGV, 3 do
-  n = n + 1
-  ids[n] = ARGV[k]
-end
-if n == 0 then return "" end
-local there = call("HMGET", JOBS, unpack(ids))
-local statuses, refused = {}, 0
-for i = 1, n do
-  local id = ids[i]
-  if there[i] or statuses[id] then
-    refused = refused + 1
-    statuses[i] = "1"
+local twice = ARGV[argi + 1] == "1"
+local statuses, refused, n, at = {}, 0, 0, argi + 2
+while ARGV[at] do
+  local where, group_n = ARGV[at], tonumber(ARGV[at + 1])
+  at = at + 2
+  local ids = {}
+  for k = 1, group_n do ids[k] = ARGV[at + k * 2 - 2] end
+  local any = twice
+  for _, there in ipairs(call("HMGET", JOBS, unpack(ids))) do any = any or there end
+  local list = tonumber(where)
+  if list and not any then
+    add_ready(list, group_n, ids, ARGV, at)
   else
-    statuses[id] = true
-    statuses[i] = "0"
-    add(id, ARGV[argi + i * 3 - 1], ARGV[argi + i * 3])
+    for k = 1, group_n do
+      if call("HEXISTS", JOBS, ids[k]) == 1 then
+        refused = refused + 1
+        statuses[n + k] = "1"
+      else
+        add(ids[k], where, ARGV[at + k * 2 - 1])
+      end
+    end
   end
+  n = n + group_n
+  at = at + group_n * 2
 end
 if refused < n then
-  flush_added()
   call("HINCRBY", HEAD, "enqueued", n - refused)
   call("PUBLISH", ARGV[3], ARGV[2])
 end
-return refused == 0 and "" or table.concat(statuses)
+if refused == 0 then return "" end
+for i = 1, n do statuses[i] = statuses[i] or "0" end
+return table.concat(statuses)

@@ -76,7 +76,11 @@ for i = 1, queues_n do taken[i] = 0 end
 local function take_list(list, ghosts, rank, limit)
   for _ = 1, 100 do
     local popped = call("LPOP", list, limit)
-    if not popped then return 0 end
+    if not popped then return end
+    if n == 0 and not ghosts then
+      ids, n = popped, #popped
+      return
+    end
     for _, id in ipairs(popped) do
       local ghost = ghosts and call("HGET", ghosts, rank .. id)
       if not ghost then

@@ -1,9 +1,9 @@
 -- settle: the one way out of RUNNING.  Each job that this engine holds under that fence leaves it with its new record, its
 -- follow-up jobs and the counters; what it does not hold is stale and changes nothing.  Atomic; in the order given.
--- ARGV   for each job: id, fence, then
---          "d<queue>" DONE or "x<queue>" dropped, and not kept: gone; queue: the index of the one it was fetched from
---        or "=", kind (d DONE, t RETRY, s SNOOZE, D DEAD, x dropped, c CANCELLED, r RELEASE), queue, queue to wait in (indexes),
---          delay ms, keep ms, "1" when its worker crashed, record ("": as it is), how many follow-ups, and id, where, body of each
+-- ARGV   groups, each of them
+--          "-", fence, "d" DONE or "x" dropped, queue, n, and n ids: jobs that are gone; queue: the index of the one they were fetched from
+--        or "=", id, fence, kind (d DONE, t RETRY, s SNOOZE, D DEAD, x dropped, c CANCELLED, r RELEASE), queue, queue to wait in (indexes),
+--          delay ms, keep ms, "1" when its worker crashed, record ("": as it is), how many follow-ups, and id, where, value of each
 -- Reply  { lost, statuses, statuses of the follow-ups in the order given }; a status: "0" done, "1" stale or there already;
 --        statuses is "" when all are "0"
 -- include frame
@@ -11,47 +11,16 @@
 -- include value
 -- include engine
 -- include add
-local ids, ats, n = {}, {}, 0
-do
-  local k = argi + 1
-  while ARGV[k] do
-    n = n + 1
-    ids[n] = ARGV[k]
-    ats[n] = k
-    k = k + 3
-    if ARGV[k - 1] == "=" then k = k + 8 + 3 * ARGV[k + 7] end
-  end
-end
-if n == 0 then return { lost, "", "" } end
-
-local held = {}
-for from = 1, n, 4000 do
-  local some = call("HMGET", HELD, unpack(ids, from, math.min(from + 3999, n)))
-  for k = 1, #some do held[ids[from + k - 1]] = some[k] end
-end
+local noted = call("EXISTS", NOTES) == 1
 
 local prefixes = {}
-local function holds(id, fence)
-  local h = held[id]
-  if not h then return false end
+local function prefix_of(fence)
   local prefix = prefixes[fence]
   if not prefix then
     prefix = fence .. ":" .. ARGV[4] .. ":"
     prefixes[fence] = prefix
   end
-  return h:sub(1, #prefix) == prefix and h
-end
-
--- What is gone, deleted all at once; `forget` also when something else is about to be written.
-local gone, gone_n, noted = {}, 0, call("EXISTS", NOTES) == 1
-local function delete_gone()
-  for from = 1, gone_n, 4000 do
-    local to = math.min(from + 3999, gone_n)
-    call("HDEL", HELD, unpack(gone, from, to))
-    call("HDEL", JOBS, unpack(gone, from, to))
-    if noted then call("HDEL", NOTES, unpack(gone, from, to)) end
-  end
-  gone, gone_n = {}, 0
+  return prefix
 end
 
 local counters, counts = {}, {}
@@ -81,14 +50,14 @@ end
 -- Moves a job as `kind` says; at: where its arguments begin.
 local function move(id, kind, at, hold)
   local queue_i, to, delay, keep, record = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 6]
+  call("HDEL", HELD, id)
   count_state(3, names[queue_i], -1)
   if kind == "x" or ((kind == "d" or kind == "c") and keep <= 0) then
-    gone_n = gone_n + 1
-    gone[gone_n] = id
-    return delete_gone()
+    call("HDEL", JOBS, id)
+    if noted then call("HDEL", NOTES, id) end
+    return
   end
   local value = call("HGET", JOBS, id)
-  call("HDEL", HELD, id)
   if not value then return end
   local body = body_of(value)
   local queue_end, task_end = body_ends(body)
@@ -125,7 +94,6 @@ local function follow(at)
     else
       follow_statuses[#follow_statuses + 1] = "0"
       add(id, ARGV[at + 2], ARGV[at + 3])
-      flush_added()
       added = added + 1
     end
     at = at + 3
@@ -137,40 +105,77 @@ local function skip_follow(at)
   for _ = 1, tonumber(ARGV[at]) do follow_statuses[#follow_statuses + 1] = "1" end
 end
 
-local statuses, stale, simple = {}, 0, {}
-for i = 1, n do
-  local id, at = ids[i], ats[i]
-  local hold = holds(id, ARGV[at + 1])
-  local what = ARGV[at + 2]
-  if not hold then
-    stale = stale + 1
-    statuses[i] = "1"
-    if what == "=" then skip_follow(at + 10) end
-  elseif what ~= "=" then
-    statuses[i] = "0"
-    held[id] = false
-    simple[what] = (simple[what] or 0) + 1
-    gone_n = gone_n + 1
-    gone[gone_n] = id
-  else
-    statuses[i] = "0"
-    held[id] = false
-    delete_gone()
-    local kind = ARGV[at + 3]
-    move(id, kind, at + 3, hold) -- first: it begins with a delete, which is never refused when Redis is out of memory
-    follow(at + 10)
-    if COUNTER[kind] then count(COUNTER[kind], 1) end
-    if ARGV[at + 8] == "1" then count("crashed", 1) end
+local statuses, stale, n = {}, 0, 0 -- statuses of the stale ones only
+
+local function forget(...)
+  call("HDEL", JOBS, ...)
+  if noted then call("HDEL", NOTES, ...) end
+end
+
+-- Jobs that are gone, from `at` on: the common case, without a step per job but the comparison of its hold.
+local function end_all(fence, kind, queue, group_n, at)
+  local prefix, good = prefix_of(fence), true
+  for _, hold in ipairs(call("HMGET", HELD, unpack(ARGV, at, at + group_n - 1))) do
+    if not hold or hold:find(prefix, 1, true) ~= 1 then good = false end
+  end
+  local ended = 0
+  if good then
+    ended = call("HDEL", HELD, unpack(ARGV, at, at + group_n - 1)) -- fewer: an id was there twice
+    forget(unpack(ARGV, at, at + group_n - 1))
+  end
+  if ended < group_n then
+    local seen = {}
+    for k = 1, group_n do
+      local id = ARGV[at + k - 1]
+      local hold = not good and call("HGET", HELD, id)
+      if good and not seen[id] then
+        seen[id] = true
+      elseif hold and hold:find(prefix, 1, true) == 1 then
+        call("HDEL", HELD, id)
+        forget(id)
+        ended = ended + 1
+      else
+        statuses[n + k] = "1"
+        stale = stale + 1
+      end
+    end
+  end
+  if ended > 0 then
+    count(COUNTER[kind], ended)
+    count_state(3, names[queue], -ended)
   end
 end
-delete_gone()
-for what, by in pairs(simple) do
-  count(COUNTER[what:sub(1, 1)], by)
-  count_state(3, names[tonumber(what:sub(2))], -by)
+
+local at = argi + 1
+while ARGV[at] do
+  if ARGV[at] == "-" then
+    local group_n = tonumber(ARGV[at + 4])
+    end_all(ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), group_n, at + 5)
+    n = n + group_n
+    at = at + 5 + group_n
+  else
+    local id, kind = ARGV[at + 1], ARGV[at + 3]
+    local hold = call("HGET", HELD, id)
+    n = n + 1
+    if hold and hold:find(prefix_of(ARGV[at + 2]), 1, true) == 1 then
+      move(id, kind, at + 3, hold) -- first: it begins with a delete, which is never refused when Redis is out of memory
+      follow(at + 10)
+      if COUNTER[kind] then count(COUNTER[kind], 1) end
+      if ARGV[at + 8] == "1" then count("crashed", 1) end
+    else
+      stale = stale + 1
+      statuses[n] = "1"
+      skip_follow(at + 10)
+    end
+    at = at + 11 + 3 * ARGV[at + 10]
+  end
 end
 if stale < n then
   for field, by in pairs(counts) do if by ~= 0 then call("HINCRBY", COUNTS, field, by) end end
   for name, by in pairs(counters) do call("HINCRBY", HEAD, name, by) end
   call("PUBLISH", ARGV[3], ARGV[2])
 end
-return { lost, stale > 0 and table.concat(statuses) or "", table.concat(follow_statuses) }
+if stale > 0 then
+  for i = 1, n do statuses[i] = statuses[i] or "0" end
+end
+return { lost, table.concat(statuses), table.concat(follow_statuses) }
