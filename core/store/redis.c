@@ -13,7 +13,6 @@
 #include "io/loop.h"
 
 enum { OPEN_MS = 5000, TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
-#define FORMAT "1"
 
 /* -- keys and scripts ------------------------------------------------------------------------------------------------------- */
 
@@ -468,8 +467,8 @@ static enum sk_code converse(struct rd_store *s, const struct sk_store_options *
   enum sk_code code = run_blocking(s, &op.op, RD_OPEN, deadline_ms, err);
   if (code == SK_OK && op.format.n == 0)
     code = sk_err_set(err, SK_ENOTFOUND, "%s: no store with prefix \"%.*s\"", s->config.shown, SK_STR_ARG(s->config.prefix));
-  else if (code == SK_OK && !sk_str_eq_c(op.format, FORMAT))
-    code = sk_err_set(err, SK_EVERSION, "%s: written in format %.*s by a newer version, this one reads " FORMAT, s->config.shown, SK_STR_ARG(op.format));
+  else if (code == SK_OK && !sk_str_eq_c(op.format, RD_FORMAT))
+    code = sk_err_set(err, SK_EVERSION, "%s: written in format %.*s by a newer version, this one reads " RD_FORMAT, s->config.shown, SK_STR_ARG(op.format));
   sk_op_fini(&op.op);
   if (code == SK_OK) wait_wakes(s, deadline_ms);
   if (code == SK_OK && s->engine.n) code = enter(s, deadline_ms, err);
@@ -494,6 +493,7 @@ enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *
   sk_list_init(&s->waiting);
   sk_list_init(&s->sent);
   sk_list_init(&s->answers);
+  sk_list_init(&s->fetches);
   struct sk_idgen gen = { 0 };
   sk_id_next(&gen, sk_clock_wall_ms(), s->origin);
   sk_rd_describe_self(s->said, sizeof s->said);

@@ -27,6 +27,9 @@
 struct sk_async;
 struct sk_timer;
 
+/* Of keys and values; head.format says which one a store is written in. */
+#define RD_FORMAT "1"
+
 /* -- redis_call.c: commands and replies ------------------------------------------------------------------------------------------ */
 
 struct rd_reply { /* in an arena */
@@ -122,6 +125,7 @@ struct rd_store {
   struct sk_async *wake;         /* answers are due */
   struct sk_timer *keep_alive;   /* runs while ops are submitted: only then the loop must go on */
   struct sk_timer *patience;     /* runs while ops wait for a connection */
+  struct sk_err down;            /* why there is no connection */
   struct sk_list waiting, sent, answers; /* of sk_op.node */
   size_t submitted;              /* ops that are not answered yet, the store's own included */
   struct rd_command command;     /* in the making */
@@ -135,7 +139,10 @@ struct rd_store {
   int64_t lease_ms;
   bool lost;              /* given up by others, and not told yet */
   uint64_t last_fence;    /* of the last fetch that was answered */
-  bool orphans;           /* a fetch's answer got lost: hand back before the next one */
+  int64_t session;        /* goes up when a fetch's answer got lost, which may run yet */
+  bool orphans;           /* a fetch's answer got lost: hand back before the next one, */
+  bool recovering;        /* which is under way: */
+  struct sk_list fetches; /* those that wait for it */
 
   bool opening, closing, left;
   void (*close_cb)(void *ctx);

@@ -15,7 +15,7 @@
 #include "io/stream.h"
 #include "store/redis.h"
 
-enum { PING_MS = 10000, VERSION_MIN_MAJOR = 6, VERSION_MIN_MINOR = 2 };
+enum { PING_MS = 10000, PAUSE_MAX_MS = 1000, VERSION_MIN_MAJOR = 6, VERSION_MIN_MINOR = 2 };
 
 enum stage { DOWN, DIALING, GREETING, READY };
 enum greeting { GREET_AUTH, GREET_SELECT, GREET_NAME, GREET_INFO, GREET_POLICY, GREET_SUBSCRIBE, GREETINGS };
@@ -60,7 +60,7 @@ static void go_down(struct rd_conn *c, const struct sk_err *err) {
     sk_timer_start(c->again, (int64_t)(sk_id_random() % 10));
   } else {
     c->pause_ms = c->pause_ms ? c->pause_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
-    if (c->pause_ms > SK_STORE_BACKOFF_MAX_MS) c->pause_ms = SK_STORE_BACKOFF_MAX_MS;
+    if (c->pause_ms > PAUSE_MAX_MS) c->pause_ms = PAUSE_MAX_MS;
     sk_timer_start(c->again, c->pause_ms / 2 + (int64_t)(sk_id_random() % (uint64_t)(c->pause_ms / 2 + 1)));
   }
   struct sk_err why = *err; /* may be the stream's own */
@@ -188,7 +188,7 @@ static enum sk_code check_greeting(struct rd_conn *c, enum greeting g, const str
       return SK_OK;
     case GREET_INFO:
       if (!failed) return check_version(c, reply->text, err);
-      if (!sk_str_starts(reply->text, "LOADING")) return SK_OK; /* may be forbidden */
+      if (sk_str_starts(reply->text, "NOPERM")) return SK_OK;
       break;
     case GREET_AUTH:
     case GREET_SELECT:

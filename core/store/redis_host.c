@@ -45,6 +45,9 @@ void sk_rd_describe_self(char *out, size_t n) {
 }
 
 bool sk_rd_is_dead(struct sk_str said) {
+  const char *space = said.n ? memchr(said.p, ' ', said.n) : NULL; /* behind the session */
+  if (space == NULL) return false;
+  said = sk_str(space + 1, (size_t)(said.p + said.n - space - 1));
   char here[160], text[256];
   long pid;
   unsigned long long start;

@@ -12,7 +12,7 @@
 #include "io/loop.h"
 #include "store/redis.h"
 
-enum { PATIENCE_MS = 2000, KEEP_ALIVE_MS = 1000000000 };
+enum { KEEP_ALIVE_MS = 1000000000 };
 
 static struct sk_op *op_of(struct sk_list *node) { return SK_CONTAINER(node, struct sk_op, node); }
 
@@ -58,8 +58,8 @@ static void fail_waiting(struct rd_store *s, const struct sk_err *why) {
 
 static void on_patience(void *ctx) {
   struct rd_store *s = ctx;
-  struct sk_err why;
-  sk_err_set(&why, SK_EUNAVAILABLE, "%s: no connection", s->config.shown);
+  struct sk_err why = s->down;
+  if (why.message[0] == '\0') sk_err_set(&why, SK_EUNAVAILABLE, "%s: no connection", s->config.shown);
   fail_waiting(s, &why);
 }
 
@@ -71,18 +71,31 @@ static void load_done(struct sk_op *op, void *ctx) {
   free(op);
 }
 
+static void send_or_wait(struct rd_store *s, struct sk_op *op);
+
 static void orphans_done(struct sk_op *op, void *ctx) {
   struct rd_store *s = ctx;
-  if (op->status != SK_OK) s->orphans = true; /* before the next fetch, then */
+  enum sk_code status = op->status;
+  struct sk_err why = op->err;
   sk_op_fini(op);
   free(op);
+  s->recovering = false;
+  if (status != SK_OK) s->orphans = true; /* before the next fetch, then */
+  for (struct sk_list *node; (node = sk_list_pop(&s->fetches)) != NULL;) {
+    if (status == SK_OK)
+      send_or_wait(s, op_of(node));
+    else
+      fail_op(s, op_of(node), SK_EUNAVAILABLE, &why);
+  }
 }
 
-/* Hands back what lost fetches took; commands are answered in their order, so this comes before any fetch that is sent later. */
+/* Hands back what lost fetches took.  Fetches wait until that is done: it takes all that is newer than the last known fence. */
 static void send_orphans(struct rd_store *s) {
   struct rd_recover_op *recover = calloc(1, sizeof *recover);
   if (recover == NULL) return;
   s->orphans = false;
+  s->recovering = true;
+  s->session++;
   recover->op = (struct sk_op){ .cb = orphans_done, .ctx = s };
   recover->how = "orphans";
   recover->fence = s->last_fence;
@@ -91,6 +104,10 @@ static void send_orphans(struct rd_store *s) {
 
 static void send_op(struct rd_store *s, struct sk_op *op) {
   if (op->kind == RD_FETCH && s->orphans) send_orphans(s);
+  if (op->kind == RD_FETCH && s->recovering) {
+    sk_list_push(&s->fetches, &op->node);
+    return;
+  }
   sk_rd_verbs[op->kind].build(s, op);
   if (!sk_rd_command_end(&s->command, sk_rd_conn_out(s->calls))) {
     sk_rd_answer(s, op, SK_ENOMEM);
@@ -105,7 +122,7 @@ static void send_or_wait(struct rd_store *s, struct sk_op *op) {
     send_op(s, op);
     return;
   }
-  if (sk_list_empty(&s->waiting)) sk_timer_start(s->patience, PATIENCE_MS);
+  if (sk_list_empty(&s->waiting)) sk_timer_start(s->patience, s->config.timeout_ms);
   sk_list_push(&s->waiting, &op->node);
 }
 
@@ -213,6 +230,7 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
 static void on_ready(void *ctx) {
   struct rd_store *s = ctx;
   sk_timer_stop(s->patience);
+  s->down = (struct sk_err){ 0 };
   struct sk_list waiting;
   sk_list_init(&waiting);
   sk_list_move(&waiting, &s->waiting);
@@ -221,7 +239,6 @@ static void on_ready(void *ctx) {
 
 static void on_down(void *ctx, const struct sk_err *err) {
   struct rd_store *s = ctx;
-  bool any_sent = !sk_list_empty(&s->sent);
   struct sk_list looks;
   sk_list_init(&looks);
   for (struct sk_list *node; (node = sk_list_pop(&s->sent)) != NULL;) {
@@ -233,11 +250,9 @@ static void on_down(void *ctx, const struct sk_err *err) {
       fail_op(s, op, SK_EUNKNOWN, err);
     }
   }
-  if (!any_sent) { /* it could not be made: what waited for it waited long enough */
-    fail_waiting(s, err);
-    return;
-  }
-  if (sk_list_empty(&s->waiting) && !sk_list_empty(&looks)) sk_timer_start(s->patience, PATIENCE_MS);
+  s->down = *err;
+  if (s->opening) fail_waiting(s, err); /* the first try decides */
+  if (sk_list_empty(&s->waiting) && !sk_list_empty(&looks)) sk_timer_start(s->patience, s->config.timeout_ms);
   sk_list_move(&looks, &s->waiting);
   sk_list_move(&s->waiting, &looks);
 }

@@ -108,6 +108,7 @@ void sk_rd_fetch_build(struct rd_store *s, struct sk_op *whole) {
   for (size_t i = 0; i < op->queues_n; i++) sk_rd_name(s, op->queues[i].name);
   sk_rd_begin(s, RD_SCRIPT_FETCH);
   sk_rd_arg_int(&s->command, (int64_t)op->want);
+  sk_rd_arg_int(&s->command, s->session);
   for (size_t i = 0; i < s->named.n; i++) {
     size_t quota = 0; /* a queue that is named twice */
     for (size_t k = 0; k < op->queues_n; k++)
@@ -280,11 +281,19 @@ enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const s
 
 /* -- beat ------------------------------------------------------------------------------------------------------------------ */
 
+/* "session said" */
+static void add_said(struct rd_store *s) {
+  char text[sizeof s->said + 24];
+  snprintf(text, sizeof text, "%" PRId64 " %s", s->session, s->said);
+  sk_rd_arg_c(&s->command, text);
+}
+
 void sk_rd_beat_build(struct rd_store *s, struct sk_op *whole) {
   (void)whole;
   sk_rd_name_none(s);
   sk_rd_begin(s, RD_SCRIPT_BEAT);
-  sk_rd_arg_c(&s->command, s->said);
+  add_said(s);
+  sk_rd_arg_c(&s->command, RD_FORMAT);
 }
 
 /* A recover that a beat asked for. */
@@ -357,7 +366,9 @@ void sk_rd_recover_build(struct rd_store *s, struct sk_op *whole) {
   sk_rd_begin(s, RD_SCRIPT_RECOVER);
   sk_rd_arg_c(&s->command, op->how);
   for (size_t i = 0; i < op->engines_n * 2; i++) sk_rd_arg(&s->command, op->engines[i]);
-  if (op->engines_n == 0) sk_rd_arg_int(&s->command, (int64_t)op->fence);
+  if (op->engines_n > 0) return;
+  sk_rd_arg_int(&s->command, (int64_t)op->fence);
+  add_said(s);
 }
 
 enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
@@ -393,7 +404,7 @@ void sk_rd_open_build(struct rd_store *s, struct sk_op *whole) {
   const struct rd_open_op *op = (void *)whole;
   sk_rd_name_none(s);
   sk_rd_begin(s, RD_SCRIPT_OPEN);
-  sk_rd_arg_c(&s->command, "1");
+  sk_rd_arg_c(&s->command, RD_FORMAT);
   sk_rd_arg_c(&s->command, op->must_exist ? "1" : "0");
 }
 

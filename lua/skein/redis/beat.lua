@@ -1,12 +1,14 @@
 -- beat: renews this engine's lease and drops kept records whose time is over, a bounded number at a time.
--- ARGV   which process on which host this engine is
+-- ARGV   session (recover.lua) and which process on which host this engine is; the store's format
 -- Reply  { lost, 1 when more records are to be dropped, engines whose lease is over, all other engines and what they said of
 --        themselves (a flat list of pairs) }
 -- include frame
 -- include value
-call("ZREM", LEASES, "") -- a first write that is never refused, so that a full Redis ends no lease
+-- include full
 local lost = call("ZADD", LEASES, mono + ARGV[5], ARGV[4])
-if lost == 1 or not call("HGET", ENGINES, ARGV[4]) then call("HSET", ENGINES, ARGV[4], ARGV[argi + 1]) end
+if lost == 1 then call("HSETNX", HEAD, "format", ARGV[argi + 2]) end -- Redis came back without its data
+local said = call("HGET", ENGINES, ARGV[4])
+if not said or tonumber(said:match("^%d+")) <= tonumber(ARGV[argi + 1]:match("^%d+")) then call("HSET", ENGINES, ARGV[4], ARGV[argi + 1]) end
 
 local over = call("ZRANGEBYSCORE", KEYS[12], "-inf", now, "LIMIT", 0, 500)
 if #over > 0 then

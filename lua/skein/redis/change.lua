@@ -9,6 +9,7 @@
 -- include record
 -- include walk
 if not knows_all_queues() then return unknown_queue() end
+-- include full
 local verb, keep, state = tonumber(ARGV[argi + 1]), tonumber(ARGV[argi + 2]), tonumber(ARGV[argi + 3])
 filter_queue, filter_task = ARGV[argi + 4], ARGV[argi + 5]
 local TAKES = { [0] = { true, true, false, true, false, false, false }, -- by state: SCHEDULED READY RUNNING RETRY DONE DEAD CANCELLED

@@ -1,6 +1,6 @@
 -- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine under
 -- one new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives nothing.
--- ARGV   want; then the quota of each named queue
+-- ARGV   want; session (recover.lua); then the quota of each named queue
 -- Reply  { lost, fence, due in ms or -1, 1 when READY jobs are left, queues version, now, ids, values }
 -- include frame
 -- include queues
@@ -9,6 +9,8 @@
 local want = tonumber(ARGV[argi + 1])
 local version = call("HGET", QUEUES, "")
 version = tonumber(version or 0)
+if said and tonumber(said:match("^%d+")) > tonumber(ARGV[argi + 2]) then return { 0, 0, -1, 0, version, now, {}, {} } end
+enter(ARGV[argi + 2])
 if queues_n == 0 then return { lost, 0, -1, 0, version, now, {}, {} } end
 
 local function promote(i, later, front)
@@ -121,7 +123,7 @@ local function take(i, limit)
 end
 
 for i = 1, queues_n do
-  local quota = tonumber(ARGV[argi + 1 + i])
+  local quota = tonumber(ARGV[argi + 2 + i])
   take(i, quota < want - n and quota or want - n)
 end
 for i = 1, queues_n do take(i, want - n) end

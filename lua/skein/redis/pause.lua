@@ -4,6 +4,7 @@
 -- include frame
 local is, want = call("HGET", QUEUES, ARGV[7]), ARGV[argi + 1]
 if is == want then return 0 end
+-- include full
 call("HSET", QUEUES, ARGV[7], want)
 call("HINCRBY", QUEUES, "", 1)
 if is or want == "1" then call("PUBLISH", ARGV[3], ARGV[2]) end

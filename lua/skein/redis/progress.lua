@@ -3,6 +3,7 @@
 -- Reply  { lost }
 -- include frame
 -- include engine
+enter("0")
 for k = argi + 1, #ARGV, 4 do
   local hold = call("HGET", HELD, ARGV[k])
   local prefix = ARGV[k + 1] .. ":" .. ARGV[4] .. ":"

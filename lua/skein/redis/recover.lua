@@ -3,7 +3,9 @@
 -- ARGV   how:  "gone"    each engine given whose lease is over, or that still says of itself what is given, is given up; their
 --                        jobs' records count it;     then pairs: engine, "" or what it said of itself
 --              "leave"   the asking engine is leaving
---              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came;  then the fence
+--              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came;  then the fence,
+--                        and a new session: a fetch of an older one that Redis comes to only later takes nothing;  and what the
+--                        engine says of itself
 -- Reply  { jobs handed back }
 -- include frame
 -- include queues
@@ -45,6 +47,7 @@ for from = 1, #ids, 4000 do
   end
 end
 
+call("ZREM", LEASES, "") -- lib/full.lua, but only now
 local function one_more(_, old) return old + 1 end
 local given = 0
 for _, h in ipairs(held) do
@@ -64,7 +67,9 @@ for _, h in ipairs(held) do
   end
   call("HDEL", HELD, h.id)
 end
-if how ~= "orphans" then
+if how == "orphans" then
+  call("HSET", ENGINES, ARGV[4], ARGV[argi + 3])
+else
   for engine in pairs(engines) do
     call("ZREM", LEASES, engine)
     call("HDEL", ENGINES, engine)

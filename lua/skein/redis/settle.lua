@@ -11,6 +11,7 @@
 -- include value
 -- include engine
 -- include add
+enter("0")
 local noted = call("EXISTS", NOTES) == 1
 
 local prefixes = {}
