@@ -28,6 +28,10 @@ H.store = os.getenv "SKEIN_TEST_STORE" or "sqlite"
 
 local STORE_URLS = {
   sqlite = function(t) return "sqlite:" .. t.dir .. "/jobs.db" end,
+  redis = function(t)
+    t:start_redis()
+    return "redis+unix://" .. t.dir .. "/redis.sock"
+  end,
 }
 
 -- Every process of a test inherits this variable, with the test's directory as its value.
@@ -151,8 +155,9 @@ local function new_test()
   t.scripts, t.effects_dir = t.dir .. "/scripts", t.dir .. "/effects"
   files.make_dirs(t.effects_dir)
   files.write(t.scripts .. "/lib/effects.lua", EFFECTS:format(t.effects_dir, t.effects_dir))
+  t.env = { [MARK] = t.dir }
   t.url = (STORE_URLS[H.store] or error("SKEIN_TEST_STORE=" .. H.store .. ": no such store"))(t)
-  t.env = { SKEIN_STORE = t.url, [MARK] = t.dir }
+  t.env.SKEIN_STORE = t.url
   return t
 end
 
@@ -337,6 +342,22 @@ function Test:client(text, options)
   options.env.LUA_CPATH = H.lua_module .. "/?.so;;"
   options.env.LD_PRELOAD = os.getenv "SKEIN_TEST_PRELOAD" -- the sanitizer's runtime, which luajit itself does not load
   return self:cli({ self.dir .. "/client.lua" }, options)
+end
+
+--- Starts the test's own redis-server (again) on the socket redis.sock in its directory; returns its process once it answers.
+function Test:start_redis(args)
+  local argv = { "--port", "0", "--unixsocket", self.dir .. "/redis.sock", "--dir", self.dir, "--save", "", "--loglevel", "warning" }
+  for _, arg in ipairs(args or {}) do argv[#argv + 1] = arg end
+  self.redis = process.start("redis-server", { args = argv, env = environment(), cwd = self.dir, name = "redis-server" })
+  self.children[#self.children + 1] = self.redis
+  local ok = wait.poll(5, function() return self:redis_cli("ping"):find "PONG" end)
+  if not ok then error("redis-server does not answer: " .. self.redis.stdout .. self.redis.stderr, 0) end
+  return self.redis
+end
+
+--- What redis-cli prints.
+function Test:redis_cli(...)
+  return self:cli({ "-s", self.dir .. "/redis.sock", ... }, { program = "redis-cli" }).out
 end
 
 --- Mounts a file system of a few bytes for the test; nil when this machine does not allow it.

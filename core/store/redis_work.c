@@ -1,0 +1,417 @@
+/* redis_work.c - the Redis store's part in a job's life: enqueue, fetch, settle, beat, recover, progress, open. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "redis_scripts.h"
+#include "store/redis.h"
+
+/* No due time is later, and no delay longer: numbers in scripts are doubles. */
+#define MS_MAX (INT64_C(1) << 52)
+
+enum { WHERE_BYTES = 64, GROUP_MAX = 2000 };
+
+static int64_t ms(int64_t v) { return v < 0 ? 0 : v > MS_MAX ? MS_MAX : v; }
+
+/* -- enqueue --------------------------------------------------------------------------------------------------------------- */
+
+static size_t rank_of(int32_t priority) { return (size_t)(SK_PRIORITY_MAX - priority); }
+
+/* Where a job goes (lib/add.lua). */
+static void where_of(struct rd_store *s, const struct sk_enqueue_item *it, char out[WHERE_BYTES]) {
+  size_t queue = sk_rd_name(s, it->queue);
+  size_t list = (queue - 1) * SK_PRIORITIES + rank_of(it->priority) + 1;
+  if (queue == 0) s->command.args.failed = true;
+  if (it->delay_ms > 0)
+    snprintf(out, WHERE_BYTES, "%zu+%" PRId64, list, ms(it->delay_ms));
+  else if (it->due_ms > 0)
+    snprintf(out, WHERE_BYTES, "%zu@%" PRId64, list, ms(it->due_ms));
+  else
+    snprintf(out, WHERE_BYTES, "%zu", list);
+}
+
+/* A READY job's value (lib/value.lua) as one argument. */
+static void add_value(struct rd_store *s, const struct sk_enqueue_item *it) {
+  char head[32];
+  size_t n = 4 + it->queue.n + it->task.n + it->record.n;
+  int head_n = snprintf(head, sizeof head, "$%zu\r\nr%zu", n, rank_of(it->priority));
+  struct sk_buf *b = &s->command.args;
+  sk_buf_reserve(b, n + sizeof head);
+  sk_buf_add(b, head, (size_t)head_n);
+  sk_buf_add_byte(b, (char)it->queue.n);
+  sk_buf_add_str(b, it->queue);
+  sk_buf_add_byte(b, (char)it->task.n);
+  sk_buf_add_str(b, it->task);
+  sk_buf_add_str(b, it->record);
+  sk_buf_add(b, "\r\n", 2);
+  s->command.n++;
+}
+
+/* Arguments name queues by number, but the keys come first: names all queues, in the order in which they will be met. */
+static void name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n) {
+  for (size_t i = 0; i < n; i++) sk_rd_name(s, items[i].queue);
+}
+
+static int compare_ids(const void *pa, const void *pb) {
+  const struct sk_str *a = pa, *b = pb;
+  if (a->n != b->n) return a->n < b->n ? -1 : 1;
+  return memcmp(a->p, b->p, a->n);
+}
+
+/* May an id be there twice?  (When in doubt yes: it only costs time.) */
+static bool has_twins(const struct sk_enqueue_item *items, size_t n) {
+  if (n < 2) return false;
+  struct sk_str *ids = malloc(n * sizeof *ids);
+  if (ids == NULL) return true;
+  for (size_t i = 0; i < n; i++) ids[i] = items[i].id;
+  qsort(ids, n, sizeof *ids, compare_ids);
+  bool found = false;
+  for (size_t i = 1; i < n && !found; i++) found = compare_ids(&ids[i - 1], &ids[i]) == 0;
+  free(ids);
+  return found;
+}
+
+void sk_rd_enqueue_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_enqueue_op *op = (void *)whole;
+  char where[WHERE_BYTES], next[WHERE_BYTES];
+  sk_rd_name_none(s);
+  name_items(s, op->items, op->items_n);
+  sk_rd_begin(s, RD_SCRIPT_ENQUEUE);
+  sk_rd_arg_c(&s->command, has_twins(op->items, op->items_n) ? "1" : "0");
+  for (size_t i = 0, end; i < op->items_n; i = end) {
+    where_of(s, &op->items[i], where);
+    for (end = i + 1; end < op->items_n; end++) {
+      where_of(s, &op->items[end], next);
+      if (strcmp(where, next) != 0) break;
+    }
+    sk_rd_arg_c(&s->command, where);
+    sk_rd_arg_int(&s->command, (int64_t)(end - i));
+    for (size_t k = i; k < end; k++) {
+      sk_rd_arg(&s->command, op->items[k].id);
+      add_value(s, &op->items[k]);
+    }
+  }
+}
+
+enum rd_next sk_rd_enqueue_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_enqueue_op *op = (void *)whole;
+  if (reply->type != RD_TEXT || (reply->text.n != 0 && reply->text.n != op->items_n)) return sk_rd_odd(s, whole, "enqueue");
+  for (size_t i = 0; i < op->items_n; i++) op->items[i].status = reply->text.n && reply->text.p[i] == '1' ? SK_EEXISTS : SK_OK;
+  return RD_DONE;
+}
+
+/* -- fetch ----------------------------------------------------------------------------------------------------------------- */
+
+void sk_rd_fetch_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_fetch_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  for (size_t i = 0; i < op->queues_n; i++) sk_rd_name(s, op->queues[i].name);
+  sk_rd_begin(s, RD_SCRIPT_FETCH);
+  sk_rd_arg_int(&s->command, (int64_t)op->want);
+  sk_rd_arg_int(&s->command, s->session);
+  for (size_t i = 0; i < s->named.n; i++) {
+    size_t quota = 0; /* a queue that is named twice */
+    for (size_t k = 0; k < op->queues_n; k++)
+      if (sk_str_eq(op->queues[k].name, s->named.names[i])) quota += op->queues[k].quota < op->want ? op->queues[k].quota : op->want;
+    sk_rd_arg_int(&s->command, (int64_t)quota);
+  }
+}
+
+enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_fetch_op *op = (void *)whole;
+  const struct rd_reply *ids = sk_rd_item(reply, 6, RD_ARRAY), *values = sk_rd_item(reply, 7, RD_ARRAY);
+  if (ids == NULL || values == NULL || ids->n != values->n) return sk_rd_odd(s, whole, "fetch");
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  uint64_t fence = (uint64_t)sk_rd_number(reply, 1);
+  if (fence > s->last_fence) s->last_fence = fence;
+  op->due_in_ms = sk_rd_number(reply, 2);
+  op->more = sk_rd_number(reply, 3) != 0;
+  op->queues_version = (uint64_t)sk_rd_number(reply, 4);
+  int64_t now_ms = sk_rd_number(reply, 5);
+  op->held = sk_arena_array(&whole->arena, ids->n, sizeof *op->held);
+  if (op->held == NULL) { /* what it took is handed back before the next one */
+    s->orphans = true;
+    s->last_fence = fence - 1;
+    whole->status = SK_ENOMEM;
+    return RD_DONE;
+  }
+  for (size_t i = 0; i < ids->n; i++) {
+    struct rd_value value;
+    bool good = sk_rd_value_read(sk_rd_text(values, i), &value);
+    op->held[op->held_n++] = (struct sk_held){
+      .id = sk_rd_text(ids, i),
+      .queue = value.queue,
+      .record = value.record,
+      .priority = value.priority,
+      .fence = fence,
+      .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
+    };
+  }
+  return RD_DONE;
+}
+
+/* -- settle ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_plain_end(const struct sk_settle_item *it) {
+  bool gone = it->kind == SK_SETTLE_DROP || (it->kind == SK_SETTLE_DONE && it->keep_ms <= 0);
+  return gone && !it->crashed && it->follow_n == 0;
+}
+
+/* Items that just end are sent in groups of one fence, queue and kind, as far as no other item stands between them. */
+static bool same_group(const struct sk_settle_item *a, const struct sk_settle_item *b) {
+  return a->fence == b->fence && a->kind == b->kind && sk_str_eq(a->queue, b->queue);
+}
+
+static size_t plain_run_end(const struct sk_settle_op *op, size_t from) {
+  size_t end = from;
+  while (end < op->items_n && is_plain_end(&op->items[end])) end++;
+  return end;
+}
+
+/* The numbers of the items in the order in which they are sent, groups together; the same for building and parsing. */
+static void order_items(const struct sk_settle_op *op, uint32_t *order) {
+  size_t n = 0;
+  for (size_t i = 0; i < op->items_n; i++) {
+    size_t end = plain_run_end(op, i), first = n;
+    for (size_t k = i; k < end; k++) order[n++] = (uint32_t)k;
+    /* Moves to the front of what is left of the run all that go with its first. */
+    while (first < n) {
+      const struct sk_settle_item *lead = &op->items[order[first]];
+      size_t to = first + 1;
+      for (size_t k = to; k < n && to - first < GROUP_MAX; k++) {
+        if (!same_group(lead, &op->items[order[k]])) continue;
+        uint32_t moved = order[k];
+        memmove(&order[to + 1], &order[to], (k - to) * sizeof *order);
+        order[to++] = moved;
+      }
+      first = to;
+    }
+    i = end;
+    if (i < op->items_n) order[n++] = (uint32_t)i;
+  }
+}
+
+static void add_other(struct rd_store *s, const struct sk_settle_item *it) {
+  static const char *const kinds[SK_SETTLE_KINDS] = {
+    [SK_SETTLE_DONE] = "d", [SK_SETTLE_RETRY] = "t", [SK_SETTLE_SNOOZE] = "s",    [SK_SETTLE_DEAD] = "D",
+    [SK_SETTLE_DROP] = "x", [SK_SETTLE_CANCELLED] = "c", [SK_SETTLE_RELEASE] = "r",
+  };
+  struct rd_command *c = &s->command;
+  size_t queue = sk_rd_name(s, it->queue);
+  sk_rd_arg_c(c, "=");
+  sk_rd_arg(c, it->id);
+  sk_rd_arg_int(c, (int64_t)it->fence);
+  sk_rd_arg_c(c, kinds[it->kind]);
+  sk_rd_arg_int(c, (int64_t)queue);
+  sk_rd_arg_int(c, (int64_t)(it->to_queue.n ? sk_rd_name(s, it->to_queue) : queue));
+  sk_rd_arg_int(c, ms(it->delay_ms));
+  sk_rd_arg_int(c, ms(it->keep_ms));
+  sk_rd_arg_c(c, it->crashed ? "1" : "0");
+  sk_rd_arg(c, it->record);
+  sk_rd_arg_int(c, (int64_t)it->follow_n);
+  for (size_t i = 0; i < it->follow_n; i++) {
+    char where[WHERE_BYTES];
+    where_of(s, &it->follow[i], where);
+    sk_rd_arg(c, it->follow[i].id);
+    sk_rd_arg_c(c, where);
+    add_value(s, &it->follow[i]);
+  }
+}
+
+static void add_group(struct rd_store *s, const struct sk_settle_op *op, const uint32_t *order, size_t n) {
+  struct rd_command *c = &s->command;
+  const struct sk_settle_item *lead = &op->items[order[0]];
+  sk_rd_arg_c(c, "-");
+  sk_rd_arg_int(c, (int64_t)lead->fence);
+  sk_rd_arg_c(c, lead->kind == SK_SETTLE_DONE ? "d" : "x");
+  sk_rd_arg_int(c, (int64_t)sk_rd_name(s, lead->queue));
+  sk_rd_arg_int(c, (int64_t)n);
+  for (size_t i = 0; i < n; i++) sk_rd_arg(c, op->items[order[i]].id);
+}
+
+void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_settle_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  for (size_t i = 0; i < op->items_n; i++) {
+    sk_rd_name(s, op->items[i].queue);
+    if (op->items[i].to_queue.n) sk_rd_name(s, op->items[i].to_queue);
+    name_items(s, op->items[i].follow, op->items[i].follow_n);
+  }
+  sk_rd_begin(s, RD_SCRIPT_SETTLE);
+  uint32_t *order = malloc((op->items_n + 1) * sizeof *order);
+  if (order == NULL) {
+    s->command.args.failed = true;
+    return;
+  }
+  order_items(op, order);
+  for (size_t i = 0, end; i < op->items_n; i = end) {
+    const struct sk_settle_item *it = &op->items[order[i]];
+    for (end = i + 1; is_plain_end(it) && end < op->items_n && end - i < GROUP_MAX; end++)
+      if (!is_plain_end(&op->items[order[end]]) || !same_group(it, &op->items[order[end]])) break;
+    if (is_plain_end(it))
+      add_group(s, op, order + i, end - i);
+    else
+      add_other(s, it);
+  }
+  free(order);
+}
+
+enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_settle_op *op = (void *)whole;
+  struct sk_str statuses = sk_rd_text(reply, 1), follow = sk_rd_text(reply, 2);
+  if (sk_rd_item(reply, 1, RD_TEXT) == NULL || (statuses.n != 0 && statuses.n != op->items_n)) return sk_rd_odd(s, whole, "settle");
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  uint32_t *order = statuses.n ? malloc(op->items_n * sizeof *order) : NULL;
+  if (statuses.n && order == NULL) { /* it has happened, but who knows to which of them: a repeat finds those done stale */
+    whole->status = SK_ENOMEM;
+    return RD_DONE;
+  }
+  if (order) order_items(op, order);
+  size_t at = 0; /* follow-ups are never in groups, so they are in the op's order */
+  for (size_t i = 0; i < op->items_n; i++) {
+    struct sk_settle_item *it = &op->items[i];
+    it->status = SK_OK;
+    for (size_t k = 0; k < it->follow_n; k++, at++) it->follow[k].status = at < follow.n && follow.p[at] == '1' ? SK_EEXISTS : SK_OK;
+  }
+  for (size_t i = 0; order && i < op->items_n; i++)
+    if (statuses.p[i] == '1') op->items[order[i]].status = SK_ESTALE;
+  free(order);
+  return RD_DONE;
+}
+
+/* -- beat ------------------------------------------------------------------------------------------------------------------ */
+
+/* "session said" */
+static void add_said(struct rd_store *s) {
+  char text[sizeof s->said + 24];
+  snprintf(text, sizeof text, "%" PRId64 " %s", s->session, s->said);
+  sk_rd_arg_c(&s->command, text);
+}
+
+void sk_rd_beat_build(struct rd_store *s, struct sk_op *whole) {
+  (void)whole;
+  sk_rd_name_none(s);
+  sk_rd_begin(s, RD_SCRIPT_BEAT);
+  add_said(s);
+  sk_rd_arg_c(&s->command, RD_FORMAT);
+}
+
+/* A recover that a beat asked for. */
+struct beat_recover {
+  struct rd_recover_op recover; /* its engines are in the beat's arena */
+  struct rd_store *store;
+  struct sk_beat_op *beat;
+};
+
+static void beat_done(struct rd_store *s, struct sk_beat_op *op, enum sk_code status) {
+  if (status == SK_OK) {
+    op->lost = s->lost;
+    s->lost = false;
+  }
+  sk_rd_answer(s, &op->op, status);
+}
+
+static void on_recovered(struct sk_op *whole, void *ctx) {
+  struct beat_recover *r = ctx;
+  struct sk_beat_op *beat = r->beat;
+  beat->recovered = r->recover.recovered;
+  if (whole->status != SK_OK) beat->op.err = whole->err;
+  beat_done(r->store, beat, whole->status);
+  sk_op_fini(whole);
+  free(r);
+}
+
+/* Those whose lease is over, and those of this machine that are dead, in pairs for recover.lua. */
+static size_t find_gone(struct sk_str *out, const struct rd_reply *gone, const struct rd_reply *others) {
+  size_t n = 0;
+  for (size_t i = 0; i < gone->n; i++, n++) {
+    out[n * 2] = sk_rd_text(gone, i);
+    out[n * 2 + 1] = sk_str(NULL, 0);
+  }
+  for (size_t i = 0; i + 1 < others->n; i += 2) {
+    if (!sk_rd_is_dead(sk_rd_text(others, i + 1))) continue;
+    out[n * 2] = sk_rd_text(others, i);
+    out[n * 2 + 1] = sk_rd_text(others, i + 1);
+    n++;
+  }
+  return n;
+}
+
+enum rd_next sk_rd_beat_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_beat_op *op = (void *)whole;
+  const struct rd_reply *gone = sk_rd_item(reply, 2, RD_ARRAY), *others = sk_rd_item(reply, 3, RD_ARRAY);
+  if (gone == NULL || others == NULL) return sk_rd_odd(s, whole, "beat");
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  if (sk_rd_number(reply, 1) != 0) return RD_AGAIN; /* more records to drop */
+  struct sk_str *engines = sk_arena_array(&whole->arena, gone->n * 2 + others->n, sizeof *engines);
+  size_t n = engines ? find_gone(engines, gone, others) : 0;
+  struct beat_recover *r = n ? calloc(1, sizeof *r) : NULL;
+  if (r == NULL) { /* nobody is gone; out of memory, the next beat recovers them */
+    op->lost = s->lost;
+    s->lost = false;
+    return RD_DONE;
+  }
+  *r = (struct beat_recover){ .store = s, .beat = op };
+  r->recover.op = (struct sk_op){ .cb = on_recovered, .ctx = r };
+  r->recover.how = "gone";
+  r->recover.engines = engines;
+  r->recover.engines_n = n;
+  sk_rd_submit_own(s, &r->recover.op, RD_RECOVER);
+  return RD_LATER;
+}
+
+void sk_rd_recover_build(struct rd_store *s, struct sk_op *whole) {
+  const struct rd_recover_op *op = (void *)whole;
+  sk_rd_name_all(s);
+  sk_rd_begin(s, RD_SCRIPT_RECOVER);
+  sk_rd_arg_c(&s->command, op->how);
+  for (size_t i = 0; i < op->engines_n * 2; i++) sk_rd_arg(&s->command, op->engines[i]);
+  if (op->engines_n > 0) return;
+  sk_rd_arg_int(&s->command, (int64_t)op->fence);
+  add_said(s);
+}
+
+enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct rd_recover_op *op = (void *)whole;
+  if (sk_rd_learns_queues(s, reply)) return RD_AGAIN;
+  if (sk_rd_item(reply, 0, RD_INT) == NULL) return sk_rd_odd(s, whole, "recover");
+  op->recovered = (size_t)sk_rd_number(reply, 0);
+  return RD_DONE;
+}
+
+/* -- progress, open -------------------------------------------------------------------------------------------------------- */
+
+void sk_rd_progress_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_progress_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  sk_rd_begin(s, RD_SCRIPT_PROGRESS);
+  for (size_t i = 0; i < op->items_n; i++) {
+    const struct sk_progress_item *it = &op->items[i];
+    sk_rd_arg(&s->command, it->id);
+    sk_rd_arg_int(&s->command, (int64_t)it->fence);
+    sk_rd_arg_int(&s->command, it->percent);
+    sk_rd_arg(&s->command, sk_str_head(it->note, SK_NOTE_BYTES_MAX));
+  }
+}
+
+enum rd_next sk_rd_progress_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  if (sk_rd_item(reply, 0, RD_INT) == NULL) return sk_rd_odd(s, whole, "progress");
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  return RD_DONE;
+}
+
+void sk_rd_open_build(struct rd_store *s, struct sk_op *whole) {
+  const struct rd_open_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  sk_rd_begin(s, RD_SCRIPT_OPEN);
+  sk_rd_arg_c(&s->command, RD_FORMAT);
+  sk_rd_arg_c(&s->command, op->must_exist ? "1" : "0");
+}
+
+enum rd_next sk_rd_open_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct rd_open_op *op = (void *)whole;
+  if (reply->type != RD_TEXT) return sk_rd_odd(s, whole, "open");
+  op->format = reply->text;
+  return RD_DONE;
+}
+

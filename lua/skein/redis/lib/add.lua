@@ -1,0 +1,33 @@
+-- Adding jobs: id, where, value.  value is a READY job's (lib/value.lua); where is the number of a list, (queue index - 1) * 5 + rank + 1;
+-- with a delay "list+ms", with a due time "list@ms".
+local registered = {}
+local function register(i)
+  if registered[i] then return end
+  registered[i] = true
+  if call("HSETNX", QUEUES, names[i], "0") == 1 then call("HINCRBY", QUEUES, "", 1) end
+end
+
+-- n jobs to the end of a list, their ids and values in `pairs` from `from` on.
+local function add_ready(list, n, ids, pairs, from)
+  local i = math.floor((list - 1) / 5) + 1
+  call("HSET", JOBS, unpack(pairs, from, from + n * 2 - 1))
+  call("RPUSH", KEYS[base_of(i) + 4 + (list - 1) % 5], unpack(ids))
+  call("HINCRBY", COUNTS, "2:" .. names[i], n)
+  register(i)
+end
+
+-- One job, which must be new.
+local function add(id, where, value)
+  local list = tonumber(where)
+  if list then return add_ready(list, 1, { id }, { id, value }, 1) end
+  local list_text, kind, ms = where:match("^(%d+)([+@])(%d+)$")
+  list = tonumber(list_text)
+  local due = kind == "+" and now + ms or tonumber(ms)
+  if due <= now then return add_ready(list, 1, { id }, { id, value }, 1) end
+  local i = math.floor((list - 1) / 5) + 1
+  local seq = u64(call("HINCRBY", HEAD, "seq", 1))
+  call("HSET", JOBS, id, "s" .. u64(due) .. seq .. value:sub(2))
+  call("ZADD", KEYS[base_of(i) + 1], due, seq .. "s" .. id)
+  call("HINCRBY", COUNTS, "1:" .. names[i], 1)
+  register(i)
+end
