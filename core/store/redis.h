@@ -26,6 +26,7 @@
 
 struct sk_async;
 struct sk_timer;
+struct sk_tls_context;
 
 /* Of keys and values; head.format says which one a store is written in. */
 #define RD_FORMAT "1"
@@ -72,6 +73,7 @@ struct rd_config { /* owned by the store */
   struct sk_url url;
   const char *host, *path; /* path: a unix socket */
   uint16_t port;
+  struct sk_tls_context *tls; /* NULL: plain */
   int64_t db;
   struct sk_str prefix;
   int64_t timeout_ms;      /* a server that says nothing for so long is gone */

@@ -257,6 +257,7 @@ static void dial(struct rd_conn *c, bool at_once) {
     .host = c->config->host,
     .port = c->config->port,
     .path = c->config->path,
+    .tls = c->config->tls,
     .connect_ms = c->config->timeout_ms,
     .at_once = at_once,
     .events = { .opened = on_opened, .bytes = on_bytes, .closed = on_closed, .ctx = c },
