@@ -402,16 +402,24 @@ static enum sk_code read_url(struct rd_config *c, const struct sk_store_options 
   const struct sk_url *url = &c->url;
   code = read_params(c, err);
   if (code != SK_OK) return code;
+  struct sk_str db = url->segments_n ? url->segments[url->segments_n - 1] : sk_str(NULL, 0);
+  size_t before_db = 0; /* segments of the path */
   if (url->path.p) {
     c->path = url->path.p;
-    snprintf(c->shown, sizeof c->shown, "redis %s", c->path);
+    snprintf(c->shown, sizeof c->shown, "redis %.280s", c->path);
+  } else if (sk_str_eq_c(url->scheme, "redis+sentinel")) {
+    before_db = 1;
+    if (url->segments_n == 0 || url->segments[0].n == 0)
+      return sk_err_set(err, SK_EINVAL, "store URL: it names no master, expected redis+sentinel://HOST,.../MASTER[/DB]");
+    c->master = url->segments[0].p;
+    snprintf(c->shown, sizeof c->shown, "redis master \"%.250s\"", c->master);
   } else {
-    c->host = url->hosts[0].name.p;
-    c->port = url->hosts[0].port;
-    snprintf(c->shown, sizeof c->shown, "redis %.250s:%u", c->host, (unsigned)c->port);
-    if (url->segments_n > 1) return bad(c, err, "path", url->segments[1], "nothing behind the database's number");
-    if (url->segments_n == 1 && !parse_number(url->segments[0], INT32_MAX, &c->db)) return bad(c, err, "database", url->segments[0], "a number");
+    c->cluster = sk_str_eq_c(url->scheme, "redis+cluster");
+    snprintf(c->shown, sizeof c->shown, "redis%s %.250s:%u", c->cluster ? " cluster" : "", url->hosts[0].name.p, (unsigned)url->hosts[0].port);
   }
+  if (url->segments_n > before_db + 1) return bad(c, err, "path", db, "nothing behind the database's number");
+  if (url->segments_n == before_db + 1 && !parse_number(db, INT32_MAX, &c->db)) return bad(c, err, "database", db, "a number");
+  if (c->cluster && c->db != 0) return bad(c, err, "database", db, "none: a cluster has only 0");
   struct sk_buf channel = { 0 };
   sk_buf_addf(&channel, "{%.*s}:wake", SK_STR_ARG(c->prefix));
   c->channel = sk_arena_copy(&c->arena, sk_buf_str(&channel));
