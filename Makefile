@@ -18,7 +18,7 @@ HARDEN := -fstack-protector-strong
 OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 OPT_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT := $(OPT_$(VARIANT))
-PKGS := luajit libuv sqlite3 hiredis
+PKGS := luajit libuv sqlite3 hiredis openssl
 # Library headers are not ours to warn about: -isystem.
 SYSINC = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS)))
 CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(HARDEN) $(OPT) -Icore -I$(OUT)/gen $(SYSINC)
@@ -54,7 +54,7 @@ $(OUT)/libskein.a: $(LIB_OBJ)
 $(OUT)/lua/skein/core.so: $(OUT)/libskein.a
 	@mkdir -p $(@D)
 	@echo '  LD    $@'
-	$(Q)$(CC) -shared $(LDFLAGS) -o $@ -Wl,--whole-archive $^ -Wl,--no-whole-archive $(shell pkg-config --libs libuv sqlite3 hiredis) -llua5.1-luv -lpthread -lm
+	$(Q)$(CC) -shared $(LDFLAGS) -o $@ -Wl,--whole-archive $^ -Wl,--no-whole-archive $(shell pkg-config --libs $(filter-out luajit,$(PKGS))) -llua5.1-luv -lpthread -lm
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)

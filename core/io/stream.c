@@ -17,10 +17,11 @@
 #include <uv.h>
 
 #include "io/loop.h"
+#include "io/tls.h"
 
 enum { READ_BYTES = 64 * 1024, READS_MAX = 16 };
 
-enum stage { RESOLVING, CONNECTING, OPEN, CLOSED };
+enum stage { RESOLVING, CONNECTING, GREETING, OPEN, CLOSED };
 
 /* One attempt at one address: libuv's handle outlives the stream until its close callback. */
 struct socket {
@@ -39,7 +40,11 @@ struct sk_stream {
   struct addrinfo *addresses, *next; /* owned, from uv */
   struct sk_timer *deadline; /* of the connecting */
   struct sk_err failure;     /* of the last address */
-  struct sk_buf out;
+  struct sk_buf out;         /* plain, as appended */
+  struct sk_tls_context *tls_context;
+  struct sk_tls *tls;        /* owned */
+  char *host;                /* owned; with TLS */
+  struct sk_buf wire;        /* with TLS: encrypted, to be sent */
   struct sk_flush flush;
   bool *freed;               /* set when freed inside a callback of ours */
   char where[300];           /* host:port, or the path */
@@ -199,16 +204,49 @@ static bool start_lookup(struct sk_stream *s, const struct sk_stream_options *o)
 
 /* Writes what the kernel takes now. */
 static void send_out(struct sk_stream *s) {
-  if (s->stage != OPEN || s->out.n == 0) return;
+  struct sk_err err;
+  if (s->tls && s->stage == OPEN && s->out.n > 0) {
+    if (sk_tls_write(s->tls, sk_buf_str(&s->out), &s->wire, &err) != SK_OK) {
+      fail(s, &err);
+      return;
+    }
+    sk_buf_clear(&s->out);
+  }
+  struct sk_buf *out = s->tls ? &s->wire : &s->out;
+  if (s->socket == NULL || (s->stage != OPEN && s->stage != GREETING) || out->n == 0) return;
   size_t at = 0;
-  while (at < s->out.n) {
-    ssize_t n = send(s->socket->fd, s->out.p + at, s->out.n - at, MSG_NOSIGNAL);
+  while (at < out->n) {
+    ssize_t n = send(s->socket->fd, out->p + at, out->n - at, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) break; /* full; an error comes again with the reading, after what the other side still sent */
     at += (size_t)n;
   }
-  sk_buf_consume(&s->out, at);
-  want(s->socket, s->out.n > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+  sk_buf_consume(out, at);
+  want(s->socket, out->n > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+}
+
+/* Whoever calls these two looks at *freed afterwards. */
+static void tell_opened(struct sk_stream *s, const bool *freed) {
+  s->stage = OPEN;
+  sk_timer_stop(s->deadline);
+  s->events.opened(s->events.ctx);
+  if (!*freed) send_out(s);
+}
+
+static void take_encrypted(struct sk_stream *s, struct sk_str in, const bool *freed) {
+  struct sk_err err;
+  bool ready = false, ended = false;
+  if (sk_tls_feed(s->tls, in, &s->wire, &ready, &err) != SK_OK) {
+    send_out(s);
+    sk_err_wrap(&err, "%s", s->where);
+    fail(s, &err);
+    return;
+  }
+  send_out(s);
+  if (ready && s->stage == GREETING) tell_opened(s, freed);
+  for (size_t n; !*freed && s->stage == OPEN && (n = sk_tls_read(s->tls, s->chunk, READ_BYTES, &ended)) > 0;)
+    s->events.bytes(s->events.ctx, sk_str(s->chunk, n));
+  if (!*freed && ended && s->stage == OPEN) fail_end(s);
 }
 
 static void receive(struct sk_stream *s) {
@@ -226,11 +264,23 @@ static void receive(struct sk_stream *s) {
       if (freed) return;
       break;
     }
-    s->events.bytes(s->events.ctx, sk_str(s->chunk, (size_t)n));
+    if (s->tls)
+      take_encrypted(s, sk_str(s->chunk, (size_t)n), &freed);
+    else
+      s->events.bytes(s->events.ctx, sk_str(s->chunk, (size_t)n));
     if (freed) return;
-    if (s->stage != OPEN || n < READ_BYTES) break;
+    if (s->stage == CLOSED || n < READ_BYTES) break;
   }
   s->freed = NULL;
+}
+
+static bool start_tls(struct sk_stream *s) {
+  struct sk_err err;
+  bool ready;
+  s->tls = sk_tls_new(s->tls_context, s->host, &err);
+  if (s->tls != NULL && sk_tls_feed(s->tls, sk_str(NULL, 0), &s->wire, &ready, &err) == SK_OK) return true;
+  fail(s, &err);
+  return false;
 }
 
 static void finish_connect(struct sk_stream *s) {
@@ -243,15 +293,16 @@ static void finish_connect(struct sk_stream *s) {
     connect_next(s);
     return;
   }
-  s->stage = OPEN;
-  sk_timer_stop(s->deadline);
   want(s->socket, UV_READABLE);
   bool freed = false;
   s->freed = &freed;
-  s->events.opened(s->events.ctx);
-  if (freed) return;
-  s->freed = NULL;
-  send_out(s);
+  if (s->tls_context == NULL) {
+    tell_opened(s, &freed);
+  } else {
+    s->stage = GREETING;
+    if (start_tls(s)) send_out(s);
+  }
+  if (!freed) s->freed = NULL;
 }
 
 static void handle(struct sk_stream *s, bool readable, bool writable) {
@@ -316,9 +367,15 @@ struct sk_stream *sk_stream_new(struct sk_loop *loop, const struct sk_stream_opt
   }
   sk_timer_unref(s->deadline);
   s->loop = loop;
-  s->events = options->events;
   s->flush.flush = flush_later;
   sk_list_init(&s->flush.node);
+  s->events = options->events;
+  s->tls_context = options->tls;
+  if (options->tls && (s->host = strdup(options->host)) == NULL) {
+    sk_stream_free(s);
+    sk_err_set(err, SK_ENOMEM, "connection: out of memory");
+    return NULL;
+  }
   if (options->path)
     snprintf(s->where, sizeof s->where, "%s", options->path);
   else
@@ -339,7 +396,7 @@ void sk_stream_wait(struct sk_stream *s, int64_t timeout_ms) {
     return;
   }
   send_out(s);
-  bool writing = s->stage == CONNECTING || s->out.n > 0;
+  bool writing = s->stage == CONNECTING || (s->stage == OPEN && s->out.n > 0) || s->wire.n > 0;
   struct pollfd p = { .fd = s->socket->fd, .events = (short)(writing ? POLLIN | POLLOUT : POLLIN) };
   int rc = poll(&p, 1, timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms);
   if (rc > 0) handle(s, (p.revents & (POLLIN | POLLHUP | POLLERR)) != 0, (p.revents & POLLOUT) != 0);
@@ -357,6 +414,9 @@ void sk_stream_free(struct sk_stream *s) {
   sk_timer_free(s->deadline);
   sk_list_remove(&s->flush.node);
   sk_buf_fini(&s->out);
+  sk_buf_fini(&s->wire);
+  sk_tls_free(s->tls);
+  free(s->host);
   free(s->chunk);
   free(s);
 }

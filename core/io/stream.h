@@ -1,8 +1,8 @@
-/* stream.h - a connection to a server: TCP or a unix socket.
+/* stream.h - a connection to a server: TCP or a unix socket, plain or with TLS.
  *
- *   sk_stream_new ──► resolving ──► connecting ──► open ──► closed
- *                                      │ next address        ▲
- *                                      └─────────────────────┘ timeout, refused, reset, end
+ *   sk_stream_new ──► resolving ──► connecting ──► (TLS handshake) ──► open ──► closed
+ *                                      │ next address                            ▲
+ *                                      └─────────────────────────────────────────┘ timeout, refused, reset, end
  *
  * Writing appends to the stream's buffer; all that was appended goes out in one write before the loop next waits.  Callbacks come
  * on the loop, or inside sk_stream_wait for those who must block, never inside any other call. */
@@ -17,6 +17,7 @@
 
 struct sk_loop;
 struct sk_stream;
+struct sk_tls_context;
 
 struct sk_stream_events {
   void (*opened)(void *ctx);
@@ -31,6 +32,7 @@ struct sk_stream_options {
   const char *host; /* name or address; copied */
   uint16_t port;
   const char *path; /* of a unix socket, in place of host and port; copied */
+  struct sk_tls_context *tls; /* speak TLS with host, which its certificate must be for; borrowed until the stream is freed */
   int64_t connect_ms; /* at most this long until it is open */
   bool at_once;       /* look the name up inside the call, for sk_stream_wait */
   struct sk_stream_events events;

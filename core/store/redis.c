@@ -11,6 +11,7 @@
 #define RD_WANT_SCRIPT_TEXTS
 #include "redis_scripts.h"
 #include "io/loop.h"
+#include "io/tls.h"
 
 enum { OPEN_MS = 5000, TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
 
@@ -284,6 +285,7 @@ static void store_free(struct rd_store *s) {
   free(s->known.names);
   free(s->named.names);
   sk_buf_fini(&s->command.args);
+  sk_tls_context_free(s->config.tls);
   sk_arena_fini(&s->config.arena);
   free(s);
 }
@@ -362,8 +364,11 @@ static bool is_prefix(struct sk_str s) {
   return s.n > 0 && s.n <= PREFIX_BYTES_MAX;
 }
 
+static bool is_tls(const struct rd_config *c) { return sk_str_eq_c(c->url.scheme, "rediss"); }
+
 static enum sk_code read_params(struct rd_config *c, struct sk_err *err) {
   const struct sk_url *url = &c->url;
+  struct sk_tls_options tls = { 0 };
   c->prefix = SK_STR_LIT("skein");
   c->timeout_ms = TIMEOUT_MS;
   for (size_t i = 0; i < url->params_n; i++) {
@@ -377,11 +382,18 @@ static enum sk_code read_params(struct rd_config *c, struct sk_err *err) {
       c->timeout_ms = seconds * 1000;
     } else if (sk_str_eq_c(name, "db") && url->path.p) {
       if (!parse_number(value, INT32_MAX, &c->db)) return bad(c, err, "db", value, "a number");
+    } else if (is_tls(c) && sk_str_eq_c(name, "ca")) {
+      tls.ca = value.p;
+    } else if (is_tls(c) && sk_str_eq_c(name, "cert")) {
+      tls.cert = value.p;
+    } else if (is_tls(c) && sk_str_eq_c(name, "key")) {
+      tls.key = value.p;
     } else {
-      return bad(c, err, "parameter", name, "prefix, timeout, or db with redis+unix://");
+      return bad(c, err, "parameter", name, "prefix, timeout; db with redis+unix://; ca, cert, key with rediss://");
     }
   }
-  return SK_OK;
+  if (is_tls(c)) c->tls = sk_tls_context_new(&tls, err);
+  return is_tls(c) && c->tls == NULL ? err->code : SK_OK;
 }
 
 static enum sk_code read_url(struct rd_config *c, const struct sk_store_options *options, struct sk_err *err) {
@@ -390,16 +402,24 @@ static enum sk_code read_url(struct rd_config *c, const struct sk_store_options 
   const struct sk_url *url = &c->url;
   code = read_params(c, err);
   if (code != SK_OK) return code;
+  struct sk_str db = url->segments_n ? url->segments[url->segments_n - 1] : sk_str(NULL, 0);
+  size_t before_db = 0; /* segments of the path */
   if (url->path.p) {
     c->path = url->path.p;
-    snprintf(c->shown, sizeof c->shown, "redis %s", c->path);
+    snprintf(c->shown, sizeof c->shown, "redis %.280s", c->path);
+  } else if (sk_str_eq_c(url->scheme, "redis+sentinel")) {
+    before_db = 1;
+    if (url->segments_n == 0 || url->segments[0].n == 0)
+      return sk_err_set(err, SK_EINVAL, "store URL: it names no master, expected redis+sentinel://HOST,.../MASTER[/DB]");
+    c->master = url->segments[0].p;
+    snprintf(c->shown, sizeof c->shown, "redis master \"%.250s\"", c->master);
   } else {
-    c->host = url->hosts[0].name.p;
-    c->port = url->hosts[0].port;
-    snprintf(c->shown, sizeof c->shown, "redis %.250s:%u", c->host, (unsigned)c->port);
-    if (url->segments_n > 1) return bad(c, err, "path", url->segments[1], "nothing behind the database's number");
-    if (url->segments_n == 1 && !parse_number(url->segments[0], INT32_MAX, &c->db)) return bad(c, err, "database", url->segments[0], "a number");
+    c->cluster = sk_str_eq_c(url->scheme, "redis+cluster");
+    snprintf(c->shown, sizeof c->shown, "redis%s %.250s:%u", c->cluster ? " cluster" : "", url->hosts[0].name.p, (unsigned)url->hosts[0].port);
   }
+  if (url->segments_n > before_db + 1) return bad(c, err, "path", db, "nothing behind the database's number");
+  if (url->segments_n == before_db + 1 && !parse_number(db, INT32_MAX, &c->db)) return bad(c, err, "database", db, "a number");
+  if (c->cluster && c->db != 0) return bad(c, err, "database", db, "none: a cluster has only 0");
   struct sk_buf channel = { 0 };
   sk_buf_addf(&channel, "{%.*s}:wake", SK_STR_ARG(c->prefix));
   c->channel = sk_arena_copy(&c->arena, sk_buf_str(&channel));

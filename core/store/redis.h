@@ -26,6 +26,7 @@
 
 struct sk_async;
 struct sk_timer;
+struct sk_tls_context;
 
 /* Of keys and values; head.format says which one a store is written in. */
 #define RD_FORMAT "1"
@@ -70,8 +71,10 @@ int64_t sk_rd_number(const struct rd_reply *array, size_t i);
 struct rd_config { /* owned by the store */
   struct sk_arena arena;
   struct sk_url url;
-  const char *host, *path; /* path: a unix socket */
-  uint16_t port;
+  const char *path;        /* a unix socket, in place of the URL's hosts */
+  const char *master;      /* the URL's hosts are sentinels: the name of the master to ask them for */
+  bool cluster;            /* the URL's hosts are nodes of a cluster: some know who has our slot */
+  struct sk_tls_context *tls; /* NULL: plain */
   int64_t db;
   struct sk_str prefix;
   int64_t timeout_ms;      /* a server that says nothing for so long is gone */
@@ -95,6 +98,8 @@ void sk_rd_conn_start(struct rd_conn *c, bool at_once);
 void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms);
 /* Drops the connection; a new one is made. */
 void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err);
+/* The same, to where a reply "MOVED slot host:port" says; false when it is none. */
+bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved);
 bool sk_rd_conn_is_ready(const struct rd_conn *c);
 bool sk_rd_conn_is_down(const struct rd_conn *c);
 /* To append commands to, when ready; and how many replies that will bring. */
@@ -125,6 +130,7 @@ struct rd_store {
   struct sk_async *wake;         /* answers are due */
   struct sk_timer *keep_alive;   /* runs while ops are submitted: only then the loop must go on */
   struct sk_timer *patience;     /* runs while ops wait for a connection */
+  struct sk_timer *retry;        /* ... and while they wait for a slot of the cluster that is being moved */
   struct sk_err down;            /* why there is no connection */
   struct sk_list waiting, sent, answers; /* of sk_op.node */
   size_t submitted;              /* ops that are not answered yet, the store's own included */

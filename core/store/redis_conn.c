@@ -1,11 +1,14 @@
 /* redis_conn.c - one connection to Redis: made, greeted, lost and made again, with growing pauses.
  *
- *   DOWN ──► DIALING ──► GREETING ──► READY
- *     ▲         │            │          │       any failure: `down`, and another try after the pause
- *     └─────────┴────────────┴──────────┘
+ *                  ┌──────── sentinel: "the master is at ..."
+ *   DOWN ──► ASKING ──► DIALING ──► GREETING ──► READY
+ *     ▲         │           │  ▲        │          │       any failure: `down`, and another try after the pause, at the next
+ *     └─────────┴───────────┴──┼────────┴──────────┘       of the URL's hosts
+ *                              └── cluster: "MOVED slot host:port"
  *
- * Greeting: AUTH, SELECT, INFO; a subscriber then SUBSCRIBEs.  A server that owes a reply and says nothing for the timeout is taken for gone; a subscriber, which is owed
- * nothing, asks now and then. */
+ * Greeting: AUTH, SELECT, INFO; a subscriber then SUBSCRIBEs, others make sure that the server is the master, and in a cluster
+ * that it has our slot.  (All our keys have one hash tag, so there is one slot.)  A server that owes a reply and says nothing for the
+ * timeout is taken for gone; a subscriber, which is owed nothing, asks now and then. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +20,8 @@
 
 enum { PING_MS = 10000, PAUSE_MAX_MS = 1000, VERSION_MIN_MAJOR = 6, VERSION_MIN_MINOR = 2 };
 
-enum stage { DOWN, DIALING, GREETING, READY };
-enum greeting { GREET_AUTH, GREET_SELECT, GREET_NAME, GREET_INFO, GREET_POLICY, GREET_SUBSCRIBE, GREETINGS };
+enum stage { DOWN, ASKING, DIALING, GREETING, READY };
+enum greeting { GREET_AUTH, GREET_SELECT, GREET_NAME, GREET_INFO, GREET_POLICY, GREET_SLOT, GREET_SUBSCRIBE, GREETINGS };
 
 struct rd_conn {
   struct sk_loop *loop;
@@ -35,26 +38,39 @@ struct rd_conn {
   int64_t pause_ms;
   enum greeting greetings[GREETINGS];
   size_t greetings_n, greeted;
+  char host[256];           /* where to dial */
+  uint16_t port;
+  size_t hosts_at;          /* of the URL's hosts, the one tried last */
+  unsigned moves;           /* since it was last ready: two nodes may name each other */
+  bool at_once;
   bool warned;              /* of maxmemory-policy */
   bool *freed;
 };
 
-static void dial(struct rd_conn *c, bool at_once);
+enum { MOVES_MAX = 8 };
+
+static void begin(struct rd_conn *c, bool at_once);
+static void dial_as(struct rd_conn *c, enum stage stage);
 
 /* -- down and up again ------------------------------------------------------------------------------------------------------ */
 
-static void on_again(void *ctx) { dial(ctx, false); }
+static void on_again(void *ctx) { begin(ctx, false); }
 
-static void go_down(struct rd_conn *c, const struct sk_err *err) {
-  if (c->stage == DOWN) return;
-  bool was_ready = c->stage == READY;
-  c->stage = DOWN;
+static void hang_up(struct rd_conn *c) {
   sk_stream_free(c->stream);
   c->stream = NULL;
   sk_rd_reader_free(c->reader);
   c->reader = NULL;
   c->owed = 0;
   sk_timer_stop(c->watch);
+}
+
+static void go_down(struct rd_conn *c, const struct sk_err *err) {
+  if (c->stage == DOWN) return;
+  bool was_ready = c->stage == READY;
+  c->stage = DOWN;
+  c->moves = 0;
+  hang_up(c);
   if (was_ready) {
     c->pause_ms = 0; /* at once, but not all clients in the same moment */
     sk_timer_start(c->again, (int64_t)(sk_id_random() % 10));
@@ -69,7 +85,7 @@ static void go_down(struct rd_conn *c, const struct sk_err *err) {
 
 static void on_watch(void *ctx) {
   struct rd_conn *c = ctx;
-  if (c->heard && c->stage != DIALING) {
+  if (c->heard) {
     c->heard = false;
     sk_timer_start(c->watch, c->config->timeout_ms);
     return;
@@ -109,9 +125,22 @@ static void greet(struct rd_conn *c, struct rd_command *command, enum greeting g
   if (sk_rd_command_end(command, sk_stream_out(c->stream))) c->greetings[c->greetings_n++] = g;
 }
 
+static void ask_sentinel(struct rd_conn *c) {
+  struct rd_command m = { 0 };
+  sk_rd_arg_c(&m, "SENTINEL");
+  sk_rd_arg_c(&m, "get-master-addr-by-name");
+  sk_rd_arg_c(&m, c->config->master);
+  if (sk_rd_command_end(&m, sk_stream_out(c->stream))) sk_rd_conn_expect(c, 1);
+  sk_buf_fini(&m.args);
+}
+
 static void on_opened(void *ctx) {
   struct rd_conn *c = ctx;
   const struct rd_config *config = c->config;
+  if (c->stage == ASKING) {
+    ask_sentinel(c);
+    return;
+  }
   struct rd_command m = { 0 };
   c->stage = GREETING;
   c->greetings_n = c->greeted = 0;
@@ -142,6 +171,11 @@ static void on_opened(void *ctx) {
     sk_rd_arg_c(&m, "maxmemory-policy");
     greet(c, &m, GREET_POLICY);
   }
+  if (config->cluster && !c->subscriber) {
+    sk_rd_arg_c(&m, "EXISTS");
+    sk_rd_arg(&m, config->channel); /* no key, but of our slot */
+    greet(c, &m, GREET_SLOT);
+  }
   sk_buf_fini(&m.args);
   sk_timer_stop(c->watch);
   sk_rd_conn_expect(c, c->greetings_n);
@@ -170,6 +204,13 @@ static enum sk_code check_version(const struct rd_conn *c, struct sk_str info, s
   return sk_err_set(err, SK_EUNSUPPORTED, "%s: Redis %s, expected %d.%d or newer", c->config->shown, text, VERSION_MIN_MAJOR, VERSION_MIN_MINOR);
 }
 
+static enum sk_code check_info(const struct rd_conn *c, struct sk_str info, struct sk_err *err) {
+  enum sk_code code = check_version(c, info, err);
+  if (code != SK_OK || c->subscriber || !sk_str_eq_c(info_field(info, "role"), "slave")) return code;
+  if (c->config->cluster) return SK_OK; /* it will name its master */
+  return sk_err_set(err, SK_EUNAVAILABLE, "%s: %s:%u is a replica (READONLY), expected the master", c->config->shown, c->host, (unsigned)c->port);
+}
+
 static void check_policy(struct rd_conn *c, const struct rd_reply *reply) {
   struct sk_str policy = sk_rd_text(reply, 1);
   if (policy.n == 0 || sk_str_eq_c(policy, "noeviction") || c->warned || c->config->log == NULL) return;
@@ -187,22 +228,58 @@ static enum sk_code check_greeting(struct rd_conn *c, enum greeting g, const str
       if (!failed) check_policy(c, reply);
       return SK_OK;
     case GREET_INFO:
-      if (!failed) return check_version(c, reply->text, err);
+      if (!failed) return check_info(c, reply->text, err);
       if (sk_str_starts(reply->text, "NOPERM")) return SK_OK;
       break;
     case GREET_AUTH:
     case GREET_SELECT:
+    case GREET_SLOT:
     case GREET_SUBSCRIBE:
     case GREETINGS:
       if (!failed) return SK_OK;
       break;
   }
-  static const char *const what[] = { [GREET_AUTH] = "AUTH", [GREET_SELECT] = "SELECT", [GREET_INFO] = "INFO", [GREET_SUBSCRIBE] = "SUBSCRIBE" };
+  static const char *const what[] = { [GREET_AUTH] = "AUTH", [GREET_SELECT] = "SELECT", [GREET_INFO] = "INFO", [GREET_SLOT] = "EXISTS", [GREET_SUBSCRIBE] = "SUBSCRIBE" };
   return sk_err_set(err, SK_EUNAVAILABLE, "%s: %s: %.*s", c->config->shown, what[g], SK_STR_ARG(sk_str_head(reply->text, 200)));
+}
+
+/* "MOVED 3999 127.0.0.1:6381": takes the address over. */
+static bool read_moved(struct rd_conn *c, struct sk_str text) {
+  const char *space = text.n ? memrchr(text.p, ' ', text.n) : NULL, *colon = text.n ? memrchr(text.p, ':', text.n) : NULL;
+  if (!sk_str_starts(text, "MOVED ") || colon == NULL || colon < space) return false;
+  size_t host_n = (size_t)(colon - space - 1);
+  unsigned port = 0;
+  for (const char *p = colon + 1; p < text.p + text.n && *p >= '0' && *p <= '9'; p++) port = port * 10 + (unsigned)(*p - '0');
+  if (port == 0 || port > UINT16_MAX || host_n >= sizeof c->host) return false;
+  if (host_n > 0) snprintf(c->host, sizeof c->host, "%.*s", (int)host_n, space + 1); /* else the host that says so */
+  c->port = (uint16_t)port;
+  return true;
+}
+
+/* The sentinel's answer: the master's address, or nil. */
+static void take_address(struct rd_conn *c, const struct rd_reply *reply) {
+  struct sk_str host = sk_rd_text(reply, 0), port = sk_rd_text(reply, 1);
+  struct sk_err err;
+  if (host.n == 0 || host.n >= sizeof c->host || port.n == 0) {
+    sk_err_set(&err, SK_EUNAVAILABLE, "%s: sentinel %s:%u does not know a master of that name%s%.*s", c->config->shown, c->host, (unsigned)c->port,
+               reply->type == RD_ERROR ? ": " : "", reply->type == RD_ERROR ? (int)reply->text.n : 0, reply->text.p ? reply->text.p : "");
+    go_down(c, &err);
+    return;
+  }
+  snprintf(c->host, sizeof c->host, "%.*s", SK_STR_ARG(host));
+  c->port = (uint16_t)strtoul(port.p, NULL, 10); /* texts end in a NUL */
+  hang_up(c);
+  dial_as(c, DIALING);
 }
 
 static void take_greeting(struct rd_conn *c, const struct rd_reply *reply) {
   struct sk_err err = { 0 };
+  if (c->greetings[c->greeted] == GREET_SLOT && reply->type == RD_ERROR && c->moves < MOVES_MAX && read_moved(c, reply->text)) {
+    c->moves++;
+    hang_up(c);
+    dial_as(c, DIALING);
+    return;
+  }
   enum sk_code code = check_greeting(c, c->greetings[c->greeted], reply, &err);
   count_reply(c);
   if (code != SK_OK) {
@@ -212,6 +289,7 @@ static void take_greeting(struct rd_conn *c, const struct rd_reply *reply) {
   if (++c->greeted < c->greetings_n) return;
   c->stage = READY;
   c->pause_ms = 0;
+  c->moves = 0;
   if (c->subscriber) sk_timer_start(c->watch, PING_MS);
   c->events.ready(c->events.ctx);
 }
@@ -230,9 +308,13 @@ static void on_bytes(void *ctx, struct sk_str in) {
     struct sk_arena arena = { 0 };
     code = sk_rd_reader_next(c->reader, &reply, &arena, &err);
     if (code != SK_OK || reply == NULL) break;
-    if (c->stage == GREETING) {
-      take_greeting(c, reply);
+    if (c->stage == GREETING || c->stage == ASKING) {
+      if (c->stage == ASKING)
+        take_address(c, reply);
+      else
+        take_greeting(c, reply);
       sk_arena_fini(&arena);
+      if (c->stage != READY && c->stage != GREETING) break; /* another connection now, or none */
     } else {
       bool pong = c->subscriber && sk_rd_number(reply, 1) == 0 && sk_str_eq_c(sk_rd_text(reply, 0), "pong");
       if (!c->subscriber || pong) count_reply(c);
@@ -249,22 +331,35 @@ static void on_bytes(void *ctx, struct sk_str in) {
 
 static void on_closed(void *ctx, const struct sk_err *err) { go_down(ctx, err); }
 
-static void dial(struct rd_conn *c, bool at_once) {
+static void dial_as(struct rd_conn *c, enum stage stage) {
   struct sk_err err = { 0 };
-  c->stage = DIALING;
+  c->stage = stage;
   c->reader = sk_rd_reader_new();
   const struct sk_stream_options options = {
-    .host = c->config->host,
-    .port = c->config->port,
+    .host = c->host,
+    .port = c->port,
     .path = c->config->path,
+    .tls = c->config->tls,
     .connect_ms = c->config->timeout_ms,
-    .at_once = at_once,
+    .at_once = c->at_once,
     .events = { .opened = on_opened, .bytes = on_bytes, .closed = on_closed, .ctx = c },
   };
   if (c->reader) c->stream = sk_stream_new(c->loop, &options, &err);
   if (c->stream != NULL) return;
   sk_err_set(&err, SK_ENOMEM, "%s: out of memory", c->config->shown);
   go_down(c, &err);
+}
+
+/* A new try, at the next of the URL's hosts. */
+static void begin(struct rd_conn *c, bool at_once) {
+  const struct sk_url *url = &c->config->url;
+  if (url->hosts_n) {
+    const struct sk_url_host *host = &url->hosts[c->hosts_at++ % url->hosts_n];
+    snprintf(c->host, sizeof c->host, "%.*s", SK_STR_ARG(host->name));
+    c->port = host->port;
+  }
+  c->at_once = at_once;
+  dial_as(c, c->config->master ? ASKING : DIALING);
 }
 
 /* -- the connection ---------------------------------------------------------------------------------------------------------- */
@@ -284,13 +379,22 @@ struct rd_conn *sk_rd_conn_new(struct sk_loop *loop, const struct rd_config *con
   return NULL;
 }
 
-void sk_rd_conn_start(struct rd_conn *c, bool at_once) { dial(c, at_once); }
+void sk_rd_conn_start(struct rd_conn *c, bool at_once) { begin(c, at_once); }
 
 void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms) {
   if (c->stream) sk_stream_wait(c->stream, timeout_ms);
 }
 
 void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err) { go_down(c, err); }
+
+bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved) {
+  if (!read_moved(c, moved)) return false;
+  hang_up(c);
+  c->at_once = false;
+  dial_as(c, DIALING);
+  return true;
+}
+
 bool sk_rd_conn_is_ready(const struct rd_conn *c) { return c->stage == READY; }
 bool sk_rd_conn_is_down(const struct rd_conn *c) { return c->stage == DOWN; }
 struct sk_buf *sk_rd_conn_out(struct rd_conn *c) { return sk_stream_out(c->stream); }

@@ -12,7 +12,7 @@
 #include "io/loop.h"
 #include "store/redis.h"
 
-enum { KEEP_ALIVE_MS = 1000000000 };
+enum { RETRY_MS = 50, KEEP_ALIVE_MS = 1000000000 };
 
 static struct sk_op *op_of(struct sk_list *node) { return SK_CONTAINER(node, struct sk_op, node); }
 
@@ -122,7 +122,7 @@ static void send_or_wait(struct rd_store *s, struct sk_op *op) {
     send_op(s, op);
     return;
   }
-  if (sk_list_empty(&s->waiting)) sk_timer_start(s->patience, s->config.timeout_ms);
+  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, s->config.timeout_ms);
   sk_list_push(&s->waiting, &op->node);
 }
 
@@ -187,8 +187,23 @@ static bool reload(struct rd_store *s, struct sk_op *op) {
   return true;
 }
 
+/* In a cluster: our slot is at another node now (MOVED), or on its way there (ASK, TRYAGAIN: a script names keys that don't exist, so
+ * that neither node takes it until the slot has arrived).  Nothing has happened, so the op waits; all that were sent with it hear the
+ * same, and when they have, the connection moves. */
+static bool wait_for_slot(struct rd_store *s, struct sk_op *op, struct sk_str text) {
+  bool moved = sk_str_starts(text, "MOVED ");
+  if (!s->config.cluster || (!moved && !sk_str_starts(text, "ASK ") && !sk_str_starts(text, "TRYAGAIN"))) return false;
+  sk_err_set(&s->down, SK_EUNAVAILABLE, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(text, 200)));
+  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, s->config.timeout_ms);
+  sk_list_push(&s->waiting, &op->node);
+  if (!moved || !sk_list_empty(&s->sent) || !sk_rd_conn_move(s->calls, text))
+    if (!sk_timer_active(s->retry)) sk_timer_start(s->retry, RETRY_MS);
+  return true;
+}
+
 static void take_error(struct rd_store *s, struct sk_op *op, struct sk_str text) {
   if (sk_str_starts(text, "NOSCRIPT") && reload(s, op)) return;
+  if (wait_for_slot(s, op, text)) return;
   enum sk_code code = error_code(text);
   sk_err_set(&op->err, code, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(text, 300)));
   bool demoted = sk_str_starts(text, "READONLY");
@@ -227,14 +242,24 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
 
 /* -- the weather ----------------------------------------------------------------------------------------------------------- */
 
-static void on_ready(void *ctx) {
-  struct rd_store *s = ctx;
-  sk_timer_stop(s->patience);
-  s->down = (struct sk_err){ 0 };
+static void send_waiting(struct rd_store *s) {
   struct sk_list waiting;
   sk_list_init(&waiting);
   sk_list_move(&waiting, &s->waiting);
   for (struct sk_list *node; (node = sk_list_pop(&waiting)) != NULL;) send_or_wait(s, op_of(node));
+}
+
+static void on_ready(void *ctx) {
+  struct rd_store *s = ctx;
+  sk_timer_stop(s->patience);
+  sk_timer_stop(s->retry);
+  s->down = (struct sk_err){ 0 };
+  send_waiting(s);
+}
+
+static void on_retry(void *ctx) {
+  struct rd_store *s = ctx;
+  if (sk_rd_conn_is_ready(s->calls)) send_waiting(s);
 }
 
 static void on_down(void *ctx, const struct sk_err *err) {
@@ -252,7 +277,7 @@ static void on_down(void *ctx, const struct sk_err *err) {
   }
   s->down = *err;
   if (s->opening) fail_waiting(s, err); /* the first try decides */
-  if (sk_list_empty(&s->waiting) && !sk_list_empty(&looks)) sk_timer_start(s->patience, s->config.timeout_ms);
+  if (!sk_timer_active(s->patience) && !sk_list_empty(&looks)) sk_timer_start(s->patience, s->config.timeout_ms);
   sk_list_move(&looks, &s->waiting);
   sk_list_move(&s->waiting, &looks);
 }
@@ -283,11 +308,13 @@ bool sk_rd_link_open(struct rd_store *s) {
   s->wake = sk_async_new(s->loop, on_wake, s);
   s->keep_alive = sk_timer_new(s->loop, on_nothing, s);
   s->patience = sk_timer_new(s->loop, on_patience, s);
+  s->retry = sk_timer_new(s->loop, on_retry, s);
   s->calls = sk_rd_conn_new(s->loop, &s->config, false, &calls);
   if (s->events.changed) s->wakes = sk_rd_conn_new(s->loop, &s->config, true, &wakes);
-  if (!s->wake || !s->keep_alive || !s->patience || !s->calls || (s->events.changed && !s->wakes)) return false;
+  if (!s->wake || !s->keep_alive || !s->patience || !s->retry || !s->calls || (s->events.changed && !s->wakes)) return false;
   sk_async_unref(s->wake);
   sk_timer_unref(s->patience);
+  sk_timer_unref(s->retry);
   return true;
 }
 
@@ -297,4 +324,5 @@ void sk_rd_link_free(struct rd_store *s) {
   sk_async_free(s->wake);
   sk_timer_free(s->keep_alive);
   sk_timer_free(s->patience);
+  sk_timer_free(s->retry);
 }

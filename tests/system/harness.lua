@@ -54,6 +54,15 @@ function H.now()
   return s + us / 1e6
 end
 
+--- A TCP port of the loopback address that nobody listens on.
+function H.free_port()
+  local socket = uv.new_tcp()
+  socket:bind("127.0.0.1", 0)
+  local port = socket:getsockname().port
+  socket:close()
+  return port
+end
+
 -- -- log lines ------------------------------------------------------------------------------------------------------------
 
 --- { at, level, message, facts, text } of a text log line; nil for what is none.
