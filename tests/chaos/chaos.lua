@@ -87,11 +87,11 @@ end
 
 -- Everything is well again; waits until the clients are through and the store has nothing to do.
 local function calm_down(world)
-  world:heal(true)
   local from = World.now()
   local left, looked = nil, 0
   local calm = wait.poll(SETTLE_S, function()
     world:watch()
+    if not world:heal(true) then return false end
     if not clients_ended(world) or World.now() - looked < 0.3 then return false end
     left = unfinished(world)
     looked = World.now()

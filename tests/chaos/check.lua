@@ -76,7 +76,9 @@ local function check_repeats(self, id, runs, context, causes, unexplained)
   end
 end
 
+-- The attempt that ends it; nil: any, since a store that is away fails a parent's attempt.
 local function attempts_of(job)
+  if job.task == "parent" then return nil end
   if job.task == "flaky" then return job.arg + 1 end
   if job.task == "failing" then return 3 end
   return 1

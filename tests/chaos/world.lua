@@ -93,10 +93,23 @@ function World:skein_says(...)
   return code, child.stdout, child.stderr
 end
 
+local STORE_UNREACHABLE = 69
+
+-- An engine that finds no store at its start says so and ends; whoever runs it starts it again.
+local function found_no_store(self, engine)
+  if engine.code ~= STORE_UNREACHABLE then return false end
+  for _, outage in ipairs(self.outages) do
+    if outage.from <= engine.ended and outage.to >= engine.began then return true end
+  end
+  return false
+end
+
 --- An engine that ended without a fault is noted, and started again so that the run goes on.
 function World:watch()
   for k, engine in pairs(self.engines) do
-    if ended(engine) and not engine.may_end then
+    if ended(engine) and not engine.may_end and found_no_store(self, engine) then
+      if not self.redis_away then self:start_engine(k) end
+    elseif ended(engine) and not engine.may_end then
       self.unasked[#self.unasked + 1] = ("engine %d (pid %d) ended unasked: exit code %d, signal %d; see %s"):format(
         k, engine.pid, engine.code, engine.signal, engine.log)
       self:start_engine(k)
@@ -111,9 +124,8 @@ function World:watch()
 end
 
 -- -- faults ----------------------------------------------------------------------------------------------------------------------
--- Each returns what ends it, a function to be called after `lasts`; nil when its target is not in a state for it.
-
-local function wait_end(child) wait.wait_for("the end of pid " .. child.pid, 20, function() return ended(child) end) end
+-- Each returns what ends it: a function to be called after `lasts`, again and again until it does not return false.  nil when
+-- its target is not in a state for it.
 
 local function engine_down(self, k, signal)
   local engine = self.engines[k]
@@ -122,7 +134,7 @@ local function engine_down(self, k, signal)
   engine.faults[#engine.faults + 1] = { what = signal == "sigkill" and "kill" or "stop", from = now(), to = math.huge }
   engine.handle:kill(signal)
   return function()
-    wait_end(engine)
+    if not ended(engine) then return false end
     self:start_engine(k)
   end
 end
@@ -176,7 +188,7 @@ local APPLY = {
     client.may_end = true
     client.handle:kill "sigkill"
     return function()
-      wait_end(client)
+      if not ended(client) then return false end
       self:start_client(k)
     end
   end,
@@ -212,13 +224,15 @@ function World:strike(fault)
   return true
 end
 
---- Ends the faults whose time is over; all of them when told so.
+--- Ends the faults whose time is over; all of them when told so.  True when none is left.
 function World:heal(all)
   local open = self.open or {}
   self.open = {}
   for _, fault in ipairs(open) do
-    if all or fault.at <= now() then fault.finish() else self.open[#self.open + 1] = fault end
+    local over = all or fault.at <= now()
+    if not over or fault.finish() == false then self.open[#self.open + 1] = fault end
   end
+  return #self.open == 0
 end
 
 -- -- the end ----------------------------------------------------------------------------------------------------------------------

@@ -130,6 +130,9 @@ function M.cpu_s(pid)
   return (tonumber(fields[12]) + tonumber(fields[13])) / 100 -- USER_HZ is 100 on Linux
 end
 
+--- Signals a process whose pid was read just now.
+function M.signal(pid, name) uv.kill(pid, name) end
+
 --- Kills a process that `stat` described earlier, if it is still that process.
 function M.kill_same(stat)
   local now = M.stat(stat.pid)

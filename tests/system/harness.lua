@@ -373,11 +373,11 @@ function Test:start_client(text, options)
   self.clients_n = (self.clients_n or 0) + 1
   local path = ("%s/client-%d.lua"):format(self.dir, self.clients_n)
   files.write(path, text)
-  return self:start({ path }, self:client_options(options))
+  return self:start({ path }, Test.client_options(options))
 end
 
 -- Environment of a LuaJIT program that finds the module.
-function Test:client_options(options)
+function Test.client_options(options)
   options = options or {}
   options.program = "luajit"
   options.env = options.env or {}
@@ -390,7 +390,7 @@ end
 --- Runs such a program to its end: { code, out, err }.
 function Test:client(text, options)
   files.write(self.dir .. "/client.lua", text)
-  return self:cli({ self.dir .. "/client.lua" }, self:client_options(options))
+  return self:cli({ self.dir .. "/client.lua" }, Test.client_options(options))
 end
 
 --- Mounts a file system of a few bytes for the test; nil when this machine does not allow it.
