@@ -16,7 +16,7 @@ HARDEN := -fstack-protector-strong
 OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 OPT_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT := $(OPT_$(VARIANT))
-PKGS := luajit libuv sqlite3
+PKGS := luajit libuv sqlite3 hiredis
 # Library headers are not ours to warn about: -isystem.
 SYSINC = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS)))
 CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(HARDEN) $(OPT) -Icore -I$(OUT)/gen $(SYSINC)
@@ -30,7 +30,9 @@ LIB_SRC := $(wildcard core/base/*.c core/logic/*.c core/io/*.c core/store/*.c co
 APP_SRC := $(wildcard core/app/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(OUT)/%.o)
 APP_OBJ := $(APP_SRC:%.c=$(OUT)/%.o)
-LUA_SRC := $(shell find lua -name '*.lua' | LC_ALL=C sort)
+LUA_SRC := $(shell find lua -name '*.lua' -not -path 'lua/skein/redis/*' | LC_ALL=C sort)
+# What runs inside Redis is text for the store, not a module.
+REDIS_SRC := $(sort $(wildcard lua/skein/redis/*.lua))
 
 include tests/tests.mk
 
@@ -47,7 +49,7 @@ $(OUT)/libskein.a: $(LIB_OBJ)
 # The Lua C module: the same objects, only luaopen_* visible; symbols of Lua come from whoever loads it.
 $(OUT)/lua/skein/core.so: $(OUT)/libskein.a
 	@mkdir -p $(@D)
-	$(CC) -shared $(LDFLAGS) -o $@ -Wl,--whole-archive $^ -Wl,--no-whole-archive $(shell pkg-config --libs libuv sqlite3) -llua5.1-luv -lpthread -lm
+	$(CC) -shared $(LDFLAGS) -o $@ -Wl,--whole-archive $^ -Wl,--no-whole-archive $(shell pkg-config --libs libuv sqlite3 hiredis) -llua5.1-luv -lpthread -lm
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -58,6 +60,11 @@ $(OUT)/gen/lua_embedded.h: $(LUA_SRC) core/lua/embed.lua
 	@mkdir -p $(@D)
 	luajit core/lua/embed.lua $(LUA_SRC) > $@.tmp && mv $@.tmp $@
 $(OUT)/core/lua/vm.o: $(OUT)/gen/lua_embedded.h
+
+$(OUT)/gen/redis_scripts.h: $(REDIS_SRC) $(wildcard lua/skein/redis/lib/*.lua) core/store/embed_scripts.lua
+	@mkdir -p $(@D)
+	luajit core/store/embed_scripts.lua $(REDIS_SRC) > $@.tmp && mv $@.tmp $@
+$(OUT)/core/store/redis.o $(OUT)/core/store/redis_work.o $(OUT)/core/store/redis_look.o $(OUT)/core/store/redis_change.o: $(OUT)/gen/redis_scripts.h
 
 -include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d)
 

@@ -19,9 +19,10 @@ $(OUT)/tests/contract/contract: $(CONTRACT_SRC) $(wildcard tests/contract/*.h) $
 	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(CONTRACT_SRC) $(OUT)/libskein.a -lcmocka $(LIBS)
 
 .PHONY: contract
-contract: $(OUT)/tests/contract/contract ## Run the store contract on memory and sqlite
+contract: $(OUT)/tests/contract/contract ## Run the store contract on memory, sqlite and redis
 	$< memory
 	$< sqlite
+	$< redis
 
 -include tests/lint.mk
 -include tests/spec/spec.mk

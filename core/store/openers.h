@@ -15,6 +15,8 @@ enum sk_code sk_memory_open(struct sk_loop *loop, const struct sk_store_options 
                             struct sk_store **out, struct sk_err *err);
 enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
                             struct sk_store **out, struct sk_err *err);
+enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
+                           struct sk_store **out, struct sk_err *err);
 
 /* The store's time: from the options' clock, or from the machine's when it is zeroed. */
 int64_t sk_store_wall_ms(const struct sk_store_clock *clock);

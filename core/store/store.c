@@ -14,10 +14,12 @@ struct scheme {
 static const struct scheme schemes[] = {
   { "memory", sk_memory_open },
   { "sqlite", sk_sqlite_open },
+  { "redis", sk_redis_open },
+  { "redis+unix", sk_redis_open },
 };
 enum { SCHEMES_N = sizeof schemes / sizeof schemes[0] };
 
-#define KNOWN_SCHEMES "\"memory:\", \"memory:NAME\" or \"sqlite:PATH\""
+#define KNOWN_SCHEMES "\"memory:\", \"memory:NAME\", \"sqlite:PATH\", \"redis://HOST\" or \"redis+unix://PATH\""
 
 enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
                            struct sk_store **out, struct sk_err *err) {

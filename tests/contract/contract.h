@@ -26,6 +26,9 @@ struct store_under_test {
 extern const struct store_under_test stores_under_test[];
 extern const size_t stores_under_test_n;
 
+/* The path of a redis-server's socket; it holds nothing. */
+const char *empty_redis_server(void);
+
 enum {
   GUARD_MS = 20000,
   LEASE_MS = 10000,

@@ -266,7 +266,7 @@ describe("kill -9 of the core", function()
     assert.equal(0, t:counters().dead)
     assert.same({}, t:json "jobs")
     for _, name in ipairs(files.list(t.dir)) do
-      assert.is_truthy(({ scripts = 1, effects = 1, ["jobs.db"] = 1, ["jobs.db-wal"] = 1, ["jobs.db-shm"] = 1, ["jobs.db-lock"] = 1 })[name], "left behind: " .. name)
+      assert.is_truthy(({ scripts = 1, effects = 1, ["jobs.db"] = 1, ["jobs.db-wal"] = 1, ["jobs.db-shm"] = 1, ["jobs.db-lock"] = 1, ["redis.sock"] = 1 })[name], "left behind: " .. name)
     end
   end)
 

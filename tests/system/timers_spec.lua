@@ -109,7 +109,7 @@ describe("the wall clock", function()
     for i = 1, n do assert.equal(times or 1, counts[tostring(i)], name .. " " .. i) end
   end
 
-  H.it("set forward an hour loses no job and runs none twice", function(t)
+  H.it_on("sqlite", "set forward an hour loses no job and runs none twice", function(t)
     with_clock(t)
     t:script("a.lua", t:released() .. SCRIPT)
     local engine = t:run { "-w", "2", "-c", "50" }
@@ -133,7 +133,7 @@ describe("the wall clock", function()
     assert.equal(0, engine:stop())
   end)
 
-  H.it("set back an hour loses no job and runs none twice", function(t)
+  H.it_on("sqlite", "set back an hour loses no job and runs none twice", function(t)
     with_clock(t)
     t:script("a.lua", t:released() .. SCRIPT)
     local engine = t:run { "-w", "2", "-c", "50" }

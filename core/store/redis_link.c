@@ -1,0 +1,285 @@
+/* redis_link.c - how ops become commands and replies become answers, and what happens to them when the connection goes away.
+ *
+ *   submit ─► waiting ──(ready)──► sent ──(reply)──► answers ──(next turn)──► cb
+ *               │  ▲                 │
+ *               │  └── only looks ───┤ connection lost
+ *               └─► SK_EUNAVAILABLE  └─► SK_EUNKNOWN
+ *
+ * A subscriber that was away for a while has missed wake-ups: when it is back, `changed` is told once without a reason. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "io/loop.h"
+#include "store/redis.h"
+
+enum { PATIENCE_MS = 2000, KEEP_ALIVE_MS = 1000000000 };
+
+static struct sk_op *op_of(struct sk_list *node) { return SK_CONTAINER(node, struct sk_op, node); }
+
+/* -- answering ------------------------------------------------------------------------------------------------------------- */
+
+void sk_rd_answer(struct rd_store *s, struct sk_op *op, enum sk_code status) {
+  op->status = status;
+  if (status != SK_OK && op->err.message[0] == '\0')
+    sk_err_set(&op->err, status, status == SK_ENOMEM ? "%s: out of memory" : "%s", s->config.shown);
+  if (sk_list_empty(&s->answers)) sk_async_send(s->wake);
+  sk_list_push(&s->answers, &op->node);
+}
+
+void sk_rd_run_answers(struct rd_store *s) {
+  struct sk_list answers; /* those that callbacks add are for the next turn */
+  sk_list_init(&answers);
+  sk_list_move(&answers, &s->answers);
+  for (struct sk_list *node; (node = sk_list_pop(&answers)) != NULL;) {
+    struct sk_op *op = op_of(node);
+    if (--s->submitted == 0 && !s->closing) sk_timer_stop(s->keep_alive);
+    op->cb(op, op->ctx);
+  }
+}
+
+static void on_wake(void *ctx) {
+  struct rd_store *s = ctx;
+  if (s->opening) return; /* open runs them itself */
+  sk_rd_run_answers(s);
+  if (s->closing) sk_rd_try_close(s);
+}
+
+static void fail_op(struct rd_store *s, struct sk_op *op, enum sk_code status, const struct sk_err *why) {
+  op->err = *why;
+  op->err.code = status;
+  if (status == SK_EUNKNOWN) sk_err_wrap(&op->err, "it may or may not have happened");
+  sk_rd_answer(s, op, status);
+}
+
+static void fail_waiting(struct rd_store *s, const struct sk_err *why) {
+  sk_timer_stop(s->patience);
+  for (struct sk_list *node; (node = sk_list_pop(&s->waiting)) != NULL;) fail_op(s, op_of(node), SK_EUNAVAILABLE, why);
+}
+
+static void on_patience(void *ctx) {
+  struct rd_store *s = ctx;
+  struct sk_err why;
+  sk_err_set(&why, SK_EUNAVAILABLE, "%s: no connection", s->config.shown);
+  fail_waiting(s, &why);
+}
+
+/* -- sending --------------------------------------------------------------------------------------------------------------- */
+
+static void load_done(struct sk_op *op, void *ctx) {
+  (void)ctx;
+  sk_op_fini(op);
+  free(op);
+}
+
+static void orphans_done(struct sk_op *op, void *ctx) {
+  struct rd_store *s = ctx;
+  if (op->status != SK_OK) s->orphans = true; /* before the next fetch, then */
+  sk_op_fini(op);
+  free(op);
+}
+
+/* Hands back what lost fetches took; commands are answered in their order, so this comes before any fetch that is sent later. */
+static void send_orphans(struct rd_store *s) {
+  struct rd_recover_op *recover = calloc(1, sizeof *recover);
+  if (recover == NULL) return;
+  s->orphans = false;
+  recover->op = (struct sk_op){ .cb = orphans_done, .ctx = s };
+  recover->how = "orphans";
+  recover->fence = s->last_fence;
+  sk_rd_submit_own(s, &recover->op, RD_RECOVER);
+}
+
+static void send_op(struct rd_store *s, struct sk_op *op) {
+  if (op->kind == RD_FETCH && s->orphans) send_orphans(s);
+  sk_rd_verbs[op->kind].build(s, op);
+  if (!sk_rd_command_end(&s->command, sk_rd_conn_out(s->calls))) {
+    sk_rd_answer(s, op, SK_ENOMEM);
+    return;
+  }
+  sk_list_push(&s->sent, &op->node);
+  sk_rd_conn_expect(s->calls, 1);
+}
+
+static void send_or_wait(struct rd_store *s, struct sk_op *op) {
+  if (sk_rd_conn_is_ready(s->calls)) {
+    send_op(s, op);
+    return;
+  }
+  if (sk_list_empty(&s->waiting)) sk_timer_start(s->patience, PATIENCE_MS);
+  sk_list_push(&s->waiting, &op->node);
+}
+
+static void take_in(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
+  op->kind = (int)kind;
+  op->arena = (struct sk_arena){ 0 };
+  if (s->submitted++ == 0) sk_timer_start(s->keep_alive, KEEP_ALIVE_MS);
+}
+
+void sk_rd_submit_own(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
+  take_in(s, op, kind);
+  op->err = (struct sk_err){ 0 };
+  send_or_wait(s, op);
+}
+
+void sk_rd_submit(struct rd_store *s, struct sk_op *op, enum rd_kind kind, enum sk_code checked) {
+  assert(!s->closing && op->cb != NULL);
+  take_in(s, op, kind);
+  if (checked == SK_OK)
+    send_or_wait(s, op);
+  else
+    sk_rd_answer(s, op, checked);
+}
+
+/* -- replies --------------------------------------------------------------------------------------------------------------- */
+
+static bool starts_with_any(struct sk_str text, const char *const *prefixes) {
+  for (; *prefixes; prefixes++)
+    if (sk_str_starts(text, *prefixes)) return true;
+  return false;
+}
+
+/* An error is what Redis says instead of doing something: a script that fails, fails at its first write. */
+static enum sk_code error_code(struct sk_str text) {
+  static const char *const weather[] = { "LOADING", "BUSY", "OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN",
+                                         "TRYAGAIN", "MOVED", "ASK", "NOAUTH", "NOPERM", "WRONGPASS", "UNKILLABLE", NULL };
+  return starts_with_any(text, weather) ? SK_EUNAVAILABLE : SK_ECORRUPT;
+}
+
+/* The server forgot its scripts (SCRIPT FLUSH, a restart, a failover): tells it this one again, then the op. */
+static bool reload(struct rd_store *s, struct sk_op *op) {
+  struct sk_op *load = calloc(1, sizeof *load);
+  size_t n;
+  const char *text = sk_rd_script_text(s, op, &n);
+  if (load == NULL || text == NULL) {
+    free(load);
+    return false;
+  }
+  load->cb = load_done;
+  load->kind = RD_LOAD;
+  sk_rd_arg_c(&s->command, "SCRIPT");
+  sk_rd_arg_c(&s->command, "LOAD");
+  sk_rd_arg(&s->command, sk_str(text, n));
+  if (!sk_rd_command_end(&s->command, sk_rd_conn_out(s->calls))) {
+    free(load);
+    return false;
+  }
+  s->submitted++;
+  sk_list_push(&s->sent, &load->node);
+  sk_rd_conn_expect(s->calls, 1);
+  send_op(s, op);
+  return true;
+}
+
+static void take_error(struct rd_store *s, struct sk_op *op, struct sk_str text) {
+  if (sk_str_starts(text, "NOSCRIPT") && reload(s, op)) return;
+  enum sk_code code = error_code(text);
+  sk_err_set(&op->err, code, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(text, 300)));
+  bool demoted = sk_str_starts(text, "READONLY");
+  struct sk_err why = op->err;
+  sk_rd_answer(s, op, code);
+  if (demoted) sk_rd_conn_drop(s->calls, &why); /* another server may be the master now */
+}
+
+static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) {
+  struct rd_store *s = ctx;
+  struct sk_list *node = sk_list_pop(&s->sent);
+  assert(node != NULL);
+  struct sk_op *op = op_of(node);
+  if (reply->type == RD_ERROR) {
+    if (op->kind == RD_LOAD)
+      sk_rd_answer(s, op, SK_OK);
+    else
+      take_error(s, op, reply->text);
+    sk_arena_fini(arena);
+    return;
+  }
+  op->arena = *arena;
+  op->status = SK_OK;
+  switch (sk_rd_verbs[op->kind].parse(s, op, reply)) {
+    case RD_DONE:
+      sk_rd_answer(s, op, op->status);
+      break;
+    case RD_AGAIN:
+      sk_arena_fini(&op->arena);
+      send_or_wait(s, op);
+      break;
+    case RD_LATER:
+      break;
+  }
+}
+
+/* -- the weather ----------------------------------------------------------------------------------------------------------- */
+
+static void on_ready(void *ctx) {
+  struct rd_store *s = ctx;
+  sk_timer_stop(s->patience);
+  struct sk_list waiting;
+  sk_list_init(&waiting);
+  sk_list_move(&waiting, &s->waiting);
+  for (struct sk_list *node; (node = sk_list_pop(&waiting)) != NULL;) send_or_wait(s, op_of(node));
+}
+
+static void on_down(void *ctx, const struct sk_err *err) {
+  struct rd_store *s = ctx;
+  bool any_sent = !sk_list_empty(&s->sent);
+  struct sk_list looks;
+  sk_list_init(&looks);
+  for (struct sk_list *node; (node = sk_list_pop(&s->sent)) != NULL;) {
+    struct sk_op *op = op_of(node);
+    if (sk_rd_verbs[op->kind].looks && !s->opening) {
+      sk_list_push(&looks, node);
+    } else {
+      if (op->kind == RD_FETCH) s->orphans = true;
+      fail_op(s, op, SK_EUNKNOWN, err);
+    }
+  }
+  if (!any_sent) { /* it could not be made: what waited for it waited long enough */
+    fail_waiting(s, err);
+    return;
+  }
+  if (sk_list_empty(&s->waiting) && !sk_list_empty(&looks)) sk_timer_start(s->patience, PATIENCE_MS);
+  sk_list_move(&looks, &s->waiting);
+  sk_list_move(&s->waiting, &looks);
+}
+
+/* -- wake-ups -------------------------------------------------------------------------------------------------------------- */
+
+static void on_message(void *ctx, struct rd_reply *reply, struct sk_arena *arena) {
+  struct rd_store *s = ctx;
+  bool others = sk_str_eq_c(sk_rd_text(reply, 0), "message") && !sk_str_eq_c(sk_rd_text(reply, 2), s->origin);
+  sk_arena_fini(arena);
+  if (others && !s->opening && !s->closing) s->events.changed(s->events.ctx);
+}
+
+static void on_wakes_ready(void *ctx) {
+  struct rd_store *s = ctx;
+  if (!s->opening && !s->closing) s->events.changed(s->events.ctx);
+}
+
+static void on_wakes_down(void *ctx, const struct sk_err *err) { (void)ctx, (void)err; }
+
+/* -- the link -------------------------------------------------------------------------------------------------------------- */
+
+static void on_nothing(void *ctx) { (void)ctx; }
+
+bool sk_rd_link_open(struct rd_store *s) {
+  const struct rd_conn_events calls = { on_ready, on_reply, on_down, s };
+  const struct rd_conn_events wakes = { on_wakes_ready, on_message, on_wakes_down, s };
+  s->wake = sk_async_new(s->loop, on_wake, s);
+  s->keep_alive = sk_timer_new(s->loop, on_nothing, s);
+  s->patience = sk_timer_new(s->loop, on_patience, s);
+  s->calls = sk_rd_conn_new(s->loop, &s->config, false, &calls);
+  if (s->events.changed) s->wakes = sk_rd_conn_new(s->loop, &s->config, true, &wakes);
+  if (!s->wake || !s->keep_alive || !s->patience || !s->calls || (s->events.changed && !s->wakes)) return false;
+  sk_async_unref(s->wake);
+  sk_timer_unref(s->patience);
+  return true;
+}
+
+void sk_rd_link_free(struct rd_store *s) {
+  sk_rd_conn_free(s->calls);
+  sk_rd_conn_free(s->wakes);
+  sk_async_free(s->wake);
+  sk_timer_free(s->keep_alive);
+  sk_timer_free(s->patience);
+}

@@ -1,0 +1,148 @@
+-- Walks the jobs of one state in that state's order (store.h, list): visit(id, value, held) until it returns false.
+-- Values are read `PIECE` at a time; nothing may be written while it walks.
+local PIECE = 500
+local filter_queue, filter_task
+
+local function matches(value)
+  if filter_queue == "" and filter_task == "" then return true end
+  local body = body_of(value)
+  local queue_end, task_end = body_ends(body)
+  return (filter_queue == "" or body:sub(3, queue_end) == filter_queue) and
+         (filter_task == "" or body:sub(queue_end + 2, task_end) == filter_task)
+end
+
+-- The jobs of a piece of ids; false when visit has had enough.
+local function visit_ids(ids, visit)
+  if #ids == 0 then return true end
+  local values = call("HMGET", JOBS, unpack(ids))
+  for k, value in ipairs(values) do
+    if value and matches(value) and visit(ids[k], value) == false then return false end
+  end
+  return true
+end
+
+local function walk_zset(key, visit)
+  local from = 0
+  repeat
+    local ids = call("ZREVRANGE", key, from, from + PIECE - 1)
+    if not visit_ids(ids, visit) then return false end
+    from = from + PIECE
+  until #ids < PIECE
+  return true
+end
+
+local function walk_list(key, ghosts, rank, visit)
+  local skip, from = {}, 0
+  if ghosts then
+    for f = 1, #ghosts, 2 do
+      if ghosts[f]:sub(1, 1) == rank then skip[ghosts[f]:sub(2)] = tonumber(ghosts[f + 1]) end
+    end
+  end
+  repeat
+    local piece = call("LRANGE", key, from, from + PIECE - 1)
+    local ids = {}
+    for _, id in ipairs(piece) do
+      local left = skip[id]
+      if left and left > 0 then skip[id] = left - 1 else ids[#ids + 1] = id end
+    end
+    if not visit_ids(ids, visit) then return false end
+    from = from + PIECE
+  until #piece < PIECE
+  return true
+end
+
+local function walk_front(key, rank, visit)
+  local from = 0
+  repeat
+    local members = call("ZRANGEBYLEX", key, "[" .. rank, "(" .. string.char(rank:byte() + 1), "LIMIT", from, PIECE)
+    local ids = {}
+    for k, m in ipairs(members) do ids[k] = m:sub(18) end
+    if not visit_ids(ids, visit) then return false end
+    from = from + PIECE
+  until #members < PIECE
+  return true
+end
+
+local function walk_ready(visit)
+  local sorted = {}
+  for i = 1, queues_n do sorted[i] = names[i] end
+  table.sort(sorted)
+  for _, name in ipairs(sorted) do
+    if filter_queue == "" or filter_queue == name then
+      local base = base_of(index_of[name])
+      local ghosts = call("HGETALL", KEYS[base + 3])
+      for r = 0, 4 do
+        local rank = tostring(r)
+        if not walk_front(KEYS[base + 2], rank, visit) then return false end
+        if not walk_list(KEYS[base + 4 + r], ghosts, rank, visit) then return false end
+      end
+    end
+  end
+  return true
+end
+
+-- SCHEDULED or RETRY: the queues' zsets merged by due time, then seq.
+local function walk_later(code, visit)
+  local cursors = {}
+  local function fill(c)
+    local piece = call("ZRANGE", c.key, c.from, c.from + PIECE - 1, "WITHSCORES")
+    c.from, c.at, c.piece = c.from + PIECE, 1, piece
+    return #piece > 0
+  end
+  for i = 1, queues_n do
+    local c = { key = KEYS[base_of(i) + 1], from = 0 }
+    if (filter_queue == "" or filter_queue == names[i]) and fill(c) then cursors[#cursors + 1] = c end
+  end
+  local ids = {}
+  while #cursors > 0 do
+    local best, best_due
+    for k, c in ipairs(cursors) do
+      local due = tonumber(c.piece[c.at + 1])
+      if not best or due < best_due or (due == best_due and c.piece[c.at] < cursors[best].piece[cursors[best].at]) then best, best_due = k, due end
+    end
+    local c = cursors[best]
+    local member = c.piece[c.at]
+    if member:sub(9, 9) == code then ids[#ids + 1] = member:sub(10) end
+    c.at = c.at + 2
+    if c.at > #c.piece and not fill(c) then table.remove(cursors, best) end
+    if #ids == PIECE then
+      if not visit_ids(ids, visit) then return false end
+      ids = {}
+    end
+  end
+  return visit_ids(ids, visit)
+end
+
+-- By fence, then as they were taken.
+local function walk_running(visit)
+  local all, held = call("HGETALL", HELD), {}
+  for k = 1, #all, 2 do
+    local fence, nth = all[k + 1]:match("^(%d+):.*:(%d+)$")
+    held[#held + 1] = { all[k], tonumber(fence), tonumber(nth) }
+  end
+  table.sort(held, function(a, b)
+    if a[2] ~= b[2] then return a[2] < b[2] end
+    return a[3] < b[3]
+  end)
+  local ids = {}
+  for k, h in ipairs(held) do
+    ids[#ids + 1] = h[1]
+    if #ids == PIECE or k == #held then
+      if not visit_ids(ids, visit) then return false end
+      ids = {}
+    end
+  end
+  return true
+end
+
+-- state: the digit of enum sk_state.
+local function walk(state, visit)
+  if state == 1 then return walk_later("s", visit) end
+  if state == 2 then return walk_ready(visit) end
+  if state == 3 then return walk_running(visit) end
+  if state == 4 then return walk_later("t", visit) end
+  return walk_zset(KEYS[state + 4], visit) -- 5 DONE, 6 DEAD, 7 CANCELLED
+end
+
+-- Are all queues that there are among those named?
+local function knows_all_queues() return call("HLEN", QUEUES) - call("HEXISTS", QUEUES, "") == queues_n end

@@ -1,0 +1,10 @@
+-- pause: pauses or resumes the queue that is named, and makes it if it is new.  The same again is fine.
+-- ARGV   "1" to pause, "0" to resume
+-- Reply  1 when that changed something
+-- include frame
+local is, want = call("HGET", QUEUES, ARGV[7]), ARGV[argi + 1]
+if is == want then return 0 end
+call("HSET", QUEUES, ARGV[7], want)
+call("HINCRBY", QUEUES, "", 1)
+if is or want == "1" then call("PUBLISH", ARGV[3], ARGV[2]) end
+return 1

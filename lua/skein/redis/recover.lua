@@ -1,0 +1,77 @@
+-- recover: what an engine holds is READY again, at the places it had.  Atomic, so it is safe to crash in and to run from several
+-- engines.  All queues are named, else the reply asks for them (lib/unknown.lua).
+-- ARGV   how:  "gone"    each engine given whose lease is over, or that still says of itself what is given, is given up; their
+--                        jobs' records count it;     then pairs: engine, "" or what it said of itself
+--              "leave"   the asking engine is leaving
+--              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came;  then the fence
+-- Reply  { jobs handed back }
+-- include frame
+-- include queues
+-- include value
+-- include unknown
+-- include record
+local how = ARGV[argi + 1]
+local engines, any, least = {}, false, 0
+if how == "gone" then
+  for k = argi + 2, #ARGV, 2 do
+    local engine, said = ARGV[k], ARGV[k + 1]
+    local ends = call("ZSCORE", LEASES, engine)
+    local dead = said ~= "" and call("HGET", ENGINES, engine) == said
+    if engine ~= ARGV[4] and (dead or (ends and tonumber(ends) <= mono)) then
+      engines[engine] = true
+      any = true
+    end
+  end
+else
+  engines[ARGV[4]] = true
+  any = true
+  if how == "orphans" then least = tonumber(ARGV[argi + 2]) end
+end
+if not any then return { 0 } end
+
+local all, held = call("HGETALL", HELD), {}
+for k = 1, #all, 2 do
+  local fence, engine, nth = all[k + 1]:match("^(%d+):(.*):%d+:(%d+)$")
+  if engines[engine] and tonumber(fence) > least then held[#held + 1] = { id = all[k], fence = tonumber(fence), nth = tonumber(nth) } end
+end
+local ids = {}
+for k, h in ipairs(held) do ids[k] = h.id end
+for from = 1, #ids, 4000 do
+  local some = call("HMGET", JOBS, unpack(ids, from, math.min(from + 3999, #ids)))
+  for k = 1, #some do
+    local h = held[from + k - 1]
+    h.value = some[k]
+    if h.value and not index_of[queue_of(body_of(h.value))] then return unknown_queue() end
+  end
+end
+
+local function one_more(_, old) return old + 1 end
+local given = 0
+for _, h in ipairs(held) do
+  if h.value then
+    local body, place = body_of(h.value), h.value:sub(2, 17)
+    if h.value:sub(1, 1) == "r" then place = NEVER .. u64(h.fence * 2048 + h.nth) end
+    if how == "gone" then
+      local _, task_end = body_ends(body)
+      body = body:sub(1, task_end) .. record_edit(body:sub(task_end + 1), { RECOVERIES }, one_more)
+    end
+    local queue = queue_of(body)
+    call("HSET", JOBS, h.id, "f" .. place .. body)
+    call("ZADD", KEYS[base_of(index_of[queue]) + 2], 0, body:sub(1, 1) .. place .. h.id)
+    call("HINCRBY", COUNTS, "2:" .. queue, 1)
+    call("HINCRBY", COUNTS, "3:" .. queue, -1)
+    given = given + 1
+  end
+  call("HDEL", HELD, h.id)
+end
+if how ~= "orphans" then
+  for engine in pairs(engines) do
+    call("ZREM", LEASES, engine)
+    call("HDEL", ENGINES, engine)
+  end
+end
+if given > 0 then
+  if how == "gone" then call("HINCRBY", HEAD, "recovered", given) end
+  call("PUBLISH", ARGV[3], ARGV[2])
+end
+return { given }
