@@ -4,6 +4,7 @@
 local M = {}
 
 local SETTLE_S = 1        -- a finished job's settle reaches a healthy store long before this
+local ORPHAN_S = 0.5      -- a worker whose core is gone has ended by then
 local LEAVE_S = 1         -- an engine that was given up learns of it within this
 
 local function overlaps(outages, from, to)
@@ -24,7 +25,7 @@ local function long_freeze(world, fault) return fault.what == "freeze" and fault
 local function by_engine(world, run, again)
   local life = world.lives[run.core]
   for _, fault in ipairs(life and life.faults or {}) do
-    if fault.what ~= "freeze" and fault.from >= run.from and fault.from <= again.from and unsettled(world, run, fault.from) then
+    if fault.what ~= "freeze" and fault.from + ORPHAN_S >= run.from and fault.from <= again.from and unsettled(world, run, fault.from) then
       return fault.what == "kill" and "engine killed" or "engine stopped before the job's end"
     end
     if long_freeze(world, fault) and fault.to >= run.from and fault.from <= again.from and unsettled(world, run, fault.from) then
