@@ -1,6 +1,6 @@
 #!/bin/bash
-# run-all.sh - every test there is, from a built tree: unit, contract, spec, system.  The last line is the sum over all of
-# them, `N passed, N failed`; the exit status is 1 when anything failed or did not run.
+# run-all.sh - every test there is, from a built tree: unit, contract, spec, system on each store, a short chaos run.  The last
+# line is the sum over all of them, `N passed, N failed`; the exit status is 1 when anything failed or did not run.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 MAKE=${MAKE:-make}
@@ -45,6 +45,8 @@ group contract "$MAKE" --no-print-directory contract
 if compgen -G 'tests/spec/*_spec.lua' >/dev/null; then group spec spec; fi
 group examples "$MAKE" --no-print-directory examples
 group system "$MAKE" --no-print-directory system
+group system-redis "$MAKE" --no-print-directory system SKEIN_TEST_STORE=redis
+group chaos "$MAKE" --no-print-directory chaos-short
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -37,3 +37,4 @@ examples: build ## Run every folder of scripts/
 -include tests/system/system.mk
 -include tests/fuzz/fuzz.mk
 -include tests/bench/bench.mk
+-include tests/chaos/chaos.mk

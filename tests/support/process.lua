@@ -121,6 +121,18 @@ function M.rss(pid)
   return pages and tonumber(pages) * 4096
 end
 
+--- Seconds of CPU that a process has used so far, its own and the kernel's for it.
+function M.cpu_s(pid)
+  local text = read(("/proc/%d/stat"):format(pid))
+  if not text then return nil end
+  local fields = {}
+  for field in text:gsub("^.*%) ", ""):gmatch "%S+" do fields[#fields + 1] = field end
+  return (tonumber(fields[12]) + tonumber(fields[13])) / 100 -- USER_HZ is 100 on Linux
+end
+
+--- Signals a process whose pid was read just now.
+function M.signal(pid, name) uv.kill(pid, name) end
+
 --- Kills a process that `stat` described earlier, if it is still that process.
 function M.kill_same(stat)
   local now = M.stat(stat.pid)

@@ -16,22 +16,40 @@ local cjson = require "cjson"
 local uv = require "luv"
 local files = require "tests.support.files"
 local process = require "tests.support.process"
+local proxy = require "tests.support.proxy"
+local redis = require "tests.support.redis"
 local wait = require "tests.support.wait"
 
 local busted = require "busted"
-local H = { files = files, process = process, wait = wait, null = cjson.null }
+local H = { files = files, process = process, redis = redis, wait = wait, null = cjson.null }
 
 H.root = assert(uv.fs_realpath(debug.getinfo(1, "S").source:match "^@(.*)/tests/system/[^/]*$" or "."))
 H.skein = os.getenv "SKEIN" or (H.root .. "/build/release/skein")
 H.lua_module = H.skein:match "^(.*)/[^/]*$" .. "/lua"
 H.store = os.getenv "SKEIN_TEST_STORE" or "sqlite"
 
+-- One Redis for the whole run; each test has a database of its own.
+local DATABASES = 10000
+local shared_redis, tests_n = nil, 0
+
+local function redis_url(t)
+  if not shared_redis then
+    local dir = files.temp_dir()
+    shared_redis = redis.start { dir = dir, config = { "databases " .. DATABASES, "maxmemory-policy noeviction" } }
+    busted.subscribe({ "suite", "end" }, function()
+      shared_redis:close()
+      files.remove(dir)
+      return nil, true
+    end)
+  end
+  tests_n = tests_n + 1
+  t.redis, t.db = shared_redis, tests_n
+  return shared_redis:url(t.db)
+end
+
 local STORE_URLS = {
   sqlite = function(t) return "sqlite:" .. t.dir .. "/jobs.db" end,
-  redis = function(t)
-    t:start_redis()
-    return "redis+unix://" .. t.dir .. "/redis.sock"
-  end,
+  redis = redis_url,
 }
 
 -- Every process of a test inherits this variable, with the test's directory as its value.
@@ -164,9 +182,8 @@ local function new_test()
   t.scripts, t.effects_dir = t.dir .. "/scripts", t.dir .. "/effects"
   files.make_dirs(t.effects_dir)
   files.write(t.scripts .. "/lib/effects.lua", EFFECTS:format(t.effects_dir, t.effects_dir))
-  t.env = { [MARK] = t.dir }
   t.url = (STORE_URLS[H.store] or error("SKEIN_TEST_STORE=" .. H.store .. ": no such store"))(t)
-  t.env.SKEIN_STORE = t.url
+  t.env = { SKEIN_STORE = t.url, [MARK] = t.dir }
   return t
 end
 
@@ -341,32 +358,48 @@ function Test:released()
   end ]]):format(self.effects_dir):gsub("%s+", " ") .. ""
 end
 
---- Runs a LuaJIT program that uses the module from outside of the engine.
-function Test:client(text, options)
-  files.write(self.dir .. "/client.lua", text)
+--- A Redis of the test's own, which it may kill, freeze and configure; the test's store from now on.
+function Test:own_redis(config)
+  local server = redis.start { dir = self.dir .. "/redis", config = config }
+  self.at_end[#self.at_end + 1] = function() server:close() end
+  self.redis, self.db = server, 0
+  self:use(server:url(0))
+  return server
+end
+
+--- A network between the test's Redis and whoever uses the proxy's URL from now on.
+function Test:proxy()
+  local p = proxy.start("127.0.0.1", self.redis.port)
+  self.at_end[#self.at_end + 1] = function() p:close() end
+  return p
+end
+
+--- The store of every process that is started from now on.
+function Test:use(url) self.url, self.env.SKEIN_STORE = url, url end
+
+--- Starts a LuaJIT program that uses the module from outside of the engine, without waiting for it.
+function Test:start_client(text, options)
+  self.clients_n = (self.clients_n or 0) + 1
+  local path = ("%s/client-%d.lua"):format(self.dir, self.clients_n)
+  files.write(path, text)
+  return self:start({ path }, Test.client_options(options))
+end
+
+-- Environment of a LuaJIT program that finds the module.
+function Test.client_options(options)
   options = options or {}
   options.program = "luajit"
   options.env = options.env or {}
   options.env.LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;;"):format(H.root, H.root)
   options.env.LUA_CPATH = H.lua_module .. "/?.so;;"
   options.env.LD_PRELOAD = os.getenv "SKEIN_TEST_PRELOAD" -- the sanitizer's runtime, which luajit itself does not load
-  return self:cli({ self.dir .. "/client.lua" }, options)
+  return options
 end
 
---- Starts the test's own redis-server (again) on the socket redis.sock in its directory; returns its process once it answers.
-function Test:start_redis(args)
-  local argv = { "--port", "0", "--unixsocket", self.dir .. "/redis.sock", "--dir", self.dir, "--save", "", "--loglevel", "warning" }
-  for _, arg in ipairs(args or {}) do argv[#argv + 1] = arg end
-  self.redis = process.start("redis-server", { args = argv, env = environment(), cwd = self.dir, name = "redis-server" })
-  self.children[#self.children + 1] = self.redis
-  local ok = wait.poll(5, function() return self:redis_cli("ping"):find "PONG" end)
-  if not ok then error("redis-server does not answer: " .. self.redis.stdout .. self.redis.stderr, 0) end
-  return self.redis
-end
-
---- What redis-cli prints.
-function Test:redis_cli(...)
-  return self:cli({ "-s", self.dir .. "/redis.sock", ... }, { program = "redis-cli" }).out
+--- Runs such a program to its end: { code, out, err }.
+function Test:client(text, options)
+  files.write(self.dir .. "/client.lua", text)
+  return self:cli({ self.dir .. "/client.lua" }, Test.client_options(options))
 end
 
 --- Mounts a file system of a few bytes for the test; nil when this machine does not allow it.

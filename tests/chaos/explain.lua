@@ -1,0 +1,62 @@
+-- explain.lua - why a job ran once more than it should have.
+-- At least once means: a run whose settle did not reach the store is repeated.  That takes a fault, and the fault must have hit
+-- the process that ran it between its start and its repeat; what no fault explains is a bug.
+local M = {}
+
+local SETTLE_S = 1        -- a finished job's settle reaches a healthy store long before this
+local ORPHAN_S = 0.5      -- a worker whose core is gone has ended by then
+local LEAVE_S = 1         -- an engine that was given up learns of it within this
+
+local function overlaps(outages, from, to)
+  for _, outage in ipairs(outages) do
+    if outage.from <= to and outage.to >= from then return true end
+  end
+  return false
+end
+
+-- Could the outcome of `run` still be unsettled at that time?
+local function unsettled(world, run, at)
+  return run.to == nil or at - run.to < SETTLE_S or overlaps(world.outages, run.to, at)
+end
+
+-- Frozen for so long that its lease may have ended.
+local function long_freeze(world, fault) return fault.what == "freeze" and fault.to - fault.from > world.lease / 2 end
+
+local function by_engine(world, run, again)
+  local life = world.lives[run.core]
+  for _, fault in ipairs(life and life.faults or {}) do
+    if fault.what ~= "freeze" and fault.from + ORPHAN_S >= run.from and fault.from <= again.from and unsettled(world, run, fault.from) then
+      return fault.what == "kill" and "engine killed" or "engine stopped before the job's end"
+    end
+    if long_freeze(world, fault) and fault.to >= run.from and fault.from <= again.from and unsettled(world, run, fault.from) then
+      return "engine frozen beyond its lease"
+    end
+  end
+  -- The other way round: the repeat is what a frozen engine still had, before it knew that it was given up.
+  life = world.lives[again.core]
+  for _, fault in ipairs(life and life.faults or {}) do
+    if long_freeze(world, fault) and fault.from <= again.from and fault.to + LEAVE_S >= again.from then return "engine frozen beyond its lease" end
+  end
+end
+
+-- A store that is away for about a lease ends the leases of all engines; whoever comes back first takes the others' jobs.
+local function by_outage(world, run, again)
+  for _, outage in ipairs(world.outages) do
+    local long = outage.to - outage.from > world.lease / 2
+    if long and outage.from <= again.from and outage.to + world.lease >= run.from then return "store away for about a lease" end
+  end
+end
+
+--- The cause as a short text, nil when there is none.  context: { died, client (its ledger entry), parent_runs }.
+function M.cause(world, run, again, context)
+  local died = context.died[run.worker]
+  if died and died >= run.from and died <= again.from and unsettled(world, run, died) then return "worker killed by a job" end
+  local engine = by_engine(world, run, again)
+  if engine then return engine end
+  local client = context.client
+  if client and client.unknown and client.unknown <= again.from and run.to then return "enqueued again after an unknown fate" end
+  if context.parent_runs and context.parent_runs > 1 then return "its parent ran again" end
+  return by_outage(world, run, again)
+end
+
+return M

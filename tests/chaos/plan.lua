@@ -1,0 +1,124 @@
+-- plan.lua - what a chaos run does, from its seed alone: which job is of which kind, and which fault comes when.
+-- The driver, the clients and the check all read the same plan, so a run that failed can be run again.
+local M = {}
+
+-- -- numbers: splitmix64 ---------------------------------------------------------------------------------------------------
+
+local bit = require "bit"
+local GOLDEN, MUL1, MUL2 = 0x9E3779B97F4A7C15ULL, 0xBF58476D1CE4E5B9ULL, 0x94D049BB133111EBULL
+
+local function mix(z)
+  z = bit.bxor(z, bit.rshift(z, 30)) * MUL1
+  z = bit.bxor(z, bit.rshift(z, 27)) * MUL2
+  return bit.bxor(z, bit.rshift(z, 31))
+end
+
+--- A stream of numbers in [0, 1) that depends on its seeds only.
+function M.random(...)
+  local state = 0ULL
+  for _, seed in ipairs { ... } do state = mix(state + GOLDEN + seed) end
+  return function()
+    state = state + GOLDEN
+    return tonumber(bit.rshift(mix(state), 11)) / 2 ^ 53
+  end
+end
+
+-- -- jobs -------------------------------------------------------------------------------------------------------------------
+
+-- kind, share of all jobs, how it must end.  `dead`: the kind of its error, and how many attempts its record counts.
+local KINDS = {
+  { "plain", 0.60, "done" },
+  { "sleepy", 0.10, "done" },      -- sleeps some milliseconds, one of fifty for longer than an engine's lease
+  { "scheduled", 0.10, "done" },
+  { "flaky", 0.08, "done" },       -- fails once or twice first
+  { "kept", 0.05, "done" },        -- its record stays, with its result
+  { "failing", 0.02, "dead", error = "error", attempts = 3 },
+  { "parent", 0.02, "done" },      -- enqueues three children
+  { "fatal", 0.01, "dead", error = "fail", attempts = 1 },
+  { "discard", 0.01, "dropped" },
+  { "cancelled", 0.009, "cancelled" }, -- scheduled for long after, and cancelled by the client
+  { "killer", 0.0005, "dead", error = "crash", attempts = 0 }, -- kills its worker each time
+  { "killer_once", 0.0005, "done" },
+}
+local BY_NAME = {}
+for _, kind in ipairs(KINDS) do BY_NAME[kind[1]] = kind end
+M.CHILDREN = 3
+M.LEASE_S = 2
+BY_NAME.child = { "child", 0, "done" }
+
+--- How a kind must end: "done", "dead", "dropped" or "cancelled"; for dead ones the error's kind and the attempts counted.
+function M.ending(name)
+  local kind = BY_NAME[name]
+  return kind[3], kind.error, kind.attempts
+end
+
+local function pick(x)
+  for _, kind in ipairs(KINDS) do
+    x = x - kind[2]
+    if x < 0 then return kind[1] end
+  end
+  return "plain"
+end
+
+--- Job n of a run of `seconds`: { n, id, task, delay (nil: at once), arg, give_up }.  give_up: its client does not try again
+-- after an error that says that it was not added.
+function M.job(seed, n, seconds)
+  local random = M.random(seed, n)
+  local job = { n = n, id = "j" .. n, task = pick(random()) }
+  local x = random()
+  job.give_up = random() < 0.05
+  if job.task == "sleepy" then job.arg = x < 0.02 and M.LEASE_S * 1.5 or x * 0.05
+  elseif job.task == "scheduled" then job.delay = 0.2 + x * seconds * 0.5
+  elseif job.task == "flaky" then job.arg = x < 0.7 and 1 or 2
+  elseif job.task == "killer" or job.task == "killer_once" then job.arg = math.floor(x * 3)
+  elseif job.task == "cancelled" then job.delay = 1e6 end
+  return job
+end
+
+function M.child_id(n, i) return ("c%d-%d"):format(n, i) end
+
+-- -- faults ------------------------------------------------------------------------------------------------------------------
+
+-- name, weight, needs redis, seconds it lasts from and to.  Freezes of an engine last beyond its lease.
+local L = M.LEASE_S
+local FAULTS = {
+  { "kill_engine", 6, false, 0, 1 },
+  { "stop_engine", 2, false, 0, 0.5 },
+  { "freeze_core", 2, false, L * 1.1, L * 2 },
+  { "freeze_engine", 2, false, L * 1.1, L * 2 }, -- the core and its workers
+  { "blink_engine", 2, false, 0.05, 0.5 },       -- frozen for less than its lease
+  { "kill_client", 2, false, 0, 0.5 },
+  { "kill_redis", 3, true, 0, 1 },
+  { "stop_redis", 1, true, 0, 0.5 },
+  { "freeze_redis", 3, true, 0.1, L * 0.8 },
+  { "freeze_redis_long", 1, true, L * 1.2, L * 1.6 },
+  { "cut_connections", 2, true, 0, 0 },
+  { "flush_scripts", 1, true, 0, 0 },
+}
+local FIRST_S, MEAN_S = 1, 0.9
+
+--- The faults of a run: a list of { at, what, target (1..n of engines or clients), lasts }, by time.
+function M.faults(seed, seconds, options)
+  local random = M.random(seed, 0x6661756c74ULL)
+  local total = 0
+  for _, fault in ipairs(FAULTS) do
+    if options.redis or not fault[3] then total = total + fault[2] end
+  end
+  local faults, at = {}, FIRST_S
+  while true do
+    at = at - math.log(1 - random()) * MEAN_S
+    if at > seconds then return faults end
+    local x, chosen = random() * total, nil
+    for _, fault in ipairs(FAULTS) do
+      if not chosen and (options.redis or not fault[3]) then
+        x = x - fault[2]
+        if x < 0 then chosen = fault end
+      end
+    end
+    local lasts, target = chosen[4] + random() * (chosen[5] - chosen[4]), random()
+    local n = chosen[1]:find "client" and options.clients or chosen[1]:find "redis" and 1 or options.engines
+    faults[#faults + 1] = { at = at, what = chosen[1], target = 1 + math.floor(target * n), lasts = lasts }
+  end
+end
+
+return M

@@ -1,0 +1,54 @@
+-- The jobs of a chaos run.  Each run writes one line at its start and one at its end, so that what ran is known without the engine.
+local skein = require "skein"
+local ffi = require "ffi"
+local notes = require "notes"
+
+ffi.cdef "int kill(int, int);"
+
+-- Wraps a handler: S line, the handler, E line with how it ended.
+local function task(name, options, handler)
+  options.backoff = options.backoff or { "constant", base = 0.2 }
+  skein.task(name, options, function(job, ...)
+    notes.started(job)
+    local ok, result = pcall(handler, job, ...)
+    if ok then notes.ended(job, "done") else notes.ended(job, "failed") end
+    if not ok then error(result, 0) end
+    return result
+  end)
+end
+
+task("plain", { retries = 0 }, function() end)
+task("scheduled", { retries = 0 }, function() end)
+task("child", { retries = 0 }, function() end)
+task("cancelled", { retries = 0 }, function() end)
+task("sleepy", { retries = 0 }, function(_, _, s) skein.sleep(s) end)
+task("flaky", { retries = 5 }, function(job, _, failures)
+  if job.attempt <= failures then error("not yet") end
+end)
+task("failing", { retries = 2 }, function() error "never" end)
+task("fatal", { retries = 5 }, function() skein.fail "hopeless" end)
+task("discard", { retries = 5 }, function() skein.discard "not wanted" end)
+task("kept", { retries = 0, keep = 7200 }, function(_, n) return { n = n, squared = n * n } end)
+
+-- A store that is away fails the attempt, so it is tried again.
+task("parent", { retries = 1000 }, function(_, n, children)
+  for i = 1, children do
+    local _, err = skein.enqueue({ task = "child", id = ("c%d-%d"):format(n, i) }, n)
+    if err and err.code ~= "exists" then error(err) end
+  end
+end)
+
+local WAYS = {
+  [0] = function() ffi.C.kill(notes.pid, 9) end,
+  function() os.exit(3) end,
+  function() ffi.cast("int *", 0)[0] = 1 end,
+}
+local function die(way)
+  notes.dying()
+  WAYS[way]()
+end
+
+task("killer", { retries = 5 }, function(_, _, way) die(way) end)
+task("killer_once", { retries = 5 }, function(_, n, way)
+  if notes.first_time(n) then die(way) end
+end)

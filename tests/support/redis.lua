@@ -1,0 +1,155 @@
+-- redis.lua - a real redis-server on a free loopback port, in a directory of its own: started, stopped, killed, frozen, asked.
+--
+--   local server = redis.start { dir = dir, config = { "appendonly yes" } }
+--   server:url "3"            redis://127.0.0.1:PORT/3
+--   server:call("SET", "a", 1)
+--   server:kill() server:restart()
+--
+-- The port stays the same over a restart.  Whoever starts a server stops it; only its own pid is ever signalled.
+local uv = require "luv"
+local files = require "tests.support.files"
+local process = require "tests.support.process"
+local resp = require "tests.support.resp"
+local wait = require "tests.support.wait"
+
+local M = { null = resp.null }
+local Server = {}
+Server.__index = Server
+
+M.PROGRAM = os.getenv "REDIS_SERVER" or "redis-server"
+
+--- A loopback port that nobody listens on just now.
+function M.free_port()
+  local tcp = uv.new_tcp()
+  assert(tcp:bind("127.0.0.1", 0))
+  local port = tcp:getsockname().port
+  tcp:close()
+  return port
+end
+
+local function environment()
+  local list = {}
+  for name, value in pairs(uv.os_environ()) do list[name] = value end
+  return list
+end
+
+local function launch(self)
+  local args = {
+    "--port", self.port, "--bind", "127.0.0.1", "--dir", self.dir, "--daemonize", "no", "--save", "",
+    "--enable-debug-command", "yes", "--logfile", self.dir .. "/redis.log", "--dbfilename", "dump.rdb",
+  }
+  for _, line in ipairs(self.config) do
+    local name, value = line:match "^(%S+)%s+(.*)$"
+    args[#args + 1] = "--" .. name
+    for word in value:gmatch "%S+" do args[#args + 1] = word == '""' and "" or word end
+  end
+  for i, arg in ipairs(args) do args[i] = tostring(arg) end
+  -- It must not outlive the test, however that ends.
+  table.insert(args, 1, M.PROGRAM)
+  for i, word in ipairs { "--pdeathsig", "KILL" } do table.insert(args, i, word) end
+  self.child = process.start("setpriv", { args = args, env = environment(), cwd = self.dir, name = "redis-server" })
+  self.pid = self.child.pid
+end
+
+--- Waits until it answers PING.
+function Server:wait_up(timeout_s)
+  return wait.wait_for("redis-server on port " .. self.port, timeout_s or 10, function()
+    if not self.child:running() then error("redis-server ended:\n" .. (files.read(self.dir .. "/redis.log") or ""):sub(-2000), 0) end
+    local connection = resp.connect("127.0.0.1", self.port, 0.5)
+    if not connection then return false end
+    local pong = connection:call "PING"
+    connection:close()
+    return pong == "PONG"
+  end)
+end
+
+--- Starts a server.  options: dir, config (lines of redis.conf), wait = false: do not wait until it answers.
+function M.start(options)
+  local self = setmetatable({ dir = options.dir, config = options.config or {}, port = options.port or M.free_port() }, Server)
+  files.make_dirs(self.dir)
+  launch(self)
+  if options.wait ~= false then self:wait_up() end
+  return self
+end
+
+function Server:url(db) return ("redis://127.0.0.1:%d/%s"):format(self.port, db or 0) end
+
+--- A connection of the caller's own.
+function Server:connect() return resp.connect("127.0.0.1", self.port) end
+
+--- One command on the server's own test connection, made anew when it has gone; nil and why when that fails.
+function Server:call(...)
+  if self.connection and not self.connection.ended then
+    local value, why = self.connection:call(...)
+    if value ~= nil or not self.connection.ended then return value, why end
+  end
+  local connection, why = self:connect()
+  if not connection then return nil, why end
+  if self.connection then self.connection:close() end
+  self.connection = connection
+  return connection:call(...)
+end
+
+--- A field of INFO, as text.
+function Server:info(field)
+  local text = assert(self:call("INFO", "everything"))
+  return text:match("\n" .. field:gsub("%p", "%%%0") .. ":([^\r]*)")
+end
+
+--- All keys of a database, sorted: { { name, type, size }, ... } by SCAN; size is the number of entries (bytes of a string).
+function Server:keys(db, pattern)
+  local connection = assert(self:connect())
+  assert(connection:call("SELECT", db or 0))
+  local found, cursor = {}, "0"
+  local SIZE = { string = "STRLEN", list = "LLEN", hash = "HLEN", set = "SCARD", zset = "ZCARD", stream = "XLEN" }
+  repeat
+    local reply = assert(connection:call("SCAN", cursor, "MATCH", pattern or "*", "COUNT", 1000))
+    cursor = reply[1]
+    for _, name in ipairs(reply[2]) do
+      local kind = assert(connection:call("TYPE", name))
+      if SIZE[kind] then found[#found + 1] = { name = name, type = kind, size = connection:call(SIZE[kind], name) } end
+    end
+  until cursor == "0"
+  connection:close()
+  table.sort(found, function(a, b) return a.name < b.name end)
+  return found
+end
+
+-- -- what may happen to it ---------------------------------------------------------------------------------------------------
+
+--- kill -9.
+function Server:kill()
+  uv.kill(self.pid, "sigcont")
+  self.child:stop_hard()
+end
+
+--- An orderly end, with TERM.
+function Server:stop()
+  self.child:signal_with "sigterm"
+  wait.wait_for("the end of redis-server", 10, function() return not self.child:running() end)
+end
+
+function Server:freeze() self.child:signal_with "sigstop" end
+function Server:thaw() self.child:signal_with "sigcont" end
+
+--- Starts it again on the same port, with its data if it kept any.  options.wait as in start.
+function Server:restart(options)
+  assert(not self.child:running(), "the server still runs")
+  launch(self)
+  if not options or options.wait ~= false then self:wait_up() end
+end
+
+--- Removes what it has on disk; it must be down.
+function Server:lose_data()
+  assert(not self.child:running(), "the server still runs")
+  files.remove(self.dir .. "/appendonlydir")
+  files.remove(self.dir .. "/dump.rdb")
+end
+
+--- Ends it for good.
+function Server:close()
+  if self.connection then self.connection:close() end
+  self:kill()
+end
+
+return M

@@ -1,0 +1,326 @@
+-- What only Redis can do to us: it is killed, restarted with and without its data, hangs without closing, refuses in all its ways.
+local H = require "tests.system.harness"
+
+local wait = H.wait
+
+-- plan(n) enqueues n jobs `note`, each with its number, a batch at a time, until they are all taken.
+local NOTES = [[
+skein.task("note", { keep = 0 }, function(_, n) fx("note", n) end)
+skein.task("slow", { keep = 0 }, function(_, n) skein.sleep(0.05) fx("note", n) end)
+skein.task("plan", { keep = 0, priority = 2, retries = 50, backoff = { 0.1 } }, function(_, n, task)
+  for from = 1, n, 100 do
+    local sigs = {}
+    for i = from, math.min(n, from + 99) do sigs[#sigs + 1] = { task = task, args = { i } } end
+    assert(skein.enqueue_many(sigs))
+  end
+  fx("planned", n)
+end) ]]
+
+local function distinct(effects)
+  local seen, n = {}, 0
+  for _, f in ipairs(effects) do
+    if not seen[f[1]] then seen[f[1]] = true n = n + 1 end
+  end
+  return n
+end
+
+local function stop_redis(t)
+  t.redis:stop_hard()
+end
+
+local function empty(t) return #t:json "jobs" == 0 end
+
+-- All keys but those that every store has.
+local function keys_left(t)
+  local left = {}
+  for key in t:redis_cli("--scan"):gmatch "[^\n]+" do
+    local name = key:match "^{skein}:(.*)$"
+    if not ({ head = 1, queues = 1, counts = 1, tasks = 1, leases = 1, engines = 1 })[name] then left[#left + 1] = key end
+  end
+  return table.concat(left, " ")
+end
+
+describe("Redis", function()
+  H.it_on("redis", "leaves no key behind but counters, and says in CLIENT LIST who we are", function(t)
+    t:script("a.lua", NOTES)
+    local engine = t:run { "-w", "1" }
+    t:enqueue("plan", 500, "note")
+    t:wait_effects("note", 500)
+    t:wait_for("an empty store", 5, function() return empty(t) end)
+    assert.is_truthy(t:redis_cli("client", "list"):find("name=skein", 1, true))
+    assert.equal(0, engine:stop())
+    assert.equal("", keys_left(t))
+    assert.equal("", (t:redis_cli("hgetall", "{skein}:engines"):gsub("%s", "")))
+  end)
+
+  H.it_on("redis", "an idle engine asks less than once a second", function(t)
+    t:script("a.lua", NOTES)
+    t:run { "-w", "1" }
+    t:enqueue("note", 1)
+    t:wait_effects("note", 1)
+    t:redis_cli("config", "resetstat")
+    local from = wait.seconds()
+    wait.poll(4, function() return false end)
+    local calls = tonumber(t:redis_cli("info", "commandstats"):match "cmdstat_evalsha:calls=(%d+)" or 0)
+    local a_second = calls / (wait.seconds() - from)
+    H.say("%.2f scripts a second", a_second)
+    assert.is_true(a_second < 1)
+  end)
+
+  H.it_on("redis", "two applications share a server under prefixes", function(t)
+    t:script("a.lua", NOTES)
+    local url = t.url
+    t.env.SKEIN_STORE = url .. "?prefix=one"
+    t:enqueue("note", 1)
+    t.env.SKEIN_STORE = url .. "?prefix=two"
+    t:enqueue("note", 2)
+    assert.equal(0, (t:drain {}))
+    assert.same({ { "2" } }, t:effects "note")
+    t.env.SKEIN_STORE = url .. "?prefix=one"
+    assert.equal(1, #t:json "jobs")
+  end)
+
+  H.it_on("redis", "a wrong URL, password or database is said without the password", function(t)
+    local function refused(url, pattern, code)
+      local result = t:cli { "stats", "-s", url }
+      assert.equal(code, result.code, result.err)
+      assert.is_truthy(result.err:find(pattern), result.err)
+      assert.is_nil(result.err:find("hunter2", 1, true))
+    end
+    refused(t.url .. "?prefix=a%20b", 'prefix "a b": expected', 78)
+    refused(t.url .. "?perfix=a", 'parameter "perfix": expected prefix', 78)
+    refused(t.url .. "?db=x", 'db "x": expected a number', 78)
+    refused(t.url .. "?db=99", "SELECT: ERR DB index is out of range", 69)
+    refused("redis://:hunter2@127.0.0.1:1/0", "127.0.0.1:1: [Cc]onnection refused", 69)
+    refused("redis://host.invalid", "host.invalid", 69)
+    t:redis_cli("config", "set", "requirepass", "secret")
+    refused(t.url, "NOAUTH", 69)
+  end)
+
+  H.it_on("redis", "TLS: the server's certificate is verified, a client's is shown", function(t)
+    local function openssl(...) assert.equal(0, t:cli({ ... }, { program = "openssl" }).code) end
+    local function certificate(name, subject, extensions)
+      H.files.write(t.dir .. "/" .. name .. ".ext", extensions)
+      openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/" .. name .. ".key", "-out", t.dir .. "/" .. name .. ".csr", "-subj", subject)
+      openssl("x509", "-req", "-in", t.dir .. "/" .. name .. ".csr", "-CA", t.dir .. "/ca.crt", "-CAkey", t.dir .. "/ca.key", "-CAcreateserial",
+        "-days", "2", "-extfile", t.dir .. "/" .. name .. ".ext", "-out", t.dir .. "/" .. name .. ".crt")
+    end
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/ca.key", "-out", t.dir .. "/ca.crt", "-days", "2", "-subj", "/CN=test authority")
+    certificate("server", "/CN=server", "subjectAltName=DNS:localhost")
+    certificate("client", "/CN=client", "extendedKeyUsage=clientAuth")
+    t.redis:stop_hard()
+    local port = H.free_port()
+    t:start_redis { "--tls-port", tostring(port), "--tls-cert-file", t.dir .. "/server.crt", "--tls-key-file", t.dir .. "/server.key",
+      "--tls-ca-cert-file", t.dir .. "/ca.crt" }
+    local function stats(url) return t:cli { "stats", "-s", url } end
+    local base, ca = "rediss://localhost:" .. port, "?ca=" .. t.dir .. "/ca.crt"
+    local shown = "&cert=" .. t.dir .. "/client.crt&key=" .. t.dir .. "/client.key"
+    assert.is_truthy(stats(base).err:find "certificate: .*self%-signed")
+    assert.is_truthy(stats("rediss://127.0.0.1:" .. port .. ca .. shown).err:find "IP address mismatch")
+    assert.is_truthy(stats(base .. ca).code == 69)
+    assert.equal(78, stats(base .. "?ca=/nowhere.pem").code)
+    t.env.SKEIN_STORE = base .. ca .. shown
+    t:script("a.lua", NOTES)
+    t:run { "-w", "1" }
+    t:enqueue("plan", 300, "note")
+    t:wait_effects("note", 300)
+    t:enqueue("note", ("x"):rep(100000))
+    t:wait_effects("note", 301)
+    assert.equal(301, distinct(t:effects "note"))
+  end)
+
+  H.it_on("redis", "a policy that throws keys away is warned of", function(t)
+    t:script("a.lua", NOTES)
+    t:redis_cli("config", "set", "maxmemory-policy", "allkeys-lru")
+    t:run():wait_log 'maxmemory%-policy is "allkeys%-lru"'
+  end)
+end)
+
+describe("an outage of Redis:", function()
+  -- An engine in the middle of 3,000 jobs, on a server whose file survives kill -9.
+  local function loaded(t, n)
+    stop_redis(t)
+    t:start_redis { "--appendonly", "yes", "--appendfsync", "always" }
+    t.env.SKEIN_STORE = t.url .. "?timeout=1"
+    t:script("a.lua", NOTES)
+    local engine = t:run { "-w", "2", "-c", "20" }
+    t:enqueue("plan", n, "slow", { flags = { "--queue", "default" } })
+    t:wait_effects("planned", 1)
+    t:wait_effects("note", 20)
+    return engine
+  end
+
+  local function all_done(t, engine, n)
+    t:wait_for("an empty store", 30, function()
+      local result = t:cli { "jobs", "--json" }
+      return result.code == 0 and result.out:find "^%s*%[%s*%]"
+    end)
+    local notes = t:effects "note"
+    H.say("%d jobs: %d ran, %d ran twice; %d lines of warnings and errors", n, distinct(notes), #notes - distinct(notes),
+      #engine:logged " WARN " + #engine:logged " ERROR ")
+    assert.equal(n, distinct(notes))
+    assert.equal(0, t:counters().dead)
+    assert.equal("0", (t:redis_cli("hlen", "{skein}:held"):gsub("%s", "")))
+  end
+
+  H.it_on("redis", "killed and restarted 10 times under load with its data: every job runs", function(t)
+    local engine = loaded(t, 2000)
+    for i = 1, 10 do
+      local so_far = t:count "note"
+      stop_redis(t)
+      wait.poll(0.05 * i, function() return false end)
+      t:start_redis { "--appendonly", "yes", "--appendfsync", "always" }
+      t:wait_for("progress", 10, function() return t:count "note" > so_far + 20 or t:count "note" >= 2000 end)
+    end
+    all_done(t, engine, 2000)
+    assert.is_true(#engine:logged "store: .* failed" <= 12)
+  end)
+
+  H.it_on("redis", "away for 5 s: said once, what finished meanwhile is settled, and no second is lost", function(t)
+    local engine = loaded(t, 1000)
+    stop_redis(t)
+    wait.poll(5, function() return false end)
+    local cpu = H.process.stat(engine.child.pid)
+    assert.is_truthy(cpu)
+    t:start_redis { "--appendonly", "yes", "--appendfsync", "always" }
+    local back = wait.seconds()
+    engine:wait_log("store: works again", 7)
+    H.say("works again %.2f s after the server", wait.seconds() - back)
+    all_done(t, engine, 1000)
+    assert.equal(1, #engine:logged "store: .* failed")
+  end)
+
+  H.it_on("redis", "a client's enqueue says so within its timeout", function(t)
+    t:enqueue("note", 1)
+    t.redis:signal_with "sigstop"
+    local from = wait.seconds()
+    local result = t:cli { "enqueue", "note", "1" }
+    local took = wait.seconds() - from
+    t.redis:signal_with "sigcont"
+    assert.equal(69, result.code)
+    assert.is_truthy(result.err:find "no answer within")
+    assert.is_true(took < 7, "took " .. took)
+  end)
+
+  H.it_on("redis", "hanging for 4 s without closing: noticed by the timeout, every job runs", function(t)
+    local engine = loaded(t, 1000)
+    t.redis:signal_with "sigstop"
+    engine:wait_log("no answer within 1.0 s", 5)
+    wait.poll(3, function() return false end)
+    t.redis:signal_with "sigcont"
+    all_done(t, engine, 1000)
+  end)
+
+  H.it_on("redis", "restarted without its data: the engine goes on with what comes", function(t)
+    t:script("a.lua", NOTES)
+    local engine = t:run { "-w", "1" }
+    t:enqueue("note", 1)
+    t:wait_effects("note", 1)
+    stop_redis(t)
+    t:start_redis()
+    t:wait_for("an enqueue", 10, function() return t:cli({ "enqueue", "note", "2" }).code == 0 end)
+    t:wait_effects("note", 2, 10)
+    assert.equal(0, engine:stop())
+  end)
+
+  H.it_on("redis", "SCRIPT FLUSH in between goes unnoticed", function(t)
+    t:script("a.lua", NOTES)
+    local engine = t:run { "-w", "1" }
+    for i = 1, 5 do
+      t:redis_cli("script", "flush")
+      t:enqueue("note", i)
+      t:wait_effects("note", i)
+    end
+    assert.equal(0, #engine:logged " ERROR ")
+  end)
+
+  H.it_on("redis", "out of memory: enqueue is refused, but what is there is worked off", function(t)
+    t:script("a.lua", NOTES)
+    t:run { "-w", "1" }
+    t:cli { "pause", "default" }
+    t:enqueue("plan", 1000, "note", { flags = { "--queue", "other" } })
+    t:wait_effects("planned", 1)
+    t:redis_cli("config", "set", "maxmemory", "1")
+    local result = t:cli { "enqueue", "note", "0" }
+    assert.equal(69, result.code)
+    assert.is_truthy(result.err:find "OOM")
+    t:ok("resume", "default")
+    t:wait_effects("note", 1000, 10)
+    t:wait_for("an empty store", 5, function() return t:redis_cli("hlen", "{skein}:jobs"):find "^0" end)
+    t:redis_cli("config", "set", "maxmemory", "0")
+    t:enqueue("note", 1001)
+    t:wait_effects("note", 1001, 10)
+  end)
+
+  H.it_on("redis", "a replica for a while (READONLY): ridden out", function(t)
+    local engine = loaded(t, 1000)
+    t:redis_cli("replicaof", "127.0.0.1", "1")
+    engine:wait_log("READONLY", 5)
+    wait.poll(1, function() return false end)
+    t:redis_cli("replicaof", "no", "one")
+    all_done(t, engine, 1000)
+  end)
+
+  H.it_on("redis", "busy with another's script (BUSY): ridden out", function(t)
+    local engine = loaded(t, 1000)
+    t:redis_cli("config", "set", "busy-reply-threshold", "20")
+    local other = t:start({ "-s", t.dir .. "/redis.sock", "eval", "while true do end", "0" }, { program = "redis-cli" })
+    engine:wait_log("BUSY", 5)
+    wait.poll(1, function() return false end)
+    t:redis_cli("script", "kill")
+    other:wait(5)
+    all_done(t, engine, 1000)
+  end)
+
+  H.it_on("redis", "reading its file for a while (LOADING): ridden out", function(t)
+    local engine = loaded(t, 1000)
+    stop_redis(t)
+    t.redis = H.process.start("redis-server", { args = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "",
+      "--appendonly", "yes", "--appendfsync", "always", "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024" },
+      env = require("luv").os_environ(), cwd = t.dir, name = "redis-server" })
+    t.children[#t.children + 1] = t.redis
+    all_done(t, engine, 1000)
+  end)
+
+  H.it_on("redis", "an engine frozen past its lease: its jobs run elsewhere, and what it settles late changes nothing", function(t)
+    t:config "{ lease = 1 }"
+    t:script("a.lua", t:released() .. [[ skein.task("hold", { keep = 60 }, function(job)
+      fx("start", pid)
+      released("all")
+      return pid
+    end)]])
+    local frozen = t:run { "-w", "1" }
+    local workers = frozen:workers()
+    local id = t:enqueue "hold"
+    t:wait_effects("start", 1)
+    frozen:signal "sigstop"
+    t:run { "-w", "1" }
+    t:wait_effects("start", 2, 5)
+    frozen:signal "sigcont"
+    t:release "all"
+    frozen:wait_log("this engine's lease had ended", 5)
+    local job = t:wait_state(id, "done", 5)
+    assert.is_true(tostring(job.result) ~= tostring(workers[1]))
+    frozen:wait_log("was given to another engine", 5)
+    assert.equal(1, t:counters().recovered)
+    assert.equal(1, t:counters().done)
+  end)
+
+  H.it_on("redis", "an engine killed with -9: another one of the machine takes its jobs over at its next beat", function(t)
+    t:script("a.lua", t:released() .. [[ skein.task("hold", { keep = 0 }, function()
+      fx("start", pid)
+      released("all")
+    end)]])
+    local first = t:run { "-w", "1" }
+    t:enqueue "hold"
+    t:wait_effects("start", 1)
+    first:kill_core()
+    local from = wait.seconds()
+    t:run { "-w", "1" }
+    t:wait_effects("start", 2, 5)
+    H.say("running again after %.2f s", wait.seconds() - from)
+    assert.equal(1, t:counters().recovered)
+    t:release "all"
+    t:wait_for("an empty store", 5, function() return empty(t) end)
+  end)
+end)
