@@ -25,6 +25,7 @@ contract: $(OUT)/tests/contract/contract ## Run the store contract on memory and
 
 -include tests/lint.mk
 -include tests/spec/spec.mk
+-include tests/support/support.mk
 -include tests/system/system.mk
 -include tests/fuzz/fuzz.mk
 -include tests/bench/bench.mk
