@@ -34,6 +34,7 @@ contract: $(OUT)/tests/contract/contract ## Run the store contract on memory, sq
 examples: build ## Run every folder of scripts/
 	@tests/examples.sh $(OUT)/skein
 
+-include tests/support/support.mk
 -include tests/system/system.mk
 -include tests/fuzz/fuzz.mk
 -include tests/bench/bench.mk

@@ -1,7 +1,8 @@
 -- place.lua - where something is measured: a fresh directory with a store, the engine on it as a child, and what its jobs note.
 --
 -- On sqlite this process is the client.  On memory the store lives inside the engine (memory_engine.c), which is started with jobs
--- in it; what a client would do there is done by a job of the same functions (scripts/lib/load.lua).
+-- in it; what a client would do there is done by a job of the same functions (scripts/lib/load.lua).  On redis this process is the
+-- client too, of a server that the bench started (M.redis), which each new place empties.
 local files = require "tests.support.files"
 local load = require "load"
 local notes = require "notes"
@@ -10,7 +11,8 @@ local skein = require "skein"
 local uv = require "luv"
 local wait = require "tests.support.wait"
 
-local M = { programs = nil } -- programs: the directory of what was built; set by bench.lua
+-- Set by bench.lua and redis_bench.lua.  programs: the directory of what was built; redis: tests/support/redis_server.lua's server.
+local M = { programs = nil, redis = nil }
 local Place = {}
 Place.__index = Place
 
@@ -20,10 +22,17 @@ local OURS = { "SKEIN_STORE", "REDIS_URL", "WORKERS", "QUEUES", "SKEIN_CONCURREN
 
 function M.sleep(seconds) uv.sleep(math.floor(seconds * 1000)) end
 
---- store: "sqlite" or "memory".
+local function url_of(store, dir)
+  if store == "sqlite" then return "sqlite:" .. dir .. "/jobs.db" end
+  if store == "memory" then return "memory:" end
+  M.redis:call "FLUSHALL"
+  return M.redis.url
+end
+
+--- store: "sqlite", "memory" or "redis".
 function M.new(store)
   local self = setmetatable({ store = store, dir = files.temp_dir(), seeds = {} }, Place)
-  self.url = store == "sqlite" and "sqlite:" .. self.dir .. "/jobs.db" or "memory:"
+  self.url = url_of(store, self.dir)
   self.env = uv.os_environ()
   for _, name in ipairs(OURS) do self.env[name] = nil end
   self.env.SKEIN_BENCH_DIR = self.dir
@@ -74,7 +83,7 @@ function Place:load(name, options)
   self:client(function() load[name](M.sleep) end)
 end
 
---- Starts the engine.  options: workers, concurrency (else the defaults), queue, drain.
+--- Starts the engine.  options: workers, concurrency (else the defaults), queue, drain, url (another way to the same store).
 function Place:start(options)
   options = options or {}
   local args = {}
@@ -85,7 +94,7 @@ function Place:start(options)
   if self.store == "memory" then
     program = M.programs .. "/tests/bench/memory_engine"
   else
-    args = { "run", SCRIPTS, "-s", self.url }
+    args = { "run", SCRIPTS, "-s", options.url or self.url }
   end
   flag("w", options.workers)
   flag("c", options.concurrency)

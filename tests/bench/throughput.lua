@@ -127,8 +127,8 @@ end
 
 -- -- long and short queues --------------------------------------------------------------------------------------------------
 
--- Seconds per job while the queue stays as long as it is (task "relay").
-local function relay_cost(place, seen)
+--- Seconds per job while the queue stays as long as it is (task "relay"), and how many relays were noted, `seen` of them before.
+function M.relay_cost(place, seen)
   place:start()
   local times = place:numbers("relay", seen + RELAYS, 120)
   place:stop()
@@ -141,7 +141,7 @@ function M.backlog(r, store, n)
     for length, list in pairs(costs) do
       local place = places[length]
       local cost
-      cost, place.seen = relay_cost(place, place.seen or 0)
+      cost, place.seen = M.relay_cost(place, place.seen or 0)
       table.insert(list, cost)
     end
   end
