@@ -239,6 +239,7 @@ static enum sk_code apply(struct sk_config *config, const struct setting *settin
   if (code == SK_ENOMEM) return code;
   if (code != SK_OK) {
     struct sk_str shown = sk_str_head(value, 60);
+    if (source[0] == '-') return sk_err_wrap(err, "%s \"%.*s\"", source, SK_STR_ARG(shown));
     return sk_err_wrap(err, "%s: %s = \"%.*s\"", source, setting->name, SK_STR_ARG(shown));
   }
   const char **held = &config->sources[setting - SETTINGS];

@@ -71,7 +71,7 @@ static int add_arg(struct request *r, size_t number, const char *text) {
   }
   bool structured = code == SK_ELIMIT || (value.n > 0 && memchr("[{\"", value.p[0], 3));
   if (structured)
-    sk_out_error(COMMAND.name, "argument %zu: %.100s is not JSON: %s", number, text, err.message);
+    sk_out_error(COMMAND.name, "argument %zu: %.100s: %s", number, text, err.message);
   else
     sk_out_error(COMMAND.name, "argument %zu: \"%.100s\" is not JSON (a string needs quotes: '\"%.100s\"')", number, text, text);
   return SK_EXIT_USAGE;

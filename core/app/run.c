@@ -1,6 +1,7 @@
 /* run.c - `skein run DIR`: settings, signals, and one engine on one loop. */
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -37,6 +38,7 @@ struct run {
   const char *dir;
   char *program;
   bool drain;
+  bool stopping; /* a signal has said so */
   struct sk_config config;
   struct sk_log log;
   struct sk_queue_spec *queues;
@@ -47,19 +49,24 @@ struct run {
 
 /* -- signals ---------------------------------------------------------------------------------------------------------------------- */
 
+/* The engine takes the second wish to stop for one to stop now. */
+static void stop(struct run *r, const char *name, bool now) {
+  if (now || r->stopping)
+    sk_logf(&r->log, SK_LOG_INFO, "stopping at once (%s)", name);
+  else
+    sk_logf(&r->log, SK_LOG_INFO, "stopping (%s): running jobs have %g s to finish; again to stop at once", name,
+            (double)r->config.shutdown_timeout_ms / 1000);
+  r->stopping = true;
+  sk_engine_stop(r->engine, now);
+}
+
 static void on_signal(void *ctx, int signum) {
   struct run *r = ctx;
   struct sk_err err;
   switch (signum) {
-  case SIGTERM:
-  case SIGINT:
-    sk_logf(&r->log, SK_LOG_INFO, "stopping (%s)", signum == SIGTERM ? "TERM" : "INT");
-    sk_engine_stop(r->engine, false);
-    break;
-  case SIGQUIT:
-    sk_logf(&r->log, SK_LOG_INFO, "stopping at once (QUIT)");
-    sk_engine_stop(r->engine, true);
-    break;
+  case SIGTERM: stop(r, "TERM", false); break;
+  case SIGINT: stop(r, "INT", false); break;
+  case SIGQUIT: stop(r, "QUIT", true); break;
   case SIGTSTP: sk_engine_hold(r->engine, true); break;
   case SIGCONT: sk_engine_hold(r->engine, false); break;
   case SIGHUP: sk_engine_reload(r->engine); break;
@@ -149,12 +156,33 @@ static struct sk_engine_options engine_options(struct run *r) {
 
 /* -- life ------------------------------------------------------------------------------------------------------------------------- */
 
+/* The queues as the option takes them: "mail:5,default:1". */
+static void add_queues(const struct run *r, struct sk_buf *out) {
+  for (size_t i = 0; i < r->config.queues_n; i++) {
+    const struct sk_config_queue *q = &r->config.queues[i];
+    sk_buf_addf(out, "%s%.*s", i > 0 ? "," : "", SK_STR_ARG(q->name));
+    if (q->weight > 0) sk_buf_addf(out, ":%d", q->weight);
+  }
+}
+
 static void log_start(const struct run *r) {
-  struct sk_buf url = { 0 };
+  struct sk_buf message = { 0 }, url = { 0 }, queues = { 0 };
+  char workers[16], concurrency[16];
+  snprintf(workers, sizeof workers, "%d", r->config.workers);
+  snprintf(concurrency, sizeof concurrency, "%d", r->config.concurrency);
+  sk_buf_addf(&message, "skein " SK_VERSION " runs %s", r->dir);
   sk_url_redact(sk_str_c(r->config.store), &url);
-  sk_logf(&r->log, SK_LOG_INFO, "skein " SK_VERSION " runs %s store=%.*s workers=%d concurrency=%d", r->dir, SK_STR_ARG(sk_buf_str(&url)),
-          r->config.workers, r->config.concurrency);
+  add_queues(r, &queues);
+  const struct sk_log_fact facts[] = {
+    { "store", sk_buf_str(&url) },
+    { "workers", sk_str_c(workers) },
+    { "concurrency", sk_str_c(concurrency) },
+    { "queues", sk_buf_str(&queues) },
+  };
+  sk_log_line(&r->log, SK_LOG_INFO, sk_buf_str(&message), facts, queues.n > 0 ? 4 : 3);
+  sk_buf_fini(&message);
   sk_buf_fini(&url);
+  sk_buf_fini(&queues);
 }
 
 static void log_end(const struct run *r) {
@@ -163,7 +191,7 @@ static void log_end(const struct run *r) {
   sk_logf(&r->log, SK_LOG_INFO,
           "%s: %" PRId64 " done, %" PRId64 " retried, %" PRId64 " dead, %" PRId64 " discarded, %" PRId64 " handed back, %" PRId64
           " workers died, in %.2f s",
-          r->drain ? "drained" : "stopped", t->done, t->retried, t->dead, t->discarded, t->released, t->workers_died, s);
+          r->drain && !r->stopping ? "drained" : "stopped", t->done, t->retried, t->dead, t->discarded, t->released, t->workers_died, s);
 }
 
 /* What went wrong before the first job could run, as an exit code. */
