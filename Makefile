@@ -80,22 +80,27 @@ deps: ## Install the Debian packages of packages.txt that are missing
 
 .PHONY: run
 run: deps ## Build, and run scripts/hello on an embedded store: the first thing to try
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory -j$$(nproc) build
 	@rm -rf $(BUILD)/hello && mkdir -p $(BUILD)/hello
 	@$(OUT)/skein enqueue hello.start -s sqlite:$(BUILD)/hello/jobs.db
 	@$(OUT)/skein run scripts/hello -s sqlite:$(BUILD)/hello/jobs.db --drain
 
 .PHONY: test
 test: deps ## Run every test there is, from a bare machine
-	@$(MAKE) --no-print-directory build lint
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
 	@tests/run-all.sh
 
 .PHONY: check
-check: build lint unit spec contract ## Lint, unit, spec and contract tests: under a minute
+check: ## Lint, unit, spec and contract tests: under a minute
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
+	@$(MAKE) --no-print-directory unit spec contract
 
 .PHONY: asan
-asan: ## Run unit, contract and spec tests under the address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory VARIANT=asan build unit contract
+asan: ## Run the unit and contract tests under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory VARIANT=asan -j$$(nproc) build test-programs
+	@$(MAKE) --no-print-directory VARIANT=asan unit contract
 
 .PHONY: install
 install: build ## Install the binary and the Lua module (PREFIX=/usr/local)

@@ -13,7 +13,7 @@ $(OUT)/tests/unit/%: tests/unit/%.c $(OUT)/libskein.a
 
 .PHONY: unit
 unit: $(OUT)/skein $(UNIT_BIN) ## Run the unit tests
-	@set -e; for t in $(UNIT_BIN); do $$t; done
+	@status=0; for t in $(UNIT_BIN); do $$t || status=1; done; exit $$status
 
 # Contract tests: one program, run once per store.
 CONTRACT_SRC := $(wildcard tests/contract/*.c)
@@ -27,6 +27,9 @@ contract: $(OUT)/tests/contract/contract ## Run the store contract on memory, sq
 	@$< memory
 	@$< sqlite
 	@$< redis
+
+.PHONY: test-programs
+test-programs: $(UNIT_BIN) $(OUT)/tests/contract/contract
 
 -include tests/lint.mk
 -include tests/spec/spec.mk
