@@ -21,6 +21,7 @@ enum {
   LONG_MS = 50,        /* jobs are long when workers have some and this long none has ended */
   MEMORY_WAIT_MS = 50, /* before fetched jobs are looked at again that there was no memory for */
   LOST_WAIT_MS = 50,   /* ... or a store that has jobs and gives none */
+  COUNT_RETRY_MS = 500,
 };
 
 /* -- how far ahead ------------------------------------------------------------------------------------------------------------- */
@@ -103,7 +104,8 @@ static void on_counted(struct sk_op *op, void *ctx) {
   struct sk_count_op *count = e->counting;
   e->counting = NULL;
   if (op->status != SK_OK) {
-    sk_engine_store_failed(e, SK_CHORE_COUNT, &op->err); /* the next fetch finds queues_version different again */
+    sk_engine_store_failed(e, SK_CHORE_COUNT, &op->err);
+    sk_fetch_due_within(e, COUNT_RETRY_MS); /* that fetch finds queues_version different again */
   } else {
     sk_engine_store_works(e, SK_CHORE_COUNT);
     bool all = true;
@@ -179,6 +181,7 @@ static bool take(struct sk_engine *e, const struct sk_held *held, int64_t now_ms
     sk_settle_expired(run);
   } else {
     run->timeout_ms = sk_job_timeout_ms(&run->job, task);
+    if (run->timeout_ms > SK_SECONDS_MAX * 1000) run->timeout_ms = SK_SECONDS_MAX * 1000; /* a record from who knows where */
     run->may_expire = run->job.expires_ms != SK_UNSET || task->expires_ms != SK_UNSET;
     sk_dispatch_add(e, run, false);
   }
