@@ -250,9 +250,49 @@ static void on_due(void *ctx) {
     sk_fetch_wake(e);
 }
 
+/* One queue's share of a fetch, for mix_queues. */
+struct share {
+  struct sk_str queue;
+  size_t next; /* index of its next job in the order fetched */
+};
+
+/* With weights, the queues of a fetch take turns at random, each in its own order.  The store gives one queue's jobs after the
+ * other's: what is handed back of those would always be the same queues'. */
+static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
+  size_t n = f->held_n, shares_n = 0;
+  if (n < 2 || e->queues_n < 2 || e->queues[0].weight == 0) return;
+  struct share *shares = sk_arena_array(&f->op.arena, n, sizeof *shares);
+  size_t *turns = sk_arena_array(&f->op.arena, n, sizeof *turns); /* whose turn it is, by index into shares */
+  size_t *after = sk_arena_array(&f->op.arena, n, sizeof *after); /* the next job of the same queue */
+  struct sk_held *mixed = sk_arena_array(&f->op.arena, n, sizeof *mixed);
+  if (!shares || !turns || !after || !mixed) return; /* as they came will do */
+  for (size_t i = n; i > 0; i--) {
+    struct sk_str queue = f->held[i - 1].queue;
+    size_t k = 0;
+    while (k < shares_n && !sk_str_eq(shares[k].queue, queue)) k++;
+    if (k == shares_n) shares[shares_n++] = (struct share){ queue, n };
+    after[i - 1] = shares[k].next;
+    shares[k].next = i - 1;
+    turns[i - 1] = k;
+  }
+  if (shares_n < 2) return;
+  for (size_t i = n - 1; i > 0; i--) { /* Fisher and Yates's shuffle */
+    size_t j = (size_t)(sk_random_next(&e->random) % (i + 1)), k = turns[i];
+    turns[i] = turns[j];
+    turns[j] = k;
+  }
+  for (size_t i = 0; i < n; i++) {
+    struct share *share = &shares[turns[i]];
+    mixed[i] = f->held[share->next];
+    share->next = after[share->next];
+  }
+  f->held = mixed;
+}
+
 static void on_fetched(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   if (op->status == SK_OK) {
+    mix_queues(e, e->fetch);
     e->fetch_backoff_ms = 0;
     sk_engine_store_works(e, SK_CHORE_FETCH);
     take_all(e);
