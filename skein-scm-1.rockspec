@@ -17,6 +17,8 @@ dependencies = {
 }
 external_dependencies = {
   LIBUV = { header = "uv.h" },
+  HIREDIS = { header = "hiredis/hiredis.h" },
+  OPENSSL = { header = "openssl/ssl.h" },
   SQLITE = { header = "sqlite3.h" },
 }
 build = {
