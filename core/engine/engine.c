@@ -70,8 +70,9 @@ static void on_turn(void *ctx) {
 
 void sk_engine_store_failed(struct sk_engine *e, enum sk_chore chore, const struct sk_err *err) {
   static const char *const names[] = { "fetching jobs", "settling jobs", "renewing the lease", "listing queues", "declaring tasks" };
-  if (e->troubles & 1u << chore) return;
+  bool told = e->troubles != 0; /* an outage is told once, whatever else fails in it */
   e->troubles |= 1u << chore;
+  if (told) return;
   sk_logf(e->log, SK_LOG_ERROR, "store: %s failed: %s; trying again until it works", names[chore], err->message);
 }
 

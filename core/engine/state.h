@@ -97,7 +97,7 @@ struct sk_worker {
 
 struct sk_progress_batch;
 
-/* What the store may fail at; the log tells once of each, until it works again. */
+/* What the store may fail at; an outage lasts until all of it works again, and the log tells once of it. */
 enum sk_chore { SK_CHORE_FETCH, SK_CHORE_SETTLE, SK_CHORE_BEAT, SK_CHORE_COUNT, SK_CHORE_DECLARE };
 
 /* Starts the clock of a lease anew this soon after a beat that failed: a fraction of the lease. */
