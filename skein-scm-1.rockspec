@@ -31,5 +31,6 @@ build = {
     BINDIR = "$(BINDIR)",
     LUADIR = "$(LUADIR)",
     LIBDIR = "$(LIBDIR)",
+    SHAREDIR = "$(PREFIX)/share/skein",
   },
 }
