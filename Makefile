@@ -3,6 +3,7 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LUADIR ?= $(PREFIX)/share/lua/5.1
 LIBDIR ?= $(PREFIX)/lib/lua/5.1
+SHAREDIR ?= $(PREFIX)/share/skein
 CC ?= cc
 BUILD ?= build
 VARIANT ?= release
@@ -36,11 +37,15 @@ LUA_SRC := $(shell find lua -name '*.lua' -not -path 'lua/skein/redis/*' | LC_AL
 # What runs inside Redis is text for the store, not a module.
 REDIS_SRC := $(sort $(wildcard lua/skein/redis/*.lua))
 
+# ... and, put together, for clients in other languages.
+REDIS_OUT := $(REDIS_SRC:lua/skein/redis/%=$(OUT)/redis/%)
+REDIS_PARTS := $(wildcard lua/skein/redis/lib/*.lua) core/store/embed_scripts.lua
+
 include tests/tests.mk
 
 # -- build ------------------------------------------------------------------------------------------------------------
 .PHONY: build
-build: $(OUT)/skein $(OUT)/lua/skein/core.so ## Build the binary (build/release/skein) and the Lua module
+build: $(OUT)/skein $(OUT)/lua/skein/core.so $(REDIS_OUT) ## Build the binary (build/release/skein) and the Lua module
 	@:
 
 $(OUT)/skein: $(APP_OBJ) $(OUT)/libskein.a
@@ -67,10 +72,14 @@ $(OUT)/gen/lua_embedded.h: $(LUA_SRC) core/lua/embed.lua
 	$(Q)luajit core/lua/embed.lua $(LUA_SRC) > $@.tmp && mv $@.tmp $@
 $(OUT)/core/lua/vm.o: $(OUT)/gen/lua_embedded.h
 
-$(OUT)/gen/redis_scripts.h: $(REDIS_SRC) $(wildcard lua/skein/redis/lib/*.lua) core/store/embed_scripts.lua
+$(OUT)/gen/redis_scripts.h: $(REDIS_SRC) $(REDIS_PARTS)
 	@mkdir -p $(@D)
 	$(Q)luajit core/store/embed_scripts.lua $(REDIS_SRC) > $@.tmp && mv $@.tmp $@
 $(OUT)/core/store/redis.o $(OUT)/core/store/redis_work.o $(OUT)/core/store/redis_look.o $(OUT)/core/store/redis_change.o: $(OUT)/gen/redis_scripts.h
+
+$(OUT)/redis/%.lua: lua/skein/redis/%.lua $(REDIS_PARTS)
+	@mkdir -p $(@D)
+	$(Q)luajit core/store/embed_scripts.lua --text $< > $@.tmp && mv $@.tmp $@
 
 -include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d)
 
@@ -103,11 +112,12 @@ asan: ## Run the unit and contract tests under the address and undefined-behavio
 	@$(MAKE) --no-print-directory VARIANT=asan unit contract
 
 .PHONY: install
-install: build ## Install the binary and the Lua module (PREFIX=/usr/local)
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LUADIR) $(DESTDIR)$(LIBDIR)/skein
+install: build ## Install the binary, the Lua module and the Redis scripts (PREFIX=/usr/local)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LUADIR) $(DESTDIR)$(LIBDIR)/skein $(DESTDIR)$(SHAREDIR)/redis
 	install -m 755 -s $(OUT)/skein $(DESTDIR)$(BINDIR)/skein
 	install -m 644 $(OUT)/lua/skein/core.so $(DESTDIR)$(LIBDIR)/skein/core.so
-	cd lua && for f in $$(find . -name '*.lua'); do install -D -m 644 $$f $(DESTDIR)$(LUADIR)/$$f; done
+	install -m 644 $(REDIS_OUT) $(DESTDIR)$(SHAREDIR)/redis
+	cd lua && for f in $$(find . -name '*.lua' -not -path './skein/redis/*'); do install -D -m 644 $$f $(DESTDIR)$(LUADIR)/$$f; done
 
 .PHONY: clean
 clean: ## Remove everything built

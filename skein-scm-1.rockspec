@@ -33,5 +33,6 @@ build = {
     BINDIR = "$(BINDIR)",
     LUADIR = "$(LUADIR)",
     LIBDIR = "$(LIBDIR)",
+    SHAREDIR = "$(PREFIX)/share/skein",
   },
 }

@@ -1,4 +1,6 @@
--- Writes the C header with the scripts that run inside Redis: luajit embed_scripts.lua lua/skein/redis/*.lua > redis_scripts.h
+-- Puts together the scripts that run inside Redis.
+--   luajit embed_scripts.lua lua/skein/redis/*.lua             the C header with all of them
+--   luajit embed_scripts.lua --text lua/skein/redis/get.lua    one as Redis gets it, for clients in other languages
 -- A line "-- include NAME" of a script becomes lib/NAME.lua; comment lines are left out; the SHA1 is what EVALSHA calls it by.
 local bit = require "bit"
 
@@ -51,6 +53,11 @@ local function script_of(path)
   end
   add(read(path))
   return table.concat(out, "\n") .. "\n"
+end
+
+if arg[1] == "--text" then
+  io.write(script_of(arg[2]))
+  return
 end
 
 local scripts = {}

@@ -1,128 +1,187 @@
-#!/usr/bin/env python3
-"""A client of Skein's Redis store, written from docs/PROTOCOL.md alone: enqueue, schedule, cancel, read results.
+"""A client of Skein's Redis store, written from docs/PROTOCOL.md with Python's standard library alone: about what a client in any
+language comes to.  Enqueues, schedules, looks, waits, cancels.  It keeps one connection, for one thread.
 
-    skein_client.py SOCKET SCRIPTS enqueue TASK JSON-ARGS [DELAY-MS]     prints the id
-    skein_client.py SOCKET SCRIPTS show ID                               prints {"state":, "result":} or null
-    skein_client.py SOCKET SCRIPTS cancel ID                             prints true or false
+    skein = Skein("redis://127.0.0.1:6379/0", "/usr/local/share/skein/redis")
+    job = skein.enqueue("email.welcome", ["ada"], delay=10, retries=5)
+    print(skein.wait(job, 30)["result"])
 """
-import hashlib, json, os, pathlib, re, socket, sys, time
+import hashlib, io, json, os, pathlib, socket, time, urllib.parse
 
+FORMAT = b"1"
 STORE_KEYS = "head jobs held leases engines queues counts notes done dead cancelled kept".split()
 QUEUE_KEYS = "later front ghosts ready:0 ready:1 ready:2 ready:3 ready:4".split()
 STATES = {"r": "ready", "f": "ready", "s": "scheduled", "t": "retry", "d": "done", "x": "dead", "c": "cancelled"}
-CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+FIELDS = """id:text task:text queue:text args:json meta:json priority:zigzag enqueued_ms retries timeout_ms keep_ms expires_ms keep_dead
+    backoff:text retry_queue:text on_success:json on_error:json immutable attempts crashes unknowns recoveries error_kind error:text
+    traceback:text started_ms finished_ms result:json""".split()
+FIELDS = {tag: (field + ":number").split(":")[:2] for tag, field in enumerate(FIELDS, 1)}
+TAGS = {name: tag for tag, (name, _) in FIELDS.items()}
 
 
 class Redis:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
-        self.file = self.socket.makefile("rb")
+    """One connection: commands out, replies in (RESP 2)."""
+
+    def __init__(self, url):
+        url = urllib.parse.urlsplit(url)
+        self.socket = socket.create_connection((url.hostname, url.port or 6379), 5)
+        self.replies = self.socket.makefile("rb")
+        if url.password:
+            self.call("AUTH", *filter(None, [url.username]), url.password)
+        self.call("SELECT", url.path.strip("/") or 0)
 
     def call(self, *args):
         args = [a if isinstance(a, bytes) else str(a).encode() for a in args]
-        self.socket.sendall(b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%s\r\n" % (len(a), a) for a in args))
+        self.socket.sendall(b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(a), a) for a in args))
         return self.reply()
 
     def reply(self):
-        line = self.file.readline()[:-2]
-        kind, rest = line[:1], line[1:]
+        line = self.replies.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("redis closed the connection")
+        kind, rest = line[:1], line[1:-2]
         if kind == b"-":
             raise RuntimeError(rest.decode())
-        if kind == b"+":
-            return rest
-        n = int(rest)
-        if kind == b":":
-            return n
-        if n < 0:
-            return None
-        return self.file.read(n + 2)[:-2] if kind == b"$" else [self.reply() for _ in range(n)]
+        if kind == b"$":
+            return None if rest == b"-1" else self.replies.read(int(rest) + 2)[:-2]
+        if kind == b"*":
+            return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
+        return int(rest) if kind == b":" else rest
+
+    def close(self):
+        self.replies.close()
+        self.socket.close()
 
 
 class Skein:
-    def __init__(self, redis, scripts, prefix="skein"):
-        self.redis, self.scripts, self.prefix, self.queues = redis, pathlib.Path(scripts), prefix, []
-        assert redis.call("HGET", self.key("head"), "format") in (None, b"1"), "a newer version's store"
+    def __init__(self, url, scripts, prefix="skein"):
+        self.url, self.prefix, self.word, self.redis = url, prefix, new_id(), Redis(url)
+        self.scripts = {path.stem: path.read_bytes() for path in pathlib.Path(scripts).glob("*.lua")}
+        found = self.run("open", [], FORMAT, 0)
+        if found != FORMAT:
+            raise RuntimeError(f"the store is written in format {found.decode()}, this client knows format {FORMAT.decode()}")
 
     def key(self, name):
-        return "{%s}:%s" % (self.prefix, name)
+        return f"{{{self.prefix}}}:{name}"
 
-    def script(self, name, queues, *args):
-        lines = []
-        for line in (self.scripts / f"{name}.lua").read_text().splitlines():
-            include = re.match(r"-- include (\w+)$", line)
-            lines += (self.scripts / "lib" / f"{include[1]}.lua").read_text().splitlines() if include else [line]
-        text = "\n".join(lines)
-        keys = [self.key(k) for k in STORE_KEYS] + [self.key(f"{k}:{q}") for q in queues for k in QUEUE_KEYS]
-        call = [len(keys), *keys, "", "python", self.key("wake"), "", 0, len(queues), *queues, *args]
+    def run(self, script, queues, *args):
+        keys = [self.key(name) for name in STORE_KEYS] + [self.key(f"{name}:{queue}") for queue in queues for name in QUEUE_KEYS]
+        rest = [len(keys), *keys, "", self.word, self.key("wake"), "", 0, len(queues), *queues, *args]
         try:
-            return self.redis.call("EVALSHA", hashlib.sha1(text.encode()).hexdigest(), *call)
-        except RuntimeError as err:
-            if not str(err).startswith("NOSCRIPT"):
+            return self.redis.call("EVALSHA", hashlib.sha1(self.scripts[script]).hexdigest(), *rest)
+        except RuntimeError as error:
+            if not str(error).startswith("NOSCRIPT"):
                 raise
-            return self.redis.call("EVAL", text, *call)
+            return self.redis.call("EVAL", self.scripts[script], *rest)
 
-    def with_all_queues(self, name, *args):
-        while True:  # the script says which queues there are when it was not given all
-            reply = self.script(name, self.queues, *args)
-            if not (isinstance(reply, list) and reply[0] == -1):
-                return reply
-            self.queues = [q.decode() for q in reply[1] if q]
+    def enqueue(self, task, args=(), **options):
+        """The new job's id.  Options: id, queue, priority, delay or at (seconds), meta, and the record's own (retries, keep_ms, ...)."""
+        job = {"task": task, "args": args, **options}
+        if not self.enqueue_many([job])[0]:
+            raise FileExistsError(f"job {job['id']} is in the store already")
+        return job["id"]
 
-    def enqueue(self, task, args, queue="default", priority=0, delay_ms=0):
-        now, random = int(time.time() * 1000), int.from_bytes(os.urandom(10), "big")
-        number = now << 80 | random
-        job_id = "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
-        fields = [(1, job_id.encode()), (2, task.encode()), (3, queue.encode()), (4, json.dumps(args).encode()), (7, now.to_bytes(8, "little").rstrip(b"\0"))]
-        record = b"S\1" + b"".join(varint(tag) + varint(len(value)) + value for tag, value in fields)
-        rank = 2 - priority
-        value = b"r%d%c%s%c%s%s" % (rank, len(queue), queue.encode(), len(task), task.encode(), record)
-        where = f"{rank + 1}+{delay_ms}" if delay_ms else rank + 1
-        assert self.script("enqueue", [queue], 0, where, 1, job_id, value) == b""
-        return job_id
+    def enqueue_many(self, jobs):
+        """Adds up to 1,000 jobs in one step, gives each its id, and says of each whether it was new."""
+        declared, queues, adds = {}, [], []
+        if not all("queue" in job and "priority" in job for job in jobs):
+            pairs = iter(self.redis.call("HGETALL", self.key("tasks")))
+            declared = {task.decode(): value.decode().split(":", 1) for task, value in zip(pairs, pairs)}
+        for job in jobs:
+            if unknown := job.keys() - TAGS.keys() - {"delay", "at"}:
+                raise TypeError(f"job {job['task']}: unknown option {unknown.pop()}")
+            priority, queue = declared.get(job["task"], ("0", "default"))
+            job.update({"id": new_id(), "queue": queue, "priority": int(priority), **job})
+            if job["queue"] not in queues:
+                queues.append(job["queue"])
+            rank, due = 2 - job["priority"], ""
+            if "delay" in job or "at" in job:
+                due = f"+{round(job['delay'] * 1000)}" if "delay" in job else f"@{round(job['at'] * 1000)}"
+            queue, task = job["queue"].encode(), job["task"].encode()
+            record = write_record({"enqueued_ms": int(time.time() * 1000), **job})
+            value = b"r%d%c%b%c%b%b" % (rank, len(queue), queue, len(task), task, record)
+            adds += [f"{queues.index(job['queue']) * 5 + rank + 1}{due}", 1, job["id"], value]
+        there = self.run("enqueue", queues, 1, *adds)
+        return [there[i:i + 1] != b"1" for i in range(len(jobs))]
 
-    def show(self, job_id):
-        _, (value,), (hold,), _ = self.script("get", [], job_id)
+    def get(self, id):
+        """The job as it is now: its state (None: it is not there) and the fields of its record."""
+        _, [value], [hold], [note] = self.run("get", [], id)
         if value is None:
-            return None
-        code, at = chr(value[0]), 1 if value[:1] == b"r" else 17
-        queue_end = at + 2 + value[at + 1]
-        fields = read_record(value[queue_end + 1 + value[queue_end]:])
-        return {"state": "running" if hold else STATES[code], "result": json.loads(fields[27]) if 27 in fields else None}
+            return {"id": id, "state": None}
+        queue = 2 if value[:1] == b"r" else 18
+        task = queue + 1 + value[queue]
+        job = {**read_record(value[task + 1 + value[task]:]), "state": "running" if hold else STATES[chr(value[0])]}
+        return {**job, "progress": note.decode().split(":", 1)} if note else job
 
-    def cancel(self, job_id, keep_ms=60000):
-        return self.with_all_queues("change", 0, keep_ms, 0, "", "", job_id)[1] == b"0"
+    def wait(self, id, timeout):
+        """The job as it is at its end, or when the time is over.  Sleeps until there is news, without polling."""
+        until, wakes = time.monotonic() + timeout, Redis(self.url)
+        wakes.call("SUBSCRIBE", self.key("wake"))
+        try:
+            while (job := self.get(id))["state"] not in (None, "done", "dead", "cancelled") and time.monotonic() < until:
+                wakes.socket.settimeout(max(until - time.monotonic(), 0.001))
+                wakes.reply()
+            return job
+        except TimeoutError:
+            return self.get(id)
+        finally:
+            wakes.close()
+
+    def cancel(self, id, keep=3600):
+        """"cancelled", or why not: "not found", "too late"."""
+        queues = []
+        while (reply := self.run("change", queues, 0, keep * 1000, 0, "", "", id))[0] == -1:
+            queues = [queue.decode() for queue in reply[1] if queue]
+        return ["cancelled", "not found", "too late"][int(reply[1])]
 
 
-def varint(v):
-    return bytes([v]) if v < 128 else bytes([v & 127 | 128]) + varint(v >> 7)
+def new_id():
+    """A ULID: 48 bits of milliseconds, 80 random ones."""
+    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    return "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def varint(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+
+def write_record(job):
+    out = b"S\x01"
+    for tag, (name, kind) in FIELDS.items():
+        if name not in job:
+            continue
+        value = job[name]
+        if kind == "json":
+            value = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        if kind in ("json", "text"):
+            value = value.encode("utf-8", "surrogateescape")
+        else:
+            value = (value << 1) ^ (value >> 31) if kind == "zigzag" else value
+            value = value.to_bytes((value.bit_length() + 7) // 8, "little")
+        out += varint(tag) + varint(len(value)) + value
+    return out
 
 
 def read_record(record):
-    assert record[:2] == b"S\1"
-    fields, at = {}, 2
+    if record[:2] != b"S\x01":
+        raise ValueError(f"not a record of version 1: {record[:2]!r}")
+    job, rest = {}, io.BytesIO(record[2:])
 
     def number():
-        nonlocal at
-        v = shift = 0
-        while True:
-            byte = record[at]
-            at += 1
-            v |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return v
+        n = shift = 0
+        while byte := rest.read(1):
+            n, shift = n | (byte[0] & 127) << shift, shift + 7
+            if byte[0] < 128:
+                return n
 
-    while at < len(record):
-        tag, n = number(), number()
-        fields[tag], at = record[at:at + n], at + n
-    return fields
-
-
-if __name__ == "__main__":
-    skein = Skein(Redis(sys.argv[1]), sys.argv[2])
-    verb, *args = sys.argv[3:]
-    if verb == "enqueue":
-        print(skein.enqueue(args[0], json.loads(args[1]), delay_ms=int(args[2]) if len(args) > 2 else 0))
-    else:
-        print(json.dumps(getattr(skein, verb)(args[0])))
+    while (tag := number()) is not None:
+        value = rest.read(number())
+        name, kind = FIELDS.get(tag, (tag, "unknown"))
+        if kind in ("json", "text"):
+            value = value.decode("utf-8", "surrogateescape")
+            value = json.loads(value) if kind == "json" else value
+        elif kind != "unknown":
+            value = int.from_bytes(value, "little")
+            value = (value >> 1) ^ -(value & 1) if kind == "zigzag" else value
+        job[name] = value
+    return job
