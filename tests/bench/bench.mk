@@ -5,7 +5,6 @@ PART ?=
 BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_BIN := $(BENCH_SRC:tests/bench/%.c=$(OUT)/tests/bench/%)
 
-$(OUT)/tests/bench/redis_%: LIBS += -lhiredis
 $(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/libskein.a
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
