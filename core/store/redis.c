@@ -141,29 +141,6 @@ enum rd_next sk_rd_odd(struct rd_store *s, struct sk_op *op, const char *what) {
   return RD_DONE;
 }
 
-bool sk_rd_value_read(struct sk_str bytes, struct rd_value *out) {
-  *out = (struct rd_value){ .due_ms = RD_NEVER };
-  const unsigned char *p = (const unsigned char *)bytes.p, *end = p + bytes.n;
-  size_t place = bytes.n && p[0] == 'r' ? 0 : 16;
-  if (bytes.n < 1 + place + 3) return false;
-  out->code = (char)*p++;
-  if (place) {
-    uint64_t due = 0;
-    for (int i = 0; i < 8; i++) due = due << 8 | p[i];
-    out->due_ms = (int64_t)due;
-    p += place;
-  }
-  out->priority = SK_PRIORITY_MAX - (*p++ - '0');
-  struct sk_str *const parts[] = { &out->queue, &out->task };
-  for (int i = 0; i < 2; i++) {
-    if (p >= end || end - p - 1 < *p) return false;
-    *parts[i] = sk_str((const char *)p + 1, *p);
-    p += 1 + *p;
-  }
-  out->record = sk_str((const char *)p, (size_t)(end - p));
-  return true;
-}
-
 /* -- slots ------------------------------------------------------------------------------------------------------------------- */
 
 static struct rd_store *of(struct sk_store *store) { return SK_CONTAINER(store, struct rd_store, store); }

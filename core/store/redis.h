@@ -66,6 +66,16 @@ const struct rd_reply *sk_rd_item(const struct rd_reply *array, size_t i, enum r
 struct sk_str sk_rd_text(const struct rd_reply *array, size_t i);
 int64_t sk_rd_number(const struct rd_reply *array, size_t i);
 
+/* A job's value, taken apart (lua/skein/redis/lib/value.lua). */
+struct rd_value {
+  char code;
+  int64_t due_ms; /* RD_NEVER: it never waited */
+  int32_t priority;
+  struct sk_str queue, task, record;
+};
+#define RD_NEVER INT64_MAX
+bool sk_rd_value_read(struct sk_str bytes, struct rd_value *out);
+
 /* -- redis_conn.c: one connection, which comes back by itself ---------------------------------------------------------------------- */
 
 struct rd_config { /* owned by the store */
@@ -228,15 +238,5 @@ size_t sk_rd_name(struct rd_store *s, struct sk_str queue);
 bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply);
 /* op->status and err for a reply of another shape than expected. */
 enum rd_next sk_rd_odd(struct rd_store *s, struct sk_op *op, const char *what);
-
-/* A job's value, taken apart (lua/skein/redis/lib/value.lua). */
-struct rd_value {
-  char code;
-  int64_t due_ms; /* RD_NEVER: it never waited */
-  int32_t priority;
-  struct sk_str queue, task, record;
-};
-#define RD_NEVER INT64_MAX
-bool sk_rd_value_read(struct sk_str bytes, struct rd_value *out);
 
 #endif

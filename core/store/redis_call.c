@@ -52,8 +52,11 @@ bool sk_rd_command_end(struct rd_command *c, struct sk_buf *out) {
 
 /* -- replies --------------------------------------------------------------------------------------------------------------- */
 
+enum { ARRAY_MAX = 1 << 20 }; /* of a reply: no script answers with more, and memory is taken before the items come */
+
 struct rd_reader {
   redisReader *redis;
+  bool huge; /* an array was longer */
   struct sk_arena arena; /* of the reply in the making */
 };
 
@@ -77,6 +80,10 @@ static void *new_text(const redisReadTask *task, char *text, size_t n) {
 }
 
 static void *new_array(const redisReadTask *task, int n) {
+  if (n > ARRAY_MAX) {
+    ((struct rd_reader *)task->privdata)->huge = true;
+    return NULL;
+  }
   struct rd_reply *reply = object(task, RD_ARRAY);
   if (reply == NULL) return NULL;
   struct rd_reader *r = task->privdata;
@@ -115,6 +122,7 @@ void sk_rd_reader_free(struct rd_reader *r) {
 }
 
 static enum sk_code reader_failed(const struct rd_reader *r, struct sk_err *err) {
+  if (r->huge) return sk_err_set(err, SK_ECORRUPT, "Redis reply: an array of more than %d items", ARRAY_MAX);
   if (r->redis->err == REDIS_ERR_OOM) return sk_err_set(err, SK_ENOMEM, "Redis reply: out of memory");
   return sk_err_set(err, SK_ECORRUPT, "what the server sends is not the Redis protocol: %s", r->redis->errstr);
 }
@@ -147,4 +155,29 @@ struct sk_str sk_rd_text(const struct rd_reply *array, size_t i) {
 int64_t sk_rd_number(const struct rd_reply *array, size_t i) {
   const struct rd_reply *item = sk_rd_item(array, i, RD_INT);
   return item ? item->number : 0;
+}
+
+/* -- values ---------------------------------------------------------------------------------------------------------------- */
+
+bool sk_rd_value_read(struct sk_str bytes, struct rd_value *out) {
+  *out = (struct rd_value){ .due_ms = RD_NEVER };
+  const unsigned char *p = (const unsigned char *)bytes.p, *end = p + bytes.n;
+  size_t place = bytes.n && p[0] == 'r' ? 0 : 16;
+  if (bytes.n < 1 + place + 3) return false;
+  out->code = (char)*p++;
+  if (place) {
+    uint64_t due = 0;
+    for (int i = 0; i < 8; i++) due = due << 8 | p[i];
+    out->due_ms = (int64_t)due;
+    p += place;
+  }
+  out->priority = SK_PRIORITY_MAX - (*p++ - '0');
+  struct sk_str *const parts[] = { &out->queue, &out->task };
+  for (int i = 0; i < 2; i++) {
+    if (p >= end || end - p - 1 < *p) return false;
+    *parts[i] = sk_str((const char *)p + 1, *p);
+    p += 1 + *p;
+  }
+  out->record = sk_str((const char *)p, (size_t)(end - p));
+  return true;
 }

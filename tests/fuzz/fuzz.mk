@@ -10,13 +10,18 @@ FUZZ_LIB := $(wildcard core/base/*.c core/logic/*.c core/lua/json*.c)
 FUZZ_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined -Icore $(SYSINC)
 
+# What a target needs besides.
+FUZZ_SRC_redis := core/store/redis_call.c
+FUZZ_LIBS_redis := -lhiredis
+$(FUZZ_OUT)/redis: core/store/redis_call.c core/store/redis.h
+
 $(FUZZ_OUT)/%: tests/fuzz/%.c $(FUZZ_LIB) $(wildcard core/base/*.h core/logic/*.h core/lua/*.h)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
-	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_LIB) $(shell pkg-config --libs luajit) -lm
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_LIB) $(FUZZ_SRC_$*) $(FUZZ_LIBS_$*) $(shell pkg-config --libs luajit) -lm
 
 .PHONY: fuzz fuzz-corpus
-fuzz: $(FUZZ_OUT)/$(FUZZ_T) ## Fuzz one parser: make fuzz T=json|lua_json|record|url|wire S=seconds
+fuzz: $(FUZZ_OUT)/$(FUZZ_T) ## Fuzz one parser: make fuzz T=json|lua_json|record|redis|url|wire S=seconds
 	@mkdir -p $(FUZZ_OUT)/found/$(FUZZ_T) tests/fuzz/corpus/$(FUZZ_T)
 	$< -max_total_time=$(S) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(FUZZ_OUT)/crash-$(FUZZ_T)- \
 		$(FUZZ_OUT)/found/$(FUZZ_T) tests/fuzz/corpus/$(FUZZ_T)
