@@ -102,9 +102,15 @@ local function ride_out(t, case)
   elseif told ~= "unknown_fate" then assert.is_nil(pinged "meanwhile") end
   -- It neither span nor raved.
   assert.is_true(share < CPU_SHARE_MAX, ("used %.0f %% of a CPU"):format(share * 100))
-  local failed, works = #engine:logged "trying again until it works", #engine:logged "store: works again"
-  assert.is_true(failed <= 1 and (failed == 1 or case.quiet), failed .. " lines that say that the store failed")
-  assert.equal(failed, works)
+  local said, failed = {}, engine:logged "trying again until it works"
+  for _, line in ipairs(failed) do
+    local chore = line.text:match "store: (.-) failed"
+    assert.is_nil(said[chore], "said twice: " .. line.text)
+    said[chore] = true
+  end
+  assert.is_true(#failed > 0 or case.quiet, "the log says nothing")
+  if #failed > 0 then engine:wait_log("store: works again", 12) end -- the lease's renewal has a slow pace of its own
+  assert.equal(#failed > 0 and 1 or 0, #engine:logged "store: works again")
   assert.equal(0, engine:stop())
 end
 
