@@ -85,7 +85,9 @@ describe("Redis Sentinel:", function()
     local ports = free_ports(3)
     local master = start(t, ports[1])
     start(t, ports[2], { "--replicaof", "127.0.0.1 " .. ports[1] })
-    t:wait_for("the replica", 10, function() return ask(t, ports[2], "info", "replication"):find "master_link_status:up" end)
+    t:wait_for("the replica", 10, function()
+      return ask(t, ports[2], "info", "replication"):find "master_link_status:up" and ask(t, ports[1], "info", "replication"):find "state=online"
+    end)
     H.files.write(t.dir .. "/" .. ports[3] .. "/sentinel.conf", ("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel down-after-milliseconds mymaster 500\n" ..
       "sentinel failover-timeout mymaster 3000\n"):format(ports[1]))
     start(t, ports[3], {}, "sentinel")
