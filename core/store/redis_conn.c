@@ -71,6 +71,11 @@ static void go_down(struct rd_conn *c, const struct sk_err *err) {
   c->stage = DOWN;
   c->moves = 0;
   hang_up(c);
+  if (c->at_once && !was_ready && c->hosts_at < c->config->url.hosts_n) { /* whoever waits for the first try wants all hosts tried */
+    begin(c, true);
+    return;
+  }
+  c->at_once = false;
   if (was_ready) {
     c->pause_ms = 0; /* at once, but not all clients in the same moment */
     sk_timer_start(c->again, (int64_t)(sk_id_random() % 10));
