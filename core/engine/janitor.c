@@ -18,7 +18,7 @@ enum {
   LOADING_LONG_MS = 5000,
 };
 /* What a worker may have beside its Lua heap before its memory counts as over the cap. */
-#define MEMORY_SLACK_BYTES (32u * 1024 * 1024)
+#define MEMORY_SLACK_BYTES (64u * 1024 * 1024)
 
 static uint64_t resident_bytes(int pid) {
   char path[40];
