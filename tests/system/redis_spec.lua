@@ -325,6 +325,7 @@ describe("a client in Python, written from docs/PROTOCOL.md,", function()
   end
 
   H.it_on("redis", "enqueues, schedules, cancels and reads results", function(t)
+    t:start_redis()
     t:script("a.lua", [[ skein.task("add", { keep = 60 }, function(_, a, b) return a + b end) ]])
     t:run { "-w", "1" }
     local sum = python(t, "enqueue", "add", "[1, 2]")
