@@ -21,6 +21,7 @@ enum {
   LONG_MS = 50,        /* jobs are long when workers have some and this long none has ended */
   MEMORY_WAIT_MS = 50, /* before fetched jobs are looked at again that there was no memory for */
   LOST_WAIT_MS = 50,   /* ... or a store that has jobs and gives none */
+  COUNT_RETRY_MS = 500,
 };
 
 /* -- how far ahead ------------------------------------------------------------------------------------------------------------- */
@@ -103,7 +104,8 @@ static void on_counted(struct sk_op *op, void *ctx) {
   struct sk_count_op *count = e->counting;
   e->counting = NULL;
   if (op->status != SK_OK) {
-    sk_engine_store_failed(e, SK_CHORE_COUNT, &op->err); /* the next fetch finds queues_version different again */
+    sk_engine_store_failed(e, SK_CHORE_COUNT, &op->err);
+    sk_fetch_due_within(e, COUNT_RETRY_MS); /* that fetch finds queues_version different again */
   } else {
     sk_engine_store_works(e, SK_CHORE_COUNT);
     bool all = true;
@@ -179,6 +181,7 @@ static bool take(struct sk_engine *e, const struct sk_held *held, int64_t now_ms
     sk_settle_expired(run);
   } else {
     run->timeout_ms = sk_job_timeout_ms(&run->job, task);
+    if (run->timeout_ms > SK_SECONDS_MAX * 1000) run->timeout_ms = SK_SECONDS_MAX * 1000; /* a record from who knows where */
     run->may_expire = run->job.expires_ms != SK_UNSET || task->expires_ms != SK_UNSET;
     sk_dispatch_add(e, run, false);
   }
@@ -247,9 +250,49 @@ static void on_due(void *ctx) {
     sk_fetch_wake(e);
 }
 
+/* One queue's share of a fetch, for mix_queues. */
+struct share {
+  struct sk_str queue;
+  size_t next; /* index of its next job in the order fetched */
+};
+
+/* With weights, the queues of a fetch take turns at random, each in its own order.  The store gives one queue's jobs after the
+ * other's: what is handed back of those would always be the same queues'. */
+static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
+  size_t n = f->held_n, shares_n = 0;
+  if (n < 2 || e->queues_n < 2 || e->queues[0].weight == 0) return;
+  struct share *shares = sk_arena_array(&f->op.arena, n, sizeof *shares);
+  size_t *turns = sk_arena_array(&f->op.arena, n, sizeof *turns); /* whose turn it is, by index into shares */
+  size_t *after = sk_arena_array(&f->op.arena, n, sizeof *after); /* the next job of the same queue */
+  struct sk_held *mixed = sk_arena_array(&f->op.arena, n, sizeof *mixed);
+  if (!shares || !turns || !after || !mixed) return; /* as they came will do */
+  for (size_t i = n; i > 0; i--) {
+    struct sk_str queue = f->held[i - 1].queue;
+    size_t k = 0;
+    while (k < shares_n && !sk_str_eq(shares[k].queue, queue)) k++;
+    if (k == shares_n) shares[shares_n++] = (struct share){ queue, n };
+    after[i - 1] = shares[k].next;
+    shares[k].next = i - 1;
+    turns[i - 1] = k;
+  }
+  if (shares_n < 2) return;
+  for (size_t i = n - 1; i > 0; i--) { /* Fisher and Yates's shuffle */
+    size_t j = (size_t)(sk_random_next(&e->random) % (i + 1)), k = turns[i];
+    turns[i] = turns[j];
+    turns[j] = k;
+  }
+  for (size_t i = 0; i < n; i++) {
+    struct share *share = &shares[turns[i]];
+    mixed[i] = f->held[share->next];
+    share->next = after[share->next];
+  }
+  f->held = mixed;
+}
+
 static void on_fetched(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   if (op->status == SK_OK) {
+    mix_queues(e, e->fetch);
     e->fetch_backoff_ms = 0;
     sk_engine_store_works(e, SK_CHORE_FETCH);
     take_all(e);

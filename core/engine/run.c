@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "engine/state.h"
 #include "logic/record.h"
 
@@ -23,7 +24,10 @@ struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struc
   struct sk_str record = copy_to(&at, held->record);
   run->queue = copy_to(&at, held->queue);
   run->id = copy_to(&at, held->id);
-  run->broken = sk_record_decode(record, &run->job, err);
+  if (record.n > SK_RECORD_BYTES_MAX) /* it would not fit a frame */
+    run->broken = sk_err_set(err, SK_ELIMIT, "record: %zu bytes, more than the limit of %d", record.n, SK_RECORD_BYTES_MAX);
+  else
+    run->broken = sk_record_decode(record, &run->job, err);
   if (run->broken != SK_OK) {
     run->job.task = SK_STR_LIT("?");
     sk_buf_add_str(&run->record, record);

@@ -108,6 +108,7 @@ void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
   run->ending = SK_END_FAILED;
   run->decision = (struct sk_decision){ .kind = newer ? SK_SETTLE_SNOOZE : SK_SETTLE_DEAD,
                                         .delay_ms = newer ? run->engine->options.policy.unknown_delay_ms : 0 };
+  if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* no memory to write it back: as it is */
   add(run);
 }
 

@@ -207,7 +207,7 @@ static enum sk_code connect_worker(struct sk_worker *w, struct sk_err *err) {
 
 static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *err) {
   struct sk_worker *w = calloc(1, sizeof *w);
-  if (w == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  if (w == NULL) return sk_err_set(err, SK_ENOMEM, "start of worker %u: out of memory", number);
   *w = (struct sk_worker){
     .engine = e, .number = number, .serial = ++e->serials, .round = e->round, .started_ms = sk_clock_mono_ms() };
   sk_list_init(&w->runs);
@@ -216,7 +216,8 @@ static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *e
   w->free_slots = calloc(w->slots_n, sizeof *w->free_slots);
   w->by_slot = calloc(w->slots_n, sizeof(struct sk_run *));
   for (uint32_t i = w->slots_n; w->free_slots && i > 0; i--) w->free_slots[w->free_n++] = i - 1;
-  enum sk_code code = w->free_slots && w->by_slot ? connect_worker(w, err) : sk_err_set(err, SK_ENOMEM, "out of memory");
+  enum sk_code code = w->free_slots && w->by_slot ? connect_worker(w, err)
+                                                    : sk_err_set(err, SK_ENOMEM, "start of worker %u: out of memory", number);
   if (code != SK_OK) {
     free_worker(w);
     return code;

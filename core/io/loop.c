@@ -8,7 +8,7 @@
 struct sk_loop {
   uv_loop_t uv;
   uv_prepare_t before_wait;
-  uv_idle_t no_wait;       /* runs while a deferred call has asked for another: the loop then looks at events without waiting */
+  uv_idle_t no_wait;       /* runs while a deferred call is marked: the loop is alive then, and does not wait */
   size_t handles;          /* ours that are not freed yet */
   struct sk_list deferred; /* marked struct sk_defer */
   struct sk_list flushes;  /* struct sk_flush */
@@ -64,10 +64,7 @@ static void run_before_wait(uv_prepare_t *uv) {
     struct sk_flush *f = SK_CONTAINER(node, struct sk_flush, node);
     f->flush(f);
   }
-  if (sk_list_empty(&loop->deferred))
-    uv_idle_stop(&loop->no_wait);
-  else
-    uv_idle_start(&loop->no_wait, do_nothing);
+  if (sk_list_empty(&loop->deferred)) uv_idle_stop(&loop->no_wait);
 }
 
 struct sk_loop *sk_loop_new(struct sk_err *err) {
@@ -132,7 +129,9 @@ struct sk_defer *sk_defer_new(struct sk_loop *loop, sk_io_cb cb, void *ctx) {
 }
 
 void sk_defer_mark(struct sk_defer *d) {
-  if (sk_list_empty(&d->node)) sk_list_push(&d->loop->deferred, &d->node);
+  if (!sk_list_empty(&d->node)) return;
+  sk_list_push(&d->loop->deferred, &d->node);
+  uv_idle_start(&d->loop->no_wait, do_nothing);
 }
 
 void sk_defer_free(struct sk_defer *d) {

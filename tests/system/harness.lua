@@ -367,24 +367,6 @@ function Test:own_redis(config)
   return server
 end
 
---- Starts a redis-server of the test's own (again) on the socket redis.sock in its directory, with these arguments; its process,
--- once it answers, as t.server.  The test's store from now on.
-function Test:start_redis(args)
-  local argv = { "--port", "0", "--unixsocket", self.dir .. "/redis.sock", "--dir", self.dir, "--save", "", "--loglevel", "warning" }
-  for _, arg in ipairs(args or {}) do argv[#argv + 1] = arg end
-  self.server = process.start("redis-server", { args = argv, env = environment(), cwd = self.dir, name = "redis-server" })
-  self.children[#self.children + 1] = self.server
-  local ok = wait.poll(5, function() return self:redis_cli("ping"):find "PONG" end)
-  if not ok then error("redis-server does not answer: " .. self.server.stdout .. self.server.stderr, 0) end
-  self:use("redis+unix://" .. self.dir .. "/redis.sock")
-  return self.server
-end
-
---- What redis-cli prints when it asks that server.
-function Test:redis_cli(...)
-  return self:cli({ "-s", self.dir .. "/redis.sock", ... }, { program = "redis-cli" }).out
-end
-
 --- A network between the test's Redis and whoever uses the proxy's URL from now on.
 function Test:proxy()
   local p = proxy.start("127.0.0.1", self.redis.port)

@@ -1,7 +1,33 @@
 -- What only Redis can do to us: it is killed, restarted with and without its data, hangs without closing, refuses in all its ways.
 local H = require "tests.system.harness"
 
-local wait = H.wait
+local uv = require "luv"
+local wait, process = H.wait, H.process
+
+-- Starts the test's own redis-server (again) on the socket redis.sock in its directory; returns its process once it answers.
+local function start_redis(t, args)
+  local argv = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "", "--loglevel", "warning" }
+  for _, arg in ipairs(args or {}) do argv[#argv + 1] = arg end
+  t.redis = process.start("redis-server", { args = argv, env = uv.os_environ(), cwd = t.dir, name = "redis-server" })
+  t.children[#t.children + 1] = t.redis
+  local ok = wait.poll(5, function() return t:redis_cli("ping"):find "PONG" end)
+  if not ok then error("redis-server does not answer: " .. t.redis.stdout .. t.redis.stderr, 0) end
+  return t.redis
+end
+
+-- What redis-cli prints.
+local function redis_cli(t, ...) return t:cli({ "-s", t.dir .. "/redis.sock", ... }, { program = "redis-cli" }).out end
+
+-- A test with a redis-server of its own, which it may stop, freeze and misconfigure.
+local function it_alone(name, fn)
+  H.it_on("redis", name, function(t)
+    t.start_redis, t.redis_cli = start_redis, redis_cli
+    t:start_redis()
+    t.url = "redis+unix://" .. t.dir .. "/redis.sock"
+    t.env.SKEIN_STORE = t.url
+    fn(t)
+  end)
+end
 
 -- plan(n) enqueues n jobs `note`, each with its number, a batch at a time, until they are all taken.
 local NOTES = [[
@@ -25,7 +51,7 @@ local function distinct(effects)
 end
 
 local function stop_redis(t)
-  t.server:stop_hard()
+  t.redis:stop_hard()
 end
 
 local function empty(t) return #t:json "jobs" == 0 end
@@ -40,16 +66,8 @@ local function keys_left(t)
   return table.concat(left, " ")
 end
 
--- A test on a redis-server of its own.
-local function it(name, fn)
-  H.it_on("redis", name, function(t)
-    t:start_redis()
-    fn(t)
-  end)
-end
-
 describe("Redis", function()
-  it("leaves no key behind but counters, and says in CLIENT LIST who we are", function(t)
+  it_alone("leaves no key behind but counters, and says in CLIENT LIST who we are", function(t)
     t:script("a.lua", NOTES)
     local engine = t:run { "-w", "1" }
     t:enqueue("plan", 500, "note")
@@ -61,7 +79,7 @@ describe("Redis", function()
     assert.equal("", (t:redis_cli("hgetall", "{skein}:engines"):gsub("%s", "")))
   end)
 
-  it("an idle engine asks less than once a second", function(t)
+  it_alone("an idle engine asks less than once a second", function(t)
     t:script("a.lua", NOTES)
     t:run { "-w", "1" }
     t:enqueue("note", 1)
@@ -75,7 +93,7 @@ describe("Redis", function()
     assert.is_true(a_second < 1)
   end)
 
-  it("two applications share a server under prefixes", function(t)
+  it_alone("two applications share a server under prefixes", function(t)
     t:script("a.lua", NOTES)
     local url = t.url
     t.env.SKEIN_STORE = url .. "?prefix=one"
@@ -88,7 +106,7 @@ describe("Redis", function()
     assert.equal(1, #t:json "jobs")
   end)
 
-  it("a wrong URL, password or database is said without the password", function(t)
+  it_alone("a wrong URL, password or database is said without the password", function(t)
     local function refused(url, pattern, code)
       local result = t:cli { "stats", "-s", url }
       assert.equal(code, result.code, result.err)
@@ -105,7 +123,7 @@ describe("Redis", function()
     refused(t.url, "NOAUTH", 69)
   end)
 
-  it("TLS: the server's certificate is verified, a client's is shown", function(t)
+  it_alone("TLS: the server's certificate is verified, a client's is shown", function(t)
     local function openssl(...) assert.equal(0, t:cli({ ... }, { program = "openssl" }).code) end
     local function certificate(name, subject, extensions)
       H.files.write(t.dir .. "/" .. name .. ".ext", extensions)
@@ -116,7 +134,7 @@ describe("Redis", function()
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/ca.key", "-out", t.dir .. "/ca.crt", "-days", "2", "-subj", "/CN=test authority")
     certificate("server", "/CN=server", "subjectAltName=DNS:localhost")
     certificate("client", "/CN=client", "extendedKeyUsage=clientAuth")
-    t.server:stop_hard()
+    t.redis:stop_hard()
     local port = H.redis.free_port()
     t:start_redis { "--tls-port", tostring(port), "--tls-cert-file", t.dir .. "/server.crt", "--tls-key-file", t.dir .. "/server.key",
       "--tls-ca-cert-file", t.dir .. "/ca.crt" }
@@ -137,7 +155,7 @@ describe("Redis", function()
     assert.equal(301, distinct(t:effects "note"))
   end)
 
-  it("a policy that throws keys away is warned of", function(t)
+  it_alone("a policy that throws keys away is warned of", function(t)
     t:script("a.lua", NOTES)
     t:redis_cli("config", "set", "maxmemory-policy", "allkeys-lru")
     t:run():wait_log 'maxmemory%-policy is "allkeys%-lru"'
@@ -171,7 +189,7 @@ describe("an outage of Redis:", function()
     assert.equal("0", (t:redis_cli("hlen", "{skein}:held"):gsub("%s", "")))
   end
 
-  it("killed and restarted 10 times under load with its data: every job runs", function(t)
+  it_alone("killed and restarted 10 times under load with its data: every job runs", function(t)
     local engine = loaded(t, 2000)
     for i = 1, 10 do
       local so_far = t:count "note"
@@ -184,7 +202,7 @@ describe("an outage of Redis:", function()
     assert.is_true(#engine:logged "store: .* failed" <= 12)
   end)
 
-  it("away for 5 s: said once, what finished meanwhile is settled, and no second is lost", function(t)
+  it_alone("away for 5 s: said once, what finished meanwhile is settled, and no second is lost", function(t)
     local engine = loaded(t, 1000)
     stop_redis(t)
     wait.poll(5, function() return false end)
@@ -195,33 +213,31 @@ describe("an outage of Redis:", function()
     engine:wait_log("store: works again", 7)
     H.say("works again %.2f s after the server", wait.seconds() - back)
     all_done(t, engine, 1000)
-    for _, chore in ipairs { "fetching", "settling", "renewing" } do
-      assert.is_true(#engine:logged("store: " .. chore .. " .* failed") <= 1, chore)
-    end
+    assert.is_true(#engine:logged "store: .* failed" <= 2) -- a second time when the server answers LOADING in between
   end)
 
-  it("a client's enqueue says so within its timeout", function(t)
+  it_alone("a client's enqueue says so within its timeout", function(t)
     t:enqueue("note", 1)
-    t.server:signal_with "sigstop"
+    t.redis:signal_with "sigstop"
     local from = wait.seconds()
     local result = t:cli { "enqueue", "note", "1" }
     local took = wait.seconds() - from
-    t.server:signal_with "sigcont"
+    t.redis:signal_with "sigcont"
     assert.equal(69, result.code)
     assert.is_truthy(result.err:find "no answer within")
     assert.is_true(took < 7, "took " .. took)
   end)
 
-  it("hanging for 4 s without closing: noticed by the timeout, every job runs", function(t)
+  it_alone("hanging for 4 s without closing: noticed by the timeout, every job runs", function(t)
     local engine = loaded(t, 1000)
-    t.server:signal_with "sigstop"
+    t.redis:signal_with "sigstop"
     engine:wait_log("no answer within 1.0 s", 5)
     wait.poll(3, function() return false end)
-    t.server:signal_with "sigcont"
+    t.redis:signal_with "sigcont"
     all_done(t, engine, 1000)
   end)
 
-  it("restarted without its data: the engine goes on with what comes", function(t)
+  it_alone("restarted without its data: the engine goes on with what comes", function(t)
     t:script("a.lua", NOTES)
     local engine = t:run { "-w", "1" }
     t:enqueue("note", 1)
@@ -233,7 +249,7 @@ describe("an outage of Redis:", function()
     assert.equal(0, engine:stop())
   end)
 
-  it("SCRIPT FLUSH in between goes unnoticed", function(t)
+  it_alone("SCRIPT FLUSH in between goes unnoticed", function(t)
     t:script("a.lua", NOTES)
     local engine = t:run { "-w", "1" }
     for i = 1, 5 do
@@ -244,7 +260,7 @@ describe("an outage of Redis:", function()
     assert.equal(0, #engine:logged " ERROR ")
   end)
 
-  it("out of memory: enqueue is refused, but what is there is worked off", function(t)
+  it_alone("out of memory: enqueue is refused, but what is there is worked off", function(t)
     t:script("a.lua", NOTES)
     t:run { "-w", "1" }
     t:cli { "pause", "default" }
@@ -262,7 +278,7 @@ describe("an outage of Redis:", function()
     t:wait_effects("note", 1001, 10)
   end)
 
-  it("a replica for a while (READONLY): ridden out", function(t)
+  it_alone("a replica for a while (READONLY): ridden out", function(t)
     local engine = loaded(t, 1000)
     t:redis_cli("replicaof", "127.0.0.1", "1")
     engine:wait_log("READONLY", 5)
@@ -271,7 +287,7 @@ describe("an outage of Redis:", function()
     all_done(t, engine, 1000)
   end)
 
-  it("busy with another's script (BUSY): ridden out", function(t)
+  it_alone("busy with another's script (BUSY): ridden out", function(t)
     local engine = loaded(t, 1000)
     t:redis_cli("config", "set", "busy-reply-threshold", "20")
     local other = t:start({ "-s", t.dir .. "/redis.sock", "eval", "while true do end", "0" }, { program = "redis-cli" })
@@ -282,17 +298,17 @@ describe("an outage of Redis:", function()
     all_done(t, engine, 1000)
   end)
 
-  it("reading its file for a while (LOADING): ridden out", function(t)
+  it_alone("reading its file for a while (LOADING): ridden out", function(t)
     local engine = loaded(t, 1000)
     stop_redis(t)
-    t.server = H.process.start("redis-server", { args = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "",
+    t.redis = H.process.start("redis-server", { args = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "",
       "--appendonly", "yes", "--appendfsync", "always", "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024" },
-      env = require("luv").os_environ(), cwd = t.dir, name = "redis-server" })
-    t.children[#t.children + 1] = t.server
+      env = uv.os_environ(), cwd = t.dir, name = "redis-server" })
+    t.children[#t.children + 1] = t.redis
     all_done(t, engine, 1000)
   end)
 
-  it("an engine frozen past its lease: its jobs run elsewhere, and what it settles late changes nothing", function(t)
+  it_alone("an engine frozen past its lease: its jobs run elsewhere, and what it settles late changes nothing", function(t)
     t:config "{ lease = 1 }"
     t:script("a.lua", t:released() .. [[ skein.task("hold", { keep = 60 }, function(job)
       fx("start", pid)
@@ -316,7 +332,7 @@ describe("an outage of Redis:", function()
     assert.equal(1, t:counters().done)
   end)
 
-  it("an engine killed with -9: another one of the machine takes its jobs over at its next beat", function(t)
+  it_alone("an engine killed with -9: another one of the machine takes its jobs over at its next beat", function(t)
     t:script("a.lua", t:released() .. [[ skein.task("hold", { keep = 0 }, function()
       fx("start", pid)
       released("all")
@@ -332,5 +348,33 @@ describe("an outage of Redis:", function()
     assert.equal(1, t:counters().recovered)
     t:release "all"
     t:wait_for("an empty store", 5, function() return empty(t) end)
+  end)
+end)
+
+describe("a client in Python, written from docs/PROTOCOL.md,", function()
+  local function python(t, ...)
+    local result = t:cli({ H.root .. "/tests/clients/skein_client.py", t.dir .. "/redis.sock", H.root .. "/lua/skein/redis", ... }, { program = "python3" })
+    assert.equal(0, result.code, result.err)
+    return (result.out:gsub("\n$", ""))
+  end
+
+  it_alone("enqueues, schedules, cancels and reads results", function(t)
+    t:script("a.lua", [[ skein.task("add", { keep = 60 }, function(_, a, b) return a + b end) ]])
+    t:run { "-w", "1" }
+    local sum = python(t, "enqueue", "add", "[1, 2]")
+    assert.equal(3, t:wait_state(sum, "done").result)
+    assert.equal('{"state": "done", "result": 3}', python(t, "show", sum))
+    local later = python(t, "enqueue", "add", "[3, 4]", "300")
+    assert.equal('{"state": "scheduled", "result": null}', python(t, "show", later))
+    local never = python(t, "enqueue", "add", "[5, 6]", "3600000")
+    assert.equal("true", python(t, "cancel", never))
+    assert.equal("false", python(t, "cancel", never))
+    assert.equal('{"state": "cancelled", "result": null}', python(t, "show", never))
+    assert.equal(7, t:wait_state(later, "done").result)
+    assert.equal("null", python(t, "show", "nobody"))
+    local counters = t:counters()
+    assert.equal(3, counters.enqueued)
+    assert.equal(2, counters.done)
+    assert.equal(1, counters.cancelled)
   end)
 end)

@@ -96,7 +96,7 @@ describe("Redis Sentinel:", function()
     assert.equal(69, wrong.code)
     assert.is_truthy(wrong.err:find "does not know a master of that name")
     local engine = load_it(t, ("redis+sentinel://127.0.0.1:1,127.0.0.1:%d/mymaster"):format(ports[3]), 1000)
-    wait.poll(0.1, function() return false end)
+    t:wait_for("the replica to have what the master has", 10, function() return ask(t, ports[2], "hlen", "{skein}:jobs"):find "[1-9]" end)
     master:stop_hard()
     local from, so_far = wait.seconds(), t:count "note"
     t:wait_for("progress after the failover", 20, function() return t:count "note" > so_far + 60 end)

@@ -187,6 +187,22 @@ static void an_arg_nests_64_deep_and_not_65(void **state) {
   assert_refused(&job, SK_ELIMIT, "result: JSON at byte 64");
 }
 
+static void the_shape_is_names_numbers_and_sizes_and_nothing_inside(void **state) {
+  (void)state;
+  struct sk_err err;
+  struct sk_job job = a_good_job();
+  job.args = SK_STR_LIT("{not json");
+  job.meta = job.on_success = job.on_error = job.result = SK_STR_LIT("]]]");
+  assert_int_equal(sk_job_check_shape(&job, SK_ARGS_BYTES_MAX, &err), SK_OK);
+  assert_int_equal(sk_job_check_shape(&job, job.args.n - 1, &err), SK_ELIMIT);
+  assert_non_null(strstr(err.message, "args: 9 bytes of JSON, expected at most 8"));
+  job.priority = 3;
+  assert_int_equal(sk_job_check_shape(&job, SK_ARGS_BYTES_MAX, &err), SK_ELIMIT);
+  job = a_good_job();
+  job.queue = SK_STR_LIT("two words");
+  assert_int_equal(sk_job_check_shape(&job, SK_ARGS_BYTES_MAX, &err), SK_EINVAL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(names_are_letters_digits_and_four_signs),
@@ -197,6 +213,7 @@ int main(void) {
     cmocka_unit_test(payloads_are_accepted_at_their_limit_and_refused_one_past_it),
     cmocka_unit_test(two_hundred_args_are_accepted_and_one_more_is_not),
     cmocka_unit_test(an_arg_nests_64_deep_and_not_65),
+    cmocka_unit_test(the_shape_is_names_numbers_and_sizes_and_nothing_inside),
   };
   return cmocka_run_group_tests_name("names", tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@
 
 static int syncs;
 
-int fdatasync(int fd) {
+__attribute__((visibility("default"))) int fdatasync(int fd) {
   __atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST);
   return (int)syscall(SYS_fdatasync, fd);
 }
