@@ -8,8 +8,9 @@
  *   - what this engine can't start soon, because jobs turned out long or workers went away, goes back to the store, where other
  *     engines and more urgent jobs have their chance.
  *
- * A job that dies with its next crash runs in a worker with no other such job (e->suspects), so that when that worker dies and
- * nobody was on the CPU, it is known whom to blame: no job dies for its neighbour. */
+ * A job that dies with its next crash, a suspect, runs in a worker with no other one, so that when that worker dies and nobody was on
+ * the CPU, it is known whom to blame: no job dies for its neighbour.  The others wait for their turn (e->suspects), but not for
+ * long: after a second they share a worker after all, since they take the room of jobs that nobody suspects. */
 #include <assert.h>
 
 #include "base/clock.h"
@@ -17,7 +18,10 @@
 #include "engine/state.h"
 #include "logic/wire.h"
 
-enum { BUSY_MS = 5 }; /* a job that keeps the CPU this long keeps others from starting */
+enum {
+  BUSY_MS = 5,            /* a job that keeps the CPU this long keeps others from starting */
+  SUSPECT_WAIT_MS = 1000, /* for a worker without another suspect */
+};
 
 void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front) {
   if (front)
@@ -60,8 +64,8 @@ void sk_dispatch_detach(struct sk_run *run) {
   w->load--;
   run->engine->given_n--;
   if (w->culprit == run) w->culprit = NULL;
-  if (w->suspect == run) {
-    w->suspect = NULL;
+  if (sk_run_is_suspect(run)) {
+    w->suspects_n--;
     sk_engine_wake(run->engine); /* the next one may have its turn */
   }
   run->worker = NULL;
@@ -95,11 +99,6 @@ void sk_dispatch_take_back_all(struct sk_engine *e) {
 
 /* -- offering ------------------------------------------------------------------------------------------------------------------- */
 
-/* One more crash and it is dead. */
-static bool is_suspect(const struct sk_run *run) {
-  return run->job.crashes > 0 && run->job.crashes + 1 >= run->engine->options.policy.crashes_max;
-}
-
 static void offer(struct sk_worker *w, struct sk_run *run) {
   assert(w->free_n > 0 && run->task != NULL);
   if (w->engine->given_n == 0) sk_fetch_count_first(w->engine);
@@ -115,7 +114,7 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
   w->load++;
   w->engine->given_n++;
   w->used = true;
-  if (is_suspect(run)) w->suspect = run;
+  w->suspects_n += sk_run_is_suspect(run);
   struct sk_buf *out = sk_pipe_out(w->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_JOB);
   sk_buf_add_u32(out, slot);
@@ -148,34 +147,41 @@ static struct sk_worker *most_loaded(const struct sk_engine *e) {
   return best;
 }
 
-static void push_suspect(struct sk_engine *e, struct sk_run *run) {
-  sk_list_push(&e->suspects, &run->node);
-  e->suspects_n++;
-}
-
-/* Gives each worker that has no suspect the next of them. */
+/* Gives each worker that has no suspect the next of them, and those that have waited long enough to any. */
 static void hand_out_suspects(struct sk_engine *e, uint32_t ceiling) {
   SK_LIST_EACH(n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     if (sk_list_empty(&e->suspects)) return;
-    if (can_take(w) && w->load < ceiling && w->suspect == NULL) offer(w, pop_suspect(e, e->suspects.next));
+    if (can_take(w) && w->load < ceiling && w->suspects_n == 0) offer(w, pop_suspect(e, e->suspects.next));
   }
+  int64_t long_ago = sk_clock_mono_ms() - SUSPECT_WAIT_MS;
+  while (!sk_list_empty(&e->suspects) && SK_RUN_OF(e->suspects.next)->suspect_since_ms <= long_ago) {
+    struct sk_worker *w = least_loaded(e, ceiling);
+    if (w == NULL) return;
+    offer(w, pop_suspect(e, e->suspects.next));
+  }
+}
+
+static void push_suspect(struct sk_engine *e, struct sk_run *run) {
+  run->suspect_since_ms = sk_clock_mono_ms();
+  sk_list_push(&e->suspects, &run->node);
+  e->suspects_n++;
 }
 
 /* Gives waiting jobs out until each worker has `ceiling`. */
 static void hand_out(struct sk_engine *e, uint32_t ceiling) {
   hand_out_suspects(e, ceiling);
-  while (e->local_n > 0) {
-    struct sk_worker *w = least_loaded(e, ceiling);
-    if (w == NULL) return;
+  struct sk_worker *w;
+  while (e->local_n > 0 && (w = least_loaded(e, ceiling)) != NULL) {
     struct sk_run *run = pop(e, e->local.next);
     if (run->may_expire && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms()))
       sk_settle_expired(run);
-    else if (is_suspect(run) && w->suspect)
+    else if (sk_run_is_suspect(run))
       push_suspect(e, run);
     else
       offer(w, run);
   }
+  hand_out_suspects(e, ceiling);
 }
 
 /* Nothing waits here: moves what `rich` can't start yet to workers with a free slot. */

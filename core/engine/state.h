@@ -37,6 +37,7 @@ struct sk_run {
   uint64_t fence;
   int64_t timeout_ms;         /* soft; 0 = none */
   bool may_expire;            /* before it starts */
+  int64_t suspect_since_ms;   /* in e->suspects: since when; monotonic */
   /* while with a worker */
   struct sk_worker *worker;
   uint32_t slot;
@@ -91,7 +92,7 @@ struct sk_worker {
   int exit_status, term_signal;
   enum sk_kill killed;
   struct sk_run *culprit; /* the run it was killed for */
-  struct sk_run *suspect; /* the one of its runs that dies with its next crash */
+  uint32_t suspects_n; /* of its runs; see dispatch.c */
 };
 
 struct sk_progress_batch;
@@ -276,6 +277,11 @@ void sk_progress_free(struct sk_engine *e);
 /* link.c: frames from a worker */
 size_t sk_link_bytes(void *worker, struct sk_str in);
 void sk_link_declare(struct sk_engine *e); /* tells the store which tasks there are, when it does not know */
+
+/* True when one more crash is its death. */
+static inline bool sk_run_is_suspect(const struct sk_run *run) {
+  return run->job.crashes > 0 && run->job.crashes + 1 >= run->engine->options.policy.crashes_max;
+}
 
 /* True unless the run's worker has left it unstarted: also when the worker has spoilt the word that tells. */
 static inline bool sk_run_has_started(const struct sk_run *run) {

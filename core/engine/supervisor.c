@@ -8,8 +8,8 @@
  * job it had goes its way:
  *   offered, not started    back to e->local, as if nothing had been
  *   the core killed it      the culprit (hard timeout) has failed; the others are handed back, nothing counted
- *   it died by itself       the job on the CPU (share.h) is the culprit: a crash; when none was, the one that had crashed often
- *                           enough before (dispatch.c); when there is none, each that had started
+ *   it died by itself       the job on the CPU (share.h) is the culprit: a crash; when none was, those that had crashed often
+ *                           before (the suspects of dispatch.c: mostly one); when there is none of these, each that had started
  *   ... of its memory       the same, at the moment it was killed
  *
  * ROUNDS.  The scripts are loaded in rounds: the first, and one for each reload.  When the first worker of a new round is ready, all
@@ -111,16 +111,21 @@ static const struct sk_run *running_in(const struct sk_worker *w) {
   return run && sk_run_has_started(run) ? run : NULL;
 }
 
+static bool has_started_suspect(const struct sk_worker *w) {
+  bool any = false;
+  SK_LIST_EACH(n, &w->runs) any |= sk_run_is_suspect(SK_RUN_OF(n)) && sk_run_has_started(SK_RUN_OF(n));
+  return any;
+}
+
 static void bury_runs(struct sk_worker *w) {
-  bool by_itself = died_by_itself(w);
-  const struct sk_run *on_cpu = running_in(w), *guilty = w->culprit, *suspect = w->suspect;
-  if (on_cpu == NULL && suspect && sk_run_has_started(suspect)) on_cpu = suspect; /* see dispatch.c */
+  bool by_itself = died_by_itself(w), suspects = has_started_suspect(w);
+  const struct sk_run *on_cpu = running_in(w), *guilty = w->culprit;
   char how[120];
   describe_end(w, how, sizeof how);
   for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) {
     struct sk_run *run = SK_RUN_OF(n);
-    bool culprit = by_itself ? on_cpu == NULL || run == on_cpu : run == guilty;
-    bury_run(run, w, culprit, how);
+    bool culprit = on_cpu ? run == on_cpu : !suspects || sk_run_is_suspect(run);
+    bury_run(run, w, by_itself ? culprit : run == guilty, how);
   }
 }
 

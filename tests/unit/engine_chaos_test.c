@@ -1,5 +1,6 @@
 /* engine_chaos_test.c - everything at once: jobs of all kinds while workers are killed, scripts reloaded or broken, the store fails now
- * and then, fetching is held, engines stopped and started.  After it every job is done, and at each turn the engine's books balance.
+ * and then, fetching is held, engines stopped and started.  After it every job is done, or dead of its crashes where these count, and at
+ * each turn the engine's books balance.
  *
  * SKEIN_CHAOS_S=60 makes it longer; SKEIN_CHAOS_SEED=n repeats a run's choices (their timing is its own). */
 #include <setjmp.h>
@@ -119,17 +120,17 @@ static void strike(struct world *w) {
   }
 }
 
-static void all_jobs_are_done_after_the_storm(void **state) {
-  struct world *w = *state;
+static void storm(struct world *w, int64_t crashes_max) {
   const char *s = getenv("SKEIN_CHAOS_S"), *chosen = getenv("SKEIN_CHAOS_SEED");
-  int64_t end = sk_clock_mono_ms() + (s ? atol(s) : 4) * 1000;
+  int64_t end = sk_clock_mono_ms() + (s ? atol(s) : 3) * 1000;
   unsigned long first = seed = chosen ? strtoul(chosen, NULL, 10) : sk_id_random() >> 8;
   printf("SKEIN_CHAOS_SEED=%lu\n", first);
   w->log.level = SK_LOG_INFO;
   w->options.workers = 2;
   w->options.concurrency = 5;
   w->options.shutdown_timeout_ms = 300;
-  w->options.policy.crashes_max = 1000000;
+  w->options.policy.crashes_max = crashes_max;
+  jobs_n = 0;
   w->options.store.lease_ms = 1500;
   script(w, GOOD);
   world_start(w);
@@ -145,14 +146,22 @@ static void all_jobs_are_done_after_the_storm(void **state) {
   script(w, GOOD);
   sk_engine_hold(w->engine, false);
   sk_engine_reload(w->engine);
-  for (int i = 0; i < jobs_n; i++) until(w, see(w, jobs[i]).state == SK_STATE_DONE);
+  for (int i = 0; i < jobs_n; i++) {
+    until(w, sk_state_is_final(see(w, jobs[i]).state));
+    struct seen seen = see(w, jobs[i]);
+    assert_true(seen.state == SK_STATE_DONE || (seen.state == SK_STATE_DEAD && seen.kind == SK_KIND_CRASH && seen.crashes == crashes_max));
+  }
   until(w, w->engine->held_n == 0);
   audit(w);
   until(w, workers_n(w) == 2 && is_ready(w, 1) && is_ready(w, 2));
   printf("%d jobs\n", jobs_n);
 }
 
+static void all_jobs_are_done_after_the_storm(void **state) { storm(*state, 1000000); }
+
+static void only_crashes_kill_jobs_in_the_storm(void **state) { storm(*state, 3); }
+
 int main(void) {
-  const struct CMUnitTest tests[] = { T(all_jobs_are_done_after_the_storm) };
+  const struct CMUnitTest tests[] = { T(all_jobs_are_done_after_the_storm), T(only_crashes_kill_jobs_in_the_storm) };
   return cmocka_run_group_tests_name("engine_chaos", tests, NULL, NULL);
 }

@@ -67,6 +67,43 @@ static void the_job_on_the_cpu_is_the_culprit_and_its_neighbours_are_not(void **
   assert_int_equal(see(w, hold).crashes, 0);
 }
 
+/* One worker; the jobs that crashed twice already are suspects, and only the first of them runs at first. */
+static void suspects_wait_for_each_other_but_not_for_long(void **state) {
+  struct world *w = *state;
+  script(w, HOLD);
+  world_start(w);
+  struct told t[3];
+  for (int i = 0; i < 3; i++) t[i] = enqueue(w, "hold", "[1]");
+  for (int deaths = 1; deaths <= 2; deaths++) {
+    until(w, effects(w, "start") == 3 * deaths);
+    kill(worker_of(w, 1)->pid, SIGKILL);
+    until(w, w->engine->totals.workers_died == deaths);
+  }
+  until(w, effects(w, "start") == 7);
+  int64_t from = sk_clock_mono_ms();
+  struct told other = enqueue(w, "hold", "[2]"); /* whom nobody suspects, at once */
+  until(w, effects(w, "start 2") == 1);
+  assert_int_equal(effects(w, "start 1"), 7);
+  until(w, effects(w, "start 1") == 9);
+  assert_in_range(sk_clock_mono_ms() - from, 500, 5000);
+  kill(worker_of(w, 1)->pid, SIGKILL);
+  for (int i = 0; i < 3; i++) until(w, see(w, t[i]).state == SK_STATE_DEAD);
+  write_file(w, "go", "");
+  until(w, see(w, other).state == SK_STATE_DONE);
+  assert_int_equal(see(w, other).crashes, 0); /* it was theirs */
+}
+
+static void no_job_dies_for_its_neighbour(void **state) {
+  struct world *w = *state;
+  w->options.concurrency = 2;
+  script(w, "skein.task('good', { keep = 60 }, function(job) skein.sleep(0.1) end) "
+            "skein.task('sly', { keep = 60 }, function(job) uv.new_timer():start(10, 0, function() os.exit(9) end) skein.sleep(60) end)");
+  world_start(w);
+  struct told sly = enqueue(w, "sly", "[]"), good = enqueue(w, "good", "[]"); /* dies when no job is on the CPU */
+  until(w, see(w, sly).state == SK_STATE_DEAD);
+  until(w, see(w, good).state == SK_STATE_DONE);
+}
+
 /* The late job sleeps, with a timeout, while another one, without one, keeps the CPU for ever. */
 static void a_hard_timeout_is_the_fault_of_the_neighbour_that_keeps_the_cpu(void **state) {
   struct world *w = *state;
@@ -227,6 +264,8 @@ int main(void) {
     T(jobs_that_ran_when_their_worker_was_killed_run_again_and_count_a_crash),
     T(jobs_that_were_only_offered_count_nothing),
     T(the_job_on_the_cpu_is_the_culprit_and_its_neighbours_are_not),
+    T(suspects_wait_for_each_other_but_not_for_long),
+    T(no_job_dies_for_its_neighbour),
     T(a_hard_timeout_is_the_fault_of_the_neighbour_that_keeps_the_cpu),
     T(a_worker_is_buried_although_its_child_holds_the_pipe),
     T(what_a_worker_said_before_it_died_counts),
