@@ -41,15 +41,16 @@ uint32_t sk_supervisor_ready_n(const struct sk_engine *e) {
 
 /* -- what becomes of a dead worker's jobs ------------------------------------------------------------------------------------- */
 
+/* "its worker ..." */
 static void describe_end(const struct sk_worker *w, char *out, size_t n) {
   if (w->killed == SK_KILL_MEMORY)
-    snprintf(out, n, "its worker was over memory_max (%" PRIu64 " bytes) and was killed", w->engine->options.memory_max);
+    snprintf(out, n, "was over memory_max (%" PRIu64 " bytes) and was killed", w->engine->options.memory_max);
   else if (w->killed == SK_KILL_BROKEN)
-    snprintf(out, n, "its worker sent the engine nonsense and was killed");
+    snprintf(out, n, "sent the engine nonsense and was killed");
   else if (w->term_signal)
-    snprintf(out, n, "its worker died of signal %d (%s)", w->term_signal, strsignal(w->term_signal));
+    snprintf(out, n, "died of signal %d (%s)", w->term_signal, strsignal(w->term_signal));
   else
-    snprintf(out, n, "its worker exited with status %d", w->exit_status);
+    snprintf(out, n, "exited with status %d", w->exit_status);
 }
 
 static void settle_timed_out(struct sk_run *run, struct sk_outcome *o) {
@@ -63,7 +64,7 @@ static void settle_timed_out(struct sk_run *run, struct sk_outcome *o) {
 
 static void settle_crashed(struct sk_run *run, struct sk_outcome *o, const char *how) {
   char message[200];
-  snprintf(message, sizeof message, "%s while it ran (crash %" PRId64 " of %" PRId64 ")", how, run->job.crashes + 1,
+  snprintf(message, sizeof message, "its worker %s while it ran (crash %" PRId64 " of %" PRId64 ")", how, run->job.crashes + 1,
            run->engine->options.policy.crashes_max);
   o->ending = SK_END_CRASHED;
   o->message = sk_str_c(message);
@@ -88,7 +89,7 @@ static void bury_run(struct sk_run *run, const struct sk_worker *w, bool culprit
   else if (run->timeout_ms > 0 && now - started_ms >= run->timeout_ms)
     settle_timed_out(run, &o);
   else
-    settle_crashed(run, &o, "it kept the CPU past its neighbours' hard timeouts and its worker was killed");
+    settle_crashed(run, &o, "was killed because this job kept the CPU past its neighbours' hard timeouts");
 }
 
 /* Nobody is blamed when the core, or whoever ends the whole service, killed the worker for reasons of their own. */
@@ -367,7 +368,7 @@ static void died_loading(struct sk_engine *e, uint64_t round, const char *how) {
   uint32_t enough = e->options.workers > LOAD_DEATHS_MIN ? e->options.workers : LOAD_DEATHS_MIN;
   if (++e->deaths_in_a_row < enough || (e->ever_ready && (round == e->ready_round || e->refused))) return;
   struct sk_err err;
-  sk_err_set(&err, SK_EINVAL, "%u workers in a row died while they loaded the scripts (the last: %s)", e->deaths_in_a_row, how);
+  sk_err_set(&err, SK_EINVAL, "%u workers in a row died while they loaded the scripts (the last one %s)", e->deaths_in_a_row, how);
   if (e->ever_ready)
     give_up_round(e, err.message);
   else

@@ -16,6 +16,7 @@
 enum {
   FAILURE_ARGS = 4,            /* job, kind, error value, traceback */
   RECORD_KEEP_BYTES = 64 * 1024, /* of a slot's buffer between jobs */
+  SEND_AFTER_MS = 5,
 };
 
 static void say_done(struct sk_runner *r, const struct sk_slot *slot, struct sk_str result) {
@@ -57,6 +58,15 @@ static void drop_threads_but(struct sk_slot *slot, const lua_State *keep) {
 
 static void drop_threads(struct sk_slot *slot) { drop_threads_but(slot, NULL); }
 
+/* The loop sends what was said when all pending jobs had their turn, which may be long after this one ended: who waits for it
+ * should not wait for them, and their crash should not undo it. */
+static void send_soon(struct sk_runner *r) {
+  int64_t now_ms = sk_clock_mono_ms();
+  if (now_ms - r->sent_ms < SEND_AFTER_MS) return;
+  r->sent_ms = now_ms;
+  sk_pipe_flush(r->pipe);
+}
+
 /* The attempt is over and said so: nothing of the job stays. */
 static void finish(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
@@ -70,6 +80,7 @@ static void finish(struct sk_slot *slot) {
   slot->active = false;
   assert(r->active > 0);
   r->active--;
+  send_soon(r);
 }
 
 /* A finalizer of a script has failed while the runner worked. */

@@ -115,6 +115,7 @@ struct sk_runner {
   int misuse_ref;            /* Lua function: raises a text at the script's line */
   int dropped_ref;           /* Lua table, weak keys: coroutines that were dropped before their end */
   bool draining;
+  int64_t sent_ms; /* when an end was last sent without waiting for the loop; monotonic */
 };
 
 #define SK_SWALLOWED_MAX 3 /* times a stop may be swallowed before the job is abandoned */

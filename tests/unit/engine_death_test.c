@@ -234,7 +234,7 @@ static void many_workers_that_refuse_end_the_engine_once(void **state) {
 static void scripts_that_end_the_process_end_the_engine(void **state) {
   struct world *w = *state;
   script(w, "fx('load') os.exit(5)");
-  assert_never_started(w, "exited with status 5");
+  assert_never_started(w, "the last one exited with status 5");
   assert_int_equal(effects(w, "load"), 3); /* a single death may be an accident */
 }
 

@@ -97,6 +97,19 @@ static void a_worker_that_was_stuck_is_used_at_once(void **state) {
   assert_true(effects(w, "soon") >= 5);
 }
 
+/* Ten jobs start one after the other without a pause: the first is settled long before the last has run. */
+static void the_end_of_a_job_does_not_wait_for_its_neighbours(void **state) {
+  struct world *w = *state;
+  script(w, "skein.task('burn', { keep = 60 }, function(job) burn(40) fx('ran') end)");
+  world_start(w);
+  until(w, is_ready(w, 1));
+  sk_engine_hold(w->engine, true);
+  for (int i = 0; i < 10; i++) enqueue(w, "burn", "[]");
+  sk_engine_hold(w->engine, false);
+  until(w, jobs_in(w, SK_STATE_DONE) > 0);
+  assert_true(effects(w, "ran") < 6);
+}
+
 static void a_job_that_expires_while_it_waits_for_a_worker_does_not_start(void **state) {
   struct world *w = *state;
   script(w, "skein.task('t', function(job) fx('ran') end)");
@@ -156,6 +169,7 @@ int main(void) {
     T(a_job_that_keeps_the_cpu_lets_go_of_its_neighbours),
     T(a_busy_worker_gives_to_an_idle_one),
     T(a_worker_that_was_stuck_is_used_at_once),
+    T(the_end_of_a_job_does_not_wait_for_its_neighbours),
     T(a_job_that_expires_while_it_waits_for_a_worker_does_not_start),
     T(a_thousand_queues_are_served_and_no_more),
     T(a_new_queue_is_learnt_without_counting_for_each_job),
