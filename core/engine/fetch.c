@@ -16,6 +16,7 @@
 
 enum {
   AHEAD_MS = 8,
+  FETCH_MS_MAX = 200,  /* a slower fetch is an outage and says nothing about the way */
   RATE_MS = 2,
   QUIET_MS = 20,
   LONG_MS = 50,        /* jobs are long when workers have some and this long none has ended */
@@ -45,7 +46,7 @@ bool sk_fetch_jobs_are_long(const struct sk_engine *e) {
 }
 
 size_t sk_fetch_depth(const struct sk_engine *e) {
-  double depth = e->per_ms * AHEAD_MS;
+  double depth = e->per_ms * (AHEAD_MS + 2 * e->fetch_ms); /* what is fetched next arrives before the last of it ends */
   if (depth < 1 || sk_fetch_jobs_are_long(e)) return 0;
   return depth >= SK_PREFETCH_MAX ? SK_PREFETCH_MAX : (size_t)depth;
 }
@@ -289,9 +290,17 @@ static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
   f->held = mixed;
 }
 
+/* How long a fetch takes, smoothed: the way to a distant store counts. */
+static void measure_fetch(struct sk_engine *e) {
+  double ms = (double)(sk_clock_mono_us() - e->fetch_sent_us) / 1000.0;
+  if (ms > FETCH_MS_MAX) ms = FETCH_MS_MAX;
+  e->fetch_ms = 0.8 * e->fetch_ms + 0.2 * ms;
+}
+
 static void on_fetched(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   if (op->status == SK_OK) {
+    measure_fetch(e);
     mix_queues(e, e->fetch);
     e->fetch_backoff_ms = 0;
     sk_engine_store_works(e, SK_CHORE_FETCH);
@@ -338,6 +347,7 @@ void sk_fetch_turn(struct sk_engine *e) {
   e->fetching = true;
   e->fetch_again = false;
   e->fetch_taken = 0;
+  e->fetch_sent_us = sk_clock_mono_us();
   e->store->ops->fetch(e->store, e->fetch);
 }
 

@@ -192,7 +192,10 @@ static void on_settled(struct sk_op *op, void *ctx) {
   e->settles_in_flight--;
   e->settles_runs -= b->n;
   if (op->status != SK_OK) {
-    for (size_t i = b->n; i > 0; i--) sk_list_push_front(&e->settling, &b->runs[i - 1]->node);
+    for (size_t i = b->n; i > 0; i--) {
+      b->runs[i - 1]->uncertain |= op->status == SK_EUNKNOWN;
+      sk_list_push_front(&e->settling, &b->runs[i - 1]->node);
+    }
     e->settling_n += b->n;
     sk_engine_store_failed(e, SK_CHORE_SETTLE, &op->err);
     e->settle_backoff_ms = e->settle_backoff_ms ? e->settle_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
@@ -205,7 +208,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
     e->drain_check = true;
     for (size_t i = 0; i < b->n; i++) {
       struct sk_run *run = b->runs[i];
-      if (b->items[i].status == SK_OK) {
+      if (b->items[i].status == SK_OK || run->uncertain) { /* stale after an answer that got lost: it was settled then */
         after(run);
       } else if (run->ending != SK_END_HANDED_BACK) {
         e->totals.stale++;

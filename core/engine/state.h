@@ -46,6 +46,7 @@ struct sk_run {
   /* while settling */
   struct sk_decision decision;
   enum sk_ending ending;
+  bool uncertain;             /* a settle of it was sent whose answer got lost */
   bool surplus;               /* handed back before it started, with nobody the wiser */
   struct sk_buf said;         /* owned: what the outcome's slices point into */
   struct sk_buf record;       /* owned: the record to store */
@@ -162,6 +163,8 @@ struct sk_engine {
   struct sk_timer *due;   /* when to look again: due jobs, safety poll, back-off */
   int64_t due_at_ms;      /* monotonic; when `due` fires */
   int64_t fetch_backoff_ms;
+  int64_t fetch_sent_us;  /* monotonic */
+  double fetch_ms;        /* how long a fetch takes, smoothed */
   double per_ms;          /* completions, smoothed: how far ahead to fetch */
   int64_t rate_at_us;
   int64_t rate_n;
