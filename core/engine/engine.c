@@ -76,11 +76,24 @@ void sk_engine_store_failed(struct sk_engine *e, enum sk_chore chore, const stru
   sk_logf(e->log, SK_LOG_ERROR, "store: %s failed: %s; trying again until it works", names[chore], err->message);
 }
 
+/* Something works again: tries at once what failed too, each chore once until it works. */
+static void hurry(struct sk_engine *e) {
+  unsigned late = e->troubles & ~e->hurried;
+  e->hurried |= late;
+  if ((late & 1u << SK_CHORE_BEAT) && !e->beating && !e->stopping) sk_timer_start(e->beat_timer, 0);
+  if (late & 1u << SK_CHORE_SETTLE) {
+    sk_timer_stop(e->settle_retry);
+    sk_engine_wake(e);
+  }
+}
+
 void sk_engine_store_works(struct sk_engine *e, enum sk_chore chore) {
   if (e->troubles == 0) return;
   sk_fetch_retry(e);
+  hurry(e);
   if (!(e->troubles & 1u << chore)) return;
   e->troubles &= ~(1u << chore);
+  e->hurried &= ~(1u << chore);
   if (e->troubles != 0) return;
   sk_logf(e->log, SK_LOG_INFO, "store: works again");
   sk_requests_changed(e->requests); /* who waits may have missed something */

@@ -185,6 +185,7 @@ struct sk_engine {
   struct sk_timer *beat_timer;
   struct sk_timer *shutdown;
   unsigned troubles;     /* bit per enum sk_chore: it failed and has not worked since */
+  unsigned hurried;      /* ... and was tried early because another one worked */
   bool declaring;
   bool declare_wanted;   /* the store does not know all tasks yet */
   struct sk_progress_batch *progress; /* not yet sent: progress.c */

@@ -12,7 +12,7 @@
 #include "io/loop.h"
 #include "store/redis.h"
 
-enum { RETRY_MS = 50, KEEP_ALIVE_MS = 1000000000 };
+enum { PATIENCE_MS = 1000, RETRY_MS = 50, KEEP_ALIVE_MS = 1000000000 };
 
 static struct sk_op *op_of(struct sk_list *node) { return SK_CONTAINER(node, struct sk_op, node); }
 
@@ -122,7 +122,7 @@ static void send_or_wait(struct rd_store *s, struct sk_op *op) {
     send_op(s, op);
     return;
   }
-  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, s->config.timeout_ms);
+  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, PATIENCE_MS);
   sk_list_push(&s->waiting, &op->node);
 }
 
@@ -194,7 +194,7 @@ static bool wait_for_slot(struct rd_store *s, struct sk_op *op, struct sk_str te
   bool moved = sk_str_starts(text, "MOVED ");
   if (!s->config.cluster || (!moved && !sk_str_starts(text, "ASK ") && !sk_str_starts(text, "TRYAGAIN"))) return false;
   sk_err_set(&s->down, SK_EUNAVAILABLE, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(text, 200)));
-  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, s->config.timeout_ms);
+  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, PATIENCE_MS);
   sk_list_push(&s->waiting, &op->node);
   if (!moved || !sk_list_empty(&s->sent) || !sk_rd_conn_move(s->calls, text))
     if (!sk_timer_active(s->retry)) sk_timer_start(s->retry, RETRY_MS);
@@ -277,7 +277,7 @@ static void on_down(void *ctx, const struct sk_err *err) {
   }
   s->down = *err;
   if (s->opening) fail_waiting(s, err); /* the first try decides */
-  if (!sk_timer_active(s->patience) && !sk_list_empty(&looks)) sk_timer_start(s->patience, s->config.timeout_ms);
+  if (!sk_timer_active(s->patience) && !sk_list_empty(&looks)) sk_timer_start(s->patience, PATIENCE_MS);
   sk_list_move(&looks, &s->waiting);
   sk_list_move(&s->waiting, &looks);
 }
