@@ -109,6 +109,8 @@ static void on_store_changed(void *ctx) {
 
 /* This engine was taken for dead: what has not started here runs elsewhere. */
 static void on_lost(struct sk_engine *e) {
+  e->declare_wanted = true; /* the store may have lost its data, and with it our tasks and queues */
+  e->queues_stale = e->queues_all;
   sk_logf(e->log, SK_LOG_WARN, "this engine's lease had ended: its jobs were given to others, what they do here does not count");
   sk_dispatch_take_back_all(e);
   sk_dispatch_hand_back_all(e);
