@@ -13,4 +13,4 @@ $(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/libskein.a
 .PHONY: bench
 bench: build $(BENCH_BIN) $(OUT)/tests/support/delay_proxy ## Measure the engine against its budgets (STORE=sqlite|memory|redis, ROUNDS=5)
 	@LUA_PATH="./?.lua;./lua/?.lua;./lua/?/init.lua;./tests/bench/scripts/lib/?.lua;;" LUA_CPATH="$(abspath $(OUT))/lua/?.so;;" \
-	  luajit tests/bench/$(if $(filter redis,$(STORE)),redis_bench.lua,bench.lua) $(abspath $(OUT)) $(ROUNDS) $(filter-out redis,$(STORE)) $(PART)
+	  luajit tests/bench/$(if $(filter redis,$(STORE)),redis_bench.lua,bench.lua) "$(abspath $(OUT))" $(ROUNDS) $(filter-out redis,$(STORE)) $(PART)

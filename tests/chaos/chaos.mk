@@ -4,11 +4,11 @@ SECONDS ?= 60
 SEED ?=
 JOBS ?=
 CHAOS_STORE = $(or $(STORE),$(SKEIN_TEST_STORE),redis)
-CHAOS = SKEIN=$(abspath $(OUT)/skein) $(SYSTEM_ENV_$(VARIANT)) SEED=$(SEED) JOBS=$(JOBS)
+CHAOS = SKEIN='$(abspath $(OUT)/skein)' $(SYSTEM_ENV_$(VARIANT)) SEED=$(SEED) JOBS=$(JOBS)
 
 .PHONY: chaos chaos-short
 chaos: build ## Kill and freeze everything at random: make chaos SECONDS=600 SEED=n STORE=redis|sqlite
-	$(CHAOS) STORE=$(CHAOS_STORE) SECONDS=$(SECONDS) luajit tests/chaos/chaos.lua
+	@$(CHAOS) STORE=$(CHAOS_STORE) SECONDS=$(SECONDS) luajit tests/chaos/chaos.lua
 
 chaos-short: build ## The chaos run of make test
-	$(CHAOS) STORE=$(CHAOS_STORE) SECONDS=14 luajit tests/chaos/chaos.lua
+	@$(CHAOS) STORE=$(CHAOS_STORE) SECONDS=14 luajit tests/chaos/chaos.lua

@@ -6,5 +6,5 @@ SYSTEM_ENV_asan = SKEIN_TEST_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) 
 SYSTEM_TMPDIR = $(or $(TMPDIR),$(shell test -w /dev/shm && echo /dev/shm || echo /tmp))
 .PHONY: system
 system: build ## Run the system tests (T=name for one group)
-	@TMPDIR=$(SYSTEM_TMPDIR) SKEIN=$(abspath $(OUT)/skein) $(SYSTEM_ENV_$(VARIANT)) \
+	@TMPDIR='$(SYSTEM_TMPDIR)' SKEIN='$(abspath $(OUT)/skein)' $(SYSTEM_ENV_$(VARIANT)) \
 	  busted --lua=luajit --output=tests/report.lua --pattern='$(T).*_spec%.lua$$' tests/system
