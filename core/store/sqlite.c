@@ -5,11 +5,14 @@
  * the reading ones, then all answers.  When a group fails, each of its operations is tried in a transaction of its own, so that
  * an operation fails for its own reasons only.  Nothing is kept of a transaction that failed.
  *
+ * With durability full, an operation that must last is answered only when a second thread has synced the log (sqlite_sync.c); the
+ * others of its group, and later groups, do not wait for that.  So answers may come in another order than the submissions, and what
+ * is not on the disk yet can be fetched and looked at already.
+ *
  * Between groups it does what must not hold up anyone: checkpoints, and the long chores (a change of all jobs that match a
  * filter, dropping kept records), a bounded piece at a time. */
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "io/loop.h"
@@ -36,6 +39,7 @@ struct sweep {
 struct sq_store {
   struct sk_store store; /* first: the vtable sees this */
   struct sq_db *db;      /* the thread's */
+  struct sq_sync *sync;  /* the thread's; NULL: durability normal */
   pthread_t thread;
 
   /* The loop's. */
@@ -148,10 +152,8 @@ static void set_status(struct sq_db *db, struct sk_op *op, enum sk_code code) {
 /* All of `ops` in one transaction; on failure nothing happened, and *culprit is the one that failed: NULL when that was none of
  * them (the transaction did not begin, or not commit), so that the others would fare no better. */
 static enum sk_code write_group(struct sq_db *db, struct sk_list *ops, struct sk_op **culprit) {
-  bool durable = false;
   *culprit = NULL;
-  SK_LIST_EACH(it, ops) durable |= is_durable(SK_CONTAINER(it, struct sk_op, node));
-  enum sk_code code = sk_sq_begin(db, durable);
+  enum sk_code code = sk_sq_begin(db);
   if (code != SK_OK) return code;
   SK_LIST_EACH(it, ops) {
     struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
@@ -217,13 +219,29 @@ static void read_all(struct sq_db *db, struct sk_list *ops) {
   }
 }
 
-/* Has the operations answered, on the loop. */
-static void answer(struct sq_store *s, struct sk_list *ops) {
+/* Has the operations answered, on the loop.  Called on either thread. */
+static void answer(void *ctx, struct sk_list *ops) {
+  struct sq_store *s = ctx;
   if (sk_list_empty(ops)) return;
   pthread_mutex_lock(&s->lock);
   sk_list_move(&s->answers, ops);
   pthread_mutex_unlock(&s->lock);
   sk_async_send(s->wake);
+}
+
+/* Has operations answered that are committed or failed: those that must last when they are on the disk. */
+static void answer_written(struct sq_store *s, struct sk_list *ops) {
+  struct sk_list lasting, others;
+  sk_list_init(&lasting);
+  sk_list_init(&others);
+  for (struct sk_list *it; (it = sk_list_pop(ops)) != NULL;) {
+    const struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    sk_list_push(s->sync != NULL && op->status == SK_OK && is_durable(op) ? &lasting : &others, it);
+  }
+  answer(s, &others);
+  if (sk_list_empty(&lasting)) return;
+  if (sk_sq_sync_failed(s->sync) && sk_sq_start_over(s->db) == SK_OK) sk_sq_sync_mended(s->sync);
+  sk_sq_sync_wait(s->sync, &lasting);
 }
 
 static void run_group(struct sq_store *s, struct sk_list *group) {
@@ -235,7 +253,7 @@ static void run_group(struct sq_store *s, struct sk_list *group) {
     sk_list_push(is_read(op) ? &reads : is_sweep(op) ? &s->sweeps : &writes, it);
   }
   write_all(s->db, &writes);
-  answer(s, &writes);
+  answer_written(s, &writes);
   read_all(s->db, &reads);
   answer(s, &reads);
 }
@@ -276,7 +294,7 @@ static enum sk_code sweep_begin(struct sq_db *db, struct sweep *w, struct sk_cha
 
 static enum sk_code sweep_piece(struct sq_db *db, struct sweep *w) {
   size_t changed = 0, end = w->n - w->at < SWEEP_PIECE ? w->n : w->at + SWEEP_PIECE;
-  enum sk_code code = sk_sq_begin(db, true);
+  enum sk_code code = sk_sq_begin(db);
   if (code != SK_OK) return code;
   for (size_t i = w->at; code == SK_OK && i < end; i++) code = sk_sq_change_number(db, w->op, w->ns[i], &changed);
   if (code == SK_OK)
@@ -305,11 +323,11 @@ static void sweep_on(struct sq_store *s) {
   sk_list_init(&done);
   sk_list_remove(&op->node);
   sk_list_push(&done, &op->node);
-  answer(s, &done);
+  answer_written(s, &done);
 }
 
 static void expire_on(struct sq_store *s) {
-  enum sk_code code = sk_sq_begin(s->db, false);
+  enum sk_code code = sk_sq_begin(s->db);
   if (code == SK_OK) {
     code = sk_sq_expire(s->db);
     if (code == SK_OK)
@@ -352,6 +370,7 @@ static bool next_work(struct sq_store *s, struct sk_list *group, bool *check) {
 }
 
 static void finish(struct sq_store *s) {
+  if (s->sync != NULL) sk_sq_sync_stop(s->sync);
   if (s->db->self.num != 0 && sk_sq_sign_off(s->db) != SK_OK && s->db->log)
     sk_logf(s->db->log, SK_LOG_WARN, "%s; its jobs are ready again when the store is opened next", s->db->err.message);
   sk_sq_db_close(s->db); /* which copies the log into the database if no one else has it open */
@@ -579,14 +598,11 @@ static const struct sk_store_ops sqlite_ops = {
 
 /* -- open ------------------------------------------------------------------------------------------------------------------ */
 
-/* Signals are for the program's own threads. */
-static enum sk_code start_thread(struct sq_store *s, struct sk_err *err) {
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  int rc = pthread_create(&s->thread, NULL, thread_main, s);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return rc == 0 ? SK_OK : sk_err_set(err, SK_ESYS, "%s: no thread for it: %s", s->db->path, strerror(rc));
+static enum sk_code start_threads(struct sq_store *s, enum sk_durability durability, struct sk_err *err) {
+  enum sk_code code = durability == SK_DURABLE_FULL ? sk_sq_sync_start(s->db, answer, s, &s->sync, err) : SK_OK;
+  if (code == SK_OK) code = sk_sq_thread(s->db, &s->thread, thread_main, s, err);
+  if (code != SK_OK && s->sync != NULL) sk_sq_sync_stop(s->sync);
+  return code;
 }
 
 static enum sk_code make_handles(struct sq_store *s, struct sk_loop *loop, struct sk_err *err) {
@@ -627,7 +643,7 @@ enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options 
     if (code != SK_OK) *err = s->db->err;
   }
   if (code == SK_OK) sk_sq_changed_by_others(s->db, &s->told_version);
-  if (code == SK_OK) code = start_thread(s, err);
+  if (code == SK_OK) code = start_threads(s, options->durability, err);
   if (code == SK_OK) {
     *out = &s->store;
     return SK_OK;

@@ -3,7 +3,9 @@
  *   loop's thread                          the store's thread
  *   struct sq_store ── pending ops ──────► struct sq_db: one connection, its statements, the rows it has read
  *        ▲                                      │ a group of operations: one transaction, one commit
- *        └── answers, `changed` ◄── sk_async ───┘
+ *        └── answers, `changed` ◄── sk_async ───┤
+ *        ▲                                      ▼ durability full: what must be on the disk before it is answered
+ *        └── answers ◄── sk_async ── struct sq_sync: its own thread, one fdatasync for all that wait
  *
  * Another process, or another handle of this one, learns of a commit by inotify on PATH-lock: whoever has committed something
  * that others wait for writes a byte there (afterwards, so that who looks finds it).  PRAGMA data_version tells own commits apart.
@@ -30,6 +32,7 @@
 #ifndef SK_STORE_SQLITE_H
 #define SK_STORE_SQLITE_H
 
+#include <pthread.h>
 #include <sqlite3.h>
 
 /* Out of memory is a status: uthash then leaves hh.tbl NULL. */
@@ -137,8 +140,6 @@ struct sq_db {
   const struct sk_log *log;
   struct sk_store_clock clock;
   char boot_id[64];
-  bool sync_always; /* durability full */
-  bool sync_now;    /* what PRAGMA synchronous is set to */
   int wal_pages;    /* after the last commit */
   int64_t busy_since_ms;
 
@@ -190,8 +191,8 @@ static inline void sk_sq_reset(struct sq_db *db, enum sq_stmt which) { sqlite3_r
 /* A column's bytes, valid until the statement's next step or reset. */
 struct sk_str sk_sq_column(sqlite3_stmt *st, int at);
 
-/* A write transaction.  `durable`: its commit reaches the disk, if the store's durability is full. */
-enum sk_code sk_sq_begin(struct sq_db *db, bool durable);
+/* A write transaction.  Its commit outlives this process; when it reaches the disk is sqlite_sync.c's matter. */
+enum sk_code sk_sq_begin(struct sq_db *db);
 enum sk_code sk_sq_commit(struct sq_db *db);
 void sk_sq_rollback(struct sq_db *db);
 /* One snapshot for several reading statements. */
@@ -201,6 +202,26 @@ void sk_sq_end_read(struct sq_db *db);
 bool sk_sq_changed_by_others(struct sq_db *db, int64_t *seen);
 /* Copies what it can of the log into the database, so that the log can start over. */
 void sk_sq_checkpoint(struct sq_db *db);
+/* Copies all of the log into the database, syncs that and empties the log, now or not at all: on SK_OK everything committed is on
+ * the disk whatever became of the log. */
+enum sk_code sk_sq_start_over(struct sq_db *db);
+/* Starts a thread that gets no signals: those are for the program's own threads. */
+enum sk_code sk_sq_thread(const struct sq_db *db, pthread_t *out, void *(*body)(void *arg), void *arg, struct sk_err *err);
+
+/* -- sqlite_sync.c: answers that wait for the disk --------------------------------------------------------------------------------- */
+
+struct sq_sync;
+/* `answer` gets operations on the thread of sq_sync; db is borrowed for its life. */
+enum sk_code sk_sq_sync_start(const struct sq_db *db, void (*answer)(void *ctx, struct sk_list *ops), void *ctx,
+                              struct sq_sync **out, struct sk_err *err);
+/* Takes operations that are committed, and answers them once that is on the disk; SK_EUNKNOWN when the disk refuses. */
+void sk_sq_sync_wait(struct sq_sync *y, struct sk_list *ops);
+/* Has a sync failed, so that nothing can be promised until sk_sq_start_over has worked? */
+bool sk_sq_sync_failed(struct sq_sync *y);
+/* It has. */
+void sk_sq_sync_mended(struct sq_sync *y);
+/* Answers what still waits, ends the thread and frees. */
+void sk_sq_sync_stop(struct sq_sync *y);
 
 /* -- sqlite_rows.c: cached rows, and the moves between states; in a write transaction ------------------------------------------- */
 

@@ -3,6 +3,7 @@
  * A file is looked at before anything is written to it: one that is not ours, or newer than we are, stays as it is. */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -170,14 +171,6 @@ static int on_busy(void *ctx, int tries) {
   return 1;
 }
 
-/* PRAGMA synchronous is what decides, per transaction, whether a commit waits for the disk. */
-static enum sk_code set_sync(struct sq_db *db, bool sync) {
-  if (sync == db->sync_now) return SK_OK;
-  enum sk_code code = exec(db, sync ? "PRAGMA main.synchronous=FULL" : "PRAGMA main.synchronous=NORMAL");
-  if (code == SK_OK) db->sync_now = sync;
-  return code;
-}
-
 bool sk_sq_changed_by_others(struct sq_db *db, int64_t *seen) {
   sqlite3_stmt *st = sk_sq(db, SQL_DATA_VERSION);
   int64_t now = sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : *seen;
@@ -193,10 +186,9 @@ static enum sk_code refresh(struct sq_db *db) {
   return sk_sq_head_load(db);
 }
 
-enum sk_code sk_sq_begin(struct sq_db *db, bool durable) {
+enum sk_code sk_sq_begin(struct sq_db *db) {
   db->notify = false;
-  enum sk_code code = set_sync(db, durable && db->sync_always);
-  if (code == SK_OK) code = sk_sq_run(db, SQL_BEGIN);
+  enum sk_code code = sk_sq_run(db, SQL_BEGIN);
   if (code != SK_OK) return code;
   db->now_ms = sk_store_wall_ms(&db->clock); /* now, since the lock may have taken a while */
   code = refresh(db);
@@ -249,6 +241,27 @@ void sk_sq_checkpoint(struct sq_db *db) {
   /* Without room or memory the log goes on growing, and the next try may do. */
   (void)sqlite3_wal_checkpoint_v2(db->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
   db->wal_pages = 0;
+}
+
+enum sk_code sk_sq_start_over(struct sq_db *db) {
+  /* Twice, since the failure that made it needed may be reported to SQLite's descriptor of the log as well, once. */
+  enum { TRIES = 2 };
+  int rc = SQLITE_BUSY;
+  sqlite3_busy_handler(db->db, NULL, NULL); /* others may take their time; the next commit tries again */
+  for (int i = 0; i < TRIES && rc != SQLITE_OK; i++) rc = sqlite3_wal_checkpoint_v2(db->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+  sqlite3_busy_handler(db->db, on_busy, db);
+  if (rc != SQLITE_OK) return sk_sq_fail(db);
+  db->wal_pages = 0;
+  return SK_OK;
+}
+
+enum sk_code sk_sq_thread(const struct sq_db *db, pthread_t *out, void *(*body)(void *arg), void *arg, struct sk_err *err) {
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  int rc = pthread_create(out, NULL, body, arg);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return rc == 0 ? SK_OK : sk_err_set(err, SK_ESYS, "%s: no thread for it: %s", db->path, strerror(rc));
 }
 
 /* -- opening ------------------------------------------------------------------------------------------------------------------- */
@@ -305,7 +318,9 @@ static enum sk_code set_up(struct sq_db *db) {
   char pragmas[256];
   sqlite3_extended_result_codes(db->db, 1);
   sqlite3_busy_handler(db->db, on_busy, db);
-  enum sk_code code = check_file(db, &version);
+  enum sk_code code = exec(db, "BEGIN"); /* one look: another process may be making it a store just now */
+  if (code == SK_OK) code = check_file(db, &version);
+  (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
   if (code != SK_OK) return code;
   if (sqlite3_db_readonly(db->db, "main") == 1) return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it can only be read", db->path);
   /* No mmap: an I/O error would be a signal.  Deleted bytes need no zeroing. */
@@ -383,7 +398,6 @@ struct sq_db *sk_sq_db_open(const struct sk_store_options *options, struct sk_er
   db->lock_fd = -1;
   db->clock = options->clock;
   db->log = options->log;
-  db->sync_always = options->durability == SK_DURABLE_FULL;
   db->epoch = 1;
   sk_list_init(&db->self.coming);
   sk_list_init(&db->self.over);

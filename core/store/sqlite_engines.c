@@ -270,7 +270,7 @@ enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_m
   memcpy(copy, name.p, name.n);
   db->self.name = sk_str(copy, name.n);
   db->self.lease_ms = lease_ms;
-  enum sk_code code = sk_sq_begin(db, false);
+  enum sk_code code = sk_sq_begin(db);
   if (code != SK_OK) return code;
   size_t recovered;
   code = recover(db, &recovered);
@@ -285,7 +285,7 @@ enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_m
 }
 
 enum sk_code sk_sq_sign_off(struct sq_db *db) {
-  enum sk_code code = sk_sq_begin(db, false);
+  enum sk_code code = sk_sq_begin(db);
   if (code != SK_OK) return code;
   size_t count = 0;
   code = sk_sq_check_self(db);
