@@ -124,6 +124,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
     sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_TRIES_PER_LEASE);
   } else {
     sk_engine_store_works(e, SK_CHORE_BEAT);
+    e->beaten_ms = sk_clock_mono_ms();
     if (e->beat->recovered > 0) {
       sk_logf(e->log, SK_LOG_WARN, "took over %zu jobs of engines that are gone", e->beat->recovered);
       sk_fetch_wake(e);
@@ -310,6 +311,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   sk_list_init(&e->workers);
   sk_list_init(&e->settling);
   e->random.state = sk_id_random();
+  e->beaten_ms = e->totals.started_ms;
   sk_id_next(&e->idgen, sk_clock_wall_ms(), e->id);
   enum sk_code code = make_parts(e, err);
   if (code == SK_OK) code = open_store(e, err);

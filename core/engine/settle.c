@@ -186,6 +186,12 @@ static void after(struct sk_run *run) {
 
 /* -- sending ------------------------------------------------------------------------------------------------------------------ */
 
+/* A run that is stale now: true when it is because an earlier settle of it, whose answer got lost, had reached the store.  Within
+ * the lease nobody else can have taken it. */
+static bool was_settled(const struct sk_run *run) {
+  return run->uncertain_ms > 0 && sk_clock_mono_ms() - run->uncertain_ms < run->engine->options.store.lease_ms;
+}
+
 static void on_settled(struct sk_op *op, void *ctx) {
   struct sk_settle_batch *b = ctx;
   struct sk_engine *e = b->engine;
@@ -193,7 +199,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
   e->settles_runs -= b->n;
   if (op->status != SK_OK) {
     for (size_t i = b->n; i > 0; i--) {
-      b->runs[i - 1]->uncertain |= op->status == SK_EUNKNOWN;
+      if (op->status == SK_EUNKNOWN && b->runs[i - 1]->uncertain_ms == 0) b->runs[i - 1]->uncertain_ms = e->beaten_ms;
       sk_list_push_front(&e->settling, &b->runs[i - 1]->node);
     }
     e->settling_n += b->n;
@@ -208,7 +214,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
     e->drain_check = true;
     for (size_t i = 0; i < b->n; i++) {
       struct sk_run *run = b->runs[i];
-      if (b->items[i].status == SK_OK || run->uncertain) { /* stale after an answer that got lost: it was settled then */
+      if (b->items[i].status == SK_OK || was_settled(run)) {
         after(run);
       } else if (run->ending != SK_END_HANDED_BACK) {
         e->totals.stale++;

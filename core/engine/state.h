@@ -46,7 +46,7 @@ struct sk_run {
   /* while settling */
   struct sk_decision decision;
   enum sk_ending ending;
-  bool uncertain;             /* a settle of it was sent whose answer got lost */
+  int64_t uncertain_ms;       /* not 0: a settle of it was sent whose answer got lost, and the lease was renewed last then; monotonic */
   bool surplus;               /* handed back before it started, with nobody the wiser */
   struct sk_buf said;         /* owned: what the outcome's slices point into */
   struct sk_buf record;       /* owned: the record to store */
@@ -182,6 +182,7 @@ struct sk_engine {
   /* engine.c */
   struct sk_beat_op *beat;
   bool beating;
+  int64_t beaten_ms;     /* when the lease was renewed last; monotonic */
   struct sk_timer *beat_timer;
   struct sk_timer *shutdown;
   unsigned troubles;     /* bit per enum sk_chore: it failed and has not worked since */
