@@ -122,7 +122,7 @@ static void strike(struct world *w) {
 
 static void storm(struct world *w, int64_t crashes_max) {
   const char *s = getenv("SKEIN_CHAOS_S"), *chosen = getenv("SKEIN_CHAOS_SEED");
-  int64_t end = sk_clock_mono_ms() + (s ? atol(s) : 3) * 1000;
+  int64_t end = sk_clock_mono_ms() + (s ? atol(s) * 1000 : 1500);
   unsigned long first = seed = chosen ? strtoul(chosen, NULL, 10) : sk_id_random() >> 8;
   printf("SKEIN_CHAOS_SEED=%lu\n", first);
   w->log.level = SK_LOG_INFO;

@@ -56,7 +56,7 @@ static void outcomes_are_settled_when_the_store_is_back(void **state) {
   assert_int_equal(logged(w, "settling jobs failed"), 1); /* although fetching works all the while */
 }
 
-static void an_outage_of_everything_is_told_once_each_and_survived(void **state) {
+static void an_outage_of_everything_is_told_once_and_survived(void **state) {
   struct world *w = *state;
   w->options.store.lease_ms = 1500; /* so that beats fall into it */
   script(w, TASKS);
@@ -67,14 +67,14 @@ static void an_outage_of_everything_is_told_once_each_and_survived(void **state)
   memset(w->gate.calls, 0, sizeof w->gate.calls);
   write_file(w, "go", "");
   struct told t = enqueue(w, "t", "[]");
-  turn_for(w, 900);
-  for (int i = 0; i < OPS; i++) assert_true(w->gate.calls[i] < 40);
+  int64_t from = sk_clock_mono_ms();
+  until(w, w->gate.calls[OP_FETCH] > 2 && w->gate.calls[OP_SETTLE] > 2 && w->gate.calls[OP_BEAT] > 2);
+  int64_t calls_max = 20 + (sk_clock_mono_ms() - from) / 50;
+  for (int i = 0; i < OPS; i++) assert_true(w->gate.calls[i] < calls_max);
   gate_fail_all(w, false);
   until(w, see(w, held).state == SK_STATE_DONE && see(w, t).state == SK_STATE_DONE);
   until(w, w->engine->troubles == 0);
-  assert_int_equal(logged(w, "fetching jobs failed"), 1);
-  assert_int_equal(logged(w, "settling jobs failed"), 1);
-  assert_int_equal(logged(w, "renewing the lease failed"), 1);
+  assert_int_equal(logged(w, "trying again until it works"), 1);
   assert_int_equal(logged(w, "works again"), 1);
 }
 
@@ -210,7 +210,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     T(fetching_goes_on_after_an_outage_and_does_not_spin_during_it),
     T(outcomes_are_settled_when_the_store_is_back),
-    T(an_outage_of_everything_is_told_once_each_and_survived),
+    T(an_outage_of_everything_is_told_once_and_survived),
     T(a_beat_that_fails_is_tried_again_before_the_lease_ends),
     T(queues_are_listed_again_without_a_spin),
     T(tasks_are_declared_when_the_store_is_back),
