@@ -46,7 +46,10 @@ void sk_wire_add_str(struct sk_buf *b, struct sk_str s) {
 
 void sk_wire_add_i64(struct sk_buf *b, int64_t v) { sk_buf_add_u64(b, (uint64_t)v); }
 
-struct sk_reader sk_reader(struct sk_str bytes) { return (struct sk_reader){ bytes.p, bytes.p + bytes.n, false }; }
+struct sk_reader sk_reader(struct sk_str bytes) {
+  const char *p = bytes.p ? bytes.p : ""; /* an empty slice may be NULL, to which C lets nobody add 0 */
+  return (struct sk_reader){ p, p + bytes.n, false };
+}
 
 static const char *take(struct sk_reader *r, size_t n) {
   if (r->bad || (size_t)(r->end - r->p) < n) {

@@ -93,6 +93,19 @@ static void restart(struct world *w) {
   world_start(w);
 }
 
+/* An engine that was told to load bad scripts before any worker had loaded good ones has nothing to go on with. */
+static void revive(struct world *w) {
+  if (!w->engine->stopping) return;
+  struct sk_err err = { 0 };
+  assert_int_equal(sk_engine_outcome(w->engine, &err), SK_EINVAL);
+  assert_non_null(strstr(err.message, "broken"));
+  assert_false(w->engine->ever_ready);
+  gate_open(w);
+  world_ended(w);
+  script(w, GOOD);
+  world_start(w);
+}
+
 static void strike(struct world *w) {
   switch (rnd(24)) {
   case 0: kill_one(w); break;
@@ -140,12 +153,14 @@ static void storm(struct world *w, int64_t crashes_max) {
     for (unsigned turns = rnd(10); turns > 0; turns--) {
       sk_loop_turn(w->loop, true);
       audit(w);
+      revive(w);
     }
   }
   gate_open(w);
   script(w, GOOD);
   sk_engine_hold(w->engine, false);
   sk_engine_reload(w->engine);
+  until(w, (revive(w), w->engine->ever_ready && w->engine->ready_round == w->engine->round));
   for (int i = 0; i < jobs_n; i++) {
     until(w, sk_state_is_final(see(w, jobs[i]).state));
     struct seen seen = see(w, jobs[i]);

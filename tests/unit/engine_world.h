@@ -119,6 +119,18 @@ static inline void show_log(const struct world *w) {
   char command[128];
   snprintf(command, sizeof command, "tail -n 40 %s >&2", w->log_path);
   if (system(command) != 0) fputs("no log\n", stderr);
+  const struct sk_engine *e = w->engine;
+  if (e == NULL) return;
+  fprintf(stderr, "held=%zu local=%zu given=%zu suspects=%zu settling=%zu+%zu fetching=%d wanted=%d backoff=%lld due=%d room=%lld troubles=%x\n",
+          e->held_n, e->local_n, e->given_n, e->suspects_n, e->settling_n, e->settles_in_flight, e->fetching, e->fetch_wanted,
+          (long long)e->fetch_backoff_ms, sk_timer_active(e->due), (long long)sk_fetch_room(e), e->troubles);
+  fprintf(stderr, "round=%llu ready_round=%llu refused=%d ever_ready=%d stopping=%d deaths=%u respawn=%d\n", (unsigned long long)e->round,
+          (unsigned long long)e->ready_round, e->refused, e->ever_ready, e->stopping, e->deaths_in_a_row, sk_timer_active(e->respawn));
+  SK_LIST_EACH(n, &e->workers) {
+    const struct sk_worker *worker = SK_WORKER_OF(n);
+    fprintf(stderr, "worker %u pid=%d state=%d round=%llu load=%u stuck=%d killed=%d exited=%d closed=%d\n", worker->number, worker->pid,
+            worker->state, (unsigned long long)worker->round, worker->load, worker->stuck, worker->killed, worker->exited, worker->pipe_closed);
+  }
 }
 
 /* -- the loop --------------------------------------------------------------------------------------------------------------------- */
