@@ -13,7 +13,10 @@ $(OUT)/tests/unit/%: tests/unit/%.c $(OUT)/libskein.a
 
 .PHONY: unit
 unit: $(OUT)/skein $(UNIT_BIN) ## Run the unit tests
-	@status=0; for t in $(UNIT_BIN); do $$t || status=1; done; exit $$status
+	@set -o pipefail; status=0; for t in $(UNIT_BIN); do $$t 2>&1 | $(call shorten,$${t##*/}) || status=1; done; exit $$status
+
+# What to pipe the output of a cmocka program through; `make V=1` shows it whole.
+shorten = $(if $(V),cat,awk -v name=$(1) -f tests/cmocka.awk)
 
 # Contract tests: one program, run once per store.
 CONTRACT_SRC := $(wildcard tests/contract/*.c)
@@ -24,12 +27,13 @@ $(OUT)/tests/contract/contract: $(CONTRACT_SRC) $(wildcard tests/contract/*.h) $
 
 .PHONY: contract
 contract: $(OUT)/tests/contract/contract ## Run the store contract on memory, sqlite and redis
-	@$< memory
-	@$< sqlite
-	@$< redis
+	@set -o pipefail; $< memory 2>&1 | $(call shorten,contract-memory)
+	@set -o pipefail; $< sqlite 2>&1 | $(call shorten,contract-sqlite)
+	@set -o pipefail; $< redis 2>&1 | $(call shorten,contract-redis)
 
 .PHONY: test-programs
 test-programs: $(UNIT_BIN) $(OUT)/tests/contract/contract
+	@:
 
 -include tests/lint.mk
 -include tests/spec/spec.mk
