@@ -2,8 +2,9 @@
 local H = require "tests.system.harness"
 local uv = require "luv"
 
--- Watches how late a timer without work is, and gives stop() -> what to allow on top of a limit for an idle machine, in seconds. A job on
--- its way waits for a CPU several times: the engine's loop, the store's thread, the worker's loop, and the answers' way back.
+local NOISE_MAX_S = 0.00045
+
+-- The limits here are for a machine that is idle otherwise.  Watches how late a timer without work is meanwhile (p99, in seconds).
 local function noise()
   local timer, late, last = uv.new_timer(), {}, H.wait.seconds()
   timer:start(1, 1, function()
@@ -12,8 +13,16 @@ local function noise()
   end)
   return function()
     timer:close()
-    return 5 * math.max(0, H.percentile(late, 0.99))
+    return math.max(0, H.percentile(late, 0.99))
   end
+end
+
+-- Fails unless value < limit; on a machine that is not idle it can't be told.
+local function assert_under(value, limit, noise_s)
+  if value >= limit and noise_s > NOISE_MAX_S then
+    pending(("the machine is not idle: a timer without work is %.2f ms late"):format(noise_s * 1000))
+  end
+  assert.is_true(value < limit, ("%.2f ms, the limit is %.2f ms"):format(value * 1000, limit * 1000))
 end
 
 describe("timers", function()
@@ -46,9 +55,9 @@ describe("timers", function()
     H.say("lateness of 2,000 jobs: p50 %.2f ms, p99 %.2f ms, worst %.2f ms; the machine's noise %.2f ms", p50 * 1000, p99 * 1000, worst * 1000,
       noise_s * 1000)
     assert.equal(2000, #late)
-    assert.is_true(p99 < 0.005 + noise_s)
     t:wait_for("an empty store", 5, function() return #t:json "jobs" == 0 end)
     assert.equal(2000, t:count "tick")
+    assert_under(p99, 0.005, noise_s)
   end)
 
   H.it("a job that becomes due earlier than the one waited for is not late", function(t)
@@ -59,7 +68,8 @@ describe("timers", function()
     t:enqueue("tick", at, { flags = { "--at", tostring(at) } })
     local stop_noise = noise()
     local late = tonumber(t:wait_effects("tick", 1)[1][1])
-    assert.is_true(late > -0.001 and late < 0.02 + stop_noise(), "late by " .. late)
+    assert.is_true(late > -0.001, "early by " .. late)
+    assert_under(late, 0.02, stop_noise())
   end)
 
   H.it("a job that is due while no engine runs is run by the next one, at once", function(t)
@@ -81,7 +91,7 @@ describe("timers", function()
       late[i] = tonumber(f[1])
       assert.is_true(late[i] > -0.0015, "early by " .. late[i])
     end
-    assert.is_true(H.percentile(late, 0.9) < 0.005 + stop_noise())
+    assert_under(H.percentile(late, 0.9), 0.005, stop_noise())
   end)
 end)
 
