@@ -191,7 +191,7 @@ enum sk_code sk_waits_add(struct sk_waits *ws, struct sk_str id, int64_t timeout
   }
   *w = (struct wait){ .ws = ws, .job = job, .timer = timer, .cb = cb, .ctx = ctx };
   sk_list_push(&job->waits, &w->node);
-  if (timer) sk_timer_start(timer, timeout_ms);
+  if (timer) sk_timer_start(timer, timeout_ms > 0 ? timeout_ms + 1 : 0); /* the loop counts whole ms: never early */
   make_due(ws, job);
   look(ws);
   return SK_OK;
