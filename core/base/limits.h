@@ -14,7 +14,12 @@
 #define SK_ARGS_COUNT_MAX 200                /* args of one job: they are unpacked on the Lua stack */
 #define SK_RESULT_BYTES_MAX (1024 * 1024)    /* JSON text of a result */
 #define SK_META_BYTES_MAX (64 * 1024)        /* JSON text of meta */
-#define SK_CALLBACKS_BYTES_MAX (256 * 1024)  /* JSON text of on_success or on_error */
+#define SK_CALLBACKS_BYTES_MAX (256 * 1024)  /* on_success or on_error, all their records */
+#define SK_KEY_BYTES_MAX 256                 /* the key of a lock or a group */
+#define SK_JOB_LOG_LINES_MAX 100             /* last lines of job:log that are kept */
+#define SK_JOB_LOG_BYTES_MAX (16 * 1024)     /* of them all; a line is cut at SK_NOTE_BYTES_MAX */
+#define SK_TRAIL_EVENTS_MAX 50               /* last events of a job's life that are kept */
+#define SK_TRAIL_BYTES_MAX (8 * 1024)
 #define SK_JSON_DEPTH_MAX 64                 /* nesting of any stored value */
 #define SK_ERROR_BYTES_MAX 4096              /* a stored error message; longer ones are cut */
 #define SK_TRACEBACK_BYTES_MAX 8192          /* a stored traceback; longer ones are cut */
@@ -33,6 +38,9 @@
 #define SK_PRIORITIES 5
 #define SK_SECONDS_MAX 3153600000LL    /* 100 years: no delay, timeout, keep or expiry is longer */
 #define SK_BACKOFF_STEPS_MAX 64        /* numbers in a backoff list */
+#define SK_LIMIT_CONCURRENCY_MAX 1000000000 /* of a limit; */
+#define SK_LIMIT_RATE_MAX 1000000000   /* ... and its rate and burst */
+#define SK_QUEUE_LEN_MAX 1000000000000LL /* max_len */
 #define SK_WORKERS_MAX 256             /* setting workers */
 #define SK_CONCURRENCY_MAX 100000      /* setting concurrency: jobs running at once in a worker */
 #define SK_QUEUES_MAX 1000             /* queues one engine serves */

@@ -40,7 +40,7 @@ struct declaration {
 static void add_item(const struct sk_task *task, void *ctx) {
   struct declaration *d = ctx;
   const struct sk_job *t = &task->template;
-  d->items[d->n++] = (struct sk_task_item){ t->task, t->queue.n ? t->queue : SK_STR_LIT("default"), t->priority };
+  d->items[d->n++] = (struct sk_task_item){ .name = t->task, .queue = t->queue.n ? t->queue : SK_STR_LIT("default"), .priority = t->priority };
 }
 
 /* So that clients without the scripts know the tasks' queues. */

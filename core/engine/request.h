@@ -4,7 +4,9 @@
  * engine (core/lua/client.c runs them on a store of its own).  Payloads are wire.h's numbers and strs.
  *
  *   operation   payload                                               answer
- *   ENQUEUE     u32 n, n x (str record, i64 due_ms, i64 delay_ms)     n x u8 code
+ *   ENQUEUE     i64 block_ms, u32 n,                                  n x u8 code, then for each EXISTS in order str holder (store.h)
+ *               n x (str record, i64 due_ms, i64 delay_ms)            block_ms > 0: jobs that a full queue refuses (ELIMIT) are tried
+ *                                                                     again when something changes, for so long
  *   GET         u32 n, n x str id                                     n x view
  *   WAIT        str id, i64 timeout_ms (-1: for ever)                 view, final or of an unknown job; ETIMEOUT
  *   LIST        u8 state, str queue, str task, u32 offset, u32 limit  u32 n, n x view
@@ -12,9 +14,12 @@
  *   CHANGE      u8 verb, i64 keep_ms, u32 n, n x str id,              i64 changed, n x u8 code
  *               u8 state, str queue, str task (n = 0: by filter)
  *   PAUSE       str queue, u8 paused                                  -
- *   TASKS       -                                                     u32 n, n x (str name, str queue, i32 priority)
+ *   TASKS       -                                                     u32 n, n x (str name, str queue, i32 priority, str template),
+ *                                                                     u32 n, n x (str queue, i64 max_len, u8 overflow, i64 block_ms,
+ *                                                                     i64 concurrency, i64 rate, i64 per_ms, i64 burst)
  *
- *   view := u8 state, str id, str queue, str record, i32 priority, i64 due_ms, i64 held_ms, str engine, i32 percent, str note */
+ *   view := u8 state, str id, str queue, str record, i32 priority, i64 due_ms, i64 held_ms, str engine, i32 percent, str note,
+ *           str log, u8 stopping, u8 held_back */
 #ifndef SK_ENGINE_REQUEST_H
 #define SK_ENGINE_REQUEST_H
 

@@ -76,9 +76,11 @@ struct sk_job {
   int32_t keep_dead;          /* 0: dropped when dead; 1: kept in the dead set */
   struct sk_str backoff;      /* backoff.h's text form */
   struct sk_str retry_queue;
-  struct sk_str on_success;   /* JSON array of signatures */
-  struct sk_str on_error;     /* JSON array of signatures */
+  struct sk_str on_success;   /* callbacks (callback.h): what is enqueued when it is done */
+  struct sk_str on_error;     /* ... and when it is dead */
   int32_t immutable;          /* 1: the result is not appended to on_success's args */
+  struct sk_str unique;       /* the lock it takes (lock.h's text form) */
+  struct sk_str limit;        /* the group it belongs to (limit.h's text form) */
 
   /* What has happened so far. */
   int64_t attempts;           /* attempts that ended and counted */
@@ -91,6 +93,8 @@ struct sk_job {
   int64_t started_ms;         /* wall clock of the last attempt's start */
   int64_t finished_ms;        /* wall clock of the end, in a final state */
   struct sk_str result;       /* JSON; empty = none */
+  struct sk_str trail;        /* what has happened to it: lines "wall-clock-ms event[ detail]", oldest first, bounded (limits.h) */
+  struct sk_str log;          /* job:log: lines "wall-clock-ms text", oldest first, bounded; text has no newline */
 
   struct sk_str rest;         /* fields of a newer version, carried along unread */
 };

@@ -6,6 +6,8 @@
 #include "base/limits.h"
 #include "logic/backoff.h"
 #include "logic/json.h"
+#include "logic/limit.h"
+#include "logic/lock.h"
 
 enum { SHOWN_BYTES_MAX = 60 };
 
@@ -45,7 +47,7 @@ enum sk_code sk_name_check(const char *what, struct sk_str name, struct sk_err *
 enum sk_code sk_id_check(struct sk_str id, struct sk_err *err) { return check_name("job id", id, SK_ID_BYTES_MAX, err); }
 
 /* Levels that a stored value gets around it: args is one; signatures nest within signatures. */
-enum { ARGS_DEPTH_MAX = SK_JSON_DEPTH_MAX + 1, CALLBACKS_DEPTH_MAX = 4 * SK_JSON_DEPTH_MAX };
+enum { ARGS_DEPTH_MAX = SK_JSON_DEPTH_MAX + 1 };
 
 /* A text of the job: JSON, or words of an error. */
 struct text_rule {
@@ -58,15 +60,17 @@ struct text_rule {
   bool required;
 };
 
-enum { TEXTS = 7 };
+enum { TEXTS = 9 };
 
 static void texts_of(const struct sk_job *job, size_t args_bytes_max, struct text_rule out[TEXTS]) {
-  static const char array[] = "a JSON array", signatures[] = "a JSON array of signatures";
+  static const char array[] = "a JSON array";
   const struct text_rule rules[TEXTS] = {
     { "args", job->args, args_bytes_max, ARGS_DEPTH_MAX, SK_JSON_ARRAY, array, true },
     { "meta", job->meta, SK_META_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_OBJECT, "a JSON object", false },
-    { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, CALLBACKS_DEPTH_MAX, SK_JSON_ARRAY, signatures, false },
-    { "on_error", job->on_error, SK_CALLBACKS_BYTES_MAX, CALLBACKS_DEPTH_MAX, SK_JSON_ARRAY, signatures, false },
+    { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+    { "on_error", job->on_error, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+    { "trail", job->trail, SK_TRAIL_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+    { "log", job->log, SK_JOB_LOG_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
     { "result", job->result, SK_RESULT_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_NONE, NULL, false },
     { "error", job->error, SK_ERROR_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
     { "traceback", job->traceback, SK_TRACEBACK_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
@@ -135,6 +139,8 @@ enum sk_code sk_job_check_shape(const struct sk_job *job, size_t args_bytes_max,
   if (code == SK_OK) code = sk_name_check("queue", job->queue, err);
   if (code == SK_OK && job->retry_queue.n > 0) code = sk_name_check("retry_queue", job->retry_queue, err);
   if (code == SK_OK) code = sk_backoff_check(job->backoff, err);
+  if (code == SK_OK) code = sk_lock_parse(job->unique, &(struct sk_lock){ 0 }, err);
+  if (code == SK_OK) code = sk_limit_parse(job->limit, &(struct sk_limit){ 0 }, err);
   if (code == SK_OK) code = check_numbers(job, err);
   struct text_rule texts[TEXTS];
   texts_of(job, args_bytes_max, texts);

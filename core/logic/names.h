@@ -17,8 +17,8 @@ enum sk_code sk_name_check(const char *what, struct sk_str name, struct sk_err *
 enum sk_code sk_id_check(struct sk_str id, struct sk_err *err);
 
 /* The job is whole and every part is within limits.h: id, task and queue are names; args is a JSON array (of at most
- * args_bytes_max bytes, SK_ARGS_COUNT_MAX elements); meta an object or empty; on_success and on_error arrays or empty; result
- * JSON or empty; priority, options and counts in range; backoff valid; durations at most SK_SECONDS_MAX, moments within twice
+ * args_bytes_max bytes, SK_ARGS_COUNT_MAX elements); meta an object or empty; on_success and on_error not too long (callback.h
+ * reads them); result JSON or empty; priority, options and counts in range; backoff, unique and limit valid; durations at most SK_SECONDS_MAX, moments within twice
  * that after 1970.  A value in args or meta nests at most SK_JSON_DEPTH_MAX deep: the args array itself is not counted.
  * SK_OK; SK_EINVAL: not what it should be; SK_ELIMIT: past a limit.  Linear in the job's bytes, allocates nothing. */
 enum sk_code sk_job_check(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err);

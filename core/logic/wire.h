@@ -3,19 +3,24 @@
  *   frame := u32 payload_bytes, u8 type, payload          all numbers little-endian; str := u32 length, bytes
  *
  * core -> worker
- *   JOB      u32 slot, u32 generation, i64 timeout_ms (0: none), i64 retries, str record
+ *   JOB      u32 slot, u32 generation, i64 timeout_ms (0: none), i64 retries, str record,
+ *            u8 error kind, u8 dies, str message    kind 0: run it; else an earlier attempt ended so without its handlers: run those
+ *                                                   (on death when it dies, else on error), and say DONE
  *   REPLY    u64 request, u8 code (sk_code), then the answer (code 0) or str message
  *   CANCEL   u32 slot, u32 generation, u8 error kind
  *   DRAIN    no payload: take no more jobs; exit when the last one has ended
  *   TRACE    no payload: log the traceback of every running job
  * worker -> core
- *   HELLO    u32 n, n x str template record: the scripts are loaded, these are the tasks
+ *   HELLO    u8 hooks, u32 n, n x (str template record, u8 hooks), u32 m, m x queue: the scripts are loaded, these are the tasks;
+ *            hooks: which handlers there are, for all tasks and for this one: bits SK_HOOK_*
+ *            queue: str name, i64 max_len, u8 overflow, i64 block_ms, i64 concurrency, i64 rate, i64 per_ms, i64 burst (store.h)
  *   REFUSE   str message: the scripts can't be loaded
  *   DONE     u32 slot, str result (JSON; empty: the handler returned nothing)
  *   FAIL     u32 slot, u8 verdict, i64 delay_ms (-1: by the job's backoff), u8 error kind, str message, str traceback
  *   PROGRESS u32 slot, i32 percent, str note
  *   REQUEST  u64 request, u8 operation (engine/request.h), then its payload
  *   LOG      u8 level, str job id, str task, str text
+ *   NOTE     u32 slot, str text: a line of job:log, for the log and for the job's record
  *
  * Both ends are of one build, so there is no version; a decoder still trusts nothing it reads. */
 #ifndef SK_LOGIC_WIRE_H
@@ -40,8 +45,12 @@ enum sk_frame_type {
   SK_FRAME_PROGRESS,
   SK_FRAME_REQUEST,
   SK_FRAME_LOG,
+  SK_FRAME_NOTE,
 };
-#define SK_FRAME_TYPES 13
+#define SK_FRAME_TYPES 14
+#define SK_HOOK_ERROR 1 /* on("error"), on_error */
+#define SK_HOOK_DEATH 2 /* on("death"), on_death */
+#define SK_HOOK_EVENT 4 /* on("event") */
 #define SK_FRAME_HEAD_BYTES 5
 
 /* What a worker asks for when an attempt has not succeeded. */

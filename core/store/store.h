@@ -30,6 +30,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "logic/job.h"
+#include "logic/limit.h"
+#include "logic/lock.h"
 
 struct sk_loop;
 struct sk_store;
@@ -55,13 +57,31 @@ void sk_op_fini(struct sk_op *op);
  * Adds jobs.  Atomic per item at least, per queue where the store can (sqlite, memory: the whole batch).  Repeating an item
  * whose id is in the store (in any queue and state, or earlier in the batch) changes nothing and is SK_EEXISTS, so a client
  * may repeat after SK_EUNKNOWN.
- * A job with a delay or a due time in the future is SCHEDULED, else READY at the end of its queue and priority. */
+ * A job with a delay or a due time in the future is SCHEDULED, else READY at the end of its queue and priority.
+ *
+ * LOCKS (unique jobs).  A lock is held by one job, from its enqueue until it has ended (DONE, DEAD, CANCELLED) or is gone, or until
+ * ttl_ms after the enqueue (ttl_ms > 0), whichever is first.  One whose time is over is as good as none.  An enqueue that finds its
+ * lock held by another job:
+ *   REJECT    adds nothing: SK_EEXISTS, and `holder` is the id of that job
+ *   REPLACE   deletes the holder (counted as discarded) unless it is RUNNING, which goes on without the lock; the new job holds it
+ *   THROTTLE  as REJECT; but this lock lives for ttl_ms, whatever becomes of its job
+ * A job that is retried by hand after its end does not get its lock back.
+ *
+ * BOUNDED QUEUES.  Where a queue has a max_len (declare), a job that would make SCHEDULED + READY + RETRY more than that is SK_ELIMIT
+ * and not added (REJECT, BLOCK), or the READY job that is the oldest of the lowest priority there is deleted (DROP_OLDEST; counted as
+ * discarded; SK_ELIMIT when none is READY).  Follow-ups, retries and what is handed back are let in.  A job whose lock refuses it
+ * needs no room.  REPLACE makes its room first.
+ *
+ * `limit` says which group the job belongs to: see GROUPS at fetch. */
 struct sk_enqueue_item {
   struct sk_str id, queue, task, record; /* in; queue is never empty */
   int32_t priority;                      /* in */
   int64_t due_ms;                        /* in: wall clock; 0 or past = now */
   int64_t delay_ms;                      /* in: from the store's now; > 0 wins over due_ms */
+  struct sk_lock lock;                   /* in: zeroed: none */
+  struct sk_limit limit;                 /* in: zeroed: none */
   enum sk_code status;                   /* out: SK_OK, SK_EEXISTS, SK_ELIMIT (the queue is full: max_len) */
+  struct sk_str holder;                  /* out, SK_EEXISTS by its lock: who holds it; empty: the id itself was there */
 };
 struct sk_enqueue_op {
   struct sk_op op;
@@ -79,7 +99,20 @@ struct sk_enqueue_op {
  * THE ORDER within a queue: higher priority first; of equal priority first the jobs that came due, by their due time, then the
  * others first in, first out.  A job put at the front by hand or by a retry without delay counts as due at that moment; equal
  * due times go in the order in which the jobs were given them.  RUNNING jobs keep their place and return to it on release.
- * So a store needs a list for first in, first out, and something sorted for due and released jobs, all before that list. */
+ * So a store needs a list for first in, first out, and something sorted for due and released jobs, all before that list.
+ *
+ * GROUPS (limits).  The jobs of one group, in whatever queues, share `concurrency` slots and a bucket of tokens (limit.h), whose numbers
+ * are those of the job that was enqueued last.  A READY job with a group stands in that group's line in its queue, in THE ORDER, and is
+ * taken only when the group has a slot and a token for it, both of which it then has.  It gives the slot back when it ends, is gone,
+ * or waits again (RETRY, SNOOZE); with `strict` not when it waits again.  A job that keeps its slot, which one that was handed back
+ * or recovered does too, needs none when it is READY again: it stands in its queue as if it had no group.
+ * Within a priority the jobs of a queue that need no slot and each of its groups take turns, a job each, so that none waits for
+ * another's backlog.  A fetch costs the same however many jobs and groups are held back.  A group without jobs, slots and a
+ * bucket that is not full leaves nothing behind.
+ * A QUEUE's own limit (declare) counts all its RUNNING jobs, and has a bucket too; it holds back the queue as a whole.
+ *
+ * STOPS.  A RUNNING job that was cancelled (change) is in `stops` of every fetch of the engine that holds it, until it is settled; also
+ * one that was taken in this very fetch (cancelled, then handed back). */
 struct sk_fetch_queue {
   struct sk_str name;
   size_t quota;
@@ -97,15 +130,20 @@ struct sk_fetch_op {
   size_t want;                         /* in; <= SK_FETCH_BATCH_MAX */
   struct sk_held *held;                /* out, in the order to run them */
   size_t held_n;
-  bool more;          /* out: at least one of the queues (not paused) has READY jobs left */
-  int64_t due_in_ms;  /* out: until the earliest SCHEDULED or RETRY job of these queues, paused or not, is due (> 0); -1: none */
+  bool more;          /* out: at least one of the queues (not paused) has READY jobs left that could be taken now */
+  int64_t due_in_ms;  /* out: until the earliest SCHEDULED or RETRY job of these queues, paused or not, is due, or a token is there for
+                       * one that is held back by nothing else (> 0); -1: none */
+  struct sk_str *stops; /* out: ids */
+  size_t stops_n;
   uint64_t queues_version; /* out: changes when a queue is seen for the first time, paused or resumed (count op) */
 };
 
 /* -- settle ------------------------------------------------------------------------------------------------------------
  * The one way out of RUNNING.  Each item, with its follow-up jobs and the counters, is one atomic write.  An item applies only
  * while this engine holds the job under that fence; else it is SK_ESTALE and changes nothing (so a repeat after SK_EUNKNOWN
- * is safe: the second time is SK_ESTALE).  Items are taken in order; a queue that to_queue or a follow-up names may be new. */
+ * is safe: the second time is SK_ESTALE).  Items are taken in order; a queue that to_queue or a follow-up names may be new.
+ * A job that is to stop (STOPS) is neither retried nor dead: RETRY, SNOOZE and DEAD of one are SK_ESTATE and change nothing; it is
+ * to be settled as CANCELLED then.  DONE and DROP stand.  RELEASE leaves it READY, still to be stopped. */
 struct sk_settle_item {
   struct sk_str id, queue; /* in: queue is the one it was fetched from */
   uint64_t fence;          /* in */
@@ -117,7 +155,7 @@ struct sk_settle_item {
   int64_t keep_ms;
   struct sk_enqueue_item *follow; /* in: jobs to enqueue with it (callbacks, flow steps) */
   size_t follow_n;
-  enum sk_code status;     /* out: SK_OK, SK_ESTALE */
+  enum sk_code status;     /* out: SK_OK, SK_ESTALE, SK_ESTATE */
 };
 struct sk_settle_op {
   struct sk_op op;
@@ -137,6 +175,7 @@ struct sk_beat_op {
 };
 
 /* -- looking -------------------------------------------------------------------------------------------------------------*/
+enum sk_held_back { SK_HELD_BY_NOTHING, SK_HELD_BY_CONCURRENCY, SK_HELD_BY_RATE }; /* of its group, or of its queue */
 struct sk_view {
   struct sk_str id, queue, record; /* record empty when state is NONE */
   enum sk_state state;
@@ -146,6 +185,9 @@ struct sk_view {
   struct sk_str engine; /* RUNNING: by whom */
   int32_t percent;      /* job:progress of the last attempt; -1 when it said none.  A fetch starts anew. */
   struct sk_str note;
+  struct sk_str log;    /* job:log of the attempt that runs; earlier lines are in the record */
+  bool stopping;        /* RUNNING, or READY again: it was told to stop */
+  enum sk_held_back held_back; /* get only; READY: what keeps it from being taken, besides those before it */
 };
 /* One view per id, in the order asked, state NONE where there is no such job. */
 struct sk_get_op {
@@ -196,10 +238,12 @@ struct sk_count_op {
 /* -- changing by hand ------------------------------------------------------------------------------------------------------
  * Either ids, or (ids_n = 0) all that match the filter; with a filter, jobs in other states than the verb's are passed over.
  *   CANCEL   SCHEDULED READY RETRY  -> CANCELLED, record kept for keep_ms (its finished_ms is set); keep_ms = 0: gone
+ *            RUNNING                -> to be stopped (STOPS); again: SK_OK, and nothing more
  *   DELETE   any but RUNNING        -> gone
  *   RETRY    DEAD, RETRY, CANCELLED -> READY at the end; from DEAD and CANCELLED attempts, crashes and unknowns count from 0
  *                                      and finished_ms is cleared
  *   PROMOTE  SCHEDULED RETRY        -> READY at the front
+ * Locks, slots and stops of what ends or goes, go with it.
  * By filter: in an order of the store's own.  By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left
  * column.  Each job atomic. */
 enum sk_verb { SK_VERB_CANCEL, SK_VERB_DELETE, SK_VERB_RETRY, SK_VERB_PROMOTE };
@@ -222,8 +266,9 @@ struct sk_pause_op {
 struct sk_progress_item {
   struct sk_str id, queue;
   uint64_t fence;
-  int32_t percent;
+  int32_t percent;   /* -1: none */
   struct sk_str note;
+  struct sk_str log; /* all of what the attempt has logged, <= SK_JOB_LOG_BYTES_MAX */
 };
 struct sk_progress_op {
   struct sk_op op;
@@ -231,20 +276,34 @@ struct sk_progress_op {
   size_t items_n;
 };
 
-/* -- the tasks that engines run, so that a client that has no script knows a task's queue and priority ---------------------- */
+/* -- the tasks that engines run, so that a client that has no script knows a task's queue, priority and options; and what queues
+ * are bound to --------------------------------------------------------------------------------------------------------------- */
 struct sk_task_item {
   struct sk_str name, queue;
   int32_t priority;
+  struct sk_str template; /* its record (engine/tasks.h); may be empty */
+};
+enum sk_overflow { SK_OVERFLOW_REJECT, SK_OVERFLOW_DROP_OLDEST, SK_OVERFLOW_BLOCK };
+struct sk_queue_item {
+  struct sk_str name;
+  int64_t max_len;            /* 0: no bound */
+  enum sk_overflow overflow;  /* BLOCK: as REJECT; the client waits, */
+  int64_t block_ms;           /* so long */
+  struct sk_limit limit;      /* group and strict unused; zeroed: none */
 };
 struct sk_declare_op { /* adds or replaces by name */
   struct sk_op op;
   const struct sk_task_item *items;
   size_t items_n;
+  const struct sk_queue_item *queues;
+  size_t queues_n;
 };
 struct sk_tasks_op {
   struct sk_op op;
   struct sk_task_item *items; /* out, by name */
   size_t items_n;
+  struct sk_queue_item *queues; /* out, by name; those that are bound to anything */
+  size_t queues_n;
 };
 
 /* ------------------------------------------------------------------------------------------------------------------------ */

@@ -34,7 +34,7 @@ static void a_client_enqueues_and_looks(void **ctx) {
   assert_int_equal(change_op.changed, 1);
   struct sk_pause_op pause = { .queue = text("q"), .paused = true };
   assert_code(sk_client_pause(client, &pause), SK_OK);
-  const struct sk_task_item task = { text("t"), text("q"), 0 };
+  const struct sk_task_item task = { .name = text("t"), .queue = text("q"), .priority = 0 };
   struct sk_declare_op declare = { .items = &task, .items_n = 1 };
   assert_code(sk_client_declare(client, &declare), SK_OK);
   struct sk_tasks_op tasks_op = { 0 };

@@ -165,11 +165,11 @@ static void progress_is_seen_and_a_stale_one_is_not(void **ctx) {
 static void tasks_are_declared_and_replaced_by_name(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1"), *c = open_client(w);
-  const struct sk_task_item first[] = { { text("mail"), text("slow"), 1 }, { text("add"), text("math"), -2 } };
+  const struct sk_task_item first[] = { { .name = text("mail"), .queue = text("slow"), .priority = 1 }, { .name = text("add"), .queue = text("math"), .priority = -2 } };
   struct sk_declare_op declare = { .items = first, .items_n = 2 };
   assert_code(run_declare(h, &declare), SK_OK);
   sk_op_fini(&declare.op);
-  const struct sk_task_item second[] = { { text("mail"), text("default"), 0 }, { text("zip"), text("z"), 2 } };
+  const struct sk_task_item second[] = { { .name = text("mail"), .queue = text("default"), .priority = 0 }, { .name = text("zip"), .queue = text("z"), .priority = 2 } };
   declare.items = second;
   assert_code(run_declare(h, &declare), SK_OK);
   sk_op_fini(&declare.op);

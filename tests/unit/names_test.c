@@ -76,7 +76,9 @@ static void a_plain_job_is_accepted_and_so_is_one_with_everything_set(void **sta
   job.keep_dead = job.immutable = 1;
   job.backoff = SK_STR_LIT("list;1;5");
   job.retry_queue = SK_STR_LIT("slow");
-  job.on_success = job.on_error = SK_STR_LIT("[{\"task\":\"log\"}]");
+  job.on_success = job.on_error = SK_STR_LIT("callbacks");
+  job.unique = SK_STR_LIT("reject;0;=key");
+  job.limit = SK_STR_LIT("1;0;0;0;any;=group");
   job.result = SK_STR_LIT("null");
   assert_int_equal(check(&job, NULL), SK_OK);
 }
@@ -101,8 +103,8 @@ static void each_wrong_part_is_named(void **state) {
   REFUSED(args, SK_STR_LIT("[1] 2"), SK_EINVAL, "args: JSON at byte 4");
   REFUSED(meta, SK_STR_LIT("[]"), SK_EINVAL, "meta: expected a JSON object, found []");
   REFUSED(meta, SK_STR_LIT("{"), SK_EINVAL, "meta: JSON ends at byte 1");
-  REFUSED(on_success, SK_STR_LIT("{}"), SK_EINVAL, "on_success: expected a JSON array of signatures");
-  REFUSED(on_error, SK_STR_LIT("1"), SK_EINVAL, "on_error: expected");
+  REFUSED(unique, SK_STR_LIT("reject;5"), SK_EINVAL, "unique \"reject;5\": expected mode;ttl_ms;=key");
+  REFUSED(limit, SK_STR_LIT("1;0;0;0;any;task"), SK_EINVAL, "limit \"1;0;0;0;any;task\": expected concurrency");
   REFUSED(result, SK_STR_LIT("nope"), SK_EINVAL, "result: JSON");
   REFUSED(priority, 3, SK_ELIMIT, "priority 3: expected -2 to 2");
   REFUSED(priority, -3, SK_EINVAL, "priority -3: expected -2 to 2");

@@ -1,0 +1,52 @@
+/* limit.c - see limit.h. */
+#include "logic/limit.h"
+
+#include "base/limits.h"
+#include "logic/text.h"
+
+static enum sk_code check_numbers(const struct sk_limit *l, struct sk_err *err) {
+  const int64_t per_max = SK_SECONDS_MAX * 1000;
+  if (l->group.n > SK_KEY_BYTES_MAX)
+    return sk_err_set(err, SK_ELIMIT, "limit: the key has %zu bytes, expected at most %d", l->group.n, SK_KEY_BYTES_MAX);
+  if (l->concurrency > SK_LIMIT_CONCURRENCY_MAX || l->rate > SK_LIMIT_RATE_MAX || l->burst > SK_LIMIT_RATE_MAX || l->per_ms > per_max)
+    return sk_err_set(err, SK_ELIMIT, "limit: concurrency %lld, rate %lld, burst %lld, per %lld ms: expected at most %d, %d, %d and %lld",
+                      (long long)l->concurrency, (long long)l->rate, (long long)l->burst, (long long)l->per_ms, SK_LIMIT_CONCURRENCY_MAX,
+                      SK_LIMIT_RATE_MAX, SK_LIMIT_RATE_MAX, (long long)per_max);
+  return SK_OK;
+}
+
+enum sk_code sk_limit_parse(struct sk_str text, struct sk_limit *out, struct sk_err *err) {
+  *out = (struct sk_limit){ .concurrency = 0 };
+  if (text.n == 0) return SK_OK;
+  struct sk_str rest = text;
+  struct sk_limit l = { .concurrency = 0 };
+  bool good = sk_text_number(sk_text_until(&rest, ';'), &l.concurrency);
+  good &= sk_text_number(sk_text_until(&rest, ';'), &l.rate);
+  good &= sk_text_number(sk_text_until(&rest, ';'), &l.per_ms);
+  good &= sk_text_number(sk_text_until(&rest, ';'), &l.burst);
+  struct sk_str order = sk_text_until(&rest, ';');
+  l.strict = sk_str_eq_c(order, "strict");
+  good &= l.strict || sk_str_eq_c(order, "any");
+  good &= l.rate > 0 ? l.per_ms > 0 && l.burst > 0 : l.per_ms == 0 && l.burst == 0;
+  good &= !l.strict || l.concurrency == 1;
+  if (!good || rest.n < 2 || rest.p[0] != '=')
+    return sk_err_set(err, SK_EINVAL, "limit \"%.*s\": expected concurrency;rate;per_ms;burst;order;=group", SK_STR_ARG(sk_str_head(text, 100)));
+  l.group = sk_str(rest.p + 1, rest.n - 1);
+  enum sk_code code = check_numbers(&l, err);
+  if (code == SK_OK) *out = l;
+  return code;
+}
+
+/* A step of the bucket as an exact fraction would need two numbers: rounded up, so that it never runs fast. */
+static int64_t step_us(const struct sk_limit *l) { return (int64_t)(((__int128)l->per_ms * 1000 + l->rate - 1) / l->rate); }
+
+int64_t sk_limit_wait_us(const struct sk_limit *l, int64_t full_us, int64_t now_us) {
+  if (l->rate == 0) return 0;
+  __int128 free_us = (__int128)full_us - (__int128)(l->burst - 1) * step_us(l);
+  return free_us > now_us ? (int64_t)(free_us - now_us) : 0;
+}
+
+int64_t sk_limit_take(const struct sk_limit *l, int64_t full_us, int64_t now_us) {
+  if (l->rate == 0) return full_us;
+  return (full_us > now_us ? full_us : now_us) + step_us(l);
+}

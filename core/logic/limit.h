@@ -1,0 +1,42 @@
+/* limit.h - how many jobs of a group may run at once, and how many may start in a time (store.h, GROUPS): its numbers, its text form,
+ * and the bucket as a pure function.
+ *
+ *   limit  := concurrency ";" rate ";" per_ms ";" burst ";" order ";" source          numbers: digits
+ *   order  := "any" | "strict"
+ *   source := "=" group  the group itself: the only form in a job's record
+ *           | "task"     in a task's template, where the client makes the group: one for the whole task,
+ *           | "arg:" n   ... one for each value of the n-th arg,
+ *           | "fn"       ... one for each value that a function of the script returns, which a client without that script can't know
+ *
+ * concurrency 0: as many as there are; rate 0: as fast as they can, per_ms and burst are 0 then too.  "strict" needs concurrency 1.
+ *
+ * The bucket is the generic cell rate algorithm (ITU-T I.371, "virtual scheduling"): one number, the time at which it will be full
+ * again.  It lets `burst` jobs start at once and then one every per_ms / rate; with burst 1 no window of per_ms ever sees more than
+ * `rate` starts. */
+#ifndef SK_LOGIC_LIMIT_H
+#define SK_LOGIC_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct sk_limit {
+  struct sk_str group; /* 1 to SK_KEY_BYTES_MAX bytes, any; empty: no limit */
+  int64_t concurrency; /* 0: none */
+  int64_t rate;        /* jobs ... 0: none */
+  int64_t per_ms;      /* ... in this time */
+  int64_t burst;       /* that many at once, >= 1 when there is a rate */
+  bool strict;         /* a job that waits for its retry keeps the slot */
+};
+
+/* Reads a job's limit; the empty text is none.  group points into text.  SK_OK, SK_EINVAL, SK_ELIMIT. */
+enum sk_code sk_limit_parse(struct sk_str text, struct sk_limit *out, struct sk_err *err);
+
+/* Microseconds until a token is there, 0: now.  full_us: when the bucket is full again (anything up to now: it is full). */
+int64_t sk_limit_wait_us(const struct sk_limit *limit, int64_t full_us, int64_t now_us);
+/* full_us after a token was taken at now_us.  The first token of a limit without a rate costs nothing: full_us comes back. */
+int64_t sk_limit_take(const struct sk_limit *limit, int64_t full_us, int64_t now_us);
+
+#endif

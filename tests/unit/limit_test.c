@@ -1,0 +1,121 @@
+/* limit_test.c - the text forms of locks and limits, and the bucket. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+/* cmocka needs those before it. */
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "logic/limit.h"
+#include "logic/lock.h"
+
+static void a_lock_is_read(void **state) {
+  (void)state;
+  struct sk_lock lock;
+  assert_int_equal(sk_lock_parse(SK_STR_LIT("replace;600000;=mail:a;b"), &lock, NULL), SK_OK);
+  assert_int_equal(lock.mode, SK_LOCK_REPLACE);
+  assert_int_equal(lock.ttl_ms, 600000);
+  assert_true(sk_str_eq_c(lock.key, "mail:a;b"));
+  assert_int_equal(sk_lock_parse(sk_str(NULL, 0), &lock, NULL), SK_OK);
+  assert_int_equal(lock.mode, SK_LOCK_NONE);
+}
+
+static void a_lock_that_makes_no_sense_is_refused(void **state) {
+  (void)state;
+  static const char *const bad[] = { "reject", "reject;", "reject;1", "reject;1;", "reject;1;=", "reject;1;args", "reject;-1;=k", "reject;;=k",
+                                     "debounce;1;=k", "other;1;=k", "throttle;0;=k", "reject;1x;=k", ";;", "reject;9999999999999999999;=k" };
+  struct sk_lock lock;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    assert_int_equal(sk_lock_parse(sk_str_c(bad[i]), &lock, NULL), SK_EINVAL);
+    assert_int_equal(lock.mode, SK_LOCK_NONE);
+  }
+  assert_int_equal(sk_lock_parse(SK_STR_LIT("reject;3153600000001;=k"), &lock, NULL), SK_ELIMIT);
+}
+
+static void a_key_may_have_so_many_bytes_and_no_more(void **state) {
+  (void)state;
+  char text[64 + SK_KEY_BYTES_MAX + 1];
+  struct sk_lock lock;
+  struct sk_limit limit;
+  const struct sk_str lock_head = SK_STR_LIT("reject;0;="), limit_head = SK_STR_LIT("1;0;0;0;any;=");
+  memset(text, 'k', sizeof text);
+  memcpy(text, lock_head.p, lock_head.n);
+  assert_int_equal(sk_lock_parse(sk_str(text, lock_head.n + SK_KEY_BYTES_MAX), &lock, NULL), SK_OK);
+  assert_int_equal(sk_lock_parse(sk_str(text, lock_head.n + SK_KEY_BYTES_MAX + 1), &lock, NULL), SK_ELIMIT);
+  memcpy(text, limit_head.p, limit_head.n);
+  assert_int_equal(sk_limit_parse(sk_str(text, limit_head.n + SK_KEY_BYTES_MAX), &limit, NULL), SK_OK);
+  assert_int_equal(sk_limit_parse(sk_str(text, limit_head.n + SK_KEY_BYTES_MAX + 1), &limit, NULL), SK_ELIMIT);
+}
+
+static void a_limit_is_read(void **state) {
+  (void)state;
+  struct sk_limit l;
+  assert_int_equal(sk_limit_parse(SK_STR_LIT("5;100;60000;10;any;=tenant;1"), &l, NULL), SK_OK);
+  assert_int_equal(l.concurrency, 5);
+  assert_int_equal(l.rate, 100);
+  assert_int_equal(l.per_ms, 60000);
+  assert_int_equal(l.burst, 10);
+  assert_false(l.strict);
+  assert_true(sk_str_eq_c(l.group, "tenant;1"));
+  assert_int_equal(sk_limit_parse(SK_STR_LIT("1;0;0;0;strict;=k"), &l, NULL), SK_OK);
+  assert_true(l.strict);
+  static const char *const bad[] = { "1", "1;0;0;0;any", "1;0;0;0;any;=", "1;0;0;0;any;task", "2;0;0;0;strict;=k", "1;5;0;1;any;=k",
+                                     "1;5;1;0;any;=k", "1;0;1;0;any;=k", "1;0;0;0;some;=k", ";0;0;0;any;=k", "-1;0;0;0;any;=k" };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    assert_int_equal(sk_limit_parse(sk_str_c(bad[i]), &l, NULL), SK_EINVAL);
+    assert_int_equal(l.group.n, 0);
+  }
+  assert_int_equal(sk_limit_parse(SK_STR_LIT("1000000001;0;0;0;any;=k"), &l, NULL), SK_ELIMIT);
+}
+
+/* How many start in each `per` when jobs never lack. */
+static void a_bucket_of_one_never_lets_more_than_the_rate_into_a_window(void **state) {
+  (void)state;
+  const struct sk_limit l = { .rate = 7, .per_ms = 1000, .burst = 1 };
+  int64_t full = 0, now = 1000000000, starts[70];
+  for (size_t i = 0; i < 70; i++) {
+    now += sk_limit_wait_us(&l, full, now);
+    assert_int_equal(sk_limit_wait_us(&l, full, now), 0);
+    full = sk_limit_take(&l, full, now);
+    starts[i] = now;
+  }
+  for (size_t i = 7; i < 70; i++) assert_true(starts[i] - starts[i - 7] >= 1000000);
+  assert_true(starts[69] - starts[0] < 9860000); /* and not slower than that */
+}
+
+static void a_burst_is_let_in_at_once_and_fills_up_again(void **state) {
+  (void)state;
+  const struct sk_limit l = { .rate = 10, .per_ms = 1000, .burst = 5 };
+  int64_t full = 0, now = 5000000;
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < 5; i++) {
+      assert_int_equal(sk_limit_wait_us(&l, full, now), 0);
+      full = sk_limit_take(&l, full, now);
+    }
+    assert_int_equal(sk_limit_wait_us(&l, full, now), 100000);
+    now = full; /* full again: 500 ms later */
+  }
+  assert_int_equal(now, 6000000);
+}
+
+static void without_a_rate_there_is_no_wait(void **state) {
+  (void)state;
+  const struct sk_limit l = { .concurrency = 1 };
+  assert_int_equal(sk_limit_wait_us(&l, INT64_MAX, 0), 0);
+  assert_int_equal(sk_limit_take(&l, 42, 1000), 42);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_lock_is_read),
+    cmocka_unit_test(a_lock_that_makes_no_sense_is_refused),
+    cmocka_unit_test(a_key_may_have_so_many_bytes_and_no_more),
+    cmocka_unit_test(a_limit_is_read),
+    cmocka_unit_test(a_bucket_of_one_never_lets_more_than_the_rate_into_a_window),
+    cmocka_unit_test(a_burst_is_let_in_at_once_and_fills_up_again),
+    cmocka_unit_test(without_a_rate_there_is_no_wait),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
