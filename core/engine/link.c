@@ -227,7 +227,8 @@ static bool on_frame(struct sk_worker *w, const struct sk_frame *f) {
   case SK_FRAME_REPLY:
   case SK_FRAME_CANCEL:
   case SK_FRAME_DRAIN:
-  case SK_FRAME_TRACE: break;
+  case SK_FRAME_TRACE:
+  case SK_FRAME_NOTE: break;
   }
   return false;
 }

@@ -77,7 +77,8 @@ static bool on_frame(struct sk_runner *r, const struct sk_frame *frame) {
   case SK_FRAME_FAIL:
   case SK_FRAME_PROGRESS:
   case SK_FRAME_REQUEST:
-  case SK_FRAME_LOG: break;
+  case SK_FRAME_LOG:
+  case SK_FRAME_NOTE: break;
   }
   return false;
 }
