@@ -117,37 +117,50 @@ void sk_rd_fetch_build(struct rd_store *s, struct sk_op *whole) {
   }
 }
 
+/* Takes the first off ids that are joined by spaces. */
+static struct sk_str next_id(struct sk_str *ids) {
+  const char *space = memchr(ids->p, ' ', ids->n);
+  struct sk_str id = sk_str(ids->p, space ? (size_t)(space - ids->p) : ids->n);
+  size_t taken = id.n + (space != NULL);
+  *ids = sk_str(ids->p + taken, ids->n - taken);
+  return id;
+}
+
 enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_fetch_op *op = (void *)whole;
   const struct rd_reply *ids = sk_rd_item(reply, 6, RD_ARRAY), *values = sk_rd_item(reply, 7, RD_ARRAY);
-  if (ids == NULL || values == NULL || ids->n != values->n) return sk_rd_odd(s, whole, "fetch");
+  if (ids == NULL || values == NULL || (ids->n == 0) != (values->n == 0)) return sk_rd_odd(s, whole, "fetch");
   s->lost |= sk_rd_number(reply, 0) != 0;
   uint64_t fence = (uint64_t)sk_rd_number(reply, 1);
-  if (fence > s->last_fence) s->last_fence = fence;
+  if (ids->n > 0 && fence + ids->n - 1 > s->last_fence) s->last_fence = fence + ids->n - 1;
   op->due_in_ms = sk_rd_number(reply, 2);
   op->more = sk_rd_number(reply, 3) != 0;
   op->queues_version = (uint64_t)sk_rd_number(reply, 4);
   int64_t now_ms = sk_rd_number(reply, 5);
-  op->held = sk_arena_array(&whole->arena, ids->n, sizeof *op->held);
+  op->held = sk_arena_array(&whole->arena, values->n, sizeof *op->held);
   if (op->held == NULL) { /* what it took is handed back before the next one */
     s->orphans = true;
-    s->last_fence = fence - 1;
+    if (fence > 0) s->last_fence = fence - 1;
     whole->status = SK_ENOMEM;
     return RD_DONE;
   }
   for (size_t i = 0; i < ids->n; i++) {
-    struct rd_value value;
-    bool good = sk_rd_value_read(sk_rd_text(values, i), &value);
-    op->held[op->held_n++] = (struct sk_held){
-      .id = sk_rd_text(ids, i),
-      .queue = value.queue,
-      .record = value.record,
-      .priority = value.priority,
-      .fence = fence,
-      .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
-    };
+    struct sk_str left = sk_rd_text(ids, i);
+    while (left.n > 0 && op->held_n < values->n) {
+      struct sk_str id = next_id(&left);
+      struct rd_value value;
+      bool good = sk_rd_value_read(sk_rd_text(values, op->held_n), &value);
+      op->held[op->held_n++] = (struct sk_held){
+        .id = id,
+        .queue = value.queue,
+        .record = value.record,
+        .priority = value.priority,
+        .fence = fence + i,
+        .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
+      };
+    }
   }
-  return RD_DONE;
+  return op->held_n == values->n ? RD_DONE : sk_rd_odd(s, whole, "fetch");
 }
 
 /* -- settle ---------------------------------------------------------------------------------------------------------------- */

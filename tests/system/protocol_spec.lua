@@ -5,7 +5,7 @@ local H = require "tests.system.harness"
 local resp = require "tests.support.resp"
 
 local SCRIPTS = H.skein:match "^(.*)/[^/]*$" .. "/redis"
-local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept" }
+local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept", "fences" }
 local QUEUE_KEYS = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" }
 
 -- -- Python ---------------------------------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
--- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine under
--- one new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives nothing.
+-- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine, each
+-- FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives nothing.
 -- ARGV   want; session (recover.lua); then the quota of each named queue
--- Reply  { lost, fence, due in ms or -1, 1 when READY jobs are left, queues version, now, ids, values }
+-- Reply  { lost, the first fence, due in ms or -1, 1 when READY jobs are left, queues version, now, ids, values }; ids: one text for each
+--        fence, joined by spaces
 -- include frame
 -- include queues
 -- include value
+-- include held
 -- include engine
 local want = tonumber(ARGV[argi + 1])
 local version = call("HGET", QUEUES, "")
@@ -128,32 +130,52 @@ for i = 1, queues_n do
 end
 for i = 1, queues_n do take(i, want - n) end
 
-local values, fence = {}, 0
-if n > 0 then
-  fence = call("HINCRBY", HEAD, "fence", 1)
-  values = call("HMGET", JOBS, unpack(ids))
-  local prefix = fence .. ":" .. ARGV[4] .. ":" .. now .. ":"
-  local held, missing = {}, false
+-- The ids that have a record, and their records; someone else may have deleted some.
+local function with_values()
+  local values, missing = call("HMGET", JOBS, unpack(ids)), false
   for k = 1, n do
-    held[k * 2 - 1] = ids[k]
-    held[k * 2] = prefix .. k
-    missing = missing or not values[k]
+    if not values[k] then missing = true end
   end
-  if missing then -- someone else has deleted records: what is left
-    local some_ids, some_values = {}, {}
-    held = {}
-    for k = 1, n do
-      if values[k] then
-        some_ids[#some_ids + 1] = ids[k]
-        some_values[#some_values + 1] = values[k]
-        held[#held + 1] = ids[k]
-        held[#held + 1] = prefix .. k
-      end
+  if not missing then return values end
+  local some_ids, some_values = {}, {}
+  for k = 1, n do
+    if values[k] then
+      some_ids[#some_ids + 1] = ids[k]
+      some_values[#some_values + 1] = values[k]
     end
-    ids, values = some_ids, some_values
   end
-  if #held > 0 then call("HSET", HELD, unpack(held)) end
-  if #ids > 0 and call("EXISTS", NOTES) == 1 then call("HDEL", NOTES, unpack(ids)) end
+  ids, n = some_ids, #some_ids
+  return some_values
+end
+
+-- Writes that the ids are held; the first fence, and the ids of each one.
+local function hold()
+  local fences_n = math.ceil(n / FENCE_JOBS)
+  local first = call("HINCRBY", HEAD, "fence", fences_n) - fences_n + 1
+  local held, fences, joined = {}, {}, {}
+  for i = 0, fences_n - 1 do
+    local from, fence = i * FENCE_JOBS + 1, tostring(first + i)
+    local to = math.min(from + FENCE_JOBS - 1, n)
+    for k = from, to do
+      held[k * 2 - 1] = ids[k]
+      held[k * 2] = fence
+    end
+    joined[i + 1] = table.concat(ids, " ", from, to)
+    local at = i * 6
+    fences[at + 1], fences[at + 2] = fence, now .. " " .. ARGV[4]
+    fences[at + 3], fences[at + 4] = fence .. ":ids", joined[i + 1]
+    fences[at + 5], fences[at + 6] = fence .. ":left", to - from + 1
+  end
+  call("HSET", HELD, unpack(held))
+  call("HSET", FENCES, unpack(fences))
+  if call("EXISTS", NOTES) == 1 then call("HDEL", NOTES, unpack(ids)) end
+  return first, joined
+end
+
+local values, fence, joined = {}, 0, {}
+if n > 0 then
+  values = with_values()
+  if n > 0 then fence, joined = hold() end
   for i = 1, queues_n do
     if taken[i] > 0 then
       call("HINCRBY", COUNTS, "2:" .. names[i], -taken[i])
@@ -163,4 +185,4 @@ if n > 0 then
 end
 total = 0
 for i = 1, queues_n do total = total + ready[i] end
-return { lost, fence, due_in, total > 0 and 1 or 0, version, now, ids, values }
+return { lost, fence, due_in, total > 0 and 1 or 0, version, now, joined, values }
