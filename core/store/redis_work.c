@@ -126,41 +126,50 @@ static struct sk_str next_id(struct sk_str *ids) {
   return id;
 }
 
+/* The jobs of one fence; false when ids and values are not as many. */
+static bool add_held(struct sk_fetch_op *op, uint64_t fence, struct sk_str ids, const struct rd_reply *values, int64_t now_ms) {
+  size_t before = op->held_n;
+  for (size_t i = 0; i < values->n && ids.n > 0; i++) {
+    struct rd_value value;
+    bool good = sk_rd_value_read(sk_rd_text(values, i), &value);
+    op->held[op->held_n++] = (struct sk_held){
+      .id = next_id(&ids),
+      .queue = value.queue,
+      .record = value.record,
+      .priority = value.priority,
+      .fence = fence,
+      .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
+    };
+  }
+  return op->held_n - before == values->n && ids.n == 0;
+}
+
 enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_fetch_op *op = (void *)whole;
-  const struct rd_reply *ids = sk_rd_item(reply, 6, RD_ARRAY), *values = sk_rd_item(reply, 7, RD_ARRAY);
-  if (ids == NULL || values == NULL || (ids->n == 0) != (values->n == 0)) return sk_rd_odd(s, whole, "fetch");
+  const struct rd_reply *taken = sk_rd_item(reply, 5, RD_ARRAY); /* for each fence: it, ids, values */
+  if (taken == NULL || taken->n % 3 != 0) return sk_rd_odd(s, whole, "fetch");
+  size_t n = 0;
+  for (size_t i = 0; i < taken->n; i += 3) {
+    const struct rd_reply *values = sk_rd_item(taken, i + 2, RD_ARRAY);
+    if (values == NULL || sk_rd_item(taken, i + 1, RD_TEXT) == NULL) return sk_rd_odd(s, whole, "fetch");
+    n += values->n;
+  }
   s->lost |= sk_rd_number(reply, 0) != 0;
-  uint64_t fence = (uint64_t)sk_rd_number(reply, 1);
-  if (ids->n > 0 && fence + ids->n - 1 > s->last_fence) s->last_fence = fence + ids->n - 1;
-  op->due_in_ms = sk_rd_number(reply, 2);
-  op->more = sk_rd_number(reply, 3) != 0;
-  op->queues_version = (uint64_t)sk_rd_number(reply, 4);
-  int64_t now_ms = sk_rd_number(reply, 5);
-  op->held = sk_arena_array(&whole->arena, values->n, sizeof *op->held);
+  op->due_in_ms = sk_rd_number(reply, 1);
+  op->more = sk_rd_number(reply, 2) != 0;
+  op->queues_version = (uint64_t)sk_rd_number(reply, 3);
+  op->held = sk_arena_array(&whole->arena, n, sizeof *op->held);
   if (op->held == NULL) { /* what it took is handed back before the next one */
     s->orphans = true;
-    if (fence > 0) s->last_fence = fence - 1;
     whole->status = SK_ENOMEM;
     return RD_DONE;
   }
-  for (size_t i = 0; i < ids->n; i++) {
-    struct sk_str left = sk_rd_text(ids, i);
-    while (left.n > 0 && op->held_n < values->n) {
-      struct sk_str id = next_id(&left);
-      struct rd_value value;
-      bool good = sk_rd_value_read(sk_rd_text(values, op->held_n), &value);
-      op->held[op->held_n++] = (struct sk_held){
-        .id = id,
-        .queue = value.queue,
-        .record = value.record,
-        .priority = value.priority,
-        .fence = fence + i,
-        .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
-      };
-    }
+  for (size_t i = 0; i < taken->n; i += 3) {
+    uint64_t fence = (uint64_t)sk_rd_number(taken, i);
+    if (fence > s->last_fence) s->last_fence = fence;
+    if (!add_held(op, fence, sk_rd_text(taken, i + 1), taken->items[i + 2], sk_rd_number(reply, 4))) return sk_rd_odd(s, whole, "fetch");
   }
-  return op->held_n == values->n ? RD_DONE : sk_rd_odd(s, whole, "fetch");
+  return RD_DONE;
 }
 
 /* -- settle ---------------------------------------------------------------------------------------------------------------- */
