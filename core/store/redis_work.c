@@ -32,24 +32,23 @@ static void where_of(struct rd_store *s, const struct sk_enqueue_item *it, char 
 
 /* A READY job's value (lib/value.lua) as one argument. */
 static void add_value(struct rd_store *s, const struct sk_enqueue_item *it) {
-  char head[32];
   size_t n = 4 + it->queue.n + it->task.n + it->record.n;
-  int head_n = snprintf(head, sizeof head, "$%zu\r\nr%zu", n, rank_of(it->priority));
   struct sk_buf *b = &s->command.args;
-  sk_buf_reserve(b, n + sizeof head);
-  sk_buf_add(b, head, (size_t)head_n);
+  sk_rd_arg_begin(&s->command, n);
+  sk_buf_add_byte(b, 'r');
+  sk_buf_add_byte(b, (char)('0' + rank_of(it->priority)));
   sk_buf_add_byte(b, (char)it->queue.n);
   sk_buf_add_str(b, it->queue);
   sk_buf_add_byte(b, (char)it->task.n);
   sk_buf_add_str(b, it->task);
   sk_buf_add_str(b, it->record);
   sk_buf_add(b, "\r\n", 2);
-  s->command.n++;
 }
 
 /* Arguments name queues by number, but the keys come first: names all queues, in the order in which they will be met. */
 static void name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n) {
-  for (size_t i = 0; i < n; i++) sk_rd_name(s, items[i].queue);
+  for (size_t i = 0; i < n; i++)
+    if (i == 0 || !sk_str_eq(items[i].queue, items[i - 1].queue)) sk_rd_name(s, items[i].queue);
 }
 
 static int compare_ids(const void *pa, const void *pb) {
@@ -60,7 +59,9 @@ static int compare_ids(const void *pa, const void *pb) {
 
 /* May an id be there twice?  (When in doubt yes: it only costs time.) */
 static bool has_twins(const struct sk_enqueue_item *items, size_t n) {
-  if (n < 2) return false;
+  size_t ascending = 1; /* as ids are that one client makes */
+  while (ascending < n && compare_ids(&items[ascending - 1].id, &items[ascending].id) < 0) ascending++;
+  if (ascending >= n) return false;
   struct sk_str *ids = malloc(n * sizeof *ids);
   if (ids == NULL) return true;
   for (size_t i = 0; i < n; i++) ids[i] = items[i].id;
@@ -71,19 +72,20 @@ static bool has_twins(const struct sk_enqueue_item *items, size_t n) {
   return found;
 }
 
+static bool same_place(const struct sk_enqueue_item *a, const struct sk_enqueue_item *b) {
+  return a->priority == b->priority && a->delay_ms == b->delay_ms && a->due_ms == b->due_ms && sk_str_eq(a->queue, b->queue);
+}
+
 void sk_rd_enqueue_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_enqueue_op *op = (void *)whole;
-  char where[WHERE_BYTES], next[WHERE_BYTES];
+  char where[WHERE_BYTES];
   sk_rd_name_none(s);
   name_items(s, op->items, op->items_n);
   sk_rd_begin(s, RD_SCRIPT_ENQUEUE);
   sk_rd_arg_c(&s->command, has_twins(op->items, op->items_n) ? "1" : "0");
   for (size_t i = 0, end; i < op->items_n; i = end) {
     where_of(s, &op->items[i], where);
-    for (end = i + 1; end < op->items_n; end++) {
-      where_of(s, &op->items[end], next);
-      if (strcmp(where, next) != 0) break;
-    }
+    for (end = i + 1; end < op->items_n && same_place(&op->items[i], &op->items[end]);) end++;
     sk_rd_arg_c(&s->command, where);
     sk_rd_arg_int(&s->command, (int64_t)(end - i));
     for (size_t k = i; k < end; k++) {
