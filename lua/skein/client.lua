@@ -380,7 +380,7 @@ local function build_all(signatures)
     if type(signature) == "string" then signature = { task = signature } end
     local item, id = build(signature, 0)
     if not item then errors.misuse(("skein.enqueue_many: [%d]: %s"):format(i, id)) end
-    jobs[i] = { item = item, id = id }
+    jobs[i] = { item = item, id = id, result = false } -- with room for the result
   end
   return jobs
 end

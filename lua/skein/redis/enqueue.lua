@@ -23,8 +23,8 @@ while ARGV[at] do
   at = at + 2
   local ids = {}
   for k = 1, group_n do ids[k] = ARGV[at + k * 2 - 2] end
-  local any = twice
-  for _, there in ipairs(call("HMGET", JOBS, unpack(ids))) do any = any or there end
+  local any, there = twice, call("HMGET", JOBS, unpack(ids))
+  for k = 1, group_n do any = any or there[k] end
   local list = tonumber(where)
   if list and not any then
     add_ready(list, group_n, ids, ARGV, at)

@@ -156,8 +156,8 @@ local function hold(fence, from, to)
     if to == 0 then return end
   end
   for k = first, to do
-    held[#held + 1] = these[k]
-    held[#held + 1] = fence
+    local at = (k - first) * 2
+    held[at + 1], held[at + 2] = these[k], fence
   end
   local joined = table.concat(these, " ", first, to)
   call("HSET", HELD, unpack(held))
