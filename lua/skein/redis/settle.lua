@@ -101,10 +101,10 @@ local function forget(...)
   if noted then call("HDEL", NOTES, ...) end
 end
 
--- Are the n jobs from `at` on all held under that fence?
-local function all_held(fence, n, at)
-  local holds = call("HMGET", HELD, unpack(ARGV, at, at + n - 1))
-  for k = 1, n do
+-- Are the jobs from `at` on all held under that fence?
+local function all_held(fence, group_n, at)
+  local holds = call("HMGET", HELD, unpack(ARGV, at, at + group_n - 1))
+  for k = 1, group_n do
     if holds[k] ~= fence then return false end
   end
   return true
