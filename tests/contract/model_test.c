@@ -88,7 +88,8 @@ static void step_enqueue(struct model *m) {
 /* One that was taken: it may be, none of a higher priority may, and it is the first of its line. */
 static void expect_one(struct model *m, int engine, const struct sk_held *held, int queue, int32_t priority) {
   struct model_job *job = job_named(m, held->id);
-  if (job == NULL || job->state != SK_STATE_READY || job->queue != queue) fail_msg("%.*s is not ready in %s", SK_STR_ARG(held->id), queue_names[queue]);
+  if (job == NULL || job->state != SK_STATE_READY || job->queue != queue)
+    fail_msg("%.*s is not ready in %s", SK_STR_ARG(held->id), queue_names[queue]);
   if (held_back_in_model(m, job) != SK_HELD_BY_NOTHING) fail_msg("%s is held back", job->id);
   if (job->priority != priority || !is_first_of_its_line(m, job)) fail_msg("%s is not the next of its line", job->id);
   assert_true(sk_str_eq_c(held->queue, queue_names[queue]));
@@ -258,7 +259,10 @@ static void bind_in_model(struct model *m, int queue, int64_t max_len, int64_t c
   bind_one(m->client, *bound);
 }
 
-static void step_bind(struct model *m) { bind_in_model(m, below(m, QUEUES), below(m, 2) ? 4 + below(m, 20) : 0, below(m, 2) ? 1 + below(m, 4) : 0); }
+static void step_bind(struct model *m) {
+  int64_t max_len = below(m, 2) ? 4 + below(m, 20) : 0, concurrency = below(m, 2) ? 1 + below(m, 4) : 0;
+  bind_in_model(m, below(m, QUEUES), max_len, concurrency);
+}
 
 static void step(struct model *m) {
   int dice = below(m, 1000);
@@ -330,8 +334,8 @@ static void check_held_back(struct model *m) {
   for (int i = 0, from = below(m, IDS); i < IDS; i++) {
     const struct model_job *job = &m->jobs[(from + i) % IDS];
     if (job->state != SK_STATE_READY) continue;
-    const struct sk_view *v = view(m->client, job->id);
-    if (v->held_back != held_back_in_model(m, job)) fail_msg("%s: held back by %d, want %d", job->id, v->held_back, held_back_in_model(m, job));
+    enum sk_held_back got = view(m->client, job->id)->held_back, want = held_back_in_model(m, job);
+    if (got != want) fail_msg("%s: held back by %d, want %d", job->id, got, want);
     return;
   }
 }
