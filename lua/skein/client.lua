@@ -259,45 +259,34 @@ local function defaults_of(name)
   return task and task.queue or "default", task and task.priority or 0
 end
 
--- @return record bytes, due_ms, delay_ms, id; or nil and a sentence
+-- @return the job as a request has it, id; or nil and a sentence
 local function build(signature, n, ...)
   local problem = schema.check("job", signature, SIGNATURE)
   if not problem and not signature.task then problem = "job: the task's name is missing" end
   if not problem and type(signature.backoff) == "function" then problem = "job: a function as backoff belongs to skein.task" end
   if not problem and signature.at and signature.delay then problem = "job: the options at and delay exclude each other" end
   if problem then return nil, problem end
-  local args, message
-  if n > 0 or not signature.args then
-    args, message = core.encode_args(...)
-  else
-    args, message = core.encode_args(unpack(signature.args, 1, count_args(signature.args)))
-  end
-  if not args then return nil, message end
-  local meta
+  local meta, message
   if signature.meta and next(signature.meta) ~= nil then
     meta, message = core.encode(signature.meta, "meta")
     if not meta then return nil, message end
   end
-  local now = core.now()
   local queue, priority = signature.queue, signature.priority
   if not queue or not priority then
     local default_queue, default_priority = defaults_of(signature.task)
     queue, priority = queue or default_queue, priority or default_priority
   end
-  local record = tasks.set_fields({
-    id = signature.id or core.id(), task = signature.task, args = args, meta = meta, enqueued_ms = math.floor(now * 1000),
-  }, signature)
+  local record = tasks.set_fields({ id = signature.id, task = signature.task, queue = queue, priority = priority, meta = meta }, signature)
   record.queue, record.priority = queue, priority
-  if signature.expires then record.expires_ms = math.floor((now + signature.expires) * 1000) end
-  local bytes = core.record(record)
-  local ok, refused = core.check(bytes, M.args_bytes_max)
-  if not ok then return nil, refused end
-  return bytes, tasks.ms(signature.at) or 0, tasks.ms(signature.delay) or 0, record.id
+  if signature.expires then record.expires_ms = math.floor((core.now() + signature.expires) * 1000) end
+  local due_ms, delay_ms, args = tasks.ms(signature.at) or 0, tasks.ms(signature.delay) or 0, signature.args
+  if n > 0 or not args then return core.item(record, due_ms, delay_ms, M.args_bytes_max, ...) end
+  return core.item(record, due_ms, delay_ms, M.args_bytes_max, unpack(args, 1, count_args(args)))
 end
 
 local function send(batch)
   local parts = { core.pack("i", #batch) }
-  for i, job in ipairs(batch) do parts[i + 1] = core.pack("sll", job.record, job.due_ms, job.delay_ms) end
+  for i = 1, #batch do parts[i + 1] = batch[i].item end
   local answer, err = call(OP.ENQUEUE, table.concat(parts))
   if not answer then return nil, err end
   for i, job in ipairs(batch) do
@@ -325,9 +314,9 @@ end
 
 local function enqueue_one(signature, n, ...)
   if type(signature) == "string" then signature = { task = signature } end
-  local record, due_ms, delay_ms, id = build(signature, n, ...)
-  if not record then errors.misuse(due_ms) end
-  local job = { record = record, due_ms = due_ms, delay_ms = delay_ms, id = id }
+  local item, id = build(signature, n, ...)
+  if not item then errors.misuse(id) end
+  local job = { item = item, id = id }
   local ok, err = send({ job })
   if not ok then return nil, err end
   return job.result, job.err
@@ -389,9 +378,9 @@ local function build_all(signatures)
   for i = 1, count do
     local signature = signatures[i]
     if type(signature) == "string" then signature = { task = signature } end
-    local record, due_ms, delay_ms, id = build(signature, 0)
-    if not record then errors.misuse(("skein.enqueue_many: [%d]: %s"):format(i, due_ms)) end
-    jobs[i] = { record = record, due_ms = due_ms, delay_ms = delay_ms, id = id }
+    local item, id = build(signature, 0)
+    if not item then errors.misuse(("skein.enqueue_many: [%d]: %s"):format(i, id)) end
+    jobs[i] = { item = item, id = id, result = false } -- with room for the result
   end
   return jobs
 end
@@ -400,7 +389,7 @@ end
 local function next_batch(jobs, first)
   local batch, bytes = {}, 0
   for i = first, #jobs do
-    bytes = bytes + #jobs[i].record
+    bytes = bytes + #jobs[i].item
     if #batch == BATCH_MAX or (#batch > 0 and bytes > BATCH_BYTES_MAX) then break end
     batch[#batch + 1] = jobs[i]
   end

@@ -10,6 +10,7 @@ local M = {}
 
 local NEAREST_BYTES_MAX = 64 -- no option's name is longer; the distance takes time by the product of lengths
 local SHOWN_BYTES_MAX = 80   -- of a value in a message
+local GOOD_NAMES_MAX = 1000  -- remembered by one check of names
 
 -- How many characters to add, leave out, change, or swap with their neighbour, by rows (optimal string alignment).
 local function distance(a, b)
@@ -62,7 +63,13 @@ end
 -- @return nil when fine, else a sentence that names the key, the value and what was expected
 function M.check(what, options, schema)
   if type(options) ~= "table" then return ("%s: a table of options is expected, not %s"):format(what, type(options)) end
-  local keys = {}
+  local wrong = false
+  for key, value in pairs(options) do
+    local check = schema[key]
+    wrong = wrong or not check or check(value) ~= nil
+  end
+  if not wrong then return nil end
+  local keys = {} -- in order, so that of several mistakes the same one is told each time
   for key in pairs(options) do keys[#keys + 1] = key end
   sort(keys, function(a, b) return M.show(a) < M.show(b) end)
   for _, key in ipairs(keys) do
@@ -136,10 +143,14 @@ end
 --- A name of a task or queue.
 -- @tparam table core skein.core, which knows
 function M.name(core)
+  local good, good_n = {}, 0 -- a program uses few names many times
   return function(value)
+    if good[value] then return nil end
     if type(value) ~= "string" or not core.name_check("name", value) then
       return "a name of 1 to 200 bytes of [A-Za-z0-9_.:-]"
     end
+    if good_n == GOOD_NAMES_MAX then good, good_n = {}, 0 end
+    good[value], good_n = true, good_n + 1
   end
 end
 
