@@ -305,10 +305,11 @@ local function send(batch)
   if not answer then return nil, err end
   local offset = #batch + 1
   for i, job in ipairs(batch) do
-    local code, holder = answer:byte(i)
+    local code = answer:byte(i)
     if code == 0 then
       job.result = M.handle(job.id)
     elseif CODES[code] == "exists" then
+      local holder
       holder, offset = core.unpack("s", answer, offset)
       local id = holder ~= "" and holder or job.id
       job.result, job.err = nil, errors.new("exists", ("job %s is in the store already"):format(id), { id = id })

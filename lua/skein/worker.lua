@@ -321,6 +321,19 @@ local function failed(rt, job, kind, value, trace)
   return verdict, delay_ms, KIND[kind] or KIND.error, message, trace
 end
 
+-- An attempt of the job ended without its handlers, in another worker or in none: they run here.
+local function mourn(rt, job, kind, message, dies)
+  local name, attempt = rt.attempt()
+  local err = errors.new(kind, message, { kind = kind, attempt = attempt, traceback = "" })
+  run_handlers(rt, tasks.by_name[name], job, err, dies)
+end
+
+local HOOK = { error = 1, death = 2 }
+
+local function hooks_of(on_error, on_death)
+  return (on_error and HOOK.error or 0) + (on_death and HOOK.death or 0)
+end
+
 --- Entry points ------------------------------------------------------------------------------------------------------------
 
 local function install_print(write)
@@ -346,16 +359,20 @@ function M.start(dir)
   local ok, err = xpcall(load_scripts, load_error, dir)
   if not ok then return err end
   tasks.close("this worker has loaded its scripts")
-  local by_name, templates = {}, {}
+  local by_name, templates, hooks = {}, {}, {}
   for i, task in ipairs(tasks.list) do
     by_name[task.name] = task.handler
     templates[i] = task.record
+    hooks[i] = hooks_of(task.options.on_error, task.options.on_death)
   end
   rt.setup({
     handlers = by_name,
     templates = templates,
     job_meta = job_meta,
     failed = function(...) return failed(rt, ...) end,
+    hooks = hooks,
+    all_hooks = hooks_of(handlers.error[1], handlers.death[1]),
+    mourn = function(...) return mourn(rt, ...) end,
   })
 end
 
