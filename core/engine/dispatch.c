@@ -233,9 +233,10 @@ static void mourn_while_stopping(struct sk_engine *e) {
     sk_mourning_give_up(e);
   } else if (e->mourners_n > 0) {
     hand_out_mourners(e, UINT32_MAX);
-    if (e->mourners_n > 0 && sk_list_empty(&e->workers) && !sk_supervisor_add_one(e)) sk_mourning_give_up(e);
-  } else {
-    sk_supervisor_drain(e); /* the one that came for them */
+    if (e->mourners_n > 0 && sk_list_empty(&e->workers)) e->mourns_late = sk_supervisor_add_one(e);
+    if (e->mourners_n > 0 && sk_list_empty(&e->workers)) sk_mourning_give_up(e);
+  } else if (e->mourns_late) {
+    sk_supervisor_drain(e);
   }
 }
 

@@ -136,6 +136,7 @@ struct sk_engine {
   size_t suspects_n;
   struct sk_list mourners; /* runs whose handlers are to run; beside local */
   size_t mourners_n;
+  bool mourns_late;        /* while it stops, a worker was started for what was left of them */
   size_t given_n;       /* with workers */
   size_t held_n;        /* local + suspects + mourners + given */
 
