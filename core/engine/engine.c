@@ -226,6 +226,19 @@ void sk_engine_reload(struct sk_engine *e) {
   sk_supervisor_reload(e);
 }
 
+enum sk_code sk_engine_configure(struct sk_engine *e, const struct sk_engine_options *options, struct sk_err *err) {
+  if (sk_fetch_use_queues(e, options->queues, options->queues_n) != SK_OK) return sk_err_set(err, SK_ENOMEM, "queues: out of memory");
+  struct sk_engine_options *o = &e->options;
+  o->workers = options->workers;
+  o->concurrency = options->concurrency;
+  o->shutdown_timeout_ms = options->shutdown_timeout_ms;
+  o->memory_max = options->memory_max;
+  o->policy = options->policy;
+  sk_fetch_queues_changed(e);
+  sk_fetch_wake(e);
+  return SK_OK;
+}
+
 void sk_engine_trace(struct sk_engine *e) {
   int64_t now = sk_clock_mono_ms();
   sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled", e->held_n, e->local_n, e->settling_n + e->settles_runs);

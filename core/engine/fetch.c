@@ -404,16 +404,25 @@ void sk_fetch_turn(struct sk_engine *e) {
 
 /* -- life ---------------------------------------------------------------------------------------------------------------------------- */
 
+/* Names stay in their arena until the end: a fetch under way borrows them. */
+enum sk_code sk_fetch_use_queues(struct sk_engine *e, const struct sk_queue_spec *queues, size_t n) {
+  bool ok = true;
+  e->queues_n = 0;
+  e->queues_all = n == 0;
+  for (size_t i = 0; i < n && ok; i++) ok = add_queue(e, queues[i].name, queues[i].weight);
+  if (e->queues_all && ok) ok = add_queue(e, SK_STR_LIT("default"), 1);
+  e->queues_stale = e->queues_all;
+  e->fetch_wanted = true;
+  if (e->fetching) e->fetch_again = true;
+  return ok ? SK_OK : SK_ENOMEM;
+}
+
 enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err) {
   e->fetch = calloc(1, sizeof *e->fetch);
   e->due = sk_timer_new(e->loop, on_due, e);
   e->look = sk_timer_new(e->loop, on_look, e);
   bool ok = e->fetch && e->due && e->look;
-  e->queues_all = e->options.queues_n == 0;
-  for (size_t i = 0; i < e->options.queues_n && ok; i++) ok = add_queue(e, e->options.queues[i].name, e->options.queues[i].weight);
-  if (e->queues_all && ok) ok = add_queue(e, SK_STR_LIT("default"), 1);
-  e->queues_stale = e->queues_all;
-  e->fetch_wanted = true;
+  ok = ok && sk_fetch_use_queues(e, e->options.queues, e->options.queues_n) == SK_OK;
   e->rate_at_us = sk_clock_mono_us();
   return ok ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
 }

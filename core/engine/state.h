@@ -231,6 +231,8 @@ void sk_run_free(struct sk_run *run);
 /* fetch.c */
 enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err);
 void sk_fetch_fini(struct sk_engine *e);
+/* Serves these from now on; none: all there are.  SK_ENOMEM: only some of them. */
+enum sk_code sk_fetch_use_queues(struct sk_engine *e, const struct sk_queue_spec *queues, size_t n);
 void sk_fetch_stop(struct sk_engine *e);                   /* nothing is taken any more */
 void sk_fetch_retry(struct sk_engine *e);                  /* the store works again: don't wait for the back-off to end */
 void sk_fetch_wake(struct sk_engine *e);                   /* there may be jobs */
