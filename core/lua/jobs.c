@@ -165,8 +165,12 @@ static struct failure read_failure(lua_State *co) {
   return f;
 }
 
-/* A cancelled job is over, whatever it raised: no handler, no retry. */
+/* A cancelled job is over, whatever it raised: no handler but those of events, no retry. */
 static void cancelled(struct sk_slot *slot) {
+  if (slot->runner->hooks & SK_HOOK_EVENT) {
+    fail_with(slot, stop_text(SK_KIND_CANCELLED), stop_text(SK_KIND_CANCELLED));
+    return;
+  }
   say_fail(slot->runner, slot, &(struct failure){ .delay_ms = -1, .kind = SK_KIND_CANCELLED, .message = SK_STR_LIT("cancelled") });
   finish(slot);
 }

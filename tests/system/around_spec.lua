@@ -476,6 +476,16 @@ describe("a job that runs", function()
     assert.equal(0, t:count "handler")
   end)
 
+  H.it("is seen to be cancelled by handlers of events", function(t)
+    t:script("a.lua", [[
+      skein.on("event", function(e) fx("event", e.from, e.to) end)
+      skein.task("long", function(job) fx("started", job.id) skein.sleep(60) end)]])
+    t:run { "-w", "1" }
+    t:enqueue "long"
+    t:ok("cancel", t:wait_effects("started", 1)[1][1])
+    assert.same({ { "ready", "running" }, { "running", "cancelled" } }, t:wait_effects("event", 2))
+  end)
+
   H.it("leaves its log and its trail", function(t)
     t:script("a.lua", [[skein.task("talk", { keep = 60, backoff = { 0.01 } }, function(job)
       job:log("attempt %d", job.attempt)
