@@ -118,7 +118,6 @@ struct sk_runner {
   int job_meta_ref;
   int misuse_ref;            /* Lua function: raises a text at the script's line */
   int dropped_ref;           /* Lua table, weak keys: coroutines that were dropped before their end */
-  unsigned hooks;            /* SK_HOOK_* of handlers for all tasks */
   bool draining;
   int64_t sent_ms; /* when an end was last sent without waiting for the loop; monotonic */
 };

@@ -449,8 +449,7 @@ static int rt_setup(lua_State *L) {
   struct sk_buf *out = sk_pipe_out(r->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_HELLO);
   lua_getfield(L, 1, "all_hooks");
-  r->hooks = (unsigned)lua_tointeger(L, -1);
-  sk_buf_add_byte(out, (char)r->hooks);
+  sk_buf_add_byte(out, (char)lua_tointeger(L, -1));
   lua_pop(L, 1);
   add_templates(L, out);
   add_queues(L, out);
