@@ -205,6 +205,38 @@ describe("handlers", function()
   end)
 end)
 
+describe("events of a job", function()
+  H.it("whose workers die tell of that too", function(t)
+    t:script("a.lua", [[
+      skein.on("event", function(e) fx("event", e.from, e.to, e.error and e.error.kind) end)
+      skein.task("crash", function() os.exit(3) end)]])
+    t:run { "-w", "2" }
+    local id = t:enqueue "crash"
+    t:wait_state(id, "dead", 10)
+    local events = t:effects "event"
+    assert.same({ "running", "dead", "crash" }, events[#events])
+  end)
+
+  H.it("that is snoozed, discarded or failed say so", function(t)
+    t:script("a.lua", [[
+      skein.on("event", function(e) if e.from == "running" then fx("event", e.task, e.to, e.error and e.error.kind) end end)
+      local snoozed
+      skein.task("a.snooze", function(job) if not snoozed then snoozed = true job:snooze(0.01) end end)
+      skein.task("b.discard", function() skein.discard "no" end)
+      skein.task("c.fail", function() skein.fail "no" end)
+      skein.task("d.retry", { retries = 1 }, function(job) if job.attempt == 1 then skein.retry_in(0.01, "later") end end)]])
+    t:run { "-w", "1" }
+    for _, name in ipairs { "a.snooze", "b.discard", "c.fail", "d.retry" } do t:enqueue(name) end
+    local events = t:wait_effects("event", 6)
+    table.sort(events, function(a, b) return a[1] < b[1] end)
+    for i, e in ipairs(events) do events[i] = table.concat(e, " ") end
+    assert.same({ "b.discard discarded nil", "c.fail dead fail" }, { events[3], events[4] })
+    local rest = { events[1], events[2], events[5], events[6] }
+    table.sort(rest)
+    assert.same({ "a.snooze done nil", "a.snooze scheduled nil", "d.retry done nil", "d.retry retry error" }, rest)
+  end)
+end)
+
 describe("callbacks", function()
   H.it("of success get the result behind their args, unless the parent is immutable", function(t)
     t:script("a.lua", [[
@@ -445,6 +477,25 @@ describe("a bounded queue", function()
     t:run { "-w", "1", "-q", "patient" }
     assert.equal(0, producer:wait(10))
     t:wait_effects("patient", 4)
+  end)
+end)
+
+describe("the check of scripts", function()
+  H.it("lists the queues that are bound", function(t)
+    t:script("a.lua", [[skein.queue("mail", { max_len = 10, overflow = "block", block = 2, limit = { concurrency = 3, rate = 5, per = 60 } })
+      skein.task("x", { queue = "mail" }, function() end)]])
+    assert.matches("queue mail +max_len 10 block, concurrency 3, rate 5 per 60 s +%S*a%.lua:1", t:ok("check", t.scripts))
+    local queue = t:json("check", t.scripts).queues[1]
+    assert.same({ "mail", 10, "block", 2, 3, 5, 60, 1 },
+      { queue.name, queue.max_len, queue.overflow, queue.block, queue.concurrency, queue.rate, queue.per, queue.burst })
+  end)
+
+  H.it("and a run refuse a queue that is declared twice", function(t)
+    t:script("a.lua", 'skein.queue("mail", { max_len = 1 })')
+    t:script("b.lua", 'skein.queue("mail", { max_len = 2 })')
+    local result = t:cli { "check", t.scripts }
+    assert.equal(1, result.code)
+    assert.matches('b%.lua:1: skein%.queue "mail" is declared already, at %S*a%.lua:1', result.err)
   end)
 end)
 
