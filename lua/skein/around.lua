@@ -88,8 +88,10 @@ end
 --- Where a handler's failure is told; a worker sets its log.
 function M.log(text) stderr:write("skein: ", text, "\n") end
 
+local function explain(e) return traceback(errors.text(e), 2) end
+
 local function call_handler(what, fn, ...)
-  local ok, problem = xpcall(fn, function(e) return traceback(errors.text(e), 2) end, ...)
+  local ok, problem = xpcall(fn, explain, ...)
   if not ok then M.log(("the %s handler failed: %s"):format(what, errors.text(problem))) end
 end
 
