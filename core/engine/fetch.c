@@ -238,6 +238,7 @@ static void take_all(struct sk_engine *e) {
     return;
   }
   e->fetching = false;
+  if (f->held_n > 0) sk_requests_fetched(e->requests);
   plan_next(e, f);
   sk_op_fini(&f->op);
   sk_engine_wake(e);

@@ -207,7 +207,7 @@ static bool on_request(struct sk_worker *w, struct sk_reader *r) {
     return true;
   }
   *a = (struct asked){ w->engine, w->serial, request };
-  sk_requests_run(w->engine->requests, operation, sk_str(r->p, (size_t)(r->end - r->p)), on_answer, a);
+  sk_requests_run(w->engine->requests, w->serial, operation, sk_str(r->p, (size_t)(r->end - r->p)), on_answer, a);
   return true;
 }
 

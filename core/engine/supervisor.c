@@ -385,6 +385,7 @@ static void bury(struct sk_worker *w) {
   char how[120];
   describe_end(w, how, sizeof how);
   free_worker(w);
+  sk_requests_abandon(e->requests, end.serial);
   sk_engine_wake(e);
   if (e->stopping) return;
   if (end.state == SK_WORKER_STARTING && !end.refused)

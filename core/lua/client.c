@@ -78,7 +78,7 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
   const char *payload = luaL_checklstring(L, 3, &n);
   if (c->loop == NULL) return luaL_error(L, "this connection is closed");
   c->answered = false;
-  sk_requests_run(c->requests, (unsigned)operation, sk_str(payload, n), on_answer, c);
+  sk_requests_run(c->requests, 0, (unsigned)operation, sk_str(payload, n), on_answer, c);
   while (!c->answered && sk_loop_turn(c->loop, true)) continue;
   if (!c->answered || c->answer.failed) return luaL_error(L, "not enough memory");
   lua_pushstring(L, sk_code_name(c->code));

@@ -83,7 +83,7 @@ M.call = call
 
 --- Views of jobs ------------------------------------------------------------------------------------------------------
 
-local VIEW = "bsssillsis"
+local VIEW = "bsssillsissbb"
 
 local function seconds(ms)
   if ms and ms > 0 then return ms / 1000 end
@@ -95,7 +95,8 @@ end
 
 --- Reads one view (core/engine/request.h) at `offset`; returns it and the next offset.
 function M.read_view(answer, offset)
-  local state, id, queue, record, priority, due_ms, held_ms, engine, percent, note, next_offset = core.unpack(VIEW, answer, offset)
+  local state, id, queue, record, priority, due_ms, held_ms, engine, percent, note, log, stopping, held_back,
+    next_offset = core.unpack(VIEW, answer, offset)
   if STATES[state] == nil then return { id = id }, next_offset end
   local r = core.job(record) or {}
   local view = {
@@ -108,6 +109,8 @@ function M.read_view(answer, offset)
   }
   if r.error_kind then view.error = { kind = r.error_kind, message = r.error or "", traceback = r.traceback } end
   if percent >= 0 then view.progress = { percent = percent, message = note } end
+  if log ~= "" then view.live_log = log end
+  view.stopping, view.held_back = stopping == 1 or nil, held_back > 0 and held_back or nil
   return view, next_offset
 end
 
@@ -243,9 +246,9 @@ local function load_declared()
   declared, declared_at = {}, core.now()
   local n, offset = core.unpack("i", answer)
   for _ = 1, n do
-    local name, queue, priority
-    name, queue, priority, offset = core.unpack("ssi", answer, offset)
-    declared[name] = { queue = queue, priority = priority }
+    local name, queue, priority, template
+    name, queue, priority, template, offset = core.unpack("ssis", answer, offset)
+    declared[name] = { queue = queue, priority = priority, template = template }
   end
 end
 
@@ -296,16 +299,19 @@ local function build(signature, n, ...)
 end
 
 local function send(batch)
-  local parts = { core.pack("i", #batch) }
+  local parts = { core.pack("li", 0, #batch) }
   for i, job in ipairs(batch) do parts[i + 1] = core.pack("sll", job.record, job.due_ms, job.delay_ms) end
   local answer, err = call(OP.ENQUEUE, table.concat(parts))
   if not answer then return nil, err end
+  local offset = #batch + 1
   for i, job in ipairs(batch) do
-    local code = answer:byte(i)
+    local code, holder = answer:byte(i)
     if code == 0 then
       job.result = M.handle(job.id)
     elseif CODES[code] == "exists" then
-      job.result, job.err = nil, errors.new("exists", ("job %s is in the store already"):format(job.id), { id = job.id })
+      holder, offset = core.unpack("s", answer, offset)
+      local id = holder ~= "" and holder or job.id
+      job.result, job.err = nil, errors.new("exists", ("job %s is in the store already"):format(id), { id = id })
     else
       job.result, job.err = nil, errors.new(CODES[code] or "invalid", ("job %s was refused"):format(job.id))
     end

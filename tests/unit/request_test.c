@@ -74,7 +74,7 @@ static void on_answer(void *ctx, enum sk_code code, struct sk_str bytes) {
 /* Asks and waits; the answer comes once and not inside the call. */
 static enum sk_code ask(struct world *w, unsigned operation, struct sk_str payload, struct sk_buf *out) {
   struct answer a = { 0 };
-  sk_requests_run(w->requests, operation, payload, on_answer, &a);
+  sk_requests_run(w->requests, 0, operation, payload, on_answer, &a);
   assert_int_equal(a.n, 0);
   while (a.n == 0) sk_loop_turn(w->loop, true);
   assert_int_equal(a.n, 1);
@@ -95,6 +95,7 @@ struct enqueued {
 
 static struct sk_buf enqueue_payload(const struct enqueued *jobs, uint32_t n) {
   struct sk_buf b = { 0 };
+  sk_wire_add_i64(&b, 0);
   sk_buf_add_u32(&b, n);
   for (uint32_t i = 0; i < n; i++) {
     struct sk_job job;
@@ -241,7 +242,7 @@ static void a_cancel_through_the_same_requests_ends_a_wait(void **state) {
   sk_wire_add_str(&wait, SK_STR_LIT("a"));
   sk_wire_add_i64(&wait, -1);
   struct answer a = { 0 };
-  sk_requests_run(w->requests, SK_OP_WAIT, sk_buf_str(&wait), on_answer, &a);
+  sk_requests_run(w->requests, 0, SK_OP_WAIT, sk_buf_str(&wait), on_answer, &a);
   for (int i = 0; i < 20; i++) sk_loop_turn(w->loop, false);
   assert_int_equal(a.n, 0);
   b = sample(SK_OP_CHANGE);
