@@ -7,6 +7,7 @@
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
  *   null, array(t)                     check(record bytes, args_bytes_max)
  *   client(url [, durability]) -> client   client:call(operation, payload) -> code, answer   client:close()
+ *   testing(now_ms) -> kit, for skein.testing: see testing.h
  *
  * Failures: nil, message, code name. */
 #include <inttypes.h>
@@ -25,6 +26,7 @@
 #include "logic/wire.h"
 #include "lua/client.h"
 #include "lua/json.h"
+#include "lua/testing.h"
 #include "lua/vm.h"
 
 /* A buffer that Lua frees, also when an error is raised while it is filled. */
@@ -299,7 +301,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "job", core_job },       { "check", core_check },   { "name_check", core_name_check },
   { "encode", core_encode }, { "encode_args", core_encode_args }, { "decode", core_decode },
   { "now", core_now },       { "array", sk_lua_json_array }, { "backoff_check", core_backoff_check },
-  { "client", sk_lua_client_open }, { NULL, NULL },
+  { "client", sk_lua_client_open }, { "testing", sk_lua_testing_open }, { NULL, NULL },
 };
 
 __attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);
@@ -307,6 +309,7 @@ __attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);
 int luaopen_skein_core(lua_State *L) {
   sk_lua_json_open(L);
   sk_lua_client_register(L);
+  sk_lua_testing_register(L);
   luaL_newmetatable(L, BUF_TYPE);
   lua_pushcfunction(L, buf_gc);
   lua_setfield(L, -2, "__gc");

@@ -2,13 +2,13 @@
 #include "lua/testing.h"
 
 #include <lauxlib.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/id.h"
 #include "base/limits.h"
 #include "engine/tasks.h"
 #include "io/loop.h"
+#include "logic/callback.h"
 #include "logic/record.h"
 #include "logic/transition.h"
 #include "logic/wire.h"
@@ -22,6 +22,7 @@ struct kit {
   int64_t now_ms;         /* the clock, wall and monotonic */
   struct sk_tasks *tasks; /* owned */
   struct sk_random random;
+  struct sk_buf record;   /* what a settle stores */
   struct sk_buf last;     /* the queue that was served last: they take turns, by name */
 };
 
@@ -112,7 +113,8 @@ static void set_number(lua_State *L, const char *key, int64_t v) {
 /* As engine/fetch.c does before it gives a job to a worker. */
 static void set_refusal(lua_State *L, const struct kit *kit, const struct sk_job *job, const struct sk_job *task) {
   if (task == NULL) {
-    lua_pushfstring(L, "no script declares task \"%s\"", lua_pushlstring(L, job->task.p, job->task.n));
+    lua_pushlstring(L, job->task.p, job->task.n);
+    lua_pushfstring(L, "no script declares task \"%s\"", lua_tostring(L, -1));
     lua_setfield(L, -3, "message");
     lua_pop(L, 1);
     set_text(L, "refused", SK_STR_LIT("unknown_task"));
@@ -228,21 +230,8 @@ static struct sk_outcome refused_outcome(lua_State *L, int run, struct sk_str re
   };
 }
 
-static const char *state_after(const struct sk_settle_item *item) {
-  switch (item->kind) {
-  case SK_SETTLE_DONE: return item->keep_ms > 0 ? "done" : NULL;
-  case SK_SETTLE_CANCELLED: return item->keep_ms > 0 ? "cancelled" : NULL;
-  case SK_SETTLE_RETRY: return "retry";
-  case SK_SETTLE_SNOOZE: return "scheduled";
-  case SK_SETTLE_DEAD: return "dead";
-  case SK_SETTLE_RELEASE: return "ready";
-  case SK_SETTLE_DROP: break;
-  }
-  return NULL;
-}
-
-/* Settles the run at index 2. */
-static void settle_item(lua_State *L, struct kit *kit, struct sk_settle_item *item) {
+/* Settles the run at index 2; returns the item's status. */
+static enum sk_code settle_item(lua_State *L, struct kit *kit, struct sk_settle_item *item) {
   item->id = text_field(L, 2, "id");
   item->queue = text_field(L, 2, "queue");
   item->fence = (uint64_t)number_field(L, 2, "fence", 0);
@@ -250,40 +239,202 @@ static void settle_item(lua_State *L, struct kit *kit, struct sk_settle_item *it
   RUN(kit, settle, &op);
   if (op.op.status != SK_OK) raise(L, &op.op);
   sk_op_fini(&op.op);
+  return item->status;
 }
 
 static int kit_release(lua_State *L) {
   struct kit *kit = check_kit(L);
   luaL_checktype(L, 2, LUA_TTABLE);
-  struct sk_settle_item item = { .kind = SK_SETTLE_RELEASE };
-  settle_item(L, kit, &item);
+  settle_item(L, kit, &(struct sk_settle_item){ .kind = SK_SETTLE_RELEASE });
   return 0;
 }
 
-static void apply(const struct sk_decision *d, struct sk_settle_item *item) {
-  item->kind = d->kind;
-  item->delay_ms = d->delay_ms;
-  item->keep_ms = d->keep_ms;
-  item->to_queue = d->to_queue;
+/* What is to be enqueued with the end of `job`, with `json` put into its args; the items' slices live in `arena`. */
+struct follow {
+  struct sk_arena arena;
+  struct sk_enqueue_item *items;
+  size_t n;
+};
+
+static enum sk_code follow_item(struct follow *f, const struct sk_callback *callback, const struct sk_job *parent, bool done,
+                                struct sk_err *err) {
+  struct sk_job job;
+  enum sk_code code = sk_record_decode(callback->record, &job, err);
+  if (code != SK_OK) return code;
+  struct sk_buf args = { 0 }, json = { 0 }, record = { 0 };
+  if (!done)
+    sk_buf_add_json(&json, parent->error);
+  else if (parent->result.n > 0)
+    sk_buf_add_str(&json, parent->result);
+  else
+    sk_buf_add_c(&json, "null");
+  struct sk_str given = job.args.n ? job.args : SK_STR_LIT("[]");
+  if (!done)
+    sk_callback_prepend(given, sk_buf_str(&json), &args);
+  else if (parent->immutable != 1)
+    sk_callback_append(given, sk_buf_str(&json), &args);
+  else
+    sk_buf_add_str(&args, given);
+  job.args = sk_buf_str(&args);
+  sk_record_encode(&job, &record);
+  struct sk_enqueue_item *item = &f->items[f->n];
+  *item = (struct sk_enqueue_item){ .due_ms = callback->due_ms, .delay_ms = callback->delay_ms, .priority = job.priority };
+  item->record = sk_arena_copy(&f->arena, sk_buf_str(&record));
+  bool failed = args.failed || json.failed || record.failed || item->record.p == NULL;
+  sk_buf_fini(&args);
+  sk_buf_fini(&json);
+  sk_buf_fini(&record);
+  if (failed || sk_record_decode(item->record, &job, err) != SK_OK) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  item->id = job.id;
+  item->queue = job.queue;
+  item->task = job.task;
+  code = sk_lock_parse(job.unique, &item->lock, err);
+  if (code == SK_OK) code = sk_limit_parse(job.limit, &item->limit, err);
+  f->n++;
+  return code;
+}
+
+static enum sk_code follow_up(struct follow *f, const struct sk_job *parent, const struct sk_decision *d, enum sk_ending ending,
+                              struct sk_err *err) {
+  bool done = d->kind == SK_SETTLE_DONE;
+  bool dead = d->kind == SK_SETTLE_DEAD || (d->kind == SK_SETTLE_DROP && ending != SK_END_DISCARDED);
+  struct sk_str callbacks = done ? parent->on_success : parent->on_error;
+  struct sk_callback callback;
+  size_t n = 0;
+  if (!done && !dead) return SK_OK;
+  for (struct sk_str rest = callbacks; sk_callback_next(&rest, &callback, err) == SK_OK;) n++;
+  f->items = sk_arena_array(&f->arena, n ? n : 1, sizeof *f->items);
+  if (f->items == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  enum sk_code code;
+  while ((code = sk_callback_next(&callbacks, &callback, err)) == SK_OK)
+    if ((code = follow_item(f, &callback, parent, done, err)) != SK_OK) break;
+  return code == SK_ENOTFOUND ? SK_OK : code;
+}
+
+/* Decides, and settles the run at index 2.  SK_ESTATE: it was cancelled meanwhile. */
+static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_outcome *o, struct follow *f) {
+  struct sk_job job;
+  struct sk_err err = { 0 };
+  enum sk_code code = sk_record_decode(text_field(L, 2, "record"), &job, &err);
+  if (code != SK_OK) return luaL_error(L, "testing: %s", err.message);
+  struct sk_decision d = sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
+  code = follow_up(f, &job, &d, o->ending, &err);
+  sk_buf_clear(&kit->record);
+  sk_record_encode(&job, &kit->record);
+  if (code == SK_OK && kit->record.failed) code = sk_err_set(&err, SK_ENOMEM, "out of memory");
+  if (code != SK_OK) {
+    sk_arena_fini(&f->arena);
+    return luaL_error(L, "testing: %s", err.message);
+  }
+  return settle_item(L, kit, &(struct sk_settle_item){
+    .record = sk_buf_str(&kit->record), .kind = d.kind, .to_queue = d.to_queue, .delay_ms = d.delay_ms, .keep_ms = d.keep_ms,
+    .follow = f->items, .follow_n = f->n });
 }
 
 static int kit_settle(lua_State *L) {
   struct kit *kit = check_kit(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   luaL_checktype(L, 3, LUA_TTABLE);
-  luaL_checkstack(L, 16, "settle");
-  struct sk_buf *record = sk_lua_push_buf(L);
-  struct sk_job job;
-  struct sk_err err;
-  if (sk_record_decode(text_field(L, 2, "record"), &job, &err) != SK_OK) return luaL_error(L, "testing: %s", err.message);
+  luaL_checkstack(L, 32, "settle");
   struct sk_str refused = text_field(L, 2, "refused");
   struct sk_outcome o = refused.n ? refused_outcome(L, 2, refused) : read_outcome(L, 3);
-  struct sk_decision d = sk_transition(&job, template_of(kit, &job), &o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
-  sk_record_encode(&job, record);
-  if (record->failed) return luaL_error(L, "testing: not enough memory");
-  struct sk_settle_item item = { .record = sk_buf_str(record) };
-  apply(&d, &item);
-  settle_item(L, kit, &item);
-  lua_pushstring(L, state_after(&item));
+  struct follow f = { 0 };
+  if (settle_as(L, kit, &o, &f) == SK_ESTATE) {
+    sk_arena_fini(&f.arena);
+    f = (struct follow){ 0 };
+    o.ending = SK_END_CANCELLED;
+    settle_as(L, kit, &o, &f);
+  }
+  lua_newtable(L);
+  for (size_t i = 0; i < f.n; i++) {
+    lua_pushlstring(L, f.items[i].id.p, f.items[i].id.n);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  sk_arena_fini(&f.arena);
   return 1;
+}
+
+static int kit_progress(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  struct sk_progress_item item = {
+    .id = text_field(L, 2, "id"),
+    .queue = text_field(L, 2, "queue"),
+    .fence = (uint64_t)number_field(L, 2, "fence", 0),
+    .percent = (int32_t)luaL_checkinteger(L, 3),
+  };
+  item.note.p = luaL_checklstring(L, 4, &item.note.n);
+  item.note = sk_str_head(item.note, SK_NOTE_BYTES_MAX);
+  struct sk_progress_op op = { .items = &item, .items_n = 1 };
+  RUN(kit, progress, &op);
+  if (op.op.status != SK_OK) return raise(L, &op.op);
+  sk_op_fini(&op.op);
+  return 0;
+}
+
+/* -- life ----------------------------------------------------------------------------------------------------------------------------- */
+
+static int kit_declare(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  struct sk_str record;
+  record.p = luaL_checklstring(L, 2, &record.n);
+  struct sk_job task;
+  struct sk_err err = { 0 };
+  enum sk_code code = sk_tasks_put(kit->tasks, record, NULL, &err);
+  if (code == SK_OK) code = sk_record_decode(record, &task, &err);
+  if (code != SK_OK) return luaL_error(L, "testing: %s", err.message);
+  struct sk_task_item item = { .name = task.task, .queue = task.queue, .priority = task.priority, .template = record };
+  struct sk_declare_op op = { .items = &item, .items_n = 1 };
+  RUN(kit, declare, &op);
+  if (op.op.status != SK_OK) return raise(L, &op.op);
+  sk_op_fini(&op.op);
+  return 0;
+}
+
+static int kit_call(lua_State *L) { return sk_lua_client_call(L, &check_kit(L)->client); }
+
+static int kit_close(lua_State *L) {
+  struct kit *kit = luaL_checkudata(L, 1, KIT_TYPE);
+  sk_lua_client_fini(&kit->client);
+  sk_tasks_free(kit->tasks);
+  kit->tasks = NULL;
+  sk_buf_fini(&kit->last);
+  sk_buf_fini(&kit->record);
+  return 0;
+}
+
+int sk_lua_testing_open(lua_State *L) {
+  int64_t now = (int64_t)luaL_checknumber(L, 1);
+  struct kit *kit = lua_newuserdata(L, sizeof *kit);
+  *kit = (struct kit){ .now_ms = now, .random = { sk_id_random() } };
+  luaL_getmetatable(L, KIT_TYPE);
+  lua_setmetatable(L, -2);
+  struct sk_store_options options = {
+    .url = SK_STR_LIT("memory:"),
+    .engine = SK_STR_LIT("testing"),
+    .lease_ms = SK_LEASE_MS,
+    .clock = { .wall_ms = now_ms, .mono_ms = now_ms, .ctx = kit },
+  };
+  struct sk_err err;
+  enum sk_code code = sk_lua_client_init(&kit->client, &options, &err);
+  if (code == SK_OK && (kit->tasks = sk_tasks_new()) == NULL) code = sk_err_set(&err, SK_ENOMEM, "out of memory");
+  return code == SK_OK ? 1 : luaL_error(L, "testing: %s", err.message);
+}
+
+static const luaL_Reg METHODS[] = {
+  { "call", kit_call },       { "clock", kit_clock },   { "declare", kit_declare },   { "fetch", kit_fetch }, { "release", kit_release },
+  { "settle", kit_settle },   { "progress", kit_progress }, { "stops", kit_stops },   { "close", kit_close }, { NULL, NULL },
+};
+
+void sk_lua_testing_register(lua_State *L) {
+  luaL_newmetatable(L, KIT_TYPE);
+  lua_pushcfunction(L, kit_close);
+  lua_setfield(L, -2, "__gc");
+  lua_newtable(L);
+  for (const luaL_Reg *f = METHODS; f->name; f++) {
+    lua_pushcfunction(L, f->func);
+    lua_setfield(L, -2, f->name);
+  }
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
 }

@@ -6,19 +6,19 @@
 
 #include <lua.h>
 
-/* lua_CFunction: testing(now_ms) -> kit | nil, message, code */
+/* lua_CFunction: testing(now_ms) -> kit.  It and its methods raise what can only be a lack of memory. */
 int sk_lua_testing_open(lua_State *L);
 /* Makes the userdata's metatable:
  *   kit:call(operation, payload) -> code, answer or message    as client:call (client.h)
  *   kit:clock([ms]) -> ms                                      moves the clock first
- *   kit:declare(template) -> true | nil, message, code         what skein.task says, as a record
+ *   kit:declare(template)             what skein.task says, as a record
  *   kit:fetch() -> run | nil          the next job, now RUNNING: { id, queue, task, fence, record, args, meta, backoff, attempt, retries,
  *                                     timeout_ms, enqueued_ms }, texts as they are stored; `refused` = "unknown_task" or "expired"
  *                                     (with `message`): it is not to be run, and dies when `dies`
  *   kit:release(run)                  back to its place
- *   kit:settle(run, outcome) -> state, ids   outcome: { result = JSON or nil } or { verdict, delay_ms, kind, message, traceback } as in a
- *                                     FAIL frame (wire.h), both with started_ms; of a refused run nothing counts.
- *                                     state: the job's now, nil: gone; ids: of the callbacks that are enqueued with it
+ *   kit:settle(run, outcome) -> ids   outcome: { result = JSON or nil } or { verdict, delay_ms, kind, message, traceback } as in a
+ *                                     FAIL frame (wire.h), both with started_ms; for a refused run nothing of it counts.  A job that
+ *                                     was told to stop is cancelled instead.  ids: of the callbacks that are enqueued with it
  *   kit:progress(run, percent, note)
  *   kit:stops() -> ids                of the running jobs that were cancelled
  *   kit:close() */
