@@ -168,8 +168,23 @@ static int kit_fetch(lua_State *L) {
     sk_buf_add_str(&kit->last, fetch.held[0].queue);
     push_run(L, kit, &fetch.held[0], &job);
   }
+  if (!some) lua_pushnil(L);
+  lua_pushnumber(L, (lua_Number)fetch.due_in_ms);
   sk_op_fini(&fetch.op);
-  return some ? 1 : 0;
+  return 2;
+}
+
+static int kit_read(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  struct sk_held held = { 0 };
+  held.record.p = luaL_checklstring(L, 2, &held.record.n);
+  struct sk_job job;
+  struct sk_err err;
+  if (sk_record_decode(held.record, &job, &err) != SK_OK) return luaL_error(L, "testing: %s", err.message);
+  held.id = job.id;
+  held.queue = job.queue;
+  push_run(L, kit, &held, &job);
+  return 1;
 }
 
 static int kit_stops(lua_State *L) {
@@ -422,7 +437,7 @@ int sk_lua_testing_open(lua_State *L) {
 }
 
 static const luaL_Reg METHODS[] = {
-  { "call", kit_call },       { "clock", kit_clock },   { "declare", kit_declare },   { "fetch", kit_fetch }, { "release", kit_release },
+  { "call", kit_call },       { "clock", kit_clock },   { "declare", kit_declare },   { "fetch", kit_fetch }, { "read", kit_read }, { "release", kit_release },
   { "settle", kit_settle },   { "progress", kit_progress }, { "stops", kit_stops },   { "close", kit_close }, { NULL, NULL },
 };
 

@@ -12,9 +12,11 @@ int sk_lua_testing_open(lua_State *L);
  *   kit:call(operation, payload) -> code, answer or message    as client:call (client.h)
  *   kit:clock([ms]) -> ms                                      moves the clock first
  *   kit:declare(template)             what skein.task says, as a record
- *   kit:fetch() -> run | nil          the next job, now RUNNING: { id, queue, task, fence, record, args, meta, backoff, attempt, retries,
- *                                     timeout_ms, enqueued_ms }, texts as they are stored; `refused` = "unknown_task" or "expired"
- *                                     (with `message`): it is not to be run, and dies when `dies`
+ *   kit:fetch() -> run | nil, due_in_ms   the next job, now RUNNING; how long until another is due, -1: none is.
+ *                                     A run is { id, queue, task, fence, record, args, meta, backoff, attempt, retries, timeout_ms,
+ *                                     enqueued_ms }, texts as they are stored.  With `refused` = "unknown_task" or "expired", and
+ *                                     `message`, it is not to be run; `dies` says that the settle will be its end
+ *   kit:read(record) -> run           of a job that is in no store
  *   kit:release(run)                  back to its place
  *   kit:settle(run, outcome) -> ids   outcome: { result = JSON or nil } or { verdict, delay_ms, kind, message, traceback } as in a
  *                                     FAIL frame (wire.h), both with started_ms; for a refused run nothing of it counts.  A job that

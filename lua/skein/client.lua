@@ -24,8 +24,12 @@ M.OP, M.STATES = OP, STATES
 
 local transport -- { call = function(operation, payload) -> code name, answer }
 
---- Used by worker.lua.
-function M.set_transport(t) transport = t end
+--- Used by worker.lua and testing.lua.  Returns the one before.
+function M.set_transport(t)
+  local before = transport
+  transport = t
+  return before
+end
 
 local function default_url()
   local url = os.getenv("SKEIN_STORE")

@@ -480,4 +480,12 @@ function M.config(dir)
   return ok and 0 or 1
 end
 
+--- What skein.testing runs jobs with, on a runtime of its own.
+M.parts = {
+  KIND = KIND,
+  load_scripts = load_scripts, load_error = load_error,
+  stopper = stopper, install_sleep = install_sleep, install_threads = install_threads,
+  failed = failed,
+}
+
 return M
