@@ -5,6 +5,7 @@
  *   record(table) -> bytes             job{record} : see RECORD_FIELDS
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
+ *   digest(bytes) -> SHA-256 in hex
  *   null, array(t)                     check(record bytes, args_bytes_max)
  *   client(url [, durability]) -> client   client:call(operation, payload) -> code, answer   client:close()
  *   testing(now_ms) -> kit, for skein.testing: see testing.h
@@ -14,6 +15,7 @@
 #include <lauxlib.h>
 #include <limits.h>
 #include <math.h>
+#include <openssl/evp.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -283,6 +285,22 @@ static int core_decode(lua_State *L) {
   return sk_lua_json_decode(L, sk_str(p, n), &err) == SK_OK ? 1 : fail(L, &err);
 }
 
+/* digest(bytes) -> SHA-256 in hex */
+static int core_digest(lua_State *L) {
+  size_t n;
+  const char *p = luaL_checklstring(L, 1, &n);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned digest_n = 0;
+  if (EVP_Digest(p, n, digest, &digest_n, EVP_sha256(), NULL) != 1) return luaL_error(L, "digest: this OpenSSL has no SHA-256");
+  char hex[2 * EVP_MAX_MD_SIZE];
+  for (unsigned i = 0; i < digest_n; i++) {
+    hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+    hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+  }
+  lua_pushlstring(L, hex, (size_t)2 * digest_n);
+  return 1;
+}
+
 static int core_id(lua_State *L) {
   struct sk_idgen *gen = lua_touserdata(L, lua_upvalueindex(1));
   char id[SK_ID_BYTES + 1];
@@ -301,7 +319,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "job", core_job },       { "check", core_check },   { "name_check", core_name_check },
   { "encode", core_encode }, { "encode_args", core_encode_args }, { "decode", core_decode },
   { "now", core_now },       { "array", sk_lua_json_array }, { "backoff_check", core_backoff_check },
-  { "client", sk_lua_client_open }, { "testing", sk_lua_testing_open }, { NULL, NULL },
+  { "digest", core_digest }, { "client", sk_lua_client_open }, { "testing", sk_lua_testing_open }, { NULL, NULL },
 };
 
 __attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);
