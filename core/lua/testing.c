@@ -264,65 +264,76 @@ static int kit_release(lua_State *L) {
   return 0;
 }
 
-/* What is to be enqueued with the end of `job`, with `json` put into its args; the items' slices live in `arena`. */
+/* The callbacks that are enqueued with the end of `parent`, as engine/follow.c makes them. */
 struct follow {
-  struct sk_arena arena;
+  const struct sk_job *parent;
+  bool done; /* on_success; else on_error */
+  int64_t now_ms;
+  struct sk_arena text; /* what the items point to */
   struct sk_enqueue_item *items;
   size_t n;
 };
 
-static enum sk_code follow_item(struct follow *f, const struct sk_callback *callback, const struct sk_job *parent, bool done,
-                                struct sk_err *err) {
+/* The callback's args with the result or the error among them. */
+static void add_args(const struct follow *f, struct sk_str args, struct sk_buf *out) {
+  struct sk_str result = f->parent->result.n > 0 ? f->parent->result : SK_STR_LIT("null");
+  struct sk_buf error = { 0 };
+  if (args.n == 0) args = SK_STR_LIT("[]");
+  if (!f->done) {
+    sk_buf_add_json(&error, f->parent->error);
+    sk_callback_prepend(args, sk_buf_str(&error), out);
+  } else if (f->parent->immutable == 1) {
+    sk_buf_add_str(out, args);
+  } else {
+    sk_callback_append(args, result, out);
+  }
+  out->failed |= error.failed;
+  sk_buf_fini(&error);
+}
+
+/* Its record as if it were enqueued now; p is NULL when out of memory. */
+static struct sk_str callback_record(struct follow *f, struct sk_job *job) {
+  struct sk_buf args = { 0 }, record = { 0 };
+  add_args(f, job->args, &args);
+  job->args = sk_buf_str(&args);
+  if (job->expires_ms != SK_UNSET) job->expires_ms += f->now_ms - job->enqueued_ms;
+  job->enqueued_ms = f->now_ms;
+  sk_record_encode(job, &record);
+  bool failed = args.failed || record.failed;
+  struct sk_str stored = failed ? sk_str(NULL, 0) : sk_arena_copy(&f->text, sk_buf_str(&record));
+  sk_buf_fini(&args);
+  sk_buf_fini(&record);
+  return stored;
+}
+
+static enum sk_code add_item(struct follow *f, const struct sk_callback *callback, struct sk_err *err) {
   struct sk_job job;
   enum sk_code code = sk_record_decode(callback->record, &job, err);
   if (code != SK_OK) return code;
-  struct sk_buf args = { 0 }, json = { 0 }, record = { 0 };
-  if (!done)
-    sk_buf_add_json(&json, parent->error);
-  else if (parent->result.n > 0)
-    sk_buf_add_str(&json, parent->result);
-  else
-    sk_buf_add_c(&json, "null");
-  struct sk_str given = job.args.n ? job.args : SK_STR_LIT("[]");
-  if (!done)
-    sk_callback_prepend(given, sk_buf_str(&json), &args);
-  else if (parent->immutable != 1)
-    sk_callback_append(given, sk_buf_str(&json), &args);
-  else
-    sk_buf_add_str(&args, given);
-  job.args = sk_buf_str(&args);
-  sk_record_encode(&job, &record);
-  struct sk_enqueue_item *item = &f->items[f->n];
-  *item = (struct sk_enqueue_item){ .due_ms = callback->due_ms, .delay_ms = callback->delay_ms, .priority = job.priority };
-  item->record = sk_arena_copy(&f->arena, sk_buf_str(&record));
-  bool failed = args.failed || json.failed || record.failed || item->record.p == NULL;
-  sk_buf_fini(&args);
-  sk_buf_fini(&json);
-  sk_buf_fini(&record);
-  if (failed || sk_record_decode(item->record, &job, err) != SK_OK) return sk_err_set(err, SK_ENOMEM, "out of memory");
-  item->id = job.id;
-  item->queue = job.queue;
-  item->task = job.task;
-  code = sk_lock_parse(job.unique, &item->lock, err);
+  struct sk_str record = callback_record(f, &job);
+  if (record.p == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  code = sk_record_decode(record, &job, err);
+  struct sk_enqueue_item *item = &f->items[f->n++];
+  *item = (struct sk_enqueue_item){ .id = job.id, .queue = job.queue, .task = job.task, .record = record, .priority = job.priority,
+                                    .due_ms = callback->due_ms, .delay_ms = callback->delay_ms };
+  if (code == SK_OK) code = sk_lock_parse(job.unique, &item->lock, err);
   if (code == SK_OK) code = sk_limit_parse(job.limit, &item->limit, err);
-  f->n++;
   return code;
 }
 
-static enum sk_code follow_up(struct follow *f, const struct sk_job *parent, const struct sk_decision *d, enum sk_ending ending,
-                              struct sk_err *err) {
-  bool done = d->kind == SK_SETTLE_DONE;
-  bool dead = d->kind == SK_SETTLE_DEAD || (d->kind == SK_SETTLE_DROP && ending != SK_END_DISCARDED);
-  struct sk_str callbacks = done ? parent->on_success : parent->on_error;
+static enum sk_code follow_up(struct follow *f, enum sk_settle_kind kind, enum sk_ending ending, struct sk_err *err) {
+  bool dead = kind == SK_SETTLE_DEAD || (kind == SK_SETTLE_DROP && ending != SK_END_DISCARDED);
+  f->done = kind == SK_SETTLE_DONE;
+  if (!f->done && !dead) return SK_OK;
+  struct sk_str callbacks = f->done ? f->parent->on_success : f->parent->on_error;
   struct sk_callback callback;
   size_t n = 0;
-  if (!done && !dead) return SK_OK;
   for (struct sk_str rest = callbacks; sk_callback_next(&rest, &callback, err) == SK_OK;) n++;
-  f->items = sk_arena_array(&f->arena, n ? n : 1, sizeof *f->items);
+  f->items = sk_arena_array(&f->text, n ? n : 1, sizeof *f->items);
   if (f->items == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
   enum sk_code code;
   while ((code = sk_callback_next(&callbacks, &callback, err)) == SK_OK)
-    if ((code = follow_item(f, &callback, parent, done, err)) != SK_OK) break;
+    if ((code = add_item(f, &callback, err)) != SK_OK) return code;
   return code == SK_ENOTFOUND ? SK_OK : code;
 }
 
@@ -333,12 +344,14 @@ static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_out
   enum sk_code code = sk_record_decode(text_field(L, 2, "record"), &job, &err);
   if (code != SK_OK) return luaL_error(L, "testing: %s", err.message);
   struct sk_decision d = sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
-  code = follow_up(f, &job, &d, o->ending, &err);
+  *f = (struct follow){ .parent = &job, .now_ms = kit->now_ms };
+  code = follow_up(f, d.kind, o->ending, &err);
   sk_buf_clear(&kit->record);
   sk_record_encode(&job, &kit->record);
   if (code == SK_OK && kit->record.failed) code = sk_err_set(&err, SK_ENOMEM, "out of memory");
+  f->parent = NULL;
   if (code != SK_OK) {
-    sk_arena_fini(&f->arena);
+    sk_arena_fini(&f->text);
     return luaL_error(L, "testing: %s", err.message);
   }
   return settle_item(L, kit, &(struct sk_settle_item){
@@ -353,10 +366,9 @@ static int kit_settle(lua_State *L) {
   luaL_checkstack(L, 32, "settle");
   struct sk_str refused = text_field(L, 2, "refused");
   struct sk_outcome o = refused.n ? refused_outcome(L, 2, refused) : read_outcome(L, 3);
-  struct follow f = { 0 };
+  struct follow f;
   if (settle_as(L, kit, &o, &f) == SK_ESTATE) {
-    sk_arena_fini(&f.arena);
-    f = (struct follow){ 0 };
+    sk_arena_fini(&f.text);
     o.ending = SK_END_CANCELLED;
     settle_as(L, kit, &o, &f);
   }
@@ -365,7 +377,7 @@ static int kit_settle(lua_State *L) {
     lua_pushlstring(L, f.items[i].id.p, f.items[i].id.n);
     lua_rawseti(L, -2, (int)i + 1);
   }
-  sk_arena_fini(&f.arena);
+  sk_arena_fini(&f.text);
   return 1;
 }
 
@@ -406,6 +418,27 @@ static int kit_declare(lua_State *L) {
   return 0;
 }
 
+/* The queue in the table at 2, as skein.queue says it (lua/skein/queues.lua). */
+static int kit_bind(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  struct sk_queue_item queue = {
+    .name = text_field(L, 2, "name"),
+    .max_len = number_field(L, 2, "max_len", 0),
+    .overflow = (enum sk_overflow)number_field(L, 2, "overflow", SK_OVERFLOW_REJECT),
+    .block_ms = number_field(L, 2, "block_ms", 0),
+    .limit = { .concurrency = number_field(L, 2, "concurrency", 0),
+               .rate = number_field(L, 2, "rate", 0),
+               .per_ms = number_field(L, 2, "per_ms", 0),
+               .burst = number_field(L, 2, "burst", 0) },
+  };
+  struct sk_declare_op op = { .queues = &queue, .queues_n = 1 };
+  RUN(kit, declare, &op);
+  if (op.op.status != SK_OK) return raise(L, &op.op);
+  sk_op_fini(&op.op);
+  return 0;
+}
+
 static int kit_call(lua_State *L) { return sk_lua_client_call(L, &check_kit(L)->client); }
 
 static int kit_close(lua_State *L) {
@@ -437,8 +470,9 @@ int sk_lua_testing_open(lua_State *L) {
 }
 
 static const luaL_Reg METHODS[] = {
-  { "call", kit_call },       { "clock", kit_clock },   { "declare", kit_declare },   { "fetch", kit_fetch }, { "read", kit_read }, { "release", kit_release },
-  { "settle", kit_settle },   { "progress", kit_progress }, { "stops", kit_stops },   { "close", kit_close }, { NULL, NULL },
+  { "call", kit_call },       { "clock", kit_clock },   { "declare", kit_declare },   { "bind", kit_bind },   { "fetch", kit_fetch },
+  { "read", kit_read },       { "release", kit_release }, { "settle", kit_settle },   { "progress", kit_progress },
+  { "stops", kit_stops },     { "close", kit_close },   { NULL, NULL },
 };
 
 void sk_lua_testing_register(lua_State *L) {

@@ -12,6 +12,7 @@ int sk_lua_testing_open(lua_State *L);
  *   kit:call(operation, payload) -> code, answer or message    as client:call (client.h)
  *   kit:clock([ms]) -> ms                                      moves the clock first
  *   kit:declare(template)             what skein.task says, as a record
+ *   kit:bind(queue)                   what skein.queue says (lua/skein/queues.lua)
  *   kit:fetch() -> run | nil, due_in_ms   the next job, now RUNNING; how long until another is due, -1: none is.
  *                                     A run is { id, queue, task, fence, record, args, meta, backoff, attempt, retries, timeout_ms,
  *                                     enqueued_ms }, texts as they are stored.  With `refused` = "unknown_task" or "expired", and

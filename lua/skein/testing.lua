@@ -16,17 +16,21 @@
 -- end)
 if package.loaded["skein.runtime"] then error("skein.testing: it is for specs, and this is a worker of an engine", 0) end
 local skein = require "skein"
+local around = require "skein.around"
 local core = require "skein.core"
 local client = require "skein.client"
 local errors = require "skein.errors"
+local failures = require "skein.failures"
+local queues = require "skein.queues"
 local runtime = require "skein.testing.runtime"
 local schema = require "skein.schema"
+local scripts = require "skein.scripts"
 local tasks = require "skein.tasks"
 local worker = require "skein.worker"
 package.loaded["skein.runtime"] = runtime
 local job_meta = require "skein.job"
 local floor, concat, sort = math.floor, table.concat, table.sort
-local OP, parts, KIND = client.OP, worker.parts, worker.parts.KIND
+local OP, parts, KIND = client.OP, worker.parts, failures.KIND
 
 local M = {}
 
@@ -38,7 +42,7 @@ local WAITING = { "scheduled", "ready", "retry" }
 
 local kit                   -- core/lua/testing.h; nil: skein works on a real store
 local inline = false
-local declared = 0          -- of tasks.list
+local declared, bound       -- how many of tasks.list and of queues.list the kit knows
 local seen, seen_n          -- id -> in which order the jobs were enqueued
 local depth = 0             -- jobs that run, within each other
 local captured              -- perform: takes the records of the next enqueue
@@ -56,6 +60,7 @@ runtime.setup {
   said = function(slot, percent, note)
     if slot.run.fence then kit:progress(slot.run, percent, note) end
   end,
+  noted = function() end,
 }
 
 -- Jobs that were told to stop, and run.
@@ -70,10 +75,15 @@ local function note(ids)
   end
 end
 
--- Tells the kit of tasks that were declared since.
+-- Tells the kit of what was declared since.
 local function declare()
   for i = declared + 1, #tasks.list do kit:declare(tasks.list[i].record) end
   declared = #tasks.list
+  if bound == #queues.list then return end
+  for i, queue in ipairs(queues.for_core()) do
+    if i > bound then kit:bind(queue) end
+  end
+  bound = #queues.list
 end
 
 --- One attempt --------------------------------------------------------------------------------------------------------
@@ -88,7 +98,7 @@ end
 local function call_handler(slot, job)
   local run = slot.run
   local args = core.decode(run.args)
-  local r = runtime.run(slot, tasks.by_name[run.task].handler, run.timeout_ms, job, unpack(args, 1, #args))
+  local r = runtime.run(slot, around.compose(tasks.by_name[run.task]), run.timeout_ms, job, unpack(args, 1, #args))
   if r.stop then
     return { kind = r.stop == KIND.timeout and "timeout" or "cancelled", err = "it went on after it was told to stop", trace = "" }
   end
@@ -102,12 +112,19 @@ local function call_handler(slot, job)
   return { result = text }
 end
 
+-- Runs the handlers of a job that dies without having run.
+local function mourn(slot, job)
+  local run = slot.run
+  slot.failing = true
+  runtime.run(slot, function() failures.mourn(runtime, job, run.refused, run.message, true) end)
+end
+
 -- Runs the handlers of a failure; returns what becomes of the job, as a settle takes it.
 local function outcome_of_failure(slot, job, said)
   slot.failing, slot.stop, slot.swallowed = true, nil, 0
   local out = {}
   local r = runtime.run(slot, function()
-    out.verdict, out.delay_ms, out.kind, out.message, out.traceback = parts.failed(runtime, job, said.kind, said.err, said.trace)
+    out.verdict, out.delay_ms, out.kind, out.message, out.traceback = failures.failed(runtime, job, said.kind, said.err, said.trace)
   end)
   if not r.ok then
     return { verdict = 0, delay_ms = -1, kind = KIND.error, message = errors.text(r.err or "its handlers did not stop"), traceback = "" }
@@ -126,12 +143,12 @@ local function attempt(run)
   depth = depth + 1
   local slot = runtime.open(run)
   local started_ms = kit:clock()
+  local job = job_of(slot)
   local said, outcome
   if run.refused then
-    said = { kind = run.refused, err = errors.new(run.refused, run.message) }
-    outcome = {}
+    if run.dies then mourn(slot, job) end
+    said, outcome = { kind = run.refused, err = errors.new(run.refused, run.message) }, {}
   else
-    local job = job_of(slot)
     said = call_handler(slot, job)
     outcome = said.kind and outcome_of_failure(slot, job, said) or { result = said.result }
   end
@@ -273,8 +290,8 @@ end
 local function begin()
   if kit then return end
   kit = core.testing(floor(real.now()) * 1000)
-  declared, seen, seen_n = 0, {}, 0
-  real.transport = client.set_transport { call = call, close = function() end }
+  declared, bound, seen, seen_n = 0, 0, {}, 0
+  real.transport = client.set_transport { call = call, passed = parts.passed_reader(runtime), close = function() end }
   core.now = function() return kit:clock() / 1000 end
   skein.connect = function() return true end
   skein.close = function() end
@@ -409,29 +426,29 @@ function M.enqueued(task)
   return jobs
 end
 
--- The record that enqueueing would send; raises what that raises.
+-- The record that enqueueing would send, or nil and an error; raises what that raises.
 local function record_of(signature, ...)
   local record
   captured = function(items)
     captured = nil
     record = items[1].record
   end
-  local ok, err = pcall(skein.enqueue, signature, ...)
+  local ok, handle, err = pcall(skein.enqueue, signature, ...)
   captured = nil
-  if not ok then error(err, 0) end
-  return record
+  if not ok then error(handle, 0) end
+  return record, err
 end
 
 --- Runs a task's handler once, with a job that is recorded nowhere.  The args and the result take their way through JSON.
 -- @tparam string|table task its name, or a signature as for skein.enqueue
 -- @param ... the args
--- @return the handler's result
+-- @return the handler's result; or nil and an error, when the middleware of enqueueing has dropped the job (code "dropped")
 -- @raise what the handler raises; at the caller's line what can't be stored, a task that is not declared
 -- @usage assert.equal(3, t.perform("add", 1, 2))
 function M.perform(task, ...)
   begin()
-  local record = record_of(task, ...)
-  if not record then return nil end -- a middleware of enqueue has kept it back
+  local record, err = record_of(task, ...)
+  if not record then return nil, err end
   local run = kit:read(record)
   if run.refused == "unknown_task" then
     local near = schema.nearest(run.task, tasks.by_name)
@@ -451,9 +468,9 @@ end
 -- @usage t.load("jobs/")
 function M.load(path)
   if type(path) ~= "string" then errors.misuse("skein.testing.load: the path must be a string, not " .. type(path)) end
-  local ok, result = xpcall(parts.load_scripts, parts.load_error, path)
-  if not ok then error(result, 0) end
-  return result
+  local files, problem = scripts.load(path)
+  if not files then error(problem, 0) end
+  return files
 end
 
 skein.now = function() return core.now() end

@@ -13,7 +13,7 @@ local function task(name, options, handler)
 end
 
 task("add", {}, function(_, a, b) return a + b end)
-task("echo", {}, function(_, ...) return { n = select("#", ...), ... } end)
+task("echo", {}, function(_, ...) return { select("#", ...), ... } end)
 task("plain", {})
 task("other", { queue = "side" })
 task("urgent", { priority = 2 })
@@ -610,7 +610,7 @@ describe("skein.testing", function()
 
     it("takes args and results through JSON", function()
       local result = t.perform("echo", nil, { 1, 2 })
-      assert.same({ 2, true, { 1, 2 } }, { result.n, result["1"] == skein.null, result["2"] })
+      assert.same({ 2, true, { 1, 2 } }, { result[1], result[2] == skein.null, result[3] })
       misuse("args%[1%]: a function cannot be stored", function() t.perform("echo", print) end)
       act.plain = function() return print end
       assert.has_error(function() t.perform("plain") end, "result: a function cannot be stored")
@@ -641,6 +641,112 @@ describe("skein.testing", function()
       t.perform("plain")
       assert.equal(1, #t.enqueued("add"))
     end)
+  end)
+
+  describe("what stands around jobs", function()
+    local said, only
+
+    skein.use(function(job, next)
+      if only ~= job.task then return next() end
+      said[#said + 1] = "before"
+      local result = next(job.args[1] * 10)
+      said[#said + 1] = "after"
+      return result + 1
+    end)
+    skein.use_enqueue(function(signature, next)
+      if only == signature.task then signature.meta.tenant = "acme" end
+      if only == "dropped" then return end
+      return next(signature)
+    end)
+    skein.on("success", function(job, result) if only then said[#said + 1] = { "success", job.task, result } end end)
+    skein.on("death", function(job, err) if only then said[#said + 1] = { "death", job.task, err.kind } end end)
+    skein.on("event", function(event) if only == "events" then said[#said + 1] = (event.from or "") .. ">" .. event.to end end)
+
+    before_each(function() said, only = {}, "plain" end)
+    after_each(function() only = nil end)
+
+    it("is middleware, in drain, inline and perform", function()
+      act.plain = function(_, n) return n end
+      local h = skein.enqueue("plain", 4)
+      t.drain()
+      assert.equal(41, h:wait())
+      assert.same({ "before", "after", { "success", "plain", 41 } }, said)
+      assert.equal(51, t.perform("plain", 5))
+      t.inline()
+      assert.equal(61, skein.enqueue("plain", 6):wait())
+    end)
+
+    it("is middleware of enqueueing", function()
+      skein.enqueue("plain", 1)
+      assert.same({ tenant = "acme" }, t.enqueued("plain")[1].meta)
+      act.plain = function(job) return job.meta.tenant end
+      only = "dropped"
+      local h, err = skein.enqueue("plain", 1)
+      assert.same({ nil, "dropped" }, { h, err.code })
+      local result, why = t.perform("plain", 1)
+      assert.same({ nil, "dropped" }, { result, why.code })
+    end)
+
+    it("is the death handler, also of a job that never ran", function()
+      only = "deaths"
+      skein.enqueue("short")
+      t.advance(61)
+      t.drain()
+      assert.same({ { "death", "short", "expired" } }, said)
+      skein.enqueue("nobody")
+      for _ = 1, 10 do
+        t.drain()
+        t.advance(5)
+      end
+      assert.same({ { "death", "short", "expired" }, { "death", "nobody", "unknown_task" } }, said)
+    end)
+
+    it("is events", function()
+      only = "events"
+      act.flaky = function(job) if job.attempt == 1 then error("no") end end
+      skein.enqueue("flaky")
+      t.drain()
+      t.advance(10)
+      t.drain()
+      assert.same({ ">ready", "ready>running", "running>retry", "ready>running", { "success", "flaky" }, "running>done" }, said)
+    end)
+  end)
+
+  describe("callbacks", function()
+    it("get the result after their args, unless the job is immutable", function()
+      skein.enqueue({ task = "add", on_success = { { task = "plain", args = { "sum" } }, "other" } }, 1, 2)
+      t.drain("add")
+      assert.same({ "sum", 3 }, list(t.enqueued("plain")[1]))
+      assert.same({ 3 }, list(t.enqueued("other")[1]))
+      skein.enqueue({ task = "add", immutable = true, on_success = { task = "urgent", args = { "sum" } } }, 1, 2)
+      t.drain("add")
+      assert.same({ "sum" }, list(t.enqueued("urgent")[1]))
+    end)
+
+    it("get the error before their args once the job is dead", function()
+      act.flaky = function() error("no", 0) end
+      skein.enqueue { task = "flaky", retries = 1, on_error = { task = "plain", args = { "failed" }, delay = 30 } }
+      t.drain()
+      assert.same({}, t.enqueued("plain"))
+      t.advance(10)
+      t.drain()
+      local job = t.enqueued("plain")[1]
+      assert.same({ "no", "failed" }, list(job))
+      assert.same({ skein.now() + 30, skein.now() }, { job.at, job.enqueued_at })
+    end)
+
+    it("run at once inline", function()
+      t.inline()
+      skein.enqueue({ task = "add", on_success = "echo" }, 1, 2)
+      assert.same({ "add", "echo" }, ran)
+    end)
+  end)
+
+  it("passes meta along", function()
+    act.plain = function() skein.enqueue("other") end
+    skein.enqueue { task = "plain", meta = { tenant = "acme", own = 1 }, pass_meta = { "tenant" } }
+    t.drain("plain")
+    assert.same({ tenant = "acme" }, t.enqueued("other")[1].meta)
   end)
 
   describe("load", function()

@@ -14,7 +14,7 @@ local TIMEOUT = 2       -- the kind of error, as core/logic/job.h numbers it
 local ERROR = 3         -- a log level
 local SWALLOWED_MAX = 3 -- times a stop may be swallowed before the job is abandoned
 
--- Given by testing.lua: now() -> ms, move(ms); said(slot, percent, note).
+-- Given by testing.lua: now() -> ms, move(ms), said(slot, percent, note), noted(slot, text).
 local hooks
 local slots, next_handle = {}, 0
 local by_co = setmetatable({}, { __mode = "k" }) -- coroutine -> thread
@@ -29,7 +29,7 @@ function M.setup(given) hooks = given end
 -- @tparam table run of core/lua/testing.h
 function M.open(run)
   next_handle = next_handle + 1
-  local slot = { handle = next_handle, run = run, threads = {}, swallowed = 0, log = {} }
+  local slot = { handle = next_handle, run = run, threads = {}, swallowed = 0 }
   slots[slot.handle] = slot
   return slot
 end
@@ -174,7 +174,10 @@ function M.run(slot, fn, timeout_ms, ...)
     if not thread.over then ended(thread, false, "its job has ended before it did") end
   end
   slot.threads = {}
-  if slot.abandoned then return { stop = slot.stop } end
+  if slot.abandoned then
+    slot.abandoned = nil
+    return { stop = slot.stop }
+  end
   if main.ok then return { ok = true, value = main.values[1] } end
   return { err = main.values[1], trace = main.trace or "" }
 end
@@ -251,6 +254,12 @@ end
 function M.progress(handle, percent, note)
   local slot = slots[handle]
   if slot then hooks.said(slot, percent, note) end
+end
+
+--- A line of job:log.
+function M.note(handle, text)
+  local slot = slots[handle]
+  if slot then hooks.noted(slot, text) end
 end
 
 --- Errors are for who reads the spec's output; the rest is for nobody.
