@@ -3,10 +3,11 @@
  *   pack(fmt, ...) -> bytes            unpack(fmt, bytes, offset) -> values..., next offset
  *       fmt letters: b u8, i u32, l i64 (a Lua number), s str; they are the numbers and strs of wire.h
  *   record(table) -> bytes             job{record} : see RECORD_FIELDS
+ *   item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id    a job as a request to enqueue it has it (engine/request.h);
+ *       table as for record, without args; id and enqueued_ms are made when they are not there
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
- *   digest(bytes) -> SHA-256 in hex
- *   null, array(t)                     check(record bytes, args_bytes_max)
+ *   digest(bytes) -> SHA-256 in hex    null, array(t)
  *   client(url [, durability]) -> client   client:call(operation, payload) -> code, answer   client:close()
  *   testing(now_ms) -> kit, for skein.testing: see testing.h
  *
@@ -221,18 +222,94 @@ static int core_job(lua_State *L) {
   return 1;
 }
 
-/* check(record) -> true | nil, message, code: whether the store will take it */
-static int core_check(lua_State *L) {
-  size_t n;
-  const char *p = luaL_checklstring(L, 1, &n);
-  size_t args_max = (size_t)luaL_optinteger(L, 2, SK_ARGS_BYTES_MAX);
-  struct sk_job job;
+/* What item needs each time: kept, because a job should not cost an allocation in C. */
+struct item_maker {
+  struct sk_idgen ids;
+  struct sk_buf args, record, item;
+};
+enum { ITEM_KEPT_BYTES_MAX = 64 * 1024 }; /* of memory between two items, in each buffer */
+static const char ITEM_MAKER_TYPE[] = "skein.item";
+
+static int item_maker_gc(lua_State *L) {
+  struct item_maker *m = luaL_checkudata(L, 1, ITEM_MAKER_TYPE);
+  sk_buf_fini(&m->args);
+  sk_buf_fini(&m->record);
+  sk_buf_fini(&m->item);
+  return 0;
+}
+
+static void empty(struct sk_buf *b) {
+  if (b->cap > ITEM_KEPT_BYTES_MAX) sk_buf_fini(b);
+  sk_buf_clear(b);
+}
+
+/* Sets the fields of job that the table at index 1 has; its texts stay alive in that table.  The second upvalue is field name -> number. */
+static void set_fields(lua_State *L, struct sk_job *job) {
+  lua_pushnil(L);
+  while (lua_next(L, 1)) {
+    lua_pushvalue(L, -2);
+    lua_rawget(L, lua_upvalueindex(2));
+    size_t i = (size_t)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    if (i > 0) {
+      const struct field *f = &RECORD_FIELDS[i - 1];
+      if (f->type == TEXT && lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "record.%s: a string is expected", f->name);
+      set_field(L, job, f);
+    }
+    lua_pop(L, 1);
+  }
+}
+
+/* item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id | nil, message, code: what the store would not take */
+static int core_item(lua_State *L) {
+  struct item_maker *m = lua_touserdata(L, lua_upvalueindex(1));
+  luaL_checktype(L, 1, LUA_TTABLE);
+  int64_t due_ms = (int64_t)luaL_checknumber(L, 2), delay_ms = (int64_t)luaL_checknumber(L, 3);
+  size_t args_max = (size_t)luaL_optinteger(L, 4, SK_ARGS_BYTES_MAX);
+  int last = lua_gettop(L);
   struct sk_err err;
-  enum sk_code code = sk_record_decode(sk_str(p, n), &job, &err);
-  if (code == SK_OK) code = sk_job_check(&job, args_max, &err);
-  if (code != SK_OK) return fail(L, &err);
-  lua_pushboolean(L, 1);
-  return 1;
+  struct sk_job job;
+  char id[SK_ID_BYTES + 1];
+  empty(&m->args), empty(&m->record), empty(&m->item);
+  if (last - 4 > SK_ARGS_COUNT_MAX) {
+    sk_err_set(&err, SK_ELIMIT, "args: %d values, the limit is %d", last - 4, SK_ARGS_COUNT_MAX);
+    return fail(L, &err);
+  }
+  sk_job_init(&job);
+  set_fields(L, &job);
+  if (sk_lua_json_encode_args(L, 5, last, &m->args, &err) != SK_OK) return fail(L, &err);
+  job.args = sk_buf_str(&m->args);
+  int64_t now_ms = sk_clock_wall_ms();
+  if (job.enqueued_ms == 0) job.enqueued_ms = now_ms;
+  if (job.id.n == 0) {
+    sk_id_next(&m->ids, now_ms, id);
+    job.id = sk_str(id, SK_ID_BYTES);
+  }
+  bool simple = job.meta.n == 0 && job.on_success.n == 0 && job.on_error.n == 0; /* args are JSON: they were just made */
+  if ((simple ? sk_job_check_shape : sk_job_check)(&job, args_max, &err) != SK_OK) return fail(L, &err);
+  sk_record_encode(&job, &m->record);
+  sk_wire_add_str(&m->item, sk_buf_str(&m->record));
+  sk_wire_add_i64(&m->item, due_ms);
+  sk_wire_add_i64(&m->item, delay_ms);
+  if (m->args.failed || m->record.failed || m->item.failed) return luaL_error(L, "not enough memory");
+  lua_pushlstring(L, m->item.p, m->item.n);
+  lua_pushlstring(L, job.id.p, job.id.n);
+  return 2;
+}
+
+static void push_item(lua_State *L) {
+  struct item_maker *m = lua_newuserdata(L, sizeof *m);
+  *m = (struct item_maker){ 0 };
+  luaL_newmetatable(L, ITEM_MAKER_TYPE);
+  lua_pushcfunction(L, item_maker_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_createtable(L, 0, RECORD_FIELDS_N);
+  for (size_t i = 0; i < RECORD_FIELDS_N; i++) {
+    lua_pushinteger(L, (lua_Integer)i + 1);
+    lua_setfield(L, -2, RECORD_FIELDS[i].name);
+  }
+  lua_pushcclosure(L, core_item, 2);
 }
 
 /* backoff_check(text) -> true | nil, message */
@@ -316,7 +393,7 @@ static int core_now(lua_State *L) {
 
 static const luaL_Reg FUNCTIONS[] = {
   { "pack", core_pack },     { "unpack", core_unpack }, { "record", core_record },
-  { "job", core_job },       { "check", core_check },   { "name_check", core_name_check },
+  { "job", core_job },       { "name_check", core_name_check },
   { "encode", core_encode }, { "encode_args", core_encode_args }, { "decode", core_decode },
   { "now", core_now },       { "array", sk_lua_json_array }, { "backoff_check", core_backoff_check },
   { "digest", core_digest }, { "client", sk_lua_client_open }, { "testing", sk_lua_testing_open }, { NULL, NULL },
@@ -341,6 +418,8 @@ int luaopen_skein_core(lua_State *L) {
   *gen = (struct sk_idgen){ 0 };
   lua_pushcclosure(L, core_id, 1);
   lua_setfield(L, -2, "id");
+  push_item(L);
+  lua_setfield(L, -2, "item");
   sk_lua_json_push_null(L);
   lua_setfield(L, -2, "null");
   return 1;

@@ -163,12 +163,12 @@ end
 local function add_callback(parts, signature, passed, depth)
   local problem
   local function add(changed, inherited)
-    local record, due_ms, delay_ms, id = build(changed, inherited, depth, 0)
-    if not record then
-      problem = due_ms
+    local item, id = build(changed, inherited, depth, 0)
+    if not item then
+      problem = id
       return nil, errors.new("invalid", problem)
     end
-    parts[#parts + 1] = core.pack("sll", record, due_ms, delay_ms)
+    parts[#parts + 1] = item -- in the form that a request has, callback.h's
     return client.handle(id)
   end
   if type(signature) == "string" then signature = { task = signature } end
@@ -196,7 +196,7 @@ local function build_callbacks(option, value, passed, depth)
   return nil, ("job: option %s comes to %d bytes, the limit is %d"):format(option, #bytes, CALLBACKS_BYTES_MAX)
 end
 
--- Fills in what belongs to few jobs: lock, limit, callbacks.  The delay that its lock asks for, in ms; or nil and what is wrong.
+-- Fills in what few jobs have: lock, limit, callbacks.  The delay that its lock asks for, in ms; or nil and what is wrong.
 local function fill_rare(record, signature, task, passed, depth, n, ...)
   local lock, limit, delay_ms = task.lock, task.limit, 0
   local own, wrong = keys.lock(signature, lock)
@@ -205,17 +205,13 @@ local function fill_rare(record, signature, task, passed, depth, n, ...)
   own, wrong = keys.limit(signature, limit)
   if wrong then return nil, "job: " .. wrong end
   if own ~= nil then limit = own end
-  local args = n > 0 and { n = n, ... } or signature.args or {}
-  if lock then
-    record.unique, delay_ms = keys.job_lock(signature.task, lock, record.args, args)
-    if record.unique == nil then return nil, delay_ms end
-    if record.unique == false then record.unique, delay_ms = nil, 0 end
-  end
-  if limit then
+  if lock or limit then
+    local args = n > 0 and { n = n, ... } or signature.args or {}
     local problem
-    record.limit, problem = keys.job_limit(signature.task, limit, record.args, args)
+    local json, unencoded = core.encode_args(unpack(args, 1, count_args(args)))
+    if not json then return nil, unencoded end
+    record.unique, record.limit, delay_ms, problem = keys.of_job(signature.task, lock, limit, json, args)
     if problem then return nil, problem end
-    record.limit = record.limit or nil
   end
   for _, option in ipairs { "on_success", "on_error" } do
     if signature[option] then
@@ -233,52 +229,52 @@ local function is_rare(signature, task)
     or signature.debounce or signature.throttle or signature.immutable
 end
 
--- @return record bytes, due_ms, delay_ms, id, block_ms; or nil and a sentence
+-- @return the job as a request has it, its id; or nil and a sentence
 function build(signature, passed, depth, n, ...)
   local problem = problem_of(signature)
   if problem then return nil, problem end
-  local args, message
-  if n > 0 or not signature.args then
-    args, message = core.encode_args(...)
-  else
-    args, message = core.encode_args(unpack(signature.args, 1, count_args(signature.args)))
-  end
-  if not args then return nil, message end
   local task = catalog.task(signature.task)
-  local meta, inherited
-  if signature.meta or passed then
-    meta, inherited, message = meta_text(signature, task, passed)
-    if message then return nil, message end
-  end
-  local now = core.now()
   local record = tasks.set_fields({
-    id = signature.id or core.id(), task = signature.task, args = args, meta = meta, enqueued_ms = floor(now * 1000),
-    queue = task.queue, priority = task.priority,
+    id = signature.id, task = signature.task, queue = task.queue, priority = task.priority,
   }, signature)
-  if signature.expires then record.expires_ms = floor((now + signature.expires) * 1000) end
-  local due_ms, delay_ms = tasks.ms(signature.at) or 0, tasks.ms(signature.delay) or 0
+  local inherited
+  if signature.meta or passed then
+    record.meta, inherited, problem = meta_text(signature, task, passed)
+    if problem then return nil, problem end
+  end
+  if signature.expires then record.expires_ms = floor((core.now() + signature.expires) * 1000) end
+  local due_ms, delay_ms, args = tasks.ms(signature.at) or 0, tasks.ms(signature.delay) or 0, signature.args
   if is_rare(signature, task) then
     local wait_ms
-    wait_ms, message = fill_rare(record, signature, task, inherited, depth, n, ...)
-    if not wait_ms then return nil, message end
+    wait_ms, problem = fill_rare(record, signature, task, inherited, depth, n, ...)
+    if not wait_ms then return nil, problem end
     if not signature.at and not signature.delay then delay_ms = wait_ms end
   end
-  local bytes = core.record(record)
-  local ok, refused = core.check(bytes, M.args_bytes_max)
-  if not ok then return nil, refused end
-  return bytes, due_ms, delay_ms, record.id, signature.block and tasks.ms(signature.block) or 0
+  local item, id
+  if n > 0 or not args then
+    item, id = core.item(record, due_ms, delay_ms, M.args_bytes_max, ...)
+  else
+    item, id = core.item(record, due_ms, delay_ms, M.args_bytes_max, unpack(args, 1, count_args(args)))
+  end
+  return item, id
 end
 
 --- Sending ----------------------------------------------------------------------------------------------------------------------
 
 local HANDLE_OF = client.handle
 
+-- The fields of a job that was built, and when it is due; for what is rare.
+local function record_of(job)
+  local record, due_ms, delay_ms = core.unpack("sll", job.item)
+  return core.job(record) or {}, delay_ms > 0 or due_ms > core.now() * 1000
+end
+
 -- Why a job with a lock or an id of its own was not taken.
 local function exists_error(job, holder)
   if holder == "" or holder == job.id then
     return errors.new("exists", ("job %s is in the store already"):format(job.id), { id = job.id, handle = HANDLE_OF(job.id) })
   end
-  local record = core.job(job.record) or {}
+  local record = record_of(job)
   local key = (record.unique or ""):match("^%l+;%d+;=(.*)$")
   return errors.new("exists", ("job %s of task %s is there already, with the unique key %s"):format(holder, record.task, schema.show(key)),
     { id = holder, handle = HANDLE_OF(holder) })
@@ -293,8 +289,7 @@ local function full_error(name, queue, block_ms)
 end
 
 local function tell_added(job)
-  local record = core.job(job.record) or {}
-  local later = job.delay_ms > 0 or job.due_ms > core.now() * 1000
+  local record, later = record_of(job)
   around.emit { id = job.id, task = record.task, queue = record.queue, attempt = 0, to = later and "scheduled" or "ready" }
 end
 
@@ -304,7 +299,7 @@ local send
 local function refill(full, block_ms)
   local waiting, names = {}, {}
   for _, job in ipairs(full) do
-    local name = (core.job(job.record) or {}).queue
+    local name = record_of(job).queue
     local queue = catalog.queue(name)
     if block_ms == 0 and queue and queue.block_ms > 0 then
       if not waiting[name] then
@@ -327,10 +322,7 @@ end
 -- @return true, or nil and an error: none of them has been added, as far as is known
 function send(batch, block_ms)
   local parts = { core.pack("li", block_ms, #batch) }
-  for i = 1, #batch do
-    local job = batch[i]
-    parts[i + 1] = core.pack("sll", job.record, job.due_ms, job.delay_ms)
-  end
+  for i = 1, #batch do parts[i + 1] = batch[i].item end
   local answer, err = client.call(client.OP.ENQUEUE, concat(parts))
   if not answer then return nil, err end
   local offset, full = #batch + 1, nil
@@ -360,15 +352,15 @@ end
 
 -- A job ready to be sent; nil and a sentence.
 local function job_of(signature, passed, n, ...)
-  local record, due_ms, delay_ms, id, block_ms = build(signature, passed, 0, n, ...)
-  if not record then return nil, due_ms end
-  return { record = record, due_ms = due_ms, delay_ms = delay_ms, id = id, block_ms = block_ms }
+  local item, id = build(signature, passed, 0, n, ...)
+  if not item then return nil, id end
+  return { item = item, id = id, block_ms = signature.block and tasks.ms(signature.block) or 0, result = false } -- with room for it
 end
 
 local function send_one(job)
   local ok, err = send({ job }, job.block_ms)
   if not ok then return nil, err end
-  return job.result, job.err
+  return job.result or nil, job.err
 end
 
 --- One job ------------------------------------------------------------------------------------------------------------------------
@@ -474,7 +466,7 @@ end
 local function next_batch(jobs, first)
   local batch, bytes, block_ms = {}, 0, jobs[first].block_ms
   for i = first, #jobs do
-    bytes = bytes + #jobs[i].record
+    bytes = bytes + #jobs[i].item
     local fits = #batch < BATCH_MAX and bytes <= BATCH_BYTES_MAX and jobs[i].block_ms == block_ms
     if #batch > 0 and not fits then break end
     batch[#batch + 1] = jobs[i]
@@ -504,7 +496,7 @@ local function send_list(signatures)
   local handles, refused = {}, nil
   for i = 1, #jobs do
     local job = jobs[i]
-    handles[i] = job.result or false
+    handles[i] = job.result
     if job.err then
       refused = refused or {}
       refused[i] = job.err
@@ -552,7 +544,7 @@ local function send_through(signatures)
     pending = {}
     for _, item in ipairs(sent) do
       local job = item.job
-      advance(item, pending, job.result, job.err or (not job.result and err) or nil)
+      advance(item, pending, job.result or nil, job.err or (not job.result and err) or nil)
     end
     if not ok then return nil, err end
   end

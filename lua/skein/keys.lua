@@ -271,26 +271,31 @@ local function key_of(task_name, option, key, json, args)
   return whole_key(task_name, part)
 end
 
---- A job's lock, as its record has it.
--- @tparam string task_name
--- @tparam table lock as from `lock` or `read_lock`
--- @tparam string json the args as JSON
--- @tparam table args the same as a list, `n` of them when it has an n
--- @return the text and how long the job is to be delayed for it, in ms; false: none; nil and what is wrong
-function M.job_lock(task_name, lock, json, args)
-  local option = MODES[lock.mode] and "unique" or lock.mode
-  local key, problem = key_of(task_name, option, lock.key, json, args)
-  if not key then return key, problem end
+local function lock_text(lock, key)
   if lock.mode == "debounce" then return "replace;0;=" .. key, lock.ttl_ms end
   return ("%s;%d;=%s"):format(lock.mode, lock.ttl_ms, key), 0
 end
 
---- A job's limit, as its record has it.
--- @return the text; false: none; nil and what is wrong
-function M.job_limit(task_name, limit, json, args)
-  local key, problem = key_of(task_name, "limit", limit.key, json, args)
-  if not key then return key, problem end
-  return limit_numbers(limit) .. "=" .. key
+--- A job's lock and limit, as its record has them.
+-- @tparam string task_name
+-- @tparam[opt] table lock as from `lock` or `read_lock`
+-- @tparam[opt] table limit as from `limit` or `read_limit`
+-- @tparam string json the args as JSON
+-- @tparam table args the same as a list, `n` of them when it has an n
+-- @return the texts (nil: none), how long the job is to be delayed for its lock, in ms, and nil; or nil, nil, 0 and what is wrong
+function M.of_job(task_name, lock, limit, json, args)
+  local unique, group, delay_ms = nil, nil, 0
+  if lock then
+    local key, problem = key_of(task_name, MODES[lock.mode] and "unique" or lock.mode, lock.key, json, args)
+    if problem then return nil, nil, 0, problem end
+    if key then unique, delay_ms = lock_text(lock, key) end
+  end
+  if limit then
+    local key, problem = key_of(task_name, "limit", limit.key, json, args)
+    if problem then return nil, nil, 0, problem end
+    group = key and limit_numbers(limit) .. "=" .. key or nil
+  end
+  return unique, group, delay_ms
 end
 
 return M

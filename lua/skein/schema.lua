@@ -11,6 +11,7 @@ local M = {}
 
 local NEAREST_BYTES_MAX = 64 -- no option's name is longer; the distance takes time by the product of lengths
 local SHOWN_BYTES_MAX = 80   -- of a value in a message
+local GOOD_NAMES_MAX = 1000  -- remembered by one check of names
 
 -- How many characters to add, leave out, change, or swap with their neighbour, by rows (optimal string alignment).
 local function distance(a, b)
@@ -183,10 +184,14 @@ end
 --- A name of a task or queue.
 -- @tparam table core skein.core, which knows
 function M.name(core)
+  local good, good_n = {}, 0 -- a program uses few names many times
   return function(value)
+    if good[value] then return nil end
     if type(value) ~= "string" or not core.name_check("name", value) then
       return "a name of 1 to 200 bytes of [A-Za-z0-9_.:-]"
     end
+    if good_n == GOOD_NAMES_MAX then good, good_n = {}, 0 end
+    good[value], good_n = true, good_n + 1
   end
 end
 

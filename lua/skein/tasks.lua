@@ -70,12 +70,13 @@ end
 --- Fills the fields of a record (core/logic/record.h) from options that were checked.
 function M.set_fields(record, options)
   record.queue = options.queue or record.queue
-  record.retries = options.retries
-  record.backoff = options.backoff and backoff.text(options.backoff) or nil
-  record.timeout_ms = M.ms(options.timeout)
-  record.keep_ms = M.ms(options.keep)
-  record.retry_queue = options.retry_queue
   record.priority = options.priority or record.priority
+  -- Setting a field to nil makes room for it.
+  if options.retries then record.retries = options.retries end
+  if options.backoff then record.backoff = backoff.text(options.backoff) end
+  if options.timeout then record.timeout_ms = M.ms(options.timeout) end
+  if options.keep then record.keep_ms = M.ms(options.keep) end
+  if options.retry_queue then record.retry_queue = options.retry_queue end
   if options.dead ~= nil then record.keep_dead = options.dead and 1 or 0 end
   return record
 end
