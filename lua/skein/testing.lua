@@ -46,7 +46,7 @@ local declared, bound       -- how many of tasks.list and of queues.list the kit
 local seen, seen_n          -- id -> in which order the jobs were enqueued
 local depth = 0             -- jobs that run, within each other
 local captured              -- perform: takes the records of the next enqueue
-local real = { now = core.now, connect = skein.connect, close = skein.close }
+local real = { now = core.now, item = core.item, connect = skein.connect, close = skein.close }
 
 local go_on = parts.stopper(runtime)
 parts.install_sleep(runtime, skein, go_on)
@@ -293,6 +293,10 @@ local function begin()
   declared, bound, seen, seen_n = 0, 0, {}, 0
   real.transport = client.set_transport { call = call, passed = parts.passed_reader(runtime), close = function() end }
   core.now = function() return kit:clock() / 1000 end
+  core.item = function(fields, ...)
+    fields.enqueued_ms = kit:clock()
+    return real.item(fields, ...)
+  end
   skein.connect = function() return true end
   skein.close = function() end
 end
@@ -340,7 +344,7 @@ function M.reset()
   skein.connect, skein.close = real.connect, real.close
   client.close()
   client.set_transport(real.transport)
-  core.now = real.now
+  core.now, core.item = real.now, real.item
   kit:close()
   kit, inline, real.transport = nil, false, nil
 end
