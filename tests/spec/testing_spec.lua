@@ -24,6 +24,14 @@ task("timed", { retries = 0, timeout = 5 })
 task("kept", { keep = 100 })
 task("short", { expires = 60 })
 task("backed", { retries = 3, backoff = function(attempt) return attempt * 100 end })
+task("unique", { unique = { key = "args", ttl = 600 } })
+task("latest", { unique = { key = 1, on_conflict = "replace" } })
+task("quiet", { debounce = { wait = 10, key = 1 } })
+task("seldom", { throttle = { per = 60, key = 1 } })
+task("single", { limit = { concurrency = 1, key = 1 } })
+task("rated", { limit = { rate = 2, per = 60, burst = 2 } })
+skein.queue("bounded", { max_len = 2 })
+skein.queue("patient", { max_len = 1, overflow = "block", block = 5 })
 local heard = {}
 task("handled", {
   retries = 1, backoff = { 1 },
@@ -520,6 +528,126 @@ describe("skein.testing", function()
       assert.equal("cancelled", h:state())
       local _, err = h:wait()
       assert.equal("cancelled", err.code)
+    end)
+
+    it("stops a job that runs, which is neither retried nor dead", function()
+      local h
+      local seen = {}
+      act.flaky = function(job)
+        seen[1] = job:active()
+        seen[2] = h:cancel()
+        seen[3] = job:active()
+        skein.sleep(1)
+        seen[4] = "went on"
+      end
+      h = skein.enqueue("flaky")
+      t.drain()
+      assert.same({ true, true, false }, seen)
+      assert.equal("cancelled", h:state())
+    end)
+
+    it("of a job that fails before it notices stands all the same", function()
+      local h
+      act.flaky = function()
+        h:cancel()
+        error("no")
+      end
+      h = skein.enqueue("flaky")
+      t.drain()
+      assert.equal("cancelled", h:state())
+    end)
+  end)
+
+  describe("locks", function()
+    it("refuse a second job until the first has ended, or their time is over", function()
+      local first = skein.enqueue("unique", 1)
+      local h, err = skein.enqueue("unique", 1)
+      assert.same({ nil, "exists", first.id }, { h, err.code, err.id })
+      assert.is_truthy(skein.enqueue("unique", 2))
+      t.drain()
+      assert.is_truthy(skein.enqueue("unique", 1))
+      t.advance(599)
+      assert.is_nil(skein.enqueue("unique", 1))
+      t.advance(1)
+      assert.is_truthy(skein.enqueue("unique", 1))
+    end)
+
+    it("let a new job replace the one that waits", function()
+      local old = skein.enqueue("latest", "key", "old")
+      local new = skein.enqueue("latest", "key", "new")
+      assert.same({ nil, "ready" }, { old:state(), new:state() })
+      assert.equal(1, t.drain())
+    end)
+
+    it("debounce: each enqueue puts the job off", function()
+      skein.enqueue("quiet", "key", 1)
+      t.advance(6)
+      skein.enqueue("quiet", "key", 2)
+      t.advance(6)
+      assert.equal(0, t.drain())
+      t.advance(4)
+      local args
+      act.quiet = function(job) args = list(job) end
+      assert.equal(1, t.drain())
+      assert.same({ "key", 2 }, args)
+    end)
+
+    it("throttle: one in a time, whatever becomes of it", function()
+      assert.is_truthy(skein.enqueue("seldom", "key"))
+      t.drain()
+      assert.is_nil((skein.enqueue("seldom", "key")))
+      t.advance(60)
+      assert.is_truthy(skein.enqueue("seldom", "key"))
+    end)
+  end)
+
+  describe("limits", function()
+    it("hold a job back while another of its group runs", function()
+      local second
+      act.single = function(_, key, nth)
+        if nth == 1 then
+          local _, err = second:wait(1)
+          return err.code
+        end
+      end
+      local first = skein.enqueue("single", "key", 1)
+      second = skein.enqueue("single", "key", 2)
+      assert.equal("timeout", first:wait())
+      assert.equal("ready", second:state())
+      assert.equal(1, t.drain())
+    end)
+
+    it("let so many start in a time", function()
+      for _ = 1, 5 do skein.enqueue("rated") end
+      assert.equal(2, t.drain())
+      t.advance(29.9)
+      assert.equal(0, t.drain())
+      t.advance(0.1)
+      assert.equal(1, t.drain())
+      t.advance(60)
+      assert.equal(2, t.drain())
+    end)
+
+    it("do not hold up what runs inline", function()
+      t.inline()
+      for _ = 1, 5 do skein.enqueue("rated") end
+      assert.equal(5, #ran)
+    end)
+
+    it("of a queue refuse what is too much", function()
+      assert(skein.enqueue { task = "plain", queue = "bounded" })
+      assert(skein.enqueue { task = "plain", queue = "bounded" })
+      local h, err = skein.enqueue { task = "plain", queue = "bounded" }
+      assert.same({ nil, "limit" }, { h, err.code })
+      t.drain()
+      assert(skein.enqueue { task = "plain", queue = "bounded" })
+    end)
+
+    it("of a queue that blocks are waited for in vain", function()
+      assert(skein.enqueue { task = "plain", queue = "patient" })
+      local from = skein.now()
+      local h, err = skein.enqueue { task = "plain", queue = "patient" }
+      assert.same({ nil, "limit", 5 }, { h, err.code, skein.now() - from })
     end)
   end)
 
