@@ -3,13 +3,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "app/exits.h"
 #include "app/options.h"
 #include "app/out.h"
+#include "app/reread.h"
 #include "app/scripts.h"
 #include "app/verbs.h"
+#include "app/watch.h"
 #include "base/clock.h"
 #include "base/version.h"
 #include "engine/engine.h"
@@ -18,6 +21,7 @@
 
 static const struct sk_option OPTIONS[] = {
   SK_OPTIONS_ENGINE,
+  { "watch", 0, NULL, "reload the scripts when a file of DIR changes" },
   { "drain", 0, NULL, "stop when nothing is ready, running or due any more; exit 1 if a job died" },
 };
 
@@ -37,14 +41,16 @@ static const struct sk_command COMMAND = {
 struct run {
   const char *dir;
   char *program;
-  bool drain;
+  bool drain, watch;
   bool stopping; /* a signal has said so */
-  struct sk_config config;
+  struct sk_config config; /* as at the start; what HUP changed is the engine's and the log's */
   struct sk_log log;
   struct sk_queue_spec *queues;
   struct sk_loop *loop;
   struct sk_engine *engine;
   struct sk_signal *signals[9];
+  struct sk_script_watch *scripts;
+  struct sk_reread *reread;
 };
 
 /* -- signals ---------------------------------------------------------------------------------------------------------------------- */
@@ -69,7 +75,7 @@ static void on_signal(void *ctx, int signum) {
   case SIGQUIT: stop(r, "QUIT", true); break;
   case SIGTSTP: sk_engine_hold(r->engine, true); break;
   case SIGCONT: sk_engine_hold(r->engine, false); break;
-  case SIGHUP: sk_engine_reload(r->engine); break;
+  case SIGHUP: sk_reread_start(r->reread); break;
   case SIGTTIN: sk_engine_trace(r->engine); break;
   case SIGUSR1:
     if (r->log.path && sk_log_reopen(&r->log, r->log.path, &err) != SK_OK) sk_logf(&r->log, SK_LOG_ERROR, "%s", err.message);
@@ -94,6 +100,7 @@ static int read_settings(struct run *r, const struct sk_args *args) {
   struct stat st;
   r->dir = args->args[0];
   r->drain = sk_args_has(args, "drain");
+  r->watch = sk_args_has(args, "watch");
   if (stat(r->dir, &st) != 0 || !S_ISDIR(st.st_mode)) {
     sk_out_error("run", "\"%s\" is not a folder", r->dir);
     return SK_EXIT_CONFIG;
@@ -121,10 +128,11 @@ static int read_settings(struct run *r, const struct sk_args *args) {
   return SK_EXIT_OK;
 }
 
-static bool copy_queues(struct run *r) {
-  r->queues = calloc(r->config.queues_n + 1, sizeof *r->queues);
-  for (size_t i = 0; r->queues && i < r->config.queues_n; i++)
-    r->queues[i] = (struct sk_queue_spec){ r->config.queues[i].name, (uint32_t)r->config.queues[i].weight };
+static bool copy_queues(struct run *r, const struct sk_config *c) {
+  free(r->queues);
+  r->queues = calloc(c->queues_n + 1, sizeof *r->queues);
+  for (size_t i = 0; r->queues && i < c->queues_n; i++)
+    r->queues[i] = (struct sk_queue_spec){ c->queues[i].name, (uint32_t)c->queues[i].weight };
   return r->queues != NULL;
 }
 
@@ -133,8 +141,7 @@ static void on_stopped(void *ctx) {
   sk_loop_stop(r->loop);
 }
 
-static struct sk_engine_options engine_options(struct run *r) {
-  const struct sk_config *c = &r->config;
+static struct sk_engine_options engine_options(struct run *r, const struct sk_config *c) {
   return (struct sk_engine_options){
     .store = { .url = sk_str_c(c->store), .lease_ms = c->lease_ms, .durability = c->durability },
     .workers = (uint32_t)c->workers,
@@ -152,6 +159,63 @@ static struct sk_engine_options engine_options(struct run *r) {
     .stopped = on_stopped,
     .ctx = r,
   };
+}
+
+/* -- reloading -------------------------------------------------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
+
+/* What is part of the store's handle, or of what is stored, stays until the next start; so do files and addresses. */
+static void tell_fixed(const struct run *r, const struct sk_config *c) {
+  const struct {
+    const char *name;
+    bool changed;
+  } fixed[] = {
+    { "store", strcmp(r->config.store, c->store) != 0 },
+    { "durability", r->config.durability != c->durability },
+    { "lease", r->config.lease_ms != c->lease_ms },
+    { "args_bytes_max", r->config.args_bytes_max != c->args_bytes_max },
+    { "log_file", !same_text(r->config.log_file, c->log_file) },
+    { "http", !same_text(r->config.http, c->http) },
+  };
+  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+    if (fixed[i].changed) sk_logf(&r->log, SK_LOG_WARN, "setting %s has changed: that takes a restart", fixed[i].name);
+}
+
+/* The configuration was read again: the new one, or none, and the old one stays. */
+static void on_reread(void *ctx, const struct sk_config *c, const struct sk_err *why) {
+  struct run *r = ctx;
+  struct sk_err err;
+  if (r->stopping) return;
+  bool used = false;
+  if (c && !copy_queues(r, c)) sk_err_set(&err, SK_ENOMEM, "out of memory");
+  if (c && r->queues) {
+    tell_fixed(r, c);
+    struct sk_engine_options options = engine_options(r, c);
+    used = sk_engine_configure(r->engine, &options, &err) == SK_OK;
+    r->log.level = c->log_level;
+    r->log.json = c->log_json;
+  }
+  if (!used) sk_logf(&r->log, SK_LOG_ERROR, "the configuration stays as it was: %s", c ? err.message : why->message);
+  sk_engine_reload(r->engine);
+}
+
+static void on_scripts_changed(void *ctx) {
+  struct run *r = ctx;
+  if (!r->stopping) sk_reread_start(r->reread);
+}
+
+static enum sk_code start_reloading(struct run *r, const struct sk_args *args, struct sk_err *err) {
+  r->reread = sk_reread_new(r->loop, args, r->program, r->dir, on_reread, r);
+  if (r->reread == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  if (!r->watch) return SK_OK;
+  r->scripts = sk_script_watch_new(r->loop, r->dir, on_scripts_changed, r, err);
+  return r->scripts ? SK_OK : err->code;
+}
+
+static void stop_reloading(struct run *r) {
+  sk_script_watch_free(r->scripts);
+  sk_reread_free(r->reread);
 }
 
 /* -- life ------------------------------------------------------------------------------------------------------------------------- */
@@ -217,24 +281,27 @@ static int exit_code_of(enum sk_code code) {
   return SK_EXIT_UNAVAILABLE;
 }
 
-static int run_engine(struct run *r) {
+static int run_engine(struct run *r, const struct sk_args *args) {
   struct sk_err err;
   r->loop = sk_loop_new(&err);
-  if (r->loop == NULL || !copy_queues(r)) {
+  if (r->loop == NULL || !copy_queues(r, &r->config)) {
     sk_out_error("run", "out of memory");
     return SK_EXIT_INTERNAL;
   }
   log_start(r);
-  struct sk_engine_options options = engine_options(r);
+  struct sk_engine_options options = engine_options(r, &r->config);
   watch_signals(r); /* before the first worker: its start is what others wait for to send one */
-  enum sk_code code = sk_engine_new(r->loop, &options, &r->engine, &err);
+  enum sk_code code = start_reloading(r, args, &err);
+  if (code == SK_OK) code = sk_engine_new(r->loop, &options, &r->engine, &err);
   if (code != SK_OK) {
     sk_out_error("run", "%s", err.message);
+    stop_reloading(r);
     unwatch_signals(r);
     sk_loop_free(r->loop);
     return exit_code_of(code);
   }
   sk_loop_run(r->loop);
+  stop_reloading(r);
   unwatch_signals(r);
   code = sk_engine_outcome(r->engine, &err);
   if (code != SK_OK) {
@@ -256,7 +323,7 @@ int sk_app_run(int argc, char **argv) {
   struct run r = { 0 };
   sk_log_init(&r.log);
   exit_code = read_settings(&r, &args);
-  if (exit_code == SK_EXIT_OK) exit_code = run_engine(&r);
+  if (exit_code == SK_EXIT_OK) exit_code = run_engine(&r, &args);
   sk_config_fini(&r.config);
   free(r.queues);
   free(r.program);

@@ -21,7 +21,7 @@ struct sk_engine_options {
   struct sk_store_options store; /* url, lease, durability; `engine` is filled in by the engine */
   uint32_t workers;
   uint32_t concurrency;          /* jobs at once per worker */
-  const struct sk_queue_spec *queues; /* borrowed for the engine's life; none: every queue there is, in turn */
+  const struct sk_queue_spec *queues; /* borrowed until the call returns; none: every queue there is, in turn */
   size_t queues_n;
   int64_t shutdown_timeout_ms;
   uint64_t memory_max;           /* bytes per worker; 0 = no limit */
@@ -54,6 +54,9 @@ void sk_engine_stop(struct sk_engine *e, bool now);
 void sk_engine_hold(struct sk_engine *e, bool held);
 /* HUP: starts workers with the scripts as they are now and drains the old ones. */
 void sk_engine_reload(struct sk_engine *e);
+/* Takes workers, concurrency, queues, shutdown_timeout, memory_max and policy from options, which is lent for the call.  What concerns
+ * workers holds for those that start from now on: reload next. */
+enum sk_code sk_engine_configure(struct sk_engine *e, const struct sk_engine_options *options, struct sk_err *err);
 /* TTIN: logs every running job, and has the workers log their tracebacks. */
 void sk_engine_trace(struct sk_engine *e);
 

@@ -135,15 +135,12 @@ SQ_STMT(HOLDS, "SELECT fence, jobs FROM hold ORDER BY fence")
 SQ_STMT(HOLDER, "SELECT engine.name FROM hold JOIN engine ON engine.num=hold.engine WHERE hold.fence=?1")
 
 /* looking: ?1 state or place, ?2 queue number (0: any), ?3 task (empty: any) */
-SQ_STMT(EACH_LINE, "SELECT n FROM job WHERE n>=?1 AND n<?2 AND state=2 AND (?3='' OR task=?3) ORDER BY n")
-SQ_STMT(EACH_FRONT, "SELECT job.n FROM front CROSS JOIN job ON job.n=front.n WHERE front.q=?1 AND front.rank=?2"
+SQ_STMT(EACH_LINE, "SELECT n, 9223372036854775807, n & 17592186044415 FROM job WHERE n>=?1 AND n<?2 AND state=2 AND (?3='' OR task=?3)"
+                   " ORDER BY n")
+SQ_STMT(EACH_FRONT, "SELECT job.n, front.due, front.ord FROM front CROSS JOIN job ON job.n=front.n WHERE front.q=?1 AND front.rank=?2"
                     " AND (?3='' OR job.task=?3) ORDER BY front.due, front.ord")
-SQ_STMT(EACH_ORDER, "SELECT n FROM (SELECT front.due AS due, front.ord AS ord, job.n AS n FROM front CROSS JOIN job ON job.n=front.n"
-                    " WHERE front.q=?1 AND front.rank=?2 AND (?3='' OR job.task=?3) UNION ALL"
-                    " SELECT member.due, member.ord, job.n FROM member CROSS JOIN job ON job.n=member.n"
-                    " WHERE member.q=?1 AND member.rank=?2 AND (?3='' OR job.task=?3) UNION ALL"
-                    " SELECT 9223372036854775807, n & 17592186044415, n FROM job"
-                    " WHERE n>=?4 AND n<?5 AND state=2 AND (?3='' OR task=?3)) ORDER BY due, ord")
+SQ_STMT(EACH_MEMBER, "SELECT job.n, member.due, member.ord FROM member CROSS JOIN job ON job.n=member.n WHERE member.q=?1"
+                     " AND member.rank=?2 AND (?3='' OR job.task=?3) ORDER BY member.due, member.ord")
 SQ_STMT(EACH_LATER, "SELECT job.n FROM later CROSS JOIN job ON job.n=later.n WHERE job.state=?1 AND (?2=0 OR later.q=?2)"
                     " AND (?3='' OR job.task=?3) ORDER BY later.due, later.ord")
 SQ_STMT(EACH_ENDED, "SELECT job.n FROM ended CROSS JOIN job ON job.n=ended.n WHERE ended.state=?1 AND (?2=0 OR job.q=?2)"
