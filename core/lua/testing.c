@@ -10,19 +10,22 @@
 #include "io/loop.h"
 #include "logic/callback.h"
 #include "logic/record.h"
+#include "logic/trail.h"
 #include "logic/transition.h"
 #include "logic/wire.h"
 #include "lua/client.h"
 #include "store/store.h"
 
 static const char KIT_TYPE[] = "skein.testing";
+static const char ENGINE[] = "testing";
 
 struct kit {
   struct sk_lua_client client;
   int64_t now_ms;         /* the clock, wall and monotonic */
   struct sk_tasks *tasks; /* owned */
   struct sk_random random;
-  struct sk_buf record;   /* what a settle stores */
+  struct sk_buf record;   /* what a settle stores, */
+  struct sk_buf story;    /* ... and what it tells in it; lines that job:log has said */
   struct sk_buf last;     /* the queue that was served last: they take turns, by name */
 };
 
@@ -337,6 +340,18 @@ static enum sk_code follow_up(struct follow *f, enum sk_settle_kind kind, enum s
   return code == SK_ENOTFOUND ? SK_OK : code;
 }
 
+/* As engine/settle.c does: what has happened to the job, and what it has logged in this attempt. */
+static void tell_story(struct kit *kit, struct sk_job *job, const struct sk_outcome *o, const struct sk_decision *d, struct sk_str log) {
+  sk_buf_clear(&kit->story);
+  sk_trail_extend(job, &(struct sk_trail_end){
+    .engine = SK_STR_LIT(ENGINE), .worker = 1, .started_ms = o->started_ms, .now_ms = kit->now_ms, .ending = o->ending, .decision = d },
+    &kit->story);
+  size_t trail_n = kit->story.n;
+  sk_lines_tail(job->log, log, SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &kit->story);
+  job->trail = sk_str(kit->story.p, trail_n);
+  job->log = sk_str(kit->story.p + trail_n, kit->story.n - trail_n);
+}
+
 /* Decides, and settles the run at index 2.  SK_ESTATE: it was cancelled meanwhile. */
 static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_outcome *o, struct follow *f) {
   struct sk_job job;
@@ -346,9 +361,10 @@ static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_out
   struct sk_decision d = sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
   *f = (struct follow){ .parent = &job, .now_ms = kit->now_ms };
   code = follow_up(f, d.kind, o->ending, &err);
+  tell_story(kit, &job, o, &d, text_field(L, 2, "log"));
   sk_buf_clear(&kit->record);
   sk_record_encode(&job, &kit->record);
-  if (code == SK_OK && kit->record.failed) code = sk_err_set(&err, SK_ENOMEM, "out of memory");
+  if (code == SK_OK && (kit->record.failed || kit->story.failed)) code = sk_err_set(&err, SK_ENOMEM, "out of memory");
   f->parent = NULL;
   if (code != SK_OK) {
     sk_arena_fini(&f->text);
@@ -381,21 +397,52 @@ static int kit_settle(lua_State *L) {
   return 1;
 }
 
-static int kit_progress(lua_State *L) {
-  struct kit *kit = check_kit(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
+/* Tells the store what the run at index 2 has said so far; one that is in no store has no fence. */
+static void tell(lua_State *L, struct kit *kit) {
   struct sk_progress_item item = {
     .id = text_field(L, 2, "id"),
     .queue = text_field(L, 2, "queue"),
     .fence = (uint64_t)number_field(L, 2, "fence", 0),
-    .percent = (int32_t)luaL_checkinteger(L, 3),
+    .percent = (int32_t)number_field(L, 2, "percent", -1),
+    .note = text_field(L, 2, "note"),
+    .log = text_field(L, 2, "log"),
   };
-  item.note.p = luaL_checklstring(L, 4, &item.note.n);
-  item.note = sk_str_head(item.note, SK_NOTE_BYTES_MAX);
+  if (item.fence == 0) return;
   struct sk_progress_op op = { .items = &item, .items_n = 1 };
   RUN(kit, progress, &op);
-  if (op.op.status != SK_OK) return raise(L, &op.op);
+  if (op.op.status != SK_OK) raise(L, &op.op);
   sk_op_fini(&op.op);
+}
+
+static int kit_progress(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_Integer percent = luaL_checkinteger(L, 3);
+  size_t n;
+  const char *note = luaL_checklstring(L, 4, &n);
+  lua_pushvalue(L, 2);
+  set_number(L, "percent", percent);
+  lua_pushlstring(L, note, n < SK_NOTE_BYTES_MAX ? n : SK_NOTE_BYTES_MAX);
+  lua_setfield(L, -2, "note");
+  tell(L, kit);
+  return 0;
+}
+
+static int kit_note(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  struct sk_str text, log = text_field(L, 2, "log");
+  text.p = luaL_checklstring(L, 3, &text.n);
+  struct sk_buf line = { 0 };
+  sk_lines_add(&line, kit->now_ms, text, SK_NOTE_BYTES_MAX);
+  sk_buf_clear(&kit->story);
+  sk_lines_tail(log, sk_buf_str(&line), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &kit->story);
+  bool failed = line.failed || kit->story.failed;
+  sk_buf_fini(&line);
+  if (failed) return luaL_error(L, "testing: not enough memory");
+  lua_pushvalue(L, 2);
+  set_text(L, "log", sk_buf_str(&kit->story));
+  tell(L, kit);
   return 0;
 }
 
@@ -407,7 +454,7 @@ static int kit_declare(lua_State *L) {
   record.p = luaL_checklstring(L, 2, &record.n);
   struct sk_job task;
   struct sk_err err = { 0 };
-  enum sk_code code = sk_tasks_put(kit->tasks, record, NULL, &err);
+  enum sk_code code = sk_tasks_put(kit->tasks, record, 0, NULL, &err);
   if (code == SK_OK) code = sk_record_decode(record, &task, &err);
   if (code != SK_OK) return luaL_error(L, "testing: %s", err.message);
   struct sk_task_item item = { .name = task.task, .queue = task.queue, .priority = task.priority, .template = record };
@@ -448,6 +495,7 @@ static int kit_close(lua_State *L) {
   kit->tasks = NULL;
   sk_buf_fini(&kit->last);
   sk_buf_fini(&kit->record);
+  sk_buf_fini(&kit->story);
   return 0;
 }
 
@@ -459,7 +507,7 @@ int sk_lua_testing_open(lua_State *L) {
   lua_setmetatable(L, -2);
   struct sk_store_options options = {
     .url = SK_STR_LIT("memory:"),
-    .engine = SK_STR_LIT("testing"),
+    .engine = SK_STR_LIT(ENGINE),
     .lease_ms = SK_LEASE_MS,
     .clock = { .wall_ms = now_ms, .mono_ms = now_ms, .ctx = kit },
   };
@@ -471,7 +519,7 @@ int sk_lua_testing_open(lua_State *L) {
 
 static const luaL_Reg METHODS[] = {
   { "call", kit_call },       { "clock", kit_clock },   { "declare", kit_declare },   { "bind", kit_bind },   { "fetch", kit_fetch },
-  { "read", kit_read },       { "release", kit_release }, { "settle", kit_settle },   { "progress", kit_progress },
+  { "read", kit_read },       { "release", kit_release }, { "settle", kit_settle },   { "progress", kit_progress }, { "note", kit_note },
   { "stops", kit_stops },     { "close", kit_close },   { NULL, NULL },
 };
 

@@ -22,7 +22,7 @@ int sk_lua_testing_open(lua_State *L);
  *   kit:settle(run, outcome) -> ids   outcome: { result = JSON or nil } or { verdict, delay_ms, kind, message, traceback } as in a
  *                                     FAIL frame (wire.h), both with started_ms; for a refused run nothing of it counts.  A job that
  *                                     was told to stop is cancelled instead.  ids: of the callbacks that are enqueued with it
- *   kit:progress(run, percent, note)
+ *   kit:progress(run, percent, note)  job:progress;  kit:note(run, text): job:log.  They keep it in the run, too
  *   kit:stops() -> ids                of the running jobs that were cancelled
  *   kit:close() */
 void sk_lua_testing_register(lua_State *L);

@@ -57,10 +57,8 @@ parts.install_threads(runtime, skein, go_on)
 runtime.setup {
   now = function() return kit:clock() end,
   move = function(ms) kit:clock(ms) end,
-  said = function(slot, percent, note)
-    if slot.run.fence then kit:progress(slot.run, percent, note) end
-  end,
-  noted = function() end,
+  said = function(slot, percent, text) kit:progress(slot.run, percent, text) end,
+  noted = function(slot, text) kit:note(slot.run, text) end,
 }
 
 -- Jobs that were told to stop, and run.

@@ -389,12 +389,28 @@ describe("skein.testing", function()
         job:progress(40, "packing")
         job:log("so far %d", 40)
         assert.same({ 40, "packing" }, { h:progress() })
+        assert.same({ { at = skein.now(), text = "so far 40" } }, h:log())
         assert.equal("running", h:state())
         misuse("percent must be a number", function() job:progress(101) end)
       end
       h = skein.enqueue("plain", 1)
       t.drain()
       assert.is_nil(h:info())
+    end)
+
+    it("leaves its log and what has happened to it", function()
+      t.at(1000)
+      act.flaky = function(job)
+        job:log("try %d", job.attempt)
+        if job.attempt == 1 then error("no", 0) end
+        return true
+      end
+      local h = skein.enqueue("flaky")
+      assert.is_true(h:wait(10))
+      assert.same({ { at = 1000, text = "try 1" }, { at = 1010, text = "try 2" } }, h:log())
+      local events = {}
+      for i, event in ipairs(h:info().trail) do events[i] = ("%d %s"):format(event.at, event.event) end
+      assert.same({ "1000 started", "1000 failed", "1000 retry", "1010 started", "1010 done" }, events)
     end)
 
     it("is stopped by its timeout, which sleeping brings near", function()
