@@ -14,7 +14,9 @@
 --     assert.equal("ada", t.perform("email.welcome", "ada").sent_to)
 --   end)
 -- end)
-if package.loaded["skein.runtime"] then error("skein.testing: it is for specs, and this is a worker of an engine", 0) end
+if package.loaded["skein.runtime"] ~= package.loaded["skein.testing.runtime"] then
+  error("skein.testing: it is for specs, and this is a worker of an engine", 0)
+end
 local skein = require "skein"
 local around = require "skein.around"
 local core = require "skein.core"
@@ -323,7 +325,7 @@ function M.fake(fn)
 end
 
 --- From now on enqueueing a job runs it at once, whatever its delay and its limits; what it raises is raised there, after its
--- handlers (on_error, on_death) and with the job's retry recorded.
+-- handlers (on_error, on_death) and with the job's retry recorded; of many that are enqueued together, those after it are not added.
 -- @tparam[opt] function fn only while this runs; then as before
 -- @return what fn returns
 -- @usage

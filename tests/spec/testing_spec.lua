@@ -712,6 +712,13 @@ describe("skein.testing", function()
       assert.has_error(function() skein.enqueue("flaky") end, "result: a function cannot be stored")
     end)
 
+    it("does not add what comes after one that fails", function()
+      act.brittle = function() error("no", 0) end
+      assert.has_error(function() skein.enqueue_many { "plain", "brittle", "other" } end, "no")
+      assert.same({ "plain", "brittle" }, ran)
+      assert.same({}, t.enqueued())
+    end)
+
     it("raises after the handlers have run", function()
       act.handled = function() error("no", 0) end
       assert.has_error(function() skein.enqueue("handled") end, "no")
@@ -884,6 +891,15 @@ describe("skein.testing", function()
       skein.enqueue({ task = "add", on_success = "echo" }, 1, 2)
       assert.same({ "add", "echo" }, ran)
     end)
+  end)
+
+  it("is not for workers", function()
+    local runtime, testing = package.loaded["skein.runtime"], package.loaded["skein.testing"]
+    package.loaded["skein.runtime"], package.loaded["skein.testing"] = {}, nil
+    local ok, err = pcall(require, "skein.testing")
+    package.loaded["skein.runtime"], package.loaded["skein.testing"] = runtime, testing
+    assert.is_false(ok)
+    assert.matches("this is a worker of an engine", err)
   end)
 
   it("passes meta along", function()
