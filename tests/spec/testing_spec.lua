@@ -620,7 +620,7 @@ describe("skein.testing", function()
   describe("limits", function()
     it("hold a job back while another of its group runs", function()
       local second
-      act.single = function(_, key, nth)
+      act.single = function(_, _, nth)
         if nth == 1 then
           local _, err = second:wait(1)
           return err.code
