@@ -357,7 +357,7 @@ static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_out
   struct sk_job job;
   struct sk_err err = { 0 };
   enum sk_code code = sk_record_decode(text_field(L, 2, "record"), &job, &err);
-  if (code != SK_OK) return luaL_error(L, "testing: %s", err.message);
+  if (code != SK_OK) luaL_error(L, "testing: %s", err.message);
   struct sk_decision d = sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
   *f = (struct follow){ .parent = &job, .now_ms = kit->now_ms };
   code = follow_up(f, d.kind, o->ending, &err);
@@ -368,7 +368,7 @@ static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_out
   f->parent = NULL;
   if (code != SK_OK) {
     sk_arena_fini(&f->text);
-    return luaL_error(L, "testing: %s", err.message);
+    luaL_error(L, "testing: %s", err.message);
   }
   return settle_item(L, kit, &(struct sk_settle_item){
     .record = sk_buf_str(&kit->record), .kind = d.kind, .to_queue = d.to_queue, .delay_ms = d.delay_ms, .keep_ms = d.keep_ms,
