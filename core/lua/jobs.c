@@ -165,12 +165,6 @@ static struct failure read_failure(lua_State *co) {
   return f;
 }
 
-/* A cancelled job is over, whatever it raised: no handler, no retry. */
-static void cancelled(struct sk_slot *slot) {
-  say_fail(slot->runner, slot, &(struct failure){ .delay_ms = -1, .kind = SK_KIND_CANCELLED, .message = SK_STR_LIT("cancelled") });
-  finish(slot);
-}
-
 static void failure_ended(struct sk_slot *slot) {
   lua_State *co = slot->over->co;
   struct failure f = { .delay_ms = -1, .kind = SK_KIND_ERROR };
@@ -237,12 +231,12 @@ static void end_of(struct sk_slot *slot) {
   bool failed = slot->over == NULL || slot->over_status != 0;
   if (slot->mourn != SK_KIND_NONE)
     mourned(slot);
+  else if (slot->over != NULL && slot->over->role == SK_ROLE_FAILURE)
+    failure_ended(slot);
   else if (slot->stop == SK_KIND_CANCELLED && failed)
-    cancelled(slot);
+    fail_with(slot, "cancelled", "cancelled"); /* whatever it raised */
   else if (slot->over == NULL)
     fail_with(slot, stop_text(slot->stop), "it went on after it was told to stop");
-  else if (slot->over->role == SK_ROLE_FAILURE)
-    failure_ended(slot);
   else if (slot->over_status == 0)
     returned(slot);
   else

@@ -29,15 +29,15 @@ local function set_of(names)
   return set
 end
 
-local function need_loading(what, things)
-  if tasks.closed then errors.misuse(("%s: %s is declared while scripts load, not later: %s"):format(what, things, tasks.closed)) end
+local function need_loading(what, things_are)
+  if tasks.closed then errors.misuse(("%s: %s declared while scripts load, not later: %s"):format(what, things_are, tasks.closed)) end
 end
 
 local function add_layer(what, list, fn, only)
   if schema.callable(fn) then errors.misuse(what .. ": a function is expected, not " .. type(fn)) end
   local problem = only ~= nil and schema.check(what, only, ONLY)
   if problem then errors.misuse(problem) end
-  need_loading(what, "middleware")
+  need_loading(what, "middleware is")
   only = only or {}
   list[#list + 1] = { fn = fn, tasks = set_of(only.tasks), queues = set_of(only.queues), where = errors.caller() }
 end
@@ -55,7 +55,7 @@ function M.on(event, fn)
     errors.misuse(("skein.on: unknown event %s%s"):format(schema.show(event), near and (', did you mean "%s"?'):format(near) or ""))
   end
   if schema.callable(fn) then errors.misuse("skein.on: a function is expected, not " .. type(fn)) end
-  need_loading("skein.on", "a handler")
+  need_loading("skein.on", "handlers are")
   local list = handlers[event]
   list[#list + 1] = { fn = fn, where = errors.caller() }
 end
