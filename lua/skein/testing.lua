@@ -47,6 +47,7 @@ local inline = false
 local declared, bound       -- how many of tasks.list and of queues.list the kit knows
 local seen, seen_n          -- id -> in which order the jobs were enqueued
 local depth = 0             -- jobs that run, within each other
+local loading = false       -- scripts
 local captured              -- perform: takes the records of the next enqueue
 local real = { now = core.now, item = core.item, connect = skein.connect, close = skein.close }
 
@@ -277,6 +278,9 @@ local function wait(payload)
 end
 
 local function call(operation, payload)
+  if loading and not runtime.attempt() then
+    errors.misuse("jobs can be enqueued and looked at inside a job, not while scripts load (each worker loads them)")
+  end
   declare()
   if operation == OP.ENQUEUE then return enqueue(payload) end
   if operation == OP.WAIT then return wait(payload) end
@@ -472,7 +476,10 @@ end
 -- @usage t.load("jobs/")
 function M.load(path)
   if type(path) ~= "string" then errors.misuse("skein.testing.load: the path must be a string, not " .. type(path)) end
+  begin()
+  loading = true
   local files, problem = scripts.load(path)
+  loading = false
   if not files then error(problem, 0) end
   return files
 end
