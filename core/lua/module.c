@@ -9,6 +9,7 @@
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
  *   digest(bytes) -> SHA-256 in hex    null, array(t)
  *   client(url [, durability]) -> client   client:call(operation, payload) -> code, answer   client:close()
+ *   testing(now_ms) -> kit, for skein.testing: see testing.h
  *
  * Failures: nil, message, code name. */
 #include <inttypes.h>
@@ -28,6 +29,7 @@
 #include "logic/wire.h"
 #include "lua/client.h"
 #include "lua/json.h"
+#include "lua/testing.h"
 #include "lua/vm.h"
 
 /* A buffer that Lua frees, also when an error is raised while it is filled. */
@@ -394,7 +396,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "job", core_job },       { "name_check", core_name_check },
   { "encode", core_encode }, { "encode_args", core_encode_args }, { "decode", core_decode },
   { "now", core_now },       { "array", sk_lua_json_array }, { "backoff_check", core_backoff_check },
-  { "digest", core_digest }, { "client", sk_lua_client_open }, { NULL, NULL },
+  { "digest", core_digest }, { "client", sk_lua_client_open }, { "testing", sk_lua_testing_open }, { NULL, NULL },
 };
 
 __attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);
@@ -402,6 +404,7 @@ __attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);
 int luaopen_skein_core(lua_State *L) {
   sk_lua_json_open(L);
   sk_lua_client_register(L);
+  sk_lua_testing_register(L);
   luaL_newmetatable(L, BUF_TYPE);
   lua_pushcfunction(L, buf_gc);
   lua_setfield(L, -2, "__gc");

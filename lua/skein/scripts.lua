@@ -48,10 +48,17 @@ end
 
 local loading -- the script that is being loaded
 
-local function load_all(dir)
-  dir = dir:gsub("(.)/+$", "%1")
+-- The files that a path stands for, and the folder that scripts find their modules in.
+local function files_of(path)
+  path = path:gsub("(.)/+$", "%1")
+  local stat = require("luv").fs_stat(path)
+  if stat and stat.type == "file" then return { path }, path:match("^(.+)/[^/]*$") or "." end
+  return collect(path, true, {}, {}), path
+end
+
+local function load_all(path)
+  local files, dir = files_of(path)
   package.path = ("%s/?.lua;%s/lib/?.lua;%s"):format(dir, dir, package.path)
-  local files = collect(dir, true, {}, {})
   for _, file in ipairs(files) do
     loading = file
     local chunk, syntax = loadfile(file)
@@ -73,11 +80,11 @@ local function load_error(err)
   return at and at .. ": " .. text or text
 end
 
---- Loads every script of a folder, in the order of names.
--- @tparam string dir
+--- Loads every script of a folder, in the order of names; or one file.
+-- @tparam string path
 -- @return the list of files, or nil and what is wrong with them, for people
-function M.load(dir)
-  local ok, result = xpcall(load_all, load_error, dir)
+function M.load(path)
+  local ok, result = xpcall(load_all, load_error, path)
   if ok then return result end
   return nil, result
 end

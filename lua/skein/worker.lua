@@ -215,8 +215,7 @@ end
 
 --- What skein.testing runs jobs with, on a runtime of its own.
 M.parts = {
-  KIND = KIND, stopper = stopper, install_sleep = install_sleep, install_threads = install_threads,
-  load_scripts = scripts.load, failed = failures.failed,
+  stopper = stopper, install_sleep = install_sleep, install_threads = install_threads, passed_reader = passed_reader,
 }
 
 --- Entry points ------------------------------------------------------------------------------------------------------------
