@@ -78,6 +78,17 @@ static enum sk_code look(struct taking *t, int64_t *ready) {
   return SK_OK;
 }
 
+/* Writes that the job is taken, and starts anew what it says. */
+static enum sk_code take_row(struct taking *t, struct sq_row *row) {
+  sqlite3_stmt *st = sk_sq(t->db, SQL_JOB_TAKE);
+  enum sk_code code = sk_sq_said_forget(t->db, row);
+  sk_sq_int(st, 1, row->n);
+  sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)t->fence);
+  sk_sq_int(st, 3, t->db->now_ms);
+  sk_sq_some(st, 4, row->more);
+  return code == SK_OK ? sk_sq_run(t->db, SQL_JOB_TAKE) : code;
+}
+
 /* Notes the job on which st stands (n, id, record) as held.  False when out of memory. */
 static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t rank, int64_t due) {
   struct sk_arena *arena = &t->op->op.arena;
@@ -95,6 +106,22 @@ static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t r
   return held->id.p && held->queue.p && held->record.p;
 }
 
+/* What the jobs of op->held from `first` on have said, which are in line: only one that returned there has. */
+static enum sk_code forget_said(struct taking *t, size_t first) {
+  enum sk_code code = SK_OK;
+  for (size_t i = first; code == SK_OK && i < t->op->held_n; i++) {
+    struct sq_row row;
+    bool found;
+    code = sk_sq_load(t->db, t->ns[i], &row, NULL, NULL, &found);
+    if (code != SK_OK || !(row.more & SQ_MORE_SAID)) continue;
+    code = sk_sq_said_forget(t->db, &row);
+    sk_sq_int(sk_sq(t->db, SQL_JOB_MORE), 1, row.n);
+    sk_sq_some(sk_sq(t->db, SQL_JOB_MORE), 2, row.more);
+    if (code == SK_OK) code = sk_sq_run(t->db, SQL_JOB_MORE);
+  }
+  return code;
+}
+
 /* Takes up to most jobs from the head of a lane. */
 static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_t most) {
   struct sq_db *db = t->db;
@@ -106,14 +133,18 @@ static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_
   sk_sq_int(st, 1, sk_sq_number(queue->q, rank, queue->head[rank]));
   sk_sq_int(st, 2, sk_sq_number(queue->q, rank, queue->tail[rank]));
   sk_sq_int(st, 3, (int64_t)most);
-  while (code == SK_OK && sk_sq_next(db, SQL_LINE, &code))
+  bool said = false;
+  while (code == SK_OK && sk_sq_next(db, SQL_LINE, &code)) {
+    said |= (sqlite3_column_int64(st, 3) & SQ_MORE_SAID) != 0;
     if (!note_held(t, st, from, rank, SQ_NEVER)) code = no_memory(db);
+  }
   sk_sq_reset(db, SQL_LINE);
   size_t n = t->op->held_n - first;
   queue->head[rank] = n < most ? queue->tail[rank] : t->ns[first + n - 1] - sk_sq_number(queue->q, rank, 0) + 1;
   queue->states[SK_STATE_READY] -= (int64_t)n;
   queue->states[SK_STATE_RUNNING] += (int64_t)n;
   sk_sq_dirty(db, queue);
+  if (code == SK_OK && said) code = forget_said(t, first);
   if (code != SK_OK || n == 0) return code;
   st = sk_sq(db, SQL_JOB_TAKE_LINE);
   sk_sq_int(st, 1, t->ns[first]);
@@ -136,19 +167,16 @@ static enum sk_code take_front(struct taking *t, size_t from, int64_t rank, size
     sk_sq_int(st, 2, rank);
     sk_sq_int(st, 3, (int64_t)(most < CHUNK ? most : CHUNK));
     for (n = 0; code == SK_OK && sk_sq_next(db, SQL_FRONT, &code); n++) {
-      int64_t due = sqlite3_column_int64(st, 3);
-      rows[n] = (struct sq_row){ .q = queue->q, .rank = rank, .state = SQ_FRONT, .due = due, .ord = sqlite3_column_int64(st, 4) };
+      int64_t due = sqlite3_column_int64(st, 4);
+      rows[n] = (struct sq_row){ .q = queue->q, .rank = rank, .state = SQ_FRONT, .due = due, .ord = sqlite3_column_int64(st, 5) };
       rows[n].n = sqlite3_column_int64(st, 0);
+      rows[n].more = sqlite3_column_int64(st, 3);
       if (!note_held(t, st, from, rank, due)) code = no_memory(db);
     }
     sk_sq_reset(db, SQL_FRONT);
     for (size_t i = 0; code == SK_OK && i < n; i++) {
       code = sk_sq_leave(db, &rows[i]);
-      st = sk_sq(db, SQL_JOB_TAKE);
-      sk_sq_int(st, 1, rows[i].n);
-      sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)t->fence);
-      sk_sq_int(st, 3, db->now_ms);
-      if (code == SK_OK) code = sk_sq_run(db, SQL_JOB_TAKE);
+      if (code == SK_OK) code = take_row(t, &rows[i]);
       queue->states[SK_STATE_RUNNING]++;
     }
   }
@@ -178,20 +206,16 @@ static enum sk_code take_member(struct taking *t, size_t from, int64_t rank, int
     .state = SQ_MEMBER,
     .q = queue->q,
     .rank = rank,
-    .due = sqlite3_column_int64(st, 3),
-    .ord = sqlite3_column_int64(st, 4),
-    .more = sqlite3_column_int64(st, 5),
+    .more = sqlite3_column_int64(st, 3),
+    .due = sqlite3_column_int64(st, 4),
+    .ord = sqlite3_column_int64(st, 5),
   };
   bool noted = note_held(t, st, from, rank, row.due);
   sk_sq_reset(db, SQL_MEMBER);
   code = noted ? sk_sq_leave(db, &row) : no_memory(db);
   if (code != SK_OK) return code;
-  st = sk_sq(db, SQL_JOB_TAKE_MEMBER);
-  sk_sq_int(st, 1, row.n);
-  sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)t->fence);
-  sk_sq_int(st, 3, db->now_ms);
-  sk_sq_int(st, 4, row.more | SQ_MORE_SLOT);
-  code = sk_sq_run(db, SQL_JOB_TAKE_MEMBER);
+  row.more |= SQ_MORE_SLOT;
+  code = take_row(t, &row);
   queue->states[SK_STATE_RUNNING]++;
   st = sk_sq(db, SQL_LINE_TURN);
   sk_sq_int(st, 1, g);

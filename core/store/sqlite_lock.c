@@ -162,6 +162,7 @@ enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone) {
     sk_sq_head(db)->stops--;
   }
   if (code == SK_OK) code = sk_sq_group_let_go(db, row, gone);
+  if (code == SK_OK && gone) code = sk_sq_said_forget(db, row);
   row->more &= ~(int64_t)(SQ_MORE_LOCK | SQ_MORE_STOP);
   return code;
 }
