@@ -217,13 +217,13 @@ static enum sk_code take_member(struct taking *t, size_t from, int64_t rank, int
   row.more |= SQ_MORE_SLOT;
   code = take_row(t, &row);
   queue->states[SK_STATE_RUNNING]++;
-  st = sk_sq(db, SQL_LINE_TURN);
+  if (code == SK_OK) code = sk_sq_group_take(db, g);
+  st = sk_sq(db, SQL_LINE_TURN); /* now, since a line that was shut by this is in no index of turns */
   sk_sq_int(st, 1, g);
   sk_sq_int(st, 2, queue->q);
   sk_sq_int(st, 3, rank);
   sk_sq_int(st, 4, ++sk_sq_head(db)->seq);
-  if (code == SK_OK) code = sk_sq_run(db, SQL_LINE_TURN);
-  return code == SK_OK ? sk_sq_group_take(db, g) : code;
+  return code == SK_OK ? sk_sq_run(db, SQL_LINE_TURN) : code;
 }
 
 /* The open line whose turn is next; *g = 0: none is open. */
