@@ -34,7 +34,7 @@
  *           there will be a token, us.  It goes when no job names it and its bucket is full.
  *   line    a row for each line (group, queue, rank) that has members, with its group's `at` and its turn among the open ones, so that a
  *           fetch finds the next line, or the next time, in an index, however many are shut.  g = 0: the turn of the jobs without.
- *   lock    who holds what key, and until when (0: as long as the job).
+ *   lock    who holds what key, and until when (0: as long as the job); throttle: 1 it outlives its job, 2 it has.
  *   stop    the ids of jobs that are to stop; store.stops counts them.
  *   said    progress and log of the last attempt, so that to say something does not rewrite a record.
  * A member takes a sequence of its rank's lane like a job in line does, kept in its ord (its number is in SQ_LANE_APART), so that THE ORDER

@@ -298,21 +298,26 @@ static enum sk_code take(struct taking *t, size_t from, size_t quota) {
   return code;
 }
 
-/* What is left in queue: sets op->more, or op->due_in_ms when it waits for a token only. */
+static void note_due(struct taking *t, int64_t at_us) {
+  int64_t due_ms = at_us / 1000 + (at_us % 1000 != 0);
+  if (due_ms < t->op->due_in_ms) t->op->due_in_ms = due_ms;
+}
+
+/* What is left in queue: is there more that could be taken now, and when does a token come for what waits for nothing else? */
 static enum sk_code look_after(struct taking *t, const struct sq_queue *queue) {
   struct sq_db *db = t->db;
-  struct sk_fetch_op *op = t->op;
   if (queue->states[SK_STATE_READY] == 0 || sk_sq_bound_is_full(queue)) return SK_OK;
   bool open = false;
   int64_t now_us = sk_sq_now_us(db), soon_us = SQ_NEVER;
   enum sk_code code = queue->members > 0 ? sk_sq_lines_look(db, queue, &open, &soon_us) : SK_OK;
-  if (open || queue->states[SK_STATE_READY] > queue->members) soon_us = 0;
-  int64_t token_us = sk_sq_later(now_us, sk_limit_wait_us(&queue->limit, queue->full_us, now_us));
-  if (token_us > now_us && soon_us < token_us) soon_us = token_us;
-  if (soon_us == 0)
-    op->more = true;
-  else if (soon_us < SQ_NEVER && (soon_us + 999) / 1000 < op->due_in_ms)
-    op->due_in_ms = (soon_us + 999) / 1000;
+  int64_t wait_us = sk_limit_wait_us(&queue->limit, queue->full_us, now_us), token_us = sk_sq_later(now_us, wait_us);
+  if (open || queue->states[SK_STATE_READY] > queue->members) {
+    if (wait_us > 0)
+      note_due(t, token_us);
+    else
+      t->op->more = true;
+  }
+  if (soon_us < SQ_NEVER) note_due(t, soon_us > token_us ? soon_us : token_us);
   return code;
 }
 

@@ -107,9 +107,10 @@ SQ_STMT(SAID_SAVE, "INSERT OR REPLACE INTO said (id, percent, note, log) VALUES 
 SQ_STMT(SAID_DELETE, "DELETE FROM said WHERE id=(SELECT id FROM job WHERE n=?1)")
 
 /* locks, stops */
-SQ_STMT(LOCK, "SELECT id, until FROM lock WHERE key=?1")
+SQ_STMT(LOCK, "SELECT id, until, throttle FROM lock WHERE key=?1")
 SQ_STMT(LOCK_TAKE, "INSERT OR REPLACE INTO lock (key, id, until, throttle) VALUES (?1, ?2, ?3, ?4)")
 SQ_STMT(LOCK_LET_GO, "DELETE FROM lock WHERE id=(SELECT id FROM job WHERE n=?1) AND throttle=0")
+SQ_STMT(LOCK_OUTLIVE, "UPDATE lock SET throttle=2 WHERE id=(SELECT id FROM job WHERE n=?1) AND throttle=1")
 SQ_STMT(LOCKS_OVER, "DELETE FROM lock WHERE key IN (SELECT key FROM lock WHERE until>0 AND until<=?1 LIMIT ?2)")
 SQ_STMT(STOP_ADD, "INSERT INTO stop (id) VALUES (?1)")
 SQ_STMT(STOP_DELETE, "DELETE FROM stop WHERE id=(SELECT id FROM job WHERE n=?1)")
