@@ -369,6 +369,10 @@ void sk_sq_bound_took(struct sq_db *db, struct sq_queue *queue, size_t n);
 static inline bool sk_sq_bound_is_full(const struct sq_queue *queue) {
   return queue->limit.concurrency > 0 && queue->states[SK_STATE_RUNNING] >= queue->limit.concurrency;
 }
+/* What counts against max_len. */
+static inline int64_t sk_sq_waiting(const struct sq_queue *queue) {
+  return queue->states[SK_STATE_SCHEDULED] + queue->states[SK_STATE_READY] + queue->states[SK_STATE_RETRY];
+}
 static inline int64_t sk_sq_now_us(const struct sq_db *db) { return db->now_ms * 1000; }
 
 /* -- sqlite_engines.c: who holds what ------------------------------------------------------------------------------------------- */

@@ -294,7 +294,11 @@ static enum sk_code take(struct taking *t, size_t from, size_t quota) {
     size_t more = stop - t->op->held_n;
     code = queue->members > 0 ? take_turns(t, from, rank, more) : take_plain(t, from, rank, more);
   }
-  sk_sq_bound_took(t->db, queue, t->op->held_n - first);
+  size_t taken = t->op->held_n - first;
+  sk_sq_bound_took(t->db, queue, taken);
+  /* There is room again: who waited for that is told. */
+  int64_t room = queue->max_len - sk_sq_waiting(queue);
+  if (queue->max_len > 0 && room > 0 && room <= (int64_t)taken) t->db->notify = true;
   return code;
 }
 

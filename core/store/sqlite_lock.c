@@ -73,10 +73,9 @@ static enum sk_code check_lock(struct sq_db *db, struct sk_arena *arena, struct 
 
 /* Is there room in queue once `old` has gone?  *drop: when the oldest goes too.  Else item's status says that it is full. */
 static void check_room(const struct sq_queue *queue, const struct sq_row *old, struct sk_enqueue_item *item, bool *drop) {
-  const int64_t *states = queue->states;
   bool own = old && old->q == queue->q;
-  int64_t waiting = states[SK_STATE_SCHEDULED] + states[SK_STATE_READY] + states[SK_STATE_RETRY] - own;
-  int64_t ready = states[SK_STATE_READY] - (own && sk_sq_state(old->state) == SK_STATE_READY);
+  int64_t waiting = sk_sq_waiting(queue) - own;
+  int64_t ready = queue->states[SK_STATE_READY] - (own && sk_sq_state(old->state) == SK_STATE_READY);
   *drop = queue->max_len > 0 && waiting >= queue->max_len;
   if (*drop && (queue->overflow != SK_OVERFLOW_DROP_OLDEST || ready <= 0)) item->status = SK_ELIMIT;
 }

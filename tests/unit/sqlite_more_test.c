@@ -5,7 +5,7 @@
 
 /* -- operations ------------------------------------------------------------------------------------------------------------ */
 
-static struct sk_str text(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) static struct sk_str text(const char *format, ...) {
   static char texts[8][64];
   static unsigned next;
   char *s = texts[next++ % 8];
