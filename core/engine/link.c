@@ -17,12 +17,19 @@ static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) {
 
 /* -- the scripts ------------------------------------------------------------------------------------------------------------------- */
 
+/* From now on clients know the tasks, too. */
+static void tell_serving(const struct sk_engine *e) {
+  size_t n = sk_tasks_count(e->tasks);
+  sk_logf(e->log, n > 0 ? SK_LOG_INFO : SK_LOG_WARN, "serving %zu task%s", n, n == 1 ? "" : "s");
+}
+
 static void on_declared(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   struct sk_declare_op *d = SK_CONTAINER(op, struct sk_declare_op, op);
   e->declaring = false;
   if (op->status == SK_OK) {
     sk_engine_store_works(e, SK_CHORE_DECLARE);
+    if (!e->declare_wanted) tell_serving(e);
     sk_link_declare(e); /* they have changed meanwhile, maybe */
   } else {
     e->declare_wanted = true; /* the next beat tries again */
@@ -161,6 +168,7 @@ static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
     e->declare_wanted = true;
     sk_link_declare(e);
     sk_fetch_queues_changed(e);
+    if (sk_tasks_count(e->tasks) == 0) tell_serving(e);
   }
   sk_supervisor_ready(w);
   return true;

@@ -83,8 +83,8 @@ local function limit_check(key, off)
     if wrong or problem then return wrong, problem end
     problem = limit_problem(value, path)
     if problem then return nil, problem end
-    if not off and not (value.concurrency or value.rate or value.order) then
-      return nil, ("option %s: a concurrency or a rate is expected in it"):format(path)
+    if not off and not (value.concurrency or value.rate or value.order or value.key) then
+      return nil, ("option %s: a concurrency, a rate or a key is expected in it"):format(path)
     end
   end
 end
@@ -154,7 +154,9 @@ function M.limit(options, base)
   if rate > 0 and spec.burst == 0 then spec.burst = 1 end
   if spec.order == "strict" and spec.concurrency == 0 then spec.concurrency = 1 end
   if rate == 0 and (spec.per_ms > 0 or spec.burst > 0) then return nil, "option limit: per and burst need a rate" end
-  if rate == 0 and spec.concurrency == 0 then return nil, "option limit: a concurrency or a rate is expected in it" end
+  if rate == 0 and spec.concurrency == 0 and not spec.key then
+    return nil, "option limit: a concurrency, a rate or a key is expected in it"
+  end
   if spec.order == "strict" and spec.concurrency ~= 1 then
     return nil, ('option limit.concurrency is %d, expected 1 with order = "strict"'):format(spec.concurrency)
   end

@@ -190,8 +190,9 @@ describe("around enqueueing", function()
       assert.equal("5;10;1000;1;any;=" .. name .. "/k", said { key = "k" })
       assert.equal("5;20;2000;1;any;=" .. name, said { rate = 20, per = 2 })
       assert.is_nil(said(false))
-      refused("option limit: a concurrency or a rate is expected in it", function()
-        skein.enqueue { task = "around.unknown", limit = { key = "x" } }
+      assert.equal("0;0;0;0;any;=around.unknown/x", record_of(assert(skein.enqueue { task = "around.unknown", limit = { key = "x" } })).limit)
+      refused("option limit: a concurrency, a rate or a key is expected in it", function()
+        skein.enqueue { task = "around.unknown", limit = {} }
       end)
       refused('option limit%.concurrency is 5, expected 1 with order = "strict"', function()
         skein.enqueue { task = name, limit = { order = "strict" } }
@@ -235,7 +236,7 @@ describe("around enqueueing", function()
       ["option limit%.rate is 0%.5, expected a whole number"] = { limit = { rate = 0.5 } },
       ["option limit%.per needs limit%.rate"] = { limit = { concurrency = 1, per = 1 } },
       ["option limit%.burst needs limit%.rate"] = { limit = { concurrency = 1, burst = 1 } },
-      ["option limit: a concurrency or a rate is expected in it"] = { limit = {} },
+      ["option limit: a concurrency, a rate or a key is expected in it"] = { limit = {} },
       ['option limit%.concurrency is 2, expected 1 with order = "strict"'] = { limit = { concurrency = 2, order = "strict" } },
       ["option on_success is table.*, expected a function"] = { on_success = { task = "x" } },
       ["option pass_meta is \"tenant\", expected a list of keys of meta"] = { pass_meta = "tenant" },

@@ -161,8 +161,8 @@ describe("as Machinery has it", function()
     assert.same({ { "no luck", "ops" } }, t:wait_effects("alert", 1))
     assert.equal(2, t:count "run")
     t:wait_for("nothing left", 5, function()
-      local s = t:json "stats"
-      return s.ready == 0 and s.running == 0
+      local s = t:json("stats").states
+      return s.ready + s.running + s.retry == 0
     end)
     assert.equal(1, t:count "alert")
   end)
