@@ -14,7 +14,7 @@ stds.redis = {
   read_globals = { "KEYS", "ARGV", "redis", "struct" },
   globals = {
     -- lib/frame.lua
-    "call", "HEAD", "JOBS", "HELD", "LEASES", "ENGINES", "QUEUES", "COUNTS", "NOTES", "argi", "now", "mono", "said",
+    "call", "HEAD", "JOBS", "HELD", "LEASES", "ENGINES", "QUEUES", "COUNTS", "NOTES", "FENCES", "argi", "now", "mono", "said",
     -- lib/queues.lua, lib/unknown.lua
     "names", "queues_n", "index_of", "base_of", "register", "unknown_queue", "knows_all_queues",
     -- lib/value.lua, lib/record.lua
@@ -22,6 +22,8 @@ stds.redis = {
     "ATTEMPTS", "CRASHES", "UNKNOWNS", "RECOVERIES", "FINISHED", "record_edit",
     -- lib/add.lua, lib/engine.lua, lib/walk.lua
     "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task",
+    -- lib/held.lua, lib/views.lua
+    "FENCE_JOBS", "engine_of", "left_held", "leave_fences", "place_taken", "each_held", "view", "holds", "notes",
   },
 }
 files["lua/skein/redis"] = { std = "lua51+redis", max_line_length = 160 }

@@ -433,11 +433,12 @@ static enum sk_code start(struct request *q) {
 }
 
 void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx) {
-  struct request *q = calloc(1, sizeof *q + payload.n);
+  struct request *q = malloc(sizeof *q + payload.n);
   if (q == NULL) {
     cb(ctx, SK_ENOMEM, SK_STR_LIT("request: out of memory")); /* the one answer that comes inside the call */
     return;
   }
+  *q = (struct request){ 0 };
   q->rs = rs;
   q->operation = operation;
   q->owner = owner;

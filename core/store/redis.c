@@ -17,7 +17,8 @@ enum { OPEN_MS = 5000, TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
 
 /* -- keys and scripts ------------------------------------------------------------------------------------------------------- */
 
-static const char *const store_keys[] = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept" };
+static const char *const store_keys[] = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept",
+                                          "fences" };
 static const char *const queue_keys[] = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" };
 enum { STORE_KEYS_N = sizeof store_keys / sizeof *store_keys, QUEUE_KEYS_N = sizeof queue_keys / sizeof *queue_keys };
 

@@ -47,6 +47,8 @@ struct rd_command {
   size_t n;
 };
 void sk_rd_arg(struct rd_command *c, struct sk_str s);
+/* An argument of n bytes, which the caller appends to c->args, and "\r\n" behind them. */
+void sk_rd_arg_begin(struct rd_command *c, size_t n);
 void sk_rd_arg_c(struct rd_command *c, const char *z);
 void sk_rd_arg_int(struct rd_command *c, int64_t v);
 /* Appends the whole command to out and empties it.  False when out of memory: out is as it was. */

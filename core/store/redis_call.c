@@ -19,11 +19,16 @@ static void add_head(struct sk_buf *b, char kind, size_t n) {
   sk_buf_add(b, at, (size_t)(digits + sizeof digits - at));
 }
 
+void sk_rd_arg_begin(struct rd_command *c, size_t n) {
+  sk_buf_reserve(&c->args, n + 32);
+  add_head(&c->args, '$', n);
+  c->n++;
+}
+
 void sk_rd_arg(struct rd_command *c, struct sk_str s) {
-  add_head(&c->args, '$', s.n);
+  sk_rd_arg_begin(c, s.n);
   sk_buf_add_str(&c->args, s);
   sk_buf_add(&c->args, "\r\n", 2);
-  c->n++;
 }
 
 void sk_rd_arg_c(struct rd_command *c, const char *z) { sk_rd_arg(c, sk_str_c(z)); }

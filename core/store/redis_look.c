@@ -15,16 +15,14 @@ static int64_t parse_int(struct sk_str s) {
 
 static const char *find(struct sk_str s, char c) { return s.n ? memchr(s.p, c, s.n) : NULL; }
 
-/* "fence:engine:since:nth" */
+/* "since engine" */
 static void read_hold(struct sk_str hold, struct sk_view *view) {
-  const char *first = find(hold, ':'), *end = hold.p + hold.n;
-  const char *last = first ? memrchr(first, ':', (size_t)(end - first)) : NULL;
-  const char *middle = last && last > first ? memrchr(first + 1, ':', (size_t)(last - first - 1)) : NULL;
+  const char *space = find(hold, ' ');
   view->state = SK_STATE_RUNNING;
   view->due_ms = 0;
-  if (middle == NULL) return;
-  view->engine = sk_str(first + 1, (size_t)(middle - first - 1));
-  view->held_ms = parse_int(sk_str(middle + 1, (size_t)(last - middle - 1)));
+  if (space == NULL) return;
+  view->held_ms = parse_int(hold);
+  view->engine = sk_str(space + 1, (size_t)(hold.p + hold.n - space - 1));
 }
 
 static void read_note(struct sk_str note, struct sk_view *view) {

@@ -32,24 +32,23 @@ static void where_of(struct rd_store *s, const struct sk_enqueue_item *it, char 
 
 /* A READY job's value (lib/value.lua) as one argument. */
 static void add_value(struct rd_store *s, const struct sk_enqueue_item *it) {
-  char head[32];
   size_t n = 4 + it->queue.n + it->task.n + it->record.n;
-  int head_n = snprintf(head, sizeof head, "$%zu\r\nr%zu", n, rank_of(it->priority));
   struct sk_buf *b = &s->command.args;
-  sk_buf_reserve(b, n + sizeof head);
-  sk_buf_add(b, head, (size_t)head_n);
+  sk_rd_arg_begin(&s->command, n);
+  sk_buf_add_byte(b, 'r');
+  sk_buf_add_byte(b, (char)('0' + rank_of(it->priority)));
   sk_buf_add_byte(b, (char)it->queue.n);
   sk_buf_add_str(b, it->queue);
   sk_buf_add_byte(b, (char)it->task.n);
   sk_buf_add_str(b, it->task);
   sk_buf_add_str(b, it->record);
   sk_buf_add(b, "\r\n", 2);
-  s->command.n++;
 }
 
 /* Arguments name queues by number, but the keys come first: names all queues, in the order in which they will be met. */
 static void name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n) {
-  for (size_t i = 0; i < n; i++) sk_rd_name(s, items[i].queue);
+  for (size_t i = 0; i < n; i++)
+    if (i == 0 || !sk_str_eq(items[i].queue, items[i - 1].queue)) sk_rd_name(s, items[i].queue);
 }
 
 static int compare_ids(const void *pa, const void *pb) {
@@ -60,7 +59,9 @@ static int compare_ids(const void *pa, const void *pb) {
 
 /* May an id be there twice?  (When in doubt yes: it only costs time.) */
 static bool has_twins(const struct sk_enqueue_item *items, size_t n) {
-  if (n < 2) return false;
+  size_t ascending = 1; /* as ids are that one client makes */
+  while (ascending < n && compare_ids(&items[ascending - 1].id, &items[ascending].id) < 0) ascending++;
+  if (ascending >= n) return false;
   struct sk_str *ids = malloc(n * sizeof *ids);
   if (ids == NULL) return true;
   for (size_t i = 0; i < n; i++) ids[i] = items[i].id;
@@ -71,19 +72,20 @@ static bool has_twins(const struct sk_enqueue_item *items, size_t n) {
   return found;
 }
 
+static bool same_place(const struct sk_enqueue_item *a, const struct sk_enqueue_item *b) {
+  return a->priority == b->priority && a->delay_ms == b->delay_ms && a->due_ms == b->due_ms && sk_str_eq(a->queue, b->queue);
+}
+
 void sk_rd_enqueue_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_enqueue_op *op = (void *)whole;
-  char where[WHERE_BYTES], next[WHERE_BYTES];
+  char where[WHERE_BYTES];
   sk_rd_name_none(s);
   name_items(s, op->items, op->items_n);
   sk_rd_begin(s, RD_SCRIPT_ENQUEUE);
   sk_rd_arg_c(&s->command, has_twins(op->items, op->items_n) ? "1" : "0");
   for (size_t i = 0, end; i < op->items_n; i = end) {
     where_of(s, &op->items[i], where);
-    for (end = i + 1; end < op->items_n; end++) {
-      where_of(s, &op->items[end], next);
-      if (strcmp(where, next) != 0) break;
-    }
+    for (end = i + 1; end < op->items_n && same_place(&op->items[i], &op->items[end]);) end++;
     sk_rd_arg_c(&s->command, where);
     sk_rd_arg_int(&s->command, (int64_t)(end - i));
     for (size_t k = i; k < end; k++) {
@@ -117,35 +119,57 @@ void sk_rd_fetch_build(struct rd_store *s, struct sk_op *whole) {
   }
 }
 
-enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
-  struct sk_fetch_op *op = (void *)whole;
-  const struct rd_reply *ids = sk_rd_item(reply, 6, RD_ARRAY), *values = sk_rd_item(reply, 7, RD_ARRAY);
-  if (ids == NULL || values == NULL || ids->n != values->n) return sk_rd_odd(s, whole, "fetch");
-  s->lost |= sk_rd_number(reply, 0) != 0;
-  uint64_t fence = (uint64_t)sk_rd_number(reply, 1);
-  if (fence > s->last_fence) s->last_fence = fence;
-  op->due_in_ms = sk_rd_number(reply, 2);
-  op->more = sk_rd_number(reply, 3) != 0;
-  op->queues_version = (uint64_t)sk_rd_number(reply, 4);
-  int64_t now_ms = sk_rd_number(reply, 5);
-  op->held = sk_arena_array(&whole->arena, ids->n, sizeof *op->held);
-  if (op->held == NULL) { /* what it took is handed back before the next one */
-    s->orphans = true;
-    s->last_fence = fence - 1;
-    whole->status = SK_ENOMEM;
-    return RD_DONE;
-  }
-  for (size_t i = 0; i < ids->n; i++) {
+/* Takes the first off ids that are joined by spaces. */
+static struct sk_str next_id(struct sk_str *ids) {
+  const char *space = memchr(ids->p, ' ', ids->n);
+  struct sk_str id = sk_str(ids->p, space ? (size_t)(space - ids->p) : ids->n);
+  size_t taken = id.n + (space != NULL);
+  *ids = sk_str(ids->p + taken, ids->n - taken);
+  return id;
+}
+
+/* The jobs of one fence; false when ids and values are not as many. */
+static bool add_held(struct sk_fetch_op *op, uint64_t fence, struct sk_str ids, const struct rd_reply *values, int64_t now_ms) {
+  size_t before = op->held_n;
+  for (size_t i = 0; i < values->n && ids.n > 0; i++) {
     struct rd_value value;
     bool good = sk_rd_value_read(sk_rd_text(values, i), &value);
     op->held[op->held_n++] = (struct sk_held){
-      .id = sk_rd_text(ids, i),
+      .id = next_id(&ids),
       .queue = value.queue,
       .record = value.record,
       .priority = value.priority,
       .fence = fence,
       .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
     };
+  }
+  return op->held_n - before == values->n && ids.n == 0;
+}
+
+enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_fetch_op *op = (void *)whole;
+  const struct rd_reply *taken = sk_rd_item(reply, 5, RD_ARRAY); /* for each fence: it, ids, values */
+  if (taken == NULL || taken->n % 3 != 0) return sk_rd_odd(s, whole, "fetch");
+  size_t n = 0;
+  for (size_t i = 0; i < taken->n; i += 3) {
+    const struct rd_reply *values = sk_rd_item(taken, i + 2, RD_ARRAY);
+    if (values == NULL || sk_rd_item(taken, i + 1, RD_TEXT) == NULL) return sk_rd_odd(s, whole, "fetch");
+    n += values->n;
+  }
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  op->due_in_ms = sk_rd_number(reply, 1);
+  op->more = sk_rd_number(reply, 2) != 0;
+  op->queues_version = (uint64_t)sk_rd_number(reply, 3);
+  op->held = sk_arena_array(&whole->arena, n, sizeof *op->held);
+  if (op->held == NULL) { /* what it took is handed back before the next one */
+    s->orphans = true;
+    whole->status = SK_ENOMEM;
+    return RD_DONE;
+  }
+  for (size_t i = 0; i < taken->n; i += 3) {
+    uint64_t fence = (uint64_t)sk_rd_number(taken, i);
+    if (fence > s->last_fence) s->last_fence = fence;
+    if (!add_held(op, fence, sk_rd_text(taken, i + 1), taken->items[i + 2], sk_rd_number(reply, 4))) return sk_rd_odd(s, whole, "fetch");
   }
   return RD_DONE;
 }

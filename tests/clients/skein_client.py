@@ -8,7 +8,7 @@ language comes to.  Enqueues, schedules, looks, waits, cancels.  It keeps one co
 import hashlib, io, json, os, pathlib, socket, time, urllib.parse
 
 FORMAT = b"1"
-STORE_KEYS = "head jobs held leases engines queues counts notes done dead cancelled kept".split()
+STORE_KEYS = "head jobs held leases engines queues counts notes done dead cancelled kept fences".split()
 QUEUE_KEYS = "later front ghosts ready:0 ready:1 ready:2 ready:3 ready:4".split()
 STATES = {"r": "ready", "f": "ready", "s": "scheduled", "t": "retry", "d": "done", "x": "dead", "c": "cancelled"}
 FIELDS = """id:text task:text queue:text args:json meta:json priority:zigzag enqueued_ms retries timeout_ms keep_ms expires_ms keep_dead

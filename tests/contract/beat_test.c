@@ -38,6 +38,33 @@ static void jobs_of_an_engine_without_a_lease_are_handed_back(void **ctx) {
   assert_code(settle(b, &again->held[0], .kind = SK_SETTLE_DONE), SK_OK);
 }
 
+/* More than a store may keep together of one fetch, some gone meanwhile. */
+static void many_jobs_return_to_their_places(void **ctx) {
+  struct world *w = *ctx;
+  enum { JOBS = 250 };
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  char ids[JOBS][8];
+  for (int i = 0; i < JOBS; i++) {
+    snprintf(ids[i], sizeof ids[i], "%d", (i * 37) % 1000); /* in no order of their own */
+    put(a, .id = ids[i]);
+  }
+  struct sk_fetch_op *first = take(a, JOBS - 20, "q", NULL);
+  assert_int_equal(first->held_n, JOBS - 20);
+  for (size_t i = 0; i < first->held_n; i += 10) assert_code(settle(a, &first->held[i], .kind = SK_SETTLE_DONE), SK_OK);
+  for (size_t i = first->held_n; i-- > 0;)
+    if (i % 10 == 5) assert_code(settle(a, &first->held[i], .kind = SK_SETTLE_RELEASE), SK_OK);
+  world_advance(w, LEASE_MS);
+  assert_int_equal(beat(b)->recovered, (JOBS - 20) / 10 * 8);
+  struct sk_fetch_op *again = take(b, JOBS, "q", NULL);
+  assert_int_equal(again->held_n, JOBS - (JOBS - 20) / 10);
+  for (size_t i = 0, k = 0; i < JOBS; i++) {
+    if (i < JOBS - 20 && i % 10 == 0) continue;
+    assert_true(sk_str_eq_c(again->held[k].id, ids[i]));
+    k++;
+  }
+  assert_code(settle(a, &first->held[1], .kind = SK_SETTLE_DONE), SK_ESTALE);
+}
+
 static void an_engine_learns_that_it_was_given_up(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
@@ -170,6 +197,7 @@ static void opening_another_engine_takes_nothing_from_a_living_one(void **ctx) {
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_beat_renews_the_lease),
   cmocka_unit_test(jobs_of_an_engine_without_a_lease_are_handed_back),
+  cmocka_unit_test(many_jobs_return_to_their_places),
   cmocka_unit_test(an_engine_learns_that_it_was_given_up),
   cmocka_unit_test(an_engine_that_was_given_up_enters_anew_with_what_it_asks),
   cmocka_unit_test(opening_an_engine_gives_up_those_without_a_lease),

@@ -5,7 +5,7 @@ local H = require "tests.system.harness"
 local resp = require "tests.support.resp"
 
 local SCRIPTS = H.skein:match "^(.*)/[^/]*$" .. "/redis"
-local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept" }
+local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept", "fences" }
 local QUEUE_KEYS = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" }
 
 -- -- Python ---------------------------------------------------------------------------------------------------------------------
@@ -125,10 +125,22 @@ describe("docs/PROTOCOL.md", function()
     assert.same({ 1, 2 }, t:job("J1").args)
   end)
 
+  H.it_on("redis", "says that enqueue refuses a list that is none, and does nothing then", function(t)
+    local redis = connect(t)
+    local value = "r2\4math\3addS\1"
+    for _, where in ipairs { "0", "6", "11", "x", "3+", "3*5", "" } do
+      local ok, err = pcall(run_script, redis, "enqueue", { "math" }, { "0", "3", 1, "J1", value, where, 1, "J2", value })
+      assert.is_false(ok, where)
+      assert.is_truthy(tostring(err):find('where is "' .. where .. '", expected a list from 1 to 5', 1, true), err)
+    end
+    assert.same({}, redis:call("KEYS", "*"))
+    redis:close()
+  end)
+
   H.it_on("redis", "names every key that an engine and its clients leave", function(t)
     local server = t:own_redis()
     t:config '{ lease = "1s" }'
-    t:script("a.lua", t:released() .. [[ skein.task("hold", { queue = "mail" }, function(job) job:progress(5, "x") fx("start") released("hold") end)
+    t:script("a.lua", t:released() .. [[ skein.task("hold", { queue = "mail" }, function(job) job:progress(5, "x") fx("start") released("hold") fx("over") end)
       skein.task("end", { keep = 60 }, function(job, how) if how == "dead" then skein.fail("x") end return how end)]])
     local engine = t:run { "-w", "1", "-q", "mail,default" }
     t:enqueue "hold"
@@ -154,7 +166,9 @@ describe("docs/PROTOCOL.md", function()
       if name ~= "tasks" then assert.equal(kind, page:match("\n| %+?%d+ | `" .. name .. "` | (%w+) |"), name) end
     end
     t:release "hold"
+    t:wait_effects("over", 1)
     assert.equal(0, engine:stop())
+    for _, key in ipairs(server:keys()) do assert.is_nil(key.name:match "^{skein}:held$" or key.name:match "^{skein}:fences$", key.name) end
   end)
 end)
 

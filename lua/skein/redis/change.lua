@@ -7,6 +7,7 @@
 -- include value
 -- include unknown
 -- include record
+-- include held
 -- include walk
 if not knows_all_queues() then return unknown_queue() end
 -- include full

@@ -1,16 +1,18 @@
 -- list: jobs in the order of their states, and within a state in its own (store.h).  All queues are named, else the reply asks for
 -- them (lib/unknown.lua).
 -- ARGV   state (0: any), queue, task ("": any), offset, limit
--- Reply  { ids, values, holds, notes }
+-- Reply  { ids, values, "since engine" of the RUNNING ones, notes }
 -- include frame
 -- include queues
 -- include value
 -- include unknown
+-- include held
 -- include walk
+-- include views
 if not knows_all_queues() then return unknown_queue() end
 local state, skip, limit = tonumber(ARGV[argi + 1]), tonumber(ARGV[argi + 4]), tonumber(ARGV[argi + 5])
 filter_queue, filter_task = ARGV[argi + 2], ARGV[argi + 3]
-local ids, values, holds, notes = {}, {}, {}, {}
+local ids, values = {}, {}
 local function note(id, value)
   if skip > 0 then
     skip = skip - 1
@@ -36,9 +38,5 @@ for s = 1, 7 do
     if jobs and jobs <= skip then skip = skip - jobs else walk(s, note) end
   end
 end
-for from = 1, #ids, 4000 do
-  local to = math.min(from + 3999, #ids)
-  for k, h in ipairs(call("HMGET", HELD, unpack(ids, from, to))) do holds[from + k - 1] = h end
-  for k, h in ipairs(call("HMGET", NOTES, unpack(ids, from, to))) do notes[from + k - 1] = h end
-end
+view(ids)
 return { ids, values, holds, notes }

@@ -2,11 +2,12 @@
 -- ARGV   for each job: id, fence, percent, note
 -- Reply  { lost }
 -- include frame
+-- include value
+-- include held
 -- include engine
 enter("0")
 for k = argi + 1, #ARGV, 4 do
-  local hold = call("HGET", HELD, ARGV[k])
-  local prefix = ARGV[k + 1] .. ":" .. ARGV[4] .. ":"
-  if hold and hold:sub(1, #prefix) == prefix then call("HSET", NOTES, ARGV[k], ARGV[k + 2] .. ":" .. ARGV[k + 3]) end
+  local fence = call("HGET", HELD, ARGV[k])
+  if fence == ARGV[k + 1] and engine_of(fence) == ARGV[4] then call("HSET", NOTES, ARGV[k], ARGV[k + 2] .. ":" .. ARGV[k + 3]) end
 end
 return { lost }

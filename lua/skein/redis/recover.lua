@@ -12,6 +12,7 @@
 -- include value
 -- include unknown
 -- include record
+-- include held
 local how = ARGV[argi + 1]
 local engines, any, least = {}, false, 0
 if how == "gone" then
@@ -31,20 +32,12 @@ else
 end
 if not any then return { 0 } end
 
-local all, held = call("HGETALL", HELD), {}
-for k = 1, #all, 2 do
-  local fence, engine, nth = all[k + 1]:match("^(%d+):(.*):%d+:(%d+)$")
-  if engines[engine] and tonumber(fence) > least then held[#held + 1] = { id = all[k], fence = tonumber(fence), nth = tonumber(nth) } end
-end
-local ids = {}
-for k, h in ipairs(held) do ids[k] = h.id end
-for from = 1, #ids, 4000 do
-  local some = call("HMGET", JOBS, unpack(ids, from, math.min(from + 3999, #ids)))
-  for k = 1, #some do
-    local h = held[from + k - 1]
-    h.value = some[k]
-    if h.value and not index_of[queue_of(body_of(h.value))] then return unknown_queue() end
-  end
+local held = {}
+each_held(function(fence, engine) return engines[engine] and fence > least end, function(fence, ids)
+  for k, value in ipairs(call("HMGET", JOBS, unpack(ids))) do held[#held + 1] = { id = ids[k], fence = fence, value = value } end
+end)
+for _, h in ipairs(held) do
+  if h.value and not index_of[queue_of(body_of(h.value))] then return unknown_queue() end
 end
 
 call("ZREM", LEASES, "") -- lib/full.lua, but only now
@@ -53,7 +46,7 @@ local given = 0
 for _, h in ipairs(held) do
   if h.value then
     local body, place = body_of(h.value), h.value:sub(2, 17)
-    if h.value:sub(1, 1) == "r" then place = NEVER .. u64(h.fence * 2048 + h.nth) end
+    if h.value:sub(1, 1) == "r" then place = place_taken(h.fence, h.id) end
     if how == "gone" then
       local _, task_end = body_ends(body)
       body = body:sub(1, task_end) .. record_edit(body:sub(task_end + 1), { RECOVERIES }, one_more)
@@ -66,7 +59,9 @@ for _, h in ipairs(held) do
     given = given + 1
   end
   call("HDEL", HELD, h.id)
+  left_held(h.fence, 1)
 end
+leave_fences()
 if how == "orphans" then
   call("HSET", ENGINES, ARGV[4], ARGV[argi + 3])
 else

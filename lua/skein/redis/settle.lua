@@ -9,20 +9,11 @@
 -- include frame
 -- include queues
 -- include value
+-- include held
 -- include engine
 -- include add
 enter("0")
 local noted = call("EXISTS", NOTES) == 1
-
-local prefixes = {}
-local function prefix_of(fence)
-  local prefix = prefixes[fence]
-  if not prefix then
-    prefix = fence .. ":" .. ARGV[4] .. ":"
-    prefixes[fence] = prefix
-  end
-  return prefix
-end
 
 local counters, counts = {}, {}
 local function count(name, by) counters[name] = (counters[name] or 0) + by end
@@ -49,9 +40,10 @@ local function finish(id, code, state, keep, body)
 end
 
 -- Moves a job as `kind` says; at: where its arguments begin.
-local function move(id, kind, at, hold)
+local function move(id, kind, at, fence)
   local queue_i, to, delay, keep, record = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 6]
   call("HDEL", HELD, id)
+  left_held(fence, 1)
   count_state(3, names[queue_i], -1)
   if kind == "x" or ((kind == "d" or kind == "c") and keep <= 0) then
     call("HDEL", JOBS, id)
@@ -64,11 +56,7 @@ local function move(id, kind, at, hold)
   local queue_end, task_end = body_ends(body)
   if record ~= "" then body = body:sub(1, task_end) .. record end
   if kind == "r" then
-    local place = value:sub(2, 17)
-    if value:sub(1, 1) == "r" then
-      local fence, nth = hold:match("^(%d+):.*:(%d+)$")
-      place = NEVER .. u64(fence * 2048 + nth)
-    end
+    local place = value:sub(1, 1) == "r" and place_taken(fence, id) or value:sub(2, 17)
     return enter_front(id, queue_i, place, body)
   end
   if kind == "d" then return finish(id, "d", 5, keep, body) end
@@ -113,13 +101,19 @@ local function forget(...)
   if noted then call("HDEL", NOTES, ...) end
 end
 
--- Jobs that are gone, from `at` on: the common case, without a step per job but the comparison of its hold.
-local function end_all(fence, kind, queue, group_n, at)
-  local prefix, good = prefix_of(fence), true
-  for _, hold in ipairs(call("HMGET", HELD, unpack(ARGV, at, at + group_n - 1))) do
-    if not hold or hold:find(prefix, 1, true) ~= 1 then good = false end
+-- Are the jobs from `at` on all held under that fence?
+local function all_held(fence, group_n, at)
+  local holds = call("HMGET", HELD, unpack(ARGV, at, at + group_n - 1))
+  for k = 1, group_n do
+    if holds[k] ~= fence then return false end
   end
-  local ended = 0
+  return true
+end
+
+-- Jobs that are gone, from `at` on: the common case, without a step per job but the comparison of its fence.
+local function end_all(fence, kind, queue, group_n, at)
+  local ours = engine_of(fence) == ARGV[4]
+  local good, ended = ours and all_held(fence, group_n, at), 0
   if good then
     ended = call("HDEL", HELD, unpack(ARGV, at, at + group_n - 1)) -- fewer: an id was there twice
     forget(unpack(ARGV, at, at + group_n - 1))
@@ -128,10 +122,9 @@ local function end_all(fence, kind, queue, group_n, at)
     local seen = {}
     for k = 1, group_n do
       local id = ARGV[at + k - 1]
-      local hold = not good and call("HGET", HELD, id)
       if good and not seen[id] then
         seen[id] = true
-      elseif hold and hold:find(prefix, 1, true) == 1 then
+      elseif not good and ours and call("HGET", HELD, id) == fence then
         call("HDEL", HELD, id)
         forget(id)
         ended = ended + 1
@@ -142,6 +135,7 @@ local function end_all(fence, kind, queue, group_n, at)
     end
   end
   if ended > 0 then
+    left_held(fence, ended)
     count(COUNTER[kind], ended)
     count_state(3, names[queue], -ended)
   end
@@ -156,10 +150,10 @@ while ARGV[at] do
     at = at + 5 + group_n
   else
     local id, kind = ARGV[at + 1], ARGV[at + 3]
-    local hold = call("HGET", HELD, id)
+    local fence = call("HGET", HELD, id)
     n = n + 1
-    if hold and hold:find(prefix_of(ARGV[at + 2]), 1, true) == 1 then
-      move(id, kind, at + 3, hold) -- first: it begins with a delete, which is never refused when Redis is out of memory
+    if fence == ARGV[at + 2] and engine_of(fence) == ARGV[4] then
+      move(id, kind, at + 3, fence) -- first: it begins with a delete, which is never refused when Redis is out of memory
       follow(at + 10)
       if COUNTER[kind] then count(COUNTER[kind], 1) end
       if ARGV[at + 8] == "1" then count("crashed", 1) end
@@ -172,6 +166,7 @@ while ARGV[at] do
   end
 end
 if stale < n then
+  leave_fences()
   for field, by in pairs(counts) do if by ~= 0 then call("HINCRBY", COUNTS, field, by) end end
   for name, by in pairs(counters) do call("HINCRBY", HEAD, name, by) end
   call("PUBLISH", ARGV[3], ARGV[2])

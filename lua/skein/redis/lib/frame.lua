@@ -2,7 +2,7 @@
 --
 -- KEYS    1 head       hash: format, the counters of the store, and where its numbers come from (fence, seq)
 --         2 jobs       hash: id -> job value (lib/value.lua).  THE record: what is not here is gone
---         3 held       hash: id -> "fence:engine:since:nth" of each RUNNING job
+--         3 held       hash: id -> fence of each RUNNING job
 --         4 leases     zset: engine by the end of its lease, ms
 --         5 engines    hash: engine -> which process on which host it is
 --         6 queues     hash: queue -> "1" when it is paused, else "0"; "" -> version
@@ -10,6 +10,7 @@
 --         8 notes      hash: id -> "percent:note", what a running job said of its progress
 --         9 done      10 dead      11 cancelled      zset: id by the order of the ends
 --        12 kept       zset: id by the time when its record is dropped
+--        13 fences     hash: what is known of the RUNNING jobs of a fence (lib/held.lua)
 --        then 8 for each queue that is named:
 --        +1 later      zset: seq (8 bytes) .. code .. id, by due time: SCHEDULED and RETRY
 --        +2 front      zset, all of score 0: rank .. due (8 bytes) .. seq (8 bytes) .. id: came due, or was released
@@ -21,6 +22,7 @@
 --         4 engine     "": a client      5 lease, ms
 --         6 how many queues are named, then their names; then what the script's own head says
 local HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local FENCES = KEYS[13]
 local call = redis.call
 local queues_n = tonumber(ARGV[6])
 local argi = 6 + queues_n -- index of the last argument read

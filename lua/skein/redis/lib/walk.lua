@@ -115,24 +115,7 @@ end
 
 -- By fence, then as they were taken.
 local function walk_running(visit)
-  local all, held = call("HGETALL", HELD), {}
-  for k = 1, #all, 2 do
-    local fence, nth = all[k + 1]:match("^(%d+):.*:(%d+)$")
-    held[#held + 1] = { all[k], tonumber(fence), tonumber(nth) }
-  end
-  table.sort(held, function(a, b)
-    if a[2] ~= b[2] then return a[2] < b[2] end
-    return a[3] < b[3]
-  end)
-  local ids = {}
-  for k, h in ipairs(held) do
-    ids[#ids + 1] = h[1]
-    if #ids == PIECE or k == #held then
-      if not visit_ids(ids, visit) then return false end
-      ids = {}
-    end
-  end
-  return true
+  return each_held(function() return true end, function(_, ids) return visit_ids(ids, visit) end)
 end
 
 -- state: the digit of enum sk_state.

@@ -1,0 +1,57 @@
+-- RUNNING jobs.  A fetch gives what it takes fences, one for up to FENCE_JOBS jobs, so that what stands in `held` is one string for many
+-- jobs and what is long stands once, in `fences`:
+--   fence         "since engine": since when, ms, and by which engine
+--   fence:ids     the ids in the order in which they were taken, joined by spaces
+--   fence:left    how many of them are still held under it; with the last one all three go
+local FENCE_JOBS = 100
+
+local engine_of_fence, left_by = {}, {}
+-- The engine that holds jobs under a fence, if any does.
+local function engine_of(fence)
+  if not engine_of_fence[fence] then
+    local said = call("HGET", FENCES, fence)
+    engine_of_fence[fence] = said and said:match(" (.*)$") or ""
+  end
+  return engine_of_fence[fence]
+end
+
+-- Notes that n jobs of a fence have left `held`; leave_fences writes it, before the script ends.
+local function left_held(fence, n) left_by[fence] = (left_by[fence] or 0) + n end
+local function leave_fences()
+  for fence, n in pairs(left_by) do
+    if call("HINCRBY", FENCES, fence .. ":left", -n) <= 0 then call("HDEL", FENCES, fence, fence .. ":ids", fence .. ":left") end
+  end
+end
+
+local ids_of_fence = {}
+-- Where a job that was READY in a list returns to: in the front, behind all that were ever due, in the order in which it was taken.
+local function place_taken(fence, id)
+  ids_of_fence[fence] = ids_of_fence[fence] or " " .. (call("HGET", FENCES, fence .. ":ids") or "") .. " "
+  local at = ids_of_fence[fence]:find(" " .. id .. " ", 1, true) or 0
+  return NEVER .. struct.pack(">I6", fence) .. struct.pack(">I2", at)
+end
+
+-- Visits the jobs held under the fences that wants(fence, engine) says, by fence, then as they were taken: visit(fence, ids), a list
+-- for each fence.
+local function each_held(wants, visit)
+  local fences, ids_joined = {}, {}
+  local all = call("HGETALL", FENCES)
+  for k = 1, #all, 2 do
+    local fence, what = all[k]:match("^(%d+)(.*)$")
+    if what == ":ids" then
+      ids_joined[fence] = all[k + 1]
+    elseif what == "" and wants(tonumber(fence), all[k + 1]:match(" (.*)$")) then
+      fences[#fences + 1] = fence
+    end
+  end
+  table.sort(fences, function(a, b) return tonumber(a) < tonumber(b) end)
+  for _, fence in ipairs(fences) do
+    local taken, ids = {}, {}
+    for id in ids_joined[fence]:gmatch("[^ ]+") do taken[#taken + 1] = id end
+    for k, hold in ipairs(call("HMGET", HELD, unpack(taken))) do
+      if hold == fence then ids[#ids + 1] = taken[k] end
+    end
+    if #ids > 0 and visit(fence, ids) == false then return false end
+  end
+  return true
+end
