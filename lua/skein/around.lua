@@ -29,15 +29,15 @@ local function set_of(names)
   return set
 end
 
-local function need_loading(what, things)
-  if tasks.closed then errors.misuse(("%s: %s is declared while scripts load, not later: %s"):format(what, things, tasks.closed)) end
+local function need_loading(what, things_are)
+  if tasks.closed then errors.misuse(("%s: %s declared while scripts load, not later: %s"):format(what, things_are, tasks.closed)) end
 end
 
 local function add_layer(what, list, fn, only)
   if schema.callable(fn) then errors.misuse(what .. ": a function is expected, not " .. type(fn)) end
   local problem = only ~= nil and schema.check(what, only, ONLY)
   if problem then errors.misuse(problem) end
-  need_loading(what, "middleware")
+  need_loading(what, "middleware is")
   only = only or {}
   list[#list + 1] = { fn = fn, tasks = set_of(only.tasks), queues = set_of(only.queues), where = errors.caller() }
 end
@@ -55,7 +55,7 @@ function M.on(event, fn)
     errors.misuse(("skein.on: unknown event %s%s"):format(schema.show(event), near and (', did you mean "%s"?'):format(near) or ""))
   end
   if schema.callable(fn) then errors.misuse("skein.on: a function is expected, not " .. type(fn)) end
-  need_loading("skein.on", "a handler")
+  need_loading("skein.on", "handlers are")
   local list = handlers[event]
   list[#list + 1] = { fn = fn, where = errors.caller() }
 end
@@ -88,8 +88,10 @@ end
 --- Where a handler's failure is told; a worker sets its log.
 function M.log(text) stderr:write("skein: ", text, "\n") end
 
+local function explain(e) return traceback(errors.text(e), 2) end
+
 local function call_handler(what, fn, ...)
-  local ok, problem = xpcall(fn, function(e) return traceback(errors.text(e), 2) end, ...)
+  local ok, problem = xpcall(fn, explain, ...)
   if not ok then M.log(("the %s handler failed: %s"):format(what, errors.text(problem))) end
 end
 

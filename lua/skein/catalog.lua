@@ -60,6 +60,12 @@ function M.task(name)
   return task
 end
 
+--- Whether a script of this process or an engine declares the task.
+-- @tparam string name
+-- @treturn boolean
+-- @yields in a job
+function M.knows(name) return M.task(name) ~= UNKNOWN end
+
 --- A queue that is bound to something, by name.
 -- @tparam string name
 -- @treturn[opt] table { name, max_len, overflow, block_ms, ... }
