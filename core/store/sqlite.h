@@ -34,8 +34,9 @@
  *           there will be a token, us.  It goes when no job names it and its bucket is full.
  *   line    a row for each line (group, queue, rank) that has members, with its group's `at` and its turn among the open ones, so that a
  *           fetch finds the next line, or the next time, in an index, however many are shut.  g = 0: the turn of the jobs without.
- *   lock    who holds what key, and until when (0: as long as the job).
+ *   lock    who holds what key, and until when (0: as long as the job); throttle: 1 it outlives its job, 2 it has.
  *   stop    the ids of jobs that are to stop; store.stops counts them.
+ *   said    progress and log of the last attempt, so that to say something does not rewrite a record.
  * A member takes a sequence of its rank's lane like a job in line does, kept in its ord (its number is in SQ_LANE_APART), so that THE ORDER
  * between members and others is known, and one that keeps its slot has a place to return to: sk_sq_return.
  *
@@ -71,7 +72,8 @@ enum {
   SQ_MORE_LOCK = 1, /* it took a lock */
   SQ_MORE_SLOT = 2, /* it has a slot of its group */
   SQ_MORE_STOP = 4, /* it is to stop: it is in table stop */
-  SQ_MORE_BITS = 3,
+  SQ_MORE_SAID = 8, /* its last attempt said something: it is in table said */
+  SQ_MORE_BITS = 4,
 
   SQ_SHUT = -1, /* grp.at, line.at */
 };
@@ -202,6 +204,13 @@ enum sk_code sk_sq_fail(struct sq_db *db);
 /* A statement to bind to and step. */
 static inline sqlite3_stmt *sk_sq(struct sq_db *db, enum sq_stmt which) { return db->stmts[which]; }
 static inline void sk_sq_int(sqlite3_stmt *st, int at, int64_t v) { sqlite3_bind_int64(st, at, v); }
+/* 0 as NULL. */
+static inline void sk_sq_some(sqlite3_stmt *st, int at, int64_t v) {
+  if (v)
+    sqlite3_bind_int64(st, at, v);
+  else
+    sqlite3_bind_null(st, at);
+}
 /* Borrowed until the statement is bound anew or reset; never NULL in the table. */
 static inline void sk_sq_text(sqlite3_stmt *st, int at, struct sk_str s) {
   sqlite3_bind_text(st, at, s.n ? s.p : "", (int)s.n, SQLITE_STATIC);
@@ -280,9 +289,7 @@ enum sk_code sk_sq_flush(struct sq_db *db);
 /* Forgets all cached rows: they may not be what the file holds. */
 void sk_sq_forget(struct sq_db *db);
 
-/* Reads the row that a statement of SQ_ROW columns stands on; text may be NULL; its slices are copied to arena. */
-enum sk_code sk_sq_read(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, struct sk_arena *arena, struct sq_text *text);
-/* *found says whether there is such a job. */
+/* *found says whether there is such a job; text may be NULL; its slices are copied to arena. */
 enum sk_code sk_sq_load(struct sq_db *db, int64_t n, struct sq_row *row, struct sk_arena *arena, struct sq_text *text, bool *found);
 enum sk_code sk_sq_load_id(struct sq_db *db, struct sk_str id, struct sq_row *row, struct sk_arena *arena, struct sq_text *text,
                            bool *found);
@@ -293,6 +300,8 @@ enum sk_code sk_sq_leave(struct sq_db *db, const struct sq_row *row);
 enum sk_code sk_sq_enter(struct sq_db *db, const struct sq_row *row);
 /* Writes row, and record if given, to job. */
 enum sk_code sk_sq_save(struct sq_db *db, const struct sq_row *row, const struct sk_str *record);
+/* Forgets what its last attempt said. */
+enum sk_code sk_sq_said_forget(struct sq_db *db, struct sq_row *row);
 /* READY again at the place it had, after it was RUNNING; record as in save. */
 enum sk_code sk_sq_return(struct sq_db *db, struct sq_row *row, const struct sk_str *record);
 /* READY at the end of its lane, under a new number: leaves its state, enters line, saves. */
@@ -346,7 +355,7 @@ enum sk_code sk_sq_locks_expire(struct sq_db *db, int64_t most, int64_t *n);
 enum sk_code sk_sq_stop(struct sq_db *db, const struct sq_row *row, struct sk_str id);
 /* Those that this engine holds, in arena. */
 enum sk_code sk_sq_stops(struct sq_db *db, struct sk_arena *arena, struct sk_str **ids, size_t *n);
-/* Lock, slot and stop of a job that has ended, or is gone; row->more says then what it still has. */
+/* Lock, slot and stop of a job that has ended, and all it has when it is gone; row->more says then what is left. */
 enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone);
 
 /* -- sqlite_bound.c: what queues are bound to ------------------------------------------------------------------------------------- */
@@ -359,6 +368,10 @@ size_t sk_sq_bound_allows(const struct sq_db *db, const struct sq_queue *queue, 
 void sk_sq_bound_took(struct sq_db *db, struct sq_queue *queue, size_t n);
 static inline bool sk_sq_bound_is_full(const struct sq_queue *queue) {
   return queue->limit.concurrency > 0 && queue->states[SK_STATE_RUNNING] >= queue->limit.concurrency;
+}
+/* What counts against max_len. */
+static inline int64_t sk_sq_waiting(const struct sq_queue *queue) {
+  return queue->states[SK_STATE_SCHEDULED] + queue->states[SK_STATE_READY] + queue->states[SK_STATE_RETRY];
 }
 static inline int64_t sk_sq_now_us(const struct sq_db *db) { return db->now_ms * 1000; }
 

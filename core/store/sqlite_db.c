@@ -49,11 +49,14 @@ static const char *const MIGRATIONS[] = {
   " beat_ms INTEGER NOT NULL, lease_ms INTEGER NOT NULL);"
   "CREATE TABLE hold (fence INTEGER PRIMARY KEY, engine INTEGER NOT NULL, jobs BLOB NOT NULL);"
   "CREATE TABLE task (name TEXT PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL) WITHOUT ROWID;",
-  /* 2: locks, groups, bounds, stops, the log of an attempt, templates */
+  /* 2: locks, groups, bounds, stops, templates; what an attempt said has its own table */
   "ALTER TABLE store ADD COLUMN stops INTEGER NOT NULL DEFAULT 0;"   /* rows of stop */
   "ALTER TABLE queue ADD COLUMN grouped INTEGER NOT NULL DEFAULT 0;" /* jobs in table member */
-  "ALTER TABLE job ADD COLUMN log TEXT;"
-  "ALTER TABLE job ADD COLUMN more INTEGER;" /* sqlite.h: SQ_MORE_...; NULL: nothing of it */
+  "CREATE TABLE said (id TEXT PRIMARY KEY, percent INTEGER NOT NULL, note TEXT NOT NULL, log TEXT NOT NULL) WITHOUT ROWID;"
+  "INSERT INTO said SELECT id, percent, coalesce(note, ''), '' FROM job WHERE percent IS NOT NULL;"
+  "ALTER TABLE job DROP COLUMN note;"
+  "ALTER TABLE job RENAME COLUMN percent TO more;" /* sqlite.h: SQ_MORE_...; NULL: nothing of it */
+  "UPDATE job SET more=8 WHERE more IS NOT NULL;"
   "ALTER TABLE task ADD COLUMN template BLOB NOT NULL DEFAULT x'';"
   "CREATE TABLE lock (key BLOB PRIMARY KEY, id TEXT NOT NULL, until INTEGER NOT NULL, throttle INTEGER NOT NULL) WITHOUT ROWID;"
   "CREATE INDEX lock_id ON lock (id);"

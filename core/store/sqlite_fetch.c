@@ -78,6 +78,17 @@ static enum sk_code look(struct taking *t, int64_t *ready) {
   return SK_OK;
 }
 
+/* Writes that the job is taken, and starts anew what it says. */
+static enum sk_code take_row(struct taking *t, struct sq_row *row) {
+  sqlite3_stmt *st = sk_sq(t->db, SQL_JOB_TAKE);
+  enum sk_code code = sk_sq_said_forget(t->db, row);
+  sk_sq_int(st, 1, row->n);
+  sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)t->fence);
+  sk_sq_int(st, 3, t->db->now_ms);
+  sk_sq_some(st, 4, row->more);
+  return code == SK_OK ? sk_sq_run(t->db, SQL_JOB_TAKE) : code;
+}
+
 /* Notes the job on which st stands (n, id, record) as held.  False when out of memory. */
 static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t rank, int64_t due) {
   struct sk_arena *arena = &t->op->op.arena;
@@ -95,6 +106,22 @@ static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t r
   return held->id.p && held->queue.p && held->record.p;
 }
 
+/* What the jobs of op->held from `first` on have said, which are in line: only one that returned there has. */
+static enum sk_code forget_said(struct taking *t, size_t first) {
+  enum sk_code code = SK_OK;
+  for (size_t i = first; code == SK_OK && i < t->op->held_n; i++) {
+    struct sq_row row;
+    bool found;
+    code = sk_sq_load(t->db, t->ns[i], &row, NULL, NULL, &found);
+    if (code != SK_OK || !(row.more & SQ_MORE_SAID)) continue;
+    code = sk_sq_said_forget(t->db, &row);
+    sk_sq_int(sk_sq(t->db, SQL_JOB_MORE), 1, row.n);
+    sk_sq_some(sk_sq(t->db, SQL_JOB_MORE), 2, row.more);
+    if (code == SK_OK) code = sk_sq_run(t->db, SQL_JOB_MORE);
+  }
+  return code;
+}
+
 /* Takes up to most jobs from the head of a lane. */
 static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_t most) {
   struct sq_db *db = t->db;
@@ -106,14 +133,18 @@ static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_
   sk_sq_int(st, 1, sk_sq_number(queue->q, rank, queue->head[rank]));
   sk_sq_int(st, 2, sk_sq_number(queue->q, rank, queue->tail[rank]));
   sk_sq_int(st, 3, (int64_t)most);
-  while (code == SK_OK && sk_sq_next(db, SQL_LINE, &code))
+  bool said = false;
+  while (code == SK_OK && sk_sq_next(db, SQL_LINE, &code)) {
+    said |= (sqlite3_column_int64(st, 3) & SQ_MORE_SAID) != 0;
     if (!note_held(t, st, from, rank, SQ_NEVER)) code = no_memory(db);
+  }
   sk_sq_reset(db, SQL_LINE);
   size_t n = t->op->held_n - first;
   queue->head[rank] = n < most ? queue->tail[rank] : t->ns[first + n - 1] - sk_sq_number(queue->q, rank, 0) + 1;
   queue->states[SK_STATE_READY] -= (int64_t)n;
   queue->states[SK_STATE_RUNNING] += (int64_t)n;
   sk_sq_dirty(db, queue);
+  if (code == SK_OK && said) code = forget_said(t, first);
   if (code != SK_OK || n == 0) return code;
   st = sk_sq(db, SQL_JOB_TAKE_LINE);
   sk_sq_int(st, 1, t->ns[first]);
@@ -136,19 +167,16 @@ static enum sk_code take_front(struct taking *t, size_t from, int64_t rank, size
     sk_sq_int(st, 2, rank);
     sk_sq_int(st, 3, (int64_t)(most < CHUNK ? most : CHUNK));
     for (n = 0; code == SK_OK && sk_sq_next(db, SQL_FRONT, &code); n++) {
-      int64_t due = sqlite3_column_int64(st, 3);
-      rows[n] = (struct sq_row){ .q = queue->q, .rank = rank, .state = SQ_FRONT, .due = due, .ord = sqlite3_column_int64(st, 4) };
+      int64_t due = sqlite3_column_int64(st, 4);
+      rows[n] = (struct sq_row){ .q = queue->q, .rank = rank, .state = SQ_FRONT, .due = due, .ord = sqlite3_column_int64(st, 5) };
       rows[n].n = sqlite3_column_int64(st, 0);
+      rows[n].more = sqlite3_column_int64(st, 3);
       if (!note_held(t, st, from, rank, due)) code = no_memory(db);
     }
     sk_sq_reset(db, SQL_FRONT);
     for (size_t i = 0; code == SK_OK && i < n; i++) {
       code = sk_sq_leave(db, &rows[i]);
-      st = sk_sq(db, SQL_JOB_TAKE);
-      sk_sq_int(st, 1, rows[i].n);
-      sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)t->fence);
-      sk_sq_int(st, 3, db->now_ms);
-      if (code == SK_OK) code = sk_sq_run(db, SQL_JOB_TAKE);
+      if (code == SK_OK) code = take_row(t, &rows[i]);
       queue->states[SK_STATE_RUNNING]++;
     }
   }
@@ -178,28 +206,24 @@ static enum sk_code take_member(struct taking *t, size_t from, int64_t rank, int
     .state = SQ_MEMBER,
     .q = queue->q,
     .rank = rank,
-    .due = sqlite3_column_int64(st, 3),
-    .ord = sqlite3_column_int64(st, 4),
-    .more = sqlite3_column_int64(st, 5),
+    .more = sqlite3_column_int64(st, 3),
+    .due = sqlite3_column_int64(st, 4),
+    .ord = sqlite3_column_int64(st, 5),
   };
   bool noted = note_held(t, st, from, rank, row.due);
   sk_sq_reset(db, SQL_MEMBER);
   code = noted ? sk_sq_leave(db, &row) : no_memory(db);
   if (code != SK_OK) return code;
-  st = sk_sq(db, SQL_JOB_TAKE_MEMBER);
-  sk_sq_int(st, 1, row.n);
-  sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)t->fence);
-  sk_sq_int(st, 3, db->now_ms);
-  sk_sq_int(st, 4, row.more | SQ_MORE_SLOT);
-  code = sk_sq_run(db, SQL_JOB_TAKE_MEMBER);
+  row.more |= SQ_MORE_SLOT;
+  code = take_row(t, &row);
   queue->states[SK_STATE_RUNNING]++;
-  st = sk_sq(db, SQL_LINE_TURN);
+  if (code == SK_OK) code = sk_sq_group_take(db, g);
+  st = sk_sq(db, SQL_LINE_TURN); /* now, since a line that was shut by this is in no index of turns */
   sk_sq_int(st, 1, g);
   sk_sq_int(st, 2, queue->q);
   sk_sq_int(st, 3, rank);
   sk_sq_int(st, 4, ++sk_sq_head(db)->seq);
-  if (code == SK_OK) code = sk_sq_run(db, SQL_LINE_TURN);
-  return code == SK_OK ? sk_sq_group_take(db, g) : code;
+  return code == SK_OK ? sk_sq_run(db, SQL_LINE_TURN) : code;
 }
 
 /* The open line whose turn is next; *g = 0: none is open. */
@@ -270,25 +294,34 @@ static enum sk_code take(struct taking *t, size_t from, size_t quota) {
     size_t more = stop - t->op->held_n;
     code = queue->members > 0 ? take_turns(t, from, rank, more) : take_plain(t, from, rank, more);
   }
-  sk_sq_bound_took(t->db, queue, t->op->held_n - first);
+  size_t taken = t->op->held_n - first;
+  sk_sq_bound_took(t->db, queue, taken);
+  /* There is room again: who waited for that is told. */
+  int64_t room = queue->max_len - sk_sq_waiting(queue);
+  if (queue->max_len > 0 && room > 0 && room <= (int64_t)taken) t->db->notify = true;
   return code;
 }
 
-/* What is left in queue: sets op->more, or op->due_in_ms when it waits for a token only. */
+static void note_due(struct taking *t, int64_t at_us) {
+  int64_t due_ms = at_us / 1000 + (at_us % 1000 != 0);
+  if (due_ms < t->op->due_in_ms) t->op->due_in_ms = due_ms;
+}
+
+/* What is left in queue: is there more that could be taken now, and when does a token come for what waits for nothing else? */
 static enum sk_code look_after(struct taking *t, const struct sq_queue *queue) {
   struct sq_db *db = t->db;
-  struct sk_fetch_op *op = t->op;
   if (queue->states[SK_STATE_READY] == 0 || sk_sq_bound_is_full(queue)) return SK_OK;
   bool open = false;
   int64_t now_us = sk_sq_now_us(db), soon_us = SQ_NEVER;
   enum sk_code code = queue->members > 0 ? sk_sq_lines_look(db, queue, &open, &soon_us) : SK_OK;
-  if (open || queue->states[SK_STATE_READY] > queue->members) soon_us = 0;
-  int64_t token_us = sk_sq_later(now_us, sk_limit_wait_us(&queue->limit, queue->full_us, now_us));
-  if (token_us > now_us && soon_us < token_us) soon_us = token_us;
-  if (soon_us == 0)
-    op->more = true;
-  else if (soon_us < SQ_NEVER && (soon_us + 999) / 1000 < op->due_in_ms)
-    op->due_in_ms = (soon_us + 999) / 1000;
+  int64_t wait_us = sk_limit_wait_us(&queue->limit, queue->full_us, now_us), token_us = sk_sq_later(now_us, wait_us);
+  if (open || queue->states[SK_STATE_READY] > queue->members) {
+    if (wait_us > 0)
+      note_due(t, token_us);
+    else
+      t->op->more = true;
+  }
+  if (soon_us < SQ_NEVER) note_due(t, soon_us > token_us ? soon_us : token_us);
   return code;
 }
 

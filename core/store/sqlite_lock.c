@@ -8,8 +8,9 @@ static enum sk_code no_memory(struct sq_db *db) { return sk_err_set(&db->err, SK
 
 /* -- locks ----------------------------------------------------------------------------------------------------------------- */
 
-/* Who holds it, in arena; *held says whether anyone does. */
-static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, struct sk_str key, struct sk_str *id, bool *held) {
+/* Who holds it, in arena; *held says whether anyone does, *outlived that it is a job that has ended (and whose id may be another's). */
+static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, struct sk_str key, struct sk_str *id, bool *held,
+                                bool *outlived) {
   enum sk_code code = SK_OK;
   sqlite3_stmt *st = sk_sq(db, SQL_LOCK);
   sk_sq_blob(st, 1, key);
@@ -17,6 +18,7 @@ static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, struct
   if (*held) {
     int64_t until = sqlite3_column_int64(st, 1);
     *held = until == 0 || until > db->now_ms;
+    *outlived = sqlite3_column_int(st, 2) == 2;
     *id = sk_arena_copy(arena, sk_sq_column(st, 0));
     if (id->p == NULL) code = no_memory(db);
   }
@@ -53,16 +55,17 @@ static bool is_waiting(const struct sq_row *row) {
 static enum sk_code check_lock(struct sq_db *db, struct sk_arena *arena, struct sk_enqueue_item *item, struct sq_row *old,
                                bool *replaced) {
   struct sk_str holder;
-  bool held;
+  bool held, outlived = false;
   *replaced = false;
   if (item->lock.mode == SK_LOCK_NONE) return SK_OK;
-  enum sk_code code = find_holder(db, arena, item->lock.key, &holder, &held);
+  enum sk_code code = find_holder(db, arena, item->lock.key, &holder, &held, &outlived);
   if (code != SK_OK || !held) return code;
   if (item->lock.mode != SK_LOCK_REPLACE) {
     item->status = SK_EEXISTS;
     item->holder = holder;
     return SK_OK;
   }
+  if (outlived) return SK_OK;
   code = sk_sq_load_id(db, holder, old, NULL, NULL, replaced);
   *replaced = *replaced && is_waiting(old);
   return code;
@@ -70,10 +73,9 @@ static enum sk_code check_lock(struct sq_db *db, struct sk_arena *arena, struct 
 
 /* Is there room in queue once `old` has gone?  *drop: when the oldest goes too.  Else item's status says that it is full. */
 static void check_room(const struct sq_queue *queue, const struct sq_row *old, struct sk_enqueue_item *item, bool *drop) {
-  const int64_t *states = queue->states;
   bool own = old && old->q == queue->q;
-  int64_t waiting = states[SK_STATE_SCHEDULED] + states[SK_STATE_READY] + states[SK_STATE_RETRY] - own;
-  int64_t ready = states[SK_STATE_READY] - (own && sk_sq_state(old->state) == SK_STATE_READY);
+  int64_t waiting = sk_sq_waiting(queue) - own;
+  int64_t ready = queue->states[SK_STATE_READY] - (own && sk_sq_state(old->state) == SK_STATE_READY);
   *drop = queue->max_len > 0 && waiting >= queue->max_len;
   if (*drop && (queue->overflow != SK_OVERFLOW_DROP_OLDEST || ready <= 0)) item->status = SK_ELIMIT;
 }
@@ -150,18 +152,23 @@ enum sk_code sk_sq_stops(struct sq_db *db, struct sk_arena *arena, struct sk_str
 
 /* -- the end of a job ------------------------------------------------------------------------------------------------------ */
 
+static enum sk_code let_go_lock(struct sq_db *db, const struct sq_row *row) {
+  sk_sq_int(sk_sq(db, SQL_LOCK_LET_GO), 1, row->n);
+  enum sk_code code = sk_sq_run(db, SQL_LOCK_LET_GO);
+  if (code != SK_OK || sqlite3_changes(db->db) > 0) return code;
+  sk_sq_int(sk_sq(db, SQL_LOCK_OUTLIVE), 1, row->n);
+  return sk_sq_run(db, SQL_LOCK_OUTLIVE);
+}
+
 enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone) {
-  enum sk_code code = SK_OK;
-  if (row->more & SQ_MORE_LOCK) {
-    sk_sq_int(sk_sq(db, SQL_LOCK_LET_GO), 1, row->n);
-    code = sk_sq_run(db, SQL_LOCK_LET_GO);
-  }
+  enum sk_code code = row->more & SQ_MORE_LOCK ? let_go_lock(db, row) : SK_OK;
   if (code == SK_OK && row->more & SQ_MORE_STOP) {
     sk_sq_int(sk_sq(db, SQL_STOP_DELETE), 1, row->n);
     code = sk_sq_run(db, SQL_STOP_DELETE);
     sk_sq_head(db)->stops--;
   }
   if (code == SK_OK) code = sk_sq_group_let_go(db, row, gone);
+  if (code == SK_OK && gone) code = sk_sq_said_forget(db, row);
   row->more &= ~(int64_t)(SQ_MORE_LOCK | SQ_MORE_STOP);
   return code;
 }

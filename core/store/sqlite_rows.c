@@ -213,9 +213,9 @@ void sk_sq_forget(struct sq_db *db) {
 
 /* -- a job's row --------------------------------------------------------------------------------------------------------------- */
 
-enum { COL_ID = 10, COL_TASK, COL_PERCENT, COL_NOTE, COL_RECORD, COL_LOG }; /* of SQ_FULL */
+enum { COL_ID = 10, COL_TASK, COL_RECORD }; /* of SQ_FULL */
 
-enum sk_code sk_sq_read(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, struct sk_arena *arena, struct sq_text *text) {
+static enum sk_code read_row(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, struct sk_arena *arena, struct sq_text *text) {
   int64_t *const numbers[] = { &row->n,   &row->state, &row->q,       &row->rank,       &row->due,
                                &row->ord, &row->hold,  &row->held_ms, &row->keep_until, &row->more };
   for (int i = 0; i < COL_ID; i++) *numbers[i] = sqlite3_column_int64(st, i);
@@ -224,20 +224,33 @@ enum sk_code sk_sq_read(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, 
   if (text == NULL) return SK_OK;
   text->id = sk_arena_copy(arena, sk_sq_column(st, COL_ID));
   text->task = sk_arena_copy(arena, sk_sq_column(st, COL_TASK));
-  text->percent = sqlite3_column_type(st, COL_PERCENT) == SQLITE_NULL ? -1 : sqlite3_column_int(st, COL_PERCENT);
-  text->note = sk_arena_copy(arena, sk_sq_column(st, COL_NOTE));
   text->record = sk_arena_copy(arena, sk_sq_column(st, COL_RECORD));
-  text->log = sk_arena_copy(arena, sk_sq_column(st, COL_LOG));
-  return text->id.p && text->task.p && text->note.p && text->record.p && text->log.p ? SK_OK : no_memory(db);
+  text->note = text->log = sk_str("", 0);
+  text->percent = -1;
+  return text->id.p && text->task.p && text->record.p ? SK_OK : no_memory(db);
+}
+
+static enum sk_code read_said(struct sq_db *db, struct sk_arena *arena, struct sq_text *text) {
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_SAID);
+  sk_sq_text(st, 1, text->id);
+  if (sk_sq_next(db, SQL_SAID, &code)) {
+    text->percent = sqlite3_column_int(st, 0);
+    text->note = sk_arena_copy(arena, sk_sq_column(st, 1));
+    text->log = sk_arena_copy(arena, sk_sq_column(st, 2));
+    if (text->note.p == NULL || text->log.p == NULL) code = no_memory(db);
+  }
+  sk_sq_reset(db, SQL_SAID);
+  return code;
 }
 
 static enum sk_code load(struct sq_db *db, enum sq_stmt which, struct sq_row *row, struct sk_arena *arena, struct sq_text *text,
                          bool *found) {
   enum sk_code code = SK_OK;
   *found = sk_sq_next(db, which, &code);
-  if (*found) code = sk_sq_read(db, sk_sq(db, which), row, arena, text);
+  if (*found) code = read_row(db, sk_sq(db, which), row, arena, text);
   sk_sq_reset(db, which);
-  return code;
+  return code == SK_OK && *found && text && row->more & SQ_MORE_SAID ? read_said(db, arena, text) : code;
 }
 
 enum sk_code sk_sq_load(struct sq_db *db, int64_t n, struct sq_row *row, struct sk_arena *arena, struct sq_text *text, bool *found) {
@@ -318,23 +331,22 @@ static enum sk_code move(struct sq_db *db, const struct sq_row *row, bool enter)
 enum sk_code sk_sq_leave(struct sq_db *db, const struct sq_row *row) { return move(db, row, false); }
 enum sk_code sk_sq_enter(struct sq_db *db, const struct sq_row *row) { return move(db, row, true); }
 
-/* 0 as NULL: absent. */
-static void bind_some(sqlite3_stmt *st, int at, int64_t v) {
-  if (v)
-    sk_sq_int(st, at, v);
-  else
-    sqlite3_bind_null(st, at);
-}
-
 enum sk_code sk_sq_save(struct sq_db *db, const struct sq_row *row, const struct sk_str *record) {
   enum sq_stmt which = record ? SQL_JOB_SAVE_RECORD : SQL_JOB_SAVE;
   sqlite3_stmt *st = sk_sq(db, which);
   const int64_t numbers[] = { row->n, row->state, row->q, row->rank, row->due, row->ord, row->hold, row->held_ms };
   for (int i = 0; i < 8; i++) sk_sq_int(st, i + 1, numbers[i]);
-  bind_some(st, 9, row->keep_until);
-  bind_some(st, 10, row->more);
+  sk_sq_some(st, 9, row->keep_until);
+  sk_sq_some(st, 10, row->more);
   if (record) sk_sq_blob(st, 11, *record);
   return sk_sq_run(db, which);
+}
+
+enum sk_code sk_sq_said_forget(struct sq_db *db, struct sq_row *row) {
+  if (!(row->more & SQ_MORE_SAID)) return SK_OK;
+  row->more &= ~(int64_t)SQ_MORE_SAID;
+  sk_sq_int(sk_sq(db, SQL_SAID_DELETE), 1, row->n);
+  return sk_sq_run(db, SQL_SAID_DELETE);
 }
 
 /* A place in line that is not passed yet, or else the front, all of which stands before the line. */
@@ -360,6 +372,7 @@ enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str
   struct sq_queue *queue;
   enum sk_code code = sk_sq_leave(db, row);
   if (code == SK_OK) code = sk_sq_queue_of(db, row->q, &queue);
+  if (code == SK_OK) code = sk_sq_said_forget(db, row);
   if (code != SK_OK) return code;
   int64_t old = row->n;
   row->state = sk_sq_needs_slot(row) ? SQ_MEMBER : SQ_LINE;
@@ -373,6 +386,7 @@ enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str
   sk_sq_blob(st, 3, record);
   sk_sq_int(st, 4, row->state);
   sk_sq_int(st, 5, row->ord);
+  sk_sq_some(st, 6, row->more);
   code = sk_sq_run(db, SQL_JOB_RENUMBER);
   return code == SK_OK ? sk_sq_enter(db, row) : code;
 }

@@ -1,7 +1,7 @@
 /* sqlite_sql.h - every statement of the sqlite store, prepared once.  An X-file: include it with SQ_STMT(name, sql) defined. */
 
 #define SQ_ROW "n, state, q, rank, due, ord, hold, held_ms, keep_until, more"
-#define SQ_FULL SQ_ROW ", id, task, percent, note, record, log"
+#define SQ_FULL SQ_ROW ", id, task, record"
 #define SQ_QUEUE "q, queue.name, paused, front, c1, c2, c3, c4, c5, c6, c7, h0, h1, h2, h3, h4, t0, t1, t2, t3, t4, t5, grouped"
 #define SQ_BOUND "max_len, overflow, block_ms, concurrency, rate, per_ms, burst, full_us"
 #define SQ_GROUP "g, concurrency, rate, per_ms, burst, strict, slots, full_us, jobs, at"
@@ -37,25 +37,22 @@ SQ_STMT(JOB_ADD_LATER, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, 
                        " VALUES (?1, ?2, 1, ?3, ?4, ?7, ?8, 72057594037927936, 1099511627776, ?5, ?6)")
 SQ_STMT(JOB_ADD, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record, more)"
                  " VALUES (?1, ?2, ?9, ?3, ?4, ?7, ?8, 72057594037927936, 1099511627776, ?5, ?6, ?10)")
-SQ_STMT(JOB_SAVE, "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, more=?10, log=NULL"
+SQ_STMT(JOB_SAVE, "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, more=?10"
                   " WHERE n=?1")
 SQ_STMT(JOB_SAVE_RECORD, "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, more=?10,"
-                         " log=NULL, record=?11 WHERE n=?1")
-SQ_STMT(JOB_RENUMBER, "UPDATE job SET n=?2, state=?4, due=0, ord=?5, keep_until=NULL, percent=NULL, note=NULL, log=NULL, record=?3"
-                      " WHERE n=?1")
+                         " record=?11 WHERE n=?1")
+SQ_STMT(JOB_RENUMBER, "UPDATE job SET n=?2, state=?4, due=0, ord=?5, keep_until=NULL, more=?6, record=?3 WHERE n=?1")
 SQ_STMT(JOB_MOVE, "UPDATE job SET n=?2 WHERE n=?1")
 SQ_STMT(JOB_MORE, "UPDATE job SET more=?2 WHERE n=?1")
 SQ_STMT(JOB_DELETE, "DELETE FROM job WHERE n=?1")
 SQ_STMT(JOB_DELETE_HELD, "DELETE FROM job WHERE id=?1 AND state=3 AND hold=?2 AND q=?3 AND more IS NULL")
-SQ_STMT(JOB_PROGRESS, "UPDATE job SET percent=?3, note=?4, log=?5 WHERE id=?1 AND state=3 AND hold=?2")
-SQ_STMT(JOB_TAKE, "UPDATE job SET state=3, hold=?2, held_ms=?3, percent=NULL, note=NULL, log=NULL WHERE n=?1")
-SQ_STMT(JOB_TAKE_MEMBER, "UPDATE job SET state=3, hold=?2, held_ms=?3, percent=NULL, note=NULL, log=NULL, more=?4 WHERE n=?1")
+SQ_STMT(JOB_TAKE, "UPDATE job SET state=3, hold=?2, held_ms=?3, more=?4 WHERE n=?1")
 SQ_STMT(JOB_TAKE_LINE, "UPDATE job SET state=3, hold=?3, held_ms=?4 WHERE n BETWEEN ?1 AND ?2 AND state=2")
 SQ_STMT(JOB_PROMOTE, "UPDATE job SET state=?2 WHERE n=?1")
 
 /* the line and what stands before it */
-SQ_STMT(LINE, "SELECT n, id, record FROM job WHERE n>=?1 AND n<?2 AND state=2 ORDER BY n LIMIT ?3")
-SQ_STMT(FRONT, "SELECT job.n, job.id, job.record, front.due, front.ord FROM front CROSS JOIN job ON job.n=front.n"
+SQ_STMT(LINE, "SELECT n, id, record, more FROM job WHERE n>=?1 AND n<?2 AND state=2 ORDER BY n LIMIT ?3")
+SQ_STMT(FRONT, "SELECT job.n, job.id, job.record, job.more, front.due, front.ord FROM front CROSS JOIN job ON job.n=front.n"
                " WHERE front.q=?1 AND front.rank=?2 ORDER BY front.due, front.ord LIMIT ?3")
 SQ_STMT(FRONT_ADD, "INSERT INTO front (q, rank, due, ord, n) VALUES (?1, ?2, ?3, ?4, ?5)")
 SQ_STMT(FRONT_DELETE, "DELETE FROM front WHERE q=?1 AND rank=?2 AND due=?3 AND ord=?4 AND n=?5")
@@ -87,7 +84,7 @@ SQ_STMT(GROUP_SAVE, "UPDATE grp SET slots=?2, full_us=?3, jobs=?4, at=?5 WHERE g
 SQ_STMT(GROUP_SET, "UPDATE grp SET concurrency=?1, rate=?2, per_ms=?3, burst=?4, strict=?5 WHERE g=?6")
 SQ_STMT(GROUP_DELETE, "DELETE FROM grp WHERE g=?1")
 SQ_STMT(GROUPS_IDLE, "DELETE FROM grp WHERE g IN (SELECT g FROM grp WHERE jobs=0 AND full_us<=?1 LIMIT ?2)")
-SQ_STMT(MEMBER, "SELECT job.n, job.id, job.record, member.due, member.ord, job.more FROM member CROSS JOIN job ON job.n=member.n"
+SQ_STMT(MEMBER, "SELECT job.n, job.id, job.record, job.more, member.due, member.ord FROM member CROSS JOIN job ON job.n=member.n"
                 " WHERE member.g=?1 AND member.q=?2 AND member.rank=?3 ORDER BY member.due, member.ord LIMIT 1")
 SQ_STMT(MEMBER_ADD, "INSERT INTO member (g, q, rank, due, ord, n) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
 SQ_STMT(MEMBER_DELETE, "DELETE FROM member WHERE g=?1 AND q=?2 AND rank=?3 AND due=?4 AND ord=?5 AND n=?6")
@@ -104,10 +101,16 @@ SQ_STMT(PLAIN_TURN, "SELECT turn FROM line WHERE g=0 AND q=?1 AND rank=?2")
 SQ_STMT(PLAIN_TURN_SAVE, "INSERT INTO line (g, q, rank, turn, at) VALUES (0, ?1, ?2, ?3, -1)"
                          " ON CONFLICT (g, q, rank) DO UPDATE SET turn=excluded.turn")
 
+/* what the last attempt said */
+SQ_STMT(SAID, "SELECT percent, note, log FROM said WHERE id=?1")
+SQ_STMT(SAID_SAVE, "INSERT OR REPLACE INTO said (id, percent, note, log) VALUES (?1, ?2, ?3, ?4)")
+SQ_STMT(SAID_DELETE, "DELETE FROM said WHERE id=(SELECT id FROM job WHERE n=?1)")
+
 /* locks, stops */
-SQ_STMT(LOCK, "SELECT id, until FROM lock WHERE key=?1")
+SQ_STMT(LOCK, "SELECT id, until, throttle FROM lock WHERE key=?1")
 SQ_STMT(LOCK_TAKE, "INSERT OR REPLACE INTO lock (key, id, until, throttle) VALUES (?1, ?2, ?3, ?4)")
 SQ_STMT(LOCK_LET_GO, "DELETE FROM lock WHERE id=(SELECT id FROM job WHERE n=?1) AND throttle=0")
+SQ_STMT(LOCK_OUTLIVE, "UPDATE lock SET throttle=2 WHERE id=(SELECT id FROM job WHERE n=?1) AND throttle=1")
 SQ_STMT(LOCKS_OVER, "DELETE FROM lock WHERE key IN (SELECT key FROM lock WHERE until>0 AND until<=?1 LIMIT ?2)")
 SQ_STMT(STOP_ADD, "INSERT INTO stop (id) VALUES (?1)")
 SQ_STMT(STOP_DELETE, "DELETE FROM stop WHERE id=(SELECT id FROM job WHERE n=?1)")

@@ -104,24 +104,24 @@ static bool is_deleted(const struct sk_settle_item *item) {
   return item->kind == SK_SETTLE_DROP || (kept_if && item->keep_ms <= 0);
 }
 
-/* The row of the job, if it is held as the item says. */
-static enum sk_code load_held(struct sq_db *db, const struct sk_settle_item *item, struct sq_row *row, bool *held) {
-  enum sk_code code = sk_sq_load_id(db, item->id, row, NULL, NULL, held);
-  *held = *held && code == SK_OK && row->state == SK_STATE_RUNNING && sk_sq_fence(row->hold) == item->fence;
+/* The row of a job, if it is held under that fence. */
+static enum sk_code load_held(struct sq_db *db, struct sk_str id, uint64_t fence, struct sq_row *row, bool *held) {
+  enum sk_code code = sk_sq_load_id(db, id, row, NULL, NULL, held);
+  *held = *held && code == SK_OK && row->state == SK_STATE_RUNNING && sk_sq_fence(row->hold) == fence;
   return code;
 }
 
-/* The same for a job that has a lock, a group or a stop, which go with it. */
+/* The same for a job that has more than its row, which goes with it. */
 static enum sk_code settle_deleted_more(struct sq_db *db, struct sk_settle_item *item, int64_t q) {
   struct sq_row row;
   bool held;
-  enum sk_code code = load_held(db, item, &row, &held);
+  enum sk_code code = load_held(db, item->id, item->fence, &row, &held);
   if (code != SK_OK || !held || row.q != q) return code;
   item->status = SK_OK;
   return sk_sq_delete(db, &row);
 }
 
-/* The job goes, if it is held as the item says. */
+/* The job goes, if it is held as the item says: one statement for one that has nothing but its row. */
 static enum sk_code settle_deleted(struct sq_db *db, struct sk_settle_item *item) {
   struct sq_queue *queue;
   enum sk_code code = sk_sq_queue(db, item->queue, false, &queue);
@@ -170,7 +170,7 @@ static enum sk_code apply(struct sq_db *db, const struct sk_settle_item *item, s
 static enum sk_code settle_kept(struct sq_db *db, struct sk_settle_item *item) {
   struct sq_row row;
   bool held;
-  enum sk_code code = load_held(db, item, &row, &held);
+  enum sk_code code = load_held(db, item->id, item->fence, &row, &held);
   if (code != SK_OK || !held) return code;
   bool again = item->kind == SK_SETTLE_RETRY || item->kind == SK_SETTLE_SNOOZE || item->kind == SK_SETTLE_DEAD;
   item->status = again && row.more & SQ_MORE_STOP ? SK_ESTATE : SK_OK;
@@ -209,18 +209,26 @@ void sk_sq_settle_done(struct sq_db *db, struct sk_settle_op *op) {
 
 /* -- progress -------------------------------------------------------------------------------------------------------------- */
 
+static enum sk_code say(struct sq_db *db, const struct sk_progress_item *item) {
+  struct sq_row row;
+  bool held;
+  if (sk_sq_hold_find(db, item->fence) == NULL) return SK_OK;
+  enum sk_code code = load_held(db, item->id, item->fence, &row, &held);
+  if (code != SK_OK || !held) return code;
+  sqlite3_stmt *st = sk_sq(db, SQL_SAID_SAVE);
+  sk_sq_text(st, 1, item->id);
+  sk_sq_int(st, 2, item->percent);
+  sk_sq_text(st, 3, sk_str_head(item->note, SK_NOTE_BYTES_MAX));
+  sk_sq_text(st, 4, sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX));
+  code = sk_sq_run(db, SQL_SAID_SAVE);
+  if (code != SK_OK || row.more & SQ_MORE_SAID) return code;
+  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 1, row.n);
+  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 2, row.more | SQ_MORE_SAID);
+  return sk_sq_run(db, SQL_JOB_MORE);
+}
+
 enum sk_code sk_sq_progress(struct sq_db *db, struct sk_progress_op *op) {
   enum sk_code code = sk_sq_check_self(db);
-  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
-    const struct sk_progress_item *item = &op->items[i];
-    if (sk_sq_hold_find(db, item->fence) == NULL) continue;
-    sqlite3_stmt *st = sk_sq(db, SQL_JOB_PROGRESS);
-    sk_sq_text(st, 1, item->id);
-    sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)item->fence);
-    sk_sq_int(st, 3, item->percent);
-    sk_sq_text(st, 4, sk_str_head(item->note, SK_NOTE_BYTES_MAX));
-    sk_sq_text(st, 5, sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX));
-    code = sk_sq_run(db, SQL_JOB_PROGRESS);
-  }
+  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) code = say(db, &op->items[i]);
   return code;
 }

@@ -5,7 +5,7 @@
 
 /* -- operations ------------------------------------------------------------------------------------------------------------ */
 
-static struct sk_str text(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) static struct sk_str text(const char *format, ...) {
   static char texts[8][64];
   static unsigned next;
   char *s = texts[next++ % 8];
@@ -119,8 +119,19 @@ static void settle_some(struct chaos *c) {
   c->held_n--;
 }
 
+static void say_something(struct chaos *c) {
+  if (c->held_n == 0) return;
+  size_t at = roll(c, (uint32_t)c->held_n);
+  struct sk_progress_item item = { .id = sk_str_c(c->names[at][0]), .fence = c->held[at].fence, .percent = (int32_t)roll(c, 100),
+                                   .note = SK_STR_LIT("so far"), .log = SK_STR_LIT("1 a line") };
+  struct sk_progress_op op = { .items = &item, .items_n = 1 };
+  RUN(c->w, progress, &op);
+  assert_int_equal(op.op.status, SK_OK);
+  sk_op_fini(&op.op);
+}
+
 static void step(struct chaos *c) {
-  uint32_t what = roll(c, 20);
+  uint32_t what = roll(c, 22);
   if (what < 7)
     add_some(c);
   else if (what < 11)
@@ -131,6 +142,8 @@ static void step(struct chaos *c) {
     change(c->w, (enum sk_verb)roll(c, 4), text("j%u", roll(c, IDS)), (int64_t)roll(c, 2) * 500);
   else if (what == 18)
     c->w->wall_ms += roll(c, 50);
+  else if (what < 21)
+    say_something(c);
   else
     beat(c->w);
 }
@@ -251,7 +264,7 @@ static const char version_1[] =
   "INSERT INTO task VALUES ('t', 'q', 1);"
   "INSERT INTO queue (q, name, c1, c2, t2, t5) VALUES (1, 'q', 1, 1, 1, 1);" /* one job in line, one that came due */
   "INSERT INTO job VALUES ((1<<47)+(2<<44), 'first', 2, 1, 2, 0, 0, 1<<56, 1<<40, NULL, NULL, NULL, 't', x'78'),"
-  " ((1<<47)+(5<<44), 'due', 1, 1, 2, 1000, 1, 1<<56, 1<<40, NULL, NULL, NULL, 't', x'79');"
+  " ((1<<47)+(5<<44), 'due', 1, 1, 2, 1000, 1, 1<<56, 1<<40, NULL, 40, 'so far', 't', x'79');"
   "INSERT INTO later VALUES (1, 1000, 1, (1<<47)+(5<<44));"
   "PRAGMA application_id=1399547246; PRAGMA user_version=1;";
 
@@ -270,6 +283,13 @@ static void a_store_of_the_first_version_is_brought_up_with_its_jobs(void **stat
   assert_int_equal(tasks.items[0].template.n, 0);
   assert_int_equal(tasks.queues_n, 0);
   sk_op_fini(&tasks.op);
+  const struct sk_str ids[] = { SK_STR_LIT("due"), SK_STR_LIT("first") };
+  struct sk_get_op get = { .ids = ids, .ids_n = 2 };
+  RUN(w, get, &get);
+  assert_int_equal(get.views[0].percent, 40);
+  assert_memory_equal(get.views[0].note.p, "so far", 6);
+  assert_int_equal(get.views[1].percent, -1);
+  sk_op_fini(&get.op);
   assert_int_equal(enqueue(w, (struct sk_enqueue_item){ .id = SK_STR_LIT("new"), .limit = group("g", 1, 0) }), SK_OK);
   struct sk_fetch_op op = fetch(w, 10);
   assert_int_equal(op.held_n, 3);
