@@ -41,6 +41,7 @@ static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c ==
 
 /* What stands between the brackets, without the space around it. */
 static struct sk_str inside(struct sk_str args) {
+  if (args.n < 2) return sk_str(NULL, 0);
   const char *p = args.p, *end = args.p + args.n;
   while (p < end && is_space(*p)) p++;
   while (end > p && is_space(end[-1])) end--;
