@@ -235,7 +235,7 @@ static void mourn_while_stopping(struct sk_engine *e) {
     hand_out_mourners(e, UINT32_MAX);
     if (e->mourners_n > 0 && sk_list_empty(&e->workers)) e->mourns_late = sk_supervisor_add_one(e);
     if (e->mourners_n > 0 && sk_list_empty(&e->workers)) sk_mourning_give_up(e);
-  } else if (e->mourns_late) {
+  } else if (e->mourns_late && e->given_n == 0) {
     sk_supervisor_drain(e);
   }
 }

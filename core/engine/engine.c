@@ -348,7 +348,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
 }
 
 void sk_engine_free(struct sk_engine *e) {
-  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local) && sk_list_empty(&e->suspects));
+  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local) && sk_list_empty(&e->suspects) && sk_list_empty(&e->mourners));
   free_engine(e);
 }
 

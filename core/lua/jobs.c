@@ -458,7 +458,6 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
 void sk_jobs_drain(struct sk_runner *r) {
   r->draining = true;
   while (sk_list_pop(&r->pending) != NULL) continue; /* the core has taken them back */
-  sk_runner_follow_up(r);
 }
 
 static int trace_step(lua_State *L) {
