@@ -187,6 +187,7 @@ struct sk_engine {
   int64_t rate_n;
   int64_t silent_since_ms; /* since when workers have jobs and none has ended; monotonic */
   bool drain_check;
+  bool drain_futile; /* there were READY jobs when it was counted last, and no fetch since has got one or said when */
 
   /* settle.c */
   struct sk_list settling; /* runs with a decision, not submitted */
