@@ -249,7 +249,7 @@ static void callbacks_past_the_limit_are_left_out_and_the_job_is_done(void **sta
   for (int i = 0; i < SK_ENQUEUE_BATCH_MAX + 1; i++) {
     struct sk_job job;
     struct sk_buf record = { 0 };
-    char id[16];
+    char id[24];
     sk_job_init(&job);
     snprintf(id, sizeof id, "callback-%d", i);
     job.id = sk_str_c(id);
