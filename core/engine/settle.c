@@ -217,6 +217,19 @@ static bool frees_slot(const struct sk_run *run) {
   return run->job.limit.n > 0 || sk_tasks_limit_queue(run->engine->tasks, run->queue);
 }
 
+/* Callbacks that the store did not add, but for those that were there already.  What they follow from has ended all the same. */
+static void tell_refused(const struct sk_run *run) {
+  for (size_t i = 0; run->follow && i < run->follow->n; i++) {
+    const struct sk_enqueue_item *item = &run->follow->items[i];
+    if (item->status == SK_EEXISTS && item->holder.n > 0)
+      sk_logf(run->engine->log, SK_LOG_WARN, "job %.*s: its callback %.*s is not added: job %.*s holds its lock", SK_STR_ARG(run->id),
+              SK_STR_ARG(item->id), SK_STR_ARG(item->holder));
+    else if (item->status == SK_ELIMIT)
+      sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: its callback %.*s is not added: the store takes no job for queue %.*s", SK_STR_ARG(run->id),
+              SK_STR_ARG(item->id), SK_STR_ARG(item->queue));
+  }
+}
+
 static void after(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   const struct sk_decision *d = &run->decision;
@@ -278,6 +291,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
         settle_again(run);
         continue;
       }
+      if (b->items[i].status == SK_OK) tell_refused(run);
       if (b->items[i].status == SK_OK || was_settled(run)) {
         after(run);
       } else if (run->ending != SK_END_HANDED_BACK) {

@@ -240,6 +240,28 @@ static void a_callback_that_can_not_be_read_is_left_out(void **state) {
   assert_int_equal(logged(w, "callbacks are left out"), 1);
 }
 
+/* Callbacks that their locks keep out, and queues that are full, which let them in. */
+static void a_callback_that_is_refused_is_told_and_the_job_is_done(void **state) {
+  struct world *w = *state;
+  char text[2048];
+  snprintf(text, sizeof text, "%s%s", TELL,
+           "skein.queue('full', { max_len = 1 }) skein.task('good', { keep = 60 }, function(job) end) "
+           "skein.task('go', function(job) local wait = { task = 'tell', queue = 'full', delay = 60, args = { 'locked' }, unique = { key = 1 } } skein.enqueue(wait) "
+           "fx('id', skein.enqueue({ task = 'good', on_success = { { task = 'tell', args = { 'locked' }, unique = { key = 1 } }, "
+           "{ task = 'tell', queue = 'full', args = { 'let in' } } } }).id) end)");
+  script(w, text);
+  world_start(w);
+  enqueue(w, "go", "[]");
+  until(w, effects(w, "told let in") == 1);
+  char line[128];
+  struct told t;
+  last_effect(w, "id", line, sizeof line);
+  snprintf(t.id, sizeof t.id, "%.26s", line + 3);
+  until(w, see(w, t).state == SK_STATE_DONE && w->engine->held_n == 0);
+  assert_int_equal(effects(w, "locked"), 0);
+  assert_int_equal(logged(w, "is not added: job"), 1);
+}
+
 /* A settle that the store refuses as a whole would be sent again for ever, and with it those of all other jobs. */
 static void callbacks_past_the_limit_are_left_out_and_the_job_is_done(void **state) {
   struct world *w = *state;
@@ -341,6 +363,7 @@ int main(void) {
     T(callbacks_get_the_result_or_the_error),
     T(a_result_that_does_not_fit_is_null_and_the_job_is_done),
     T(a_callback_that_can_not_be_read_is_left_out),
+    T(a_callback_that_is_refused_is_told_and_the_job_is_done),
     T(callbacks_past_the_limit_are_left_out_and_the_job_is_done),
     T(a_job_keeps_its_trail_and_its_last_lines),
     T(crashes_stay_in_the_trail),
