@@ -436,6 +436,18 @@ static void add_queues(lua_State *L, struct sk_buf *out) {
   lua_pop(L, 1);
 }
 
+/* Each job's table is kept by a reference.  The registry's references grow into its hash part and into its array part only when that is
+ * full: made and let go now, the lowest of them, which are used first, are in the array, where they are found without a search. */
+static void make_room_for_refs(lua_State *L) {
+  int refs[64];
+  const int n = sizeof refs / sizeof *refs;
+  for (int i = 0; i < n; i++) {
+    lua_pushboolean(L, 1);
+    refs[i] = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  for (int i = n; i-- > 0;) luaL_unref(L, LUA_REGISTRYINDEX, refs[i]);
+}
+
 /* setup{ handlers = {name = fn}, failed = fn, mourn = fn, job_meta = table, templates =, hooks =, all_hooks = bits, queues = }: the
  * scripts are loaded.  The bits are SK_HOOK_*; failed(job, kind, value, trace) and mourn(job, kind, message, dies) run in a thread */
 static int rt_setup(lua_State *L) {
@@ -446,6 +458,7 @@ static int rt_setup(lua_State *L) {
   r->failed_ref = ref_of(L, "failed");
   r->mourn_ref = ref_of(L, "mourn");
   r->job_meta_ref = ref_of(L, "job_meta");
+  make_room_for_refs(L);
   struct sk_buf *out = sk_pipe_out(r->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_HELLO);
   lua_getfield(L, 1, "all_hooks");
