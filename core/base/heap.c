@@ -40,15 +40,18 @@ static void sift_down(struct sk_heap *h, size_t i, struct sk_heap_node *node) {
   put(h, i, node);
 }
 
-bool sk_heap_reserve(struct sk_heap *h) {
-  if (h->n < h->cap) return true;
-  size_t cap = h->cap ? h->cap * 2 : 16;
+bool sk_heap_reserve_for(struct sk_heap *h, size_t n) {
+  if (n <= h->cap) return true;
+  size_t cap = h->cap ? h->cap : 16;
+  while (cap < n) cap *= 2;
   struct sk_heap_node **nodes = realloc(h->nodes, cap * sizeof *nodes);
   if (nodes == NULL) return false;
   h->nodes = nodes;
   h->cap = cap;
   return true;
 }
+
+bool sk_heap_reserve(struct sk_heap *h) { return sk_heap_reserve_for(h, h->n + 1); }
 
 bool sk_heap_insert(struct sk_heap *h, struct sk_heap_node *node, int64_t key) {
   assert(node->at == 0);

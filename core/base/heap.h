@@ -23,6 +23,8 @@ struct sk_heap {
 void sk_heap_fini(struct sk_heap *h);
 /* Makes room for one more node, so that the next insert can't fail; false when out of memory. */
 bool sk_heap_reserve(struct sk_heap *h);
+/* ... for n nodes in all. */
+bool sk_heap_reserve_for(struct sk_heap *h, size_t n);
 /* Inserts node under key; false when out of memory.  The node must be in no heap. */
 bool sk_heap_insert(struct sk_heap *h, struct sk_heap_node *node, int64_t key);
 void sk_heap_remove(struct sk_heap *h, struct sk_heap_node *node);

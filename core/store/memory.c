@@ -23,6 +23,7 @@ struct mem_handle *sk_mem_begin(struct sk_store *store, struct sk_op *op) {
   op->err = (struct sk_err){ 0 };
   op->arena = (struct sk_arena){ 0 };
   pthread_mutex_lock(&h->mem->lock);
+  h->mem->now_ms = sk_store_wall_ms(&h->clock);
   return h;
 }
 
@@ -93,8 +94,9 @@ static void mem_free(struct mem *mem) {
   struct mem_queue *queue, *next_queue;
   HASH_ITER(hh, mem->queues, queue, next_queue) {
     HASH_DEL(mem->queues, queue);
-    for (int i = 0; i < SK_PRIORITIES; i++) sk_heap_fini(&queue->front[i]);
+    for (int i = 0; i < SK_PRIORITIES; i++) sk_heap_fini(&queue->plain[i].front);
     sk_heap_fini(&queue->due);
+    sk_heap_fini(&queue->tokens);
     free(queue);
   }
   struct mem_task *task, *next_task;
@@ -102,6 +104,9 @@ static void mem_free(struct mem *mem) {
     HASH_DEL(mem->tasks, task);
     free(task);
   }
+  sk_mem_groups_free(mem);
+  sk_mem_locks_free(mem);
+  sk_mem_bounds_free(mem);
   sk_heap_fini(&mem->kept);
   pthread_mutex_destroy(&mem->lock);
   free(mem);

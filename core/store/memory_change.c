@@ -9,7 +9,7 @@
 
 /* The states that a verb takes: its left column in store.h. */
 static const unsigned states_of[] = {
-  [SK_VERB_CANCEL] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_READY) | BIT(SK_STATE_RETRY),
+  [SK_VERB_CANCEL] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_READY) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_RUNNING),
   [SK_VERB_DELETE] = ~BIT(SK_STATE_RUNNING),
   [SK_VERB_RETRY] = BIT(SK_STATE_DEAD) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_CANCELLED),
   [SK_VERB_PROMOTE] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_RETRY),
@@ -23,13 +23,17 @@ static void start_anew(struct sk_job *fields, int64_t now_ms) {
   fields->finished_ms = 0;
 }
 
-static enum sk_code cancel(struct mem *mem, struct mem_job *job, int64_t keep_ms, int64_t now_ms) {
+static enum sk_code cancel(struct mem *mem, struct mem_job *job, int64_t keep_ms) {
+  if (job->state == SK_STATE_RUNNING) {
+    sk_mem_stop(job);
+    return SK_OK;
+  }
   if (keep_ms <= 0) {
     sk_mem_drop(mem, job);
   } else {
-    struct sk_str record = sk_mem_edit(job, set_finished, now_ms);
+    struct sk_str record = sk_mem_edit(job, set_finished, mem->now_ms);
     if (record.p == NULL) return SK_ENOMEM;
-    if (!sk_mem_finish(mem, job, SK_STATE_CANCELLED, sk_mem_later(now_ms, keep_ms))) {
+    if (!sk_mem_finish(mem, job, SK_STATE_CANCELLED, sk_mem_later(mem->now_ms, keep_ms))) {
       free((void *)(uintptr_t)record.p);
       return SK_ENOMEM;
     }
@@ -50,40 +54,40 @@ static enum sk_code retry(struct mem *mem, struct mem_job *job) {
   return SK_OK;
 }
 
-static enum sk_code change_one(struct mem *mem, struct mem_job *job, const struct sk_change_op *op, int64_t now_ms) {
+static enum sk_code change_one(struct mem *mem, struct mem_job *job, const struct sk_change_op *op) {
   if ((states_of[op->verb] & BIT(job->state)) == 0) return SK_ESTATE;
   switch (op->verb) {
     case SK_VERB_CANCEL:
-      return cancel(mem, job, op->keep_ms, now_ms);
+      return cancel(mem, job, op->keep_ms);
     case SK_VERB_RETRY:
       return retry(mem, job);
     case SK_VERB_PROMOTE:
-      return sk_mem_wait(mem, job, job->queue, job->state, now_ms, now_ms) ? SK_OK : SK_ENOMEM;
+      return sk_mem_wait(mem, job, job->queue, job->state, mem->now_ms) ? SK_OK : SK_ENOMEM;
     case SK_VERB_DELETE:
       sk_mem_drop(mem, job);
   }
   return SK_OK;
 }
 
-static enum sk_code change_ids(struct mem *mem, struct sk_change_op *op, int64_t now_ms) {
+static enum sk_code change_ids(struct mem *mem, struct sk_change_op *op) {
   op->statuses = sk_arena_array(&op->op.arena, op->ids_n, sizeof *op->statuses);
   if (op->statuses == NULL) return SK_ENOMEM;
   for (size_t i = 0; i < op->ids_n; i++) {
     struct mem_job *job = sk_mem_find(mem, op->ids[i]);
-    op->statuses[i] = job ? change_one(mem, job, op, now_ms) : SK_ENOTFOUND;
+    op->statuses[i] = job ? change_one(mem, job, op) : SK_ENOTFOUND;
     if (op->statuses[i] == SK_OK) op->changed++;
     if (op->statuses[i] == SK_ENOMEM) return SK_ENOMEM;
   }
   return SK_OK;
 }
 
-static enum sk_code change_matching(struct mem *mem, struct sk_change_op *op, int64_t now_ms) {
+static enum sk_code change_matching(struct mem *mem, struct sk_change_op *op) {
   size_t n;
   struct mem_job **all = sk_mem_select(mem, &op->filter, &n);
   if (all == NULL) return SK_ENOMEM;
   enum sk_code code = SK_OK;
   for (size_t i = 0; code != SK_ENOMEM && i < n; i++) {
-    code = change_one(mem, all[i], op, now_ms);
+    code = change_one(mem, all[i], op);
     if (code == SK_OK) op->changed++;
   }
   free(all);
@@ -94,8 +98,7 @@ void sk_mem_change(struct sk_store *store, struct sk_change_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   op->statuses = NULL;
   op->changed = 0;
-  int64_t now_ms = sk_mem_now(h);
-  enum sk_code code = op->ids_n ? change_ids(h->mem, op, now_ms) : change_matching(h->mem, op, now_ms);
+  enum sk_code code = op->ids_n ? change_ids(h->mem, op) : change_matching(h->mem, op);
   if (op->changed > 0) sk_mem_notify(h);
   sk_mem_answer(h, &op->op, code);
 }
@@ -119,12 +122,16 @@ void sk_mem_pause(struct sk_store *store, struct sk_pause_op *op) {
 
 /* False when out of memory. */
 static bool declare(struct mem *mem, const struct sk_task_item *item) {
-  struct mem_task *task = calloc(1, sizeof *task + item->name.n + item->queue.n);
+  struct mem_task *task = calloc(1, sizeof *task + item->name.n + item->queue.n + item->template.n);
   if (task == NULL) return false;
-  memcpy(task->bytes, item->name.p, item->name.n);
-  if (item->queue.n) memcpy(task->bytes + item->name.n, item->queue.p, item->queue.n);
-  task->item.name = sk_str(task->bytes, item->name.n);
-  task->item.queue = sk_str(task->bytes + item->name.n, item->queue.n);
+  char *p = task->bytes;
+  struct sk_str *slices[] = { &task->item.name, &task->item.queue, &task->item.template };
+  const struct sk_str from[] = { item->name, item->queue, item->template };
+  for (size_t i = 0; i < 3; i++) {
+    if (from[i].n) memcpy(p, from[i].p, from[i].n);
+    *slices[i] = sk_str(p, from[i].n);
+    p += from[i].n;
+  }
   task->item.priority = item->priority;
   struct mem_task *old;
   HASH_FIND(hh, mem->tasks, task->bytes, item->name.n, old);
@@ -136,9 +143,25 @@ static bool declare(struct mem *mem, const struct sk_task_item *item) {
   return false;
 }
 
+static enum sk_code check_queues(const struct sk_declare_op *op, struct sk_err *err) {
+  for (size_t i = 0; i < op->queues_n; i++) {
+    const struct sk_queue_item *item = &op->queues[i];
+    const struct sk_limit *l = &item->limit;
+    if (item->name.n == 0) return sk_err_set(err, SK_EINVAL, "declare: queue %zu has no name", i + 1);
+    if (item->max_len < 0 || l->concurrency < 0 || l->rate < 0 || (l->rate > 0 && (l->per_ms <= 0 || l->burst <= 0)))
+      return sk_err_set(err, SK_EINVAL, "declare: queue \"%.*s\": max_len %lld, concurrency %lld, rate %lld per %lld ms, burst %lld: "
+                        "expected none below 0, and with a rate a time and a burst above 0", SK_STR_ARG(item->name),
+                        (long long)item->max_len, (long long)l->concurrency, (long long)l->rate, (long long)l->per_ms, (long long)l->burst);
+  }
+  return SK_OK;
+}
+
 void sk_mem_declare(struct sk_store *store, struct sk_declare_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
+  enum sk_code code = check_queues(op, &op->op.err);
   bool ok = true;
-  for (size_t i = 0; ok && i < op->items_n; i++) ok = declare(h->mem, &op->items[i]);
-  sk_mem_answer(h, &op->op, ok ? SK_OK : SK_ENOMEM);
+  for (size_t i = 0; code == SK_OK && ok && i < op->items_n; i++) ok = declare(h->mem, &op->items[i]);
+  for (size_t i = 0; code == SK_OK && ok && i < op->queues_n; i++) ok = sk_mem_bind(h->mem, &op->queues[i]);
+  if (code == SK_OK && op->queues_n > 0) sk_mem_notify(h); /* a wider limit lets more jobs be taken */
+  sk_mem_answer(h, &op->op, ok ? code : SK_ENOMEM);
 }

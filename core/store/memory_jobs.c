@@ -6,19 +6,6 @@
 #include "logic/record.h"
 #include "store/memory.h"
 
-static size_t line_of(int32_t priority) { return (size_t)(SK_PRIORITY_MAX - priority); }
-
-/* Heaps break ties by a counter of their own; ours are broken by the job's place in line, wherever it was meanwhile. */
-static bool heap_put(struct sk_heap *heap, struct mem_job *job, int64_t key) {
-  heap->seq = job->seq;
-  return sk_heap_insert(heap, &job->place, key);
-}
-
-static struct mem_job *heap_job(const struct sk_heap *heap) {
-  struct sk_heap_node *first = sk_heap_first(heap);
-  return first ? SK_CONTAINER(first, struct mem_job, place) : NULL;
-}
-
 /* -- the table ------------------------------------------------------------------------------------------------------------- */
 
 struct mem_queue *sk_mem_queue_find(struct mem *mem, struct sk_str name) {
@@ -34,12 +21,16 @@ struct mem_queue *sk_mem_queue(struct mem *mem, struct sk_str name) {
   if (queue == NULL) return NULL;
   memcpy(queue->bytes, name.p, name.n);
   queue->name = sk_str(queue->bytes, name.n);
-  for (int i = 0; i < SK_PRIORITIES; i++) sk_list_init(&queue->fifo[i]);
+  for (size_t i = 0; i < SK_PRIORITIES; i++) {
+    sk_mem_line_init(&queue->plain[i], (struct mem_line_key){ .queue = queue, .rank = i });
+    sk_list_init(&queue->turns[i]);
+  }
   HASH_ADD_KEYPTR(hh, mem->queues, queue->bytes, name.n, queue);
   if (queue->hh.tbl == NULL) {
     free(queue);
     return NULL;
   }
+  queue->bound = mem->bounds ? sk_mem_bound_find(mem, name) : NULL;
   mem->queues_version++;
   return queue;
 }
@@ -58,55 +49,70 @@ static struct mem_job *job_new(const struct sk_enqueue_item *item) {
     p += from[i].n;
   }
   job->priority = item->priority;
-  job->percent = -1;
   sk_list_init(&job->node);
   return job;
 }
 
 void sk_mem_free(struct mem_job *job) {
   free(job->owned_record);
-  free((void *)(uintptr_t)job->note.p);
+  free(job->said);
   free(job);
 }
 
-enum sk_code sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item, int64_t now_ms) {
-  if (sk_mem_find(mem, item->id) != NULL) return SK_EEXISTS;
+/* Into the table and its group; false when out of memory. */
+static bool enrol(struct mem *mem, struct mem_job *job, const struct sk_enqueue_item *item) {
+  if (item->limit.group.n) {
+    job->line = sk_mem_line_join(mem, &item->limit, job->queue, job->priority);
+    if (job->line == NULL) return false;
+  }
+  if (sk_mem_table_add(&mem->jobs, job)) return true;
+  if (job->line != NULL) sk_mem_line_quit(mem, job->line);
+  return false;
+}
+
+struct mem_job *sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item) {
   struct mem_queue *queue = sk_mem_queue(mem, item->queue);
-  struct mem_job *job = queue ? job_new(item) : NULL;
-  if (job == NULL) return SK_ENOMEM;
-  if (!sk_mem_table_add(&mem->jobs, job)) {
-    sk_mem_free(job);
-    return SK_ENOMEM;
-  }
+  int64_t due_ms = item->delay_ms > 0 ? sk_mem_later(mem->now_ms, item->delay_ms) : item->due_ms;
+  if (queue == NULL || (due_ms > mem->now_ms && !sk_heap_reserve(&queue->due))) return NULL;
+  struct mem_job *job = job_new(item);
+  if (job == NULL) return NULL;
   job->queue = queue;
-  int64_t due_ms = item->delay_ms > 0 ? sk_mem_later(now_ms, item->delay_ms) : item->due_ms;
-  if (due_ms <= now_ms) {
-    sk_mem_enter_last(mem, job);
-  } else if (!sk_mem_wait(mem, job, queue, SK_STATE_SCHEDULED, due_ms, now_ms)) {
-    sk_mem_table_remove(&mem->jobs, job);
+  if (!enrol(mem, job, item)) {
     sk_mem_free(job);
-    return SK_ENOMEM;
+    return NULL;
   }
-  return SK_OK;
+  if (job->line != NULL) sk_mem_group_renumber(mem, job->line->key.group, &item->limit);
+  if (due_ms <= mem->now_ms)
+    sk_mem_enter_last(mem, job);
+  else
+    sk_mem_wait(mem, job, queue, SK_STATE_SCHEDULED, due_ms);
+  return job;
 }
 
 void sk_mem_drop(struct mem *mem, struct mem_job *job) {
   sk_mem_leave(mem, job);
+  sk_mem_lock_leave(mem, job);
+  sk_mem_ungrant(mem, job);
+  if (job->line != NULL) sk_mem_line_quit(mem, job->line);
   sk_mem_table_remove(&mem->jobs, job);
   sk_mem_free(job);
 }
 
-/* -- states ---------------------------------------------------------------------------------------------------------------- */
-
-static struct sk_heap *heap_of(struct mem *mem, const struct mem_job *job) {
-  if (job->state == SK_STATE_READY) return &job->queue->front[line_of(job->priority)];
-  return sk_state_is_final(job->state) ? &mem->kept : &job->queue->due;
+void sk_mem_drop_ended(struct mem *mem) {
+  for (struct sk_heap_node *first; (first = sk_heap_first(&mem->kept)) != NULL && first->key <= mem->now_ms;)
+    sk_mem_drop(mem, SK_CONTAINER(first, struct mem_job, place));
 }
+
+/* -- states ---------------------------------------------------------------------------------------------------------------- */
 
 void sk_mem_leave(struct mem *mem, struct mem_job *job) {
   if (job->state == SK_STATE_NONE) return; /* new */
-  if (sk_heap_has(&job->place)) sk_heap_remove(heap_of(mem, job), &job->place);
-  sk_list_remove(&job->node);
+  if (job->state == SK_STATE_READY)
+    sk_mem_line_remove(sk_mem_line_of(job), job);
+  else if (sk_heap_has(&job->place))
+    sk_heap_remove(sk_state_is_final(job->state) ? &mem->kept : &job->queue->due, &job->place);
+  else
+    sk_list_remove(&job->node);
   job->queue->states[job->state]--;
   job->state = SK_STATE_NONE;
   job->holder = NULL;
@@ -120,64 +126,82 @@ static void set_state(struct mem_job *job, enum sk_state state) {
 
 void sk_mem_enter_ready(struct mem_job *job) {
   set_state(job, SK_STATE_READY);
-  size_t line = line_of(job->priority);
-  if (!heap_put(&job->queue->front[line], job, job->due_ms)) sk_list_push_front(&job->queue->fifo[line], &job->node);
+  sk_mem_line_put(sk_mem_line_of(job), job);
 }
 
 void sk_mem_enter_last(struct mem *mem, struct mem_job *job) {
   set_state(job, SK_STATE_READY);
   job->due_ms = MEM_NEVER;
   job->seq = ++mem->seq;
-  sk_list_push(&job->queue->fifo[line_of(job->priority)], &job->node);
+  sk_mem_line_push(sk_mem_line_of(job), job);
 }
 
-bool sk_mem_wait(struct mem *mem, struct mem_job *job, struct mem_queue *queue, enum sk_state state, int64_t due_ms, int64_t now_ms) {
-  if (!sk_heap_reserve(&queue->due)) return false;
+/* Into another queue, with its place in its group; false when out of memory. */
+static bool move(struct mem *mem, struct mem_job *job, struct mem_queue *queue) {
+  struct mem_line *line = NULL;
+  if (job->line != NULL) {
+    line = sk_mem_line_join(mem, &job->line->key.group->limit, queue, job->priority);
+    if (line == NULL) return false;
+  }
   sk_mem_leave(mem, job);
+  struct mem_line *from = job->line;
+  job->line = line;
   job->queue = queue;
+  if (from != NULL) sk_mem_line_quit(mem, from);
+  return true;
+}
+
+bool sk_mem_wait(struct mem *mem, struct mem_job *job, struct mem_queue *queue, enum sk_state state, int64_t due_ms) {
+  if (!sk_heap_reserve(&queue->due)) return false;
+  if (queue != job->queue && !move(mem, job, queue)) return false;
+  sk_mem_leave(mem, job);
+  if (job->granted && !job->line->key.group->limit.strict) sk_mem_ungrant(mem, job);
   job->due_ms = due_ms;
   job->seq = ++mem->seq;
-  if (due_ms <= now_ms) {
+  if (due_ms <= mem->now_ms) {
     sk_mem_enter_ready(job);
     return true;
   }
   set_state(job, state);
-  heap_put(&queue->due, job, due_ms);
+  sk_mem_heap_put(&queue->due, job, due_ms);
   return true;
 }
 
-void sk_mem_enter_running(struct mem *mem, struct mem_job *job, struct mem_handle *holder, int64_t now_ms) {
+void sk_mem_enter_running(struct mem *mem, struct mem_job *job, struct mem_handle *holder) {
   set_state(job, SK_STATE_RUNNING);
+  sk_mem_grant(mem, job);
   job->holder = holder;
   job->fence = ++mem->fence;
-  job->held_ms = now_ms;
-  job->percent = -1;
-  free((void *)(uintptr_t)job->note.p);
-  job->note = sk_str(NULL, 0);
-  sk_list_push(&holder->held, &job->node);
+  job->held_ms = mem->now_ms;
+  free(job->said);
+  job->said = NULL;
+  if (job->stopping)
+    sk_list_push_front(&holder->held, &job->node);
+  else
+    sk_list_push(&holder->held, &job->node);
+}
+
+void sk_mem_stop(struct mem_job *job) {
+  assert(job->state == SK_STATE_RUNNING);
+  job->stopping = true;
+  sk_list_remove(&job->node);
+  sk_list_push_front(&job->holder->held, &job->node);
 }
 
 bool sk_mem_finish(struct mem *mem, struct mem_job *job, enum sk_state state, int64_t end_ms) {
   if (end_ms != MEM_NEVER && !sk_heap_reserve(&mem->kept)) return false;
   sk_mem_leave(mem, job);
+  sk_mem_lock_leave(mem, job);
+  sk_mem_ungrant(mem, job);
+  job->stopping = false;
   set_state(job, state);
   job->seq = ++mem->seq;
-  if (end_ms != MEM_NEVER) heap_put(&mem->kept, job, end_ms);
+  if (end_ms != MEM_NEVER) sk_mem_heap_put(&mem->kept, job, end_ms);
   return true;
 }
 
-struct mem_job *sk_mem_next(const struct mem_queue *queue) {
-  if (queue->states[SK_STATE_READY] == 0) return NULL;
-  for (size_t line = 0; line < SK_PRIORITIES; line++) {
-    struct mem_job *job = heap_job(&queue->front[line]);
-    if (job != NULL) return job;
-    if (!sk_list_empty(&queue->fifo[line])) return SK_CONTAINER(queue->fifo[line].next, struct mem_job, node);
-  }
-  return NULL;
-}
-
-void sk_mem_promote(struct mem *mem, struct mem_queue *queue, int64_t now_ms) {
-  for (struct mem_job *job; (job = heap_job(&queue->due)) != NULL && job->due_ms <= now_ms;) {
+void sk_mem_promote(struct mem *mem, struct mem_queue *queue) {
+  for (struct mem_job *job; (job = sk_mem_heap_job(&queue->due)) != NULL && job->due_ms <= mem->now_ms;) {
     sk_mem_leave(mem, job);
     sk_mem_enter_ready(job);
   }
@@ -206,23 +230,4 @@ struct sk_str sk_mem_edit(const struct mem_job *job, void (*edit)(struct sk_job 
   if (!buf.failed) return sk_buf_str(&buf);
   sk_buf_fini(&buf);
   return sk_str(NULL, 0);
-}
-
-static void count_recovery(struct sk_job *fields, int64_t now_ms) {
-  (void)now_ms;
-  fields->recoveries++;
-}
-
-size_t sk_mem_hand_back(struct mem *mem, struct mem_handle *holder, bool recovered) {
-  size_t n = 0;
-  for (; !sk_list_empty(&holder->held); n++) {
-    struct mem_job *job = SK_CONTAINER(holder->held.next, struct mem_job, node);
-    if (recovered) {
-      struct sk_str record = sk_mem_edit(job, count_recovery, 0);
-      if (record.p != NULL) sk_mem_set_record(job, record); /* without memory the job goes back uncounted */
-    }
-    sk_mem_leave(mem, job);
-    sk_mem_enter_ready(job);
-  }
-  return n;
 }

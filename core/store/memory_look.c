@@ -8,20 +8,23 @@
 
 /* False when out of memory. */
 static bool view_job(struct sk_arena *arena, const struct mem_job *job, struct sk_view *view) {
+  struct mem_said *said = job->said;
   bool waits = job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_RETRY;
   *view = (struct sk_view){
     .id = sk_arena_copy(arena, job->id),
     .queue = sk_arena_copy(arena, job->queue->name),
     .record = sk_arena_copy(arena, job->record),
-    .note = sk_arena_copy(arena, job->note),
+    .note = said ? sk_arena_copy(arena, said->note) : sk_str(NULL, 0),
+    .log = said ? sk_arena_copy(arena, said->log) : sk_str(NULL, 0),
     .engine = job->holder ? sk_arena_copy(arena, job->holder->engine) : sk_str(NULL, 0),
     .state = job->state,
     .priority = job->priority,
     .due_ms = waits ? job->due_ms : 0,
     .held_ms = job->holder ? job->held_ms : 0,
-    .percent = job->percent,
+    .percent = said ? said->percent : -1,
+    .stopping = job->stopping,
   };
-  return view->id.p && view->queue.p && view->record.p && view->note.p && (!job->holder || view->engine.p);
+  return view->id.p && view->queue.p && view->record.p && (!said || (view->note.p && view->log.p)) && (!job->holder || view->engine.p);
 }
 
 void sk_mem_get(struct sk_store *store, struct sk_get_op *op) {
@@ -36,6 +39,7 @@ void sk_mem_get(struct sk_store *store, struct sk_get_op *op) {
       ok = op->views[i].id.p != NULL;
     } else {
       ok = view_job(arena, job, &op->views[i]);
+      if (job->state == SK_STATE_READY) op->views[i].held_back = sk_mem_held_back(h->mem, job);
     }
   }
   sk_mem_answer(h, &op->op, ok ? SK_OK : SK_ENOMEM);
@@ -152,6 +156,25 @@ static int compare_tasks(const void *pa, const void *pb) {
   return compare_str(((const struct sk_task_item *)pa)->name, ((const struct sk_task_item *)pb)->name);
 }
 
+static int compare_bounds(const void *pa, const void *pb) {
+  return compare_str(((const struct sk_queue_item *)pa)->name, ((const struct sk_queue_item *)pb)->name);
+}
+
+/* False when out of memory. */
+static bool show_bounds(const struct mem *mem, struct sk_tasks_op *op) {
+  op->queues_n = 0;
+  op->queues = sk_arena_array(&op->op.arena, HASH_COUNT(mem->bounds), sizeof *op->queues);
+  if (op->queues == NULL) return false;
+  for (struct mem_bound *bound = mem->bounds; bound != NULL; bound = bound->hh.next) {
+    struct sk_queue_item *item = &op->queues[op->queues_n++];
+    *item = bound->item;
+    item->name = sk_arena_copy(&op->op.arena, bound->item.name);
+    if (item->name.p == NULL) return false;
+  }
+  qsort(op->queues, op->queues_n, sizeof *op->queues, compare_bounds);
+  return true;
+}
+
 void sk_mem_tasks(struct sk_store *store, struct sk_tasks_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   op->items_n = 0;
@@ -162,8 +185,10 @@ void sk_mem_tasks(struct sk_store *store, struct sk_tasks_op *op) {
     item->name = sk_arena_copy(&op->op.arena, task->item.name);
     item->queue = sk_arena_copy(&op->op.arena, task->item.queue);
     item->priority = task->item.priority;
-    ok = item->name.p && item->queue.p;
+    item->template = sk_arena_copy(&op->op.arena, task->item.template);
+    ok = item->name.p && item->queue.p && item->template.p;
   }
   if (ok) qsort(op->items, op->items_n, sizeof *op->items, compare_tasks);
+  ok = ok && show_bounds(h->mem, op);
   sk_mem_answer(h, &op->op, ok ? SK_OK : SK_ENOMEM);
 }

@@ -20,7 +20,7 @@ static uint64_t mix(uint64_t a, uint64_t b) {
   return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t hash_of(const struct mem_table *t, struct sk_str id) {
+uint64_t sk_mem_hash(const struct mem_table *t, struct sk_str id) {
   uint64_t h = t->key ^ id.n;
   for (size_t i = 0; i < id.n; i += 8) {
     uint64_t word = 0;
@@ -56,7 +56,7 @@ static bool reserve(struct mem_table *t) {
 
 struct mem_job *sk_mem_table_find(const struct mem_table *t, struct sk_str id) {
   if (t->n == 0) return NULL;
-  uint64_t hash = hash_of(t, id);
+  uint64_t hash = sk_mem_hash(t, id);
   for (size_t i = home_of(t, hash); t->slots[i].job != NULL; i = slot_after(t, i))
     if (t->slots[i].hash == hash && sk_str_eq(t->slots[i].job->id, id)) return t->slots[i].job;
   return NULL;
@@ -64,7 +64,7 @@ struct mem_job *sk_mem_table_find(const struct mem_table *t, struct sk_str id) {
 
 bool sk_mem_table_add(struct mem_table *t, struct mem_job *job) {
   if (!reserve(t)) return false;
-  uint64_t hash = hash_of(t, job->id);
+  uint64_t hash = sk_mem_hash(t, job->id);
   t->slots[free_slot(t, hash)] = (struct mem_slot){ .hash = hash, .job = job };
   t->n++;
   return true;
@@ -72,7 +72,7 @@ bool sk_mem_table_add(struct mem_table *t, struct mem_job *job) {
 
 void sk_mem_table_remove(struct mem_table *t, const struct mem_job *job) {
   assert(t->n > 0);
-  size_t hole = home_of(t, hash_of(t, job->id));
+  size_t hole = home_of(t, sk_mem_hash(t, job->id));
   while (t->slots[hole].job != job) {
     assert(t->slots[hole].job != NULL);
     hole = slot_after(t, hole);

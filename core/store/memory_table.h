@@ -24,6 +24,9 @@ struct mem_table {
   uint64_t key;
 };
 
+/* The table's hash of any bytes. */
+uint64_t sk_mem_hash(const struct mem_table *t, struct sk_str s);
+
 void sk_mem_table_init(struct mem_table *t);
 /* Frees the slots, not the jobs. */
 void sk_mem_table_fini(struct mem_table *t);

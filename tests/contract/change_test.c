@@ -31,7 +31,17 @@ static void check_verb(struct world *w, enum sk_verb verb, const char *takes, co
   assert_code(change(h, verb, "nobody", 5000), SK_ENOTFOUND);
 }
 
-static void cancel_takes_what_waits(void **ctx) { check_verb(*ctx, SK_VERB_CANCEL, "scheduled ready retry", "cancelled"); }
+static void cancel_ends_what_waits_and_takes_what_runs(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  one_in_each_state(h);
+  for (enum sk_state s = SK_STATE_SCHEDULED; s < SK_STATES; s++) {
+    bool waits = s == SK_STATE_SCHEDULED || s == SK_STATE_READY || s == SK_STATE_RETRY, runs = s == SK_STATE_RUNNING;
+    assert_code(change(h, SK_VERB_CANCEL, names[s], 5000), waits || runs ? SK_OK : SK_ESTATE);
+    assert_string_equal(state_of(h, names[s]), waits ? "cancelled" : names[s]);
+  }
+  assert_code(change(h, SK_VERB_CANCEL, "nobody", 5000), SK_ENOTFOUND);
+}
 static void delete_takes_all_but_running(void **ctx) {
   check_verb(*ctx, SK_VERB_DELETE, "scheduled ready retry done dead cancelled", "unknown");
 }
@@ -45,7 +55,7 @@ static void by_filter_other_states_are_passed_over(void **ctx) {
   put(h, .id = "other", .queue = "z");
   const struct sk_filter q = { .queue = text("q") };
   assert_int_equal(change_all(h, SK_VERB_PROMOTE, q, 0), 2);
-  assert_int_equal(change_all(h, SK_VERB_CANCEL, q, 5000), 3);
+  assert_int_equal(change_all(h, SK_VERB_CANCEL, q, 5000), 4); /* one of them runs on, to be stopped */
   assert_int_equal(count_queue(h, "q")->states[SK_STATE_CANCELLED], 4);
   assert_int_equal(change_all(h, SK_VERB_RETRY, (struct sk_filter){ .state = SK_STATE_DEAD }, 0), 1);
   assert_int_equal(change_all(h, SK_VERB_RETRY, (struct sk_filter){ .state = SK_STATE_DONE }, 0), 0);
@@ -198,7 +208,7 @@ static void a_job_held_from_a_paused_queue_can_be_settled(void **ctx) {
 }
 
 static const struct CMUnitTest tests[] = {
-  cmocka_unit_test(cancel_takes_what_waits),
+  cmocka_unit_test(cancel_ends_what_waits_and_takes_what_runs),
   cmocka_unit_test(delete_takes_all_but_running),
   cmocka_unit_test(retry_takes_dead_retry_and_cancelled),
   cmocka_unit_test(promote_takes_scheduled_and_retry),

@@ -93,15 +93,24 @@ struct put {
   const char *id, *queue, *task;
   int32_t priority;
   int64_t due_ms, delay_ms;
+  const char *lock, *limit; /* their text forms (logic/lock.h, limit.h) */
 };
 #define put(h, ...) put_one(h, (struct put){ __VA_ARGS__ })
 enum sk_code put_one(struct handle *h, struct put p);
+/* Puts a job that its lock must refuse; returns who holds the lock, "" for none. */
+#define refused_by(h, ...) put_refused(h, (struct put){ __VA_ARGS__ })
+const char *put_refused(struct handle *h, struct put p);
+/* Binds a queue (declare). */
+#define bind_queue(h, ...) bind_one(h, (struct sk_queue_item){ __VA_ARGS__ })
+void bind_one(struct handle *h, struct sk_queue_item queue);
 /* The same as an item, for a batch. */
 struct sk_enqueue_item put_item(struct world *w, struct put p);
 #define item(w, ...) put_item(w, (struct put){ __VA_ARGS__ })
 
 /* Fetches `want` from the queues, each with quota `want`; names end with NULL. */
 struct sk_fetch_op *take(struct handle *h, size_t want, ...) __attribute__((sentinel));
+/* The ids to be stopped in alphabetical order, with spaces between. */
+const char *stops_of(struct world *w, const struct sk_fetch_op *op);
 /* The held ids in their order, with spaces between. */
 const char *ids_of(struct world *w, const struct sk_fetch_op *op);
 /* Fetches exactly this job from queue "q". */
@@ -127,6 +136,7 @@ const char *state_of(struct handle *h, const char *id); /* its state's name; "un
 #define listed(h, ...) listed_ids(h, (struct sk_filter){ __VA_ARGS__ }, 0, 1000)
 const char *listed_ids(struct handle *h, struct sk_filter filter, size_t offset, size_t limit);
 const struct sk_count_op *count(struct handle *h);
+int64_t count_state(struct handle *h, const char *queue, enum sk_state state);
 /* That queue's counts; fails the test when it is not there. */
 const struct sk_queue_count *count_queue(struct handle *h, const char *name);
 void set_paused(struct handle *h, const char *queue, bool paused);
@@ -151,7 +161,7 @@ struct suite {
   size_t tests_n;
 };
 extern const struct suite law_suite, enqueue_suite, fetch_suite, settle_suite, beat_suite, look_suite, change_suite, events_suite,
-  client_suite, model_suite;
+  lock_suite, limit_suite, bound_suite, stop_suite, client_suite, model_suite;
 #define SUITE(title, array) { .name = title, .tests = array, .tests_n = sizeof array / sizeof array[0] }
 
 #endif

@@ -162,6 +162,92 @@ static void progress_is_seen_and_a_stale_one_is_not(void **ctx) {
   assert_int_equal(view(b, "a")->note.n, 0);
 }
 
+static void a_log_is_seen_while_the_attempt_runs(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(h, .id = "a");
+  struct sk_held *held = take_job(h, "a");
+  assert_int_equal(view(b, "a")->log.n, 0);
+  struct sk_progress_item one = { .id = held->id, .queue = held->queue, .fence = held->fence, .percent = -1, .log = text("1 first\n2 second") };
+  struct sk_progress_op op = { .items = &one, .items_n = 1 };
+  assert_code(run_progress(h, &op), SK_OK);
+  sk_op_fini(&op.op);
+  assert_true(sk_str_eq_c(view(b, "a")->log, "1 first\n2 second"));
+  assert_int_equal(view(b, "a")->percent, -1);
+  one.fence++;
+  one.log = text("stale");
+  assert_code(run_progress(h, &op), SK_OK);
+  sk_op_fini(&op.op);
+  assert_true(sk_str_eq_c(view(b, "a")->log, "1 first\n2 second"));
+  settle(h, held, .kind = SK_SETTLE_RELEASE);
+  take_job(h, "a");
+  assert_int_equal(view(b, "a")->log.n, 0);
+}
+
+static void a_log_at_the_limit_is_seen_whole(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a");
+  struct sk_held *held = take_job(h, "a");
+  char *log = sk_arena_alloc(&w->arena, SK_JOB_LOG_BYTES_MAX);
+  memset(log, 'x', SK_JOB_LOG_BYTES_MAX);
+  struct sk_progress_item one = { .id = held->id, .queue = held->queue, .fence = held->fence, .log = sk_str(log, SK_JOB_LOG_BYTES_MAX) };
+  struct sk_progress_op op = { .items = &one, .items_n = 1 };
+  assert_code(run_progress(h, &op), SK_OK);
+  sk_op_fini(&op.op);
+  assert_true(sk_str_eq(view(h, "a")->log, one.log));
+}
+
+static void a_template_is_declared_and_replaced_with_its_task(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  struct sk_task_item one = { .name = text("mail"), .queue = text("q"), .template = sk_str("S\x01\0t", 4) };
+  struct sk_declare_op declare = { .items = &one, .items_n = 1 };
+  assert_code(run_declare(h, &declare), SK_OK);
+  sk_op_fini(&declare.op);
+  struct sk_tasks_op op = { 0 };
+  assert_code(run_tasks(c, &op), SK_OK);
+  assert_int_equal(op.items_n, 1);
+  assert_true(sk_str_eq(op.items[0].template, one.template));
+  sk_op_fini(&op.op);
+  one.template = text(NULL);
+  assert_code(run_declare(h, &declare), SK_OK);
+  sk_op_fini(&declare.op);
+  assert_code(run_tasks(c, &op), SK_OK);
+  assert_int_equal(op.items_n, 1);
+  assert_int_equal(op.items[0].template.n, 0);
+  assert_int_equal(op.queues_n, 0);
+  sk_op_fini(&op.op);
+}
+
+static void a_view_says_what_holds_a_ready_job_back(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  bind_queue(h, .name = text("slow"), .limit = { .rate = 1, .per_ms = 1000, .burst = 1 });
+  bind_queue(h, .name = text("few"), .limit = { .concurrency = 1 });
+  const char *const limits[] = { "1;0;0;0;any;=c", "0;1;1000;1;any;=r" };
+  put(h, .id = "c1", .limit = limits[0]);
+  put(h, .id = "c2", .limit = limits[0]);
+  put(h, .id = "r1", .limit = limits[1]);
+  put(h, .id = "r2", .limit = limits[1]);
+  put(h, .id = "s1", .queue = "slow");
+  put(h, .id = "s2", .queue = "slow");
+  put(h, .id = "f1", .queue = "few");
+  put(h, .id = "f2", .queue = "few");
+  put(h, .id = "plain", .queue = "other");
+  assert_int_equal(view(h, "c2")->held_back, SK_HELD_BY_NOTHING);
+  assert_int_equal(take(h, 9, "q", "slow", "few", NULL)->held_n, 4);
+  assert_int_equal(view(h, "c1")->held_back, SK_HELD_BY_NOTHING);
+  assert_int_equal(view(h, "c2")->held_back, SK_HELD_BY_CONCURRENCY);
+  assert_int_equal(view(h, "r2")->held_back, SK_HELD_BY_RATE);
+  assert_int_equal(view(h, "s2")->held_back, SK_HELD_BY_RATE);
+  assert_int_equal(view(h, "f2")->held_back, SK_HELD_BY_CONCURRENCY);
+  assert_int_equal(view(h, "plain")->held_back, SK_HELD_BY_NOTHING);
+  world_advance(w, 1000);
+  assert_int_equal(view(h, "r2")->held_back, SK_HELD_BY_NOTHING);
+  assert_int_equal(view(h, "s2")->held_back, SK_HELD_BY_NOTHING);
+}
+
 static void tasks_are_declared_and_replaced_by_name(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1"), *c = open_client(w);
@@ -193,6 +279,10 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(count_shows_queues_by_name_with_their_states),
   cmocka_unit_test(a_queue_that_is_empty_again_stays_in_the_count),
   cmocka_unit_test(progress_is_seen_and_a_stale_one_is_not),
+  cmocka_unit_test(a_log_is_seen_while_the_attempt_runs),
+  cmocka_unit_test(a_log_at_the_limit_is_seen_whole),
   cmocka_unit_test(tasks_are_declared_and_replaced_by_name),
+  cmocka_unit_test(a_template_is_declared_and_replaced_with_its_task),
+  cmocka_unit_test(a_view_says_what_holds_a_ready_job_back),
 };
 const struct suite look_suite = SUITE("look", tests);

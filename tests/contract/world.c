@@ -219,7 +219,15 @@ struct sk_enqueue_item put_item(struct world *w, struct put p) {
   job.args = text("[1,2]");
   job.priority = p.priority;
   job.enqueued_ms = atomic_load(&w->wall_ms);
+  job.unique = sk_arena_copy(&w->arena, text(p.lock));
+  job.limit = sk_arena_copy(&w->arena, text(p.limit));
+  struct sk_lock lock;
+  struct sk_limit limit;
+  struct sk_err err = { 0 };
+  if (sk_lock_parse(job.unique, &lock, &err) != SK_OK || sk_limit_parse(job.limit, &limit, &err) != SK_OK) fail_msg("%s", err.message);
   return (struct sk_enqueue_item){
+    .lock = lock,
+    .limit = limit,
     .id = job.id,
     .queue = job.queue,
     .task = job.task,
@@ -230,13 +238,29 @@ struct sk_enqueue_item put_item(struct world *w, struct put p) {
   };
 }
 
-enum sk_code put_one(struct handle *h, struct put p) {
+static struct sk_enqueue_item put_now(struct handle *h, struct put p) {
   struct sk_enqueue_item one = put_item(h->world, p);
   struct sk_enqueue_op *op = new_op(h->world, sizeof *op);
   op->items = &one;
   op->items_n = 1;
   assert_code(run_enqueue(h, op), SK_OK);
-  return one.status;
+  return one;
+}
+
+enum sk_code put_one(struct handle *h, struct put p) { return put_now(h, p).status; }
+
+const char *put_refused(struct handle *h, struct put p) {
+  struct sk_enqueue_item one = put_now(h, p);
+  assert_code(one.status, SK_EEXISTS);
+  return sk_arena_copy(&h->world->arena, one.holder).p;
+}
+
+void bind_one(struct handle *h, struct sk_queue_item queue) {
+  struct sk_declare_op *op = new_op(h->world, sizeof *op);
+  op->queues = &queue;
+  op->queues_n = 1;
+  assert_code(run_declare(h, op), SK_OK);
+  op->queues = NULL;
 }
 
 struct sk_fetch_op *take(struct handle *h, size_t want, ...) {
@@ -268,6 +292,22 @@ static void join(struct joined *out, struct sk_str id) {
 const char *ids_of(struct world *w, const struct sk_fetch_op *op) {
   struct joined out = { .p = sk_arena_alloc(&w->arena, op->held_n * (SK_ID_BYTES_MAX + 1) + 1) };
   for (size_t i = 0; i < op->held_n; i++) join(&out, op->held[i].id);
+  return out.p;
+}
+
+static int compare_ids(const void *pa, const void *pb) {
+  const struct sk_str *a = pa, *b = pb;
+  size_t n = a->n < b->n ? a->n : b->n;
+  int c = memcmp(a->p, b->p, n);
+  return c ? c : (a->n > b->n) - (a->n < b->n);
+}
+
+const char *stops_of(struct world *w, const struct sk_fetch_op *op) {
+  struct joined out = { .p = sk_arena_alloc(&w->arena, op->stops_n * (SK_ID_BYTES_MAX + 1) + 1) };
+  struct sk_str *ids = sk_arena_array(&w->arena, op->stops_n, sizeof *ids);
+  for (size_t i = 0; i < op->stops_n; i++) ids[i] = op->stops[i];
+  if (op->stops_n > 1) qsort(ids, op->stops_n, sizeof *ids, compare_ids);
+  for (size_t i = 0; i < op->stops_n; i++) join(&out, ids[i]);
   return out.p;
 }
 
@@ -340,6 +380,8 @@ const struct sk_queue_count *count_queue(struct handle *h, const char *name) {
   fail_msg("queue \"%s\" is not counted", name);
   return NULL;
 }
+
+int64_t count_state(struct handle *h, const char *queue, enum sk_state state) { return count_queue(h, queue)->states[state]; }
 
 void set_paused(struct handle *h, const char *queue, bool paused) {
   struct sk_pause_op *op = new_op(h->world, sizeof *op);
