@@ -1,50 +1,92 @@
 -- enqueue: adds jobs.  Atomic.  An id that is in the store, or earlier in the batch, is passed over, so it may be repeated.
--- ARGV   "1" when an id may be there twice in this batch; then groups: where (lib/add.lua), n, and n times id, value
--- Reply  an error, and nothing done, when a `where` is none; "" when all were added; else a text with "0" for each added and "1" for each that was there.
+-- ARGV   "1" when an id may be there twice in this batch; then groups: where (lib/add.lua), n, and n times id, value;
+--        or, for jobs with a lock or a limit, where with "*" behind it, n, and n times id, value, lock, limit (as in their records; "": none)
+-- Reply  an error, and nothing done, when a `where`, lock or limit is none; "" when all were added; else a text with, for each, "0" when
+--        it was added, "1": its id was there, "2": its lock is another's, "3": its queue is full; where there is a "2", a list of that text
+--        and who holds the lock for each "2".  A job to be replaced may be in a queue that is not named: lib/unknown.lua.
 -- include frame
 -- include queues
 -- include value
+-- include unknown
+-- include uses
+-- include bucket
+-- include lock
+-- include group
+-- include ties
+-- include bound
 -- include add
+local function count_state(state, queue, by) call("HINCRBY", COUNTS, state .. ":" .. queue, by) end
+-- include leave
+-- include admit
 local twice = ARGV[argi + 1] == "1"
 local lists = queues_n * 5
 local at = argi + 2
 while ARGV[at] do
-  local list, delay = ARGV[at]:match("^(%d+)(.*)$")
+  local list, delay, tied = ARGV[at]:match("^(%d+)([^*]*)(%*?)$")
   list = tonumber(list)
   if not list or list < 1 or list > lists or (delay ~= "" and not delay:find("^[+@]%d+$")) then
     return redis.error_reply(("ERR enqueue: where is %q, expected a list from 1 to %d, with +ms or @ms behind it or nothing"):format(ARGV[at], lists))
   end
-  at = at + 2 + ARGV[at + 1] * 2
+  local group_n = tonumber(ARGV[at + 1])
+  for k = 1, tied == "*" and group_n or 0 do
+    local job = at + k * 4 - 2
+    local lock = lock_of(ARGV[job + 2])
+    if lock == false then return redis.error_reply(("ERR enqueue: lock is %q, expected mode;ttl_ms;=key"):format(ARGV[job + 2])) end
+    if limit_of(ARGV[job + 3]) == false then
+      return redis.error_reply(("ERR enqueue: limit is %q, expected concurrency;rate;per_ms;burst;order;=group"):format(ARGV[job + 3]))
+    end
+    if reaches_unknown(lock) then return unknown_queue() end
+  end
+  at = at + 2 + group_n * (tied == "*" and 4 or 2)
 end
-local statuses, refused, n = {}, 0, 0
+
+local statuses, refused, n, holders = {}, 0, 0, {}
+local function add_if(id, where, value, lock_text, limit_text)
+  local lock, limit, group = lock_of(lock_text), limit_of(limit_text)
+  local status, holder = admit(id, math.floor((where:match("^%d+") - 1) / 5) + 1, lock)
+  n = n + 1
+  if status == "0" then return add_tied(id, where, value, lock, limit, group) end
+  refused = refused + 1
+  statuses[n] = status
+  holders[#holders + 1] = holder
+end
+
+-- Has the queue of that list room for n jobs without looking at each?
+local function has_room(list, jobs)
+  local queue = names[math.floor((list - 1) / 5) + 1]
+  local b = bound_of(queue)
+  return not b or b.max_len == 0 or waiting_in(queue) + jobs <= b.max_len
+end
+
 at = argi + 2
 while ARGV[at] do
   local where, group_n = ARGV[at], tonumber(ARGV[at + 1])
+  local tied = where:sub(-1) == "*"
   at = at + 2
-  local ids = {}
-  for k = 1, group_n do ids[k] = ARGV[at + k * 2 - 2] end
-  local any, there = twice, call("HMGET", JOBS, unpack(ids))
-  for k = 1, group_n do any = any or there[k] end
-  local list = tonumber(where)
-  if list and not any then
-    add_ready(list, group_n, ids, ARGV, at)
+  if tied then
+    for k = at, at + group_n * 4 - 4, 4 do add_if(ARGV[k], where:sub(1, -2), ARGV[k + 1], ARGV[k + 2], ARGV[k + 3]) end
+    at = at + group_n * 4
   else
-    for k = 1, group_n do
-      if call("HEXISTS", JOBS, ids[k]) == 1 then
-        refused = refused + 1
-        statuses[n + k] = "1"
-      else
-        add(ids[k], where, ARGV[at + k * 2 - 1])
-      end
+    local ids = {}
+    for k = 1, group_n do ids[k] = ARGV[at + k * 2 - 2] end
+    local any, there = twice, call("HMGET", JOBS, unpack(ids))
+    for k = 1, group_n do any = any or there[k] end
+    local list = tonumber(where)
+    if list and not any and (not has_bounds or has_room(list, group_n)) then
+      add_ready(list, group_n, ids, ARGV, at)
+      n = n + group_n
+    else
+      for k = 1, group_n do add_if(ids[k], where, ARGV[at + k * 2 - 1], "", "") end
     end
+    at = at + group_n * 2
   end
-  n = n + group_n
-  at = at + group_n * 2
 end
+save_groups()
+sweep()
 if refused < n then
   call("HINCRBY", HEAD, "enqueued", n - refused)
   call("PUBLISH", ARGV[3], ARGV[2])
 end
 if refused == 0 then return "" end
 for i = 1, n do statuses[i] = statuses[i] or "0" end
-return table.concat(statuses)
+return #holders > 0 and { table.concat(statuses), holders } or table.concat(statuses)

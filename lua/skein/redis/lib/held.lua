@@ -24,8 +24,11 @@ local function leave_fences()
 end
 
 local ids_of_fence = {}
--- Where a job that was READY in a list returns to: in the front, behind all that were ever due, in the order in which it was taken.
-local function place_taken(fence, id)
+-- Where a job that was taken returns to, in the front: where it came due; one that never waited behind all that were ever due, in the order
+-- in which it was taken.
+local function place_taken(value, fence, id)
+  local code = value:sub(1, 1)
+  if code ~= "r" and not (code == "g" and value:byte(2) == 126) then return value:sub(2, 17) end
   ids_of_fence[fence] = ids_of_fence[fence] or " " .. (call("HGET", FENCES, fence .. ":ids") or "") .. " "
   local at = ids_of_fence[fence]:find(" " .. id .. " ", 1, true) or 0
   return NEVER .. struct.pack(">I6", fence) .. struct.pack(">I2", at)

@@ -1,0 +1,245 @@
+-- Groups (core/store/store.h).  In `groups`, with the last of which all of it goes:
+--   ""              how many groups there are
+--   "=" group       "slots jobs at full limit": slots that jobs have; jobs that belong to it and have not ended; at: where its lines are,
+--                   0 in the ring, -1 nowhere since it has no slot, else among the tokens until that time; full: lib/bucket.lua;
+--                   limit: concurrency;rate;per_ms;burst;order
+--   "@" id          "1" when the job has a slot, else "0"; then its group
+--   "#" line        the line's turn
+--   "!" queue rank  the turn of the queue's jobs that need no slot
+--   "-" queue rank  how many jobs have been popped off that list
+-- A job of a group that is READY without a slot has the code "g" and stands in a line: line := group queue rank, names with their length
+-- before them.  Times are 8 bytes, big-endian; a place is due and seq.
+--   lines           line place id                 the order of each line
+--   places          queue rank place id           the order of all that stand in a queue's lines
+--   ring            queue rank turn group         the lines of groups that have a slot and a token
+--   tokens          queue at rank group           those of groups that wait for a token and for nothing else
+-- First in, first out, "due" is 126 and in seven bytes how many jobs of the list were before it.
+local SHUT = -1
+local groups, unsaved = {}, {}
+
+local function seq_next() return u64(call("HINCRBY", HEAD, "seq", 1)) end
+local function named(queue) return string.char(#queue) .. queue end
+local function of_group(name) return struct.pack(">I2", #name) .. name end
+local function line_of(g, queue, rank) return of_group(g.name) .. named(queue) .. rank end
+
+-- concurrency;rate;per_ms;burst;order into g.
+local function set_numbers(g, limit)
+  local concurrency, rate, per_ms, burst, order = limit:match("^(%d+);(%d+);(%d+);(%d+);(%a+)$")
+  g.limit, g.strict = limit, order == "strict"
+  g.concurrency, g.rate, g.per_ms, g.burst = tonumber(concurrency), tonumber(rate), tonumber(per_ms), tonumber(burst)
+end
+
+local function group_of(name)
+  if groups[name] then return groups[name] end
+  local said = call("HGET", GROUPS, "=" .. name)
+  if not said then return nil end
+  local slots, jobs, at, full, limit = said:match("^(%d+) (%d+) (%-?%d+) (%d+) (.*)$")
+  local g = { name = name, slots = tonumber(slots), jobs = tonumber(jobs), at = tonumber(at), full = tonumber(full) }
+  set_numbers(g, limit)
+  groups[name] = g
+  return g
+end
+
+-- Before the script ends.
+local function save_groups()
+  for name, g in pairs(unsaved) do
+    call("HSET", GROUPS, "=" .. name, table.concat({ g.slots, g.jobs, digits(g.at), digits(g.full), g.limit }, " "))
+  end
+end
+
+-- -- where the lines are -------------------------------------------------------------------------------------------------------
+
+local function line_out(g, queue, rank)
+  if g.at > 0 then
+    call("ZREM", TOKENS, named(queue) .. u64(g.at) .. rank .. g.name)
+  elseif g.at == 0 then
+    local line = line_of(g, queue, rank)
+    local turn = call("HGET", GROUPS, "#" .. line)
+    if not turn then return end
+    call("ZREM", RING, named(queue) .. rank .. turn .. g.name)
+    call("HDEL", GROUPS, "#" .. line)
+  end
+end
+
+-- Where it is already it stays.
+local function line_in(g, queue, rank)
+  if g.at > 0 then
+    call("ZADD", TOKENS, 0, named(queue) .. u64(g.at) .. rank .. g.name)
+  elseif g.at == 0 then
+    local line = line_of(g, queue, rank)
+    if call("HEXISTS", GROUPS, "#" .. line) == 1 then return end
+    local turn = seq_next()
+    call("ZADD", RING, 0, named(queue) .. rank .. turn .. g.name)
+    call("HSET", GROUPS, "#" .. line, turn)
+  end
+end
+
+-- visit(queue, rank) for each of its lines.
+local function each_line(g, visit)
+  local prefix = of_group(g.name)
+  local from = "[" .. prefix
+  while true do
+    local member = call("ZRANGEBYLEX", LINES, from, "(" .. prefix .. "\255", "LIMIT", 0, 1)[1]
+    if not member then return end
+    local rank_at = #prefix + 2 + member:byte(#prefix + 1)
+    visit(member:sub(#prefix + 2, rank_at - 1), member:sub(rank_at, rank_at))
+    from = "(" .. member:sub(1, rank_at) .. "\128"
+  end
+end
+
+-- Its slots, bucket or numbers have changed, or time has passed.
+local function group_update(g)
+  unsaved[g.name] = g
+  local token = token_us(g)
+  local at = g.concurrency > 0 and g.slots >= g.concurrency and SHUT or (token > now_us and token or 0)
+  if at == g.at then return end
+  local lines = {}
+  each_line(g, function(queue, rank) lines[#lines + 1] = { queue, rank } end)
+  for _, l in ipairs(lines) do line_out(g, l[1], l[2]) end
+  g.at = at
+  for _, l in ipairs(lines) do line_in(g, l[1], l[2]) end
+end
+
+-- -- standing in line ------------------------------------------------------------------------------------------------------------
+
+local function enter_line(id, g, queue, rank, place)
+  call("ZADD", LINES, 0, line_of(g, queue, rank) .. place .. id)
+  call("ZADD", PLACES, 0, named(queue) .. rank .. place .. id)
+  line_in(g, queue, rank)
+end
+
+local function leave_line(id, g, queue, rank, place)
+  local line = line_of(g, queue, rank)
+  call("ZREM", LINES, line .. place .. id)
+  call("ZREM", PLACES, named(queue) .. rank .. place .. id)
+  if not call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 1)[1] then line_out(g, queue, rank) end
+end
+
+-- How many stand in a queue's lines.
+local function standing_in(queue)
+  return has_groups and call("ZLEXCOUNT", PLACES, "[" .. named(queue), "(" .. named(queue) .. ":") or 0
+end
+
+-- n jobs leave the head of that list: whoever stands in line behind them moves up.
+local function popped(queue, rank, n)
+  if n > 0 then call("HINCRBY", GROUPS, "-" .. named(queue) .. rank, n) end
+end
+
+local function popped_of(queue, rank) return tonumber(has_groups and call("HGET", GROUPS, "-" .. named(queue) .. rank) or 0) end
+
+-- What to compare with the places of those in line: a list's job, by how many were before it; a member of a front, where who never waited
+-- was taken before all that stand in line without having waited.
+local function list_key(before) return "\126" .. struct.pack(">I7", before) .. "\255" end
+local function front_key(member) return (member:byte(2) == 127 and "\125" or member:sub(2, 2)) .. member:sub(3, 17) end
+
+-- The place behind all that are in that list and in line now.
+local function last_place(queue, rank, list)
+  return "\126" .. struct.pack(">I7", popped_of(queue, rank) + call("LLEN", list)) .. seq_next()
+end
+
+-- -- belonging -------------------------------------------------------------------------------------------------------------------
+
+-- A job belongs to a group from now on, without a slot.  limit: concurrency;rate;per_ms;burst;order
+local function group_join(id, name, limit, renumber)
+  local g = group_of(name)
+  if not g then
+    g = { name = name, slots = 0, jobs = 0, at = 0, full = 0 }
+    set_numbers(g, limit)
+    groups[name] = g
+    call("HINCRBY", GROUPS, "", 1)
+    has_groups = true
+  elseif g.jobs == 0 then
+    call("ZREM", EXPIRES, "g" .. name)
+  end
+  if renumber then set_numbers(g, limit) end
+  g.jobs = g.jobs + 1
+  call("HSET", GROUPS, "@" .. id, "0" .. name)
+  group_update(g)
+  return g
+end
+
+-- The job's group, and whether it has a slot.
+local function membership(id)
+  local said = has_groups and call("HGET", GROUPS, "@" .. id)
+  if not said then return nil, false end
+  return group_of(said:sub(2)), said:sub(1, 1) == "1"
+end
+
+local function slot_back(id, g)
+  call("HSET", GROUPS, "@" .. id, "0" .. g.name)
+  g.slots = g.slots - 1
+  group_update(g)
+end
+
+-- A group without jobs is only its bucket, until that is full.
+local function group_forget(g)
+  if g.full > now_us then
+    call("ZADD", EXPIRES, math.ceil(g.full / 1000), "g" .. g.name)
+    return
+  end
+  groups[g.name], unsaved[g.name] = nil, nil
+  call("HDEL", GROUPS, "=" .. g.name)
+  if call("HINCRBY", GROUPS, "", -1) > 0 then return end
+  call("DEL", GROUPS)
+  has_groups = false
+end
+
+local function leave_groups(ids)
+  local fields = {}
+  for k, id in ipairs(ids) do fields[k] = "@" .. id end
+  for k, said in ipairs(call("HMGET", GROUPS, unpack(fields))) do
+    if said then
+      local g = group_of(said:sub(2))
+      call("HDEL", GROUPS, fields[k])
+      if said:sub(1, 1) == "1" then g.slots = g.slots - 1 end
+      g.jobs = g.jobs - 1
+      group_update(g)
+      if g.jobs == 0 then group_forget(g) end
+    end
+  end
+end
+
+-- -- taking ------------------------------------------------------------------------------------------------------------------------
+
+-- Whose turn it is among a queue's lines, of one rank or (nil) of the first that has one: the turn, the group.
+local function ring_first(queue, rank)
+  local q = named(queue) .. (rank or "")
+  local member = call("ZRANGEBYLEX", RING, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1]
+  if not member then return nil end
+  local rank_at = 2 + #queue
+  return member:sub(rank_at + 1, rank_at + 8), member:sub(rank_at + 9)
+end
+
+-- When the first token of a queue's lines is there; nil: they wait for none.
+local function tokens_first(queue)
+  local q = named(queue)
+  local member = call("ZRANGEBYLEX", TOKENS, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1]
+  return member and struct.unpack(">I8", member, #q + 1)
+end
+
+-- The lines of a queue whose token is there go to the ring; more than a fetch takes at once.
+local function tokens_due(queue)
+  local q = named(queue)
+  for _, member in ipairs(call("ZRANGEBYLEX", TOKENS, "[" .. q, "(" .. q .. u64(now_us + 1), "LIMIT", 0, 1024)) do
+    group_update(group_of(member:sub(#q + 10)))
+  end
+end
+
+-- The first job of the line whose turn it is has a slot and a token from now on: its id.
+local function line_take(queue, rank, turn, name)
+  local g = group_of(name)
+  local line = line_of(g, queue, rank)
+  local members = call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 2)
+  call("ZREM", RING, named(queue) .. rank .. turn .. name)
+  call("HDEL", GROUPS, "#" .. line)
+  if not members[1] then return nil end
+  local id = members[1]:sub(#line + 17)
+  call("ZREM", LINES, members[1])
+  call("ZREM", PLACES, named(queue) .. rank .. members[1]:sub(#line + 1))
+  call("HSET", GROUPS, "@" .. id, "1" .. name)
+  g.slots = g.slots + 1
+  take_tokens(g, 1)
+  group_update(g)
+  if members[2] then line_in(g, queue, rank) end
+  return id
+end
