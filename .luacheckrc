@@ -31,5 +31,6 @@ files["lua/skein/redis/lib"] = { std = "lua51+redis", max_line_length = 160, ign
 
 -- A handler names what it is given, used or not.
 files["scripts"] = { unused_args = false }
+files["scripts/*/spec"] = { std = "+busted" }
 
 files["tests"] = { std = "+busted", max_line_length = false }

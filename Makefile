@@ -24,7 +24,7 @@ PKGS := luajit libuv sqlite3 hiredis openssl
 SYSINC = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS)))
 CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(HARDEN) $(OPT) -Icore -I$(OUT)/gen $(SYSINC)
 LDFLAGS = -Wl,-z,relro,-z,now -Wl,-E $(if $(filter asan,$(VARIANT)),-fsanitize=address$(comma)undefined)
-LIBS = $(shell pkg-config --libs $(PKGS)) -llua5.1-luv -lpthread -lm -ldl
+LIBS = $(shell pkg-config --libs $(PKGS) yaml-0.1) -llua5.1-luv -lpthread -lm -ldl
 comma := ,
 OUT := $(BUILD)/$(VARIANT)
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # examples.sh [SKEIN] - runs every folder of scripts/ as its head comment says: NAME.start, then the engine until all is done.
-# Each must load, end with status 0 within its time, and leave no job behind.  The last line is `N passed, N failed`.
+# Each must load, end with status 0 within its time, and leave no job behind; the specs that it has must pass.  The last line is
+# `N passed, N failed`.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 skein=${1:-build/release/skein}
@@ -14,7 +15,12 @@ try() {
   "$skein" check "scripts/$name" >"$dir/log" 2>&1 || return
   "$skein" enqueue "$name.start" -s "$store" >>"$dir/log" 2>&1 || return
   timeout 60 "$skein" run "scripts/$name" -s "$store" --drain >>"$dir/log" 2>&1 || return
-  [ "$("$skein" jobs -s "$store" --json --state dead)" = "[]" ]
+  [ "$("$skein" jobs -s "$store" --json --state dead)" = "[]" ] || return
+  [ ! -d "scripts/$name/spec" ] || specs "scripts/$name/spec" >>"$dir/log" 2>&1
+}
+
+specs() {
+  LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH="$(dirname "$skein")/lua/?.so;;" timeout 60 busted --lua=luajit "$1"
 }
 
 for folder in scripts/*/; do

@@ -29,9 +29,10 @@ static const struct change {
   struct sk_command command;
 } CHANGES[] = {
   [SK_VERB_CANCEL] = {
-    SK_VERB_CANCEL, "cancelled", "scheduled, ready and retry jobs",
-    1u << SK_STATE_SCHEDULED | 1u << SK_STATE_READY | 1u << SK_STATE_RETRY,
-    COMMAND("cancel", "Cancels jobs that have not started; they can be looked at, and retried, for a day.",
+    SK_VERB_CANCEL, "cancelled", "scheduled, ready, running and retry jobs",
+    1u << SK_STATE_SCHEDULED | 1u << SK_STATE_READY | 1u << SK_STATE_RETRY | 1u << SK_STATE_RUNNING,
+    COMMAND("cancel", "Cancels jobs.  Those that have not started can be looked at, and retried, for a day.  Those that run are told to stop,\n"
+            "and their worker is killed when they don't; `skein job ID` shows them as cancelling meanwhile.",
             "skein cancel 01JD8Z3V6M8Y0C2K4W6X8Z0A2C\nskein cancel --queue mail --state scheduled\n"),
   },
   [SK_VERB_DELETE] = {

@@ -1,6 +1,6 @@
 /* config.h - the settings, and where each came from.
  *
- * Order: flag, environment, DIR/config.lua, default.  A setting keeps the first value it gets, so callers apply the sources in that
+ * Order: flag, environment, DIR/config.lua or config.yml, default.  A setting keeps the first value it gets, so callers apply the sources in that
  * order: sk_config_init (defaults), sk_config_flags, sk_config_environment, then sk_config_set for each line of a file.
  * A later value is still checked, so that a wrong line in a file is found even while a flag hides it. */
 #ifndef SK_APP_CONFIG_H

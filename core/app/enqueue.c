@@ -1,6 +1,7 @@
 /* enqueue.c - `skein enqueue`: one job from the command line, and, with --wait, its result.
  *
- * Without a script the client knows a task's queue and priority from what engines declared of it (the store's tasks). */
+ * Without a script the client knows a task's queue, priority, lock and limit from what engines declared of it (the store's tasks), and
+ * how long to wait for room in a full queue. */
 #include <stdlib.h>
 
 #include "app/exits.h"
@@ -15,8 +16,10 @@
 #include "logic/json.h"
 #include "logic/names.h"
 #include "logic/record.h"
+#include "lua/keys.h"
 
 enum { WAIT_KEEP_MS = 3600 * 1000, /* --wait needs the finished job to be kept until it is seen */
+       LOOK_MS = 500,              /* a full queue is looked at that often, whatever the store tells */
        REPEATS_MAX = 3 };          /* tries of an enqueue whose fate is unknown; a repeat adds nothing twice */
 
 static const struct sk_option OPTIONS[] = {
@@ -50,6 +53,8 @@ struct request {
   struct sk_job job;
   struct sk_buf json;      /* the args as a JSON array; owned */
   struct sk_tasks_op tasks; /* what engines declared; job may borrow its queue */
+  struct sk_buf unique, limit; /* the job's, made from its task's; owned */
+  int64_t block_ms;         /* for room in its queue */
   char id[SK_ID_BYTES + 1];
   int64_t delay_ms;
   int64_t due_ms;
@@ -140,17 +145,38 @@ static int read_request(struct request *r, const struct sk_args *args) {
 
 /* -- sending it ---------------------------------------------------------------------------------------------------- */
 
-/* Fills in the queue and priority that the command line doesn't give. */
+/* The job's lock and limit, as its task has them. */
+static int apply_template(const struct sk_session *s, struct request *r, struct sk_str record) {
+  struct sk_job template;
+  struct sk_err err;
+  if (record.n == 0 || sk_record_decode(record, &template, NULL) != SK_OK) return 0; /* of a version that this one can't read */
+  int64_t delay_ms = 0;
+  if (sk_lua_keys(&template, &r->job, &r->unique, &r->limit, &delay_ms, &err) != SK_OK) {
+    sk_out_error(s->verb, "%s", err.message);
+    return SK_EXIT_USAGE;
+  }
+  r->job.unique = sk_buf_str(&r->unique);
+  r->job.limit = sk_buf_str(&r->limit);
+  if (r->delay_ms == 0 && r->due_ms == 0) r->delay_ms = delay_ms;
+  return 0;
+}
+
+/* Fills in what the command line doesn't give. */
 static int apply_declared(struct sk_session *s, struct request *r) {
   bool queue_given = r->job.queue.n > 0;
   if (!queue_given) r->job.queue = SK_STR_LIT("default");
-  if (queue_given && r->priority_given) return 0;
   if (sk_client_tasks(s->client, &r->tasks) != SK_OK) return sk_session_fail(s, &r->tasks.op.err);
   for (size_t i = 0; i < r->tasks.items_n; i++) {
     const struct sk_task_item *task = &r->tasks.items[i];
     if (!sk_str_eq(task->name, r->job.task)) continue;
     if (!queue_given) r->job.queue = task->queue;
     if (!r->priority_given) r->job.priority = task->priority;
+    int exit_code = apply_template(s, r, task->template);
+    if (exit_code) return exit_code;
+  }
+  for (size_t i = 0; i < r->tasks.queues_n; i++) {
+    const struct sk_queue_item *queue = &r->tasks.queues[i];
+    if (sk_str_eq(queue->name, r->job.queue) && queue->overflow == SK_OVERFLOW_BLOCK) r->block_ms = queue->block_ms;
   }
   return 0;
 }
@@ -166,6 +192,37 @@ static int check(const struct sk_session *s, struct request *r) {
   return SK_EXIT_USAGE;
 }
 
+static enum sk_code add_once(struct sk_session *s, struct sk_enqueue_op *op) {
+  enum sk_code code = SK_EUNKNOWN;
+  for (int i = 0; code == SK_EUNKNOWN && i < REPEATS_MAX; i++) {
+    sk_op_fini(&op->op);
+    code = sk_client_enqueue(s->client, op);
+  }
+  return code;
+}
+
+/* Tries again while its queue is full, for as long as that queue wants. */
+static enum sk_code add(struct sk_session *s, const struct request *r, struct sk_enqueue_op *op) {
+  int64_t end_ms = sk_clock_mono_ms() + r->block_ms;
+  for (;;) {
+    enum sk_code code = add_once(s, op);
+    int64_t left_ms = end_ms - sk_clock_mono_ms();
+    if (code != SK_OK || op->items[0].status != SK_ELIMIT || left_ms <= 0) return code;
+    sk_client_wait_changed(s->client, left_ms < LOOK_MS ? left_ms : LOOK_MS);
+  }
+}
+
+/* The exit code of what the store has not added. */
+static int refused(const struct sk_session *s, const struct sk_enqueue_item *item) {
+  if (item->status == SK_ELIMIT)
+    sk_out_error(s->verb, "queue %.*s is full", SK_STR_ARG(item->queue));
+  else if (item->status == SK_EEXISTS && item->holder.n > 0)
+    sk_out_error(s->verb, "job %.*s has the same unique key: nothing was added", SK_STR_ARG(item->holder));
+  else
+    return 0; /* added; SK_EEXISTS: by the try before, whose answer got lost */
+  return SK_EXIT_FAILED;
+}
+
 static int submit(struct sk_session *s, const struct request *r, struct sk_str record) {
   struct sk_enqueue_item item = {
     .id = r->job.id,
@@ -176,19 +233,14 @@ static int submit(struct sk_session *s, const struct request *r, struct sk_str r
     .due_ms = r->due_ms,
     .delay_ms = r->delay_ms,
   };
-  struct sk_enqueue_op op = { .items = &item, .items_n = 1 };
-  enum sk_code code = SK_EUNKNOWN;
-  for (int i = 0; code == SK_EUNKNOWN && i < REPEATS_MAX; i++) {
-    sk_op_fini(&op.op);
-    code = sk_client_enqueue(s->client, &op);
+  struct sk_err err;
+  if (sk_lock_parse(r->job.unique, &item.lock, &err) != SK_OK || sk_limit_parse(r->job.limit, &item.limit, &err) != SK_OK) {
+    sk_out_error(s->verb, "%s", err.message);
+    return SK_EXIT_USAGE;
   }
-  int exit_code = 0;
-  if (code != SK_OK) {
-    exit_code = sk_session_fail(s, &op.op.err);
-  } else if (item.status == SK_ELIMIT) {
-    sk_out_error(s->verb, "queue %.*s is full", SK_STR_ARG(item.queue));
-    exit_code = SK_EXIT_FAILED;
-  } /* SK_EEXISTS: a repeat of what had happened after all */
+  struct sk_enqueue_op op = { .items = &item, .items_n = 1 };
+  enum sk_code code = add(s, r, &op);
+  int exit_code = code == SK_OK ? refused(s, &item) : sk_session_fail(s, &op.op.err);
   sk_op_fini(&op.op);
   return exit_code;
 }
@@ -299,5 +351,7 @@ int sk_app_enqueue(int argc, char **argv) {
   }
   sk_op_fini(&r.tasks.op);
   sk_buf_fini(&r.json);
+  sk_buf_fini(&r.unique);
+  sk_buf_fini(&r.limit);
   return exit_code;
 }

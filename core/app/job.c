@@ -8,6 +8,7 @@
 #include "app/text.h"
 #include "app/verbs.h"
 #include "base/clock.h"
+#include "logic/trail.h"
 
 static const struct sk_option OPTIONS[] = {
   SK_OPTION_STORE,
@@ -16,7 +17,7 @@ static const struct sk_option OPTIONS[] = {
 static const struct sk_command COMMAND = {
   .name = "job",
   .usage = "ID [options]",
-  .about = "Shows all that is known of one job: arguments, result, error, times.",
+  .about = "Shows all that is known of one job: arguments, result, error, times, what has happened to it, what it has logged.",
   .examples = "skein job 01JD8Z3V6M8Y0C2K4W6X8Z0A2C\n",
   .options = OPTIONS,
   .options_n = sizeof OPTIONS / sizeof *OPTIONS,
@@ -66,6 +67,23 @@ static void add_lines(struct sk_buf *out, const char *label, struct sk_str text)
   sk_buf_fini(&clean);
 }
 
+/* The lines of a trail or a log, each with its time. */
+static void add_story(struct sk_buf *out, const char *label, struct sk_str old, struct sk_str new) {
+  if (old.n + new.n == 0) return;
+  int64_t ms = 0;
+  struct sk_str text, parts[] = { old, new };
+  sk_buf_addf(out, "%s\n", label);
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    while (sk_lines_next(&parts[i], &ms, &text)) {
+      char time[SK_TIME_BYTES];
+      sk_text_time(ms, time);
+      sk_buf_addf(out, "  %s  ", time);
+      sk_text_clean(text, false, out);
+      sk_buf_add_byte(out, '\n');
+    }
+  }
+}
+
 static void add_attempts(struct sk_buf *out, const struct sk_job *job) {
   sk_buf_addf(out, "%-12s%" PRId64, "attempts", job->attempts);
   if (job->retries >= 0) sk_buf_addf(out, " of %" PRId64, job->retries + 1);
@@ -90,7 +108,7 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
   add_text(out, "id", view->id);
   add_text(out, "task", job->task);
   add_text(out, "queue", view->queue);
-  add_text(out, "state", sk_str_c(sk_state_name(view->state)));
+  add_text(out, "state", view->stopping ? SK_STR_LIT("cancelling") : sk_str_c(sk_state_name(view->state)));
   if (running) add_text(out, "engine", view->engine);
   add_number(out, "priority", view->priority);
   add_attempts(out, job);
@@ -104,6 +122,8 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
   add_json(out, "meta", job->meta);
   add_json(out, "result", job->result);
   add_error(out, job);
+  add_story(out, "trail", job->trail, sk_str(NULL, 0));
+  add_story(out, "log", job->log, view->log);
 }
 
 int sk_app_job(int argc, char **argv) {

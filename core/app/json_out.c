@@ -5,6 +5,7 @@
 
 #include "app/text.h"
 #include "logic/json.h"
+#include "logic/trail.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
@@ -126,6 +127,24 @@ static void key_progress(struct sk_buf *out, const struct sk_view *view) {
   sk_buf_add_byte(out, '}');
 }
 
+/* [{"at":...,"event":...}, ...] of the lines of old and then new. */
+static void key_lines(struct sk_buf *out, const char *key, const char *text_key, struct sk_str old, struct sk_str new) {
+  int64_t ms = 0;
+  struct sk_str text, parts[] = { old, new };
+  size_t n = 0;
+  sk_json_out_key(out, key);
+  sk_buf_add_byte(out, '[');
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    while (sk_lines_next(&parts[i], &ms, &text)) {
+      sk_buf_add_c(out, n++ > 0 ? ",{" : "{");
+      key_time(out, "at", ms);
+      key_text(out, text_key, text);
+      sk_buf_add_byte(out, '}');
+    }
+  }
+  sk_buf_add_byte(out, ']');
+}
+
 void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job) {
   bool running = view->state == SK_STATE_RUNNING;
   sk_buf_add_byte(out, '{');
@@ -154,5 +173,9 @@ void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struc
     key_text(out, "engine", view->engine);
   else
     key_null(out, "engine");
+  sk_json_out_key(out, "stopping");
+  sk_buf_add_c(out, view->stopping ? "true" : "false");
+  key_lines(out, "trail", "event", job->trail, sk_str(NULL, 0));
+  key_lines(out, "log", "text", job->log, view->log);
   sk_buf_add_byte(out, '}');
 }

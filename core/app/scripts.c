@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "app/config_yaml.h"
 #include "base/buf.h"
 
 extern char **environ;
@@ -98,10 +99,7 @@ static enum sk_code apply(struct sk_str said, const char *source, struct sk_conf
   return SK_OK;
 }
 
-enum sk_code sk_scripts_config(const char *program, const char *dir, struct sk_config *config, struct sk_err *err) {
-  char path[PATH_MAX];
-  snprintf(path, sizeof path, "%s/config.lua", dir);
-  if (access(path, F_OK) != 0) return SK_OK;
+static enum sk_code config_lua(const char *program, const char *dir, const char *path, struct sk_config *config, struct sk_err *err) {
   struct sk_buf said = { 0 }, errors = { 0 };
   int status = 0;
   enum sk_code code = run_config(program, dir, &said, &errors, &status, err);
@@ -113,4 +111,14 @@ enum sk_code sk_scripts_config(const char *program, const char *dir, struct sk_c
   sk_buf_fini(&said);
   sk_buf_fini(&errors);
   return code;
+}
+
+enum sk_code sk_scripts_config(const char *program, const char *dir, struct sk_config *config, struct sk_err *err) {
+  char lua[PATH_MAX], yaml[PATH_MAX];
+  snprintf(lua, sizeof lua, "%s/config.lua", dir);
+  snprintf(yaml, sizeof yaml, "%s/config.yml", dir);
+  bool is_lua = access(lua, F_OK) == 0, is_yaml = access(yaml, F_OK) == 0;
+  if (is_lua && is_yaml) return sk_err_set(err, SK_EINVAL, "%s and %s: expected only one of them", lua, yaml);
+  if (is_yaml) return sk_config_yaml(config, yaml, err);
+  return is_lua ? config_lua(program, dir, lua, config, err) : SK_OK;
 }

@@ -45,7 +45,10 @@ static uint64_t mix_file(uint64_t h, const FTSENT *f) {
   return mix(mix(h, f->fts_path, f->fts_pathlen), facts, sizeof facts);
 }
 
-static bool is_script(const FTSENT *f) { return f->fts_namelen > 4 && strcmp(f->fts_name + f->fts_namelen - 4, ".lua") == 0; }
+static bool is_script(const FTSENT *f) {
+  bool lua = f->fts_namelen > 4 && strcmp(f->fts_name + f->fts_namelen - 4, ".lua") == 0;
+  return lua || strcmp(f->fts_name, "config.yml") == 0;
+}
 
 static int by_name(const FTSENT **a, const FTSENT **b) { return strcmp((*a)->fts_name, (*b)->fts_name); }
 

@@ -53,7 +53,8 @@
 #define SK_CRASHES_MAX 3               /* workers a job may be running in when they die; then it is dead */
 #define SK_UNKNOWN_MAX 10              /* tries to find a task before its job is dead; setting unknown_max */
 #define SK_UNKNOWN_DELAY_MS 5000       /* put back for this long when the task is unknown; setting unknown_delay */
-#define SK_HARD_GRACE_MS 5000          /* from the soft timeout to the hard one */
+#define SK_HARD_GRACE_MS 5000          /* from the soft timeout, or a cancel, to the hard one */
+#define SK_MOURN_MS 30000              /* for the handlers of a job whose attempt ended without them; to begin, and to run */
 #define SK_LEASE_MS 15000              /* an engine that has not renewed its lease for this long is gone; setting lease */
 #define SK_SHUTDOWN_TIMEOUT_MS 25000   /* setting shutdown_timeout */
 #define SK_SAFETY_POLL_MS 5000         /* an idle engine looks into the store this often even without a wake-up */

@@ -1,4 +1,5 @@
-/* deadline.c - hard timeouts: a job that has not stopped SK_HARD_GRACE_MS after its soft timeout costs its worker's life.
+/* deadline.c - hard timeouts: a job that has not stopped SK_HARD_GRACE_MS after its soft timeout, or after it was told that it is
+ * cancelled (stop.c), costs its worker's life.
  *
  * The soft timeout is the worker's (core/lua/jobs.c), as is the moment of the start (share.h); so a deadline is set when a job is
  * offered and moved when it turns out to have started later.
@@ -17,7 +18,13 @@ static int64_t started_ms(const struct sk_run *run, int64_t now) {
   return ms > 0 ? ms : now;
 }
 
-static int64_t deadline_of(const struct sk_run *run, int64_t now) { return started_ms(run, now) + run->timeout_ms + SK_HARD_GRACE_MS; }
+/* When it should have stopped by itself; INT64_MAX: it need not. */
+static int64_t should_stop_ms(const struct sk_run *run, int64_t now) {
+  int64_t ms = run->timeout_ms > 0 ? started_ms(run, now) + run->timeout_ms : INT64_MAX;
+  return run->stop_ms > 0 && run->stop_ms < ms ? run->stop_ms : ms;
+}
+
+static int64_t deadline_of(const struct sk_run *run, int64_t now) { return should_stop_ms(run, now) + SK_HARD_GRACE_MS; }
 
 static void arm(struct sk_engine *e) {
   struct sk_heap_node *first = sk_heap_first(&e->hard);
@@ -35,8 +42,9 @@ static void insert(struct sk_run *run, int64_t deadline) {
 void sk_deadline_watch(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   struct sk_heap_node *before = sk_heap_first(&e->hard);
+  if (sk_heap_has(&run->hard)) sk_heap_remove(&e->hard, &run->hard);
   insert(run, deadline_of(run, sk_clock_mono_ms()));
-  if (sk_heap_first(&e->hard) != before) arm(e);
+  if (sk_heap_first(&e->hard) != before || before == &run->hard) arm(e);
 }
 
 void sk_deadline_forget(struct sk_run *run) {
@@ -49,7 +57,7 @@ static struct sk_run *culprit_of(struct sk_run *late, int64_t now) {
   if (running == 0 || running > w->slots_n) return late;
   struct sk_run *on_cpu = w->by_slot[running - 1];
   if (on_cpu == NULL || on_cpu == late || !sk_run_has_started(on_cpu)) return late;
-  int64_t should_stop = started_ms(late, now) + late->timeout_ms;
+  int64_t should_stop = should_stop_ms(late, now);
   bool in_the_way = now - sk_share_running_for_ms(w->share, now) <= should_stop && started_ms(on_cpu, now) <= should_stop;
   return in_the_way ? on_cpu : late;
 }
@@ -57,7 +65,8 @@ static struct sk_run *culprit_of(struct sk_run *late, int64_t now) {
 static void end(struct sk_run *late, int64_t now) {
   struct sk_worker *w = late->worker;
   struct sk_run *culprit = culprit_of(late, now);
-  sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s is past its hard timeout, killing worker %u", SK_STR_ARG(late->id), w->number);
+  const char *what = late->mourning ? "has handlers that do not end" : late->stop_ms > 0 ? "was cancelled and does not stop" : "is past its hard timeout";
+  sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s %s, killing worker %u", SK_STR_ARG(late->id), what, w->number);
   if (culprit != late)
     sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s kept it from stopping: it has the CPU for %.1f s", SK_STR_ARG(culprit->id),
             (double)sk_share_running_for_ms(w->share, now) / 1000.0);

@@ -24,32 +24,42 @@ enum {
 };
 
 void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front) {
+  struct sk_list *list = run->mourning ? &e->mourners : &e->local;
   if (front)
-    sk_list_push_front(&e->local, &run->node);
+    sk_list_push_front(list, &run->node);
   else
-    sk_list_push(&e->local, &run->node);
-  e->local_n++;
+    sk_list_push(list, &run->node);
+  if (run->mourning)
+    e->mourners_n++;
+  else
+    e->local_n++;
   sk_engine_wake(e);
 }
 
-static struct sk_run *pop(struct sk_engine *e, struct sk_list *node) {
+struct sk_run *sk_dispatch_pop(struct sk_engine *e, struct sk_list *node) {
   sk_list_remove(node);
   assert(e->local_n > 0);
   e->local_n--;
   return SK_RUN_OF(node);
 }
 
-static struct sk_run *pop_suspect(struct sk_engine *e, struct sk_list *node) {
+struct sk_run *sk_dispatch_pop_suspect(struct sk_engine *e, struct sk_list *node) {
   sk_list_remove(node);
   assert(e->suspects_n > 0);
   e->suspects_n--;
   return SK_RUN_OF(node);
 }
 
+struct sk_run *sk_dispatch_pop_mourner(struct sk_engine *e, int64_t since_ms) {
+  if (e->mourners_n == 0 || SK_RUN_OF(e->mourners.next)->mourn_since_ms > since_ms) return NULL;
+  e->mourners_n--;
+  return SK_RUN_OF(sk_list_pop(&e->mourners));
+}
+
 /* The last n. */
 static void hand_back(struct sk_engine *e, size_t n) {
-  for (; n > 0 && !sk_list_empty(&e->local); n--) sk_settle_hand_back(pop(e, e->local.prev));
-  for (; n > 0 && !sk_list_empty(&e->suspects); n--) sk_settle_hand_back(pop_suspect(e, e->suspects.prev));
+  for (; n > 0 && !sk_list_empty(&e->local); n--) sk_settle_hand_back(sk_dispatch_pop(e, e->local.prev));
+  for (; n > 0 && !sk_list_empty(&e->suspects); n--) sk_settle_hand_back(sk_dispatch_pop_suspect(e, e->suspects.prev));
 }
 
 void sk_dispatch_hand_back_all(struct sk_engine *e) { hand_back(e, e->local_n + e->suspects_n); }
@@ -99,12 +109,20 @@ void sk_dispatch_take_back_all(struct sk_engine *e) {
 
 /* -- offering ------------------------------------------------------------------------------------------------------------------- */
 
+/* What a JOB frame says after the record. */
+static void add_mourning(struct sk_buf *out, const struct sk_run *run) {
+  sk_buf_add_byte(out, run->mourning ? (char)run->job.error_kind : SK_KIND_NONE);
+  sk_buf_add_byte(out, run->mourning && run->decision.kind != SK_SETTLE_RETRY);
+  sk_wire_add_str(out, run->mourning ? run->job.error : sk_str(NULL, 0));
+}
+
 static void offer(struct sk_worker *w, struct sk_run *run) {
-  assert(w->free_n > 0 && run->task != NULL);
+  assert(w->free_n > 0 && (run->task != NULL || run->mourning));
   if (w->engine->given_n == 0) sk_fetch_count_first(w->engine);
   uint32_t slot = w->free_slots[--w->free_n];
   struct sk_share_slot *s = &w->share->slots[slot];
   run->worker = w;
+  run->worker_number = w->number;
   run->slot = slot;
   run->generation = (uint32_t)(atomic_load(&s->word) >> 2) + 1;
   atomic_store(&s->started_ms, 0);
@@ -120,13 +138,17 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
   sk_buf_add_u32(out, slot);
   sk_buf_add_u32(out, run->generation);
   sk_wire_add_i64(out, run->timeout_ms);
-  sk_wire_add_i64(out, sk_job_retries(&run->job, &run->task->template));
+  sk_wire_add_i64(out, sk_job_retries(&run->job, run->task ? &run->task->template : NULL));
   sk_wire_add_str(out, sk_str(run->bytes, (size_t)(run->queue.p - run->bytes)));
+  add_mourning(out, run);
   sk_wire_end(out, at);
   if (run->timeout_ms > 0) sk_deadline_watch(run);
 }
 
-static bool can_take(const struct sk_worker *w) { return w->state == SK_WORKER_READY && !w->stuck && !w->pipe_closed && w->free_n > 0; }
+static bool can_take(const struct sk_worker *w) {
+  bool works = w->state == SK_WORKER_READY || (w->engine->stopping && w->state == SK_WORKER_DRAINING && w->killed == SK_KILL_NONE);
+  return works && !w->stuck && !w->pipe_closed && w->free_n > 0;
+}
 
 /* The worker with the most room below `ceiling`, NULL when all are at it. */
 static struct sk_worker *least_loaded(const struct sk_engine *e, uint32_t ceiling) {
@@ -152,13 +174,13 @@ static void hand_out_suspects(struct sk_engine *e, uint32_t ceiling) {
   SK_LIST_EACH(n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     if (sk_list_empty(&e->suspects)) return;
-    if (can_take(w) && w->load < ceiling && w->suspects_n == 0) offer(w, pop_suspect(e, e->suspects.next));
+    if (can_take(w) && w->load < ceiling && w->suspects_n == 0) offer(w, sk_dispatch_pop_suspect(e, e->suspects.next));
   }
   int64_t long_ago = sk_clock_mono_ms() - SUSPECT_WAIT_MS;
   while (!sk_list_empty(&e->suspects) && SK_RUN_OF(e->suspects.next)->suspect_since_ms <= long_ago) {
     struct sk_worker *w = least_loaded(e, ceiling);
     if (w == NULL) return;
-    offer(w, pop_suspect(e, e->suspects.next));
+    offer(w, sk_dispatch_pop_suspect(e, e->suspects.next));
   }
 }
 
@@ -168,12 +190,18 @@ static void push_suspect(struct sk_engine *e, struct sk_run *run) {
   e->suspects_n++;
 }
 
+static void hand_out_mourners(struct sk_engine *e, uint32_t ceiling) {
+  struct sk_worker *w;
+  while (e->mourners_n > 0 && (w = least_loaded(e, ceiling)) != NULL) offer(w, sk_dispatch_pop_mourner(e, INT64_MAX));
+}
+
 /* Gives waiting jobs out until each worker has `ceiling`. */
 static void hand_out(struct sk_engine *e, uint32_t ceiling) {
+  hand_out_mourners(e, ceiling);
   hand_out_suspects(e, ceiling);
   struct sk_worker *w;
   while (e->local_n > 0 && (w = least_loaded(e, ceiling)) != NULL) {
-    struct sk_run *run = pop(e, e->local.next);
+    struct sk_run *run = sk_dispatch_pop(e, e->local.next);
     if (run->may_expire && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms()))
       sk_settle_expired(run);
     else if (sk_run_is_suspect(run))
@@ -199,9 +227,23 @@ static void even_out(struct sk_engine *e) {
   }
 }
 
+/* A worker that drains runs handlers still.  When the last one has gone there is a new one for what is left of them. */
+static void mourn_while_stopping(struct sk_engine *e) {
+  if (e->killing) {
+    sk_mourning_give_up(e);
+  } else if (e->mourners_n > 0) {
+    hand_out_mourners(e, UINT32_MAX);
+    if (e->mourners_n > 0 && sk_list_empty(&e->workers)) e->mourns_late = sk_supervisor_add_one(e);
+    if (e->mourners_n > 0 && sk_list_empty(&e->workers)) sk_mourning_give_up(e);
+  } else if (e->mourns_late) {
+    sk_supervisor_drain(e);
+  }
+}
+
 void sk_dispatch_turn(struct sk_engine *e) {
   if (e->stopping) {
     sk_dispatch_hand_back_all(e);
+    mourn_while_stopping(e);
     return;
   }
   uint32_t ready = sk_supervisor_ready_n(e);
@@ -234,11 +276,11 @@ void sk_dispatch_find_tasks(struct sk_engine *e) {
   SK_LIST_EACH_SAFE(n, &e->local) {
     struct sk_run *run = SK_RUN_OF(n);
     run->task = sk_tasks_find(e->tasks, run->job.task);
-    if (run->task == NULL) sk_settle_unknown(pop(e, n));
+    if (run->task == NULL) sk_settle_unknown(sk_dispatch_pop(e, n));
   }
   SK_LIST_EACH_SAFE(n, &e->suspects) {
     struct sk_run *run = SK_RUN_OF(n);
     run->task = sk_tasks_find(e->tasks, run->job.task);
-    if (run->task == NULL) sk_settle_unknown(pop_suspect(e, n));
+    if (run->task == NULL) sk_settle_unknown(sk_dispatch_pop_suspect(e, n));
   }
 }

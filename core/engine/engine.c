@@ -60,7 +60,7 @@ static void on_turn(void *ctx) {
   sk_dispatch_turn(e);
   sk_settle_turn(e);
   sk_fetch_turn(e);
-  sk_progress_turn(e);
+  sk_live_turn(e);
   sk_janitor_turn(e);
   check_drained(e);
   if (e->stopping) sk_engine_check_stopped(e);
@@ -97,11 +97,12 @@ void sk_engine_store_works(struct sk_engine *e, enum sk_chore chore) {
   if (e->troubles != 0) return;
   sk_logf(e->log, SK_LOG_INFO, "store: works again");
   sk_requests_changed(e->requests); /* who waits may have missed something */
+  sk_fetch_wake_stops(e);
 }
 
 static void on_store_changed(void *ctx) {
   struct sk_engine *e = ctx;
-  sk_fetch_wake(e);
+  sk_fetch_wake_stops(e);
   sk_requests_changed(e->requests);
 }
 
@@ -130,6 +131,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
       sk_fetch_wake(e);
     }
     if (e->beat->lost) on_lost(e);
+    e->stops_wanted = true; /* a change that nobody told of is found by the next beat */
     sk_link_declare(e);
   }
   sk_op_fini(op);
@@ -172,6 +174,7 @@ void sk_engine_check_stopped(struct sk_engine *e) {
 static void on_shutdown_timer(void *ctx) {
   struct sk_engine *e = ctx;
   sk_timer_start(e->shutdown, SK_STORE_BACKOFF_MAX_MS);
+  sk_mourning_give_up(e);
   if (!sk_list_empty(&e->workers) && !e->killing) {
     sk_logf(e->log, SK_LOG_WARN, "shutdown_timeout is over: jobs that still run are handed back");
     e->killing = true;
@@ -259,6 +262,8 @@ void sk_engine_trace(struct sk_engine *e) {
 
 static void on_added(void *ctx, int64_t due_in_ms) { sk_fetch_due_within(ctx, due_in_ms); }
 
+static void on_cancelled(void *ctx) { sk_fetch_wake_stops(ctx); }
+
 static void on_requests_idle(void *ctx) { sk_engine_wake(ctx); }
 
 static void on_settle_retry(void *ctx) { sk_engine_wake(ctx); }
@@ -284,7 +289,7 @@ static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
   if (!e->turn || !e->tasks || !e->beat || !e->beat_timer || !e->shutdown || !e->settle_retry)
     return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
   struct sk_requests_options o = {
-    .loop = e->loop, .args_bytes_max = e->options.args_bytes_max, .added = on_added, .idle = on_requests_idle, .ctx = e };
+    .loop = e->loop, .args_bytes_max = e->options.args_bytes_max, .added = on_added, .cancelled = on_cancelled, .idle = on_requests_idle, .ctx = e };
   e->requests = sk_requests_new(&o, err);
   if (e->requests == NULL) return err->code;
   enum sk_code code = sk_fetch_init(e, err);
@@ -299,7 +304,6 @@ static void free_engine(struct sk_engine *e) {
   sk_deadline_fini(e);
   sk_supervisor_fini(e);
   sk_fetch_fini(e);
-  sk_progress_free(e);
   struct sk_list *n;
   while ((n = sk_list_pop(&e->settling)) != NULL) sk_run_free(SK_RUN_OF(n));
   sk_requests_free(e->requests);
@@ -321,6 +325,8 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   e->totals.started_ms = sk_clock_mono_ms();
   sk_list_init(&e->local);
   sk_list_init(&e->suspects);
+  sk_list_init(&e->mourners);
+  sk_list_init(&e->live);
   sk_list_init(&e->workers);
   sk_list_init(&e->settling);
   e->random.state = sk_id_random();

@@ -23,6 +23,7 @@ enum {
   MEMORY_WAIT_MS = 50, /* before fetched jobs are looked at again that there was no memory for */
   LOST_WAIT_MS = 50,   /* ... or a store that has jobs and gives none */
   COUNT_RETRY_MS = 500,
+  STOPS_EVERY_MS = 10, /* looks for cancelled jobs while there is no room for others: at most that often */
 };
 
 /* -- how far ahead ------------------------------------------------------------------------------------------------------------- */
@@ -143,6 +144,11 @@ void sk_fetch_wake(struct sk_engine *e) {
   sk_engine_wake(e);
 }
 
+void sk_fetch_wake_stops(struct sk_engine *e) {
+  e->stops_wanted = true;
+  sk_fetch_wake(e);
+}
+
 void sk_fetch_due_within(struct sk_engine *e, int64_t ms) {
   if (e->stopping) return;
   if (ms <= 0) {
@@ -238,6 +244,8 @@ static void take_all(struct sk_engine *e) {
     return;
   }
   e->fetching = false;
+  sk_stop_take(e, f->stops, f->stops_n);
+  if (f->held_n > 0) sk_requests_fetched(e->requests);
   plan_next(e, f);
   sk_op_fini(&f->op);
   sk_engine_wake(e);
@@ -245,6 +253,7 @@ static void take_all(struct sk_engine *e) {
 
 static void on_due(void *ctx) {
   struct sk_engine *e = ctx;
+  e->stops_wanted = true;
   if (e->fetch_stuck)
     take_all(e);
   else
@@ -297,8 +306,26 @@ static void measure_fetch(struct sk_engine *e) {
   e->fetch_ms = 0.8 * e->fetch_ms + 0.2 * ms;
 }
 
+/* The answer to a fetch that was to take nothing. */
+static void on_looked(struct sk_engine *e, struct sk_op *op) {
+  e->fetching = e->fetch_looks = false;
+  if (op->status == SK_OK) {
+    sk_engine_store_works(e, SK_CHORE_FETCH);
+    sk_stop_take(e, e->fetch->stops, e->fetch->stops_n);
+  } else if (!e->stopping) {
+    fetch_failed(e, op);
+    e->stops_wanted = e->fetch_wanted = true;
+  }
+  sk_op_fini(op);
+  sk_engine_wake(e);
+}
+
 static void on_fetched(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
+  if (e->fetch_looks) {
+    on_looked(e, op);
+    return;
+  }
   if (op->status == SK_OK) {
     measure_fetch(e);
     mix_queues(e, e->fetch);
@@ -325,10 +352,32 @@ static bool reserve_plan(struct sk_engine *e) {
   return true;
 }
 
-void sk_fetch_turn(struct sk_engine *e) {
-  if (e->store == NULL || e->stopping || e->held || !e->ever_ready) return;
+static bool is_backing_off(const struct sk_engine *e) { return e->fetch_backoff_ms && sk_timer_active(e->due); }
+
+static void send(struct sk_engine *e) {
+  e->fetch->op.cb = on_fetched;
+  e->fetch->op.ctx = e;
+  e->fetching = true;
+  e->fetch_again = e->stops_wanted = false;
+  e->fetch_taken = 0;
+  e->fetch_sent_us = sk_clock_mono_us();
+  e->store->ops->fetch(e->store, e->fetch);
+}
+
+static void on_look(void *ctx) { sk_engine_wake(ctx); }
+
+/* Without room for jobs, whether some of those that run were cancelled. */
+static void look_for_stops(struct sk_engine *e) {
+  if (!e->stops_wanted || e->held_n == 0 || e->fetching || is_backing_off(e) || sk_timer_active(e->look)) return;
+  *e->fetch = (struct sk_fetch_op){ .want = 0 };
+  e->fetch_looks = true;
+  sk_timer_start(e->look, STOPS_EVERY_MS);
+  send(e);
+}
+
+static void fetch_jobs(struct sk_engine *e) {
   if (e->queues_stale) learn_queues(e);
-  if (e->fetching || !e->fetch_wanted || (e->fetch_backoff_ms && sk_timer_active(e->due))) return;
+  if (e->fetching || !e->fetch_wanted || is_backing_off(e)) return;
   int64_t room = sk_fetch_room(e);
   if (room <= 0) return;
   size_t want = room < SK_FETCH_BATCH_MAX ? (size_t)room : SK_FETCH_BATCH_MAX;
@@ -343,12 +392,14 @@ void sk_fetch_turn(struct sk_engine *e) {
   sk_queues_plan(e->queues, e->queues_n, want, sk_random_next(&e->random), e->plan);
   for (size_t i = 0; i < e->queues_n; i++)
     e->fetch_queues[i] = (struct sk_fetch_queue){ e->queues[e->plan[i].index].name, e->plan[i].quota };
-  *e->fetch = (struct sk_fetch_op){ .op = { .cb = on_fetched, .ctx = e }, .queues = e->fetch_queues, .queues_n = e->queues_n, .want = want };
-  e->fetching = true;
-  e->fetch_again = false;
-  e->fetch_taken = 0;
-  e->fetch_sent_us = sk_clock_mono_us();
-  e->store->ops->fetch(e->store, e->fetch);
+  *e->fetch = (struct sk_fetch_op){ .queues = e->fetch_queues, .queues_n = e->queues_n, .want = want };
+  send(e);
+}
+
+void sk_fetch_turn(struct sk_engine *e) {
+  if (e->store == NULL || !e->ever_ready) return;
+  if (!e->stopping && !e->held) fetch_jobs(e);
+  look_for_stops(e);
 }
 
 /* -- life ---------------------------------------------------------------------------------------------------------------------------- */
@@ -369,7 +420,8 @@ enum sk_code sk_fetch_use_queues(struct sk_engine *e, const struct sk_queue_spec
 enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err) {
   e->fetch = calloc(1, sizeof *e->fetch);
   e->due = sk_timer_new(e->loop, on_due, e);
-  bool ok = e->fetch && e->due;
+  e->look = sk_timer_new(e->loop, on_look, e);
+  bool ok = e->fetch && e->due && e->look;
   ok = ok && sk_fetch_use_queues(e, e->options.queues, e->options.queues_n) == SK_OK;
   e->rate_at_us = sk_clock_mono_us();
   return ok ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
@@ -383,6 +435,7 @@ void sk_fetch_stop(struct sk_engine *e) {
 
 void sk_fetch_fini(struct sk_engine *e) {
   sk_timer_free(e->due);
+  sk_timer_free(e->look);
   free(e->fetch);
   free(e->queues);
   free(e->fetch_queues);

@@ -74,6 +74,7 @@ static void on_janitor(void *ctx) {
     if (memory) check_memory(w);
   }
   check_clock(e, now);
+  sk_mourning_check(e);
   if (e->held_n > 0) {
     sk_dispatch_hand_back_surplus(e);
     sk_engine_wake(e); /* dispatch evens out what has changed without a frame */

@@ -1,9 +1,11 @@
 /* link.c - what a worker says.  A frame that makes no sense ends its worker: a process that can't speak can't be trusted. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"
+#include "logic/names.h"
 #include "logic/record.h"
 #include "logic/wire.h"
 
@@ -15,12 +17,19 @@ static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) {
 
 /* -- the scripts ------------------------------------------------------------------------------------------------------------------- */
 
+/* From now on clients know the tasks, too. */
+static void tell_serving(const struct sk_engine *e) {
+  size_t n = sk_tasks_count(e->tasks);
+  sk_logf(e->log, n > 0 ? SK_LOG_INFO : SK_LOG_WARN, "serving %zu task%s", n, n == 1 ? "" : "s");
+}
+
 static void on_declared(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   struct sk_declare_op *d = SK_CONTAINER(op, struct sk_declare_op, op);
   e->declaring = false;
   if (op->status == SK_OK) {
     sk_engine_store_works(e, SK_CHORE_DECLARE);
+    if (!e->declare_wanted) tell_serving(e);
     sk_link_declare(e); /* they have changed meanwhile, maybe */
   } else {
     e->declare_wanted = true; /* the next beat tries again */
@@ -28,6 +37,7 @@ static void on_declared(struct sk_op *op, void *ctx) {
   }
   sk_op_fini(op);
   free((void *)(uintptr_t)d->items);
+  free((void *)(uintptr_t)d->queues);
   free(d);
   sk_engine_wake(e);
 }
@@ -40,39 +50,106 @@ struct declaration {
 static void add_item(const struct sk_task *task, void *ctx) {
   struct declaration *d = ctx;
   const struct sk_job *t = &task->template;
-  d->items[d->n++] = (struct sk_task_item){ .name = t->task, .queue = t->queue.n ? t->queue : SK_STR_LIT("default"), .priority = t->priority };
+  d->items[d->n++] = (struct sk_task_item){
+    .name = t->task,
+    .queue = t->queue.n ? t->queue : SK_STR_LIT("default"),
+    .priority = t->priority,
+    .template = sk_str(task->record, task->record_n),
+  };
 }
 
-/* So that clients without the scripts know the tasks' queues. */
+/* So that clients without the scripts know the tasks' queues and options, and the store the queues' bounds.  The names in it are copies
+ * that last as long as the tasks do (tasks.h). */
 void sk_link_declare(struct sk_engine *e) {
-  size_t n = sk_tasks_count(e->tasks);
-  if (!e->declare_wanted || e->declaring || e->stopping || e->store == NULL || n == 0) return;
+  size_t n = sk_tasks_count(e->tasks), queues_n;
+  const struct sk_queue_item *bound = sk_tasks_queues(e->tasks, &queues_n);
+  if (!e->declare_wanted || e->declaring || e->stopping || e->store == NULL || n + queues_n == 0) return;
   struct sk_declare_op *op = calloc(1, sizeof *op);
-  struct declaration d = { calloc(n, sizeof *d.items), 0 };
-  if (op == NULL || d.items == NULL) {
+  struct declaration d = { calloc(n + 1, sizeof *d.items), 0 };
+  struct sk_queue_item *queues = calloc(queues_n + 1, sizeof *queues);
+  if (op == NULL || d.items == NULL || queues == NULL) {
     free(op);
     free(d.items);
+    free(queues);
     return;
   }
   sk_tasks_each(e->tasks, add_item, &d);
-  *op = (struct sk_declare_op){ .op = { .cb = on_declared, .ctx = e }, .items = d.items, .items_n = d.n };
+  if (queues_n > 0) memcpy(queues, bound, queues_n * sizeof *queues);
+  *op = (struct sk_declare_op){
+    .op = { .cb = on_declared, .ctx = e }, .items = d.items, .items_n = d.n, .queues = queues, .queues_n = queues_n };
   e->declaring = true;
   e->declare_wanted = false;
   e->store->ops->declare(e->store, op);
 }
 
+static struct sk_queue_item read_queue(struct sk_reader *r) {
+  struct sk_queue_item q = { .name = sk_read_str(r) };
+  q.max_len = sk_read_i64(r);
+  q.overflow = (enum sk_overflow)sk_read_u8(r);
+  q.block_ms = sk_read_i64(r);
+  q.limit.concurrency = sk_read_i64(r);
+  q.limit.rate = sk_read_i64(r);
+  q.limit.per_ms = sk_read_i64(r);
+  q.limit.burst = sk_read_i64(r);
+  return q;
+}
+
+static bool in(int64_t v, int64_t min, int64_t max) { return v >= min && v <= max; }
+
+static bool is_queue(const struct sk_queue_item *q) {
+  const struct sk_limit *l = &q->limit;
+  const int64_t ms_max = SK_SECONDS_MAX * 1000;
+  bool rate = l->rate > 0 ? l->per_ms > 0 && l->burst > 0 : l->per_ms == 0 && l->burst == 0;
+  return sk_name_check("queue", q->name, NULL) == SK_OK && in(q->max_len, 0, SK_QUEUE_LEN_MAX) && q->overflow <= SK_OVERFLOW_BLOCK &&
+         in(q->block_ms, 0, ms_max) && in(l->concurrency, 0, SK_LIMIT_CONCURRENCY_MAX) && in(l->rate, 0, SK_LIMIT_RATE_MAX) &&
+         in(l->per_ms, 0, ms_max) && in(l->burst, 0, SK_LIMIT_RATE_MAX) && rate;
+}
+
+static bool check_queues(const struct sk_worker *w, struct sk_reader *r) {
+  uint32_t n = sk_read_u32(r);
+  for (uint32_t i = 0; i < n && !r->bad; i++) {
+    struct sk_queue_item q = read_queue(r);
+    if (r->bad || is_queue(&q)) continue;
+    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: queue %u: its name or numbers are out of range", w->number, i + 1);
+    return false;
+  }
+  return sk_reader_done(r);
+}
+
 /* All of it is there and can be read: before anything of it is believed. */
 static bool check_hello(const struct sk_worker *w, struct sk_reader r) {
+  sk_read_u8(&r);
   uint32_t n = sk_read_u32(&r);
   for (uint32_t i = 0; i < n && !r.bad; i++) {
     struct sk_job task;
     struct sk_err err;
     struct sk_str record = sk_read_str(&r);
+    sk_read_u8(&r);
     if (r.bad || sk_record_decode(record, &task, &err) == SK_OK) continue;
     sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: task %u: %s", w->number, i + 1, err.message);
     return false;
   }
-  return sk_reader_done(&r);
+  return check_queues(w, &r);
+}
+
+/* What a checked hello says.  *changed: the store is to hear of it. */
+static enum sk_code take_hello(struct sk_engine *e, struct sk_reader *r, bool *changed, struct sk_err *err) {
+  enum sk_code code = SK_OK;
+  bool differs = false;
+  sk_tasks_set_hooks(e->tasks, sk_read_u8(r));
+  uint32_t n = sk_read_u32(r);
+  for (uint32_t i = 0; i < n && code == SK_OK; i++) {
+    struct sk_str record = sk_read_str(r);
+    code = sk_tasks_put(e->tasks, record, sk_read_u8(r), &differs, err);
+    *changed |= code == SK_OK && differs;
+  }
+  uint32_t queues_n = code == SK_OK ? sk_read_u32(r) : 0;
+  for (uint32_t i = 0; i < queues_n && code == SK_OK; i++) {
+    struct sk_queue_item queue = read_queue(r);
+    code = sk_tasks_put_queue(e->tasks, &queue, &differs, err);
+    *changed |= code == SK_OK && differs;
+  }
+  return code;
 }
 
 static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
@@ -81,21 +158,17 @@ static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
   if (w->state != SK_WORKER_STARTING) return true; /* out of date, about to end */
   bool changed = sk_supervisor_is_new_round(w);
   if (changed) sk_tasks_new_set(e->tasks);
-  uint32_t n = sk_read_u32(r);
-  for (uint32_t i = 0; i < n; i++) {
-    struct sk_err err;
-    bool differs = false;
-    if (sk_tasks_put(e->tasks, sk_read_str(r), &differs, &err) != SK_OK) {
-      sk_logf(e->log, SK_LOG_ERROR, "worker %u: %s", w->number, err.message);
-      sk_supervisor_kill(w, SK_KILL_UNHEARD, NULL); /* out of memory: its replacement says it all again */
-      return true;
-    }
-    changed |= differs;
+  struct sk_err err;
+  if (take_hello(e, r, &changed, &err) != SK_OK) {
+    sk_logf(e->log, SK_LOG_ERROR, "worker %u: %s", w->number, err.message);
+    sk_supervisor_kill(w, SK_KILL_UNHEARD, NULL); /* out of memory: its replacement says it all again */
+    return true;
   }
   if (changed) {
     e->declare_wanted = true;
     sk_link_declare(e);
     sk_fetch_queues_changed(e);
+    if (sk_tasks_count(e->tasks) == 0) tell_serving(e);
   }
   sk_supervisor_ready(w);
   return true;
@@ -117,10 +190,20 @@ static void end_attempt(struct sk_worker *w, struct sk_run *run, struct sk_outco
   sk_settle(run, o);
 }
 
+/* A worker has run the handlers for how an attempt ended elsewhere. */
+static void end_mourning(struct sk_run *run) {
+  sk_dispatch_detach(run);
+  sk_mourning_over(run);
+}
+
 static bool on_done(struct sk_worker *w, struct sk_reader *r) {
   struct sk_run *run = run_in(w, sk_read_u32(r));
   struct sk_str result = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL || result.n > SK_RESULT_BYTES_MAX) return false;
+  if (run->mourning) {
+    end_mourning(run);
+    return true;
+  }
   end_attempt(w, run, &(struct sk_outcome){ .ending = SK_END_RETURNED, .result = result, .delay_ms = SK_UNSET });
   return true;
 }
@@ -132,7 +215,7 @@ static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
   unsigned kind = sk_read_u8(r);
   struct sk_str message = sk_read_str(r);
   struct sk_str traceback = sk_read_str(r);
-  if (!sk_reader_done(r) || run == NULL || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
+  if (!sk_reader_done(r) || run == NULL || run->mourning || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
   if (delay_ms > SK_SECONDS_MAX * 1000) return false;
   static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED };
   struct sk_outcome o = {
@@ -152,7 +235,17 @@ static bool on_progress(struct sk_worker *w, struct sk_reader *r) {
   int32_t percent = (int32_t)sk_read_u32(r);
   struct sk_str note = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL || percent < 0 || percent > 100) return false;
-  sk_progress_say(run, percent, sk_str_head(note, SK_NOTE_BYTES_MAX));
+  if (!run->mourning) sk_live_progress(run, percent, sk_str_head(note, SK_NOTE_BYTES_MAX));
+  return true;
+}
+
+static bool on_note(struct sk_worker *w, struct sk_reader *r) {
+  struct sk_run *run = run_in(w, sk_read_u32(r));
+  struct sk_str text = sk_read_str(r);
+  if (!sk_reader_done(r) || run == NULL) return false;
+  struct sk_log_fact facts[] = { { "job", run->id }, { "task", run->job.task } };
+  sk_log_line(w->engine->log, SK_LOG_INFO, text, facts, 2);
+  if (!run->mourning) sk_live_note(run, text);
   return true;
 }
 
@@ -207,7 +300,7 @@ static bool on_request(struct sk_worker *w, struct sk_reader *r) {
     return true;
   }
   *a = (struct asked){ w->engine, w->serial, request };
-  sk_requests_run(w->engine->requests, operation, sk_str(r->p, (size_t)(r->end - r->p)), on_answer, a);
+  sk_requests_run(w->engine->requests, w->serial, operation, sk_str(r->p, (size_t)(r->end - r->p)), on_answer, a);
   return true;
 }
 
@@ -223,12 +316,12 @@ static bool on_frame(struct sk_worker *w, const struct sk_frame *f) {
   case SK_FRAME_PROGRESS: return on_progress(w, &r);
   case SK_FRAME_REQUEST: return on_request(w, &r);
   case SK_FRAME_LOG: return on_log(w, &r);
+  case SK_FRAME_NOTE: return on_note(w, &r);
   case SK_FRAME_JOB:
   case SK_FRAME_REPLY:
   case SK_FRAME_CANCEL:
   case SK_FRAME_DRAIN:
-  case SK_FRAME_TRACE:
-  case SK_FRAME_NOTE: break;
+  case SK_FRAME_TRACE: break;
   }
   return false;
 }

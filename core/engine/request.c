@@ -1,5 +1,5 @@
 /* request.c - see request.h.  Each request is one allocation that holds a copy of its payload and the store operation; it frees
- * itself after its answer. */
+ * itself after its answer.  Enqueues that wait for room in their queues are in room.c. */
 #include "engine/request.h"
 
 #include <assert.h>
@@ -10,8 +10,10 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "engine/room.h"
 #include "engine/waits.h"
 #include "io/loop.h"
+#include "logic/callback.h"
 #include "logic/names.h"
 #include "logic/record.h"
 #include "logic/wire.h"
@@ -20,6 +22,7 @@
 struct sk_requests {
   struct sk_requests_options options;
   struct sk_waits *waits;
+  struct sk_rooms *rooms;
   struct sk_list all; /* every request that has not answered */
   bool stopped;
 };
@@ -28,6 +31,8 @@ struct request {
   struct sk_list node;      /* in all */
   struct sk_requests *rs;
   unsigned operation;
+  uint64_t owner;
+  bool abandoned;           /* nobody is there for the answer */
   sk_answer_cb cb;
   void *ctx;
   struct sk_timer *timer;   /* for an answer without the store, that must not come inside the call */
@@ -44,6 +49,7 @@ struct request {
   } u;
   void *items;              /* owned array of the operation's inputs */
   int64_t due_in_ms;        /* ENQUEUE: the earliest */
+  struct sk_room room;      /* ENQUEUE: while it waits for room in a queue */
   size_t payload_n;
   char payload[];
 };
@@ -51,7 +57,10 @@ struct request {
 struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err) {
   struct sk_requests *rs = calloc(1, sizeof *rs);
   if (rs) rs->waits = sk_waits_new(options->loop, options->idle, options->ctx);
-  if (rs == NULL || rs->waits == NULL) {
+  if (rs) rs->rooms = sk_rooms_new(options->loop, options->added, options->ctx);
+  if (rs == NULL || rs->waits == NULL || rs->rooms == NULL) {
+    if (rs) sk_waits_free(rs->waits);
+    if (rs) sk_rooms_free(rs->rooms);
     free(rs);
     sk_err_set(err, SK_ENOMEM, "requests: out of memory");
     return NULL;
@@ -65,6 +74,7 @@ struct sk_requests *sk_requests_new(const struct sk_requests_options *options, s
 void sk_requests_use(struct sk_requests *rs, struct sk_store *store) {
   rs->options.store = store;
   sk_waits_use(rs->waits, store);
+  sk_rooms_use(rs->rooms, store);
 }
 
 int sk_requests_idle(const struct sk_requests *rs) { return sk_list_empty(&rs->all) && sk_waits_idle(rs->waits); }
@@ -73,6 +83,7 @@ void sk_requests_free(struct sk_requests *rs) {
   if (rs == NULL) return;
   assert(sk_requests_idle(rs));
   sk_waits_free(rs->waits);
+  sk_rooms_free(rs->rooms);
   free(rs);
 }
 
@@ -112,11 +123,16 @@ static void add_view(struct sk_buf *b, const struct sk_view *v) {
   sk_wire_add_str(b, v->engine);
   sk_buf_add_u32(b, (uint32_t)v->percent);
   sk_wire_add_str(b, v->note);
+  sk_wire_add_str(b, v->log);
+  sk_buf_add_byte(b, v->stopping);
+  sk_buf_add_byte(b, (char)v->held_back);
 }
 
 static void add_enqueue(struct sk_buf *b, const struct request *q) {
-  for (size_t i = 0; i < q->u.enqueue.items_n; i++) sk_buf_add_byte(b, (char)q->u.enqueue.items[i].status);
-  if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, q->due_in_ms);
+  const struct sk_enqueue_op *op = &q->u.enqueue;
+  for (size_t i = 0; i < op->items_n; i++) sk_buf_add_byte(b, (char)op->items[i].status);
+  for (size_t i = 0; i < op->items_n; i++)
+    if (op->items[i].status == SK_EEXISTS) sk_wire_add_str(b, op->items[i].holder);
 }
 
 static void add_count(struct sk_buf *b, const struct sk_count_op *c) {
@@ -137,7 +153,20 @@ static void add_change(struct sk_buf *b, const struct request *q) {
   for (size_t i = 0; i < c->ids_n; i++) sk_buf_add_byte(b, (char)c->statuses[i]);
   if (c->changed == 0) return;
   sk_waits_changed(q->rs->waits); /* a cancelled job is over */
+  sk_rooms_changed(q->rs->rooms); /* ... and leaves room */
   if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, 0);
+  if (c->verb == SK_VERB_CANCEL && q->rs->options.cancelled) q->rs->options.cancelled(q->rs->options.ctx);
+}
+
+static void add_bound(struct sk_buf *b, const struct sk_queue_item *q) {
+  sk_wire_add_str(b, q->name);
+  sk_wire_add_i64(b, q->max_len);
+  sk_buf_add_byte(b, (char)q->overflow);
+  sk_wire_add_i64(b, q->block_ms);
+  sk_wire_add_i64(b, q->limit.concurrency);
+  sk_wire_add_i64(b, q->limit.rate);
+  sk_wire_add_i64(b, q->limit.per_ms);
+  sk_wire_add_i64(b, q->limit.burst);
 }
 
 static void add_tasks(struct sk_buf *b, const struct sk_tasks_op *t) {
@@ -146,15 +175,13 @@ static void add_tasks(struct sk_buf *b, const struct sk_tasks_op *t) {
     sk_wire_add_str(b, t->items[i].name);
     sk_wire_add_str(b, t->items[i].queue);
     sk_buf_add_u32(b, (uint32_t)t->items[i].priority);
+    sk_wire_add_str(b, t->items[i].template);
   }
+  sk_buf_add_u32(b, (uint32_t)t->queues_n);
+  for (size_t i = 0; i < t->queues_n; i++) add_bound(b, &t->queues[i]);
 }
 
-static void on_op(struct sk_op *op, void *ctx) {
-  struct request *q = ctx;
-  if (op->status != SK_OK) {
-    finish(q, op->status, sk_str_c(op->err.message));
-    return;
-  }
+static void answer(struct request *q) {
   struct sk_buf b = { 0 };
   switch ((enum sk_operation)q->operation) {
   case SK_OP_ENQUEUE: add_enqueue(&b, q); break;
@@ -182,6 +209,41 @@ static void on_op(struct sk_op *op, void *ctx) {
   sk_buf_fini(&b);
 }
 
+static void on_room(void *ctx, enum sk_code code) {
+  struct request *q = ctx;
+  if (code == SK_OK)
+    answer(q);
+  else if (code == SK_EUNKNOWN)
+    finish(q, code, SK_STR_LIT("enqueue: the connection was lost while it waited for room; some jobs may have been added"));
+  else
+    finish(q, code, SK_STR_LIT("enqueue: out of memory"));
+}
+
+/* True when some are refused for want of room and may wait for it: then on_room answers. */
+static bool wait_for_room(struct request *q) {
+  struct sk_enqueue_op *op = &q->u.enqueue;
+  size_t refused = 0;
+  for (size_t i = 0; i < op->items_n; i++) refused += op->items[i].status == SK_ELIMIT;
+  if (q->rs->options.added && refused < op->items_n) q->rs->options.added(q->rs->options.ctx, q->due_in_ms);
+  if (refused == 0 || q->room.block_ms <= 0 || q->rs->stopped || q->abandoned) return false;
+  q->room.items = op->items;
+  q->room.items_n = op->items_n;
+  q->room.arena = &op->op.arena;
+  q->room.due_in_ms = q->due_in_ms;
+  q->room.cb = on_room;
+  q->room.ctx = q;
+  sk_room_wait(q->rs->rooms, &q->room);
+  return true;
+}
+
+static void on_op(struct sk_op *op, void *ctx) {
+  struct request *q = ctx;
+  if (op->status != SK_OK)
+    finish(q, op->status, sk_str_c(op->err.message));
+  else if (q->operation != SK_OP_ENQUEUE || !wait_for_room(q))
+    answer(q);
+}
+
 /* -- waiting for a job's end --------------------------------------------------------------------------------------------------------- */
 
 static void on_waited(void *ctx, enum sk_code code, const struct sk_view *view) {
@@ -199,13 +261,31 @@ static void on_waited(void *ctx, enum sk_code code, const struct sk_view *view) 
   sk_buf_fini(&b);
 }
 
-void sk_requests_changed(struct sk_requests *rs) { sk_waits_changed(rs->waits); }
+void sk_requests_changed(struct sk_requests *rs) {
+  sk_waits_changed(rs->waits);
+  sk_rooms_changed(rs->rooms);
+}
+
+void sk_requests_fetched(struct sk_requests *rs) { sk_rooms_changed(rs->rooms); }
 
 void sk_requests_settled(struct sk_requests *rs, struct sk_str id) { sk_waits_settled(rs->waits, id); }
+
+void sk_requests_abandon(struct sk_requests *rs, uint64_t owner) {
+  SK_LIST_EACH_SAFE(n, &rs->all) {
+    struct request *q = SK_CONTAINER(n, struct request, node);
+    if (q->owner != owner) continue;
+    q->abandoned = true;
+    if (q->operation == SK_OP_WAIT)
+      sk_waits_abandon(rs->waits, q);
+    else if (q->operation == SK_OP_ENQUEUE)
+      sk_room_end(&q->room);
+  }
+}
 
 void sk_requests_stop(struct sk_requests *rs) {
   rs->stopped = true;
   sk_waits_stop(rs->waits);
+  sk_rooms_stop(rs->rooms);
 }
 
 /* -- reading requests ------------------------------------------------------------------------------------------------------------------ */
@@ -228,9 +308,14 @@ static enum sk_code read_enqueue_item(struct request *q, struct sk_reader *r, st
   struct sk_job job;
   enum sk_code code = sk_record_decode(record, &job, &q->err);
   if (code == SK_OK) code = sk_job_check_shape(&job, q->rs->options.args_bytes_max, &q->err);
+  if (code == SK_OK) code = sk_callbacks_check(job.on_success, q->rs->options.args_bytes_max, &q->err);
+  if (code == SK_OK) code = sk_callbacks_check(job.on_error, q->rs->options.args_bytes_max, &q->err);
   if (code != SK_OK) return code;
   *item = (struct sk_enqueue_item){
     .id = job.id, .queue = job.queue, .task = job.task, .record = record, .priority = job.priority, .due_ms = due_ms, .delay_ms = delay_ms };
+  code = sk_lock_parse(job.unique, &item->lock, &q->err);
+  if (code == SK_OK) code = sk_limit_parse(job.limit, &item->limit, &q->err);
+  if (code != SK_OK) return code;
   int64_t due_in = delay_ms > 0 ? delay_ms : due_ms > 0 ? due_ms - sk_clock_wall_ms() : 0;
   if (due_in < 0) due_in = 0;
   if (due_in < q->due_in_ms) q->due_in_ms = due_in;
@@ -238,8 +323,11 @@ static enum sk_code read_enqueue_item(struct request *q, struct sk_reader *r, st
 }
 
 static enum sk_code start_enqueue(struct request *q, struct sk_reader *r, struct sk_store *store) {
+  q->room.block_ms = sk_read_i64(r);
   uint32_t n = sk_read_u32(r);
-  if (r->bad || n == 0) return malformed(q);
+  if (r->bad || n == 0 || q->room.block_ms < 0) return malformed(q);
+  if (q->room.block_ms > SK_SECONDS_MAX * 1000)
+    return sk_err_set(&q->err, SK_ELIMIT, "enqueue: block for %lld ms: expected at most %lld", (long long)q->room.block_ms, SK_SECONDS_MAX * 1000);
   if (n > SK_ENQUEUE_BATCH_MAX) return too_many(q, n, SK_ENQUEUE_BATCH_MAX);
   struct sk_enqueue_item *items = q->items = calloc(n, sizeof *items);
   if (items == NULL) return sk_err_set(&q->err, SK_ENOMEM, "enqueue: out of memory");
@@ -344,7 +432,7 @@ static enum sk_code start(struct request *q) {
   }
 }
 
-void sk_requests_run(struct sk_requests *rs, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx) {
+void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx) {
   struct request *q = malloc(sizeof *q + payload.n);
   if (q == NULL) {
     cb(ctx, SK_ENOMEM, SK_STR_LIT("request: out of memory")); /* the one answer that comes inside the call */
@@ -353,6 +441,7 @@ void sk_requests_run(struct sk_requests *rs, unsigned operation, struct sk_str p
   *q = (struct request){ 0 };
   q->rs = rs;
   q->operation = operation;
+  q->owner = owner;
   q->cb = cb;
   q->ctx = ctx;
   q->payload_n = payload.n;

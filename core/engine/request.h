@@ -52,6 +52,8 @@ struct sk_requests_options {
   size_t args_bytes_max;
   /* Jobs were added or moved by a request, so there may be something to fetch, at the latest after due_in_ms (0: now).  May be NULL. */
   void (*added)(void *ctx, int64_t due_in_ms);
+  /* Jobs were cancelled by a request, running ones maybe.  May be NULL. */
+  void (*cancelled)(void *ctx);
   /* The last operation is over that nobody waits for any more, after sk_requests_stop.  May be NULL. */
   void (*idle)(void *ctx);
   void *ctx;
@@ -59,10 +61,14 @@ struct sk_requests_options {
 
 struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err);
 void sk_requests_use(struct sk_requests *rs, struct sk_store *store);
-/* payload is copied. */
-void sk_requests_run(struct sk_requests *rs, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx);
+/* payload is copied.  owner: who asks, for sk_requests_abandon. */
+void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx);
+/* That owner is gone: none of its requests waits any more; each is answered all the same. */
+void sk_requests_abandon(struct sk_requests *rs, uint64_t owner);
 /* The store says that something changed: those who wait look again. */
 void sk_requests_changed(struct sk_requests *rs);
+/* This process has taken jobs out of their queues. */
+void sk_requests_fetched(struct sk_requests *rs);
 /* This job has just been settled for good. */
 void sk_requests_settled(struct sk_requests *rs, struct sk_str id);
 /* Answers whoever waits with SK_ECANCELLED and takes nothing more. */

@@ -3,7 +3,8 @@
  * Whatever ended an attempt comes here as an outcome.  The rules (logic/transition.c) decide, the decision waits in e->settling,
  * and once per turn all that wait are sent as batches.  A batch that the store could not take waits and is sent again, for as
  * long as it takes: a finished job is never forgotten while this process lives.  SK_ESTALE means that the job was given to
- * another engine meanwhile: then ours changed nothing, and that is right. */
+ * another engine meanwhile: then ours changed nothing, and that is right.  SK_ESTATE means that the job was cancelled while it ran:
+ * then it is settled again as that. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "base/limits.h"
 #include "engine/state.h"
 #include "logic/record.h"
+#include "logic/trail.h"
 
 enum { SETTLE_BATCH = 512, SETTLES_IN_FLIGHT_MAX = 2 };
 
@@ -51,9 +53,10 @@ static bool stores_record(const struct sk_decision *d, const struct sk_outcome *
   return true;
 }
 
-static void add(struct sk_run *run) {
+void sk_settle_decided(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   assert(run->worker == NULL);
+  sk_live_hush(run);
   sk_list_push(&e->settling, &run->node);
   e->settling_n++;
   assert(e->held_n > 0);
@@ -61,12 +64,31 @@ static void add(struct sk_run *run) {
   sk_engine_wake(e);
 }
 
-/* Fills in the decision and the record to store.  False when there is no memory for them. */
+/* Puts what has happened to it, and what it has logged, into the record to store.  False when out of memory. */
+static bool keep_story(struct sk_run *run, const struct sk_outcome *o, int64_t now_ms) {
+  struct sk_job *job = &run->job;
+  const struct sk_trail_end end = {
+    .engine = sk_str(run->engine->id, SK_ID_BYTES), .worker = run->worker_number, .started_ms = o->started_ms, .now_ms = now_ms,
+    .ending = o->ending, .decision = &run->decision };
+  sk_trail_extend(job, &end, &run->kept);
+  size_t trail_n = run->kept.n;
+  sk_lines_tail(job->log, sk_live_log(run), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &run->kept);
+  if (run->kept.failed) return false;
+  job->trail = sk_str(run->kept.p, trail_n);
+  job->log = sk_str(run->kept.p + trail_n, run->kept.n - trail_n);
+  return true;
+}
+
+/* Fills in the decision, the record to store and the jobs that follow.  False when there is no memory for them. */
 static bool decide(struct sk_run *run, struct sk_outcome *o) {
   struct sk_engine *e = run->engine;
+  int64_t now_ms = sk_clock_wall_ms();
   if (!own_outcome(run, o)) return false;
-  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, sk_clock_wall_ms(), sk_random_next(&e->random));
-  if (stores_record(&run->decision, o)) sk_record_encode(&run->job, &run->record);
+  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, now_ms, sk_random_next(&e->random));
+  if (!sk_follow_make(run, o->ending)) return false;
+  if (!stores_record(&run->decision, o)) return true;
+  if (!keep_story(run, o, now_ms)) return false;
+  sk_record_encode(&run->job, &run->record);
   return !run->record.failed;
 }
 
@@ -77,14 +99,19 @@ void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
     /* Better twice than lost: what there is no memory to write down has not happened. */
     sk_logf(e->log, SK_LOG_ERROR, "job %.*s: out of memory for its outcome, it runs again", SK_STR_ARG(run->id));
     sk_buf_fini(&run->record);
+    sk_follow_free(run);
     run->decision = (struct sk_decision){ .kind = SK_SETTLE_RELEASE };
     o.ending = SK_END_HANDED_BACK;
   }
   run->ending = o.ending;
+  run->started_ms = o.started_ms;
   run->surplus = o.ending == SK_END_HANDED_BACK && o.started_ms == 0 && !e->stopping;
   if (o.ending == SK_END_FAILED || o.ending == SK_END_FATAL) e->totals.failed++;
   if (o.ending == SK_END_CRASHED) e->totals.crashed++;
-  add(run);
+  if (sk_mourning_is_due(run))
+    sk_mourning_begin(run);
+  else
+    sk_settle_decided(run);
 }
 
 void sk_settle_unknown(struct sk_run *run) {
@@ -101,6 +128,11 @@ void sk_settle_hand_back(struct sk_run *run) {
   sk_settle(run, &(struct sk_outcome){ .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET });
 }
 
+void sk_settle_cancelled(struct sk_run *run, int64_t started_ms) {
+  sk_settle(run, &(struct sk_outcome){
+                   .ending = SK_END_CANCELLED, .message = SK_STR_LIT("cancelled"), .started_ms = started_ms, .delay_ms = SK_UNSET });
+}
+
 void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
   bool newer = run->broken == SK_EVERSION;
   sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: %s; %s", SK_STR_ARG(run->id), why->message,
@@ -109,7 +141,7 @@ void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
   run->decision = (struct sk_decision){ .kind = newer ? SK_SETTLE_SNOOZE : SK_SETTLE_DEAD,
                                         .delay_ms = newer ? run->engine->options.policy.unknown_delay_ms : 0 };
   if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* no memory to write it back: as it is */
-  add(run);
+  sk_settle_decided(run);
 }
 
 /* -- telling ------------------------------------------------------------------------------------------------------------------ */
@@ -172,10 +204,18 @@ static void applied(struct sk_run *run) {
   }
 }
 
+/* What it had of its group's or its queue's slots may be another's now. */
+static bool frees_slot(const struct sk_run *run) {
+  return run->job.limit.n > 0 || sk_tasks_limit_queue(run->engine->tasks, run->queue);
+}
+
 static void after(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   const struct sk_decision *d = &run->decision;
   applied(run);
+  int64_t follow_in_ms = sk_follow_due_in_ms(run);
+  if (follow_in_ms >= 0) sk_fetch_due_within(e, follow_in_ms);
+  if (frees_slot(run)) sk_fetch_wake(e);
   if (d->kind == SK_SETTLE_RETRY || d->kind == SK_SETTLE_SNOOZE)
     sk_fetch_due_within(e, d->delay_ms);
   else if (d->kind == SK_SETTLE_RELEASE)
@@ -190,6 +230,19 @@ static void after(struct sk_run *run) {
  * the lease nobody else can have taken it. */
 static bool was_settled(const struct sk_run *run) {
   return run->uncertain_ms > 0 && sk_clock_mono_ms() - run->uncertain_ms < run->engine->options.store.lease_ms;
+}
+
+/* It was cancelled while its outcome was on the way, and what was decided is not what becomes of a cancelled job. */
+static void settle_again(struct sk_run *run) {
+  run->engine->held_n++; /* as if it had just ended */
+  sk_run_reset(run);
+  if (run->broken == SK_OK) {
+    sk_settle_cancelled(run, run->started_ms);
+    return;
+  }
+  run->ending = SK_END_CANCELLED;
+  run->decision = (struct sk_decision){ .kind = SK_SETTLE_CANCELLED, .keep_ms = SK_KEEP_DEFAULT_MS };
+  sk_settle_decided(run);
 }
 
 static void on_settled(struct sk_op *op, void *ctx) {
@@ -214,6 +267,10 @@ static void on_settled(struct sk_op *op, void *ctx) {
     e->drain_check = true;
     for (size_t i = 0; i < b->n; i++) {
       struct sk_run *run = b->runs[i];
+      if (b->items[i].status == SK_ESTATE) {
+        settle_again(run);
+        continue;
+      }
       if (b->items[i].status == SK_OK || was_settled(run)) {
         after(run);
       } else if (run->ending != SK_END_HANDED_BACK) {
@@ -230,7 +287,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
 
 static struct sk_settle_item item_of(const struct sk_run *run) {
   const struct sk_decision *d = &run->decision;
-  return (struct sk_settle_item){
+  struct sk_settle_item item = {
     .id = run->id,
     .queue = run->queue,
     .fence = run->fence,
@@ -241,6 +298,8 @@ static struct sk_settle_item item_of(const struct sk_run *run) {
     .keep_ms = d->keep_ms,
     .crashed = run->ending == SK_END_CRASHED,
   };
+  sk_follow_attach(run, &item);
+  return item;
 }
 
 static bool send_batch(struct sk_engine *e) {

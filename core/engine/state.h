@@ -6,6 +6,8 @@
  *                  ▲   (offered, started: see share.h)   │              (store says SK_OK or SK_ESTALE)
  *                  └──────────── taken back ─────────────┘
  *
+ * One whose end was decided and whose handlers have not run goes round once more (mourning.c): e->mourners, worker->runs, batch.
+ *
  * Only settle.c takes a run out for good, whatever ended it. */
 #ifndef SK_ENGINE_STATE_H
 #define SK_ENGINE_STATE_H
@@ -25,6 +27,8 @@
 #include "io/pipe.h"
 
 struct sk_worker;
+struct sk_live;
+struct sk_follow;
 
 struct sk_run {
   struct sk_list node;
@@ -43,13 +47,22 @@ struct sk_run {
   uint32_t slot;
   uint32_t generation;
   struct sk_heap_node hard;   /* in e->hard: when the worker is to be looked at, monotonic ms */
+  unsigned worker_number;     /* where it was offered last; 0: nowhere */
+  struct sk_live *live;       /* owned; what it has said; NULL: nothing */
+  int64_t stop_ms;            /* not 0: it was cancelled, and told so then; monotonic */
   /* while settling */
   struct sk_decision decision;
   enum sk_ending ending;
+  int64_t started_ms;         /* wall clock; 0: it has not */
+  bool unheard;               /* set before sk_settle: no handler has run for how it failed */
+  bool mourning;              /* it waits for its handlers, or they run: mourning.c */
+  int64_t mourn_since_ms;     /* monotonic */
+  struct sk_follow *follow;   /* owned; its callbacks; NULL: none */
   int64_t uncertain_ms;       /* not 0: a settle of it was sent whose answer got lost, and the lease was renewed last then; monotonic */
   bool surplus;               /* handed back before it started, with nobody the wiser */
   struct sk_buf said;         /* owned: what the outcome's slices point into */
   struct sk_buf record;       /* owned: the record to store */
+  struct sk_buf kept;         /* owned: its trail and log */
   char bytes[];               /* the record as fetched, the queue's name, the id */
 };
 
@@ -96,8 +109,6 @@ struct sk_worker {
   uint32_t suspects_n; /* of its runs; see dispatch.c */
 };
 
-struct sk_progress_batch;
-
 /* What the store may fail at; an outage lasts until all of it works again, and the log tells once of it. */
 enum sk_chore { SK_CHORE_FETCH, SK_CHORE_SETTLE, SK_CHORE_BEAT, SK_CHORE_COUNT, SK_CHORE_DECLARE };
 
@@ -123,8 +134,11 @@ struct sk_engine {
   size_t local_n;
   struct sk_list suspects; /* runs that would die with their next crash, waiting for a worker without one; beside local */
   size_t suspects_n;
+  struct sk_list mourners; /* runs whose handlers are to run; beside local */
+  size_t mourners_n;
+  bool mourns_late;        /* while it stops, a worker was started for what was left of them */
   size_t given_n;       /* with workers */
-  size_t held_n;        /* local + suspects + given */
+  size_t held_n;        /* local + suspects + mourners + given */
 
   /* supervisor.c */
   struct sk_list workers;
@@ -160,6 +174,9 @@ struct sk_engine {
   bool fetch_stuck;       /* ... the others wait for memory, and the fetch with them */
   bool fetch_wanted;      /* something may be there */
   bool fetch_again;       /* ... since the fetch under way was sent */
+  bool fetch_looks;       /* the fetch under way only looks for stops */
+  bool stops_wanted;      /* running jobs may have been cancelled since the last fetch was sent */
+  struct sk_timer *look;  /* when a look for stops may be sent again */
   struct sk_timer *due;   /* when to look again: due jobs, safety poll, back-off */
   int64_t due_at_ms;      /* monotonic; when `due` fires */
   int64_t fetch_backoff_ms;
@@ -189,7 +206,7 @@ struct sk_engine {
   unsigned hurried;      /* ... and was tried early because another one worked */
   bool declaring;
   bool declare_wanted;   /* the store does not know all tasks yet */
-  struct sk_progress_batch *progress; /* not yet sent: progress.c */
+  struct sk_list live; /* of runs that have said what the store has not heard: live.c */
   bool progress_in_flight;
   bool held; /* TSTP */
   bool drain_counting;
@@ -208,6 +225,7 @@ void sk_engine_fail(struct sk_engine *e, const struct sk_err *err); /* can't go 
 
 /* run.c */
 struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struct sk_err *err);
+void sk_run_reset(struct sk_run *run); /* its job is as it was fetched, nothing is decided */
 void sk_run_free(struct sk_run *run);
 
 /* fetch.c */
@@ -218,6 +236,7 @@ enum sk_code sk_fetch_use_queues(struct sk_engine *e, const struct sk_queue_spec
 void sk_fetch_stop(struct sk_engine *e);                   /* nothing is taken any more */
 void sk_fetch_retry(struct sk_engine *e);                  /* the store works again: don't wait for the back-off to end */
 void sk_fetch_wake(struct sk_engine *e);                   /* there may be jobs */
+void sk_fetch_wake_stops(struct sk_engine *e);             /* ... and running ones may have been cancelled */
 void sk_fetch_due_within(struct sk_engine *e, int64_t ms); /* a job becomes due then */
 void sk_fetch_turn(struct sk_engine *e);
 void sk_fetch_queues_changed(struct sk_engine *e);
@@ -229,6 +248,11 @@ int64_t sk_fetch_room(const struct sk_engine *e);          /* how many more to t
 
 /* dispatch.c */
 void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front);
+/* Takes the run at that node of e->local, or e->suspects, out of it. */
+struct sk_run *sk_dispatch_pop(struct sk_engine *e, struct sk_list *node);
+struct sk_run *sk_dispatch_pop_suspect(struct sk_engine *e, struct sk_list *node);
+/* The next of e->mourners that waits since then or longer; NULL: none does. */
+struct sk_run *sk_dispatch_pop_mourner(struct sk_engine *e, int64_t since_ms);
 void sk_dispatch_turn(struct sk_engine *e);
 /* Takes back what its worker has not started: it is in e->local again, in order, before all others. */
 void sk_dispatch_take_back_from(struct sk_worker *w);
@@ -247,9 +271,28 @@ void sk_settle(struct sk_run *run, const struct sk_outcome *outcome);
 void sk_settle_unknown(struct sk_run *run);   /* no script declares its task */
 void sk_settle_expired(struct sk_run *run);
 void sk_settle_hand_back(struct sk_run *run); /* it has not started */
+void sk_settle_cancelled(struct sk_run *run, int64_t started_ms); /* wall clock; 0: it has not */
+void sk_settle_decided(struct sk_run *run);   /* as sk_settle has decided, now that its handlers have run */
 void sk_settle_broken(struct sk_run *run, const struct sk_err *why); /* a run whose record can't be read */
 void sk_settle_turn(struct sk_engine *e);
 bool sk_settle_idle(const struct sk_engine *e);
+
+/* follow.c */
+bool sk_follow_make(struct sk_run *run, enum sk_ending ending); /* once it is decided; false: out of memory */
+void sk_follow_attach(const struct sk_run *run, struct sk_settle_item *item);
+int64_t sk_follow_due_in_ms(const struct sk_run *run); /* the earliest; -1: there is none */
+void sk_follow_free(struct sk_run *run);
+
+/* mourning.c */
+bool sk_mourning_is_due(const struct sk_run *run); /* it is decided, and there are handlers that have not run */
+void sk_mourning_begin(struct sk_run *run);
+void sk_mourning_over(struct sk_run *run);                  /* it is in no list, with no worker */
+void sk_mourning_cut(struct sk_run *run, const char *why);  /* the same, before they had run */
+void sk_mourning_give_up(struct sk_engine *e);              /* all that wait for a worker */
+void sk_mourning_check(struct sk_engine *e);                /* those that have waited too long */
+
+/* stop.c */
+void sk_stop_take(struct sk_engine *e, struct sk_str *ids, size_t n); /* what a fetch says of cancelled jobs; reorders ids */
 
 /* supervisor.c */
 enum sk_code sk_supervisor_init(struct sk_engine *e, struct sk_err *err);
@@ -257,6 +300,7 @@ void sk_supervisor_fini(struct sk_engine *e);
 enum sk_code sk_supervisor_start(struct sk_engine *e, struct sk_err *err);
 void sk_supervisor_reload(struct sk_engine *e);
 void sk_supervisor_drain(struct sk_engine *e);  /* workers end when their jobs have */
+bool sk_supervisor_add_one(struct sk_engine *e); /* one more, for what is left to do while the engine stops */
 void sk_supervisor_kill_all(struct sk_engine *e);
 void sk_supervisor_abandon_all(struct sk_engine *e); /* those that not even a kill has ended */
 void sk_supervisor_kill(struct sk_worker *w, enum sk_kill why, struct sk_run *culprit);
@@ -268,7 +312,7 @@ uint32_t sk_supervisor_ready_n(const struct sk_engine *e);
 /* deadline.c: hard timeouts */
 enum sk_code sk_deadline_init(struct sk_engine *e, struct sk_err *err);
 void sk_deadline_fini(struct sk_engine *e);
-void sk_deadline_watch(struct sk_run *run);   /* it was offered: arms its hard timeout */
+void sk_deadline_watch(struct sk_run *run);   /* it was offered, or told to stop: arms its hard timeout */
 void sk_deadline_forget(struct sk_run *run);
 
 /* janitor.c */
@@ -276,10 +320,13 @@ enum sk_code sk_janitor_init(struct sk_engine *e, struct sk_err *err);
 void sk_janitor_fini(struct sk_engine *e);
 void sk_janitor_turn(struct sk_engine *e);
 
-/* progress.c */
-void sk_progress_say(struct sk_run *run, int32_t percent, struct sk_str note);
-void sk_progress_turn(struct sk_engine *e);
-void sk_progress_free(struct sk_engine *e);
+/* live.c: what running jobs say */
+void sk_live_progress(struct sk_run *run, int32_t percent, struct sk_str note);
+void sk_live_note(struct sk_run *run, struct sk_str text); /* job:log */
+struct sk_str sk_live_log(const struct sk_run *run);       /* all that it has logged that is kept */
+void sk_live_hush(struct sk_run *run);                     /* the store need not hear of it any more */
+void sk_live_free(struct sk_run *run);
+void sk_live_turn(struct sk_engine *e);
 
 /* link.c: frames from a worker */
 size_t sk_link_bytes(void *worker, struct sk_str in);
@@ -287,7 +334,7 @@ void sk_link_declare(struct sk_engine *e); /* tells the store which tasks there 
 
 /* True when one more crash is its death. */
 static inline bool sk_run_is_suspect(const struct sk_run *run) {
-  return run->job.crashes > 0 && run->job.crashes + 1 >= run->engine->options.policy.crashes_max;
+  return !run->mourning && run->job.crashes > 0 && run->job.crashes + 1 >= run->engine->options.policy.crashes_max;
 }
 
 /* True unless the run's worker has left it unstarted: also when the worker has spoilt the word that tells. */

@@ -7,6 +7,7 @@
  * A worker is buried when it has exited and all that it sent has been read, so that what it said last still counts.  Then each
  * job it had goes its way:
  *   offered, not started    back to e->local, as if nothing had been
+ *   was told to stop        cancelled
  *   the core killed it      the culprit (hard timeout) has failed; the others are handed back, nothing counted
  *   it died by itself       the job on the CPU (share.h) is the culprit: a crash; when none was, those that had crashed often
  *                           before (the suspects of dispatch.c: mostly one); when there is none of these, each that had started
@@ -59,6 +60,7 @@ static void settle_timed_out(struct sk_run *run, struct sk_outcome *o) {
   o->ending = SK_END_FAILED;
   o->kind = SK_KIND_TIMEOUT;
   o->message = sk_str_c(message);
+  run->unheard = true;
   sk_settle(run, o);
 }
 
@@ -71,17 +73,34 @@ static void settle_crashed(struct sk_run *run, struct sk_outcome *o, const char 
   sk_settle(run, o);
 }
 
+/* One whose handlers ran, or were to run, in that worker. */
+static void bury_mourner(struct sk_run *run, bool started, const char *how) {
+  char why[200];
+  snprintf(why, sizeof why, "the worker that ran its handlers %s", how);
+  sk_dispatch_detach(run);
+  if (started)
+    sk_mourning_cut(run, why);
+  else
+    sk_dispatch_add(run->engine, run, true);
+}
+
 /* Detaches the run from its dead worker and settles it, or puts it back. */
 static void bury_run(struct sk_run *run, const struct sk_worker *w, bool culprit, const char *how) {
   struct sk_engine *e = run->engine;
   int64_t now = sk_clock_mono_ms();
   bool started = sk_run_has_started(run);
+  if (run->mourning) {
+    bury_mourner(run, started, how);
+    return;
+  }
   int64_t started_ms = started ? sk_share_started_ms(w->share, run->slot, now) : 0;
   struct sk_outcome o = { .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET };
   if (started_ms > 0) o.started_ms = started_ms + e->wall_minus_mono_ms;
   sk_dispatch_detach(run);
   if (!started)
     sk_dispatch_add(e, run, true);
+  else if (run->stop_ms > 0)
+    sk_settle_cancelled(run, o.started_ms);
   else if (!culprit)
     sk_settle(run, &o);
   else if (w->killed != SK_KILL_TIMEOUT)
@@ -385,6 +404,7 @@ static void bury(struct sk_worker *w) {
   char how[120];
   describe_end(w, how, sizeof how);
   free_worker(w);
+  sk_requests_abandon(e->requests, end.serial);
   sk_engine_wake(e);
   if (e->stopping) return;
   if (end.state == SK_WORKER_STARTING && !end.refused)
@@ -433,6 +453,13 @@ enum sk_code sk_supervisor_init(struct sk_engine *e, struct sk_err *err) {
   e->respawn = sk_timer_new(e->loop, on_respawn, e);
   if (stat(e->options.program, &e->program) != 0) e->program.st_ino = 0; /* starting it will say why */
   return e->respawn ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
+}
+
+bool sk_supervisor_add_one(struct sk_engine *e) {
+  struct sk_err err;
+  if (spawn(e, 1, &err) == SK_OK) return true;
+  sk_logf(e->log, SK_LOG_ERROR, "worker 1: %s", err.message);
+  return false;
 }
 
 enum sk_code sk_supervisor_start(struct sk_engine *e, struct sk_err *err) {

@@ -10,6 +10,10 @@ struct sk_tasks {
   struct sk_task *by_name; /* of all sets */
   uint64_t set;
   size_t n;                /* in this set */
+  unsigned hooks;
+  struct sk_queue_item *queues; /* owned array; names in `names` */
+  size_t queues_n;
+  struct sk_arena names;
 };
 
 struct sk_tasks *sk_tasks_new(void) { return calloc(1, sizeof(struct sk_tasks)); }
@@ -30,6 +34,8 @@ void sk_tasks_free(struct sk_tasks *tasks) {
     HASH_DEL(tasks->by_name, t);
     free_chain(t);
   }
+  free(tasks->queues);
+  sk_arena_fini(&tasks->names);
   free(tasks);
 }
 
@@ -46,6 +52,7 @@ static bool same_template(const struct sk_job *a, const struct sk_job *b) {
 void sk_tasks_new_set(struct sk_tasks *tasks) {
   tasks->set++;
   tasks->n = 0;
+  for (size_t i = 0; i < tasks->queues_n; i++) tasks->queues[i] = (struct sk_queue_item){ .name = tasks->queues[i].name };
 }
 
 /* Puts t where `old` is, or is not yet.  False when out of memory: then it is not there. */
@@ -66,12 +73,13 @@ static struct sk_task *make(struct sk_str record, struct sk_err *err) {
     return NULL;
   }
   memcpy(t->record, record.p, record.n);
+  t->record_n = record.n;
   if (sk_record_decode(sk_str(t->record, record.n), &t->template, err) == SK_OK) return t;
   free_chain(t);
   return NULL;
 }
 
-enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, bool *changed, struct sk_err *err) {
+enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, unsigned hooks, bool *changed, struct sk_err *err) {
   struct sk_err why = { 0 };
   struct sk_task *t = make(record, &why), *old;
   if (t == NULL) {
@@ -88,8 +96,61 @@ enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, bool *ch
   if (changed) *changed = !same || !known;
   if (!known) tasks->n++;
   t->set = tasks->set;
+  t->hooks = hooks;
   return SK_OK;
 }
+
+/* -- queues ----------------------------------------------------------------------------------------------------------------------- */
+
+static struct sk_queue_item *find_queue(const struct sk_tasks *tasks, struct sk_str name) {
+  for (size_t i = 0; i < tasks->queues_n; i++)
+    if (sk_str_eq(tasks->queues[i].name, name)) return &tasks->queues[i];
+  return NULL;
+}
+
+static bool same_queue(const struct sk_queue_item *a, const struct sk_queue_item *b) {
+  return a->max_len == b->max_len && a->overflow == b->overflow && a->block_ms == b->block_ms &&
+         a->limit.concurrency == b->limit.concurrency && a->limit.rate == b->limit.rate && a->limit.per_ms == b->limit.per_ms &&
+         a->limit.burst == b->limit.burst;
+}
+
+static struct sk_queue_item *add_queue(struct sk_tasks *tasks, struct sk_str name) {
+  struct sk_queue_item *queues = realloc(tasks->queues, (tasks->queues_n + 1) * sizeof *queues);
+  if (queues) tasks->queues = queues;
+  struct sk_str copy = sk_arena_copy(&tasks->names, name);
+  if (queues == NULL || copy.p == NULL) return NULL;
+  queues[tasks->queues_n] = (struct sk_queue_item){ .name = copy };
+  return &queues[tasks->queues_n++];
+}
+
+enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_item *queue, bool *changed, struct sk_err *err) {
+  struct sk_queue_item *there = find_queue(tasks, queue->name);
+  *changed = there == NULL || !same_queue(there, queue);
+  if (there == NULL) there = add_queue(tasks, queue->name);
+  if (there == NULL) return sk_err_set(err, SK_ENOMEM, "queue: out of memory");
+  struct sk_str name = there->name;
+  *there = *queue;
+  there->name = name;
+  return SK_OK;
+}
+
+const struct sk_queue_item *sk_tasks_queues(const struct sk_tasks *tasks, size_t *n) {
+  *n = tasks->queues_n;
+  return tasks->queues;
+}
+
+bool sk_tasks_limit_queue(const struct sk_tasks *tasks, struct sk_str queue) {
+  const struct sk_queue_item *there = find_queue(tasks, queue);
+  return there && (there->limit.concurrency > 0 || there->limit.rate > 0);
+}
+
+/* -- handlers --------------------------------------------------------------------------------------------------------------------- */
+
+void sk_tasks_set_hooks(struct sk_tasks *tasks, unsigned hooks) { tasks->hooks = hooks; }
+
+unsigned sk_tasks_hooks(const struct sk_tasks *tasks, const struct sk_task *task) { return tasks->hooks | (task ? task->hooks : 0); }
+
+/* --------------------------------------------------------------------------------------------------------------------------------- */
 
 const struct sk_task *sk_tasks_find(const struct sk_tasks *tasks, struct sk_str name) {
   struct sk_task *t;

@@ -197,6 +197,17 @@ enum sk_code sk_waits_add(struct sk_waits *ws, struct sk_str id, int64_t timeout
   return SK_OK;
 }
 
+void sk_waits_abandon(struct sk_waits *ws, const void *ctx) {
+  struct waited_job *job, *next;
+  HASH_ITER(hh, ws->jobs, job, next) {
+    SK_LIST_EACH_SAFE(n, &job->waits) {
+      struct wait *w = SK_CONTAINER(n, struct wait, node);
+      if (w->ctx == ctx) answer(w, SK_ECANCELLED, NULL);
+    }
+    let_go(ws, job);
+  }
+}
+
 void sk_waits_stop(struct sk_waits *ws) {
   ws->stopped = true;
   struct waited_job *job, *next;

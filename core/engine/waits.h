@@ -27,6 +27,8 @@ void sk_waits_use(struct sk_waits *ws, struct sk_store *store);
 enum sk_code sk_waits_add(struct sk_waits *ws, struct sk_str id, int64_t timeout_ms, sk_waited_cb cb, void *ctx);
 void sk_waits_changed(struct sk_waits *ws);                  /* any job may have ended */
 void sk_waits_settled(struct sk_waits *ws, struct sk_str id); /* this one has */
+/* Answers whoever waits with that ctx with SK_ECANCELLED, at once. */
+void sk_waits_abandon(struct sk_waits *ws, const void *ctx);
 /* Answers everyone with SK_ECANCELLED, at once. */
 void sk_waits_stop(struct sk_waits *ws);
 bool sk_waits_idle(const struct sk_waits *ws);

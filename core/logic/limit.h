@@ -5,6 +5,7 @@
  *   order  := "any" | "strict"
  *   source := "=" group  the group itself: the only form in a job's record
  *           | "task"     in a task's template, where the client makes the group: one for the whole task,
+ *           | "args"     ... one for each value of all args,
  *           | "arg:" n   ... one for each value of the n-th arg,
  *           | "fn"       ... one for each value that a function of the script returns, which a client without that script can't know
  *

@@ -12,22 +12,13 @@
 
 static const char CLIENT_TYPE[] = "skein.client";
 
-struct client {
-  struct sk_loop *loop;
-  struct sk_store *store;
-  struct sk_requests *requests;
-  bool answered;
-  enum sk_code code;
-  struct sk_buf answer;
-};
-
 static void on_changed(void *ctx) {
-  struct client *c = ctx;
+  struct sk_lua_client *c = ctx;
   if (c->requests) sk_requests_changed(c->requests);
 }
 
 static void on_answer(void *ctx, enum sk_code code, struct sk_str answer) {
-  struct client *c = ctx;
+  struct sk_lua_client *c = ctx;
   c->answered = true;
   c->code = code;
   sk_buf_clear(&c->answer);
@@ -39,7 +30,7 @@ static void on_closed(void *ctx) {
   *closed = true;
 }
 
-static void close_client(struct client *c) {
+void sk_lua_client_fini(struct sk_lua_client *c) {
   if (c->requests) sk_requests_stop(c->requests);
   while (c->requests && !sk_requests_idle(c->requests) && sk_loop_turn(c->loop, true)) continue;
   sk_requests_free(c->requests);
@@ -48,15 +39,14 @@ static void close_client(struct client *c) {
   while (!closed && sk_loop_turn(c->loop, true)) continue;
   if (c->loop) sk_loop_free(c->loop);
   sk_buf_fini(&c->answer);
-  *c = (struct client){ 0 };
+  *c = (struct sk_lua_client){ 0 };
 }
 
-static enum sk_code open_client(struct client *c, struct sk_str url, enum sk_durability durability, struct sk_err *err) {
+enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_options *options, struct sk_err *err) {
   c->loop = sk_loop_new(err);
   if (c->loop == NULL) return err->code;
-  struct sk_store_options options = { .url = url, .lease_ms = SK_LEASE_MS, .durability = durability };
   struct sk_store_events events = { .changed = on_changed, .ctx = c };
-  enum sk_code code = sk_store_open(c->loop, &options, &events, &c->store, err);
+  enum sk_code code = sk_store_open(c->loop, options, &events, &c->store, err);
   if (code != SK_OK) return code;
   struct sk_requests_options requests = { .loop = c->loop, .store = c->store, .args_bytes_max = SK_ARGS_BYTES_MAX };
   c->requests = sk_requests_new(&requests, err);
@@ -67,27 +57,28 @@ int sk_lua_client_open(lua_State *L) {
   size_t n;
   const char *url = luaL_checklstring(L, 1, &n);
   bool normal = strcmp(luaL_optstring(L, 2, "full"), "normal") == 0;
-  struct client *c = lua_newuserdata(L, sizeof *c);
-  *c = (struct client){ 0 };
+  struct sk_lua_client *c = lua_newuserdata(L, sizeof *c);
+  *c = (struct sk_lua_client){ 0 };
   luaL_getmetatable(L, CLIENT_TYPE);
   lua_setmetatable(L, -2);
+  struct sk_store_options options = {
+    .url = sk_str(url, n), .lease_ms = SK_LEASE_MS, .durability = normal ? SK_DURABLE_NORMAL : SK_DURABLE_FULL };
   struct sk_err err;
-  if (open_client(c, sk_str(url, n), normal ? SK_DURABLE_NORMAL : SK_DURABLE_FULL, &err) == SK_OK) return 1;
-  close_client(c);
+  if (sk_lua_client_init(c, &options, &err) == SK_OK) return 1;
+  sk_lua_client_fini(c);
   lua_pushnil(L);
   lua_pushstring(L, err.message);
   lua_pushstring(L, sk_code_name(err.code));
   return 3;
 }
 
-static int client_call(lua_State *L) {
-  struct client *c = luaL_checkudata(L, 1, CLIENT_TYPE);
+int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
   lua_Integer operation = luaL_checkinteger(L, 2);
   size_t n;
   const char *payload = luaL_checklstring(L, 3, &n);
   if (c->loop == NULL) return luaL_error(L, "this connection is closed");
   c->answered = false;
-  sk_requests_run(c->requests, (unsigned)operation, sk_str(payload, n), on_answer, c);
+  sk_requests_run(c->requests, 0, (unsigned)operation, sk_str(payload, n), on_answer, c);
   while (!c->answered && sk_loop_turn(c->loop, true)) continue;
   if (!c->answered || c->answer.failed) return luaL_error(L, "not enough memory");
   lua_pushstring(L, sk_code_name(c->code));
@@ -95,8 +86,10 @@ static int client_call(lua_State *L) {
   return 2;
 }
 
+static int client_call(lua_State *L) { return sk_lua_client_call(L, luaL_checkudata(L, 1, CLIENT_TYPE)); }
+
 static int client_close(lua_State *L) {
-  close_client(luaL_checkudata(L, 1, CLIENT_TYPE));
+  sk_lua_client_fini(luaL_checkudata(L, 1, CLIENT_TYPE));
   return 0;
 }
 

@@ -4,6 +4,31 @@
 #define SK_LUA_CLIENT_H
 
 #include <lua.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct sk_loop;
+struct sk_requests;
+struct sk_store;
+struct sk_store_options;
+
+/* A store, and requests to it, for those who wait. */
+struct sk_lua_client {
+  struct sk_loop *loop;   /* NULL once closed */
+  struct sk_store *store;
+  struct sk_requests *requests;
+  bool answered;
+  enum sk_code code;
+  struct sk_buf answer;
+};
+/* c is zeroed.  Borrows it until sk_lua_client_fini, which is called whether or not this succeeds. */
+enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_options *options, struct sk_err *err);
+/* Waits until the store is closed.  Again: does nothing. */
+void sk_lua_client_fini(struct sk_lua_client *c);
+/* client:call(operation, payload), with the arguments at 2 and 3. */
+int sk_lua_client_call(lua_State *L, struct sk_lua_client *c);
 
 /* lua_CFunction: client(url [, durability]) -> client | nil, message, code */
 int sk_lua_client_open(lua_State *L);

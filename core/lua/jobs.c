@@ -215,12 +215,28 @@ static void raised(struct sk_slot *slot) {
     .slot = slot, .kind = "error", .co = slot->over->co, .out_of_memory = slot->over_status == LUA_ERRMEM });
 }
 
+/* The handlers (skein/worker.lua guards them) have run, or have not stopped when they should. */
+static void mourned(struct sk_slot *slot) {
+  struct sk_runner *r = slot->runner;
+  if (slot->over == NULL)
+    sk_runtime_log(r, SK_LOG_ERROR, slot, SK_STR_LIT("the job's handlers went on after they were told to stop"));
+  else if (slot->over_status != 0)
+    sk_runtime_log(r, SK_LOG_ERROR, slot, sk_vm_error_text(slot->over->co, -1));
+  say_done(r, slot, sk_str(NULL, 0));
+  finish(slot);
+}
+
 /* A slot that came to runner->ended. */
 static void end_of(struct sk_slot *slot) {
-  if (slot->over == NULL)
-    fail_with(slot, stop_text(slot->stop), "it went on after it was told to stop");
-  else if (slot->over->role == SK_ROLE_FAILURE)
+  bool failed = slot->over == NULL || slot->over_status != 0;
+  if (slot->mourn != SK_KIND_NONE)
+    mourned(slot);
+  else if (slot->over != NULL && slot->over->role == SK_ROLE_FAILURE)
     failure_ended(slot);
+  else if (slot->stop == SK_KIND_CANCELLED && failed)
+    fail_with(slot, "cancelled", "cancelled"); /* whatever it raised */
+  else if (slot->over == NULL)
+    fail_with(slot, stop_text(slot->stop), "it went on after it was told to stop");
   else if (slot->over_status == 0)
     returned(slot);
   else
@@ -309,20 +325,25 @@ struct beginning {
   struct sk_err err;
 };
 
-/* Makes the job's table, its main thread, and pushes handler, job and args there. */
-static int begin_step(lua_State *L) {
-  struct beginning *b = lua_touserdata(L, 1);
+/* Makes the job's table and its main thread; false when there is no memory for them. */
+static bool make_job(lua_State *L, struct beginning *b) {
   struct sk_slot *slot = b->slot;
-  struct sk_runner *r = slot->runner;
   b->values = -1;
   if (slot->job_ref == LUA_NOREF) {
     push_job(L, slot);
     slot->job_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   }
-  if (b->thread == NULL && (b->thread = sk_thread_new(L, slot, SK_ROLE_MAIN)) == NULL) {
-    sk_err_set(&b->err, SK_ENOMEM, "out of memory");
-    return 0;
-  }
+  if (b->thread == NULL) b->thread = sk_thread_new(L, slot, SK_ROLE_MAIN);
+  if (b->thread == NULL) sk_err_set(&b->err, SK_ENOMEM, "out of memory");
+  return b->thread != NULL;
+}
+
+/* Pushes handler, job and args to the job's main thread. */
+static int begin_step(lua_State *L) {
+  struct beginning *b = lua_touserdata(L, 1);
+  struct sk_slot *slot = b->slot;
+  struct sk_runner *r = slot->runner;
+  if (!make_job(L, b)) return 0;
   lua_rawgeti(L, LUA_REGISTRYINDEX, r->handlers_ref);
   lua_pushlstring(L, slot->job.task.p, slot->job.task.n);
   lua_rawget(L, -2);
@@ -339,15 +360,35 @@ static int begin_step(lua_State *L) {
   return 0;
 }
 
+enum { MOURN_ARGS = 4 }; /* job, kind, message, dies */
+
+/* Pushes what runs the handlers, and its arguments. */
+static int mourn_step(lua_State *L) {
+  struct beginning *b = lua_touserdata(L, 1);
+  struct sk_slot *slot = b->slot;
+  if (!make_job(L, b)) return 0;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, slot->runner->mourn_ref);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, slot->job_ref);
+  lua_pushstring(L, sk_error_kind_name(slot->mourn));
+  lua_pushlstring(L, slot->message.p ? slot->message.p : "", slot->message.n);
+  lua_pushboolean(L, slot->dies);
+  b->values = 1 + MOURN_ARGS;
+  lua_xmove(L, b->thread->co, 1 + MOURN_ARGS);
+  return 0;
+}
+
 static void start(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
   struct beginning b = { .slot = slot };
+  bool mourns = slot->mourn != SK_KIND_NONE;
   activate(slot);
   atomic_store_explicit(&r->share->running, slot->number + 1, memory_order_release);
-  sk_jobs_protect(r, begin_step, &b);
+  sk_jobs_protect(r, mourns ? mourn_step : begin_step, &b);
   atomic_store_explicit(&r->share->running, 0, memory_order_release);
   if (b.values >= 0)
     sk_thread_resume(b.thread, b.values - 1);
+  else if (mourns)
+    mourned(slot);
   else
     fail_with(slot, "error", b.err.message);
 }
@@ -389,7 +430,10 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
   int64_t timeout_ms = sk_read_i64(frame);
   int64_t retries = sk_read_i64(frame);
   struct sk_str record = sk_read_str(frame);
-  if (!sk_reader_done(frame) || number >= r->share->slots_n || r->slots[number].active) {
+  unsigned mourn = sk_read_u8(frame);
+  bool dies = sk_read_u8(frame) != 0;
+  struct sk_str message = sk_read_str(frame);
+  if (!sk_reader_done(frame) || number >= r->share->slots_n || r->slots[number].active || mourn >= SK_KINDS) {
     frame->bad = true;
     return;
   }
@@ -398,6 +442,10 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
   slot->generation = generation;
   slot->timeout_ms = timeout_ms;
   slot->retries = retries;
+  slot->mourn = (enum sk_error_kind)mourn;
+  slot->dies = dies;
+  sk_buf_fini(&slot->message);
+  if (message.n > 0) sk_buf_add_str(&slot->message, message);
   sk_buf_clear(&slot->record);
   sk_buf_add_str(&slot->record, record);
   if (slot->record.failed || sk_record_decode(sk_buf_str(&slot->record), &slot->job, NULL) != SK_OK) {

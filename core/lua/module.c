@@ -7,14 +7,16 @@
  *       table as for record, without args; id and enqueued_ms are made when they are not there
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
- *   null, array(t)
+ *   digest(bytes) -> SHA-256 in hex    null, array(t)
  *   client(url [, durability]) -> client   client:call(operation, payload) -> code, answer   client:close()
+ *   testing(now_ms) -> kit, for skein.testing: see testing.h
  *
  * Failures: nil, message, code name. */
 #include <inttypes.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <math.h>
+#include <openssl/evp.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -27,6 +29,7 @@
 #include "logic/wire.h"
 #include "lua/client.h"
 #include "lua/json.h"
+#include "lua/testing.h"
 #include "lua/vm.h"
 
 /* A buffer that Lua frees, also when an error is raised while it is filled. */
@@ -359,6 +362,22 @@ static int core_decode(lua_State *L) {
   return sk_lua_json_decode(L, sk_str(p, n), &err) == SK_OK ? 1 : fail(L, &err);
 }
 
+/* digest(bytes) -> SHA-256 in hex */
+static int core_digest(lua_State *L) {
+  size_t n;
+  const char *p = luaL_checklstring(L, 1, &n);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned digest_n = 0;
+  if (EVP_Digest(p, n, digest, &digest_n, EVP_sha256(), NULL) != 1) return luaL_error(L, "digest: this OpenSSL has no SHA-256");
+  char hex[2 * EVP_MAX_MD_SIZE];
+  for (unsigned i = 0; i < digest_n; i++) {
+    hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+    hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+  }
+  lua_pushlstring(L, hex, (size_t)2 * digest_n);
+  return 1;
+}
+
 static int core_id(lua_State *L) {
   struct sk_idgen *gen = lua_touserdata(L, lua_upvalueindex(1));
   char id[SK_ID_BYTES + 1];
@@ -377,7 +396,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "job", core_job },       { "name_check", core_name_check },
   { "encode", core_encode }, { "encode_args", core_encode_args }, { "decode", core_decode },
   { "now", core_now },       { "array", sk_lua_json_array }, { "backoff_check", core_backoff_check },
-  { "client", sk_lua_client_open }, { NULL, NULL },
+  { "digest", core_digest }, { "client", sk_lua_client_open }, { "testing", sk_lua_testing_open }, { NULL, NULL },
 };
 
 __attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);
@@ -385,6 +404,7 @@ __attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);
 int luaopen_skein_core(lua_State *L) {
   sk_lua_json_open(L);
   sk_lua_client_register(L);
+  sk_lua_testing_register(L);
   luaL_newmetatable(L, BUF_TYPE);
   lua_pushcfunction(L, buf_gc);
   lua_setfield(L, -2, "__gc");

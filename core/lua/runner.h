@@ -71,6 +71,9 @@ struct sk_slot {
   uint32_t generation;
   bool active;
   bool failing;             /* the failure handlers run */
+  enum sk_error_kind mourn; /* not NONE: an earlier attempt ended so, elsewhere; only its handlers are to run */
+  bool dies;                /* ... those for its death */
+  struct sk_buf message;    /* ... with these words; owned */
   struct sk_thread *over;   /* the main or failure thread once it has ended, with `over_status` of lua_resume */
   int over_status;
   struct sk_buf record;     /* owned; job's slices point into it */
@@ -111,6 +114,7 @@ struct sk_runner {
   struct sk_list woken;      /* threads (join_node) whose wait for another has ended */
   int handlers_ref;          /* Lua table: task name -> function */
   int failed_ref;            /* Lua function: what to do with a failed attempt */
+  int mourn_ref;             /* Lua function: runs the handlers of an attempt that failed in another worker */
   int job_meta_ref;
   int misuse_ref;            /* Lua function: raises a text at the script's line */
   int dropped_ref;           /* Lua table, weak keys: coroutines that were dropped before their end */

@@ -331,6 +331,21 @@ static int rt_progress(lua_State *L) {
   return 0;
 }
 
+/* note(handle, text): a line of job:log */
+static int rt_note(lua_State *L) {
+  const struct sk_slot *slot = slot_at(L, 1);
+  size_t n;
+  const char *text = luaL_checklstring(L, 2, &n);
+  if (slot == NULL) return 0;
+  struct sk_buf *out = sk_pipe_out(slot->runner->pipe);
+  size_t at = sk_wire_begin(out, SK_FRAME_NOTE);
+  sk_buf_add_u32(out, slot->number);
+  sk_wire_add_str(out, sk_str_head(sk_str(text, n), SK_LOG_LINE_BYTES_MAX));
+  sk_wire_end(out, at);
+  send_soon(slot->runner);
+  return 0;
+}
+
 /* attempt() -> task, attempt, retries, handle, timeout in seconds (0: none) of the running job, whatever became of its table;
  * nothing outside of a job */
 static int rt_attempt(lua_State *L) {
@@ -370,20 +385,17 @@ static int rt_log(lua_State *L) {
 
 /* -- setting up ---------------------------------------------------------------------------------------------------------------------- */
 
-/* setup{ handlers = {name = fn}, failed = fn, job_meta = table, templates = { record, ... } }: the scripts are loaded */
-static int rt_setup(lua_State *L) {
-  struct sk_runner *r = sk_runner_of(L);
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_getfield(L, 1, "handlers");
-  r->handlers_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_getfield(L, 1, "failed");
-  r->failed_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_getfield(L, 1, "job_meta");
-  r->job_meta_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+static int ref_of(lua_State *L, const char *key) {
+  lua_getfield(L, 1, key);
+  return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* templates = { record, ... }, hooks = { bits, ... }: one for each template; none is 0 */
+static void add_templates(lua_State *L, struct sk_buf *out) {
+  lua_getfield(L, 1, "hooks");
+  bool hooks = lua_istable(L, -1);
   lua_getfield(L, 1, "templates");
   size_t n = lua_objlen(L, -1);
-  struct sk_buf *out = sk_pipe_out(r->pipe);
-  size_t at = sk_wire_begin(out, SK_FRAME_HELLO);
   sk_buf_add_u32(out, (uint32_t)n);
   for (size_t i = 1; i <= n; i++) {
     lua_rawgeti(L, -1, (int)i);
@@ -391,7 +403,56 @@ static int rt_setup(lua_State *L) {
     const char *record = lua_tolstring(L, -1, &bytes);
     sk_wire_add_str(out, sk_str(record, bytes));
     lua_pop(L, 1);
+    if (hooks) lua_rawgeti(L, -2, (int)i);
+    sk_buf_add_byte(out, hooks ? (char)lua_tointeger(L, -1) : 0);
+    if (hooks) lua_pop(L, 1);
   }
+  lua_pop(L, 2);
+}
+
+/* queues = { { name =, max_len =, ... }, ... } */
+static void add_queues(lua_State *L, struct sk_buf *out) {
+  static const char *const numbers[] = { "max_len", "overflow", "block_ms", "concurrency", "rate", "per_ms", "burst" };
+  lua_getfield(L, 1, "queues");
+  size_t n = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
+  sk_buf_add_u32(out, (uint32_t)n);
+  for (size_t i = 1; i <= n; i++) {
+    lua_rawgeti(L, -1, (int)i);
+    lua_getfield(L, -1, "name");
+    size_t bytes;
+    const char *name = lua_tolstring(L, -1, &bytes);
+    sk_wire_add_str(out, sk_str(name, bytes));
+    lua_pop(L, 1);
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+      lua_getfield(L, -1, numbers[k]);
+      if (strcmp(numbers[k], "overflow") == 0)
+        sk_buf_add_byte(out, (char)lua_tointeger(L, -1));
+      else
+        sk_wire_add_i64(out, (int64_t)lua_tonumber(L, -1));
+      lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* setup{ handlers = {name = fn}, failed = fn, mourn = fn, job_meta = table, templates =, hooks =, all_hooks = bits, queues = }: the
+ * scripts are loaded.  The bits are SK_HOOK_*; failed(job, kind, value, trace) and mourn(job, kind, message, dies) run in a thread */
+static int rt_setup(lua_State *L) {
+  struct sk_runner *r = sk_runner_of(L);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  r->handlers_ref = ref_of(L, "handlers");
+  r->failed_ref = ref_of(L, "failed");
+  r->mourn_ref = ref_of(L, "mourn");
+  r->job_meta_ref = ref_of(L, "job_meta");
+  struct sk_buf *out = sk_pipe_out(r->pipe);
+  size_t at = sk_wire_begin(out, SK_FRAME_HELLO);
+  lua_getfield(L, 1, "all_hooks");
+  sk_buf_add_byte(out, (char)lua_tointeger(L, -1));
+  lua_pop(L, 1);
+  add_templates(L, out);
+  add_queues(L, out);
   sk_wire_end(out, at);
   return 0;
 }
@@ -408,7 +469,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "sleep", rt_sleep },     { "park", rt_park },         { "request", rt_request }, { "spawn", rt_spawn },     { "results", rt_results },
   { "join", rt_join },       { "trouble", rt_trouble },   { "resume", rt_resume },   { "know", rt_know },       { "is_own", rt_is_own },
   { "active", rt_active },   { "remaining", rt_remaining }, { "field", rt_field },   { "progress", rt_progress }, { "attempt", rt_attempt },
-  { "log", rt_log },         { "setup", rt_setup },       { "set_misuse", rt_set_misuse }, { NULL, NULL },
+  { "log", rt_log },         { "note", rt_note },         { "setup", rt_setup },       { "set_misuse", rt_set_misuse }, { NULL, NULL },
 };
 
 /* lua_CFunction(runner): leaves the module in package.loaded. */

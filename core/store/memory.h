@@ -203,7 +203,7 @@ void sk_mem_notify(struct mem_handle *h);
 
 /* -- memory_jobs.c: the table and the moves between states; all under the lock -- */
 static inline struct mem_job *sk_mem_find(const struct mem *mem, struct sk_str id) { return sk_mem_table_find(&mem->jobs, id); }
-struct mem_queue *sk_mem_queue_find(struct mem *mem, struct sk_str name);
+struct mem_queue *sk_mem_queue_find(const struct mem *mem, struct sk_str name);
 /* Makes it if need be; NULL when out of memory. */
 struct mem_queue *sk_mem_queue(struct mem *mem, struct sk_str name);
 /* Adds a job that is not there yet, SCHEDULED or READY, and its place in its group.  NULL when out of memory, with nothing changed. */

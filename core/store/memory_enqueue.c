@@ -58,7 +58,7 @@ static enum sk_code pass_lock(struct mem *mem, struct sk_enqueue_item *item, con
 
 /* Whether its queue has room for it: SK_OK, SK_ELIMIT. */
 static enum sk_code pass_bound(const struct mem *mem, const struct sk_enqueue_item *item, struct displaced *out) {
-  struct mem_queue *queue = mem->bounds ? sk_mem_queue_find((struct mem *)(uintptr_t)mem, item->queue) : NULL;
+  struct mem_queue *queue = mem->bounds ? sk_mem_queue_find(mem, item->queue) : NULL;
   if (queue == NULL || !sk_mem_is_full(queue, out->replaced && out->replaced->queue == queue ? 1 : 0)) return SK_OK;
   if (queue->bound->item.overflow == SK_OVERFLOW_DROP_OLDEST) out->oldest = sk_mem_oldest(mem, queue, out->replaced);
   return out->oldest != NULL ? SK_OK : SK_ELIMIT;

@@ -8,7 +8,7 @@
 
 /* -- the table ------------------------------------------------------------------------------------------------------------- */
 
-struct mem_queue *sk_mem_queue_find(struct mem *mem, struct sk_str name) {
+struct mem_queue *sk_mem_queue_find(const struct mem *mem, struct sk_str name) {
   struct mem_queue *queue;
   HASH_FIND(hh, mem->queues, name.p, name.n, queue);
   return queue;

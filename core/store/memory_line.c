@@ -80,20 +80,23 @@ static bool stands_before(const struct mem_job *a, const struct mem_job *b) {
   return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->seq < b->seq;
 }
 
-/* The first of the line but for `except`, which may be anywhere in it. */
+static struct mem_job *older(struct mem_job *a, struct mem_job *b) {
+  if (a == NULL || b == NULL) return a != NULL ? a : b;
+  return stands_before(a, b) ? a : b;
+}
+
+/* The oldest of the line but for `except`, which may be anywhere in it.  One that kept its slot stands in front, but may be younger
+ * than the first in fifo. */
 static struct mem_job *oldest_of(const struct mem_line *line, const struct mem_job *except) {
   struct mem_job *oldest = NULL;
-  if (line->front.n && sk_mem_heap_job(&line->front) != except) return sk_mem_heap_job(&line->front);
-  for (size_t i = 1; i < line->front.n && i <= 2; i++) { /* of a heap's root's children one is the second */
-    struct mem_job *job = SK_CONTAINER(line->front.nodes[i], struct mem_job, place);
-    if (oldest == NULL || stands_before(job, oldest)) oldest = job;
-  }
-  if (oldest != NULL) return oldest;
+  bool skipped = line->front.n > 0 && sk_mem_heap_job(&line->front) == except;
+  for (size_t i = skipped; i < line->front.n && i <= (skipped ? 2 : 0); i++) /* of a heap's root's children one is the second */
+    oldest = older(oldest, SK_CONTAINER(line->front.nodes[i], struct mem_job, place));
   SK_LIST_EACH(it, &line->fifo) {
     struct mem_job *job = SK_CONTAINER(it, struct mem_job, node);
-    if (job != except) return job;
+    if (job != except) return older(oldest, job);
   }
-  return NULL;
+  return oldest;
 }
 
 struct mem_job *sk_mem_oldest(const struct mem *mem, const struct mem_queue *queue, const struct mem_job *except) {
@@ -101,8 +104,7 @@ struct mem_job *sk_mem_oldest(const struct mem *mem, const struct mem_queue *que
   for (size_t rank = 0; rank < SK_PRIORITIES; rank++) oldest[rank] = oldest_of(&queue->plain[rank], except);
   for (const struct mem_line *line = queue->lines ? mem->lines : NULL; line != NULL; line = line->hh.next) {
     if (line->key.queue != queue) continue;
-    struct mem_job *job = oldest_of(line, except), **best = &oldest[line->key.rank];
-    if (job != NULL && (*best == NULL || stands_before(job, *best))) *best = job;
+    oldest[line->key.rank] = older(oldest[line->key.rank], oldest_of(line, except));
   }
   for (size_t rank = SK_PRIORITIES; rank-- > 0;)
     if (oldest[rank] != NULL) return oldest[rank];

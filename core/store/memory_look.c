@@ -9,13 +9,14 @@
 /* False when out of memory. */
 static bool view_job(struct sk_arena *arena, const struct mem_job *job, struct sk_view *view) {
   struct mem_said *said = job->said;
+  bool says = said && job->state == SK_STATE_RUNNING; /* what an attempt that is over has logged is in the record */
   bool waits = job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_RETRY;
   *view = (struct sk_view){
     .id = sk_arena_copy(arena, job->id),
     .queue = sk_arena_copy(arena, job->queue->name),
     .record = sk_arena_copy(arena, job->record),
     .note = said ? sk_arena_copy(arena, said->note) : sk_str(NULL, 0),
-    .log = said ? sk_arena_copy(arena, said->log) : sk_str(NULL, 0),
+    .log = says ? sk_arena_copy(arena, said->log) : sk_str(NULL, 0),
     .engine = job->holder ? sk_arena_copy(arena, job->holder->engine) : sk_str(NULL, 0),
     .state = job->state,
     .priority = job->priority,
@@ -24,7 +25,7 @@ static bool view_job(struct sk_arena *arena, const struct mem_job *job, struct s
     .percent = said ? said->percent : -1,
     .stopping = job->stopping,
   };
-  return view->id.p && view->queue.p && view->record.p && (!said || (view->note.p && view->log.p)) && (!job->holder || view->engine.p);
+  return view->id.p && view->queue.p && view->record.p && (!said || view->note.p) && (!says || view->log.p) && (!job->holder || view->engine.p);
 }
 
 void sk_mem_get(struct sk_store *store, struct sk_get_op *op) {

@@ -1,5 +1,5 @@
 /* sqlite_change.c - changing the sqlite store by hand: cancel, delete, retry, promote; pause and resume; declare; and dropping
- * kept records whose time is over.  In a write transaction. */
+ * what has had its time: kept records, locks, groups.  In a write transaction. */
 #include "store/sqlite.h"
 
 static enum sk_code no_memory(struct sq_db *db) { return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path); }
@@ -10,7 +10,7 @@ static enum sk_code no_memory(struct sq_db *db) { return sk_err_set(&db->err, SK
 
 bool sk_sq_verb_takes(enum sk_verb verb, enum sk_state state) {
   static const unsigned states_of[] = { /* the left column in store.h */
-    [SK_VERB_CANCEL] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_READY) | BIT(SK_STATE_RETRY),
+    [SK_VERB_CANCEL] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_READY) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_RUNNING),
     [SK_VERB_DELETE] = ~BIT(SK_STATE_RUNNING),
     [SK_VERB_RETRY] = BIT(SK_STATE_DEAD) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_CANCELLED),
     [SK_VERB_PROMOTE] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_RETRY),
@@ -41,13 +41,14 @@ static enum sk_code retry(struct sq_db *db, struct sq_row *row, struct sk_arena 
 }
 
 static enum sk_code apply(struct sq_db *db, const struct sk_change_op *op, struct sq_row *row, struct sk_arena *arena,
-                          struct sk_str record) {
+                          const struct sq_text *text) {
   db->notify = true;
   switch (op->verb) {
     case SK_VERB_CANCEL:
-      return cancel(db, row, arena, record, op->keep_ms);
+      if (row->state == SK_STATE_RUNNING) return sk_sq_stop(db, row, text->id);
+      return cancel(db, row, arena, text->record, op->keep_ms);
     case SK_VERB_RETRY:
-      return retry(db, row, arena, record);
+      return retry(db, row, arena, text->record);
     case SK_VERB_PROMOTE:
       return sk_sq_move_later(db, row, row->q, sk_sq_state(row->state), db->now_ms, NULL);
     case SK_VERB_DELETE:
@@ -63,7 +64,7 @@ static enum sk_code change_id(struct sq_db *db, struct sk_change_op *op, struct 
   bool found;
   enum sk_code code = sk_sq_load_id(db, id, &row, &arena, &text, &found);
   *status = !found ? SK_ENOTFOUND : sk_sq_verb_takes(op->verb, sk_sq_state(row.state)) ? SK_OK : SK_ESTATE;
-  if (code == SK_OK && *status == SK_OK) code = apply(db, op, &row, &arena, text.record);
+  if (code == SK_OK && *status == SK_OK) code = apply(db, op, &row, &arena, &text);
   sk_arena_fini(&arena);
   return code;
 }
@@ -95,7 +96,7 @@ enum sk_code sk_sq_change_number(struct sq_db *db, struct sk_change_op *op, int6
                  (filter->queue.n == 0 || sk_str_eq(filter->queue, queue->name)) &&
                  (filter->task.n == 0 || sk_str_eq(filter->task, text.task));
   if (matches) {
-    code = apply(db, op, &row, &arena, text.record);
+    code = apply(db, op, &row, &arena, &text);
     ++*changed;
   }
   sk_arena_fini(&arena);
@@ -122,8 +123,11 @@ enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op) {
     sk_sq_text(st, 1, op->items[i].name);
     sk_sq_text(st, 2, op->items[i].queue);
     sk_sq_int(st, 3, op->items[i].priority);
+    sk_sq_blob(st, 4, op->items[i].template);
     code = sk_sq_run(db, SQL_TASK_SAVE);
   }
+  for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) code = sk_sq_bound_declare(db, &op->queues[i]);
+  if (op->queues_n > 0) db->notify = true; /* what was held back may run */
   return code;
 }
 
@@ -142,6 +146,9 @@ enum sk_code sk_sq_expire(struct sq_db *db) {
     code = sk_sq_load(db, ns[i], &row, NULL, NULL, &found);
     if (code == SK_OK && found) code = sk_sq_delete(db, &row);
   }
-  db->expiry_due = n == BATCH;
+  int64_t locks = 0, groups = 0;
+  if (code == SK_OK) code = sk_sq_locks_expire(db, BATCH, &locks);
+  if (code == SK_OK) code = sk_sq_groups_expire(db, BATCH, &groups);
+  db->expiry_due = n == BATCH || locks == BATCH || groups == BATCH;
   return code;
 }

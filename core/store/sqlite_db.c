@@ -49,6 +49,33 @@ static const char *const MIGRATIONS[] = {
   " beat_ms INTEGER NOT NULL, lease_ms INTEGER NOT NULL);"
   "CREATE TABLE hold (fence INTEGER PRIMARY KEY, engine INTEGER NOT NULL, jobs BLOB NOT NULL);"
   "CREATE TABLE task (name TEXT PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL) WITHOUT ROWID;",
+  /* 2: locks, groups, bounds, stops, templates; what an attempt said has its own table */
+  "ALTER TABLE store ADD COLUMN stops INTEGER NOT NULL DEFAULT 0;"   /* rows of stop */
+  "ALTER TABLE queue ADD COLUMN grouped INTEGER NOT NULL DEFAULT 0;" /* jobs in table member */
+  "CREATE TABLE said (id TEXT PRIMARY KEY, percent INTEGER NOT NULL, note TEXT NOT NULL, log TEXT NOT NULL) WITHOUT ROWID;"
+  "INSERT INTO said SELECT id, percent, coalesce(note, ''), '' FROM job WHERE percent IS NOT NULL;"
+  "ALTER TABLE job DROP COLUMN note;"
+  "ALTER TABLE job RENAME COLUMN percent TO more;" /* sqlite.h: SQ_MORE_...; NULL: nothing of it */
+  "UPDATE job SET more=8 WHERE more IS NOT NULL;"
+  "ALTER TABLE task ADD COLUMN template BLOB NOT NULL DEFAULT x'';"
+  "CREATE TABLE lock (key BLOB PRIMARY KEY, id TEXT NOT NULL, until INTEGER NOT NULL, throttle INTEGER NOT NULL) WITHOUT ROWID;"
+  "CREATE INDEX lock_id ON lock (id);"
+  "CREATE INDEX lock_until ON lock (until) WHERE until>0;"
+  "CREATE TABLE grp (g INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, concurrency INTEGER NOT NULL, rate INTEGER NOT NULL,"
+  " per_ms INTEGER NOT NULL, burst INTEGER NOT NULL, strict INTEGER NOT NULL, slots INTEGER NOT NULL, full_us INTEGER NOT NULL,"
+  " jobs INTEGER NOT NULL, at INTEGER NOT NULL);"
+  "CREATE INDEX grp_idle ON grp (full_us) WHERE jobs=0;"
+  "CREATE TABLE member (g INTEGER, q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER,"
+  " PRIMARY KEY (g, q, rank, due, ord, n)) WITHOUT ROWID;"
+  "CREATE INDEX member_order ON member (q, rank, due, ord);"
+  "CREATE TABLE line (g INTEGER, q INTEGER, rank INTEGER, turn INTEGER NOT NULL, at INTEGER NOT NULL,"
+  " PRIMARY KEY (g, q, rank)) WITHOUT ROWID;"
+  "CREATE INDEX line_open ON line (q, rank, turn) WHERE at=0;"
+  "CREATE INDEX line_soon ON line (q, at) WHERE at>0;"
+  "CREATE TABLE bound (name TEXT PRIMARY KEY, max_len INTEGER NOT NULL, overflow INTEGER NOT NULL, block_ms INTEGER NOT NULL,"
+  " concurrency INTEGER NOT NULL, rate INTEGER NOT NULL, per_ms INTEGER NOT NULL, burst INTEGER NOT NULL,"
+  " full_us INTEGER NOT NULL) WITHOUT ROWID;"
+  "CREATE TABLE stop (id TEXT PRIMARY KEY) WITHOUT ROWID;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 

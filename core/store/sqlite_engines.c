@@ -169,12 +169,8 @@ static enum sk_code give_back_job(struct sq_db *db, struct sk_arena *arena, int6
   if (code != SK_OK || !found || row.state != SK_STATE_RUNNING || row.hold != SQ_HOLD_BASE + fence) return code;
   struct sk_str record = recovered ? sk_sq_edit(arena, text.record, count_recovery, 0) : sk_str(NULL, 0);
   if (recovered && record.p == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
-  code = sk_sq_leave(db, &row);
-  row.state = SQ_FRONT;
-  if (code == SK_OK) code = sk_sq_enter(db, &row);
-  if (code == SK_OK) code = sk_sq_save(db, &row, recovered ? &record : NULL);
   ++*count;
-  return code;
+  return sk_sq_return(db, &row, recovered ? &record : NULL);
 }
 
 /* All that an engine holds is READY again, and the engine is entered no more. */

@@ -29,7 +29,9 @@ static enum sk_code view_job(struct sq_db *db, struct sk_arena *arena, const str
     .queue = sk_arena_copy(arena, queue->name),
     .record = text->record,
     .note = text->note,
+    .log = state == SK_STATE_RUNNING ? text->log : sk_str("", 0),
     .state = state,
+    .stopping = row->more & SQ_MORE_STOP,
     .priority = sk_sq_priority(row->rank),
     .due_ms = waits ? row->due : 0,
     .held_ms = state == SK_STATE_RUNNING ? row->held_ms : 0,
@@ -37,6 +39,21 @@ static enum sk_code view_job(struct sq_db *db, struct sk_arena *arena, const str
   };
   if (view->queue.p == NULL) return no_memory(db);
   return state == SK_STATE_RUNNING ? find_holder(db, arena, row->hold, &view->engine) : SK_OK;
+}
+
+/* Of a READY job: what keeps it from being taken, besides those before it. */
+static enum sk_code find_hindrance(struct sq_db *db, const struct sq_row *row, enum sk_held_back *held_back) {
+  struct sq_queue *queue;
+  struct sq_group group = { .g = 0 };
+  int64_t now_us = sk_sq_now_us(db);
+  enum sk_code code = sk_sq_queue_of(db, row->q, &queue);
+  if (code == SK_OK && sk_sq_needs_slot(row)) code = sk_sq_group_load(db, sk_sq_group(row), &group);
+  if (code != SK_OK) return code;
+  if (sk_sq_bound_is_full(queue) || (group.limit.concurrency > 0 && group.slots >= group.limit.concurrency))
+    *held_back = SK_HELD_BY_CONCURRENCY;
+  else if (sk_limit_wait_us(&queue->limit, queue->full_us, now_us) > 0 || sk_limit_wait_us(&group.limit, group.full_us, now_us) > 0)
+    *held_back = SK_HELD_BY_RATE;
+  return SK_OK;
 }
 
 enum sk_code sk_sq_get(struct sq_db *db, struct sk_get_op *op) {
@@ -51,6 +68,7 @@ enum sk_code sk_sq_get(struct sq_db *db, struct sk_get_op *op) {
     if (code != SK_OK) break;
     if (found) {
       code = view_job(db, arena, &row, &text, &op->views[i]);
+      if (code == SK_OK && op->views[i].state == SK_STATE_READY) code = find_hindrance(db, &row, &op->views[i].held_back);
       continue;
     }
     op->views[i] = (struct sk_view){ .id = sk_arena_copy(arena, op->ids[i]), .state = SK_STATE_NONE, .percent = -1 };
@@ -71,26 +89,60 @@ struct each {
   bool stopped;
 };
 
-/* A statement whose rows are jobs' numbers; ?1 and ?2 are a and b, ?3 is the task. */
-static enum sk_code each_row(struct each *e, enum sq_stmt which, int64_t a, int64_t b) {
-  enum sk_code code = SK_OK;
+/* A statement whose first column is a job's number; ?1 and ?2 are a and b, ?3 is the task. */
+static void bind_each(struct each *e, enum sq_stmt which, int64_t a, int64_t b) {
   sqlite3_stmt *st = sk_sq(e->db, which);
   sk_sq_int(st, 1, a);
   sk_sq_int(st, 2, b);
   sk_sq_text(st, 3, e->filter->task);
-  while (!e->stopped && sk_sq_next(e->db, which, &code)) e->stopped = !e->tell(e->ctx, sqlite3_column_int64(st, 0));
+}
+
+static enum sk_code each_row(struct each *e, enum sq_stmt which, int64_t a, int64_t b) {
+  enum sk_code code = SK_OK;
+  bind_each(e, which, a, b);
+  while (!e->stopped && sk_sq_next(e->db, which, &code)) e->stopped = !e->tell(e->ctx, sqlite3_column_int64(sk_sq(e->db, which), 0));
   sk_sq_reset(e->db, which);
+  return code;
+}
+
+/* The statement of the n whose row is the first in THE ORDER, by its second and third column; n: none has a row. */
+static size_t first_of(struct each *e, const enum sq_stmt *stmts, const bool *rows, size_t n) {
+  size_t best = n;
+  int64_t best_due = 0, best_ord = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (!rows[i]) continue;
+    int64_t due = sqlite3_column_int64(sk_sq(e->db, stmts[i]), 1), ord = sqlite3_column_int64(sk_sq(e->db, stmts[i]), 2);
+    if (best < n && (due > best_due || (due == best_due && ord >= best_ord))) continue;
+    best = i;
+    best_due = due;
+    best_ord = ord;
+  }
+  return best;
+}
+
+/* A priority of a queue, in THE ORDER, wherever its jobs stand. */
+static enum sk_code each_ready_of(struct each *e, const struct sq_queue *queue, int64_t rank) {
+  enum { PLACES = 3 };
+  static const enum sq_stmt stmts[PLACES] = { SQL_EACH_FRONT, SQL_EACH_MEMBER, SQL_EACH_LINE };
+  bool rows[PLACES] = { queue->front > 0, queue->members > 0, queue->head[rank] < queue->tail[rank] };
+  enum sk_code code = SK_OK;
+  bind_each(e, SQL_EACH_FRONT, queue->q, rank);
+  bind_each(e, SQL_EACH_MEMBER, queue->q, rank);
+  bind_each(e, SQL_EACH_LINE, sk_sq_number(queue->q, rank, queue->head[rank]), sk_sq_number(queue->q, rank, queue->tail[rank]));
+  for (int i = 0; code == SK_OK && i < PLACES; i++) rows[i] = rows[i] && sk_sq_next(e->db, stmts[i], &code);
+  while (code == SK_OK && !e->stopped) {
+    size_t at = first_of(e, stmts, rows, PLACES);
+    if (at == PLACES) break;
+    e->stopped = !e->tell(e->ctx, sqlite3_column_int64(sk_sq(e->db, stmts[at]), 0));
+    rows[at] = sk_sq_next(e->db, stmts[at], &code);
+  }
+  for (int i = 0; i < PLACES; i++) sk_sq_reset(e->db, stmts[i]);
   return code;
 }
 
 static enum sk_code each_ready_in(struct each *e, const struct sq_queue *queue) {
   enum sk_code code = SK_OK;
-  for (int64_t rank = 0; code == SK_OK && !e->stopped && rank < SK_PRIORITIES; rank++) {
-    if (queue->front > 0) code = each_row(e, SQL_EACH_FRONT, queue->q, rank);
-    if (code == SK_OK && queue->head[rank] < queue->tail[rank])
-      code = each_row(e, SQL_EACH_LINE, sk_sq_number(queue->q, rank, queue->head[rank]),
-                      sk_sq_number(queue->q, rank, queue->tail[rank]));
-  }
+  for (int64_t rank = 0; code == SK_OK && !e->stopped && rank < SK_PRIORITIES; rank++) code = each_ready_of(e, queue, rank);
   return code;
 }
 
@@ -245,8 +297,9 @@ enum sk_code sk_sq_tasks(struct sq_db *db, struct sk_tasks_op *op) {
     item->name = sk_arena_copy(&op->op.arena, sk_sq_column(st, 0));
     item->queue = sk_arena_copy(&op->op.arena, sk_sq_column(st, 1));
     item->priority = sqlite3_column_int(st, 2);
-    if (item->name.p == NULL || item->queue.p == NULL) code = no_memory(db);
+    item->template = sk_arena_copy(&op->op.arena, sk_sq_column(st, 3));
+    if (item->name.p == NULL || item->queue.p == NULL || item->template.p == NULL) code = no_memory(db);
   }
   sk_sq_reset(db, SQL_TASKS);
-  return code;
+  return code == SK_OK ? sk_sq_bounds(db, op) : code;
 }

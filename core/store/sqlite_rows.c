@@ -25,7 +25,9 @@ enum sk_code sk_sq_head_load(struct sq_db *db) {
   db->head.seq = sqlite3_column_int64(st, 1);
   db->head.queues_version = sqlite3_column_int64(st, 2);
   int64_t *counter;
-  for (int i = 0; (counter = counter_at(&db->head.counters, i)) != NULL; i++) *counter = sqlite3_column_int64(st, 3 + i);
+  int i = 0;
+  for (; (counter = counter_at(&db->head.counters, i)) != NULL; i++) *counter = sqlite3_column_int64(st, 3 + i);
+  db->head.stops = sqlite3_column_int64(st, 3 + i);
   sk_sq_reset(db, SQL_HEAD);
   db->head_epoch = db->epoch;
   return SK_OK;
@@ -42,13 +44,16 @@ static enum sk_code head_save(struct sq_db *db) {
   sk_sq_int(st, 2, db->head.seq);
   sk_sq_int(st, 3, db->head.queues_version);
   int64_t *counter;
-  for (int i = 0; (counter = counter_at(&db->head.counters, i)) != NULL; i++) sk_sq_int(st, 4 + i, *counter);
+  int i = 0;
+  for (; (counter = counter_at(&db->head.counters, i)) != NULL; i++) sk_sq_int(st, 4 + i, *counter);
+  sk_sq_int(st, 4 + i, db->head.stops);
   return sk_sq_run(db, SQL_HEAD_SAVE);
 }
 
 /* -- the rows of queue ------------------------------------------------------------------------------------------------------------ */
 
-enum { COL_PAUSED = 2, COL_FRONT = 3, COL_STATES = 3, COL_HEADS = 11, COL_TAILS = 16 }; /* of SQ_QUEUE; states count from 1 */
+enum { COL_PAUSED = 2, COL_FRONT = 3, COL_STATES = 3, COL_HEADS = 11, COL_TAILS = 16, COL_MEMBERS = 22,
+       COL_BOUND = 23 }; /* of SQ_QUEUE and SQ_BOUND; states count from 1 */
 
 static void queue_read(struct sq_db *db, struct sq_queue *queue, sqlite3_stmt *st) {
   queue->paused = sqlite3_column_int(st, COL_PAUSED) != 0;
@@ -56,7 +61,25 @@ static void queue_read(struct sq_db *db, struct sq_queue *queue, sqlite3_stmt *s
   for (int i = 1; i < SK_STATES; i++) queue->states[i] = sqlite3_column_int64(st, COL_STATES + i);
   for (int i = 0; i < SK_PRIORITIES; i++) queue->head[i] = sqlite3_column_int64(st, COL_HEADS + i);
   for (int i = 0; i < SQ_LANES; i++) queue->tail[i] = sqlite3_column_int64(st, COL_TAILS + i);
+  queue->members = sqlite3_column_int64(st, COL_MEMBERS);
+  /* All NULL, which is read as 0, when it is bound to nothing. */
+  queue->max_len = sqlite3_column_int64(st, COL_BOUND);
+  queue->overflow = (enum sk_overflow)sqlite3_column_int(st, COL_BOUND + 1);
+  queue->limit = (struct sk_limit){
+    .concurrency = sqlite3_column_int64(st, COL_BOUND + 3),
+    .rate = sqlite3_column_int64(st, COL_BOUND + 4),
+    .per_ms = sqlite3_column_int64(st, COL_BOUND + 5),
+    .burst = sqlite3_column_int64(st, COL_BOUND + 6),
+  };
+  queue->full_us = sqlite3_column_int64(st, COL_BOUND + 7);
   queue->epoch = db->epoch;
+}
+
+static enum sk_code full_save(struct sq_db *db, const struct sq_queue *queue) {
+  sqlite3_stmt *st = sk_sq(db, SQL_BOUND_FULL);
+  sk_sq_text(st, 1, queue->name);
+  sk_sq_int(st, 2, queue->full_us);
+  return sk_sq_run(db, SQL_BOUND_FULL);
 }
 
 static enum sk_code queue_save(struct sq_db *db, const struct sq_queue *queue) {
@@ -67,7 +90,9 @@ static enum sk_code queue_save(struct sq_db *db, const struct sq_queue *queue) {
   for (int i = 1; i < SK_STATES; i++) sk_sq_int(st, COL_STATES + i, queue->states[i]);
   for (int i = 0; i < SK_PRIORITIES; i++) sk_sq_int(st, COL_HEADS + i, queue->head[i]);
   for (int i = 0; i < SQ_LANES; i++) sk_sq_int(st, COL_TAILS + i, queue->tail[i]);
-  return sk_sq_run(db, SQL_QUEUE_SAVE);
+  sk_sq_int(st, COL_MEMBERS, queue->members);
+  enum sk_code code = sk_sq_run(db, SQL_QUEUE_SAVE);
+  return code == SK_OK && queue->limit.rate > 0 ? full_save(db, queue) : code;
 }
 
 static enum sk_code no_memory(struct sq_db *db) { return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path); }
@@ -130,10 +155,9 @@ static enum sk_code queue_make(struct sq_db *db, struct sk_str name, struct sq_q
   sk_sq_text(st, 2, name);
   code = sk_sq_run(db, SQL_QUEUE_ADD);
   if (code != SK_OK) return code;
-  *out = queue_new(db, q, name);
-  if (*out == NULL) return no_memory(db);
   sk_sq_head(db)->queues_version++;
-  return SK_OK;
+  sk_sq_text(sk_sq(db, SQL_QUEUE_BY_NAME), 1, name); /* it may have been bound before it was there */
+  return queue_fetch(db, SQL_QUEUE_BY_NAME, NULL, out);
 }
 
 enum sk_code sk_sq_queue(struct sq_db *db, struct sk_str name, bool make, struct sq_queue **out) {
@@ -189,29 +213,44 @@ void sk_sq_forget(struct sq_db *db) {
 
 /* -- a job's row --------------------------------------------------------------------------------------------------------------- */
 
-enum { COL_ID = 9, COL_TASK, COL_PERCENT, COL_NOTE, COL_RECORD }; /* of SQ_FULL */
+enum { COL_ID = 10, COL_TASK, COL_RECORD }; /* of SQ_FULL */
 
-enum sk_code sk_sq_read(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, struct sk_arena *arena, struct sq_text *text) {
-  int64_t *const numbers[] = { &row->n,   &row->state, &row->q,       &row->rank,      &row->due,
-                               &row->ord, &row->hold,  &row->held_ms, &row->keep_until };
+static enum sk_code read_row(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, struct sk_arena *arena, struct sq_text *text) {
+  int64_t *const numbers[] = { &row->n,   &row->state, &row->q,       &row->rank,       &row->due,
+                               &row->ord, &row->hold,  &row->held_ms, &row->keep_until, &row->more };
   for (int i = 0; i < COL_ID; i++) *numbers[i] = sqlite3_column_int64(st, i);
-  if (row->due == 0 && !sk_state_is_final(sk_sq_state(row->state))) row->ord = row->n & SQ_SEQ_MASK;
+  bool in_line = (row->n >> SQ_LANE_SHIFT & SQ_LANE_MASK) != SQ_LANE_APART;
+  if (row->due == 0 && in_line && !sk_state_is_final(sk_sq_state(row->state))) row->ord = row->n & SQ_SEQ_MASK;
   if (text == NULL) return SK_OK;
   text->id = sk_arena_copy(arena, sk_sq_column(st, COL_ID));
   text->task = sk_arena_copy(arena, sk_sq_column(st, COL_TASK));
-  text->percent = sqlite3_column_type(st, COL_PERCENT) == SQLITE_NULL ? -1 : sqlite3_column_int(st, COL_PERCENT);
-  text->note = sk_arena_copy(arena, sk_sq_column(st, COL_NOTE));
   text->record = sk_arena_copy(arena, sk_sq_column(st, COL_RECORD));
-  return text->id.p && text->task.p && text->note.p && text->record.p ? SK_OK : no_memory(db);
+  text->note = text->log = sk_str("", 0);
+  text->percent = -1;
+  return text->id.p && text->task.p && text->record.p ? SK_OK : no_memory(db);
+}
+
+static enum sk_code read_said(struct sq_db *db, struct sk_arena *arena, struct sq_text *text) {
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_SAID);
+  sk_sq_text(st, 1, text->id);
+  if (sk_sq_next(db, SQL_SAID, &code)) {
+    text->percent = sqlite3_column_int(st, 0);
+    text->note = sk_arena_copy(arena, sk_sq_column(st, 1));
+    text->log = sk_arena_copy(arena, sk_sq_column(st, 2));
+    if (text->note.p == NULL || text->log.p == NULL) code = no_memory(db);
+  }
+  sk_sq_reset(db, SQL_SAID);
+  return code;
 }
 
 static enum sk_code load(struct sq_db *db, enum sq_stmt which, struct sq_row *row, struct sk_arena *arena, struct sq_text *text,
                          bool *found) {
   enum sk_code code = SK_OK;
   *found = sk_sq_next(db, which, &code);
-  if (*found) code = sk_sq_read(db, sk_sq(db, which), row, arena, text);
+  if (*found) code = read_row(db, sk_sq(db, which), row, arena, text);
   sk_sq_reset(db, which);
-  return code;
+  return code == SK_OK && *found && text && row->more & SQ_MORE_SAID ? read_said(db, arena, text) : code;
 }
 
 enum sk_code sk_sq_load(struct sq_db *db, int64_t n, struct sq_row *row, struct sk_arena *arena, struct sq_text *text, bool *found) {
@@ -243,6 +282,8 @@ static enum sk_code place(struct sq_db *db, const struct sq_row *row, bool add) 
       sk_sq_int(st, 4, row->ord);
       sk_sq_int(st, 5, row->n);
       return sk_sq_run(db, which);
+    case SQ_MEMBER:
+      return sk_sq_member_place(db, row, add);
     case SK_STATE_SCHEDULED:
     case SK_STATE_RETRY:
       which = add ? SQL_LATER_ADD : SQL_LATER_DELETE;
@@ -282,6 +323,7 @@ static enum sk_code move(struct sq_db *db, const struct sq_row *row, bool enter)
   if (code != SK_OK) return code;
   queue->states[sk_sq_state(row->state)] += enter ? 1 : -1;
   if (row->state == SQ_FRONT) queue->front += enter ? 1 : -1;
+  if (row->state == SQ_MEMBER) queue->members += enter ? 1 : -1;
   sk_sq_dirty(db, queue);
   return SK_OK;
 }
@@ -294,28 +336,57 @@ enum sk_code sk_sq_save(struct sq_db *db, const struct sq_row *row, const struct
   sqlite3_stmt *st = sk_sq(db, which);
   const int64_t numbers[] = { row->n, row->state, row->q, row->rank, row->due, row->ord, row->hold, row->held_ms };
   for (int i = 0; i < 8; i++) sk_sq_int(st, i + 1, numbers[i]);
-  if (row->keep_until)
-    sk_sq_int(st, 9, row->keep_until);
-  else
-    sqlite3_bind_null(st, 9);
-  if (record) sk_sq_blob(st, 10, *record);
+  sk_sq_some(st, 9, row->keep_until);
+  sk_sq_some(st, 10, row->more);
+  if (record) sk_sq_blob(st, 11, *record);
   return sk_sq_run(db, which);
+}
+
+enum sk_code sk_sq_said_forget(struct sq_db *db, struct sq_row *row) {
+  if (!(row->more & SQ_MORE_SAID)) return SK_OK;
+  row->more &= ~(int64_t)SQ_MORE_SAID;
+  sk_sq_int(sk_sq(db, SQL_SAID_DELETE), 1, row->n);
+  return sk_sq_run(db, SQL_SAID_DELETE);
+}
+
+/* A place in line that is not passed yet, or else the front, all of which stands before the line. */
+enum sk_code sk_sq_return(struct sq_db *db, struct sq_row *row, const struct sk_str *record) {
+  struct sq_queue *queue;
+  enum sk_code code = sk_sq_leave(db, row);
+  if (code == SK_OK) code = sk_sq_queue_of(db, row->q, &queue);
+  if (code != SK_OK) return code;
+  row->state = SQ_FRONT;
+  if (row->due == 0 && row->ord >= queue->head[row->rank]) {
+    int64_t old = row->n;
+    row->state = SQ_LINE;
+    row->n = sk_sq_number(row->q, row->rank, row->ord);
+    sk_sq_int(sk_sq(db, SQL_JOB_MOVE), 1, old);
+    sk_sq_int(sk_sq(db, SQL_JOB_MOVE), 2, row->n);
+    code = sk_sq_run(db, SQL_JOB_MOVE);
+  }
+  if (code == SK_OK) code = sk_sq_enter(db, row);
+  return code == SK_OK ? sk_sq_save(db, row, record) : code;
 }
 
 enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str record) {
   struct sq_queue *queue;
   enum sk_code code = sk_sq_leave(db, row);
   if (code == SK_OK) code = sk_sq_queue_of(db, row->q, &queue);
+  if (code == SK_OK) code = sk_sq_said_forget(db, row);
   if (code != SK_OK) return code;
-  int64_t seq = queue->tail[row->rank]++, old = row->n;
-  row->n = sk_sq_number(row->q, row->rank, seq);
-  row->state = SQ_LINE;
+  int64_t old = row->n;
+  row->state = sk_sq_needs_slot(row) ? SQ_MEMBER : SQ_LINE;
   row->due = 0;
-  row->ord = seq;
+  row->ord = queue->tail[row->rank]++;
+  row->n = row->state == SQ_LINE ? sk_sq_number(row->q, row->rank, row->ord)
+                                 : sk_sq_number(row->q, SQ_LANE_APART, queue->tail[SQ_LANE_APART]++);
   sqlite3_stmt *st = sk_sq(db, SQL_JOB_RENUMBER);
   sk_sq_int(st, 1, old);
   sk_sq_int(st, 2, row->n);
   sk_sq_blob(st, 3, record);
+  sk_sq_int(st, 4, row->state);
+  sk_sq_int(st, 5, row->ord);
+  sk_sq_some(st, 6, row->more);
   code = sk_sq_run(db, SQL_JOB_RENUMBER);
   return code == SK_OK ? sk_sq_enter(db, row) : code;
 }
@@ -324,7 +395,7 @@ enum sk_code sk_sq_move_later(struct sq_db *db, struct sq_row *row, int64_t q, e
                               const struct sk_str *record) {
   enum sk_code code = sk_sq_leave(db, row);
   row->q = q;
-  row->state = due_ms <= db->now_ms ? SQ_FRONT : (int64_t)state;
+  row->state = due_ms > db->now_ms ? (int64_t)state : sk_sq_needs_slot(row) ? SQ_MEMBER : SQ_FRONT;
   row->due = due_ms > 0 ? due_ms : 1; /* 0 would be first in, first out */
   row->ord = ++sk_sq_head(db)->seq;
   if (code == SK_OK) code = sk_sq_enter(db, row);
@@ -333,6 +404,7 @@ enum sk_code sk_sq_move_later(struct sq_db *db, struct sq_row *row, int64_t q, e
 
 enum sk_code sk_sq_move_ended(struct sq_db *db, struct sq_row *row, enum sk_state state, int64_t until, struct sk_str record) {
   enum sk_code code = sk_sq_leave(db, row);
+  if (code == SK_OK && row->more) code = sk_sq_let_go(db, row, false);
   row->state = state;
   row->ord = ++sk_sq_head(db)->seq;
   row->keep_until = until;
@@ -340,8 +412,9 @@ enum sk_code sk_sq_move_ended(struct sq_db *db, struct sq_row *row, enum sk_stat
   return code == SK_OK ? sk_sq_save(db, row, &record) : code;
 }
 
-enum sk_code sk_sq_delete(struct sq_db *db, const struct sq_row *row) {
+enum sk_code sk_sq_delete(struct sq_db *db, struct sq_row *row) {
   enum sk_code code = sk_sq_leave(db, row);
+  if (code == SK_OK && row->more) code = sk_sq_let_go(db, row, true);
   if (code != SK_OK) return code;
   sk_sq_int(sk_sq(db, SQL_JOB_DELETE), 1, row->n);
   return sk_sq_run(db, SQL_JOB_DELETE);

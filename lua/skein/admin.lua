@@ -127,7 +127,7 @@ function M.retry(what)
   return changed, err
 end
 
---- Cancels waiting jobs.
+--- Cancels jobs: those that wait, and those that run, which are asked to stop as by handle:cancel.
 -- @tparam string|table what as for retry
 -- @return as retry
 -- @yields in a job

@@ -1,4 +1,4 @@
---- Enqueueing jobs and looking after them: the same in a job and in any LuaJIT program.
+--- The way to the store, and looking after jobs: the same in a job and in any LuaJIT program.
 -- Requests go through a transport: in a worker through its core, else through a connection of this process's own.
 -- @module skein.client
 local core = require "skein.core"
@@ -12,20 +12,33 @@ local OP = { ENQUEUE = 1, GET = 2, WAIT = 3, LIST = 4, COUNT = 5, CHANGE = 6, PA
 local STATES = { [0] = nil, "scheduled", "ready", "running", "retry", "done", "dead", "cancelled" }
 local VERB = { cancel = 0, delete = 1, retry = 2, promote = 3 }
 local CODES = { [0] = "ok", "invalid", "limit", "exists", "not_found", "stale", "state" }
-local BATCH_MAX = 1000
-local BATCH_BYTES_MAX = 4 * 1024 * 1024 -- half of what a frame takes; one record is never more than that
-local ARGS_MAX = 200
+local HELD_BACK = { "concurrency", "rate" }
 local CANCELLED_KEEP_MS = 3600 * 1000
-local TASKS_FRESH_S = 5
 
 M.OP, M.STATES = OP, STATES
 
 --- The transport ------------------------------------------------------------------------------------------------------
 
-local transport -- { call = function(operation, payload) -> code name, answer }
+-- { call = function(operation, payload) -> code name, answer; worker = true in a job;
+--   passed = function() -> what the running job's meta passes along, { values, pass }, or nil }
+local transport
 
---- Used by worker.lua.
-function M.set_transport(t) transport = t end
+--- Counts the connections there have been: what was learnt through another one is of no use.
+M.connection = 0
+
+--- Used by worker.lua and testing.lua.  Returns the one before.
+function M.set_transport(t)
+  local before = transport
+  transport = t
+  M.connection = M.connection + 1
+  return before
+end
+
+--- What the running job passes along to what it enqueues; nil outside of a job.
+-- @treturn[opt] table { values = { key = value }, pass = { key, ... } }
+function M.passed()
+  return transport and transport.passed and transport.passed()
+end
 
 local function default_url()
   local url = os.getenv("SKEIN_STORE")
@@ -33,9 +46,6 @@ local function default_url()
   if not url or url == "" then url = "sqlite:.skein/jobs.db" end
   return url
 end
-
--- Tasks that engines have declared: name -> { queue, priority }, and when the store was asked for them.
-local declared, declared_at = {}, -math.huge
 
 local CONNECT = { durability = schema.one_of { full = true, normal = true } }
 
@@ -53,10 +63,10 @@ function M.connect(url, options)
   local client, message, code = core.client(url or default_url(), options and options.durability)
   if not client then return nil, errors.new(code, message) end
   M.close()
-  transport = {
+  M.set_transport({
     call = function(operation, payload) return client:call(operation, payload) end,
     close = function() client:close() end,
-  }
+  })
   return true
 end
 
@@ -65,7 +75,6 @@ function M.close()
   if not transport or not transport.close then return end
   transport.close()
   transport = nil
-  declared, declared_at = {}, -math.huge
 end
 
 -- @return the answer, or nil and an error
@@ -83,7 +92,7 @@ M.call = call
 
 --- Views of jobs ------------------------------------------------------------------------------------------------------
 
-local VIEW = "bsssillsis"
+local VIEW = "bsssillsissbb"
 
 local function seconds(ms)
   if ms and ms > 0 then return ms / 1000 end
@@ -93,14 +102,36 @@ local function decode(text)
   if text and text ~= "" then return core.decode(text) end
 end
 
+-- The lines "wall-clock-ms text" of a record: each as fill(at, text).
+local function each_line(text, fill)
+  local list = {}
+  for at, line in (text or ""):gmatch("(%d+) ?([^\n]*)") do list[#list + 1] = fill(tonumber(at) / 1000, line) end
+  return list
+end
+
+local function log_line(at, text) return { at = at, text = text } end
+
+local function trail_event(at, text)
+  local event, detail = text:match("^(%S*) ?(.*)$")
+  return { at = at, event = event, detail = detail ~= "" and detail or nil }
+end
+
+-- What a job's meta says, without what is ours in it.
+local function read_meta(text)
+  local meta = decode(text) or {}
+  meta[tasks.PASS] = nil
+  return meta
+end
+
 --- Reads one view (core/engine/request.h) at `offset`; returns it and the next offset.
 function M.read_view(answer, offset)
-  local state, id, queue, record, priority, due_ms, held_ms, engine, percent, note, next_offset = core.unpack(VIEW, answer, offset)
+  local state, id, queue, record, priority, due_ms, held_ms, engine, percent, note, log, stopping, held_back,
+    next_offset = core.unpack(VIEW, answer, offset)
   if STATES[state] == nil then return { id = id }, next_offset end
   local r = core.job(record) or {}
   local view = {
     id = id, state = STATES[state], queue = queue, task = r.task, priority = priority,
-    args = decode(r.args), meta = decode(r.meta), attempts = r.attempts or 0, retries = r.retries,
+    args = decode(r.args), meta = read_meta(r.meta), attempts = r.attempts or 0, retries = r.retries,
     crashes = r.crashes or 0, recoveries = r.recoveries or 0,
     enqueued_at = seconds(r.enqueued_ms), due_at = seconds(due_ms),
     started_at = seconds(STATES[state] == "running" and held_ms or r.started_ms), finished_at = seconds(r.finished_ms),
@@ -108,6 +139,8 @@ function M.read_view(answer, offset)
   }
   if r.error_kind then view.error = { kind = r.error_kind, message = r.error or "", traceback = r.traceback } end
   if percent >= 0 then view.progress = { percent = percent, message = note } end
+  view.trail, view.log = each_line(r.trail, trail_event), each_line((r.log or "") .. "\n" .. log, log_line)
+  view.stopping, view.held_back = stopping == 1, HELD_BACK[held_back]
   return view, next_offset
 end
 
@@ -138,8 +171,9 @@ end
 
 --- Everything the store knows of the job; times in seconds since 1970.
 -- @return { id, state, queue, task, priority, args, meta, attempts, retries, crashes, recoveries, enqueued_at, due_at, started_at,
--- finished_at, result, error = { kind, message, traceback }, progress = { percent, message }, engine }; nil for an unknown id, and
--- perhaps an error
+-- finished_at, result, error = { kind, message, traceback }, progress = { percent, message }, engine, trail = { { at, event,
+-- detail }, ... } (what has happened to it), log = { { at, text }, ... } (job:log), stopping (it was told to stop, and runs still),
+-- held_back = "concurrency" or "rate" (what keeps it from running) }; nil for an unknown id, and perhaps an error
 -- @yields in a job
 function Handle:info()
   local view, err = get(self.id)
@@ -154,6 +188,16 @@ function Handle:progress()
   local view, err = get(self.id)
   if not view then return nil, err end
   if view.progress then return view.progress.percent, view.progress.message end
+end
+
+--- What job:log has said: the last 100 lines.
+-- @return { { at = (seconds since 1970), text = }, ... }; nil for an unknown id, and perhaps an error
+-- @yields in a job
+-- @usage for _, line in ipairs(h:log()) do print(line.text) end
+function Handle:log()
+  local view, err = get(self.id)
+  if not view then return nil, err end
+  if view.state then return view.log end
 end
 
 -- What wait returns of a view in a final state, or of an unknown job.
@@ -181,8 +225,9 @@ function Handle:wait(timeout)
   return outcome((M.read_view(answer, 1)))
 end
 
---- Cancels the job if it waits still.
--- @return true, or nil and an error: code "not_found", "state" (it runs or has ended), "unavailable"
+--- Cancels the job.  One that runs is asked to stop: its job:active() turns false, its next wait raises, and if it goes on all the
+-- same its worker is killed.  It is cancelled, neither retried nor dead, unless it ends well before it notices.
+-- @return true, or nil and an error: code "not_found", "state" (it has ended), "unavailable"
 -- @yields in a job
 -- @usage assert(h:cancel())
 function Handle:cancel()
@@ -192,7 +237,7 @@ function Handle:cancel()
   local changed, code = core.unpack("lb", answer)
   if changed == 1 then return true end
   local name = CODES[code] or "state"
-  local why = name == "not_found" and "the store does not know it" or "it is running or has ended"
+  local why = name == "not_found" and "the store does not know it" or "it has ended"
   return nil, errors.new(name, ("job %s can't be cancelled: %s"):format(self.id, why))
 end
 
@@ -204,227 +249,6 @@ end
 function M.handle(id)
   if type(id) ~= "string" then errors.misuse("skein.handle: the id must be a string, not " .. type(id)) end
   return setmetatable({ id = id }, Handle)
-end
-
---- Enqueueing -----------------------------------------------------------------------------------------------------------
-
--- How many args a signature's list holds; the holes in it are nulls.  `n` counts nils at its end, as in table.pack.
-local function count_args(args)
-  return args.n or table.maxn(args)
-end
-
-local function list_of_args(value)
-  if type(value) ~= "table" then return "a list of args" end
-  for key in pairs(value) do
-    if key ~= "n" and not (type(key) == "number" and key >= 1 and key % 1 == 0) then
-      return ("a list of args (it has the key %s)"):format(schema.show(key))
-    end
-  end
-  local n = count_args(value)
-  if type(n) ~= "number" or n < table.maxn(value) or n % 1 ~= 0 then return "a list of args whose n is their number" end
-  if n > ARGS_MAX then return ("at most %d args, not %.0f"):format(ARGS_MAX, n) end
-end
-
-local SIGNATURE = {
-  task = schema.name(core),
-  args = list_of_args,
-  delay = schema.seconds,
-  at = schema.moment,
-  meta = schema.table,
-  id = function(value)
-    if type(value) ~= "string" or #value == 0 or #value > 64 or value:find("[^%w_.:-]") then return "1 to 64 bytes of [A-Za-z0-9_.:-]" end
-  end,
-}
-for key, check in pairs(tasks.options) do SIGNATURE[key] = check end
-
-local function load_declared()
-  local answer = call(OP.TASKS, "")
-  if not answer then return end
-  declared, declared_at = {}, core.now()
-  local n, offset = core.unpack("i", answer)
-  for _ = 1, n do
-    local name, queue, priority
-    name, queue, priority, offset = core.unpack("ssi", answer, offset)
-    declared[name] = { queue = queue, priority = priority }
-  end
-end
-
--- The queue and priority that the task's declaration says; the store is asked when no script of this process declares it.
-local function defaults_of(name)
-  local task = tasks.by_name[name]
-  if not task then
-    if core.now() - declared_at > TASKS_FRESH_S then load_declared() end
-    task = declared[name]
-  end
-  return task and task.queue or "default", task and task.priority or 0
-end
-
--- @return the job as a request has it, id; or nil and a sentence
-local function build(signature, n, ...)
-  local problem = schema.check("job", signature, SIGNATURE)
-  if not problem and not signature.task then problem = "job: the task's name is missing" end
-  if not problem and type(signature.backoff) == "function" then problem = "job: a function as backoff belongs to skein.task" end
-  if not problem and signature.at and signature.delay then problem = "job: the options at and delay exclude each other" end
-  if problem then return nil, problem end
-  local meta, message
-  if signature.meta and next(signature.meta) ~= nil then
-    meta, message = core.encode(signature.meta, "meta")
-    if not meta then return nil, message end
-  end
-  local queue, priority = signature.queue, signature.priority
-  if not queue or not priority then
-    local default_queue, default_priority = defaults_of(signature.task)
-    queue, priority = queue or default_queue, priority or default_priority
-  end
-  local record = tasks.set_fields({ id = signature.id, task = signature.task, queue = queue, priority = priority, meta = meta }, signature)
-  record.queue, record.priority = queue, priority
-  if signature.expires then record.expires_ms = math.floor((core.now() + signature.expires) * 1000) end
-  local due_ms, delay_ms, args = tasks.ms(signature.at) or 0, tasks.ms(signature.delay) or 0, signature.args
-  if n > 0 or not args then return core.item(record, due_ms, delay_ms, M.args_bytes_max, ...) end
-  return core.item(record, due_ms, delay_ms, M.args_bytes_max, unpack(args, 1, count_args(args)))
-end
-
-local function send(batch)
-  local parts = { core.pack("i", #batch) }
-  for i = 1, #batch do parts[i + 1] = batch[i].item end
-  local answer, err = call(OP.ENQUEUE, table.concat(parts))
-  if not answer then return nil, err end
-  for i, job in ipairs(batch) do
-    local code = answer:byte(i)
-    if code == 0 then
-      job.result = M.handle(job.id)
-    elseif CODES[code] == "exists" then
-      job.result, job.err = nil, errors.new("exists", ("job %s is in the store already"):format(job.id), { id = job.id })
-    else
-      job.result, job.err = nil, errors.new(CODES[code] or "invalid", ("job %s was refused"):format(job.id))
-    end
-  end
-  return true
-end
-
--- Adds to a copy of the signature, so that one signature can be used many times.
-local function with(signature, key, value)
-  if type(signature) == "string" then signature = { task = signature } end
-  if type(signature) ~= "table" then return signature end
-  local copy = {}
-  for k, v in pairs(signature) do copy[k] = v end
-  copy[key] = value
-  return copy
-end
-
-local function enqueue_one(signature, n, ...)
-  if type(signature) == "string" then signature = { task = signature } end
-  local item, id = build(signature, n, ...)
-  if not item then errors.misuse(id) end
-  local job = { item = item, id = id }
-  local ok, err = send({ job })
-  if not ok then return nil, err end
-  return job.result, job.err
-end
-
---- Adds a job.
--- @tparam string|table signature a task's name, or { task =, args =, delay = (s), at = (s since 1970), meta =, id =, any task
--- option }; it is not changed, so that one can be used many times
--- @param ... the job's args (JSON values); when there are some they stand in for the signature's
--- @return a handle, or nil and an error (code "unavailable": it was not added; "unknown_fate": it may have been;
--- "exists": the id given is in the store already)
--- @raise at the caller's line what can't be stored, an unknown option, a limit passed
--- @yields in a job
--- @usage local h = skein.enqueue({ task = "add", queue = "math" }, 1, 2)
-function M.enqueue(signature, ...)
-  local handle, err = enqueue_one(signature, select("#", ...), ...) -- no tail call: it would hide the caller's line
-  return handle, err
-end
-
---- Adds a job that is due in `delay` seconds.
--- @tparam number delay seconds
--- @tparam string|table signature as for enqueue
--- @param ... the job's args
--- @return as enqueue
--- @raise as enqueue
--- @yields in a job
--- @usage skein.enqueue_in(0.5, "add", 1, 2)
-function M.enqueue_in(delay, signature, ...)
-  local problem = schema.seconds(delay)
-  if problem then errors.misuse(("skein.enqueue_in: the delay is %s, expected %s"):format(schema.show(delay), problem)) end
-  local handle, err = enqueue_one(with(signature, "delay", delay), select("#", ...), ...)
-  return handle, err
-end
-
---- Adds a job that is due at `time`; now, when that is past.
--- @tparam number time seconds since 1970
--- @tparam string|table signature as for enqueue
--- @param ... the job's args
--- @return as enqueue
--- @raise as enqueue
--- @yields in a job
--- @usage skein.enqueue_at(os.time() + 60, "add", 1, 2)
-function M.enqueue_at(time, signature, ...)
-  local problem = schema.moment(time)
-  if problem then errors.misuse(("skein.enqueue_at: the time is %s, expected %s"):format(schema.show(time), problem)) end
-  local handle, err = enqueue_one(with(signature, "at", time), select("#", ...), ...)
-  return handle, err
-end
-
--- The jobs of a list of signatures; a wrong one is the caller's mistake.
-local function build_all(signatures)
-  if type(signatures) ~= "table" then errors.misuse("skein.enqueue_many: a list of signatures is expected, not " .. type(signatures)) end
-  local count, jobs = #signatures, {}
-  for key in pairs(signatures) do
-    if type(key) ~= "number" or key < 1 or key > count or key % 1 ~= 0 then
-      errors.misuse(("skein.enqueue_many: a list of signatures is expected; it has the key %s"):format(schema.show(key)))
-    end
-  end
-  for i = 1, count do
-    local signature = signatures[i]
-    if type(signature) == "string" then signature = { task = signature } end
-    local item, id = build(signature, 0)
-    if not item then errors.misuse(("skein.enqueue_many: [%d]: %s"):format(i, id)) end
-    jobs[i] = { item = item, id = id, result = false } -- with room for the result
-  end
-  return jobs
-end
-
--- The next jobs from `first` on that fit one call.
-local function next_batch(jobs, first)
-  local batch, bytes = {}, 0
-  for i = first, #jobs do
-    bytes = bytes + #jobs[i].item
-    if #batch == BATCH_MAX or (#batch > 0 and bytes > BATCH_BYTES_MAX) then break end
-    batch[#batch + 1] = jobs[i]
-  end
-  return batch
-end
-
---- Adds many jobs with few round trips: up to 1,000 jobs or 4 MiB in each.
--- @tparam table signatures a list of { task =, args = { ... }, ... } or names
--- @return a list of handles in the same order, or nil and an error.  Nothing is sent when one of them is wrong; when the store fails
--- in between, err.added says how many were added before.  Where the store refused single jobs, false stands in their place and
--- the second result lists the errors by index.
--- @raise at the caller's line, with the index of the signature that is wrong
--- @yields in a job
--- @usage local hs = assert(skein.enqueue_many { { task = "add", args = { 1, 2 } }, { task = "add", args = { 3, 4 } } })
-function M.enqueue_many(signatures)
-  local jobs = build_all(signatures)
-  local first = 1
-  while first <= #jobs do
-    local batch = next_batch(jobs, first)
-    local ok, err = send(batch)
-    if not ok then
-      err.added = first - 1
-      return nil, err
-    end
-    first = first + #batch
-  end
-  local handles, refused = {}, nil
-  for i, job in ipairs(jobs) do
-    handles[i] = job.result or false
-    if job.err then
-      refused = refused or {}
-      refused[i] = job.err
-    end
-  end
-  return handles, refused
 end
 
 M.VERB, M.CODES = VERB, CODES

@@ -9,11 +9,14 @@
 -- local h = skein.enqueue("add", 1, 2)
 -- print(h:wait(5))
 local core = require "skein.core"
+local around = require "skein.around"
 local client = require "skein.client"
+local enqueue = require "skein.enqueue"
 local errors = require "skein.errors"
+local queues = require "skein.queues"
 local schema = require "skein.schema"
 local tasks = require "skein.tasks"
-local error, type = error, type
+local error = error
 
 local M = {
   --- JSON's null: an arg that is nil arrives as this.
@@ -25,17 +28,27 @@ local M = {
   connect = client.connect,
   close = client.close,
   handle = client.handle,
-  enqueue = client.enqueue,
-  enqueue_in = client.enqueue_in,
-  enqueue_at = client.enqueue_at,
-  enqueue_many = client.enqueue_many,
+  enqueue = enqueue.enqueue,
+  enqueue_in = enqueue.enqueue_in,
+  enqueue_at = enqueue.enqueue_at,
+  enqueue_many = enqueue.enqueue_many,
   admin = require "skein.admin",
 }
 
 --- Declares a task, while scripts load.
 -- @tparam string name 1 to 200 bytes of [A-Za-z0-9_.:-]
--- @tparam[opt] table options `queue`, `retries` (attempts after the first), `backoff`, `timeout` (s, per attempt), `keep` (s),
--- `retry_queue`, `dead`, `expires` (s), `priority` (-2 to 2), `on_error`, `on_death`
+-- @tparam[opt] table options
+--
+-- - `queue`, `priority` (-2 to 2), `expires` (s after enqueue), `timeout` (s, per attempt)
+-- - `retries` (attempts after the first), `backoff`, `retry_queue`, `dead` (false: not kept when dead), `keep` (s)
+-- - `unique`: true, or { key =, ttl = (s), on_conflict = "reject" or "replace" }.  `debounce`: s, or { wait =, key = }: each enqueue
+--   puts the job off.  `throttle`: s, or { per =, key = }: one enqueue in that time.  At most one of the three
+-- - `limit`: { concurrency =, rate =, per = (s, default 1), burst = (default 1), key =, order = "any" or "strict" (one at a time, and
+--   one that waits for its retry holds up the others of its key) }, across all engines
+-- - their `key`: "args" (all of them; what unique, debounce and throttle do without one), the number of an arg, or a function(...) of
+--   the args that returns a text or number, or false for none; a limit without one is for the whole task
+-- - `pass_meta`: a list of keys of meta that are passed along to whatever the job enqueues, its callbacks included, and on from there
+-- - `on_error`, `on_death`, `on_success`: functions, as those of skein.on
 -- @tparam function handler called as handler(job, args...); what it returns is the job's result
 -- @raise at the caller's line: a bad name, an unknown option, a name that is taken
 -- @usage skein.task("add", { retries = 3, timeout = 5 }, function(job, a, b) return a + b end)
@@ -43,27 +56,60 @@ function M.task(name, options, handler)
   tasks.declare(name, options, handler)
 end
 
-local HANDLERS = { error = true, death = true }
+--- Binds a queue, while scripts load; across all engines.
+-- @tparam string name
+-- @tparam table options `max_len` (jobs that wait: scheduled, ready or to be retried), `overflow` when it is full: "reject" (the default:
+-- enqueue returns nil and an error with code "limit"), "drop_oldest", or "block" (enqueue waits for room, `block` seconds at the most,
+-- default 30); `limit` = { concurrency =, rate =, per = (s, default 1), burst = (default 1) } of all that runs from it
+-- @raise at the caller's line: a bad name, an unknown option, a queue that is declared already
+-- @usage skein.queue("mail", { max_len = 10000, overflow = "block", block = 5, limit = { rate = 100, per = 60 } })
+function M.queue(name, options) queues.declare(name, options) end
 
---- Registers a handler for all tasks, while scripts load: "error" is called for each failed attempt that will be retried, "death"
--- instead of it for the last one.
+--- Puts a function around every job, while scripts load; what is declared first is outermost.
+-- @tparam function fn called as fn(job, next).  next() runs what is inside with the job's args; next(...) with other ones, which
+-- job.args is from then on; setting job.args does the same.  It returns the handler's result, or raises its error.  What fn returns is
+-- the job's result; what it raises is the job's error; it may wait, call next again, or not at all
+-- @tparam[opt] table only { tasks =, queues = }: a name or a list of names; without it: all
+-- @raise at the caller's line: no function, an unknown option, after the scripts have loaded
+-- @usage
+-- skein.use(function(job, next)
+--   local from = skein.now()
+--   local result = next()
+--   job:log("took %.3f s", skein.now() - from)
+--   return result
+-- end, { queues = "mail" })
+function M.use(fn, only) around.use(fn, only) end
+
+--- Puts a function around every enqueue of this program, callbacks (on_success, on_error) included; what is declared first is outermost.
+-- In scripts: while they load.
+-- @tparam function fn called as fn(signature, next).  The signature is fn's to change, its task, args (a list), meta (a table) and queue
+-- are there.  next(signature) adds it and returns a handle, or nil and an error.  What fn returns enqueue returns; without calling
+-- next and returning anything the job is dropped: enqueue returns nil and an error with code "dropped"
+-- @tparam[opt] table only { tasks =, queues = }: a name or a list of names; without it: all
+-- @raise at the caller's line: no function, an unknown option, in scripts after they have loaded
+-- @usage
+-- skein.use_enqueue(function(signature, next)
+--   signature.meta.tenant = current_tenant()
+--   return next(signature)
+-- end)
+function M.use_enqueue(fn, only) around.use_enqueue(fn, only) end
+
+--- Registers a handler for all tasks, while scripts load.  It may wait; an error in it is logged and changes nothing.
+--
+-- - "error": fn(job, err), for each failed attempt that will be retried: err.message, err.traceback, err.kind ("error", "timeout",
+--   "crash", "expired", "unknown_task", "fail", "result"), err.attempt, err.value (what was raised)
+-- - "death": the same instead of it for the last one, wherever the job has died: after a crash in another worker
+-- - "success": fn(job, result)
+-- - "event": fn(event), for what this process sees of each job: { type = "job", id =, task =, queue =, from =, to = (states, as in
+--   handle:state(); "discarded"), attempt =, at =, error = (as above) }.  What it enqueues itself is no event
 -- @tparam string event
--- @tparam function fn called as fn(job, err): err.message, err.traceback, err.kind, err.attempt, err.value (what was raised).  It may
--- wait; an error in it is logged.
+-- @tparam function fn
 -- @raise at the caller's line: an unknown event, no function, after the scripts have loaded
 -- @usage skein.on("death", function(job, err) skein.enqueue("alert", job.id, err.message) end)
-function M.on(event, fn)
-  if not HANDLERS[event] then
-    local near = type(event) == "string" and schema.nearest(event, HANDLERS)
-    errors.misuse(("skein.on: unknown event %s%s"):format(schema.show(event), near and (', did you mean "%s"?'):format(near) or ""))
-  end
-  if schema.callable(fn) then errors.misuse("skein.on: a function is expected, not " .. type(fn)) end
-  if tasks.closed then errors.misuse("skein.on: handlers are declared while scripts load, not later: " .. tasks.closed) end
-  local list = require("skein.worker").handlers[event]
-  list[#list + 1] = fn
-end
+function M.on(event, fn) around.on(event, fn) end
 
---- In a job: ends this attempt as failed, to be retried in that many seconds (if a retry is left).  Does not return.
+--- In a job: ends this attempt as failed, to be retried in that many seconds (if a retry is left; job:snooze costs none).
+-- Does not return.
 -- @tparam number seconds
 -- @param[opt] reason a text, or any error value
 -- @raise always

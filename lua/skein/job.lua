@@ -8,7 +8,7 @@ local rt = require "skein.runtime"
 local error, pcall, rawget, rawset, tostring, type = error, pcall, rawget, rawset, tostring, type
 local floor, format = math.floor, string.format
 
-local INFO = 1
+local PASS = require("skein.tasks").PASS
 local Job = {}
 
 local function handle_of(job, method)
@@ -39,16 +39,16 @@ function Job:progress(percent, message)
   rt.progress(handle, floor(percent), message == nil and "" or tostring(message))
 end
 
---- Writes a line to the log, with the job's id.
+--- Writes a line to the log, with the job's id; the last 100 are kept with the job (handle:log(), `skein job ID`).
 -- @tparam string fmt as for string.format
 -- @param ... its values
 -- @raise at the caller's line when they do not fit
 -- @usage job:log("sent %d of %d", sent, all)
 function Job:log(fmt, ...)
-  handle_of(self, "log")
+  local handle = handle_of(self, "log")
   local ok, text = pcall(format, fmt, ...)
   if not ok then errors.misuse("job:log: " .. errors.text(text)) end
-  rt.log(INFO, text)
+  rt.note(handle, text)
 end
 
 --- Ends this attempt and runs the job again later; costs no attempt.  Does not return.
@@ -70,6 +70,10 @@ function meta.__index(job, key)
   if method then return method end
   if key == "args" or key == "meta" then
     local value = rt.field(rawget(job, "_handle"), key)
+    if key == "meta" then
+      value = value or {}
+      value[PASS] = nil
+    end
     rawset(job, key, value)
     return value
   end

@@ -1,5 +1,6 @@
 --- Checks tables of options against a schema; an unknown key is an error that suggests the nearest known one.
--- A schema is a table: key -> function(value) returning nil when fine, else what was expected.
+-- A schema is a table: key -> function(value, path) returning nil when fine, else what was expected; or nil and a whole problem, which
+-- names the option by its path.
 -- @module skein.schema
 -- @usage
 -- local SCHEMA = { retries = schema.integer(0, 10) }
@@ -56,6 +57,35 @@ function M.show(value)
   return type(value) == "string" and '"' .. text .. '"' or text
 end
 
+-- Whether every option is known and as expected; makes nothing.
+local function all_fine(options, schema)
+  for key, value in pairs(options) do
+    local check = schema[key]
+    if not check then return false end
+    local expected, problem = check(value, key)
+    if expected or problem then return false end
+  end
+  return true
+end
+
+-- What is wrong with the options, in the order of their names; `path` stands before those names.
+local function problem_in(options, schema, path)
+  local keys = {}
+  for key in pairs(options) do keys[#keys + 1] = key end
+  sort(keys, function(a, b) return M.show(a) < M.show(b) end)
+  for _, key in ipairs(keys) do
+    local check = schema[key]
+    if not check then
+      local near = type(key) == "string" and M.nearest(key, schema)
+      local shown = path == "" and M.show(key) or type(key) == "string" and M.show(path .. key) or path .. M.show(key)
+      return ("unknown option %s%s"):format(shown, near and (' (did you mean "%s%s"?)'):format(path, near) or "")
+    end
+    local expected, problem = check(options[key], path .. key)
+    if expected then return ("option %s%s is %s, expected %s"):format(path, key, M.show(options[key]), expected) end
+    if problem then return problem end
+  end
+end
+
 --- Checks `options`.
 -- @tparam string what begins the message
 -- @param options
@@ -63,24 +93,8 @@ end
 -- @return nil when fine, else a sentence that names the key, the value and what was expected
 function M.check(what, options, schema)
   if type(options) ~= "table" then return ("%s: a table of options is expected, not %s"):format(what, type(options)) end
-  local wrong = false
-  for key, value in pairs(options) do
-    local check = schema[key]
-    wrong = wrong or not check or check(value) ~= nil
-  end
-  if not wrong then return nil end
-  local keys = {} -- in order, so that of several mistakes the same one is told each time
-  for key in pairs(options) do keys[#keys + 1] = key end
-  sort(keys, function(a, b) return M.show(a) < M.show(b) end)
-  for _, key in ipairs(keys) do
-    local check = schema[key]
-    if not check then
-      local near = type(key) == "string" and M.nearest(key, schema)
-      return ("%s: unknown option %s%s"):format(what, M.show(key), near and (' (did you mean "%s"?)'):format(near) or "")
-    end
-    local expected = check(options[key])
-    if expected then return ("%s: option %s is %s, expected %s"):format(what, key, M.show(options[key]), expected) end
-  end
+  if all_fine(options, schema) then return nil end
+  return what .. ": " .. problem_in(options, schema, "")
 end
 
 --- Makers of checks ---------------------------------------------------------------------------------------------------
@@ -126,6 +140,33 @@ end
 --- Any table.
 function M.table(value)
   if type(value) ~= "table" then return "a table" end
+end
+
+--- A table of options with a schema of its own; a problem inside is named by its path ("limit.rate").
+-- @tparam table schema
+-- @tparam string expected what may stand there
+function M.fields(schema, expected)
+  return function(value, path)
+    if type(value) ~= "table" then return expected end
+    if not all_fine(value, schema) then return nil, problem_in(value, schema, path .. ".") end
+  end
+end
+
+--- One name of a task or queue, or a list of them.
+-- @tparam table core skein.core, which knows
+function M.names(core)
+  local name = M.name(core)
+  local expected = "a name, or a list of names, of 1 to 200 bytes of [A-Za-z0-9_.:-]"
+  return function(value)
+    if type(value) == "string" then return name(value) and expected end
+    if type(value) ~= "table" then return expected end
+    local count = 0
+    for _ in pairs(value) do count = count + 1 end
+    if count == 0 or count ~= #value then return expected end
+    for _, one in ipairs(value) do
+      if name(one) then return expected end
+    end
+  end
 end
 
 --- One of some words.

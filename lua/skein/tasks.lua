@@ -4,11 +4,13 @@ local core = require "skein.core"
 local schema = require "skein.schema"
 local backoff = require "skein.backoff"
 local errors = require "skein.errors"
+local keys = require "skein.keys"
 local floor = math.floor
 
 local M = {
   by_name = {}, -- name -> task
   list = {},    -- in the order of declaration
+  PASS = "_pass", -- the key of a stored meta that lists which of its keys are passed along
 }
 
 local function backoff_form(value)
@@ -16,8 +18,21 @@ local function backoff_form(value)
   if not text then return expected end
 end
 
+local function names_of_meta(value)
+  local expected = "a list of keys of meta"
+  if type(value) ~= "table" then return expected end
+  local count = 0
+  for _ in pairs(value) do count = count + 1 end
+  if count ~= #value then return expected end
+  for i, key in ipairs(value) do
+    if type(key) ~= "string" or key == "" or key == M.PASS then
+      return nil, ("option pass_meta[%d] is %s, expected a key of meta"):format(i, schema.show(key))
+    end
+  end
+end
+
 --- What a task, and a single job, may set: a schema.
-M.options = {
+local OPTIONS = {
   queue = schema.name(core),
   retries = schema.integer(0, 1000000),
   backoff = backoff_form,
@@ -27,10 +42,21 @@ M.options = {
   dead = schema.boolean,
   expires = schema.positive_seconds,
   priority = schema.integer(-2, 2),
+  pass_meta = names_of_meta,
 }
 
-local TASK_OPTIONS = { on_error = schema.callable, on_death = schema.callable }
-for key, check in pairs(M.options) do TASK_OPTIONS[key] = check end
+local function handler_function(value)
+  if schema.callable(value) then return "a function (signatures of callbacks belong to what is enqueued)" end
+end
+
+local TASK_OPTIONS = { on_error = handler_function, on_death = handler_function, on_success = handler_function }
+for key, check in pairs(OPTIONS) do TASK_OPTIONS[key] = check end
+for key, check in pairs(keys.task_options) do TASK_OPTIONS[key] = check end
+
+--- What a single job may set: a schema.
+M.job_options = {}
+for key, check in pairs(OPTIONS) do M.job_options[key] = check end
+for key, check in pairs(keys.job_options) do M.job_options[key] = check end
 
 --- Seconds as whole milliseconds; what is more than nothing stays more than nothing.
 -- @tparam[opt] number seconds
@@ -55,7 +81,7 @@ function M.set_fields(record, options)
   return record
 end
 
--- What is wrong with a declaration, nil when nothing.
+-- What is wrong with a declaration; or nil, its lock and its limit.
 local function problem_of(name, options, handler)
   if type(name) ~= "string" then return "skein.task: the name must be a string, not " .. type(name) end
   local ok, err = core.name_check("task", name)
@@ -67,24 +93,34 @@ local function problem_of(name, options, handler)
   if schema.callable(handler) then return ("%s: the handler must be a function, not %s"):format(what, type(handler)) end
   local other = M.by_name[name]
   if other then return ("%s is declared already, at %s"):format(what, other.where) end
+  local lock, wrong_lock = keys.lock(options)
+  local limit, wrong_limit = keys.limit(options)
+  if wrong_lock or wrong_limit then return what .. ": " .. (wrong_lock or wrong_limit) end
+  return nil, lock or nil, limit or nil
+end
+
+-- The text of a template's meta: which of its keys a job passes along.
+local function pass_text(pass)
+  if pass then return (core.encode({ [M.PASS] = pass })) end
 end
 
 --- Declares a task.
 -- @tparam string name 1 to 200 bytes of [A-Za-z0-9_.:-]
--- @tparam[opt] table options queue, retries, backoff, timeout (s), keep (s), retry_queue, dead, expires (s), priority, on_error,
--- on_death
+-- @tparam[opt] table options see skein.task
 -- @tparam function handler called as handler(job, args...)
 -- @raise at the caller's line: a bad name, an unknown option, a name that is taken
 -- @usage skein.task("add", { retries = 3 }, function(job, a, b) return a + b end)
 function M.declare(name, options, handler)
   if handler == nil and schema.callable(options) == nil then options, handler = nil, options end
   options = options == nil and {} or options
-  local problem = problem_of(name, options, handler)
+  local problem, lock, limit = problem_of(name, options, handler)
   if problem then errors.misuse(problem) end
-  local record = M.set_fields({ task = name, queue = "default" }, options)
+  local pass = options.pass_meta and options.pass_meta[1] and options.pass_meta or nil
+  local record = M.set_fields({ task = name, queue = "default", meta = pass_text(pass) }, options)
   record.expires_ms = M.ms(options.expires)
+  record.unique, record.limit = keys.lock_template(lock), keys.limit_template(limit)
   local task = { name = name, options = options, handler = handler, queue = record.queue,
-    priority = options.priority or 0, record = core.record(record), where = errors.caller() }
+    priority = options.priority or 0, lock = lock, limit = limit, pass = pass, record = core.record(record), where = errors.caller() }
   M.by_name[name] = task
   M.list[#M.list + 1] = task
 end

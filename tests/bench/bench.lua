@@ -5,6 +5,7 @@
 -- Run by `make bench`.  Rates are compared only with what was measured in the same round, and medians are shown.  A budget that is
 -- missed is shown as MISSED and fails nothing; the exit code is 1 when something could not be measured.
 local Place = require "tests.bench.place"
+local around = require "tests.bench.around"
 local footprint = require "tests.bench.footprint"
 local latency = require "tests.bench.latency"
 local report = require "tests.bench.report"
@@ -32,6 +33,10 @@ for _, store in ipairs(stores) do
   r:measure(store .. ": sleepers", footprint.sleepers, store)
   r:measure(store .. ": backlog", throughput.backlog, store, rounds)
   r:measure(store .. ": idle", footprint.idle, store)
+  if store == "sqlite" then
+    r:section "Around a job, on sqlite"
+    r:measure("around a job", around.ratios, store, rounds)
+  end
 end
 r:section "The binary"
 r:measure("binary", footprint.binary)

@@ -1,11 +1,12 @@
 -- redis_bench.lua - what the engine does and costs on Redis, beside the ideal loop and budgets (DESIGN.md, section 9).
 --
---   luajit tests/bench/redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost]        BUILT: the directory of the binary
+--   luajit tests/bench/redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost|around]        BUILT: the directory of the binary
 --
 -- Run by `make bench STORE=redis` (PART=rates for a part of it).  Starts its own servers on free ports of loopback, one that persists
 -- nothing and one that appends to a file and syncs it each second, and stops them.  As in bench.lua, a missed budget fails nothing.
 local Place = require "tests.bench.place"
 local RedisServer = require "tests.support.redis_server"
+local around = require "tests.bench.around"
 local cost = require "tests.bench.redis_cost"
 local footprint = require "tests.bench.footprint"
 local latency = require "tests.bench.latency"
@@ -14,9 +15,9 @@ local report = require "tests.bench.report"
 local uv = require "luv"
 
 local built, rounds, only = arg[1], tonumber(arg[2]), arg[3]
-local PARTS = { rates = true, trips = true, latency = true, cost = true }
+local PARTS = { rates = true, trips = true, latency = true, cost = true, around = true }
 if not built or not rounds or (only and not PARTS[only]) then
-  io.stderr:write "usage: redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost]\n"
+  io.stderr:write "usage: redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost|around]\n"
   os.exit(64)
 end
 
@@ -45,6 +46,7 @@ local function measure_all(servers)
     r:measure("idle processes", footprint.idle, "redis")
     r:measure("sleepers", footprint.sleepers, "redis")
   end)
+  part("around", "Around a job", function() r:measure("around a job", around.ratios, "redis", rounds) end)
 end
 
 local servers = {}

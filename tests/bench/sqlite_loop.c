@@ -1,6 +1,6 @@
 /* sqlite_loop.c - the yardstick for the sqlite store, and the store beside it.
  *
- *   sqlite_loop [-n JOBS] [-b BACKLOG] [-r ROUNDS] [-d full|normal] [-o DIR] [-m 0|1|2]
+ *   sqlite_loop [-n JOBS] [-b BACKLOG] [-r ROUNDS] [-d full|normal] [-o DIR] [-m 0..5]
  *
  * The bare loop is the least that SQLite can be asked to do for a queue with the same guarantee: one table with an id (text,
  * unique) and a record of 200 bytes; a transaction that inserts 100, one that marks the first 100 as taken, one that deletes
@@ -8,8 +8,11 @@
  * (enqueue, fetch, settle, 100 each):
  *   by turns    each operation waits for the one before, as in the bare loop
  *   in flight   a batch is enqueued while the one before is fetched and the one before that is settled, as an engine does
- * Rounds alternate between them, so that a noisy machine is noisy to all; the medians are printed.  -m runs only one of the
- * three, for a profiler. */
+ *   with locks  by turns, each job with a lock of its own
+ *   in a group  by turns, all in one group with as many slots as run at once, and more jobs waiting
+ *   in groups   by turns, each in one of 1000 groups with a slot and a bucket that is never empty
+ * Rounds alternate between them, so that a noisy machine is noisy to all; the medians are printed.  -m runs only one of them, for
+ * a profiler. */
 #include <getopt.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -22,7 +25,9 @@
 #include "io/loop.h"
 #include "store/store.h"
 
-enum { BATCH = 100, RECORD_BYTES = 200, ROUNDS_MAX = 99, MODES = 3 };
+enum { BATCH = 100, RECORD_BYTES = 200, ROUNDS_MAX = 99, MODES = 6, GROUPS = 1000 };
+
+enum extra { EXTRA_NONE, EXTRA_LOCKS, EXTRA_GROUP, EXTRA_GROUPS };
 
 struct bench {
   const char *dir;
@@ -145,6 +150,9 @@ struct moving {
   struct sk_store *store;
   int waiting; /* operations not answered yet */
   bool closed;
+  enum extra extra;
+  char groups[GROUPS][8];
+  int next_group;
   struct sk_enqueue_op enqueue;
   struct sk_enqueue_item items[BATCH];
   char ids[BATCH][SK_ID_BYTES + 1];
@@ -163,6 +171,14 @@ static void await(struct moving *m) {
   while (m->waiting > 0) sk_loop_turn(m->loop, true);
 }
 
+static void add_extra(struct moving *m, struct sk_enqueue_item *item) {
+  if (m->extra == EXTRA_LOCKS) item->lock = (struct sk_lock){ .mode = SK_LOCK_REJECT, .key = item->id };
+  if (m->extra == EXTRA_GROUP) item->limit = (struct sk_limit){ .group = SK_STR_LIT("g"), .concurrency = BATCH };
+  if (m->extra != EXTRA_GROUPS) return;
+  char *name = m->groups[m->next_group++ % GROUPS];
+  item->limit = (struct sk_limit){ .group = sk_str_c(name), .concurrency = 1, .rate = 1000000, .per_ms = 1, .burst = 1000 };
+}
+
 static void submit_enqueue(struct moving *m) {
   for (int i = 0; i < BATCH; i++) {
     sk_id_next(&m->bench->ids, sk_clock_wall_ms(), m->ids[i]);
@@ -172,6 +188,7 @@ static void submit_enqueue(struct moving *m) {
       .task = SK_STR_LIT("bench.noop"),
       .record = sk_str(m->bench->record, RECORD_BYTES),
     };
+    add_extra(m, &m->items[i]);
   }
   m->enqueue = (struct sk_enqueue_op){ .op = { .cb = on_op, .ctx = m }, .items = m->items, .items_n = BATCH };
   m->waiting++;
@@ -241,11 +258,12 @@ static void in_flight(struct moving *m) {
 
 static void on_closed(void *ctx) { ((struct moving *)ctx)->closed = true; }
 
-static double store_loop(struct bench *bench, void (*move)(struct moving *)) {
+static double store_loop(struct bench *bench, void (*move)(struct moving *), enum extra extra) {
   char path[512], url[512 + 8];
   struct sk_err err;
   static struct moving m;
-  m = (struct moving){ .bench = bench, .loop = sk_loop_new(&err) };
+  m = (struct moving){ .bench = bench, .loop = sk_loop_new(&err), .extra = extra };
+  for (int i = 0; i < GROUPS; i++) snprintf(m.groups[i], sizeof m.groups[i], "g%d", i);
   if (m.loop == NULL) die("loop", err.message);
   snprintf(path, sizeof path, "%s/store.db", bench->dir);
   snprintf(url, sizeof url, "sqlite:%s", path);
@@ -300,10 +318,13 @@ int main(int argc, char **argv) {
   double rates[MODES][ROUNDS_MAX] = { { 0 } };
   for (int i = 0; i < rounds; i++) {
     if (only < 0 || only == 0) rates[0][i] = bare_loop(&bench);
-    if (only < 0 || only == 1) rates[1][i] = store_loop(&bench, by_turns);
-    if (only < 0 || only == 2) rates[2][i] = store_loop(&bench, in_flight);
+    if (only < 0 || only == 1) rates[1][i] = store_loop(&bench, by_turns, EXTRA_NONE);
+    if (only < 0 || only == 2) rates[2][i] = store_loop(&bench, in_flight, EXTRA_NONE);
+    if (only < 0 || only == 3) rates[3][i] = store_loop(&bench, by_turns, EXTRA_LOCKS);
+    if (only < 0 || only == 4) rates[4][i] = store_loop(&bench, by_turns, EXTRA_GROUP);
+    if (only < 0 || only == 5) rates[5][i] = store_loop(&bench, by_turns, EXTRA_GROUPS);
   }
-  static const char *const names[MODES] = { "bare loop", "store, by turns", "store, in flight" };
+  static const char *const names[MODES] = { "bare loop", "store, by turns", "store, in flight", "  with locks", "  in a group", "  in groups" };
   double yardstick = median(rates[0], rounds);
   printf("sqlite, durability %s, %lld waiting, medians of %d\n", bench.full ? "full" : "normal", (long long)bench.backlog, rounds);
   for (int i = 0; i < MODES; i++) {

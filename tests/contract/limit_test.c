@@ -406,7 +406,7 @@ static void the_earliest_token_of_many_groups_is_due(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   const char *const limits[] = { "0;1;3000;1;any;=x", "0;1;1000;1;any;=y", "0;1;2000;1;any;=z" };
   for (int i = 0; i < 6; i++) {
-    char id[8];
+    char id[16];
     snprintf(id, sizeof id, "j%d", i);
     put(h, .id = id, .limit = limits[i % 3]);
   }

@@ -359,14 +359,10 @@ static void a_follow_up_that_its_lock_refuses_stops_no_settle(void **ctx) {
   struct sk_held *held = take_job(h, "parent");
   put(h, .id = "a", .lock = REJECT);
   struct sk_enqueue_item follow[] = { item(w, .id = "b", .lock = REJECT), item(w, .id = "c") };
-  struct sk_settle_item one = { .id = held->id, .queue = held->queue, .fence = held->fence, .kind = SK_SETTLE_DONE, .record = held->record, .follow = follow, .follow_n = 2 };
-  struct sk_settle_op op = { .items = &one, .items_n = 1 };
-  assert_code(run_settle(h, &op), SK_OK);
-  assert_code(one.status, SK_OK);
+  assert_code(settle(h, held, .kind = SK_SETTLE_DONE, .follow = follow, .follow_n = 2), SK_OK);
   assert_code(follow[0].status, SK_EEXISTS);
   assert_true(sk_str_eq_c(follow[0].holder, "a"));
   assert_code(follow[1].status, SK_OK);
-  sk_op_fini(&op.op);
   assert_string_equal(listed(h, .state = SK_STATE_NONE), "a c");
 }
 

@@ -1,131 +1,16 @@
-/* model_test.c - thousands of random operations on a store and on a model of it, which must agree after each.
+/* model_test.c - thousands of random operations on a store and on a model of it (model.h), which must agree after each.  Who takes
+ * the next turn among groups is the store's own; that it is the first of a line that may be taken from is checked.  In the end all
+ * that waits is run to its end, and no slot and no lock may be left over.
  *
- * The model is an array of jobs and the rules of store.h, sorted anew whenever an order is needed.  A failure prints the seed;
- * SEED=n runs it again, STEPS=n runs longer. */
+ * A failure prints the seed; SEED=n runs it again, STEPS=n runs longer. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/id.h"
-#include "contract.h"
+#include "model.h"
 
-enum { IDS = 50, QUEUES = 3, ENGINES = 2, STEPS = 3000 };
-#define NEVER INT64_MAX
+enum { STEPS = 3000 };
 #define KEEP_MS 1000000000000LL /* longer than the test's clock goes */
-
-struct model_job {
-  char id[16];
-  enum sk_state state;
-  int queue;
-  int32_t priority;
-  int64_t due_ms; /* NEVER: first in, first out */
-  uint64_t seq;
-  bool waited; /* due_ms is a time that it waited for, and it was not fetched since */
-  int holder;
-  uint64_t fence; /* the last under this id */
-  int64_t attempts, recoveries;
-};
-
-struct model_engine {
-  struct handle *h;
-  int64_t beat_ms;
-  bool gone; /* given up, and nothing asked since */
-  bool lost; /* given up, and not told */
-};
-
-struct model {
-  struct world *w;
-  struct handle *client;
-  uint64_t random;
-  uint64_t seq;
-  struct model_job jobs[IDS];
-  struct model_engine engines[ENGINES];
-  bool paused[QUEUES];
-  struct sk_counters counters;
-  int opened;
-};
-
-static const char *const queue_names[QUEUES] = { "qa", "qb", "qc" };
-
-static uint64_t draw(struct model *m) { /* splitmix64 */
-  uint64_t z = m->random += 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-static int below(struct model *m, int n) { return (int)(draw(m) % (uint64_t)n); }
-static int64_t now(const struct model *m) { return atomic_load(&m->w->wall_ms); }
-
-static int queue_index(struct sk_str name) {
-  for (int q = 0; q < QUEUES; q++)
-    if (sk_str_eq_c(name, queue_names[q])) return q;
-  fail_msg("unknown queue");
-  return -1;
-}
-
-/* -- orders ---------------------------------------------------------------------------------------------------------------- */
-
-static int compare_place(const struct model_job *a, const struct model_job *b) {
-  if (a->due_ms != b->due_ms) return a->due_ms < b->due_ms ? -1 : 1;
-  return (a->seq > b->seq) - (a->seq < b->seq);
-}
-
-static int compare(const void *pa, const void *pb) {
-  const struct model_job *a = *(struct model_job *const *)pa, *b = *(struct model_job *const *)pb;
-  if (a->state != b->state) return a->state < b->state ? -1 : 1;
-  if (a->state == SK_STATE_RUNNING) return (a->fence > b->fence) - (a->fence < b->fence);
-  if (sk_state_is_final(a->state)) return (b->seq > a->seq) - (b->seq < a->seq);
-  if (a->state == SK_STATE_READY && a->queue != b->queue) return a->queue - b->queue;
-  if (a->state == SK_STATE_READY && a->priority != b->priority) return b->priority - a->priority;
-  return compare_place(a, b);
-}
-
-static size_t sorted(struct model *m, struct model_job *out[IDS]) {
-  size_t n = 0;
-  for (int i = 0; i < IDS; i++)
-    if (m->jobs[i].state != SK_STATE_NONE) out[n++] = &m->jobs[i];
-  qsort(out, n, sizeof *out, compare);
-  return n;
-}
-
-static struct model_job *next_ready(struct model *m, int queue) {
-  struct model_job *all[IDS];
-  size_t n = sorted(m, all);
-  for (size_t i = 0; i < n; i++)
-    if (all[i]->state == SK_STATE_READY && all[i]->queue == queue) return all[i];
-  return NULL;
-}
-
-/* -- moves ----------------------------------------------------------------------------------------------------------------- */
-
-static void ready_last(struct model *m, struct model_job *job) {
-  job->state = SK_STATE_READY;
-  job->due_ms = NEVER;
-  job->waited = false;
-  job->seq = ++m->seq;
-}
-
-static void wait_until(struct model *m, struct model_job *job, enum sk_state state, int64_t due_ms) {
-  job->state = due_ms <= now(m) ? SK_STATE_READY : state;
-  job->due_ms = due_ms;
-  job->waited = true;
-  job->seq = ++m->seq;
-}
-
-static void finish(struct model *m, struct model_job *job, enum sk_state state) {
-  job->state = state;
-  job->seq = ++m->seq;
-}
-
-static void hand_back(struct model *m, int engine, bool recovered) {
-  for (int i = 0; i < IDS; i++) {
-    struct model_job *job = &m->jobs[i];
-    if (job->state != SK_STATE_RUNNING || job->holder != engine) continue;
-    job->state = SK_STATE_READY;
-    if (!recovered) continue;
-    job->recoveries++;
-    m->counters.recovered++;
-  }
-}
 
 /* Engine `by`, or one that is being opened (-1), gives up those whose lease is over. */
 static void recover(struct model *m, int by) {
@@ -148,49 +33,114 @@ static struct handle *enter(struct model *m, int engine) {
 
 /* -- steps ----------------------------------------------------------------------------------------------------------------- */
 
+static const char *const lock_modes[] = { "", "reject;0", "reject;300", "replace;0", "replace;300", "throttle;300" };
+
+/* The numbers of a group change from job to job; its strictness does not. */
+static const char *draw_limit(struct model *m, int group, char out[64]) {
+  if (group == STRICT_GROUP)
+    snprintf(out, 64, "1;0;0;0;strict;=g%d", group);
+  else if (below(m, 2))
+    snprintf(out, 64, "%d;0;0;0;any;=g%d", 1 + below(m, 3), group);
+  else
+    snprintf(out, 64, "%d;%d;1000;%d;any;=g%d", below(m, 3), 5 + below(m, 20), 1 + below(m, 3), group);
+  return out;
+}
+
+static struct sk_enqueue_item draw_item(struct model *m, struct model_item *drawn) {
+  *drawn = (struct model_item){
+    .job = &m->jobs[below(m, IDS)],
+    .queue = below(m, QUEUES),
+    .priority = below(m, 5) - 2,
+    .delay_ms = below(m, 2) ? below(m, 300) : 0,
+    .key = below(m, KEYS),
+    .group = below(m, 2) ? below(m, MODEL_GROUPS) : -1,
+  };
+  char lock[64] = "", limit[64] = "";
+  const char *mode = below(m, 2) ? lock_modes[below(m, 6)] : "";
+  if (*mode) snprintf(lock, sizeof lock, "%s;=key%d", mode, drawn->key);
+  if (drawn->group >= 0) draw_limit(m, drawn->group, limit);
+  struct sk_enqueue_item one = item(m->w, .id = drawn->job->id, .queue = queue_names[drawn->queue], .priority = drawn->priority,
+                                    .delay_ms = drawn->delay_ms, .lock = lock, .limit = limit);
+  drawn->lock = one.lock;
+  drawn->limit = one.limit;
+  return one;
+}
+
 static void step_enqueue(struct model *m) {
   struct sk_enqueue_item items[4];
   enum sk_code want[4];
+  char holders[4][16];
   size_t n = (size_t)below(m, 4) + 1;
   for (size_t i = 0; i < n; i++) {
-    struct model_job *job = &m->jobs[below(m, IDS)];
-    int queue = below(m, QUEUES);
-    int64_t delay_ms = below(m, 2) ? below(m, 300) : 0;
-    int32_t priority = below(m, 5) - 2;
-    items[i] = item(m->w, .id = job->id, .queue = queue_names[queue], .priority = priority, .delay_ms = delay_ms);
-    want[i] = job->state == SK_STATE_NONE ? SK_OK : SK_EEXISTS;
-    if (want[i] != SK_OK) continue;
-    job->queue = queue;
-    job->priority = priority;
-    job->attempts = job->recoveries = 0;
-    if (delay_ms > 0)
-      wait_until(m, job, SK_STATE_SCHEDULED, now(m) + delay_ms);
-    else
-      ready_last(m, job);
-    m->counters.enqueued++;
+    struct model_item drawn;
+    items[i] = draw_item(m, &drawn);
+    want[i] = enqueue_in_model(m, &drawn, holders[i]);
   }
   struct sk_enqueue_op op = { .items = items, .items_n = n };
   assert_code(run_enqueue(below(m, 2) ? m->client : m->engines[0].h, &op), SK_OK);
-  for (size_t i = 0; i < n; i++) assert_code(items[i].status, want[i]);
+  for (size_t i = 0; i < n; i++) {
+    assert_code(items[i].status, want[i]);
+    if (!sk_str_eq_c(items[i].holder, holders[i])) fail_msg("holder: got %.*s, want %s", SK_STR_ARG(items[i].holder), holders[i]);
+  }
   sk_op_fini(&op.op);
 }
 
+/* One that was taken: it may be, none of a higher priority may, and it is the first of its line. */
+static void expect_one(struct model *m, int engine, const struct sk_held *held, int queue, int32_t priority) {
+  struct model_job *job = job_named(m, held->id);
+  if (job == NULL || job->state != SK_STATE_READY || job->queue != queue)
+    fail_msg("%.*s is not ready in %s", SK_STR_ARG(held->id), queue_names[queue]);
+  if (held_back_in_model(m, job) != SK_HELD_BY_NOTHING) fail_msg("%s is held back", job->id);
+  if (job->priority != priority || !is_first_of_its_line(m, job)) fail_msg("%s is not the next of its line", job->id);
+  assert_true(sk_str_eq_c(held->queue, queue_names[queue]));
+  assert_int_equal(held->priority, job->priority);
+  assert_true(held->fence > job->fence);
+  if (job->due_ms == NEVER) assert_int_equal(held->late_ms, 0);
+  if (job->waited) assert_int_equal(held->late_ms, now(m) - job->due_ms);
+  run(m, job, engine, held->fence);
+}
+
 static void expect_held(struct model *m, int engine, const struct sk_fetch_op *op, size_t *at, size_t quota, int queue) {
-  struct model_job *job;
-  while (!m->paused[queue] && quota-- > 0 && *at < op->want && (job = next_ready(m, queue)) != NULL) {
-    if (*at >= op->held_n) fail_msg("%s is missing in the fetch", job->id);
-    const struct sk_held *held = &op->held[(*at)++];
-    if (!sk_str_eq_c(held->id, job->id)) fail_msg("got %.*s, want %s", SK_STR_ARG(held->id), job->id);
-    assert_true(sk_str_eq_c(held->queue, queue_names[queue]));
-    assert_int_equal(held->priority, job->priority);
-    assert_true(held->fence > job->fence);
-    if (job->due_ms == NEVER) assert_int_equal(held->late_ms, 0);
-    if (job->waited) assert_int_equal(held->late_ms, now(m) - job->due_ms);
-    job->state = SK_STATE_RUNNING;
-    job->waited = false;
-    job->holder = engine;
-    job->fence = held->fence;
+  int32_t priority;
+  while (!m->paused[queue] && quota-- > 0 && *at < op->want && next_priority(m, queue, &priority)) {
+    if (*at >= op->held_n) fail_msg("a job of %s, priority %d, is missing in the fetch", queue_names[queue], priority);
+    expect_one(m, engine, &op->held[(*at)++], queue, priority);
   }
+}
+
+static void promote_in_model(struct model *m, int queue) {
+  for (int i = 0; i < IDS; i++) {
+    struct model_job *job = &m->jobs[i];
+    bool waits = job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_RETRY;
+    if (waits && job->queue == queue && job->due_ms <= now(m)) job->state = SK_STATE_READY;
+  }
+}
+
+static void expect_rest(struct model *m, const struct sk_fetch_op *op) {
+  int64_t due_in_ms = -1;
+  bool more = false;
+  int32_t priority;
+  for (size_t i = 0; i < op->queues_n; i++) {
+    int queue = queue_index(op->queues[i].name);
+    int64_t in_ms = due_in_model(m, queue);
+    if (in_ms >= 0 && (due_in_ms < 0 || in_ms < due_in_ms)) due_in_ms = in_ms;
+    if (!m->paused[queue] && next_priority(m, queue, &priority)) more = true;
+  }
+  assert_int_equal(op->due_in_ms, due_in_ms);
+  assert_int_equal(op->more, more);
+}
+
+static void expect_stops(struct model *m, int engine, const struct sk_fetch_op *op) {
+  size_t n = 0;
+  for (int i = 0; i < IDS; i++) {
+    const struct model_job *job = &m->jobs[i];
+    if (job->state != SK_STATE_RUNNING || job->holder != engine || !job->stopping) continue;
+    size_t at = 0;
+    while (at < op->stops_n && !sk_str_eq_c(op->stops[at], job->id)) at++;
+    if (at == op->stops_n) fail_msg("%s is missing among the stops", job->id);
+    n++;
+  }
+  assert_int_equal(op->stops_n, n);
 }
 
 static void step_fetch(struct model *m) {
@@ -200,62 +150,14 @@ static void step_fetch(struct model *m) {
   for (int i = 0; i < QUEUES; i++) queues[i] = (struct sk_fetch_queue){ text(queue_names[(first + i) % QUEUES]), (size_t)below(m, 4) };
   assert_code(run_fetch(enter(m, engine), &op), SK_OK);
 
-  int64_t due_in_ms = -1;
-  for (size_t i = 0; i < op.queues_n; i++)
-    for (int j = 0; j < IDS; j++) {
-      struct model_job *job = &m->jobs[j];
-      if ((job->state != SK_STATE_SCHEDULED && job->state != SK_STATE_RETRY) || job->queue != queue_index(queues[i].name)) continue;
-      int64_t in_ms = job->due_ms - now(m);
-      if (in_ms <= 0)
-        job->state = SK_STATE_READY;
-      else if (due_in_ms < 0 || in_ms < due_in_ms)
-        due_in_ms = in_ms;
-    }
-  assert_int_equal(op.due_in_ms, due_in_ms);
   size_t at = 0;
+  for (size_t i = 0; i < op.queues_n; i++) promote_in_model(m, queue_index(queues[i].name));
   for (size_t i = 0; i < op.queues_n; i++) expect_held(m, engine, &op, &at, queues[i].quota, queue_index(queues[i].name));
   for (size_t i = 0; i < op.queues_n; i++) expect_held(m, engine, &op, &at, op.want, queue_index(queues[i].name));
   assert_int_equal(op.held_n, at);
-  bool more = false;
-  for (size_t i = 0; i < op.queues_n; i++) {
-    int queue = queue_index(queues[i].name);
-    if (!m->paused[queue] && next_ready(m, queue)) more = true;
-  }
-  assert_int_equal(op.more, more);
+  expect_rest(m, &op);
+  expect_stops(m, engine, &op);
   sk_op_fini(&op.op);
-}
-
-static void settle_in_model(struct model *m, struct model_job *job, const struct sk_settle_item *one) {
-  enum sk_settle_kind kind = one->kind;
-  if (one->crashed) m->counters.crashed++;
-  if (one->record.n) job->attempts++;
-  switch (kind) {
-    case SK_SETTLE_DONE:
-      m->counters.done++;
-      finish(m, job, one->keep_ms ? SK_STATE_DONE : SK_STATE_NONE);
-      break;
-    case SK_SETTLE_CANCELLED:
-      m->counters.cancelled++;
-      finish(m, job, one->keep_ms ? SK_STATE_CANCELLED : SK_STATE_NONE);
-      break;
-    case SK_SETTLE_DEAD:
-      m->counters.dead++;
-      finish(m, job, SK_STATE_DEAD);
-      break;
-    case SK_SETTLE_DROP:
-      m->counters.discarded++;
-      job->state = SK_STATE_NONE;
-      break;
-    case SK_SETTLE_RELEASE:
-      job->state = SK_STATE_READY;
-      break;
-    case SK_SETTLE_RETRY:
-    case SK_SETTLE_SNOOZE:
-      if (kind == SK_SETTLE_RETRY) m->counters.retried++;
-      if (one->to_queue.n) job->queue = queue_index(one->to_queue);
-      wait_until(m, job, kind == SK_SETTLE_RETRY ? SK_STATE_RETRY : SK_STATE_SCHEDULED, now(m) + one->delay_ms);
-      break;
-  }
 }
 
 static struct sk_str model_record(struct model *m, const struct model_job *job, int64_t attempts) {
@@ -287,8 +189,7 @@ static void step_settle(struct model *m) {
       .crashed = below(m, 5) == 0,
     };
     if (one->kind != SK_SETTLE_RELEASE || below(m, 2)) one->record = model_record(m, job, job->attempts + 1);
-    want[n++] = held && !astray ? SK_OK : SK_ESTALE;
-    if (held && !astray) settle_in_model(m, job, one);
+    want[n++] = held && !astray ? settle_in_model(m, job, one) : SK_ESTALE;
   }
   struct sk_settle_op op = { .items = items, .items_n = n };
   assert_code(run_settle(enter(m, engine), &op), SK_OK);
@@ -305,32 +206,6 @@ static void step_beat(struct model *m) {
   assert_int_equal(op->lost, m->engines[engine].lost);
   assert_int_equal(op->recovered, m->counters.recovered - before);
   m->engines[engine].lost = false;
-}
-
-static enum sk_code change_in_model(struct model *m, struct model_job *job, enum sk_verb verb, int64_t keep_ms) {
-  enum sk_state s = job->state;
-  bool waits = s == SK_STATE_SCHEDULED || s == SK_STATE_RETRY;
-  if (s == SK_STATE_NONE) return SK_ENOTFOUND;
-  switch (verb) {
-    case SK_VERB_CANCEL:
-      if (!waits && s != SK_STATE_READY) return SK_ESTATE;
-      m->counters.cancelled++;
-      finish(m, job, keep_ms ? SK_STATE_CANCELLED : SK_STATE_NONE);
-      return SK_OK;
-    case SK_VERB_DELETE:
-      if (s == SK_STATE_RUNNING) return SK_ESTATE;
-      job->state = SK_STATE_NONE;
-      return SK_OK;
-    case SK_VERB_RETRY:
-      if (s != SK_STATE_DEAD && s != SK_STATE_RETRY && s != SK_STATE_CANCELLED) return SK_ESTATE;
-      if (s != SK_STATE_RETRY) job->attempts = 0;
-      ready_last(m, job);
-      return SK_OK;
-    case SK_VERB_PROMOTE:
-      if (!waits) return SK_ESTATE;
-      wait_until(m, job, s, now(m));
-  }
-  return SK_OK;
 }
 
 static void step_change(struct model *m) {
@@ -371,6 +246,24 @@ static void step_reopen(struct model *m) {
   open_model_engine(m, e);
 }
 
+/* Queue 1 always has the same rate; all else changes. */
+static void bind_in_model(struct model *m, int queue, int64_t max_len, int64_t concurrency) {
+  struct sk_queue_item *bound = &m->bounds[queue];
+  *bound = (struct sk_queue_item){ .name = text(queue_names[queue]), .max_len = max_len, .limit = { .concurrency = concurrency } };
+  bound->overflow = (enum sk_overflow)below(m, 3);
+  if (queue == 1) {
+    bound->limit.rate = 20;
+    bound->limit.per_ms = 1000;
+    bound->limit.burst = 3;
+  }
+  bind_one(m->client, *bound);
+}
+
+static void step_bind(struct model *m) {
+  int64_t max_len = below(m, 2) ? 4 + below(m, 20) : 0, concurrency = below(m, 2) ? 1 + below(m, 4) : 0;
+  bind_in_model(m, below(m, QUEUES), max_len, concurrency);
+}
+
 static void step(struct model *m) {
   int dice = below(m, 1000);
   if (dice < 240) return step_enqueue(m);
@@ -381,20 +274,14 @@ static void step(struct model *m) {
   if (dice < 960) return step_change(m);
   if (dice < 970) return step_delete_all(m);
   if (dice < 980) return step_reopen(m);
-  if (dice < 990) return world_advance(m->w, below(m, 2 * LEASE_MS));
+  if (dice < 985) return world_advance(m->w, below(m, 2 * LEASE_MS));
+  if (dice < 992) return step_bind(m);
   int queue = below(m, QUEUES);
   m->paused[queue] = !m->paused[queue];
   set_paused(m->client, queue_names[queue], m->paused[queue]);
 }
 
 /* -- agreement ------------------------------------------------------------------------------------------------------------- */
-
-/* The job that a view is of. */
-static struct model_job *job_of(struct model *m, const struct sk_view *v) {
-  for (int i = 0; i < IDS; i++)
-    if (sk_str_eq_c(v->id, m->jobs[i].id)) return &m->jobs[i];
-  return NULL;
-}
 
 /* Those of one fetch may share a fence: their order among themselves is the store's own. */
 static bool same_place(const struct model_job *a, const struct model_job *b) {
@@ -409,7 +296,7 @@ static void check_jobs(struct model *m) {
   assert_code(run_list(m->client, &op), SK_OK);
   for (size_t i = 0; i < op.views_n && i < n; i++) {
     const struct sk_view *v = &op.views[i];
-    struct model_job *job = job_of(m, v);
+    struct model_job *job = job_named(m, v->id);
     if (!same_place(job, all[i]) || v->state != job->state || listed_at[job - m->jobs] != 0)
       fail_msg("place %zu of the list: got %.*s, %s; want %s, %s", i, SK_STR_ARG(v->id), sk_state_name(v->state), all[i]->id,
                sk_state_name(all[i]->state));
@@ -418,6 +305,7 @@ static void check_jobs(struct model *m) {
     assert_int_equal(v->priority, job->priority);
     bool waits = job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_RETRY;
     assert_int_equal(v->due_ms, waits ? job->due_ms : 0);
+    assert_int_equal(v->stopping, job->stopping);
     struct sk_job record = decoded(v->record);
     assert_int_equal(record.attempts, job->attempts);
     assert_int_equal(record.recoveries, job->recoveries);
@@ -441,6 +329,46 @@ static void check_counts(struct model *m) {
   sk_op_fini(&op.op);
 }
 
+/* One READY job, for it is only get that tells. */
+static void check_held_back(struct model *m) {
+  for (int i = 0, from = below(m, IDS); i < IDS; i++) {
+    const struct model_job *job = &m->jobs[(from + i) % IDS];
+    if (job->state != SK_STATE_READY) continue;
+    enum sk_held_back got = view(m->client, job->id)->held_back, want = held_back_in_model(m, job);
+    if (got != want) fail_msg("%s: held back by %d, want %d", job->id, got, want);
+    return;
+  }
+}
+
+/* All that waits is run to its end; then every lock is free and nobody stands in a group. */
+static void drain(struct model *m) {
+  struct handle *h = m->engines[0].h;
+  for (int q = 0; q < QUEUES; q++) {
+    set_paused(m->client, queue_names[q], false);
+    bind_one(m->client, (struct sk_queue_item){ .name = text(queue_names[q]) });
+  }
+  for (int e = 1; e < ENGINES; e++) close_handle(m->engines[e].h);
+  for (int i = 0; i < IDS; i++)
+    if (m->jobs[i].state == SK_STATE_RUNNING && m->jobs[i].holder == 0) {
+      const struct sk_held held = { .id = text(m->jobs[i].id), .queue = text(queue_names[m->jobs[i].queue]), .fence = m->jobs[i].fence };
+      settle(h, &held, .kind = SK_SETTLE_DROP);
+    }
+  for (int turn = 0; turn < 4 * IDS; turn++) {
+    struct sk_fetch_op *op = take(h, 10, queue_names[0], queue_names[1], queue_names[2], NULL);
+    for (size_t i = 0; i < op->held_n; i++) settle(h, &op->held[i], .kind = SK_SETTLE_DONE);
+    world_advance(m->w, 300);
+  }
+  for (int q = 0; q < QUEUES; q++)
+    for (enum sk_state s = SK_STATE_SCHEDULED; s <= SK_STATE_RETRY; s++)
+      if (count_state(h, queue_names[q], s)) fail_msg("%s: %s jobs are left over", queue_names[q], sk_state_name(s));
+  for (int k = 0; k < KEYS; k++) {
+    char id[16], lock[32];
+    snprintf(id, sizeof id, "last%d", k);
+    snprintf(lock, sizeof lock, "reject;0;=key%d", k);
+    assert_code(put(h, .id = id, .lock = lock), SK_OK);
+  }
+}
+
 static uint64_t number_of_env(const char *name, uint64_t otherwise) {
   const char *value = getenv(name);
   return value && *value ? strtoull(value, NULL, 10) : otherwise;
@@ -456,12 +384,18 @@ static void random_operations_agree_with_a_model(void **ctx) {
   m->client = open_client(m->w);
   for (int e = 0; e < ENGINES; e++) open_model_engine(m, e);
   for (int i = 0; i < IDS; i++) snprintf(m->jobs[i].id, sizeof m->jobs[i].id, "j%02d", i);
+  for (int q = 0; q < QUEUES; q++) {
+    set_paused(m->client, queue_names[q], false); /* so that it is counted */
+    bind_in_model(m, q, 0, 0);
+  }
   for (uint64_t i = 0; i < steps; i++) {
     step(m);
     check_jobs(m);
     check_counts(m);
+    check_held_back(m);
     if (i % 64 == 0) world_forget(m->w);
   }
+  drain(m);
 }
 
 static const struct CMUnitTest tests[] = {

@@ -221,8 +221,8 @@ struct sk_enqueue_item put_item(struct world *w, struct put p) {
   job.enqueued_ms = atomic_load(&w->wall_ms);
   job.unique = sk_arena_copy(&w->arena, text(p.lock));
   job.limit = sk_arena_copy(&w->arena, text(p.limit));
-  struct sk_lock lock;
-  struct sk_limit limit;
+  struct sk_lock lock = { .mode = SK_LOCK_NONE };
+  struct sk_limit limit = { .concurrency = 0 };
   struct sk_err err = { 0 };
   if (sk_lock_parse(job.unique, &lock, &err) != SK_OK || sk_limit_parse(job.limit, &limit, &err) != SK_OK) fail_msg("%s", err.message);
   return (struct sk_enqueue_item){

@@ -137,7 +137,7 @@ describe("changing jobs", function()
     local result = t:cli { "cancel", a, b, UNKNOWN }
     assert.equal(1, result.code)
     assert.equal("cancelled 1 job\n", result.out)
-    assert.matches(a .. " is cancelled: cancel works on scheduled, ready and retry jobs", result.err)
+    assert.matches(a .. " is cancelled: cancel works on scheduled, ready, running and retry jobs", result.err)
     assert.matches("no job " .. UNKNOWN, result.err)
     assert.equal("retried 2 jobs", t:ok("retry", a, b))
     assert.equal("ready", t:job(a).state)

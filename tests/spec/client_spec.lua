@@ -148,7 +148,7 @@ describe("a program with a store", function()
     assert.same({ nil, "cancelled" }, { value, err.code })
     local ok, why = h:cancel()
     assert.same({ nil, "state" }, { ok, why.code })
-    assert.matches(h.id .. " can't be cancelled: it is running or has ended", tostring(why))
+    assert.matches(h.id .. " can't be cancelled: it has ended", tostring(why))
   end)
 
   it("waits no longer than asked", function()

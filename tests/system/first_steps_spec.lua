@@ -375,6 +375,30 @@ describe("settings", function()
     check_workers(t, 1, { "-w", "1" }, { WORKERS = "4" })
   end)
 
+  H.it("come from config.yml as well, which says where it is wrong", function(t)
+    t:script("a.lua", [[fx("loads", pid) skein.task("x", function() end) skein.task("y", { queue = "b" }, function() fx("y") end)]])
+    t:file("config.yml", "# settings\nworkers: 3\nqueues: [a, b]\n")
+    check_workers(t, 3, {})
+    check_workers(t, 1, { "-w", "1" })
+    t:file("config.yml", "queues:\n  a: 3\n  b: 1\nshutdown_timeout: 5s\n")
+    t:enqueue "y"
+    t:drain()
+    assert.equal(1, t:count "y")
+    local function refused(text, message)
+      t:file("config.yml", text)
+      local result = t:cli { "run", t.scripts }
+      assert.equal(78, result.code)
+      assert.is_truthy(result.err:find(message, 1, true), result.err)
+    end
+    refused("workers: 1\nwokers: 2\n", 'config.yml:2: unknown setting "wokers"; did you mean workers?')
+    refused("workers: [1, 2]\n", "config.yml:1: expected a number or a text")
+    refused("- workers\n", "config.yml:1: expected a mapping from settings to values")
+    refused("workers: 1\n  queues: [\n", "config.yml:2:")
+    refused("queues: [[a]]\n", "config.yml:1: expected a name")
+    t:config "{}"
+    refused("workers: 1\n", "expected only one of them")
+  end)
+
   H.it("name the store in config.lua, over it the environment, over that -s", function(t)
     local function url(name) return "sqlite:" .. t.dir .. "/" .. name end
     local function made(name) return H.files.exists(t.dir .. "/" .. name) end

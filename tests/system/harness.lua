@@ -218,7 +218,7 @@ function Test:wait_for(what, timeout_s, predicate)
 end
 
 --- Starts `skein run SCRIPTS args...`; env is added to the environment.  With ready = true (the default unless --drain is
---- given) it returns when a worker has started.
+--- given) it returns when a worker has loaded the scripts and the store knows the tasks.
 function Test:run(args, options)
   options = options or {}
   args = args or {}
@@ -234,7 +234,7 @@ function Test:run(args, options)
   })
   local engine = setmetatable({ child = child, test = self, may_end = drain or options.may_end }, Engine)
   self.engines[#self.engines + 1] = engine
-  if options.ready ~= false and not engine.may_end then engine:wait_log("worker started", 5) end
+  if options.ready ~= false and not engine.may_end then engine:wait_log("serving %d+ task", 5) end
   return engine
 end
 

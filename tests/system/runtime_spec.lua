@@ -413,7 +413,7 @@ describe("a finalizer that fails", function()
     end
     skein.task("litter", function() for _ = 1, 10 do litter() end return 1 end)
     skein.task("plain", function() skein.enqueue "leaf" skein.sleep(0.001) end)
-    skein.task("leaf", function(job, ...) return { ... } end)
+    skein.task("leaf", function(job, ...) collectgarbage() return { ... } end)
     skein.task("root", function()
       for _ = 1, 5 do
         local sigs = {}

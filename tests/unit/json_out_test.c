@@ -62,7 +62,9 @@ static void a_job_is_an_object_with_every_field(void **state) {
   job.error_kind = SK_KIND_TIMEOUT;
   job.error = SK_STR_LIT("too slow");
   struct sk_view view = { .id = job.id, .queue = SK_STR_LIT("q"), .state = SK_STATE_RUNNING, .priority = -1, .held_ms = 1795298914999,
-                          .engine = SK_STR_LIT("e1"), .percent = 50, .note = SK_STR_LIT("half") };
+                          .engine = SK_STR_LIT("e1"), .percent = 50, .note = SK_STR_LIT("half"), .log = SK_STR_LIT("7 new\n"), .stopping = true };
+  job.trail = SK_STR_LIT("5 done\n");
+  job.log = SK_STR_LIT("6 old\n");
   struct sk_buf out = { 0 };
   sk_json_out_job(&out, &view, &job);
   assert_int_equal(sk_json_check(sk_buf_str(&out), 8, NULL), SK_OK);
@@ -70,13 +72,16 @@ static void a_job_is_an_object_with_every_field(void **state) {
                     "\"attempts\":1,\"retries\":3,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":\"2026-11-21T22:08:34.123Z\","
                     "\"due_at\":null,\"started_at\":\"2026-11-21T22:08:34.999Z\",\"finished_at\":null,"
                     "\"error\":{\"kind\":\"timeout\",\"message\":\"too slow\",\"traceback\":null},\"result\":null,"
-                    "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\"}");
+                    "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\",\"stopping\":true,"
+                    "\"trail\":[{\"at\":\"1970-01-01T00:00:00.005Z\",\"event\":\"done\"}],"
+                    "\"log\":[{\"at\":\"1970-01-01T00:00:00.006Z\",\"text\":\"old\"},{\"at\":\"1970-01-01T00:00:00.007Z\",\"text\":\"new\"}]}");
   sk_job_init(&job);
   view = (struct sk_view){ .id = SK_STR_LIT("j2"), .queue = SK_STR_LIT("q"), .state = SK_STATE_READY, .percent = -1 };
   sk_json_out_job(&out, &view, &job);
   assert_text(&out, "{\"id\":\"j2\",\"task\":\"\",\"queue\":\"q\",\"state\":\"ready\",\"priority\":0,\"args\":null,\"meta\":{},"
                     "\"attempts\":0,\"retries\":null,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":null,\"due_at\":null,"
-                    "\"started_at\":null,\"finished_at\":null,\"error\":null,\"result\":null,\"progress\":null,\"engine\":null}");
+                    "\"started_at\":null,\"finished_at\":null,\"error\":null,\"result\":null,\"progress\":null,\"engine\":null,"
+                    "\"stopping\":false,\"trail\":[],\"log\":[]}");
 }
 
 static void times_and_spans_read_well(void **state) {

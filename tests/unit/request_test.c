@@ -74,7 +74,7 @@ static void on_answer(void *ctx, enum sk_code code, struct sk_str bytes) {
 /* Asks and waits; the answer comes once and not inside the call. */
 static enum sk_code ask(struct world *w, unsigned operation, struct sk_str payload, struct sk_buf *out) {
   struct answer a = { 0 };
-  sk_requests_run(w->requests, operation, payload, on_answer, &a);
+  sk_requests_run(w->requests, 0, operation, payload, on_answer, &a);
   assert_int_equal(a.n, 0);
   while (a.n == 0) sk_loop_turn(w->loop, true);
   assert_int_equal(a.n, 1);
@@ -91,10 +91,12 @@ static enum sk_code ask(struct world *w, unsigned operation, struct sk_str paylo
 struct enqueued {
   const char *id, *args;
   int64_t due_ms, delay_ms;
+  const char *unique, *on_success;
 };
 
-static struct sk_buf enqueue_payload(const struct enqueued *jobs, uint32_t n) {
+static struct sk_buf block_payload(int64_t block_ms, const struct enqueued *jobs, uint32_t n) {
   struct sk_buf b = { 0 };
+  sk_wire_add_i64(&b, block_ms);
   sk_buf_add_u32(&b, n);
   for (uint32_t i = 0; i < n; i++) {
     struct sk_job job;
@@ -103,6 +105,8 @@ static struct sk_buf enqueue_payload(const struct enqueued *jobs, uint32_t n) {
     job.task = SK_STR_LIT("t");
     job.queue = SK_STR_LIT("q");
     job.args = sk_str_c(jobs[i].args);
+    job.unique = sk_str_c(jobs[i].unique);
+    job.on_success = sk_str_c(jobs[i].on_success);
     struct sk_buf record = { 0 };
     sk_record_encode(&job, &record);
     sk_wire_add_str(&b, sk_buf_str(&record));
@@ -113,10 +117,12 @@ static struct sk_buf enqueue_payload(const struct enqueued *jobs, uint32_t n) {
   return b;
 }
 
+static struct sk_buf enqueue_payload(const struct enqueued *jobs, uint32_t n) { return block_payload(0, jobs, n); }
+
 static struct sk_buf sample(unsigned operation) {
   struct sk_buf b = { 0 };
   switch ((enum sk_operation)operation) {
-  case SK_OP_ENQUEUE: return enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 0 }, { "b", "[1]", 0, 5000 } }, 2);
+  case SK_OP_ENQUEUE: return enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 0, NULL, NULL }, { "b", "[1]", 0, 5000, NULL, NULL } }, 2);
   case SK_OP_GET:
     sk_buf_add_u32(&b, 2);
     sk_wire_add_str(&b, SK_STR_LIT("a"));
@@ -188,13 +194,13 @@ static void noise_is_answered_and_hurts_nothing(void **state) {
 
 static void args_are_weighed_and_not_read(void **state) {
   struct world *w = *state;
-  struct sk_buf b = enqueue_payload(&(struct enqueued){ "x", "{ this is not json", 0, 0 }, 1);
+  struct sk_buf b = enqueue_payload(&(struct enqueued){ "x", "{ this is not json", 0, 0, NULL, NULL }, 1);
   assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), SK_OK);
   sk_buf_fini(&b);
   char *big = malloc(SK_ARGS_BYTES_MAX + 2);
   memset(big, '1', SK_ARGS_BYTES_MAX + 1);
   big[SK_ARGS_BYTES_MAX + 1] = '\0';
-  b = enqueue_payload(&(struct enqueued){ "y", big, 0, 0 }, 1);
+  b = enqueue_payload(&(struct enqueued){ "y", big, 0, 0, NULL, NULL }, 1);
   assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), SK_ELIMIT);
   sk_buf_fini(&b);
   free(big);
@@ -213,7 +219,7 @@ static void delays_are_kept_within_their_limit(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char id[8];
     snprintf(id, sizeof id, "j%zu", i);
-    struct sk_buf b = enqueue_payload(&(struct enqueued){ id, "[]", cases[i].due_ms, cases[i].delay_ms }, 1);
+    struct sk_buf b = enqueue_payload(&(struct enqueued){ id, "[]", cases[i].due_ms, cases[i].delay_ms, NULL, NULL }, 1);
     assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), cases[i].code);
     sk_buf_fini(&b);
   }
@@ -221,14 +227,149 @@ static void delays_are_kept_within_their_limit(void **state) {
 
 static void the_engine_hears_of_the_earliest_of_a_batch(void **state) {
   struct world *w = *state;
-  struct sk_buf b = enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 9000 }, { "b", "[]", 0, 300 }, { "c", "[]", 0, 7000 } }, 3);
+  struct sk_buf b = enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 9000, NULL, NULL }, { "b", "[]", 0, 300, NULL, NULL }, { "c", "[]", 0, 7000, NULL, NULL } }, 3);
   assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), SK_OK);
   assert_int_equal(w->added_in_ms, 300);
   sk_buf_fini(&b);
-  b = enqueue_payload((struct enqueued[]){ { "d", "[]", 1, 0 }, { "e", "[]", 0, 300 } }, 2); /* due long ago */
+  b = enqueue_payload((struct enqueued[]){ { "d", "[]", 1, 0, NULL, NULL }, { "e", "[]", 0, 300, NULL, NULL } }, 2); /* due long ago */
   assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), SK_OK);
   assert_int_equal(w->added_in_ms, 0);
   sk_buf_fini(&b);
+}
+
+static void whoever_holds_the_lock_is_named(void **state) {
+  struct world *w = *state;
+  struct sk_buf out, b = enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 0, "reject;0;=k", NULL }, { "b", "[]", 0, 0, "reject;0;=k", NULL },
+                                                              { "a", "[]", 0, 0, NULL, NULL } }, 3);
+  assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), &out), SK_OK);
+  struct sk_reader r = sk_reader(sk_buf_str(&out));
+  assert_int_equal(sk_read_u8(&r), SK_OK);
+  assert_int_equal(sk_read_u8(&r), SK_EEXISTS);
+  assert_int_equal(sk_read_u8(&r), SK_EEXISTS);
+  assert_true(sk_str_eq_c(sk_read_str(&r), "a"));
+  assert_true(sk_str_eq_c(sk_read_str(&r), "")); /* the id itself */
+  assert_true(sk_reader_done(&r));
+  sk_buf_fini(&out);
+  sk_buf_fini(&b);
+}
+
+static void a_callback_that_is_none_is_refused(void **state) {
+  struct world *w = *state;
+  struct sk_buf b = enqueue_payload(&(struct enqueued){ "a", "[]", 0, 0, NULL, "nonsense" }, 1);
+  assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), SK_ECORRUPT);
+  sk_buf_fini(&b);
+}
+
+/* -- room --------------------------------------------------------------------------------------------------------------------------- */
+
+static void on_op(struct sk_op *op, void *ctx) {
+  (void)op;
+  set_flag(ctx);
+}
+
+static void bind_queue(struct world *w, int64_t max_len) {
+  bool done = false;
+  struct sk_queue_item queue = { .name = SK_STR_LIT("q"), .max_len = max_len, .overflow = SK_OVERFLOW_BLOCK, .block_ms = 1000 };
+  struct sk_declare_op op = { .op = { .cb = on_op, .ctx = &done }, .queues = &queue, .queues_n = 1 };
+  w->store->ops->declare(w->store, &op);
+  while (!done) sk_loop_turn(w->loop, true);
+  sk_op_fini(&op.op);
+}
+
+static void start_blocked(struct world *w, struct answer *a, int64_t block_ms, const struct enqueued *jobs, uint32_t n) {
+  struct sk_buf b = block_payload(block_ms, jobs, n);
+  sk_requests_run(w->requests, 7, SK_OP_ENQUEUE, sk_buf_str(&b), on_answer, a);
+  sk_buf_fini(&b);
+  for (int i = 0; i < 20; i++) sk_loop_turn(w->loop, false);
+}
+
+static void fill(struct world *w) {
+  bind_queue(w, 2);
+  struct sk_buf b = sample(SK_OP_ENQUEUE); /* jobs a and b */
+  assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), SK_OK);
+  sk_buf_fini(&b);
+}
+
+static void cancel_a(struct world *w) {
+  struct sk_buf b = sample(SK_OP_CHANGE);
+  assert_int_equal(ask(w, SK_OP_CHANGE, sk_buf_str(&b), NULL), SK_OK);
+  sk_buf_fini(&b);
+}
+
+static void a_full_queue_refuses_at_once_or_after_the_time_given(void **state) {
+  struct world *w = *state;
+  fill(w);
+  struct answer a = { 0 }, late = { 0 };
+  start_blocked(w, &a, 0, &(struct enqueued){ "c", "[]", 0, 0, NULL, NULL }, 1);
+  while (a.n == 0) sk_loop_turn(w->loop, true);
+  assert_int_equal(a.code, SK_OK);
+  assert_int_equal(a.bytes.p[0], SK_ELIMIT);
+  int64_t from = sk_clock_mono_ms();
+  start_blocked(w, &late, 60, &(struct enqueued){ "c", "[]", 0, 0, NULL, NULL }, 1);
+  assert_int_equal(late.n, 0);
+  while (late.n == 0) sk_loop_turn(w->loop, true);
+  assert_true(sk_clock_mono_ms() - from >= 60);
+  assert_int_equal(late.bytes.n, 1);
+  assert_int_equal(late.bytes.p[0], SK_ELIMIT);
+  sk_buf_fini(&a.bytes);
+  sk_buf_fini(&late.bytes);
+}
+
+static void what_waits_for_room_gets_it_when_there_is_some(void **state) {
+  struct world *w = *state;
+  fill(w);
+  struct answer a = { 0 };
+  start_blocked(w, &a, 60000, (struct enqueued[]){ { "a", "[]", 0, 0, NULL, NULL }, { "c", "[]", 0, 0, NULL, NULL } }, 2);
+  assert_int_equal(a.n, 0);
+  int64_t from = sk_clock_mono_ms();
+  int added = w->added;
+  cancel_a(w);
+  while (a.n == 0) sk_loop_turn(w->loop, true);
+  assert_true(sk_clock_mono_ms() - from < 300); /* it was told, and has not looked by itself */
+  assert_int_equal(a.code, SK_OK);
+  assert_int_equal(a.bytes.p[0], SK_EEXISTS); /* said by the first try, and kept */
+  assert_int_equal(a.bytes.p[1], SK_OK);
+  assert_true(w->added > added); /* the engine hears of it */
+  sk_buf_fini(&a.bytes);
+}
+
+static void nobody_waits_for_room_any_more_who_is_gone(void **state) {
+  struct world *w = *state;
+  fill(w);
+  struct answer a = { 0 }, wait = { 0 };
+  start_blocked(w, &a, 60000, &(struct enqueued){ "c", "[]", 0, 0, NULL, NULL }, 1);
+  struct sk_buf b = { 0 };
+  sk_wire_add_str(&b, SK_STR_LIT("b"));
+  sk_wire_add_i64(&b, -1);
+  sk_requests_run(w->requests, 7, SK_OP_WAIT, sk_buf_str(&b), on_answer, &wait);
+  sk_buf_fini(&b);
+  sk_requests_abandon(w->requests, 8);
+  assert_int_equal(a.n + wait.n, 0);
+  sk_requests_abandon(w->requests, 7);
+  while (a.n == 0) sk_loop_turn(w->loop, true);
+  assert_int_equal(wait.code, SK_ECANCELLED);
+  assert_int_equal(a.bytes.p[0], SK_ELIMIT);
+  while (!sk_requests_idle(w->requests)) sk_loop_turn(w->loop, true);
+  cancel_a(w);
+  b = sample(SK_OP_LIST);
+  struct sk_buf out;
+  assert_int_equal(ask(w, SK_OP_LIST, sk_buf_str(&b), &out), SK_OK);
+  assert_int_equal(out.p[0], 0); /* READY: none, so c was not added late */
+  sk_buf_fini(&out);
+  sk_buf_fini(&b);
+  sk_buf_fini(&a.bytes);
+  sk_buf_fini(&wait.bytes);
+}
+
+static void a_stop_ends_what_waits_for_room(void **state) {
+  struct world *w = *state;
+  fill(w);
+  struct answer a = { 0 };
+  start_blocked(w, &a, 60000, &(struct enqueued){ "c", "[]", 0, 0, NULL, NULL }, 1);
+  sk_requests_stop(w->requests);
+  while (a.n == 0) sk_loop_turn(w->loop, true);
+  assert_int_equal(a.bytes.p[0], SK_ELIMIT);
+  sk_buf_fini(&a.bytes);
 }
 
 /* -- waiting ------------------------------------------------------------------------------------------------------------------------ */
@@ -241,7 +382,7 @@ static void a_cancel_through_the_same_requests_ends_a_wait(void **state) {
   sk_wire_add_str(&wait, SK_STR_LIT("a"));
   sk_wire_add_i64(&wait, -1);
   struct answer a = { 0 };
-  sk_requests_run(w->requests, SK_OP_WAIT, sk_buf_str(&wait), on_answer, &a);
+  sk_requests_run(w->requests, 0, SK_OP_WAIT, sk_buf_str(&wait), on_answer, &a);
   for (int i = 0; i < 20; i++) sk_loop_turn(w->loop, false);
   assert_int_equal(a.n, 0);
   b = sample(SK_OP_CHANGE);
@@ -273,6 +414,12 @@ int main(void) {
     T(args_are_weighed_and_not_read),
     T(delays_are_kept_within_their_limit),
     T(the_engine_hears_of_the_earliest_of_a_batch),
+    T(whoever_holds_the_lock_is_named),
+    T(a_callback_that_is_none_is_refused),
+    T(a_full_queue_refuses_at_once_or_after_the_time_given),
+    T(what_waits_for_room_gets_it_when_there_is_some),
+    T(nobody_waits_for_room_any_more_who_is_gone),
+    T(a_stop_ends_what_waits_for_room),
     T(a_cancel_through_the_same_requests_ends_a_wait),
     T(after_a_stop_everything_is_refused),
   };

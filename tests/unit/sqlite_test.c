@@ -89,7 +89,7 @@ static void a_newer_schema_stays_as_it_is(void **state) {
   int64_t cookie = ask(w->path, "PRAGMA schema_version");
   assert_int_equal(open_store(w, .engine = "e"), SK_EVERSION);
   char want[256];
-  snprintf(want, sizeof want, "%s: schema version 7, this skein knows up to 1", w->path);
+  snprintf(want, sizeof want, "%s: schema version 7, this skein knows up to 2", w->path);
   assert_string_equal(w->err.message, want);
   assert_int_equal(ask(w->path, "PRAGMA user_version"), 7);
   assert_int_equal(ask(w->path, "PRAGMA schema_version"), cookie);
@@ -103,7 +103,7 @@ static void an_empty_file_becomes_a_store(void **state) {
   assert_int_equal(open_store(w), SK_OK);
   assert_int_equal(put(w, 1, 10, 0), SK_OK);
   close_store(w);
-  assert_int_equal(ask(w->path, "PRAGMA user_version"), 1);
+  assert_int_equal(ask(w->path, "PRAGMA user_version"), 2);
   assert_int_equal(ask(w->path, "PRAGMA application_id"), 0x536b656e);
 }
 

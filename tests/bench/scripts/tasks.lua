@@ -5,6 +5,13 @@ local notes = require "notes"
 
 skein.task("noop", function() end)
 
+-- The same with something around it (around.lua).
+skein.task("wrapped", function() end)
+for _ = 1, 5 do
+  skein.use(function(_, next) return next() end, { tasks = "wrapped" })
+end
+skein.task("kept", { keep = 60 }, function(_, i) return i end)
+
 -- The start of a job: as such, and after the moment it was asked for.
 skein.task("first", function() notes.add("first", skein.now()) end)
 skein.task("mark", function(_, asked) notes.add("mark", skein.now() - asked) end)

@@ -1,0 +1,132 @@
+/* live.c - job:progress and job:log on their way to the store: what a running job says is kept with its run (struct sk_live), and
+ * told as it stands, gathered per turn, one batch under way at a time, dropped when the store can't take it (the next one says
+ * more). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "engine/state.h"
+#include "logic/trail.h"
+
+enum { PROGRESS_BATCH = 256, PROGRESS_BATCH_BYTES = 512 * 1024 };
+
+struct sk_live {
+  struct sk_list node; /* in e->live while the store has not heard of it */
+  struct sk_run *run;
+  int32_t percent;     /* -1: none */
+  size_t note_n;
+  char note[SK_NOTE_BYTES_MAX];
+  struct sk_buf log;   /* lines (logic/trail.h) of this attempt */
+};
+
+struct progress_batch {
+  struct sk_progress_op op;
+  struct sk_engine *engine;
+  struct sk_arena text;
+  size_t bytes;
+  struct sk_progress_item items[PROGRESS_BATCH];
+  size_t n;
+};
+
+/* -- what a job says ------------------------------------------------------------------------------------------------------------------ */
+
+/* NULL when out of memory: what it says is lost. */
+static struct sk_live *live_of(struct sk_run *run) {
+  if (run->live == NULL) {
+    run->live = calloc(1, sizeof *run->live);
+    if (run->live == NULL) return NULL;
+    sk_list_init(&run->live->node);
+    run->live->run = run;
+    run->live->percent = -1;
+  }
+  if (sk_list_empty(&run->live->node)) sk_list_push(&run->engine->live, &run->live->node);
+  sk_engine_wake(run->engine);
+  return run->live;
+}
+
+void sk_live_progress(struct sk_run *run, int32_t percent, struct sk_str note) {
+  struct sk_live *live = live_of(run);
+  if (live == NULL) return;
+  live->percent = percent;
+  live->note_n = note.n < SK_NOTE_BYTES_MAX ? note.n : SK_NOTE_BYTES_MAX;
+  if (live->note_n) memcpy(live->note, note.p, live->note_n);
+}
+
+void sk_live_note(struct sk_run *run, struct sk_str text) {
+  struct sk_live *live = live_of(run);
+  if (live == NULL) return;
+  struct sk_buf line = { 0 }, all = { 0 };
+  sk_lines_add(&line, sk_clock_wall_ms(), text, SK_NOTE_BYTES_MAX);
+  sk_lines_tail(sk_buf_str(&live->log), sk_buf_str(&line), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &all);
+  if (!line.failed && !all.failed) {
+    sk_buf_fini(&live->log);
+    live->log = all;
+  } else {
+    sk_buf_fini(&all);
+  }
+  sk_buf_fini(&line);
+}
+
+struct sk_str sk_live_log(const struct sk_run *run) { return run->live ? sk_buf_str(&run->live->log) : sk_str(NULL, 0); }
+
+void sk_live_hush(struct sk_run *run) {
+  if (run->live) sk_list_remove(&run->live->node);
+}
+
+void sk_live_free(struct sk_run *run) {
+  if (run->live == NULL) return;
+  sk_list_remove(&run->live->node);
+  sk_buf_fini(&run->live->log);
+  free(run->live);
+  run->live = NULL;
+}
+
+/* -- telling the store ------------------------------------------------------------------------------------------------------------------ */
+
+static void on_said(struct sk_op *op, void *ctx) {
+  struct progress_batch *b = ctx;
+  struct sk_engine *e = b->engine;
+  e->progress_in_flight = false;
+  sk_op_fini(op);
+  sk_arena_fini(&b->text);
+  free(b);
+  sk_engine_wake(e);
+}
+
+/* False when there is no memory for it. */
+static bool add_item(struct progress_batch *b, const struct sk_live *live) {
+  const struct sk_run *run = live->run;
+  struct sk_progress_item *item = &b->items[b->n];
+  *item = (struct sk_progress_item){
+    .id = sk_arena_copy(&b->text, run->id),
+    .queue = sk_arena_copy(&b->text, run->queue),
+    .fence = run->fence,
+    .percent = live->percent,
+    .note = sk_arena_copy(&b->text, sk_str(live->note, live->note_n)),
+    .log = sk_arena_copy(&b->text, sk_buf_str(&live->log)),
+  };
+  if (item->id.p == NULL || item->queue.p == NULL || item->note.p == NULL || item->log.p == NULL) return false;
+  b->n++;
+  b->bytes += item->note.n + item->log.n;
+  return true;
+}
+
+void sk_live_turn(struct sk_engine *e) {
+  if (sk_list_empty(&e->live) || e->progress_in_flight || e->store == NULL) return;
+  struct progress_batch *b = calloc(1, sizeof *b);
+  if (b == NULL) return;
+  b->engine = e;
+  while (b->n < PROGRESS_BATCH && b->bytes < PROGRESS_BATCH_BYTES && !sk_list_empty(&e->live)) {
+    struct sk_list *n = sk_list_pop(&e->live);
+    if (!add_item(b, SK_CONTAINER(n, struct sk_live, node))) break;
+  }
+  if (b->n == 0) {
+    sk_arena_fini(&b->text);
+    free(b);
+    return;
+  }
+  e->progress_in_flight = true;
+  b->op = (struct sk_progress_op){ .op = { .cb = on_said, .ctx = b }, .items = b->items, .items_n = b->n };
+  e->store->ops->progress(e->store, &b->op);
+}

@@ -1,0 +1,56 @@
+/* keys.c - see keys.h.  A Lua state of its own for one call. */
+#include "lua/keys.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "lua/vm.h"
+
+static const char CODE[] =
+    "local task, lock, limit, json = ... "
+    "local core, keys = require 'skein.core', require 'skein.keys' "
+    "return keys.of_job(task, keys.read_lock(lock), keys.read_limit(limit), json, core.decode(json))";
+
+static void push_text(lua_State *L, struct sk_str s) {
+  if (s.n > 0)
+    lua_pushlstring(L, s.p, s.n);
+  else
+    lua_pushnil(L);
+}
+
+static enum sk_code call(lua_State *L, const struct sk_job *template, const struct sk_job *job, struct sk_err *err) {
+  if (luaL_loadbuffer(L, CODE, sizeof CODE - 1, "=keys") != 0) return sk_err_set(err, SK_ENOMEM, "keys: out of memory");
+  push_text(L, job->task);
+  push_text(L, template->unique);
+  push_text(L, template->limit);
+  push_text(L, job->args);
+  enum sk_code code = sk_vm_call(L, 4, 4, err);
+  if (code != SK_OK) return code;
+  struct sk_str problem = { 0 };
+  problem.p = lua_tolstring(L, -1, &problem.n);
+  return problem.p ? sk_err_set(err, SK_EINVAL, "%.*s", SK_STR_ARG(problem)) : SK_OK;
+}
+
+static void add_text(lua_State *L, int index, struct sk_buf *out) {
+  size_t n;
+  const char *p = lua_tolstring(L, index, &n);
+  if (p) sk_buf_add(out, p, n);
+}
+
+enum sk_code sk_lua_keys(const struct sk_job *template, const struct sk_job *job, struct sk_buf *unique, struct sk_buf *limit,
+                         int64_t *delay_ms, struct sk_err *err) {
+  *delay_ms = 0;
+  if (template->unique.n == 0 && template->limit.n == 0) return SK_OK;
+  struct sk_vm *vm = sk_vm_new(0, err);
+  if (vm == NULL) return err->code;
+  lua_State *L = sk_vm_lua(vm);
+  enum sk_code code = call(L, template, job, err);
+  if (code == SK_OK) {
+    add_text(L, -4, unique);
+    add_text(L, -3, limit);
+    *delay_ms = (int64_t)lua_tonumber(L, -2);
+    if (unique->failed || limit->failed) code = sk_err_set(err, SK_ENOMEM, "keys: out of memory");
+  }
+  sk_vm_free(vm);
+  return code;
+}

@@ -1,0 +1,537 @@
+/* testing.c - see testing.h.  Each function waits for the store, which answers in the next turn of the loop. */
+#include "lua/testing.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "base/id.h"
+#include "base/limits.h"
+#include "engine/tasks.h"
+#include "io/loop.h"
+#include "logic/callback.h"
+#include "logic/record.h"
+#include "logic/trail.h"
+#include "logic/transition.h"
+#include "logic/wire.h"
+#include "lua/client.h"
+#include "store/store.h"
+
+static const char KIT_TYPE[] = "skein.testing";
+static const char ENGINE[] = "testing";
+
+struct kit {
+  struct sk_lua_client client;
+  int64_t now_ms;         /* the clock, wall and monotonic */
+  struct sk_tasks *tasks; /* owned */
+  struct sk_random random;
+  struct sk_buf record;   /* what a settle stores, */
+  struct sk_buf story;    /* ... and what it tells in it; lines that job:log has said */
+  struct sk_buf last;     /* the queue that was served last: they take turns, by name */
+};
+
+static const struct sk_policy POLICY = {
+  .crashes_max = SK_CRASHES_MAX, .unknown_max = SK_UNKNOWN_MAX, .unknown_delay_ms = SK_UNKNOWN_DELAY_MS };
+
+/* -- waiting for the store ------------------------------------------------------------------------------------------------------ */
+
+static void on_done(struct sk_op *op, void *ctx) {
+  (void)op;
+  bool *done = ctx;
+  *done = true;
+}
+
+/* Every operation is the same but for its slot, which C can't say without a macro. */
+#define RUN(kit, verb, operation)                                             \
+  do {                                                                        \
+    bool done = false;                                                        \
+    (operation)->op.cb = on_done;                                             \
+    (operation)->op.ctx = &done;                                              \
+    (kit)->client.store->ops->verb((kit)->client.store, operation);           \
+    while (!done && sk_loop_turn((kit)->client.loop, true)) continue;         \
+  } while (0)
+
+/* Raises what op says; only memory can be wanting. */
+static int raise(lua_State *L, struct sk_op *op) {
+  struct sk_err err = op->err;
+  sk_op_fini(op);
+  return luaL_error(L, "testing: %s", err.message);
+}
+
+static struct kit *check_kit(lua_State *L) {
+  struct kit *kit = luaL_checkudata(L, 1, KIT_TYPE);
+  if (kit->client.loop == NULL) luaL_error(L, "testing: the store is closed");
+  return kit;
+}
+
+/* -- the clock -------------------------------------------------------------------------------------------------------------------- */
+
+static int64_t now_ms(void *ctx) {
+  const struct kit *kit = ctx;
+  return kit->now_ms;
+}
+
+/* A beat drops the finished jobs whose `keep` is over. */
+static int kit_clock(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  if (!lua_isnoneornil(L, 2)) {
+    kit->now_ms = (int64_t)luaL_checknumber(L, 2);
+    struct sk_beat_op beat = { 0 };
+    RUN(kit, beat, &beat);
+    if (beat.op.status != SK_OK) return raise(L, &beat.op);
+    sk_op_fini(&beat.op);
+  }
+  lua_pushnumber(L, (lua_Number)kit->now_ms);
+  return 1;
+}
+
+/* -- fetch -------------------------------------------------------------------------------------------------------------------------- */
+
+static int compare(struct sk_str a, struct sk_str b) {
+  int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+  return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+/* All queues, from the one behind that which was served last; they live in count's arena. */
+static struct sk_fetch_queue *queues_in_turn(struct kit *kit, struct sk_count_op *count) {
+  RUN(kit, count, count);
+  size_t n = count->queues_n, first = 0;
+  struct sk_fetch_queue *queues = count->op.status == SK_OK ? sk_arena_array(&count->op.arena, n ? n : 1, sizeof *queues) : NULL;
+  if (queues == NULL) return NULL;
+  while (first < n && kit->last.n > 0 && compare(count->queues[first].name, sk_buf_str(&kit->last)) <= 0) first++;
+  for (size_t i = 0; i < n; i++) queues[i] = (struct sk_fetch_queue){ .name = count->queues[(first + i) % n].name, .quota = 1 };
+  return queues;
+}
+
+static void set_text(lua_State *L, const char *key, struct sk_str s) {
+  if (s.n == 0) return;
+  lua_pushlstring(L, s.p, s.n);
+  lua_setfield(L, -2, key);
+}
+
+static void set_number(lua_State *L, const char *key, int64_t v) {
+  lua_pushnumber(L, (lua_Number)v);
+  lua_setfield(L, -2, key);
+}
+
+/* As engine/fetch.c does before it gives a job to a worker. */
+static void set_refusal(lua_State *L, const struct kit *kit, const struct sk_job *job, const struct sk_job *task) {
+  if (task == NULL) {
+    lua_pushlstring(L, job->task.p, job->task.n);
+    lua_pushfstring(L, "no script declares task \"%s\"", lua_tostring(L, -1));
+    lua_setfield(L, -3, "message");
+    lua_pop(L, 1);
+    set_text(L, "refused", SK_STR_LIT("unknown_task"));
+  } else if (sk_job_is_expired(job, task, kit->now_ms)) {
+    set_text(L, "refused", SK_STR_LIT("expired"));
+    set_text(L, "message", SK_STR_LIT("expired before it could start"));
+  } else {
+    return;
+  }
+  lua_pushboolean(L, task != NULL || job->unknowns + 1 >= POLICY.unknown_max);
+  lua_setfield(L, -2, "dies");
+}
+
+static const struct sk_job *template_of(const struct kit *kit, const struct sk_job *job) {
+  const struct sk_task *task = sk_tasks_find(kit->tasks, job->task);
+  return task ? &task->template : NULL;
+}
+
+static void push_run(lua_State *L, const struct kit *kit, const struct sk_held *held, const struct sk_job *job) {
+  const struct sk_job *task = template_of(kit, job);
+  lua_createtable(L, 0, 16);
+  set_text(L, "id", held->id);
+  set_text(L, "queue", held->queue);
+  set_text(L, "record", held->record);
+  set_number(L, "fence", (int64_t)held->fence);
+  set_text(L, "task", job->task);
+  set_text(L, "args", job->args.n ? job->args : SK_STR_LIT("[]"));
+  set_text(L, "meta", job->meta.n ? job->meta : SK_STR_LIT("{}"));
+  set_text(L, "backoff", job->backoff);
+  set_number(L, "attempt", job->attempts + 1);
+  set_number(L, "retries", sk_job_retries(job, task));
+  set_number(L, "timeout_ms", sk_job_timeout_ms(job, task));
+  set_number(L, "enqueued_ms", job->enqueued_ms);
+  set_refusal(L, kit, job, task);
+}
+
+static int kit_fetch(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  struct sk_count_op count = { 0 };
+  struct sk_fetch_queue *queues = queues_in_turn(kit, &count);
+  struct sk_fetch_op fetch = { .queues = queues, .queues_n = count.queues_n, .want = 1 };
+  if (queues) RUN(kit, fetch, &fetch);
+  sk_op_fini(&count.op);
+  if (queues == NULL || fetch.op.status != SK_OK) return luaL_error(L, "testing: not enough memory");
+  struct sk_job job;
+  struct sk_err err;
+  bool some = fetch.held_n > 0;
+  if (some && sk_record_decode(fetch.held[0].record, &job, &err) != SK_OK) return raise(L, &fetch.op); /* the client made it */
+  if (some) {
+    sk_buf_clear(&kit->last);
+    sk_buf_add_str(&kit->last, fetch.held[0].queue);
+    push_run(L, kit, &fetch.held[0], &job);
+  }
+  if (!some) lua_pushnil(L);
+  lua_pushnumber(L, (lua_Number)fetch.due_in_ms);
+  sk_op_fini(&fetch.op);
+  return 2;
+}
+
+static int kit_read(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  struct sk_held held = { 0 };
+  held.record.p = luaL_checklstring(L, 2, &held.record.n);
+  struct sk_job job;
+  struct sk_err err;
+  if (sk_record_decode(held.record, &job, &err) != SK_OK) return luaL_error(L, "testing: %s", err.message);
+  held.id = job.id;
+  held.queue = job.queue;
+  push_run(L, kit, &held, &job);
+  return 1;
+}
+
+static int kit_stops(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  struct sk_fetch_op fetch = { 0 };
+  RUN(kit, fetch, &fetch);
+  if (fetch.op.status != SK_OK) return raise(L, &fetch.op);
+  lua_newtable(L);
+  for (size_t i = 0; i < fetch.stops_n; i++) {
+    lua_pushlstring(L, fetch.stops[i].p, fetch.stops[i].n);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  sk_op_fini(&fetch.op);
+  return 1;
+}
+
+/* -- settle ------------------------------------------------------------------------------------------------------------------------- */
+
+/* The field as text, which stays on the stack; empty when it is not there. */
+static struct sk_str text_field(lua_State *L, int index, const char *key) {
+  struct sk_str s = { NULL, 0 };
+  lua_getfield(L, index, key);
+  if (lua_isstring(L, -1)) s.p = lua_tolstring(L, -1, &s.n);
+  return s;
+}
+
+static int64_t number_field(lua_State *L, int index, const char *key, int64_t otherwise) {
+  lua_getfield(L, index, key);
+  int64_t v = lua_isnumber(L, -1) ? (int64_t)lua_tonumber(L, -1) : otherwise;
+  lua_pop(L, 1);
+  return v;
+}
+
+/* The outcome in the table at `index`, as engine/link.c reads it from a frame. */
+static struct sk_outcome read_outcome(lua_State *L, int index) {
+  struct sk_outcome o = {
+    .ending = SK_END_RETURNED,
+    .kind = (enum sk_error_kind)number_field(L, index, "kind", SK_KIND_NONE),
+    .result = text_field(L, index, "result"),
+    .message = text_field(L, index, "message"),
+    .traceback = text_field(L, index, "traceback"),
+    .delay_ms = number_field(L, index, "delay_ms", SK_UNSET),
+    .started_ms = number_field(L, index, "started_ms", 0),
+  };
+  int64_t verdict = number_field(L, index, "verdict", -1);
+  static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED };
+  if (verdict >= 0 && verdict < SK_VERDICTS) o.ending = o.kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict];
+  if (o.delay_ms < 0) o.delay_ms = o.ending == SK_END_SNOOZED ? 0 : SK_UNSET;
+  return o;
+}
+
+/* ... and that of a run which was refused. */
+static struct sk_outcome refused_outcome(lua_State *L, int run, struct sk_str refused) {
+  return (struct sk_outcome){
+    .ending = sk_str_eq_c(refused, "expired") ? SK_END_EXPIRED : SK_END_UNKNOWN_TASK,
+    .message = text_field(L, run, "message"),
+    .delay_ms = SK_UNSET,
+  };
+}
+
+/* Settles the run at index 2; returns the item's status. */
+static enum sk_code settle_item(lua_State *L, struct kit *kit, struct sk_settle_item *item) {
+  item->id = text_field(L, 2, "id");
+  item->queue = text_field(L, 2, "queue");
+  item->fence = (uint64_t)number_field(L, 2, "fence", 0);
+  struct sk_settle_op op = { .items = item, .items_n = 1 };
+  RUN(kit, settle, &op);
+  if (op.op.status != SK_OK) raise(L, &op.op);
+  sk_op_fini(&op.op);
+  return item->status;
+}
+
+static int kit_release(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  settle_item(L, kit, &(struct sk_settle_item){ .kind = SK_SETTLE_RELEASE });
+  return 0;
+}
+
+/* The callbacks that are enqueued with the end of `parent`, as engine/follow.c makes them. */
+struct follow {
+  const struct sk_job *parent;
+  bool done; /* on_success; else on_error */
+  int64_t now_ms;
+  struct sk_arena text; /* what the items point to */
+  struct sk_enqueue_item *items;
+  size_t n;
+};
+
+/* The callback's args with the result or the error among them. */
+static void add_args(const struct follow *f, struct sk_str args, struct sk_buf *out) {
+  struct sk_str result = f->parent->result.n > 0 ? f->parent->result : SK_STR_LIT("null");
+  struct sk_buf error = { 0 };
+  if (args.n == 0) args = SK_STR_LIT("[]");
+  if (!f->done) {
+    sk_buf_add_json(&error, f->parent->error);
+    sk_callback_prepend(args, sk_buf_str(&error), out);
+  } else if (f->parent->immutable == 1) {
+    sk_buf_add_str(out, args);
+  } else {
+    sk_callback_append(args, result, out);
+  }
+  out->failed |= error.failed;
+  sk_buf_fini(&error);
+}
+
+/* Its record as if it were enqueued now; p is NULL when out of memory. */
+static struct sk_str callback_record(struct follow *f, struct sk_job *job) {
+  struct sk_buf args = { 0 }, record = { 0 };
+  add_args(f, job->args, &args);
+  job->args = sk_buf_str(&args);
+  if (job->expires_ms != SK_UNSET) job->expires_ms += f->now_ms - job->enqueued_ms;
+  job->enqueued_ms = f->now_ms;
+  sk_record_encode(job, &record);
+  bool failed = args.failed || record.failed;
+  struct sk_str stored = failed ? sk_str(NULL, 0) : sk_arena_copy(&f->text, sk_buf_str(&record));
+  sk_buf_fini(&args);
+  sk_buf_fini(&record);
+  return stored;
+}
+
+static enum sk_code add_item(struct follow *f, const struct sk_callback *callback, struct sk_err *err) {
+  struct sk_job job;
+  enum sk_code code = sk_record_decode(callback->record, &job, err);
+  if (code != SK_OK) return code;
+  struct sk_str record = callback_record(f, &job);
+  if (record.p == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  code = sk_record_decode(record, &job, err);
+  struct sk_enqueue_item *item = &f->items[f->n++];
+  *item = (struct sk_enqueue_item){ .id = job.id, .queue = job.queue, .task = job.task, .record = record, .priority = job.priority,
+                                    .due_ms = callback->due_ms, .delay_ms = callback->delay_ms };
+  if (code == SK_OK) code = sk_lock_parse(job.unique, &item->lock, err);
+  if (code == SK_OK) code = sk_limit_parse(job.limit, &item->limit, err);
+  return code;
+}
+
+static enum sk_code follow_up(struct follow *f, enum sk_settle_kind kind, enum sk_ending ending, struct sk_err *err) {
+  bool dead = kind == SK_SETTLE_DEAD || (kind == SK_SETTLE_DROP && ending != SK_END_DISCARDED);
+  f->done = kind == SK_SETTLE_DONE;
+  if (!f->done && !dead) return SK_OK;
+  struct sk_str callbacks = f->done ? f->parent->on_success : f->parent->on_error;
+  struct sk_callback callback;
+  size_t n = 0;
+  for (struct sk_str rest = callbacks; sk_callback_next(&rest, &callback, err) == SK_OK;) n++;
+  f->items = sk_arena_array(&f->text, n ? n : 1, sizeof *f->items);
+  if (f->items == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  enum sk_code code;
+  while ((code = sk_callback_next(&callbacks, &callback, err)) == SK_OK)
+    if ((code = add_item(f, &callback, err)) != SK_OK) return code;
+  return code == SK_ENOTFOUND ? SK_OK : code;
+}
+
+/* As engine/settle.c does: what has happened to the job, and what it has logged in this attempt. */
+static void tell_story(struct kit *kit, struct sk_job *job, const struct sk_outcome *o, const struct sk_decision *d, struct sk_str log) {
+  sk_buf_clear(&kit->story);
+  sk_trail_extend(job, &(struct sk_trail_end){
+    .engine = SK_STR_LIT(ENGINE), .worker = 1, .started_ms = o->started_ms, .now_ms = kit->now_ms, .ending = o->ending, .decision = d },
+    &kit->story);
+  size_t trail_n = kit->story.n;
+  sk_lines_tail(job->log, log, SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &kit->story);
+  job->trail = sk_str(kit->story.p, trail_n);
+  job->log = sk_str(kit->story.p + trail_n, kit->story.n - trail_n);
+}
+
+/* Decides, and settles the run at index 2.  SK_ESTATE: it was cancelled meanwhile. */
+static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_outcome *o, struct follow *f) {
+  struct sk_job job;
+  struct sk_err err = { 0 };
+  enum sk_code code = sk_record_decode(text_field(L, 2, "record"), &job, &err);
+  if (code != SK_OK) luaL_error(L, "testing: %s", err.message);
+  struct sk_decision d = sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
+  *f = (struct follow){ .parent = &job, .now_ms = kit->now_ms };
+  code = follow_up(f, d.kind, o->ending, &err);
+  tell_story(kit, &job, o, &d, text_field(L, 2, "log"));
+  sk_buf_clear(&kit->record);
+  sk_record_encode(&job, &kit->record);
+  if (code == SK_OK && (kit->record.failed || kit->story.failed)) code = sk_err_set(&err, SK_ENOMEM, "out of memory");
+  f->parent = NULL;
+  if (code != SK_OK) {
+    sk_arena_fini(&f->text);
+    luaL_error(L, "testing: %s", err.message);
+  }
+  return settle_item(L, kit, &(struct sk_settle_item){
+    .record = sk_buf_str(&kit->record), .kind = d.kind, .to_queue = d.to_queue, .delay_ms = d.delay_ms, .keep_ms = d.keep_ms,
+    .follow = f->items, .follow_n = f->n });
+}
+
+static int kit_settle(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  luaL_checkstack(L, 32, "settle");
+  struct sk_str refused = text_field(L, 2, "refused");
+  struct sk_outcome o = refused.n ? refused_outcome(L, 2, refused) : read_outcome(L, 3);
+  struct follow f;
+  if (settle_as(L, kit, &o, &f) == SK_ESTATE) {
+    sk_arena_fini(&f.text);
+    o.ending = SK_END_CANCELLED;
+    settle_as(L, kit, &o, &f);
+  }
+  lua_newtable(L);
+  for (size_t i = 0; i < f.n; i++) {
+    lua_pushlstring(L, f.items[i].id.p, f.items[i].id.n);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  sk_arena_fini(&f.text);
+  return 1;
+}
+
+/* Tells the store what the run at index 2 has said so far; one that is in no store has no fence. */
+static void tell(lua_State *L, struct kit *kit) {
+  struct sk_progress_item item = {
+    .id = text_field(L, 2, "id"),
+    .queue = text_field(L, 2, "queue"),
+    .fence = (uint64_t)number_field(L, 2, "fence", 0),
+    .percent = (int32_t)number_field(L, 2, "percent", -1),
+    .note = text_field(L, 2, "note"),
+    .log = text_field(L, 2, "log"),
+  };
+  if (item.fence == 0) return;
+  struct sk_progress_op op = { .items = &item, .items_n = 1 };
+  RUN(kit, progress, &op);
+  if (op.op.status != SK_OK) raise(L, &op.op);
+  sk_op_fini(&op.op);
+}
+
+static int kit_progress(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_Integer percent = luaL_checkinteger(L, 3);
+  size_t n;
+  const char *note = luaL_checklstring(L, 4, &n);
+  lua_pushvalue(L, 2);
+  set_number(L, "percent", percent);
+  lua_pushlstring(L, note, n < SK_NOTE_BYTES_MAX ? n : SK_NOTE_BYTES_MAX);
+  lua_setfield(L, -2, "note");
+  tell(L, kit);
+  return 0;
+}
+
+static int kit_note(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  struct sk_str text, log = text_field(L, 2, "log");
+  text.p = luaL_checklstring(L, 3, &text.n);
+  struct sk_buf line = { 0 };
+  sk_lines_add(&line, kit->now_ms, text, SK_NOTE_BYTES_MAX);
+  sk_buf_clear(&kit->story);
+  sk_lines_tail(log, sk_buf_str(&line), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &kit->story);
+  bool failed = line.failed || kit->story.failed;
+  sk_buf_fini(&line);
+  if (failed) return luaL_error(L, "testing: not enough memory");
+  lua_pushvalue(L, 2);
+  set_text(L, "log", sk_buf_str(&kit->story));
+  tell(L, kit);
+  return 0;
+}
+
+/* -- life ----------------------------------------------------------------------------------------------------------------------------- */
+
+static int kit_declare(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  struct sk_str record;
+  record.p = luaL_checklstring(L, 2, &record.n);
+  struct sk_job task;
+  struct sk_err err = { 0 };
+  enum sk_code code = sk_tasks_put(kit->tasks, record, 0, NULL, &err);
+  if (code == SK_OK) code = sk_record_decode(record, &task, &err);
+  if (code != SK_OK) return luaL_error(L, "testing: %s", err.message);
+  struct sk_task_item item = { .name = task.task, .queue = task.queue, .priority = task.priority, .template = record };
+  struct sk_declare_op op = { .items = &item, .items_n = 1 };
+  RUN(kit, declare, &op);
+  if (op.op.status != SK_OK) return raise(L, &op.op);
+  sk_op_fini(&op.op);
+  return 0;
+}
+
+/* The queue in the table at 2, as skein.queue says it (lua/skein/queues.lua). */
+static int kit_bind(lua_State *L) {
+  struct kit *kit = check_kit(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  struct sk_queue_item queue = {
+    .name = text_field(L, 2, "name"),
+    .max_len = number_field(L, 2, "max_len", 0),
+    .overflow = (enum sk_overflow)number_field(L, 2, "overflow", SK_OVERFLOW_REJECT),
+    .block_ms = number_field(L, 2, "block_ms", 0),
+    .limit = { .concurrency = number_field(L, 2, "concurrency", 0),
+               .rate = number_field(L, 2, "rate", 0),
+               .per_ms = number_field(L, 2, "per_ms", 0),
+               .burst = number_field(L, 2, "burst", 0) },
+  };
+  struct sk_declare_op op = { .queues = &queue, .queues_n = 1 };
+  RUN(kit, declare, &op);
+  if (op.op.status != SK_OK) return raise(L, &op.op);
+  sk_op_fini(&op.op);
+  return 0;
+}
+
+static int kit_call(lua_State *L) { return sk_lua_client_call(L, &check_kit(L)->client); }
+
+static int kit_close(lua_State *L) {
+  struct kit *kit = luaL_checkudata(L, 1, KIT_TYPE);
+  sk_lua_client_fini(&kit->client);
+  sk_tasks_free(kit->tasks);
+  kit->tasks = NULL;
+  sk_buf_fini(&kit->last);
+  sk_buf_fini(&kit->record);
+  sk_buf_fini(&kit->story);
+  return 0;
+}
+
+int sk_lua_testing_open(lua_State *L) {
+  int64_t now = (int64_t)luaL_checknumber(L, 1);
+  struct kit *kit = lua_newuserdata(L, sizeof *kit);
+  *kit = (struct kit){ .now_ms = now, .random = { sk_id_random() } };
+  luaL_getmetatable(L, KIT_TYPE);
+  lua_setmetatable(L, -2);
+  struct sk_store_options options = {
+    .url = SK_STR_LIT("memory:"),
+    .engine = SK_STR_LIT(ENGINE),
+    .lease_ms = SK_LEASE_MS,
+    .clock = { .wall_ms = now_ms, .mono_ms = now_ms, .ctx = kit },
+  };
+  struct sk_err err;
+  enum sk_code code = sk_lua_client_init(&kit->client, &options, &err);
+  if (code == SK_OK && (kit->tasks = sk_tasks_new()) == NULL) code = sk_err_set(&err, SK_ENOMEM, "out of memory");
+  return code == SK_OK ? 1 : luaL_error(L, "testing: %s", err.message);
+}
+
+static const luaL_Reg METHODS[] = {
+  { "call", kit_call },       { "clock", kit_clock },   { "declare", kit_declare },   { "bind", kit_bind },   { "fetch", kit_fetch },
+  { "read", kit_read },       { "release", kit_release }, { "settle", kit_settle },   { "progress", kit_progress }, { "note", kit_note },
+  { "stops", kit_stops },     { "close", kit_close },   { NULL, NULL },
+};
+
+void sk_lua_testing_register(lua_State *L) {
+  luaL_newmetatable(L, KIT_TYPE);
+  lua_pushcfunction(L, kit_close);
+  lua_setfield(L, -2, "__gc");
+  lua_newtable(L);
+  for (const luaL_Reg *f = METHODS; f->name; f++) {
+    lua_pushcfunction(L, f->func);
+    lua_setfield(L, -2, f->name);
+  }
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,80 @@
+--- What this process knows of tasks and queues: what its own scripts declare, and else what engines have told the store.
+-- @module skein.catalog
+local core = require "skein.core"
+local client = require "skein.client"
+local keys = require "skein.keys"
+local queues = require "skein.queues"
+local tasks = require "skein.tasks"
+
+local M = {}
+
+local FRESH_S = 5
+local UNKNOWN = { queue = "default", priority = 0 }
+
+-- Of the store: name -> task, name -> queue, when it was asked and through which connection.
+local known, known_queues, known_at, known_through = {}, {}, -math.huge, nil
+
+local function load()
+  local answer = client.call(client.OP.TASKS, "")
+  if not answer then return end
+  known, known_queues, known_at, known_through = {}, {}, core.now(), client.connection
+  local n, offset = core.unpack("i", answer)
+  for _ = 1, n do
+    local task, name = {}
+    name, task.queue, task.priority, task.template, offset = core.unpack("ssis", answer, offset)
+    known[name] = task
+  end
+  n, offset = core.unpack("i", answer, offset)
+  for _ = 1, n do
+    local queue
+    queue, offset = queues.unpack(answer, offset)
+    known_queues[queue.name] = queue
+  end
+end
+
+local function refresh()
+  if known_through ~= client.connection then known, known_queues = {}, {} end
+  if known_through ~= client.connection or core.now() - known_at > FRESH_S then load() end
+end
+
+-- Fills in what the task's template says; once.
+local function read_template(task)
+  local record = core.job(task.template) or {}
+  task.template = nil
+  task.lock, task.limit = keys.read_lock(record.unique), keys.read_limit(record.limit)
+  local meta = record.meta and core.decode(record.meta)
+  task.pass = meta and meta[tasks.PASS]
+end
+
+--- A task, by name: the store is asked when no script of this process declares it.
+-- @tparam string name
+-- @treturn table { queue, priority, lock, limit, pass }, the last three nil where it has none
+-- @yields in a job
+function M.task(name)
+  local task = tasks.by_name[name]
+  if task then return task end
+  refresh()
+  task = known[name]
+  if not task then return UNKNOWN end
+  if task.template then read_template(task) end
+  return task
+end
+
+--- Whether a script of this process or an engine declares the task.
+-- @tparam string name
+-- @treturn boolean
+-- @yields in a job
+function M.knows(name) return M.task(name) ~= UNKNOWN end
+
+--- A queue that is bound to something, by name.
+-- @tparam string name
+-- @treturn[opt] table { name, max_len, overflow, block_ms, ... }
+-- @yields in a job
+function M.queue(name)
+  local queue = queues.by_name[name]
+  if queue then return queue end
+  refresh()
+  return known_queues[name]
+end
+
+return M

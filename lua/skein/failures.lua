@@ -1,0 +1,97 @@
+--- What a failed attempt means: what the core is told of it, and who else hears of it.
+-- Globals are taken when the module loads: scripts may replace them.
+-- @module skein.failures
+local around = require "skein.around"
+local errors = require "skein.errors"
+local schema = require "skein.schema"
+local tasks = require "skein.tasks"
+local pairs, pcall, type = pairs, pcall, type
+
+local M = {}
+
+local ERROR = 3
+local VERDICT = { retry = 0, fail = 1, discard = 2, snooze = 3 }
+local KIND = { error = 1, timeout = 2, crash = 3, expired = 4, unknown_task = 5, fail = 6, result = 7, cancelled = 8 }
+local KIND_NAME = {}
+for name, number in pairs(KIND) do KIND_NAME[number] = name end
+
+M.KIND = KIND
+
+local SECONDS_MAX = 3153600000
+
+-- The delay that the task's backoff function wants, in ms; -1 when the core decides.
+local function function_delay(rt, task, handle, attempt, err)
+  local backoff = task and task.options.backoff
+  if type(backoff) ~= "function" or rt.field(handle, "backoff") then return -1 end
+  local ok, seconds = pcall(backoff, attempt, err)
+  if ok and type(seconds) == "number" and seconds >= 0 and seconds < SECONDS_MAX then return tasks.ms(seconds) end
+  rt.log(ERROR, "the backoff function must return seconds, 0 or more; the default back-off is used instead of: "
+    .. (ok and schema.show(seconds) or errors.text(seconds)))
+  return -1
+end
+
+-- The sentence that is stored of a failure.
+local function failure_message(kind, value, task, timeout)
+  local message = errors.text(value)
+  if kind == "timeout" and not errors.is(value) then return ("timed out after %g s, and %s"):format(timeout, message) end
+  if kind == "result" and task then return ("%s (returned by the task of %s)"):format(message, task.where) end
+  return message
+end
+
+local ENDS_AS = { discard = "discarded", snooze = "scheduled" }
+
+--- What to tell the core of an attempt that raised; the handlers have run then.
+-- @return verdict, delay_ms, kind, message, traceback.  The job's table may be anything by now: what counts comes
+-- from rt.attempt.
+function M.failed(rt, job, kind, value, trace)
+  local name, attempt, retries, handle, timeout = rt.attempt()
+  local task = tasks.by_name[name]
+  local verdict, delay_ms = VERDICT.retry, -1
+  if errors.is_verdict(value) then
+    verdict, trace = VERDICT[value.verdict], ""
+    if value.delay then delay_ms = tasks.ms(value.delay) end
+    if value.verdict == "fail" then kind = "fail" end
+    local ends_as = ENDS_AS[value.verdict]
+    if ends_as then
+      around.emit_job(job, "running", ends_as)
+      return verdict, delay_ms, KIND.error, errors.text(value), ""
+    end
+  elseif errors.is(value) and value.stop then
+    kind, trace = value.stop, ""
+  elseif type(value) == "table" and type(value.traceback) == "string" then
+    trace = value.traceback
+  end
+  local message = failure_message(kind, value, task, timeout)
+  if kind == "cancelled" then
+    around.emit_job(job, "running", "cancelled")
+    return verdict, delay_ms, KIND.cancelled, message, ""
+  end
+  local dies = verdict == VERDICT.fail or attempt > retries
+  if task and trace ~= "" then trace = trace .. "\n\tin the task of " .. task.where end
+  local err = errors.new(kind, message, { kind = kind, attempt = attempt, traceback = trace, value = value })
+  if not dies and delay_ms < 0 then delay_ms = function_delay(rt, task, handle, attempt, err) end
+  around.tell(dies and "death" or "error", task, job, err)
+  around.emit_job(job, "running", dies and "dead" or "retry", err)
+  return verdict, delay_ms, KIND[kind] or KIND.error, message, trace
+end
+
+-- What becomes of a job that lives on: a crash, and what was never started, cost it no attempt.
+local LIVES_AS = { crash = "ready", unknown_task = "scheduled" }
+
+--- Runs the handlers of an attempt that has ended elsewhere, or never began: its worker died, it was killed, its task is unknown.
+-- @tparam table rt skein.runtime
+-- @tparam table job
+-- @tparam string|number kind by name or number
+-- @tparam string message
+-- @tparam boolean dies whether the job is dead now
+function M.mourn(rt, job, kind, message, dies)
+  kind = KIND_NAME[kind] or kind
+  local name, attempt = rt.attempt()
+  local err = errors.new(kind, message, { kind = kind, attempt = attempt, traceback = "" })
+  around.tell(dies and "death" or "error", tasks.by_name[name], job, err)
+  local from = (kind == "expired" or kind == "unknown_task") and "ready" or "running"
+  around.emit_job(job, from, dies and "dead" or LIVES_AS[kind] or "retry", err)
+end
+
+return M
+

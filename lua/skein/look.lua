@@ -1,0 +1,151 @@
+--- The processes that only look at a folder's scripts and settings: `skein check`, and what reads DIR/config.lua.
+-- @module skein.look
+local core = require "skein.core"
+local client = require "skein.client"
+local errors = require "skein.errors"
+local queues = require "skein.queues"
+local schema = require "skein.schema"
+local scripts = require "skein.scripts"
+local tasks = require "skein.tasks"
+local error, ipairs, pairs, require, tostring, type = error, ipairs, pairs, require, tostring, type
+local concat, sort = table.concat, table.sort
+local io = io
+
+local M = {}
+
+-- Stdout is for what was asked; what scripts say goes to stderr.  They reach no store.
+local function only_look()
+  scripts.install_print(function(line) io.stderr:write(line, "\n") end)
+  io.output(io.stderr)
+  client.set_transport({
+    worker = true,
+    call = function() errors.misuse("jobs can be enqueued and looked at inside a job, not while scripts load") end,
+  })
+end
+
+-- The list of files, nil when something is wrong with them, which stderr says then.
+local function load_to_look(dir)
+  require "skein"
+  only_look()
+  local files, problem = scripts.load(dir)
+  if files then return files end
+  io.stderr:write(problem, "\n")
+end
+
+-- What a queue is bound to, in short.
+local function queue_text(queue)
+  local parts = {}
+  if queue.max_len > 0 then parts[#parts + 1] = ("max_len %.0f %s"):format(queue.max_len, queue.overflow) end
+  if queue.concurrency > 0 then parts[#parts + 1] = ("concurrency %d"):format(queue.concurrency) end
+  if queue.rate > 0 then parts[#parts + 1] = ("rate %d per %g s"):format(queue.rate, queue.per_ms / 1000) end
+  return concat(parts, ", ")
+end
+
+--- Lists what the scripts declare.
+-- @tparam string dir
+-- @treturn number the exit status
+function M.check(dir)
+  local files = load_to_look(dir)
+  if not files then return 1 end
+  for _, task in ipairs(tasks.list) do
+    io.stdout:write(("task %-30s queue %-12s %s\n"):format(task.name, task.queue, task.where))
+  end
+  for _, queue in ipairs(queues.list) do
+    io.stdout:write(("queue %-29s %-18s %s\n"):format(queue.name, queue_text(queue), queue.where))
+  end
+  io.stdout:write(("%d scripts, %d tasks\n"):format(#files, #tasks.list))
+  return 0
+end
+
+--- The same as one JSON object.
+-- @tparam string dir
+-- @treturn number the exit status
+function M.check_json(dir)
+  local files = load_to_look(dir)
+  if not files then return 1 end
+  local list = core.array({})
+  for i, task in ipairs(tasks.list) do
+    list[i] = { name = task.name, queue = task.queue, priority = task.priority, declared_at = task.where }
+  end
+  local bound = core.array({})
+  for i, queue in ipairs(queues.list) do
+    bound[i] = {
+      name = queue.name, max_len = queue.max_len, overflow = queue.overflow, block = queue.block_ms / 1000,
+      concurrency = queue.concurrency, rate = queue.rate, per = queue.per_ms / 1000, burst = queue.burst, declared_at = queue.where,
+    }
+  end
+  io.stdout:write(core.encode({ scripts = core.array(files), tasks = list, queues = bound, crons = core.array({}) }), "\n")
+  return 0
+end
+
+-- Queues as `skein run -q` takes them: a list of names (with weights, "mail:3"), or a table name -> weight.
+local function queues_text(file, served)
+  local parts = {}
+  for i, queue in ipairs(served) do
+    if type(queue) ~= "string" then error(("%s: setting queues: [%d] is a %s, a name is expected"):format(file, i, type(queue)), 0) end
+    parts[i] = queue
+  end
+  local listed, weighted = #parts, {}
+  for name, weight in pairs(served) do
+    if type(name) == "string" then
+      if type(weight) ~= "number" then
+        error(("%s: setting queues: %s is a %s, a weight is expected"):format(file, name, type(weight)), 0)
+      end
+      weighted[#weighted + 1] = ("%s:%.14g"):format(name, weight)
+    elseif type(name) ~= "number" or name < 1 or name > listed then
+      error(("%s: setting queues: a list of names, or a table name = weight, is expected"):format(file), 0)
+    end
+  end
+  sort(weighted)
+  for _, text in ipairs(weighted) do parts[#parts + 1] = text end
+  return concat(parts, ",")
+end
+
+local function setting_text(file, name, value)
+  if type(value) == "number" then
+    value = value % 1 == 0 and ("%.0f"):format(value) or tostring(value)
+  elseif type(value) == "string" or type(value) == "boolean" then
+    value = tostring(value)
+  elseif type(value) == "table" and name == "queues" then
+    value = queues_text(file, value)
+  else
+    error(("%s: setting %s is a %s, a string or number is expected"):format(file, name, type(value)), 0)
+  end
+  if value:find("[\n\t]") then error(("%s: setting %s holds a tab or a newline"):format(file, name), 0) end
+  return value
+end
+
+-- Lines `name<TAB>value` in the order of names.
+local function settings_text(file, settings)
+  if type(settings) ~= "table" then error(("%s: it must return a table of settings, not %s"):format(file, type(settings)), 0) end
+  local lines = {}
+  for name, value in pairs(settings) do
+    if type(name) ~= "string" then error(("%s: a setting's name is %s, a string is expected"):format(file, schema.show(name)), 0) end
+    if name:find("[\n\t]") then error(("%s: the setting's name %s holds a tab or a newline"):format(file, schema.show(name)), 0) end
+    lines[#lines + 1] = name .. "\t" .. setting_text(file, name, value) .. "\n"
+  end
+  sort(lines)
+  return concat(lines)
+end
+
+local NO_SUCH_FILE = 2 -- ENOENT
+
+--- Prints DIR/config.lua's settings as lines `name<TAB>value`; nothing when there is no such file.
+-- @tparam string dir
+-- @treturn number the exit status
+function M.config(dir)
+  local file = dir:gsub("(.)/+$", "%1") .. "/config.lua"
+  local handle, problem, number = io.open(file)
+  if not handle and number == NO_SUCH_FILE then return 0 end
+  local text
+  if handle then
+    handle:close()
+    only_look()
+    text, problem = scripts.read(file, function(settings) return settings_text(file, settings) end)
+  end
+  local out = text and io.stdout or io.stderr
+  out:write(text or problem, text and "" or "\n")
+  return text and 0 or 1
+end
+
+return M

@@ -1,0 +1,96 @@
+--- The queues that scripts bind: how long they may be, what then, and how fast they go.
+-- @module skein.queues
+local core = require "skein.core"
+local errors = require "skein.errors"
+local schema = require "skein.schema"
+local tasks = require "skein.tasks"
+
+local M = {
+  by_name = {}, -- name -> { name, max_len, overflow, block_ms, concurrency, rate, per_ms, burst, where }
+  list = {},    -- in the order of declaration
+}
+
+local OVERFLOW = { reject = 0, drop_oldest = 1, block = 2 } -- enum sk_overflow (core/store/store.h)
+local WORD = { [0] = "reject", "drop_oldest", "block" }
+local COUNT_MAX, LEN_MAX = 1000000000, 1000000000000
+local BLOCK_DEFAULT_MS = 30000
+
+local function limit_check()
+  local count = schema.integer(1, COUNT_MAX)
+  local fields = schema.fields({ concurrency = count, rate = count, per = schema.positive_seconds, burst = count },
+    "a table { concurrency =, rate =, per =, burst = }")
+  return function(value, path)
+    local wrong, problem = fields(value, path)
+    if wrong or problem then return wrong, problem end
+    if not value.rate and (value.per or value.burst) then
+      return nil, ("option %s.%s needs %s.rate"):format(path, value.per and "per" or "burst", path)
+    end
+    if not value.rate and not value.concurrency then return nil, ("option %s: a concurrency or a rate is expected in it"):format(path) end
+  end
+end
+
+local OPTIONS = {
+  max_len = schema.integer(1, LEN_MAX),
+  overflow = schema.one_of(OVERFLOW),
+  block = schema.positive_seconds,
+  limit = limit_check(),
+}
+
+-- What the options say together; nil when they fit.
+local function problem_of(name, options)
+  if type(name) ~= "string" then return "skein.queue: the name must be a string, not " .. type(name) end
+  local ok, err = core.name_check("queue", name)
+  if not ok then return err end
+  local what = ('skein.queue "%s"'):format(name)
+  if tasks.closed then return what .. ": queues are declared while scripts load, not later: " .. tasks.closed end
+  local problem = schema.check(what, options, OPTIONS)
+  if problem then return problem end
+  if not options.max_len and (options.overflow or options.block) then
+    return ("%s: option %s needs max_len"):format(what, options.overflow and "overflow" or "block")
+  end
+  if options.block and options.overflow ~= "block" then return what .. ': option block needs overflow = "block"' end
+  local other = M.by_name[name]
+  if other then return ("%s is declared already, at %s"):format(what, other.where) end
+end
+
+--- Declares a queue; see skein.queue.
+function M.declare(name, options)
+  options = options == nil and {} or options
+  local problem = problem_of(name, options)
+  if problem then errors.misuse(problem) end
+  local limit = options.limit or {}
+  local queue = {
+    name = name, max_len = options.max_len or 0, overflow = options.overflow or "reject",
+    block_ms = options.overflow == "block" and (options.block and tasks.ms(options.block) or BLOCK_DEFAULT_MS) or 0,
+    concurrency = limit.concurrency or 0, rate = limit.rate or 0,
+    per_ms = limit.rate and tasks.ms(limit.per or 1) or 0, burst = limit.rate and (limit.burst or 1) or 0,
+    where = errors.caller(),
+  }
+  M.by_name[name] = queue
+  M.list[#M.list + 1] = queue
+end
+
+--- All of them as the core takes them (core/lua/runtime.c, setup).
+-- @treturn table a list
+function M.for_core()
+  local list = {}
+  for i, queue in ipairs(M.list) do
+    list[i] = {}
+    for key, value in pairs(queue) do list[i][key] = value end
+    list[i].overflow = OVERFLOW[queue.overflow]
+  end
+  return list
+end
+
+local FORMAT = "slblllll"
+
+--- Reads one at `offset` of an answer of TASKS (core/engine/request.h); returns it and the next offset.
+function M.unpack(answer, offset)
+  local queue, overflow = {}
+  queue.name, queue.max_len, overflow, queue.block_ms, queue.concurrency, queue.rate, queue.per_ms, queue.burst, offset =
+    core.unpack(FORMAT, answer, offset)
+  queue.overflow = WORD[overflow] or "reject"
+  return queue, offset
+end
+
+return M

@@ -1,0 +1,122 @@
+--- Finding and loading a folder's scripts, in a worker and in the processes that only look at them.
+-- Globals are taken when the module loads: scripts may replace them.
+-- @module skein.scripts
+local around = require "skein.around"
+local errors = require "skein.errors"
+local error, ipairs, loadfile, select, tostring, type, xpcall = error, ipairs, loadfile, select, tostring, type, xpcall
+local concat, sort = table.concat, table.sort
+local package = package
+
+local M = {}
+
+local function entries(dir)
+  local uv = require "luv"
+  local scan, err = uv.fs_scandir(dir)
+  if not scan then error(("%s: %s"):format(dir, err), 0) end
+  local list = {}
+  while true do
+    local name, kind = uv.fs_scandir_next(scan)
+    if not name then break end
+    if kind == "link" or kind == "unknown" then
+      local stat = uv.fs_stat(dir .. "/" .. name)
+      kind = stat and stat.type
+    end
+    list[#list + 1] = { name = name, kind = kind }
+  end
+  sort(list, function(a, b) return a.name < b.name end)
+  return list
+end
+
+local AT_TOP = { lib = true, spec = true, ["config.lua"] = true }
+
+-- `above`: the real paths of the folders we are in, so that a link back up is not followed for ever.
+local function collect(dir, top, files, above)
+  local real = require("luv").fs_realpath(dir) or dir
+  if above[real] then return files end
+  above[real] = true
+  for _, e in ipairs(entries(dir)) do
+    local skipped = e.name:find("^[_.]") or (top and AT_TOP[e.name])
+    if not skipped and e.kind == "directory" then
+      collect(dir .. "/" .. e.name, false, files, above)
+    elseif not skipped and e.kind == "file" and e.name:find("%.lua$") then
+      files[#files + 1] = dir .. "/" .. e.name
+    end
+  end
+  above[real] = nil
+  return files
+end
+
+local loading -- the script that is being loaded
+
+-- The files that a path stands for, and the folder that scripts find their modules in.
+local function files_of(path)
+  path = path:gsub("(.)/+$", "%1")
+  local stat = require("luv").fs_stat(path)
+  if stat and stat.type == "file" then return { path }, path:match("^(.+)/[^/]*$") or "." end
+  return collect(path, true, {}, {}), path
+end
+
+local function load_all(path)
+  local files, dir = files_of(path)
+  package.path = ("%s/?.lua;%s/lib/?.lua;%s"):format(dir, dir, package.path)
+  for _, file in ipairs(files) do
+    loading = file
+    local chunk, syntax = loadfile(file)
+    if not chunk then error(syntax, 0) end
+    chunk()
+  end
+  loading = nil
+  local problem = around.problem()
+  if problem then error(problem, 0) end
+  return files
+end
+
+-- The message for people of an error while scripts load: `file:line: message`.  Called where the error was raised.
+local function load_error(err)
+  local text = errors.text(err)
+  if type(err) == "string" and err:find("^[^\n]-:%d+: ") then return text end
+  local at = errors.caller()
+  if at == "" then at = loading end
+  return at and at .. ": " .. text or text
+end
+
+--- Loads every script of a folder, in the order of names; or one file.
+-- @tparam string path
+-- @return the list of files, or nil and what is wrong with them, for people
+function M.load(path)
+  local ok, result = xpcall(load_all, load_error, path)
+  if ok then return result end
+  return nil, result
+end
+
+--- Loads a file that returns a value, such as config.lua.
+-- @tparam string file
+-- @tparam function read called with what the file returned; its own errors name the file
+-- @return what `read` returned, or nil and what is wrong, for people
+function M.read(file, read)
+  local ok, result = xpcall(function()
+    loading = file
+    local chunk, syntax = loadfile(file)
+    if not chunk then error(syntax, 0) end
+    local value = chunk()
+    loading = nil
+    return read(value)
+  end, function(err) return loading and load_error(err) or errors.text(err) end)
+  if ok then return result end
+  return nil, result
+end
+
+--- Makes print write lines through `write`.
+function M.install_print(write)
+  function _G.print(...)
+    local parts = {}
+    for i = 1, select("#", ...) do
+      local text = tostring((select(i, ...)))
+      if type(text) ~= "string" then error("'tostring' must return a string to 'print'", 2) end
+      parts[i] = text
+    end
+    write(concat(parts, "\t"))
+  end
+end
+
+return M

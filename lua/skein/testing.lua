@@ -1,0 +1,490 @@
+--- For the specs of scripts: jobs are run in this process, by the engine's own rules, with no store, no worker and no waiting.
+-- Jobs stand in a memory store of the kit's own, whose clock is moved by hand: delays, back-off, `keep`, `expires`, locks and limits
+-- follow it, and skein.now and skein.sleep too.  Requiring the module fakes at once.
+-- @module skein.testing
+-- @usage
+-- local t = require "skein.testing"
+-- t.load("jobs/")
+-- describe("mail", function()
+--   before_each(t.fake)
+--   after_each(t.reset)
+--   it("greets", function()
+--     skein.enqueue("email.all", { "ada", "bob" })
+--     assert.equal(3, t.drain())
+--     assert.equal("ada", t.perform("email.welcome", "ada").sent_to)
+--   end)
+-- end)
+if package.loaded["skein.runtime"] ~= package.loaded["skein.testing.runtime"] then
+  error("skein.testing: it is for specs, and this is a worker of an engine", 0)
+end
+local skein = require "skein"
+local around = require "skein.around"
+local core = require "skein.core"
+local client = require "skein.client"
+local errors = require "skein.errors"
+local failures = require "skein.failures"
+local queues = require "skein.queues"
+local runtime = require "skein.testing.runtime"
+local schema = require "skein.schema"
+local scripts = require "skein.scripts"
+local tasks = require "skein.tasks"
+local worker = require "skein.worker"
+package.loaded["skein.runtime"] = runtime
+local job_meta = require "skein.job"
+local floor, concat, sort = math.floor, table.concat, table.sort
+local OP, parts, KIND = client.OP, worker.parts, failures.KIND
+
+local M = {}
+
+local NESTED_MAX = 200      -- jobs that run within each other
+local DRAIN_MAX = 100000    -- jobs of one drain
+local RESULT_BYTES_MAX = 1024 * 1024 -- as base/limits.h says
+local FINAL = { [0] = true, [5] = true, [6] = true, [7] = true } -- states as numbers: none, done, dead, cancelled
+local WAITING = { "scheduled", "ready", "retry" }
+
+local kit                   -- core/lua/testing.h; nil: skein works on a real store
+local inline = false
+local declared, bound       -- how many of tasks.list and of queues.list the kit knows
+local seen, seen_n          -- id -> in which order the jobs were enqueued
+local depth = 0             -- jobs that run, within each other
+local loading = false       -- scripts
+local captured              -- perform: takes the records of the next enqueue
+local real = { now = core.now, item = core.item, connect = skein.connect, close = skein.close }
+
+local go_on = parts.stopper(runtime)
+parts.install_sleep(runtime, skein, go_on)
+parts.install_threads(runtime, skein, go_on)
+
+--- The clock and the jobs ----------------------------------------------------------------------------------------------
+
+runtime.setup {
+  now = function() return kit:clock() end,
+  move = function(ms) kit:clock(ms) end,
+  said = function(slot, percent, text) kit:progress(slot.run, percent, text) end,
+  noted = function(slot, text) kit:note(slot.run, text) end,
+}
+
+-- Jobs that were told to stop, and run.
+local function stop_running()
+  for _, id in ipairs(kit:stops()) do runtime.stop(id, KIND.cancelled) end
+end
+
+local function note(ids)
+  for _, id in ipairs(ids) do
+    seen_n = seen_n + 1
+    seen[id] = seen_n
+  end
+end
+
+-- Tells the kit of what was declared since.
+local function declare()
+  for i = declared + 1, #tasks.list do kit:declare(tasks.list[i].record) end
+  declared = #tasks.list
+  if bound == #queues.list then return end
+  for i, queue in ipairs(queues.for_core()) do
+    if i > bound then kit:bind(queue) end
+  end
+  bound = #queues.list
+end
+
+--- One attempt --------------------------------------------------------------------------------------------------------
+
+local function job_of(slot)
+  local run = slot.run
+  return setmetatable({ id = run.id, task = run.task, queue = run.queue, attempt = run.attempt, retries = run.retries,
+    enqueued_at = run.enqueued_ms / 1000, _handle = slot.handle }, job_meta)
+end
+
+-- Runs the handler; returns the result's JSON (nil: none) in a table, or a table with kind, err and trace.
+local function call_handler(slot, job)
+  local run = slot.run
+  local args = core.decode(run.args)
+  local r = runtime.run(slot, around.compose(tasks.by_name[run.task]), run.timeout_ms, job, unpack(args, 1, #args))
+  if r.stop then
+    return { kind = r.stop == KIND.timeout and "timeout" or "cancelled", err = "it went on after it was told to stop", trace = "" }
+  end
+  if not r.ok then return { kind = "error", err = r.err, trace = r.trace } end
+  if r.value == nil then return {} end
+  local text, problem = core.encode(r.value, "result")
+  if text and #text > RESULT_BYTES_MAX then
+    text, problem = nil, ("result: %d bytes of JSON, the limit is %d"):format(#text, RESULT_BYTES_MAX)
+  end
+  if not text then return { kind = "result", err = problem, trace = "" } end
+  return { result = text }
+end
+
+-- Runs the handlers of a job that dies without having run.
+local function mourn(slot, job)
+  local run = slot.run
+  slot.failing = true
+  runtime.run(slot, function() failures.mourn(runtime, job, run.refused, run.message, true) end)
+end
+
+-- Runs the handlers of a failure; returns what becomes of the job, as a settle takes it.
+local function outcome_of_failure(slot, job, said)
+  slot.failing, slot.stop, slot.swallowed = true, nil, 0
+  local out = {}
+  local r = runtime.run(slot, function()
+    out.verdict, out.delay_ms, out.kind, out.message, out.traceback = failures.failed(runtime, job, said.kind, said.err, said.trace)
+  end)
+  if not r.ok then
+    return { verdict = 0, delay_ms = -1, kind = KIND.error, message = errors.text(r.err or "its handlers did not stop"), traceback = "" }
+  end
+  return out
+end
+
+local run_now
+
+-- Runs a job that was fetched, by the rules.  Returns what it said (call_handler).
+local function attempt(run)
+  if depth >= NESTED_MAX then
+    kit:release(run)
+    error(("skein.testing: %d jobs run within each other: %s enqueues or waits for a job each time"):format(depth, run.task), 0)
+  end
+  depth = depth + 1
+  local slot = runtime.open(run)
+  local started_ms = kit:clock()
+  local job = job_of(slot)
+  local said, outcome
+  if run.refused then
+    if run.dies then mourn(slot, job) end
+    said, outcome = { kind = run.refused, err = errors.new(run.refused, run.message) }, {}
+  else
+    said = call_handler(slot, job)
+    outcome = said.kind and outcome_of_failure(slot, job, said) or { result = said.result }
+  end
+  outcome.started_ms = started_ms
+  runtime.close(slot)
+  depth = depth - 1
+  local ids = kit:settle(run, outcome)
+  note(ids)
+  if inline then
+    for _, id in ipairs(ids) do run_now(id) end
+  end
+  return said
+end
+
+-- The next job for which wanted(run) is true, and until when the next one waits; the others stay where they are.
+local function fetch(wanted)
+  declare()
+  local aside = {}
+  local run, due_in_ms = kit:fetch()
+  while run and wanted and not wanted(run) do
+    aside[#aside + 1] = run
+    run, due_in_ms = kit:fetch()
+  end
+  for _, other in ipairs(aside) do kit:release(other) end
+  return run, due_in_ms
+end
+
+-- What an attempt raises in the face of who enqueued it; nil when that did not fail.
+local function failure(said)
+  if not said.kind then return end
+  if errors.is_verdict(said.err) and (said.err.verdict == "snooze" or said.err.verdict == "discard") then return end
+  return { err = said.err }
+end
+
+-- Runs one job, now; raises what it raises.
+function run_now(id)
+  local run = fetch(function(other) return other.id == id end)
+  if not run then return end -- its queue is paused
+  local failed = failure(attempt(run))
+  if failed then error(failed.err, 0) end
+end
+
+--- The transport ------------------------------------------------------------------------------------------------------
+
+-- The jobs of an ENQUEUE request.
+local function items_of(payload)
+  local block_ms, n, offset = core.unpack("li", payload)
+  local items = {}
+  for i = 1, n do
+    local item = {}
+    item.record, item.due_ms, item.delay_ms, offset = core.unpack("sll", payload, offset)
+    items[i] = item
+  end
+  return items, block_ms
+end
+
+local function pack_items(items)
+  local out = { core.pack("li", 0, #items) }
+  for i, item in ipairs(items) do out[i + 1] = core.pack("sll", item.record, item.due_ms, item.delay_ms) end
+  return concat(out)
+end
+
+-- Adds them all.  Nothing makes room in a full queue meanwhile, so a producer that would wait for it waits in vain.
+local function record_all(items, block_ms)
+  local code, answer = kit:call(OP.ENQUEUE, pack_items(items))
+  if code ~= "ok" then return code, answer end
+  local full = false
+  for i, item in ipairs(items) do
+    if answer:byte(i) == 0 then note { core.job(item.record).id } end
+    full = full or client.CODES[answer:byte(i)] == "limit"
+  end
+  if full and block_ms > 0 then go_on(runtime.sleep_until(kit:clock() + block_ms)) end
+  return code, answer
+end
+
+-- A job that runs at once needs no turn: no delay, and nobody else's slot.
+local function for_now(item)
+  local fields = core.job(item.record)
+  local record = item.record
+  if fields.limit then
+    fields.limit = nil
+    record = core.record(fields)
+  end
+  return { record = record, due_ms = 0, delay_ms = 0 }, fields.id
+end
+
+-- Adds and runs one after the other.
+local function run_all(items, block_ms)
+  local codes, holders = {}, {}
+  for i, item in ipairs(items) do
+    local now, id = for_now(item)
+    local code, answer = record_all({ now }, block_ms)
+    if code ~= "ok" then return code, answer end
+    codes[i], holders[i] = answer:sub(1, 1), answer:sub(2)
+    if answer:byte(1) == 0 then run_now(id) end
+  end
+  return "ok", concat(codes) .. concat(holders)
+end
+
+local function enqueue(payload)
+  local items, block_ms = items_of(payload)
+  if captured then
+    captured(items)
+    return "ok", ("\0"):rep(#items)
+  end
+  if inline then return run_all(items, block_ms) end
+  return record_all(items, block_ms)
+end
+
+-- Runs what is due until the job has ended; then, as nothing else would happen meanwhile, the clock moves on.
+local function wait(payload)
+  local id, timeout_ms = core.unpack("sl", payload)
+  local until_ms = timeout_ms >= 0 and kit:clock() + timeout_ms
+  while true do
+    local code, view = kit:call(OP.GET, core.pack("is", 1, id))
+    if code ~= "ok" or FINAL[view:byte(1)] then return code, view end
+    local run, due_in_ms = fetch()
+    if run then
+      attempt(run)
+    else
+      local next_ms = due_in_ms >= 0 and kit:clock() + due_in_ms
+      if not until_ms or kit:clock() >= until_ms then return "timeout", "wait: the job has not ended within the time given" end
+      go_on(runtime.sleep_until(next_ms and next_ms < until_ms and next_ms or until_ms))
+    end
+  end
+end
+
+local function call(operation, payload)
+  if loading and not runtime.attempt() then
+    errors.misuse("jobs can be enqueued and looked at inside a job, not while scripts load (each worker loads them)")
+  end
+  declare()
+  if operation == OP.ENQUEUE then return enqueue(payload) end
+  if operation == OP.WAIT then return wait(payload) end
+  local code, answer = kit:call(operation, payload)
+  if operation == OP.CHANGE then stop_running() end
+  return code, answer
+end
+
+--- Modes ----------------------------------------------------------------------------------------------------------------
+
+local function begin()
+  if kit then return end
+  kit = core.testing(floor(real.now()) * 1000)
+  declared, bound, seen, seen_n = 0, 0, {}, 0
+  real.transport = client.set_transport { call = call, passed = parts.passed_reader(runtime), close = function() end }
+  core.now = function() return kit:clock() / 1000 end
+  core.item = function(fields, ...)
+    fields.enqueued_ms = kit:clock()
+    return real.item(fields, ...)
+  end
+  skein.connect = function() return true end
+  skein.close = function() end
+end
+
+local function finish(before, ok, ...)
+  inline = before
+  if not ok then error((...), 0) end
+  return ...
+end
+
+local function set_mode(what, mode, fn)
+  if fn ~= nil and schema.callable(fn) then errors.misuse(what .. ": a function is expected, not " .. type(fn)) end
+  begin()
+  local before = inline
+  inline = mode
+  if fn then return finish(before, pcall(fn)) end
+end
+
+--- From now on jobs that are enqueued are only recorded; drain runs them.  So it is after require.  What was recorded stays.
+-- skein.connect and skein.close do nothing meanwhile.  The clock stands still until it is moved.
+-- @tparam[opt] function fn only while this runs; then as before
+-- @return what fn returns
+-- @usage before_each(t.fake)
+function M.fake(fn)
+  return set_mode("skein.testing.fake", false, fn)
+end
+
+--- From now on enqueueing a job runs it at once, whatever its delay and its limits; what it raises is raised there, after its
+-- handlers (on_error, on_death) and with the job's retry recorded; of many that are enqueued together, those after it are not added.
+-- @tparam[opt] function fn only while this runs; then as before
+-- @return what fn returns
+-- @usage
+-- t.inline()
+-- assert.equal(3, skein.enqueue("add", 1, 2):wait())
+function M.inline(fn)
+  return set_mode("skein.testing.inline", true, fn)
+end
+
+--- Forgets all jobs, and gives back the real clock and the real store.  Tasks and handlers stay declared.
+-- @raise at the caller's line: in a job
+-- @usage after_each(t.reset)
+function M.reset()
+  if runtime.busy() then errors.misuse("skein.testing.reset: a job runs") end
+  if not kit then return end
+  skein.connect, skein.close = real.connect, real.close
+  client.close()
+  client.set_transport(real.transport)
+  core.now, core.item = real.now, real.item
+  kit:close()
+  kit, inline, real.transport = nil, false, nil
+end
+
+--- The clock ----------------------------------------------------------------------------------------------------------
+
+--- Sets the clock.
+-- @tparam number time seconds since 1970
+-- @raise at the caller's line when it is none
+-- @usage t.at(os.time { year = 2030, month = 1, day = 1 })
+function M.at(time)
+  local problem = schema.moment(time)
+  if problem then errors.misuse(("skein.testing.at: the time is %s, expected %s"):format(schema.show(time), problem)) end
+  begin()
+  kit:clock(floor(time * 1000 + 0.5))
+end
+
+--- Moves the clock on.  What is due then waits for drain.
+-- @tparam number seconds
+-- @raise at the caller's line when it is no number of seconds
+-- @usage t.advance(60)
+function M.advance(seconds)
+  local problem = schema.seconds(seconds)
+  if problem then errors.misuse(("skein.testing.advance: it is %s, expected %s"):format(schema.show(seconds), problem)) end
+  begin()
+  kit:clock(kit:clock() + floor(seconds * 1000 + 0.5))
+end
+
+--- Running and looking ----------------------------------------------------------------------------------------------------
+
+local function check_task(what, task)
+  if task ~= nil and type(task) ~= "string" then
+    errors.misuse(("%s: the task's name must be a string, not %s"):format(what, type(task)))
+  end
+end
+
+--- Runs what is recorded and due, in the engine's order, with all that those jobs enqueue, until nothing due is left.  A queue's
+-- jobs run by priority, those that came due first, the others first in, first out; queues take turns.  A job that fails is retried,
+-- or dies, as in production: move the clock on and drain again.
+-- @tparam[opt] string task only jobs of this one
+-- @treturn number how many were run
+-- @raise at the caller's line: no name; 100,000 jobs have run and there are more
+-- @usage assert.equal(2, t.drain())
+function M.drain(task)
+  check_task("skein.testing.drain", task)
+  begin()
+  local wanted = task and function(run) return run.task == task end
+  local ran = 0
+  while true do
+    local run = fetch(wanted)
+    if not run then return ran end
+    attempt(run)
+    if not run.refused then ran = ran + 1 end
+    if ran >= DRAIN_MAX then errors.misuse(("skein.testing.drain: %d jobs have run, and there are more"):format(ran)) end
+  end
+end
+
+-- All waiting jobs of a state.
+local function list(state, task, into)
+  local offset, limit = 0, 1000
+  repeat
+    local page = assert(skein.admin.jobs { state = state, task = task, offset = offset, limit = limit })
+    for _, job in ipairs(page) do into[#into + 1] = job end
+    offset = offset + #page
+  until #page < limit
+end
+
+--- The jobs that wait, in the order in which they were enqueued.
+-- @tparam[opt] string task only jobs of this one
+-- @return a list of tables as handle:info() gives: id, task, args, queue, meta, priority, state ("scheduled", "ready", "retry"),
+-- attempts ...; and `at`, when it is due (s since 1970), nil when it is ready
+-- @raise at the caller's line: no name
+-- @usage assert.same({ "ada" }, { unpack(t.enqueued("email.welcome")[1].args) })
+function M.enqueued(task)
+  check_task("skein.testing.enqueued", task)
+  begin()
+  local jobs = {}
+  for _, state in ipairs(WAITING) do list(state, task, jobs) end
+  sort(jobs, function(a, b) return (seen[a.id] or 0) < (seen[b.id] or 0) end)
+  for _, job in ipairs(jobs) do
+    if job.state ~= "ready" then job.at = job.due_at end
+  end
+  return jobs
+end
+
+-- The record that enqueueing would send, or nil and an error; raises what that raises.
+local function record_of(signature, ...)
+  local record
+  captured = function(items)
+    captured = nil
+    record = items[1].record
+  end
+  local ok, handle, err = pcall(skein.enqueue, signature, ...)
+  captured = nil
+  if not ok then error(handle, 0) end
+  return record, err
+end
+
+--- Runs a task's handler once, with a job that is recorded nowhere.  The args and the result take their way through JSON.
+-- @tparam string|table task its name, or a signature as for skein.enqueue
+-- @param ... the args
+-- @return the handler's result; or nil and an error, when the middleware of enqueueing has dropped the job (code "dropped")
+-- @raise what the handler raises; at the caller's line what can't be stored, a task that is not declared
+-- @usage assert.equal(3, t.perform("add", 1, 2))
+function M.perform(task, ...)
+  begin()
+  local record, err = record_of(task, ...)
+  if not record then return nil, err end
+  local run = kit:read(record)
+  if run.refused == "unknown_task" then
+    local near = schema.nearest(run.task, tasks.by_name)
+    errors.misuse(("skein.testing.perform: %s%s"):format(run.message, near and (', did you mean "%s"?'):format(near) or ""))
+  end
+  local slot = runtime.open(run)
+  local said = call_handler(slot, job_of(slot))
+  runtime.close(slot)
+  if said.kind then error(said.err, 0) end
+  return said.result and core.decode(said.result)
+end
+
+--- Loads scripts as `skein run` does: a file, or all of a folder, with its folder and lib/ in it on package.path.
+-- @tparam string path
+-- @return the list of files
+-- @raise `file:line: message` of what is wrong with them
+-- @usage t.load("jobs/")
+function M.load(path)
+  if type(path) ~= "string" then errors.misuse("skein.testing.load: the path must be a string, not " .. type(path)) end
+  begin()
+  loading = true
+  local files, problem = scripts.load(path)
+  loading = false
+  if not files then error(problem, 0) end
+  return files
+end
+
+skein.now = function() return core.now() end
+M.fake()
+
+return M

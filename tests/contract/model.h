@@ -1,0 +1,109 @@
+/* model.h - a model of a store: an array of jobs and the rules of store.h in the plainest form, which model_test.c holds a store to.
+ * Nothing is kept sorted or indexed; whatever is asked is looked for among all jobs. */
+#ifndef TESTS_MODEL_H
+#define TESTS_MODEL_H
+
+#include "contract.h"
+
+enum { IDS = 50, QUEUES = 3, ENGINES = 2, KEYS = 4, MODEL_GROUPS = 4 };
+#define NEVER INT64_MAX
+/* Of this group all jobs are strict, of the others none. */
+#define STRICT_GROUP 3
+
+struct model_lock {
+  bool held;
+  bool throttle;
+  int64_t until_ms;      /* NEVER: as long as its job */
+  char holder[16];
+  struct model_job *job; /* NULL: it has ended */
+};
+
+struct model_group {
+  struct sk_limit limit;
+  int64_t full_us;
+};
+
+struct model_job {
+  char id[16];
+  enum sk_state state;
+  int queue;
+  int32_t priority;
+  int64_t due_ms; /* NEVER: first in, first out */
+  uint64_t seq;
+  bool waited; /* due_ms is a time that it waited for, and it was not fetched since */
+  int holder;
+  uint64_t fence; /* the last under this id */
+  int64_t attempts, recoveries;
+  struct model_lock *lock;
+  struct model_group *group;
+  bool granted; /* it has a slot of its group */
+  bool stopping;
+};
+
+struct model_engine {
+  struct handle *h;
+  int64_t beat_ms;
+  bool gone; /* given up, and nothing asked since */
+  bool lost; /* given up, and not told */
+};
+
+struct model {
+  struct world *w;
+  struct handle *client;
+  uint64_t random;
+  uint64_t seq;
+  struct model_job jobs[IDS];
+  struct model_lock locks[KEYS];
+  struct model_group groups[MODEL_GROUPS];
+  struct model_engine engines[ENGINES];
+  struct sk_queue_item bounds[QUEUES];
+  int64_t bounds_full_us[QUEUES];
+  bool paused[QUEUES];
+  struct sk_counters counters;
+  int opened;
+};
+
+extern const char *const queue_names[QUEUES];
+
+uint64_t draw(struct model *m);
+int below(struct model *m, int n);
+int64_t now(const struct model *m);
+int queue_index(struct sk_str name);
+struct model_job *job_named(struct model *m, struct sk_str id);
+
+/* All jobs there are in the order of a listing; returns how many. */
+size_t sorted(struct model *m, struct model_job *out[IDS]);
+
+/* -- moves -- */
+void ready_last(struct model *m, struct model_job *job);
+void wait_until(struct model *m, struct model_job *job, enum sk_state state, int64_t due_ms);
+/* A final state, or NONE: gone. */
+void finish(struct model *m, struct model_job *job, enum sk_state state);
+void run(struct model *m, struct model_job *job, int engine, uint64_t fence);
+void hand_back(struct model *m, int engine, bool recovered);
+
+/* -- rules -- */
+struct model_item {
+  struct model_job *job;
+  int queue;
+  int32_t priority;
+  int64_t delay_ms;
+  struct sk_lock lock; /* its key is locks[key] */
+  int key;
+  struct sk_limit limit;
+  int group; /* -1: none */
+};
+/* What an enqueue of it must answer, having done it; `holder` is then who holds its lock, else "". */
+enum sk_code enqueue_in_model(struct model *m, const struct model_item *item, char holder[16]);
+/* What keeps a READY job from being taken now, besides those before it. */
+enum sk_held_back held_back_in_model(const struct model *m, const struct model_job *job);
+/* The priority of which a job of the queue must be taken next; false when none can be. */
+bool next_priority(const struct model *m, int queue, int32_t *priority);
+/* The job is the first of its group's or the plain ones' line in its queue and priority. */
+bool is_first_of_its_line(const struct model *m, const struct model_job *job);
+/* What a fetch of this queue must say of when something is to be had; -1: nothing. */
+int64_t due_in_model(const struct model *m, int queue);
+enum sk_code change_in_model(struct model *m, struct model_job *job, enum sk_verb verb, int64_t keep_ms);
+enum sk_code settle_in_model(struct model *m, struct model_job *job, const struct sk_settle_item *one);
+
+#endif

@@ -1,0 +1,953 @@
+-- skein.testing, as a spec of scripts uses it.
+local files = require "tests.support.files"
+local t = require "skein.testing"
+local skein = require "skein"
+
+local ran, act = {}, {}
+
+local function task(name, options, handler)
+  skein.task(name, options, function(job, ...)
+    ran[#ran + 1] = name
+    return (act[name] or handler or function() end)(job, ...)
+  end)
+end
+
+task("add", {}, function(_, a, b) return a + b end)
+task("echo", {}, function(_, ...) return { select("#", ...), ... } end)
+task("plain", {})
+task("other", { queue = "side" })
+task("urgent", { priority = 2 })
+task("flaky", { retries = 2, backoff = { 10, 60 } })
+task("brittle", { retries = 0 })
+task("dropped", { retries = 0, dead = false })
+task("timed", { retries = 0, timeout = 5 })
+task("kept", { keep = 100 })
+task("short", { expires = 60 })
+task("backed", { retries = 3, backoff = function(attempt) return attempt * 100 end })
+task("unique", { unique = { key = "args", ttl = 600 } })
+task("latest", { unique = { key = 1, on_conflict = "replace" } })
+task("quiet", { debounce = { wait = 10, key = 1 } })
+task("seldom", { throttle = { per = 60, key = 1 } })
+task("single", { limit = { concurrency = 1, key = 1 } })
+task("rated", { limit = { rate = 2, per = 60, burst = 2 } })
+skein.queue("bounded", { max_len = 2 })
+skein.queue("patient", { max_len = 1, overflow = "block", block = 5 })
+local heard = {}
+task("handled", {
+  retries = 1, backoff = { 1 },
+  on_error = function(job, err) heard[#heard + 1] = { "error", job.task, err.attempt, err.message } end,
+  on_death = function(job, err) heard[#heard + 1] = { "death", job.task, err.attempt, err.message } end,
+})
+
+local function list(job) return { unpack(job.args) } end
+
+local function misuse(pattern, fn)
+  local ok, err = pcall(fn)
+  assert.is_false(ok, "it was taken: " .. pattern)
+  assert.matches(pattern, tostring(err))
+  assert.matches("tests/spec/testing_spec%.lua:%d+: ", tostring(err))
+end
+
+describe("skein.testing", function()
+  before_each(function()
+    ran, act, heard = {}, {}, {}
+    t.fake()
+  end)
+  after_each(t.reset)
+
+  describe("fake", function()
+    it("records jobs and runs none", function()
+      local h = assert(skein.enqueue("add", 1, 2))
+      assert.equal("ready", h:state())
+      assert.same({}, ran)
+      local jobs = t.enqueued()
+      assert.equal(1, #jobs)
+      assert.same({ h.id, "add", "default", "ready", 0, 0 },
+        { jobs[1].id, jobs[1].task, jobs[1].queue, jobs[1].state, jobs[1].priority, jobs[1].attempts })
+      assert.same({ 1, 2 }, list(jobs[1]))
+      assert.is_nil(jobs[1].at)
+    end)
+
+    it("lists jobs as they were enqueued, of one task or of all", function()
+      skein.enqueue_in(60, "plain", 1)
+      skein.enqueue("urgent", 2)
+      skein.enqueue("other", 3)
+      skein.enqueue("plain", 4)
+      local order = {}
+      for i, job in ipairs(t.enqueued()) do order[i] = job.args[1] end
+      assert.same({ 1, 2, 3, 4 }, order)
+      assert.equal(2, #t.enqueued("plain"))
+      assert.same({ "side", skein.now() + 60 }, { t.enqueued("other")[1].queue, t.enqueued("plain")[1].at })
+      assert.same({}, t.enqueued("never.heard.of"))
+    end)
+
+    it("tells options and meta of a recorded job", function()
+      skein.enqueue { task = "plain", queue = "q", priority = -1, retries = 4, meta = { who = "me" }, at = skein.now() + 5 }
+      local job = t.enqueued("plain")[1]
+      assert.same({ "q", -1, 4, { who = "me" }, "scheduled" }, { job.queue, job.priority, job.retries, job.meta, job.state })
+    end)
+
+    it("refuses what production refuses", function()
+      misuse("args%[1%]: a function cannot be stored", function() skein.enqueue("plain", print) end)
+      misuse("unknown option", function() skein.enqueue { task = "plain", retires = 1 } end)
+      misuse("name", function() skein.enqueue("no good name") end)
+      local id = skein.enqueue({ task = "plain", id = "one" }).id
+      local h, err = skein.enqueue { task = "plain", id = id }
+      assert.same({ nil, "exists" }, { h, err.code })
+    end)
+
+    it("gives what jobs get through JSON", function()
+      skein.enqueue("echo", nil, { list = {}, deep = { 1, { 2 } } }, 9007199254740993LL, "ä\0")
+      local got
+      act.echo = function(job, ...) got = { job.args, ... } end
+      t.drain()
+      assert.is_true(got[2] == skein.null)
+      assert.same({ list = {}, deep = { 1, { 2 } } }, got[3])
+      assert.equal("9007199254740993LL", tostring(got[4]))
+      assert.equal("ä\0", got[5])
+      assert.equal(4, #got[1])
+    end)
+
+    it("lets the program's own connection alone", function()
+      assert.is_true(skein.connect("redis://nowhere.invalid"))
+      assert.is_truthy(skein.enqueue("plain"))
+      assert.equal(1, #t.enqueued())
+    end)
+
+    it("forgets all jobs at a reset, and no task", function()
+      local h = skein.enqueue("plain")
+      t.reset()
+      t.fake()
+      assert.same({}, t.enqueued())
+      assert.is_nil(h:state())
+      skein.enqueue("plain")
+      assert.equal(1, t.drain())
+    end)
+
+    it("gives back the real store at a reset", function()
+      local dir = files.temp_dir()
+      t.reset()
+      assert(skein.connect("sqlite:" .. dir .. "/jobs.db", { durability = "normal" }))
+      local h = assert(skein.enqueue("plain"))
+      t.fake()
+      assert.is_nil(h:state())
+      t.reset()
+      assert.equal("ready", h:state())
+      assert.is_true(math.abs(skein.now() - os.time()) < 5)
+      skein.close()
+      files.remove(dir)
+    end)
+
+    it("is the mode for the time of a function, too", function()
+      t.inline()
+      assert.equal("done", t.fake(function()
+        skein.enqueue("plain")
+        assert.same({}, ran)
+        return "done"
+      end))
+      skein.enqueue("plain")
+      assert.same({ "plain" }, ran)
+      assert.has_error(function() t.fake(function() error("up") end) end)
+      skein.enqueue("plain")
+      assert.equal(2, #ran)
+    end)
+  end)
+
+  describe("drain", function()
+    it("runs what is recorded, and tells how many that were", function()
+      local h = skein.enqueue("add", 1, 2)
+      skein.enqueue("plain")
+      assert.equal(2, t.drain())
+      assert.same({ "add", "plain" }, ran)
+      assert.same({ "done", 3 }, { h:state(), h:wait(0) })
+      assert.equal(0, t.drain())
+    end)
+
+    it("runs what the jobs enqueue", function()
+      act.plain = function(_, n)
+        if n > 0 then skein.enqueue("plain", n - 1) end
+      end
+      skein.enqueue("plain", 4)
+      assert.equal(5, t.drain())
+      assert.same({}, t.enqueued())
+    end)
+
+    it("runs by priority, what came due first, then first in, first out", function()
+      local order = {}
+      act.plain = function(_, n) order[#order + 1] = n end
+      act.urgent = act.plain
+      skein.enqueue("plain", "first")
+      skein.enqueue("plain", "second")
+      skein.enqueue_in(5, "plain", "later due")
+      skein.enqueue_in(4, "plain", "due")
+      skein.enqueue("urgent", "urgent")
+      t.advance(10)
+      assert.equal(5, t.drain())
+      assert.same({ "urgent", "due", "later due", "first", "second" }, order)
+    end)
+
+    it("lets queues take turns", function()
+      skein.enqueue_many { "plain", "plain", "other", "other" }
+      t.drain()
+      assert.same({ "plain", "other", "plain", "other" }, ran)
+    end)
+
+    it("runs one task's jobs and leaves the others where they were", function()
+      skein.enqueue_many { "plain", "other", "add", "plain" }
+      assert.equal(2, t.drain("plain"))
+      assert.same({ "plain", "plain" }, ran)
+      assert.same({ "ready", "ready" }, { t.enqueued("add")[1].state, t.enqueued("other")[1].state })
+      assert.equal(0, t.drain("plain"))
+    end)
+
+    it("runs scheduled jobs when the clock has come to them", function()
+      skein.enqueue_in(60, "plain")
+      skein.enqueue_at(skein.now() + 120, "add", 1, 2)
+      assert.equal(0, t.drain())
+      t.advance(59.999)
+      assert.equal(0, t.drain())
+      t.advance(0.001)
+      assert.equal(1, t.drain())
+      t.advance(60)
+      assert.equal(1, t.drain())
+      assert.same({ "plain", "add" }, ran)
+    end)
+
+    it("says so when it would never end", function()
+      act.plain = function() skein.enqueue("plain") end
+      skein.enqueue("plain")
+      misuse("100000 jobs have run", function() t.drain() end)
+    end)
+
+    it("does not run what a paused queue holds", function()
+      skein.enqueue("other")
+      skein.admin.pause("side")
+      assert.equal(0, t.drain())
+      skein.admin.resume("side")
+      assert.equal(1, t.drain())
+    end)
+
+    it("refuses what is no name", function()
+      misuse("must be a string, not number", function() t.drain(1) end)
+      misuse("must be a string, not table", function() t.enqueued {} end)
+    end)
+  end)
+
+  describe("a job that fails", function()
+    it("is retried after its back-off and dead in the end", function()
+      act.flaky = function() error("no", 0) end
+      local h = skein.enqueue("flaky")
+      assert.equal(1, t.drain())
+      local job = t.enqueued("flaky")[1]
+      assert.same({ "retry", 1, skein.now() + 10, "no" }, { job.state, job.attempts, job.at, job.error.message })
+      t.advance(9)
+      assert.equal(0, t.drain())
+      t.advance(1)
+      assert.equal(1, t.drain())
+      t.advance(60)
+      assert.equal(1, t.drain())
+      assert.same({ "dead", 3 }, { h:state(), h:info().attempts })
+      local _, err = h:wait()
+      assert.same({ "dead", "error", "no" }, { err.code, err.kind, err.message })
+      assert.matches("stack traceback", err.traceback)
+      assert.equal(3, #ran)
+    end)
+
+    it("is retried by the task's own function", function()
+      act.backed = function() error("no") end
+      skein.enqueue("backed")
+      t.drain()
+      assert.equal(skein.now() + 100, t.enqueued("backed")[1].at)
+    end)
+
+    it("is heard of by its handlers, which may enqueue", function()
+      act.handled = function(job) error("attempt " .. job.attempt, 0) end
+      skein.enqueue("handled")
+      t.drain()
+      assert.same({ { "error", "handled", 1, "attempt 1" } }, heard)
+      t.advance(1)
+      t.drain()
+      assert.same({ "death", "handled", 2, "attempt 2" }, heard[2])
+    end)
+
+    it("asks for a retry, dies at once, is dropped or put off", function()
+      act.flaky = function() skein.retry_in(7, "busy") end
+      local retried = skein.enqueue("flaky")
+      t.drain()
+      assert.same({ "retry", skein.now() + 7 }, { retried:state(), retried:info().due_at })
+      act.flaky = function() skein.fail("hopeless") end
+      local failed = skein.enqueue("flaky")
+      t.drain()
+      assert.same({ "dead", "hopeless" }, { failed:state(), failed:info().error.message })
+      act.flaky = function() skein.discard() end
+      local discarded = skein.enqueue("flaky")
+      t.drain()
+      assert.is_nil(discarded:state())
+      act.flaky = function(job) job:snooze(30) end
+      local snoozed = skein.enqueue("flaky")
+      t.drain()
+      assert.same({ "scheduled", 0, skein.now() + 30 }, { snoozed:state(), snoozed:info().attempts, snoozed:info().due_at })
+      act.dropped = function() error("no") end
+      local dropped = skein.enqueue("dropped")
+      t.drain()
+      assert.is_nil(dropped:state())
+    end)
+
+    it("fails for a result that can't be stored", function()
+      act.brittle = function() return { callback = print } end
+      local h = skein.enqueue("brittle")
+      t.drain()
+      assert.equal("result", h:info().error.kind)
+      assert.matches("result.callback: a function cannot be stored", h:info().error.message)
+    end)
+
+    it("of a task that nobody declares is put back, and dead after ten times", function()
+      local h = skein.enqueue("nobody")
+      assert.equal(0, t.drain())
+      assert.same({ "scheduled", skein.now() + 5 }, { h:state(), h:info().due_at })
+      for _ = 1, 9 do
+        t.advance(5)
+        t.drain()
+      end
+      assert.same({ "dead", "unknown_task" }, { h:state(), h:info().error.kind })
+    end)
+
+    it("is dead when it has expired", function()
+      local early, late = skein.enqueue("short"), skein.enqueue("short")
+      t.advance(60)
+      skein.admin.cancel(early.id)
+      skein.admin.retry(early.id)
+      t.advance(0.001)
+      assert.equal(0, t.drain())
+      assert.same({ "dead", "expired" }, { late:state(), late:info().error.kind })
+      local h = skein.enqueue("short")
+      t.advance(60)
+      assert.equal(1, t.drain())
+      assert.is_nil(h:state())
+    end)
+
+    it("is retried by hand", function()
+      act.brittle = function() error("no") end
+      local h = skein.enqueue("brittle")
+      t.drain()
+      act.brittle = nil
+      assert.equal(1, skein.admin.retry { state = "dead" })
+      assert.equal(1, t.drain())
+      assert.is_nil(h:state())
+    end)
+  end)
+
+  describe("the clock", function()
+    it("stands still until it is moved", function()
+      local now = skein.now()
+      assert.equal(now, skein.now())
+      assert.is_true(math.abs(now - os.time()) <= 2)
+      t.advance(1.5)
+      assert.equal(now + 1.5, skein.now())
+      t.at(1000)
+      assert.equal(1000, skein.now())
+      skein.enqueue("plain")
+      assert.equal(1000, t.enqueued()[1].enqueued_at)
+    end)
+
+    it("moves on as jobs sleep", function()
+      t.at(1000)
+      act.plain = function()
+        skein.sleep(2.5)
+        return skein.now()
+      end
+      assert.equal(1002.5, skein.enqueue("plain"):wait())
+      assert.equal(1002.5, skein.now())
+    end)
+
+    it("ends what is kept", function()
+      local h = skein.enqueue("kept")
+      t.drain()
+      assert.equal("done", h:state())
+      t.advance(100)
+      assert.is_nil(h:state())
+    end)
+
+    it("refuses what is no time", function()
+      misuse("the time is %-1", function() t.at(-1) end)
+      misuse('it is "soon"', function() t.advance("soon") end)
+    end)
+  end)
+
+  describe("a job", function()
+    it("knows itself", function()
+      local seen
+      act.plain = function(job) seen = { job.id, job.task, job.queue, job.attempt, job.retries, job.meta.who, job.enqueued_at } end
+      local h = skein.enqueue { task = "plain", queue = "q", retries = 3, meta = { who = "me" } }
+      t.drain()
+      assert.same({ h.id, "plain", "q", 1, 3, "me", skein.now() }, seen)
+    end)
+
+    it("tells its progress", function()
+      local h
+      act.plain = function(job)
+        job:progress(40, "packing")
+        job:log("so far %d", 40)
+        assert.same({ 40, "packing" }, { h:progress() })
+        assert.same({ { at = skein.now(), text = "so far 40" } }, h:log())
+        assert.equal("running", h:state())
+        misuse("percent must be a number", function() job:progress(101) end)
+      end
+      h = skein.enqueue("plain", 1)
+      t.drain()
+      assert.is_nil(h:info())
+    end)
+
+    it("leaves its log and what has happened to it", function()
+      t.at(1000)
+      act.flaky = function(job)
+        job:log("try %d", job.attempt)
+        if job.attempt == 1 then error("no", 0) end
+        return true
+      end
+      local h = skein.enqueue("flaky")
+      assert.is_true(h:wait(10))
+      assert.same({ { at = 1000, text = "try 1" }, { at = 1010, text = "try 2" } }, h:log())
+      local events = {}
+      for i, event in ipairs(h:info().trail) do events[i] = ("%d %s"):format(event.at, event.event) end
+      assert.same({ "1000 started", "1000 failed", "1000 retry", "1010 started", "1010 done" }, events)
+    end)
+
+    it("is stopped by its timeout, which sleeping brings near", function()
+      local seen = {}
+      act.timed = function(job)
+        seen[1] = job:remaining()
+        skein.sleep(3)
+        seen[2], seen[3] = job:remaining(), job:active()
+        local ok = pcall(skein.sleep, 10)
+        seen[4], seen[5] = ok, job:active()
+        skein.sleep(1)
+      end
+      local from, h = skein.now(), skein.enqueue("timed")
+      t.drain()
+      assert.same({ 5, 2, true, false, false }, seen)
+      assert.equal(from + 5, skein.now())
+      assert.same({ "dead", "timeout", "timed out after 5 s" }, { h:state(), h:info().error.kind, h:info().error.message })
+    end)
+
+    it("that swallows its timeout for ever is ended all the same", function()
+      act.timed = function()
+        while true do pcall(skein.sleep, 1) end
+      end
+      local h = skein.enqueue("timed")
+      t.drain()
+      assert.same({ "dead", "timeout" }, { h:state(), h:info().error.kind })
+    end)
+
+    it("has threads that sleep side by side", function()
+      local order = {}
+      act.plain = function()
+        local function nap(s)
+          skein.sleep(s)
+          order[#order + 1] = s
+          return s
+        end
+        local a, b = skein.spawn(nap, 3), skein.spawn(nap, 2)
+        local bad = skein.spawn(function() error("one of them", 0) end)
+        local _, err = bad:wait()
+        return { a:wait() + b:wait(), err.message }
+      end
+      local from = skein.now()
+      assert.same({ 5, "one of them" }, skein.enqueue("plain"):wait())
+      assert.same({ 2, 3 }, order)
+      assert.equal(from + 3, skein.now())
+    end)
+
+    it("sleeps in coroutines of its own", function()
+      act.plain = function()
+        local sum = 0
+        for n in coroutine.wrap(function()
+          for i = 1, 3 do
+            skein.sleep(i)
+            coroutine.yield(i)
+          end
+        end) do sum = sum + n end
+        return sum
+      end
+      local from = skein.now()
+      assert.equal(6, skein.enqueue("plain"):wait())
+      assert.equal(from + 6, skein.now())
+    end)
+
+    it("that waits for nothing fails", function()
+      act.brittle = function() coroutine.yield() end
+      local h = skein.enqueue("brittle")
+      t.drain()
+      assert.matches("waits for something that never comes", h:info().error.message)
+    end)
+
+    it("sleeps nowhere else", function()
+      misuse("can only be used inside a job", function() skein.sleep(1) end)
+      misuse("can only be used inside a job", function() skein.spawn(print) end)
+    end)
+
+    it("can't forget the jobs it is one of", function()
+      act.plain = function() t.reset() end
+      local h = skein.enqueue { task = "plain", retries = 0 }
+      t.drain()
+      assert.matches("a job runs", h:info().error.message)
+    end)
+  end)
+
+  describe("waiting", function()
+    it("runs what is due until the job has ended", function()
+      local a, b = skein.enqueue("plain"), skein.enqueue("add", 2, 3)
+      assert.equal(5, b:wait())
+      assert.same({ "plain", "add" }, ran)
+      assert.is_nil(a:wait())
+    end)
+
+    it("without a timeout moves no clock", function()
+      local from = skein.now()
+      local result, err = skein.enqueue_in(60, "add", 1, 2):wait()
+      assert.same({ nil, "timeout" }, { result, err.code })
+      assert.equal(from, skein.now())
+    end)
+
+    it("takes the time it is given, and no more than it needs", function()
+      local from = skein.now()
+      local h = skein.enqueue_in(60, "add", 1, 2)
+      local result, err = h:wait(59)
+      assert.same({ nil, "timeout" }, { result, err.code })
+      assert.equal(from + 59, skein.now())
+      assert.equal(3, h:wait(10))
+      assert.equal(from + 60, skein.now())
+    end)
+
+    it("lasts through retries", function()
+      act.flaky = function(job)
+        if job.attempt < 3 then error("no") end
+        return job.attempt
+      end
+      assert.equal(3, skein.enqueue("flaky"):wait(70))
+    end)
+
+    it("works inside of jobs", function()
+      act.plain = function() return skein.enqueue("add", 20, 1):wait(5) * 2 end
+      assert.equal(42, skein.enqueue("plain"):wait())
+      act.timed = function() return skein.enqueue_in(60, "add", 1, 2):wait(100) end
+      local _, err = skein.enqueue("timed"):wait()
+      assert.equal("timed out after 5 s", err.message)
+    end)
+  end)
+
+  describe("cancel", function()
+    it("ends a job that waits", function()
+      local h = skein.enqueue("plain")
+      assert.is_true(h:cancel())
+      assert.equal(0, t.drain())
+      assert.equal("cancelled", h:state())
+      local _, err = h:wait()
+      assert.equal("cancelled", err.code)
+    end)
+
+    it("stops a job that runs, which is neither retried nor dead", function()
+      local h
+      local seen = {}
+      act.flaky = function(job)
+        seen[1] = job:active()
+        seen[2] = h:cancel()
+        seen[3] = job:active()
+        skein.sleep(1)
+        seen[4] = "went on"
+      end
+      h = skein.enqueue("flaky")
+      t.drain()
+      assert.same({ true, true, false }, seen)
+      assert.equal("cancelled", h:state())
+    end)
+
+    it("of a job that fails before it notices stands all the same", function()
+      local h
+      act.flaky = function()
+        h:cancel()
+        error("no")
+      end
+      h = skein.enqueue("flaky")
+      t.drain()
+      assert.equal("cancelled", h:state())
+    end)
+  end)
+
+  describe("locks", function()
+    it("refuse a second job until the first has ended, or their time is over", function()
+      local first = skein.enqueue("unique", 1)
+      local h, err = skein.enqueue("unique", 1)
+      assert.same({ nil, "exists", first.id }, { h, err.code, err.id })
+      assert.is_truthy(skein.enqueue("unique", 2))
+      t.drain()
+      assert.is_truthy(skein.enqueue("unique", 1))
+      t.advance(599)
+      assert.is_nil(skein.enqueue("unique", 1))
+      t.advance(1)
+      assert.is_truthy(skein.enqueue("unique", 1))
+    end)
+
+    it("let a new job replace the one that waits", function()
+      local old = skein.enqueue("latest", "key", "old")
+      local new = skein.enqueue("latest", "key", "new")
+      assert.same({ nil, "ready" }, { old:state(), new:state() })
+      assert.equal(1, t.drain())
+    end)
+
+    it("debounce: each enqueue puts the job off", function()
+      skein.enqueue("quiet", "key", 1)
+      t.advance(6)
+      skein.enqueue("quiet", "key", 2)
+      t.advance(6)
+      assert.equal(0, t.drain())
+      t.advance(4)
+      local args
+      act.quiet = function(job) args = list(job) end
+      assert.equal(1, t.drain())
+      assert.same({ "key", 2 }, args)
+    end)
+
+    it("throttle: one in a time, whatever becomes of it", function()
+      assert.is_truthy(skein.enqueue("seldom", "key"))
+      t.drain()
+      assert.is_nil((skein.enqueue("seldom", "key")))
+      t.advance(60)
+      assert.is_truthy(skein.enqueue("seldom", "key"))
+    end)
+  end)
+
+  describe("limits", function()
+    it("hold a job back while another of its group runs", function()
+      local second
+      act.single = function(_, _, nth)
+        if nth == 1 then
+          local _, err = second:wait(1)
+          return err.code
+        end
+      end
+      local first = skein.enqueue("single", "key", 1)
+      second = skein.enqueue("single", "key", 2)
+      assert.equal("timeout", first:wait())
+      assert.equal("ready", second:state())
+      assert.equal(1, t.drain())
+    end)
+
+    it("let so many start in a time", function()
+      for _ = 1, 5 do skein.enqueue("rated") end
+      assert.equal(2, t.drain())
+      t.advance(29.9)
+      assert.equal(0, t.drain())
+      t.advance(0.1)
+      assert.equal(1, t.drain())
+      t.advance(60)
+      assert.equal(2, t.drain())
+    end)
+
+    it("do not hold up what runs inline", function()
+      t.inline()
+      for _ = 1, 5 do skein.enqueue("rated") end
+      assert.equal(5, #ran)
+    end)
+
+    it("of a queue refuse what is too much", function()
+      assert(skein.enqueue { task = "plain", queue = "bounded" })
+      assert(skein.enqueue { task = "plain", queue = "bounded" })
+      local h, err = skein.enqueue { task = "plain", queue = "bounded" }
+      assert.same({ nil, "limit" }, { h, err.code })
+      t.drain()
+      assert(skein.enqueue { task = "plain", queue = "bounded" })
+    end)
+
+    it("of a queue that blocks are waited for in vain", function()
+      assert(skein.enqueue { task = "plain", queue = "patient" })
+      local from = skein.now()
+      local h, err = skein.enqueue { task = "plain", queue = "patient" }
+      assert.same({ nil, "limit", 5 }, { h, err.code, skein.now() - from })
+    end)
+  end)
+
+  describe("inline", function()
+    before_each(function() t.inline() end)
+
+    it("runs a job as it is enqueued", function()
+      local h = skein.enqueue("add", 1, 2)
+      assert.same({ "add" }, ran)
+      assert.same({ "done", 3 }, { h:state(), h:wait() })
+    end)
+
+    it("runs scheduled jobs at once, whatever waits", function()
+      t.fake()
+      skein.enqueue("plain")
+      t.inline()
+      skein.enqueue_in(3600, "add", 1, 2)
+      skein.enqueue_at(skein.now() + 60, "other")
+      assert.same({ "add", "other" }, ran)
+      assert.equal(1, #t.enqueued("plain"))
+    end)
+
+    it("runs what jobs enqueue within them", function()
+      act.plain = function()
+        ran[#ran + 1] = "before"
+        skein.enqueue("add", 1, 2)
+        ran[#ran + 1] = "after"
+      end
+      skein.enqueue("plain")
+      assert.same({ "plain", "before", "add", "after" }, ran)
+    end)
+
+    it("runs many, one after the other", function()
+      local handles = skein.enqueue_many { { task = "add", args = { 1, 2 } }, "other", { task = "add", args = { 3, 4 } } }
+      assert.same({ "add", "other", "add" }, ran)
+      assert.same({ 3, 7 }, { handles[1]:wait(), handles[3]:wait() })
+    end)
+
+    it("raises what the job raises, as it is", function()
+      local err = { code = 7 }
+      act.flaky = function() error(err) end
+      local ok, got = pcall(skein.enqueue, "flaky")
+      assert.same({ false, true }, { ok, rawequal(got, err) })
+      assert.equal("retry", t.enqueued("flaky")[1].state)
+      act.flaky = function() return print end
+      assert.has_error(function() skein.enqueue("flaky") end, "result: a function cannot be stored")
+    end)
+
+    it("does not add what comes after one that fails", function()
+      act.brittle = function() error("no", 0) end
+      assert.has_error(function() skein.enqueue_many { "plain", "brittle", "other" } end, "no")
+      assert.same({ "plain", "brittle" }, ran)
+      assert.same({}, t.enqueued())
+    end)
+
+    it("raises after the handlers have run", function()
+      act.handled = function() error("no", 0) end
+      assert.has_error(function() skein.enqueue("handled") end, "no")
+      assert.same({ { "error", "handled", 1, "no" } }, heard)
+    end)
+
+    it("raises for a task that nobody declares", function()
+      local ok, err = pcall(skein.enqueue, "nobody")
+      assert.is_false(ok)
+      assert.matches('no script declares task "nobody"', tostring(err))
+    end)
+
+    it("takes a discard and a snooze for what they are", function()
+      act.plain = function() skein.discard() end
+      assert.is_nil(skein.enqueue("plain"):state())
+      act.plain = function(job) job:snooze(5) end
+      assert.equal("scheduled", skein.enqueue("plain"):state())
+    end)
+
+    it("refuses what production refuses", function()
+      misuse("args%[1%]: a function cannot be stored", function() skein.enqueue("plain", print) end)
+      assert.same({}, ran)
+    end)
+
+    it("says so when jobs enqueue each other for ever", function()
+      act.plain = function() skein.enqueue("plain") end
+      local ok, err = pcall(skein.enqueue, "plain")
+      assert.is_false(ok)
+      assert.matches("200 jobs run within each other", tostring(err))
+      assert.is_true(#ran >= 200)
+    end)
+  end)
+
+  describe("perform", function()
+    it("runs the handler once and gives its result", function()
+      assert.equal(3, t.perform("add", 1, 2))
+      assert.same({}, t.enqueued())
+      assert.is_nil(t.perform("plain"))
+    end)
+
+    it("takes args and results through JSON", function()
+      local result = t.perform("echo", nil, { 1, 2 })
+      assert.same({ 2, true, { 1, 2 } }, { result[1], result[2] == skein.null, result[3] })
+      misuse("args%[1%]: a function cannot be stored", function() t.perform("echo", print) end)
+      act.plain = function() return print end
+      assert.has_error(function() t.perform("plain") end, "result: a function cannot be stored")
+    end)
+
+    it("raises what the handler raises, and runs no handler of failures", function()
+      act.handled = function() error("no", 0) end
+      assert.has_error(function() t.perform("handled") end, "no")
+      assert.same({}, heard)
+    end)
+
+    it("gives the job what a signature says", function()
+      local seen
+      act.plain = function(job)
+        seen = { job.queue, job.meta.who, job.args[1], job.attempt, job:active(), #job.id }
+        job:progress(10)
+      end
+      t.perform({ task = "plain", queue = "q", meta = { who = "me" } }, 5)
+      assert.same({ "q", "me", 5, 1, true, 26 }, seen)
+    end)
+
+    it("names the task that was meant", function()
+      misuse('no script declares task "ad", did you mean "add"%?', function() t.perform("ad") end)
+    end)
+
+    it("records what the handler enqueues", function()
+      act.plain = function() skein.enqueue("add", 1, 2) end
+      t.perform("plain")
+      assert.equal(1, #t.enqueued("add"))
+    end)
+  end)
+
+  describe("what stands around jobs", function()
+    local said, only
+
+    skein.use(function(job, next)
+      if only ~= job.task then return next() end
+      said[#said + 1] = "before"
+      local result = next(job.args[1] * 10)
+      said[#said + 1] = "after"
+      return result + 1
+    end)
+    skein.use_enqueue(function(signature, next)
+      if only == signature.task then signature.meta.tenant = "acme" end
+      if only == "dropped" then return end
+      return next(signature)
+    end)
+    skein.on("success", function(job, result) if only then said[#said + 1] = { "success", job.task, result } end end)
+    skein.on("death", function(job, err) if only then said[#said + 1] = { "death", job.task, err.kind } end end)
+    skein.on("event", function(event) if only == "events" then said[#said + 1] = (event.from or "") .. ">" .. event.to end end)
+
+    before_each(function() said, only = {}, "plain" end)
+    after_each(function() only = nil end)
+
+    it("is middleware, in drain, inline and perform", function()
+      act.plain = function(_, n) return n end
+      local h = skein.enqueue("plain", 4)
+      t.drain()
+      assert.equal(41, h:wait())
+      assert.same({ "before", "after", { "success", "plain", 41 } }, said)
+      assert.equal(51, t.perform("plain", 5))
+      t.inline()
+      assert.equal(61, skein.enqueue("plain", 6):wait())
+    end)
+
+    it("is middleware of enqueueing", function()
+      skein.enqueue("plain", 1)
+      assert.same({ tenant = "acme" }, t.enqueued("plain")[1].meta)
+      act.plain = function(job) return job.meta.tenant end
+      only = "dropped"
+      local h, err = skein.enqueue("plain", 1)
+      assert.same({ nil, "dropped" }, { h, err.code })
+      local result, why = t.perform("plain", 1)
+      assert.same({ nil, "dropped" }, { result, why.code })
+    end)
+
+    it("is the death handler, also of a job that never ran", function()
+      only = "deaths"
+      skein.enqueue("short")
+      t.advance(61)
+      t.drain()
+      assert.same({ { "death", "short", "expired" } }, said)
+      skein.enqueue("nobody")
+      for _ = 1, 10 do
+        t.drain()
+        t.advance(5)
+      end
+      assert.same({ { "death", "short", "expired" }, { "death", "nobody", "unknown_task" } }, said)
+    end)
+
+    it("is events", function()
+      only = "events"
+      act.flaky = function(job) if job.attempt == 1 then error("no") end end
+      skein.enqueue("flaky")
+      t.drain()
+      t.advance(10)
+      t.drain()
+      assert.same({ ">ready", "ready>running", "running>retry", "ready>running", { "success", "flaky" }, "running>done" }, said)
+    end)
+  end)
+
+  describe("callbacks", function()
+    it("get the result after their args, unless the job is immutable", function()
+      skein.enqueue({ task = "add", on_success = { { task = "plain", args = { "sum" } }, "other" } }, 1, 2)
+      t.drain("add")
+      assert.same({ "sum", 3 }, list(t.enqueued("plain")[1]))
+      assert.same({ 3 }, list(t.enqueued("other")[1]))
+      skein.enqueue({ task = "add", immutable = true, on_success = { task = "urgent", args = { "sum" } } }, 1, 2)
+      t.drain("add")
+      assert.same({ "sum" }, list(t.enqueued("urgent")[1]))
+    end)
+
+    it("get the error before their args once the job is dead", function()
+      act.flaky = function() error("no", 0) end
+      skein.enqueue { task = "flaky", retries = 1, on_error = { task = "plain", args = { "failed" }, delay = 30 } }
+      t.drain()
+      assert.same({}, t.enqueued("plain"))
+      t.advance(10)
+      t.drain()
+      local job = t.enqueued("plain")[1]
+      assert.same({ "no", "failed" }, list(job))
+      assert.same({ skein.now() + 30, skein.now() }, { job.at, job.enqueued_at })
+    end)
+
+    it("run at once inline", function()
+      t.inline()
+      skein.enqueue({ task = "add", on_success = "echo" }, 1, 2)
+      assert.same({ "add", "echo" }, ran)
+    end)
+  end)
+
+  it("is not for workers", function()
+    local runtime, testing = package.loaded["skein.runtime"], package.loaded["skein.testing"]
+    package.loaded["skein.runtime"], package.loaded["skein.testing"] = {}, nil
+    local ok, err = pcall(require, "skein.testing")
+    package.loaded["skein.runtime"], package.loaded["skein.testing"] = runtime, testing
+    assert.is_false(ok)
+    assert.matches("this is a worker of an engine", err)
+  end)
+
+  it("passes meta along", function()
+    act.plain = function() skein.enqueue("other") end
+    skein.enqueue { task = "plain", meta = { tenant = "acme", own = 1 }, pass_meta = { "tenant" } }
+    t.drain("plain")
+    assert.same({ tenant = "acme" }, t.enqueued("other")[1].meta)
+  end)
+
+  describe("load", function()
+    local dir
+
+    before_each(function() dir = files.temp_dir() end)
+    after_each(function() files.remove(dir) end)
+
+    local function write(name, text)
+      local file = assert(io.open(dir .. "/" .. name, "w"))
+      file:write(text)
+      file:close()
+    end
+
+    it("loads a folder as the engine does, and a file", function()
+      os.execute("mkdir -p " .. dir .. "/lib " .. dir .. "/spec")
+      write("lib/loaded_helper.lua", "return { answer = 42 }")
+      write("b.lua", 'require("skein").task("loaded.b", function() return require("loaded_helper").answer end)')
+      write("a.lua", 'require("skein").task("loaded.a", function() end)')
+      write("config.lua", "error 'not a script'")
+      write("spec/x.lua", "error 'not a script'")
+      assert.same({ dir .. "/a.lua", dir .. "/b.lua" }, t.load(dir))
+      assert.equal(42, t.perform("loaded.b"))
+      write("_one.lua", 'require("skein").task("loaded.one", function() return require("loaded_helper").answer end)')
+      assert.same({ dir .. "/_one.lua" }, t.load(dir .. "/_one.lua"))
+      assert.equal(42, t.perform("loaded.one"))
+    end)
+
+    it("says where a script is wrong", function()
+      write("bad.lua", "local x = 1\nx()")
+      local ok, err = pcall(t.load, dir)
+      assert.is_false(ok)
+      assert.matches("^[^\n]*/bad%.lua:2: ", err)
+      write("bad.lua", 'require("skein").enqueue("plain")')
+      ok, err = pcall(t.load, dir)
+      assert.is_false(ok)
+      assert.matches("/bad%.lua:1: jobs can be enqueued and looked at inside a job, not while scripts load", err)
+      assert.same({}, t.enqueued())
+      ok, err = pcall(t.load, dir .. "/missing")
+      assert.is_false(ok)
+      assert.matches("missing: ", err)
+    end)
+  end)
+end)

@@ -1,0 +1,311 @@
+/* What only some jobs have in the sqlite store (locks, groups, bounds, stops), looked at in the file itself: whatever happened, its
+ * tables tell the same story, nothing is left of what is over, no statement reads more than it needs, and a file of the first
+ * version becomes one of this version. */
+#include "sqlite_world.h"
+
+/* -- operations ------------------------------------------------------------------------------------------------------------ */
+
+__attribute__((format(printf, 1, 2))) static struct sk_str text(const char *format, ...) {
+  static char texts[8][64];
+  static unsigned next;
+  char *s = texts[next++ % 8];
+  va_list args;
+  va_start(args, format);
+  int n = vsnprintf(s, sizeof texts[0], format, args);
+  va_end(args);
+  return sk_str(s, (size_t)n);
+}
+
+static enum sk_code enqueue(struct world *w, struct sk_enqueue_item item) {
+  struct sk_enqueue_op op = { .items = &item, .items_n = 1 };
+  if (item.queue.n == 0) item.queue = SK_STR_LIT("q");
+  item.task = item.record = SK_STR_LIT("t");
+  RUN(w, enqueue, &op);
+  assert_int_equal(op.op.status, SK_OK);
+  sk_op_fini(&op.op);
+  return item.status;
+}
+
+static void change(struct world *w, enum sk_verb verb, struct sk_str id, int64_t keep_ms) {
+  struct sk_change_op op = { .verb = verb, .ids = &id, .ids_n = 1, .keep_ms = keep_ms };
+  RUN(w, change, &op);
+  assert_int_equal(op.op.status, SK_OK);
+  sk_op_fini(&op.op);
+}
+
+static void bind_queue(struct world *w, struct sk_queue_item queue) {
+  struct sk_declare_op op = { .queues = &queue, .queues_n = 1 };
+  RUN(w, declare, &op);
+  assert_int_equal(op.op.status, SK_OK);
+  sk_op_fini(&op.op);
+}
+
+static struct sk_limit group(const char *name, int64_t concurrency, int64_t rate) {
+  return (struct sk_limit){ .group = sk_str_c(name), .concurrency = concurrency, .rate = rate, .per_ms = rate ? 1000 : 0, .burst = rate ? 1 : 0 };
+}
+
+/* -- any order of things ---------------------------------------------------------------------------------------------------- */
+
+enum { STEPS = 3000, AUDIT_EVERY = 150, IDS = 200 };
+
+struct chaos {
+  struct world *w;
+  uint32_t seed;
+  struct sk_settle_item held[IDS]; /* ids and queues point into names */
+  size_t held_n;
+  char names[IDS][2][16];
+};
+
+static uint32_t roll(struct chaos *c, uint32_t sides) {
+  c->seed = c->seed * 1664525u + 1013904223u;
+  return (c->seed >> 8) % sides;
+}
+
+static void add_some(struct chaos *c) {
+  static const char *const groups[] = { "a", "b", "c" };
+  uint32_t g = roll(c, 6), lock = roll(c, 8);
+  struct sk_enqueue_item item = {
+    .id = text("j%u", roll(c, IDS)),
+    .queue = text("q%u", roll(c, 2)),
+    .priority = (int32_t)roll(c, 2),
+    .delay_ms = roll(c, 4) ? 0 : (int64_t)roll(c, 500),
+  };
+  if (g < 3) item.limit = group(groups[g], 1 + g, g == 1 ? 50 : 0);
+  if (g == 2) item.limit = (struct sk_limit){ .group = sk_str_c("c"), .concurrency = 1, .strict = true };
+  if (lock < 4) item.lock = (struct sk_lock){ .mode = (enum sk_lock_mode)lock, .key = text("k%u", roll(c, 5)), .ttl_ms = lock == 3 ? 100 : 0 };
+  enqueue(c->w, item);
+}
+
+static void take_some(struct chaos *c) {
+  static const struct sk_fetch_queue queues[] = { { { "q0", 2 }, 2 }, { { "q1", 2 }, 1 } };
+  struct sk_fetch_op op = { .queues = queues, .queues_n = 2, .want = roll(c, 5) };
+  if (c->held_n + op.want > IDS) return;
+  RUN(c->w, fetch, &op);
+  assert_int_equal(op.op.status, SK_OK);
+  for (size_t i = 0; i < op.held_n; i++) {
+    size_t at = c->held_n++;
+    snprintf(c->names[at][0], 16, "%.*s", SK_STR_ARG(op.held[i].id));
+    snprintf(c->names[at][1], 16, "%.*s", SK_STR_ARG(op.held[i].queue));
+    c->held[at] = (struct sk_settle_item){ .fence = op.held[i].fence };
+  }
+  sk_op_fini(&op.op);
+}
+
+static void settle_some(struct chaos *c) {
+  if (c->held_n == 0) return;
+  size_t at = roll(c, (uint32_t)c->held_n), last = c->held_n - 1;
+  struct sk_enqueue_item follow = { .id = text("f%u", roll(c, IDS)), .queue = SK_STR_LIT("q1"), .task = SK_STR_LIT("t"),
+                                    .record = SK_STR_LIT("t"), .limit = group("a", 2, 0) };
+  struct sk_settle_item item = {
+    .id = sk_str_c(c->names[at][0]),
+    .queue = sk_str_c(c->names[at][1]),
+    .fence = c->held[at].fence,
+    .kind = (enum sk_settle_kind)roll(c, SK_SETTLE_KINDS),
+    .record = SK_STR_LIT("r"),
+    .to_queue = roll(c, 2) ? SK_STR_LIT("q0") : (struct sk_str){ 0 },
+    .delay_ms = (int64_t)roll(c, 3) * 100,
+    .keep_ms = (int64_t)roll(c, 2) * 1000,
+    .follow = &follow,
+    .follow_n = roll(c, 4) == 0,
+  };
+  struct sk_settle_op op = { .items = &item, .items_n = 1 };
+  RUN(c->w, settle, &op);
+  assert_int_equal(op.op.status, SK_OK);
+  sk_op_fini(&op.op);
+  if (item.status == SK_ESTATE) return; /* to be settled as cancelled */
+  assert_int_equal(item.status, SK_OK);
+  c->held[at] = c->held[last];
+  if (at != last) memcpy(c->names[at], c->names[last], sizeof c->names[at]);
+  c->held_n--;
+}
+
+static void say_something(struct chaos *c) {
+  if (c->held_n == 0) return;
+  size_t at = roll(c, (uint32_t)c->held_n);
+  struct sk_progress_item item = { .id = sk_str_c(c->names[at][0]), .fence = c->held[at].fence, .percent = (int32_t)roll(c, 100),
+                                   .note = SK_STR_LIT("so far"), .log = SK_STR_LIT("1 a line") };
+  struct sk_progress_op op = { .items = &item, .items_n = 1 };
+  RUN(c->w, progress, &op);
+  assert_int_equal(op.op.status, SK_OK);
+  sk_op_fini(&op.op);
+}
+
+static void step(struct chaos *c) {
+  uint32_t what = roll(c, 22);
+  if (what < 7)
+    add_some(c);
+  else if (what < 11)
+    take_some(c);
+  else if (what < 15)
+    settle_some(c);
+  else if (what < 18)
+    change(c->w, (enum sk_verb)roll(c, 4), text("j%u", roll(c, IDS)), (int64_t)roll(c, 2) * 500);
+  else if (what == 18)
+    c->w->wall_ms += roll(c, 50);
+  else if (what < 21)
+    say_something(c);
+  else
+    beat(c->w);
+}
+
+static void whatever_happens_the_tables_tell_the_same_story(void **state) {
+  struct world *w = *state;
+  w->wall_ms = w->mono_ms = 1000000;
+  for (uint32_t seed = 1; seed <= 3; seed++) {
+    struct chaos c = { .w = w, .seed = seed };
+    assert_int_equal(open_store(w, .engine = "e", .normal = true), SK_OK);
+    bind_queue(w, (struct sk_queue_item){ .name = SK_STR_LIT("q0"), .max_len = 20, .overflow = SK_OVERFLOW_DROP_OLDEST });
+    bind_queue(w, (struct sk_queue_item){ .name = SK_STR_LIT("q1"), .limit = { .concurrency = 6, .rate = 200, .per_ms = 1000, .burst = 3 } });
+    for (int i = 0; i < STEPS; i++) {
+      step(&c);
+      if (i % AUDIT_EVERY == 0) assert_sound(w->path);
+    }
+    close_store(w); /* which hands back what is held */
+    assert_sound(w->path);
+  }
+}
+
+static void nothing_is_left_of_what_is_over(void **state) {
+  struct world *w = *state;
+  w->wall_ms = w->mono_ms = 1000000;
+  assert_int_equal(open_store(w, .engine = "e", .normal = true), SK_OK);
+  for (unsigned i = 0; i < 100; i++) {
+    struct sk_enqueue_item item = { .id = text("j%u", i), .limit = group("g", 0, 100), .lock = { SK_LOCK_THROTTLE, text("k%u", i), 5000 } };
+    item.limit.group = text("g%u", i);
+    assert_int_equal(enqueue(w, item), SK_OK);
+  }
+  struct sk_fetch_op taken = fetch(w, 100);
+  assert_int_equal(taken.held_n, 100);
+  change(w, SK_VERB_CANCEL, SK_STR_LIT("j7"), 0);
+  assert_int_equal(ask(w->path, "SELECT count(*) FROM stop"), 1);
+  assert_int_equal(settle(w, &taken, SK_SETTLE_DONE, 0), SK_OK);
+  sk_op_fini(&taken.op);
+  assert_int_equal(ask(w->path, "SELECT count(*) FROM stop"), 0);
+  assert_int_equal(ask(w->path, "SELECT count(*) FROM grp"), 100); /* their buckets are not full */
+  w->wall_ms += 1000;
+  beat(w);
+  assert_int_equal(ask(w->path, "SELECT count(*) FROM grp"), 0);
+  assert_int_equal(ask(w->path, "SELECT count(*) FROM line"), 0);
+  assert_int_equal(ask(w->path, "SELECT count(*) FROM lock"), 100);
+  w->wall_ms += 4000;
+  beat(w);
+  assert_int_equal(ask(w->path, "SELECT count(*) FROM lock"), 0);
+  close_store(w);
+  assert_sound(w->path);
+}
+
+/* -- statements -------------------------------------------------------------------------------------------------------------- */
+
+static const char *const SQL[][2] = {
+#define SQ_STMT(name, sql) { #name, sql },
+#include "store/sqlite_sql.h"
+#undef SQ_STMT
+};
+
+/* Those that look at all there is: few rows, or what was asked for. */
+static bool may_scan(const char *name) {
+  static const char *const names[] = { "HEAD", "HEAD_SAVE", "QUEUES", "OLDEST", "STOPS", "BOUNDS", "ENGINES", "HOLDS", "HOLD_ENGINE",
+                                       "HOLD_DELETE_ENGINE", "EACH_LATER", "TASKS" };
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (strcmp(name, names[i]) == 0) return true;
+  return false;
+}
+
+static void every_statement_has_its_index(void **state) {
+  struct world *w = *state;
+  assert_int_equal(open_store(w), SK_OK);
+  close_store(w);
+  sqlite3 *db;
+  assert_int_equal(sqlite3_open_v2(w->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+  for (size_t i = 0; i < sizeof SQL / sizeof SQL[0]; i++) {
+    sqlite3_stmt *st;
+    char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", SQL[i][1]);
+    bool plain = strncmp(SQL[i][1], "PRAGMA", 6) == 0 || may_scan(SQL[i][0]);
+    if (!plain) {
+      if (sqlite3_prepare_v2(db, explain, -1, &st, NULL) != SQLITE_OK) fail_msg("%s: %s", SQL[i][0], sqlite3_errmsg(db));
+      while (sqlite3_step(st) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(st, 3);
+        if (strncmp(detail, "SCAN", 4) == 0 || strstr(detail, "TEMP B-TREE")) fail_msg("%s: %s", SQL[i][0], detail);
+      }
+      sqlite3_finalize(st);
+    }
+    sqlite3_free(explain);
+  }
+  sqlite3_close(db);
+}
+
+/* -- a file of the first version ---------------------------------------------------------------------------------------------- */
+
+static const char version_1[] =
+  "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one=1), fence INTEGER NOT NULL, seq INTEGER NOT NULL,"
+  " queues_version INTEGER NOT NULL, enqueued INTEGER NOT NULL, done INTEGER NOT NULL, retried INTEGER NOT NULL,"
+  " dead INTEGER NOT NULL, cancelled INTEGER NOT NULL, discarded INTEGER NOT NULL, crashed INTEGER NOT NULL,"
+  " recovered INTEGER NOT NULL);"
+  "INSERT INTO store VALUES (1, 0, 1, 2, 2, 0, 0, 0, 0, 0, 0, 0);"
+  "CREATE TABLE queue (q INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL DEFAULT 0,"
+  " front INTEGER NOT NULL DEFAULT 0,"
+  " c1 INTEGER NOT NULL DEFAULT 0, c2 INTEGER NOT NULL DEFAULT 0, c3 INTEGER NOT NULL DEFAULT 0, c4 INTEGER NOT NULL DEFAULT 0,"
+  " c5 INTEGER NOT NULL DEFAULT 0, c6 INTEGER NOT NULL DEFAULT 0, c7 INTEGER NOT NULL DEFAULT 0,"
+  " h0 INTEGER NOT NULL DEFAULT 0, h1 INTEGER NOT NULL DEFAULT 0, h2 INTEGER NOT NULL DEFAULT 0, h3 INTEGER NOT NULL DEFAULT 0,"
+  " h4 INTEGER NOT NULL DEFAULT 0,"
+  " t0 INTEGER NOT NULL DEFAULT 0, t1 INTEGER NOT NULL DEFAULT 0, t2 INTEGER NOT NULL DEFAULT 0, t3 INTEGER NOT NULL DEFAULT 0,"
+  " t4 INTEGER NOT NULL DEFAULT 0, t5 INTEGER NOT NULL DEFAULT 0);"
+  "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, q INTEGER NOT NULL,"
+  " rank INTEGER NOT NULL, due INTEGER NOT NULL, ord INTEGER NOT NULL, hold INTEGER NOT NULL, held_ms INTEGER NOT NULL,"
+  " keep_until INTEGER, percent INTEGER, note TEXT, task TEXT NOT NULL, record BLOB NOT NULL);"
+  "CREATE TABLE front (q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, rank, due, ord, n)) WITHOUT ROWID;"
+  "CREATE TABLE later (q INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, due, ord, n)) WITHOUT ROWID;"
+  "CREATE TABLE ended (state INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (state, ord, n)) WITHOUT ROWID;"
+  "CREATE TABLE kept (until INTEGER, n INTEGER, PRIMARY KEY (until, n)) WITHOUT ROWID;"
+  "CREATE TABLE engine (num INTEGER PRIMARY KEY, token INTEGER NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL,"
+  " beat_ms INTEGER NOT NULL, lease_ms INTEGER NOT NULL);"
+  "CREATE TABLE hold (fence INTEGER PRIMARY KEY, engine INTEGER NOT NULL, jobs BLOB NOT NULL);"
+  "CREATE TABLE task (name TEXT PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL) WITHOUT ROWID;"
+  "INSERT INTO task VALUES ('t', 'q', 1);"
+  "INSERT INTO queue (q, name, c1, c2, t2, t5) VALUES (1, 'q', 1, 1, 1, 1);" /* one job in line, one that came due */
+  "INSERT INTO job VALUES ((1<<47)+(2<<44), 'first', 2, 1, 2, 0, 0, 1<<56, 1<<40, NULL, NULL, NULL, 't', x'78'),"
+  " ((1<<47)+(5<<44), 'due', 1, 1, 2, 1000, 1, 1<<56, 1<<40, NULL, 40, 'so far', 't', x'79');"
+  "INSERT INTO later VALUES (1, 1000, 1, (1<<47)+(5<<44));"
+  "PRAGMA application_id=1399547246; PRAGMA user_version=1;";
+
+static void a_store_of_the_first_version_is_brought_up_with_its_jobs(void **state) {
+  struct world *w = *state;
+  sqlite3 *db;
+  char *why = NULL;
+  assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+  if (sqlite3_exec(db, version_1, NULL, NULL, &why) != SQLITE_OK) fail_msg("%s", why);
+  sqlite3_close(db);
+  assert_int_equal(open_store(w, .engine = "e"), SK_OK);
+  assert_int_equal(ask(w->path, "PRAGMA user_version"), 2);
+  struct sk_tasks_op tasks = { .items_n = 0 };
+  RUN(w, tasks, &tasks);
+  assert_int_equal(tasks.items_n, 1);
+  assert_int_equal(tasks.items[0].template.n, 0);
+  assert_int_equal(tasks.queues_n, 0);
+  sk_op_fini(&tasks.op);
+  const struct sk_str ids[] = { SK_STR_LIT("due"), SK_STR_LIT("first") };
+  struct sk_get_op get = { .ids = ids, .ids_n = 2 };
+  RUN(w, get, &get);
+  assert_int_equal(get.views[0].percent, 40);
+  assert_memory_equal(get.views[0].note.p, "so far", 6);
+  assert_int_equal(get.views[1].percent, -1);
+  sk_op_fini(&get.op);
+  assert_int_equal(enqueue(w, (struct sk_enqueue_item){ .id = SK_STR_LIT("new"), .limit = group("g", 1, 0) }), SK_OK);
+  struct sk_fetch_op op = fetch(w, 10);
+  assert_int_equal(op.held_n, 3);
+  assert_memory_equal(op.held[0].id.p, "due", 3);
+  sk_op_fini(&op.op);
+  close_store(w);
+  assert_sound(w->path);
+}
+
+int main(void) {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+  const struct CMUnitTest tests[] = {
+    T(whatever_happens_the_tables_tell_the_same_story),
+    T(nothing_is_left_of_what_is_over),
+    T(every_statement_has_its_index),
+    T(a_store_of_the_first_version_is_brought_up_with_its_jobs),
+  };
+  return cmocka_run_group_tests_name("sqlite_more", tests, NULL, NULL);
+}
