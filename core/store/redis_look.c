@@ -66,7 +66,7 @@ static void read_view(const struct rd_reply *reply, size_t i, struct sk_view *vi
   const struct rd_reply *hold = sk_rd_item(reply->items[2], i, RD_TEXT), *note = sk_rd_item(reply->items[3], i, RD_TEXT);
   if (hold) read_hold(hold->text, view);
   if (note) read_note(note->text, view);
-  view->log = sk_rd_text(sk_rd_item(reply, 4, RD_ARRAY), i);
+  if (hold) view->log = sk_rd_text(sk_rd_item(reply, 4, RD_ARRAY), i);
   view->stopping = sk_rd_number(sk_rd_item(reply, 5, RD_ARRAY), i) != 0;
   struct sk_str back = sk_rd_text(sk_rd_item(reply, 6, RD_ARRAY), i);
   if (back.n) view->held_back = back.p[0] == 'c' ? SK_HELD_BY_CONCURRENCY : SK_HELD_BY_RATE;

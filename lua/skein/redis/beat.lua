@@ -29,6 +29,7 @@ if #over > 0 then
   call("ZREM", KEYS[11], unpack(over))
   call("ZREM", KEYS[12], unpack(over))
   for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, -by) end
+  if has_groups then leave_groups(over) end
 end
 
 -- The end of a throttle, of a group that is only a bucket.
@@ -46,6 +47,8 @@ local function expire(member)
 end
 local expired = (has_locks or has_groups) and call("ZRANGEBYSCORE", EXPIRES, "-inf", now, "LIMIT", 0, 500) or {}
 for _, member in ipairs(expired) do expire(member) end
+
+save_groups()
 
 local gone = {}
 for _, engine in ipairs(call("ZRANGEBYSCORE", LEASES, "-inf", mono)) do

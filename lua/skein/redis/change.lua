@@ -46,14 +46,10 @@ local function enter_front(id, body, queue, place)
   call("ZADD", KEYS[base_of(index_of[queue]) + 2], 0, body:sub(1, 1) .. place .. id)
 end
 
--- The group in whose line the job is to stand, if any.  One that had ended has left its group, which its record names.
-local function group_in_line(id, code, body)
+-- The group in whose line the job is to stand, if any.
+local function group_in_line(id)
   local g, slot = membership(id)
-  if slot then return nil end
-  if g or (code ~= "x" and code ~= "c") then return g end
-  local _, task_end = body_ends(body)
-  local numbers, order, name = record_text(body:sub(task_end + 1), LIMIT):match("^(%d+;%d+;%d+;%d+;)(%a+);=(.+)$")
-  return name and group_join(id, name, numbers .. order, false)
+  return not slot and g
 end
 
 local APPLY = {
@@ -65,13 +61,13 @@ local APPLY = {
     call("ZADD", KEYS[11], seq, id)
     call("ZADD", KEYS[12], now + keep, id)
     count_state(7, queue, 1)
-    untie({ id })
+    untie({ id }, true)
   end,
   gone,
   function(id, code, body, queue)
     if code ~= "t" then body = edit(body, { ATTEMPTS, CRASHES, UNKNOWNS, FINISHED }, function() return 0 end) end
     local list, rank = KEYS[base_of(index_of[queue]) + 4 + body:sub(1, 1)], body:sub(1, 1)
-    local g = group_in_line(id, code, body)
+    local g = group_in_line(id)
     if g then
       local place = last_place(queue, rank, list)
       call("HSET", JOBS, id, "g" .. place .. body)
@@ -82,8 +78,8 @@ local APPLY = {
     end
     count_state(2, queue, 1)
   end,
-  function(id, code, body, queue)
-    local place, g = u64(now) .. seq_next(), group_in_line(id, code, body)
+  function(id, _, body, queue)
+    local place, g = u64(now) .. seq_next(), group_in_line(id)
     if g then
       call("HSET", JOBS, id, "g" .. place .. body)
       enter_line(id, g, queue, body:sub(1, 1), place)

@@ -135,20 +135,23 @@ end
 local ids, n, taken = {}, 0, {}
 for i = 1, queues_n do taken[i] = 0 end
 
--- Pops up to `limit` from a list, past the ghosts.
-local function take_list(list, ghosts, rank, limit)
+-- Pops up to `limit` from a list, past the ghosts.  at: how many were popped before each (lib/group.lua).
+local at = {}
+local function take_list(list, ghosts, queue, rank, limit)
   for _ = 1, 100 do
-    local popped = call("LPOP", list, limit)
-    if not popped then return end
-    if n == 0 and not ghosts then
-      ids, n = popped, #popped
+    local ids_popped = call("LPOP", list, limit)
+    if not ids_popped then return end
+    local before = popped(queue, rank, #ids_popped)
+    if n == 0 and not ghosts and not before then
+      ids, n = ids_popped, #ids_popped
       return
     end
-    for _, id in ipairs(popped) do
+    for k, id in ipairs(ids_popped) do
       local ghost = ghosts and call("HGET", ghosts, rank .. id)
       if not ghost then
         n = n + 1
         ids[n] = id
+        at[n] = before and before + k - 1
         limit = limit - 1
       elseif ghost == "1" then
         call("HDEL", ghosts, rank .. id)
@@ -172,11 +175,7 @@ local function take_plain(i, rank, limit, front, ghosts)
     end
   end
   local left = limit - (n - before)
-  if left > 0 then
-    local length = standing[i] > 0 and call("LLEN", KEYS[base + 4 + rank])
-    take_list(KEYS[base + 4 + rank], ghosts, rank, left)
-    if length then popped(names[i], rank, length - call("LLEN", KEYS[base + 4 + rank])) end
-  end
+  if left > 0 then take_list(KEYS[base + 4 + rank], ghosts, names[i], rank, left) end
   ready[i] = ready[i] - (n - before)
   return n - before
 end
@@ -225,7 +224,7 @@ local function take(i, limit)
   allowed[i] = allowed[i] - (n - before)
   if ghosts and ready[i] <= 0 then -- what is left of its lists are ghosts
     for rank = 0, 4 do
-      if standing[i] > 0 then popped(names[i], rank, call("LLEN", KEYS[base + 4 + rank])) end
+      popped(names[i], rank, call("LLEN", KEYS[base + 4 + rank]))
       call("DEL", KEYS[base + 4 + rank])
     end
     call("DEL", ghosts)
@@ -270,6 +269,11 @@ local function hold(fence, from, to)
   local joined = table.concat(these, " ", first, to)
   call("HSET", HELD, unpack(held))
   call("HSET", FENCES, fence, since, fence .. ":ids", joined, fence .. ":left", to - first + 1)
+  if has_groups and not missing then
+    local before = {}
+    for k = first, to do before[k - first + 1] = at[k] or "-" end
+    call("HSET", FENCES, fence .. ":at", table.concat(before, " "))
+  end
   if has_notes then
     call("HDEL", NOTES, unpack(these, first, to))
     call("HDEL", LOGS, unpack(these, first, to))

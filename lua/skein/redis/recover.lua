@@ -13,6 +13,9 @@
 -- include unknown
 -- include record
 -- include held
+-- include uses
+-- include bucket
+-- include group
 local how = ARGV[argi + 1]
 local engines, any, least = {}, false, 0
 if how == "gone" then
@@ -58,6 +61,7 @@ for _, h in ipairs(held) do
     given = given + 1
   end
   call("HDEL", HELD, h.id)
+  if has_notes then call("HDEL", LOGS, h.id) end
   left_held(h.fence, 1)
 end
 leave_fences()

@@ -71,7 +71,7 @@ local function finish(id, code, state, keep, body)
   call("ZADD", KEYS[state + 4], seq, id)
   if keep then call("ZADD", KEYS[12], till, id) end
   count_state(state, queue_of(body), 1)
-  untie({ id })
+  untie({ id }, code ~= "d")
 end
 
 -- The job waits again: it gives its slot back, unless its group is strict.  Its group, where it has no slot now.
@@ -101,6 +101,7 @@ local function move(id, kind, at, fence)
     forget({ id })
     return
   end
+  if has_notes then call("HDEL", LOGS, id) end
   local value = call("HGET", JOBS, id)
   if not value then return end
   local body = body_of(value)

@@ -43,7 +43,7 @@ local function list_head(i, rank)
     if not ghost then return id end
     call("LPOP", list)
     if ghost == "1" then call("HDEL", ghosts, rank .. id) else call("HINCRBY", ghosts, rank .. id, -1) end
-    if has_groups then popped(names[i], rank, 1) end
+    popped(names[i], rank, 1)
   end
 end
 
@@ -55,12 +55,12 @@ local function drop_oldest(i)
     local front = call("ZRANGEBYLEX", KEYS[base + 2], "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, 1)[1]
     local line = has_groups and call("ZRANGEBYLEX", PLACES, "[" .. q .. rank, "(" .. q .. rank .. "\128", "LIMIT", 0, 1)[1]
     local head = list_head(i, rank)
-    local oldest, key = head, head and list_key(popped_of(names[i], rank))
+    local oldest, key = head, head and list_place(popped_of(names[i], rank))
     if line and (not key or line:sub(#q + 2, #q + 17) < key) then oldest, key = line:sub(#q + 18), line:sub(#q + 2, #q + 17) end
-    if front and (not key or front_key(front) < key) then oldest, key = front:sub(18), front_key(front) end
+    if front and (not key or front:sub(2, 17) < key) then oldest, key = front:sub(18), front:sub(2, 17) end
     if oldest and oldest == head then
       call("LPOP", list)
-      if has_groups then popped(names[i], rank, 1) end
+      popped(names[i], rank, 1)
       count_state(2, names[i], -1)
     elseif oldest then
       leave(oldest, call("HGET", JOBS, oldest))
@@ -98,6 +98,6 @@ end
 
 -- A job that was admitted.
 local function add_tied(id, where, value, lock, limit, group)
-  add(id, where, value, group and group_join(id, group, limit, true))
+  add(id, where, value, group and group_join(id, group, limit))
   if lock then lock_take(lock, id) end
 end

@@ -1,6 +1,6 @@
 -- Groups (core/store/store.h).  In `groups`, with the last of which all of it goes:
 --   ""              how many groups there are
---   "=" group       "slots jobs at full limit": slots that jobs have; jobs that belong to it and have not ended; at: where its lines are,
+--   "=" group       "slots jobs at full limit": slots that jobs have; jobs that belong to it; at: where its lines are,
 --                   0 in the ring, -1 nowhere since it has no slot, else among the tokens until that time; full: lib/bucket.lua;
 --                   limit: concurrency;rate;per_ms;burst;order
 --   "@" id          "1" when the job has a slot, else "0"; then its group
@@ -13,7 +13,12 @@
 --   places          queue rank place id           the order of all that stand in a queue's lines
 --   ring            queue rank turn group         the lines of groups that have a slot and a token
 --   tokens          queue at rank group           those of groups that wait for a token and for nothing else
--- First in, first out, "due" is 126 and in seven bytes how many jobs of the list were before it.
+--
+-- THE ORDER of jobs that never waited, in lists, in lines, or handed back, is that of their enqueue.  In a list nothing says when that was;
+-- so while there are groups `counts` counts how many jobs were popped off each list ("p" rank ":" queue), and one in line, or taken off
+-- the list, knows how many jobs had been in that list before it.  Its "due" is a byte 126 and in seven bytes twice that number and
+--   1 it was taken while there were no groups; in the order in which it was taken      2 it stands or stood in line, by seq
+--   3 it is, or was, the next of the list
 local SHUT = -1
 local groups, unsaved = {}, {}
 
@@ -120,27 +125,52 @@ local function standing_in(queue)
   return has_groups and call("ZLEXCOUNT", PLACES, "[" .. named(queue), "(" .. named(queue) .. ":") or 0
 end
 
--- n jobs leave the head of that list: whoever stands in line behind them moves up.
+-- How many have been popped off that list, while there were groups.
+local function popped_field(queue, rank) return "p" .. rank .. ":" .. queue end
+local function popped_of(queue, rank) return tonumber(call("HGET", COUNTS, popped_field(queue, rank)) or 0) end
+
+-- n jobs were popped off that list: how many before them.
 local function popped(queue, rank, n)
-  if n > 0 then call("HINCRBY", GROUPS, "-" .. named(queue) .. rank, n) end
+  if n == 0 or not has_groups then return nil end
+  local field = popped_field(queue, rank)
+  local before = call("HINCRBY", COUNTS, field, n) - n
+  call("HSETNX", GROUPS, "-" .. field, before)
+  return before
 end
 
-local function popped_of(queue, rank) return tonumber(has_groups and call("HGET", GROUPS, "-" .. named(queue) .. rank) or 0) end
-
--- What to compare with the places of those in line: a list's job, by how many were before it; a member of a front, where who never waited
--- was taken before all that stand in line without having waited.
-local function list_key(before) return "\126" .. struct.pack(">I7", before) .. "\255" end
-local function front_key(member) return (member:byte(2) == 127 and "\125" or member:sub(2, 2)) .. member:sub(3, 17) end
-
+local function fifo_place(before, what, seq) return "\126" .. struct.pack(">I7", before * 2 + what) .. seq end
+local function list_place(before) return fifo_place(before, 3, u64(0)) end
 -- The place behind all that are in that list and in line now.
-local function last_place(queue, rank, list)
-  return "\126" .. struct.pack(">I7", popped_of(queue, rank) + call("LLEN", list)) .. seq_next()
+local function last_place(queue, rank, list) return fifo_place(popped_of(queue, rank) + call("LLEN", list), 2, seq_next()) end
+
+local function words_of(text)
+  local words = {}
+  for word in text:gmatch("[^ ]+") do words[#words + 1] = word end
+  return words
+end
+
+local taken_under = {}
+-- Where a job that was taken returns to, in the front: where it came due, or stood in line; one that was in a list before all that are
+-- still there.
+local function place_taken(value, fence, id)
+  if value:sub(1, 1) ~= "r" then return value:sub(2, 17) end
+  if not taken_under[fence] then
+    local said, at = call("HMGET", FENCES, fence .. ":ids", fence .. ":at"), {}
+    local before = words_of(said[2] or "")
+    for k, taken in ipairs(words_of(said[1] or "")) do at[taken] = { k, tonumber(before[k] or "") } end
+    taken_under[fence] = at
+  end
+  local body, taken = body_of(value), taken_under[fence][id] or { 0 }
+  if taken[2] then return list_place(taken[2]) end
+  local field = popped_field(queue_of(body), body:sub(1, 1))
+  local before = has_groups and call("HGET", GROUPS, "-" .. field) or call("HGET", COUNTS, field) or 0
+  return fifo_place(before, 1, struct.pack(">I6", fence) .. struct.pack(">I2", taken[1]))
 end
 
 -- -- belonging -------------------------------------------------------------------------------------------------------------------
 
 -- A job belongs to a group from now on, without a slot.  limit: concurrency;rate;per_ms;burst;order
-local function group_join(id, name, limit, renumber)
+local function group_join(id, name, limit)
   local g = group_of(name)
   if not g then
     g = { name = name, slots = 0, jobs = 0, at = 0, full = 0 }
@@ -151,7 +181,7 @@ local function group_join(id, name, limit, renumber)
   elseif g.jobs == 0 then
     call("ZREM", EXPIRES, "g" .. name)
   end
-  if renumber then set_numbers(g, limit) end
+  set_numbers(g, limit)
   g.jobs = g.jobs + 1
   call("HSET", GROUPS, "@" .. id, "0" .. name)
   group_update(g)
@@ -184,15 +214,21 @@ local function group_forget(g)
   has_groups = false
 end
 
-local function leave_groups(ids)
+-- stay: they give back their slots only.
+local function leave_groups(ids, stay)
   local fields = {}
   for k, id in ipairs(ids) do fields[k] = "@" .. id end
   for k, said in ipairs(call("HMGET", GROUPS, unpack(fields))) do
     if said then
       local g = group_of(said:sub(2))
-      call("HDEL", GROUPS, fields[k])
-      if said:sub(1, 1) == "1" then g.slots = g.slots - 1 end
-      g.jobs = g.jobs - 1
+      local slot = said:sub(1, 1) == "1"
+      if not stay then
+        call("HDEL", GROUPS, fields[k])
+        g.jobs = g.jobs - 1
+      elseif slot then
+        call("HSET", GROUPS, fields[k], "0" .. g.name)
+      end
+      if slot then g.slots = g.slots - 1 end
       group_update(g)
       if g.jobs == 0 then group_forget(g) end
     end

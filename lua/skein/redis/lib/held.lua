@@ -2,7 +2,8 @@
 -- jobs and what is long stands once, in `fences`:
 --   fence         "since engine": since when, ms, and by which engine
 --   fence:ids     the ids in the order in which they were taken, joined by spaces
---   fence:left    how many of them are still held under it; with the last one all three go
+--   fence:left    how many of them are still held under it; with the last one all go
+--   fence:at      while there are groups: how many jobs had been popped off its list before each of them; "-": it was in none
 local FENCE_JOBS = 100
 
 local engine_of_fence, left_by = {}, {}
@@ -19,19 +20,8 @@ end
 local function left_held(fence, n) left_by[fence] = (left_by[fence] or 0) + n end
 local function leave_fences()
   for fence, n in pairs(left_by) do
-    if call("HINCRBY", FENCES, fence .. ":left", -n) <= 0 then call("HDEL", FENCES, fence, fence .. ":ids", fence .. ":left") end
+    if call("HINCRBY", FENCES, fence .. ":left", -n) <= 0 then call("HDEL", FENCES, fence, fence .. ":ids", fence .. ":left", fence .. ":at") end
   end
-end
-
-local ids_of_fence = {}
--- Where a job that was taken returns to, in the front: where it came due; one that never waited behind all that were ever due, in the order
--- in which it was taken.
-local function place_taken(value, fence, id)
-  local code = value:sub(1, 1)
-  if code ~= "r" and not (code == "g" and value:byte(2) == 126) then return value:sub(2, 17) end
-  ids_of_fence[fence] = ids_of_fence[fence] or " " .. (call("HGET", FENCES, fence .. ":ids") or "") .. " "
-  local at = ids_of_fence[fence]:find(" " .. id .. " ", 1, true) or 0
-  return NEVER .. struct.pack(">I6", fence) .. struct.pack(">I2", at)
 end
 
 -- Visits the jobs held under the fences that wants(fence, engine) says, by fence, then as they were taken: visit(fence, ids), a list

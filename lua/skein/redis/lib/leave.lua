@@ -31,20 +31,20 @@ local function compact(queue, rank, list, ghosts)
   for id in pairs(gone) do call("HDEL", ghosts, rank .. id) end
   call("DEL", list)
   for from = 1, #jobs, 4000 do call("RPUSH", list, unpack(jobs, from, math.min(from + 3999, #jobs))) end
-  if standing_in(queue) > 0 then popped(queue, rank, #all - #jobs) end
+  popped(queue, rank, #all - #jobs)
 end
 
 -- Before the script ends, with the counts as they are then: no more ghosts than jobs, and none where there is no job.
 local function sweep()
   for queue in pairs(ghosted) do
-    local base, standing = base_of(index_of[queue]), standing_in(queue)
-    local jobs = (call("HGET", COUNTS, "2:" .. queue) or 0) - standing
+    local base = base_of(index_of[queue])
+    local jobs = (call("HGET", COUNTS, "2:" .. queue) or 0) - standing_in(queue)
     for rank = 0, 4 do
       local list = KEYS[base + 4 + rank]
       local length = call("LLEN", list)
       if jobs <= 0 and length > 0 then
         call("DEL", list)
-        if standing > 0 then popped(queue, rank, length) end
+        popped(queue, rank, length)
       elseif length > jobs * 2 + 64 then
         compact(queue, rank, list, KEYS[base + 3])
       end

@@ -1,5 +1,5 @@
 -- The part of a job's record (core/logic/record.h) that the store itself changes: fields of small numbers.
-local ATTEMPTS, CRASHES, UNKNOWNS, RECOVERIES, FINISHED, LIMIT = 18, 19, 20, 21, 26, 29
+local ATTEMPTS, CRASHES, UNKNOWNS, RECOVERIES, FINISHED = 18, 19, 20, 21, 26
 
 -- A number of base 128, lowest first: it, and where it ends; nil when it is cut short.
 local function varint(s, at)
@@ -12,20 +12,6 @@ local function varint(s, at)
     at = at + 1
   until byte < 128
   return v, at
-end
-
--- The text of a field; "" when it is not there, or this is not a record that this script can read.
-local function record_text(record, wanted)
-  local at = record:sub(1, 2) == "S\1" and 3 or #record + 1
-  while at <= #record do
-    local tag, length_at = varint(record, at)
-    local length, value_at
-    if tag then length, value_at = varint(record, length_at) end
-    if not length then return "" end
-    if tag == wanted then return record:sub(value_at, value_at + length - 1) end
-    at = value_at + length
-  end
-  return ""
 end
 
 local function number_field(tag, v)

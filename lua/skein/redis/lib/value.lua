@@ -4,7 +4,6 @@
 --                        place: none for r, else two numbers of 8 bytes, big-endian: due and seq (f, g, s, t); until and seq (d, x, c)
 --   body := rank queue-length queue task-length task record        rank "0".."4" = 2 - priority; lengths are a byte
 -- A job in `held` is RUNNING whatever its code says: it is where it was taken from, and returns there on release.
-local NEVER = "\127\255\255\255\255\255\255\255" -- the due time of what never waited: behind all that did
 local function u64(n) return struct.pack(">I8", n) end
 local function body_of(value) return value:sub(1, 1) == "r" and value:sub(2) or value:sub(18) end
 -- Offsets within a body: where queue and task end.

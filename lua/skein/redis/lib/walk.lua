@@ -89,7 +89,7 @@ local function stream_of_list(key, ghosts, queue, rank)
       local id = piece[at]
       at, from, before = at + 1, from + 1, before + 1
       if skip[id] == nil then skip[id] = tonumber(call("HGET", ghosts, rank .. id) or 0) end
-      if skip[id] == 0 then return list_key(before - 1), id end
+      if skip[id] == 0 then return list_place(before - 1), id end
       skip[id] = skip[id] - 1
     end
   end
@@ -98,7 +98,7 @@ end
 local function walk_lines(queue, rank, base, visit)
   local q = named(queue) .. rank
   local streams = {
-    stream_of_range(KEYS[base + 2], "[" .. rank, "(" .. string.char(rank:byte() + 1), function(m) return front_key(m), m:sub(18) end),
+    stream_of_range(KEYS[base + 2], "[" .. rank, "(" .. string.char(rank:byte() + 1), function(m) return m:sub(2, 17), m:sub(18) end),
     stream_of_list(KEYS[base + 4 + rank], KEYS[base + 3], queue, rank),
     stream_of_range(PLACES, "[" .. q, "(" .. q .. "\128", function(m) return m:sub(#q + 1, #q + 16), m:sub(#q + 17) end),
   }
