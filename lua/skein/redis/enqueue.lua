@@ -15,7 +15,7 @@
 -- include ties
 -- include bound
 -- include add
-local function count_state(state, queue, by) call("HINCRBY", COUNTS, state .. ":" .. queue, by) end
+-- include counted
 -- include leave
 -- include admit
 local twice = ARGV[argi + 1] == "1"

@@ -135,8 +135,8 @@ end
 local ids, n, taken = {}, 0, {}
 for i = 1, queues_n do taken[i] = 0 end
 
--- Pops up to `limit` from a list, past the ghosts.  at: how many were popped before each (lib/group.lua).
-local at = {}
+-- Pops up to `limit` from a list, past the ghosts.  popped_before: of each id how many were popped before it (lib/group.lua).
+local popped_before = {}
 local function take_list(list, ghosts, queue, rank, limit)
   for _ = 1, 100 do
     local ids_popped = call("LPOP", list, limit)
@@ -151,7 +151,7 @@ local function take_list(list, ghosts, queue, rank, limit)
       if not ghost then
         n = n + 1
         ids[n] = id
-        at[n] = before and before + k - 1
+        popped_before[n] = before and before + k - 1
         limit = limit - 1
       elseif ghost == "1" then
         call("HDEL", ghosts, rank .. id)
@@ -271,7 +271,7 @@ local function hold(fence, from, to)
   call("HSET", FENCES, fence, since, fence .. ":ids", joined, fence .. ":left", to - first + 1)
   if has_groups and not missing then
     local before = {}
-    for k = first, to do before[k - first + 1] = at[k] or "-" end
+    for k = first, to do before[k - first + 1] = popped_before[k] or "-" end
     call("HSET", FENCES, fence .. ":at", table.concat(before, " "))
   end
   if has_notes then
