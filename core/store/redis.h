@@ -248,6 +248,8 @@ size_t sk_rd_name(struct rd_store *s, struct sk_str queue);
 bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply);
 /* The queues of the items are the first in s->named, in the order in which they will be met. */
 void sk_rd_name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n);
+/* Has it a lock or a limit? */
+bool sk_rd_is_tied(const struct sk_enqueue_item *it);
 /* The arguments of one follow-up. */
 void sk_rd_add_follow(struct rd_store *s, const struct sk_enqueue_item *it);
 /* An item's status and holder by its letter in a reply; holders: what is left of the list of them. */

@@ -14,8 +14,7 @@ int64_t sk_rd_ms(int64_t v) { return v < 0 ? 0 : v > MS_MAX ? MS_MAX : v; }
 
 static size_t rank_of(int32_t priority) { return (size_t)(SK_PRIORITY_MAX - priority); }
 
-/* Has it a lock or a limit? */
-static bool is_tied(const struct sk_enqueue_item *it) { return it->lock.mode != SK_LOCK_NONE || it->limit.group.n > 0; }
+bool sk_rd_is_tied(const struct sk_enqueue_item *it) { return it->lock.mode != SK_LOCK_NONE || it->limit.group.n > 0; }
 
 /* Where a job goes (lib/add.lua). */
 static void where_of(struct rd_store *s, const struct sk_enqueue_item *it, char out[WHERE_BYTES]) {
@@ -28,7 +27,7 @@ static void where_of(struct rd_store *s, const struct sk_enqueue_item *it, char 
     snprintf(out, WHERE_BYTES, "%zu@%" PRId64, list, sk_rd_ms(it->due_ms));
   else
     snprintf(out, WHERE_BYTES, "%zu", list);
-  if (is_tied(it)) strcat(out, "*");
+  if (sk_rd_is_tied(it)) strcat(out, "*");
 }
 
 /* A READY job's value (lib/value.lua) as one argument. */
@@ -76,7 +75,7 @@ void sk_rd_add_follow(struct rd_store *s, const struct sk_enqueue_item *it) {
   sk_rd_arg(&s->command, it->id);
   sk_rd_arg_c(&s->command, where);
   add_value(s, it);
-  if (is_tied(it)) add_ties(s, it);
+  if (sk_rd_is_tied(it)) add_ties(s, it);
 }
 
 /* Arguments name queues by number, but the keys come first: names all queues, in the order in which they will be met. */
@@ -107,7 +106,7 @@ static bool has_twins(const struct sk_enqueue_item *items, size_t n) {
 }
 
 static bool same_place(const struct sk_enqueue_item *a, const struct sk_enqueue_item *b) {
-  return is_tied(a) == is_tied(b) && a->priority == b->priority && a->delay_ms == b->delay_ms && a->due_ms == b->due_ms && sk_str_eq(a->queue, b->queue);
+  return sk_rd_is_tied(a) == sk_rd_is_tied(b) && a->priority == b->priority && a->delay_ms == b->delay_ms && a->due_ms == b->due_ms && sk_str_eq(a->queue, b->queue);
 }
 
 void sk_rd_enqueue_build(struct rd_store *s, struct sk_op *whole) {
@@ -126,7 +125,7 @@ void sk_rd_enqueue_build(struct rd_store *s, struct sk_op *whole) {
     for (size_t k = i; k < end; k++) {
       sk_rd_arg(&s->command, op->items[k].id);
       add_value(s, &op->items[k]);
-      if (is_tied(&op->items[k])) add_ties(s, &op->items[k]);
+      if (sk_rd_is_tied(&op->items[k])) add_ties(s, &op->items[k]);
     }
   }
 }

@@ -156,6 +156,13 @@ static void add_group(struct rd_store *s, const struct sk_settle_op *op, const u
   for (size_t i = 0; i < n; i++) sk_rd_arg(c, op->items[order[i]].id);
 }
 
+static bool has_tied_follow(const struct sk_settle_op *op) {
+  for (size_t i = 0; i < op->items_n; i++)
+    for (size_t k = 0; k < op->items[i].follow_n; k++)
+      if (sk_rd_is_tied(&op->items[i].follow[k])) return true;
+  return false;
+}
+
 void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_settle_op *op = (void *)whole;
   sk_rd_name_none(s);
@@ -166,6 +173,7 @@ void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
   }
   if (whole->kind == RD_SETTLE_ALL) sk_rd_name_known(s);
   sk_rd_begin(s, RD_SCRIPT_SETTLE);
+  sk_rd_arg_c(&s->command, has_tied_follow(op) ? "1" : "0");
   uint32_t *order = malloc((op->items_n + 1) * sizeof *order);
   if (order == NULL) {
     s->command.args.failed = true;

@@ -7,8 +7,8 @@
 -- include value
 -- include unknown
 -- include record
--- include held
 -- include uses
+-- include held
 -- include bucket
 -- include lock
 -- include group

@@ -9,80 +9,99 @@
 -- include value
 -- include unknown
 -- include uses
--- include bucket
--- include lock
--- include group
--- include ties
--- include bound
 -- include add
--- include counted
--- include leave
--- include admit
 local twice = ARGV[argi + 1] == "1"
 local lists = queues_n * 5
-local at = argi + 2
+local at, any_tied = argi + 2, false
 while ARGV[at] do
   local list, delay, tied = ARGV[at]:match("^(%d+)([^*]*)(%*?)$")
   list = tonumber(list)
   if not list or list < 1 or list > lists or (delay ~= "" and not delay:find("^[+@]%d+$")) then
     return redis.error_reply(("ERR enqueue: where is %q, expected a list from 1 to %d, with +ms or @ms behind it or nothing"):format(ARGV[at], lists))
   end
-  local group_n = tonumber(ARGV[at + 1])
-  for k = 1, tied == "*" and group_n or 0 do
-    local job = at + k * 4 - 2
-    local lock = lock_of(ARGV[job + 2])
-    if lock == false then return redis.error_reply(("ERR enqueue: lock is %q, expected mode;ttl_ms;=key"):format(ARGV[job + 2])) end
-    if limit_of(ARGV[job + 3]) == false then
-      return redis.error_reply(("ERR enqueue: limit is %q, expected concurrency;rate;per_ms;burst;order;=group"):format(ARGV[job + 3]))
+  any_tied = any_tied or tied == "*"
+  at = at + 2 + ARGV[at + 1] * (tied == "*" and 4 or 2)
+end
+
+-- What only jobs with a lock or a limit, and bounded queues need; to make it for every call would cost as much as the call.
+local ties
+if any_tied or has_bounds then
+-- include bucket
+-- include lock
+-- include group
+-- include ties
+-- include bound
+-- include counted
+-- include leave
+-- include admit
+  at = argi + 2
+  while ARGV[at] do
+    local tied, group_n = ARGV[at]:sub(-1) == "*", tonumber(ARGV[at + 1])
+    for job = at + 2, tied and at + group_n * 4 - 2 or 0, 4 do
+      local lock = lock_of(ARGV[job + 2])
+      if lock == false then return redis.error_reply(("ERR enqueue: lock is %q, expected mode;ttl_ms;=key"):format(ARGV[job + 2])) end
+      if limit_of(ARGV[job + 3]) == false then
+        return redis.error_reply(("ERR enqueue: limit is %q, expected concurrency;rate;per_ms;burst;order;=group"):format(ARGV[job + 3]))
+      end
+      if reaches_unknown(lock) then return unknown_queue() end
     end
-    if reaches_unknown(lock) then return unknown_queue() end
+    at = at + 2 + group_n * (tied and 4 or 2)
   end
-  at = at + 2 + group_n * (tied == "*" and 4 or 2)
+  ties = { admit = admit_text, save = save_groups, sweep = sweep }
+  -- Has the queue of that list room for n jobs without looking at each?
+  function ties.has_room(list, jobs)
+    local queue = names[queue_index(tostring(list))]
+    local b = bound_of(queue)
+    return not b or b.max_len == 0 or waiting_in(queue) + jobs <= b.max_len
+  end
 end
 
 local statuses, refused, n, holders = {}, 0, 0, {}
-local function add_if(id, where, value, lock_text, limit_text)
-  local lock, limit, group = lock_of(lock_text), limit_of(limit_text)
-  local status, holder = admit(id, math.floor((where:match("^%d+") - 1) / 5) + 1, lock)
-  n = n + 1
-  if status == "0" then return add_tied(id, where, value, lock, limit, group) end
-  refused = refused + 1
-  statuses[n] = status
-  holders[#holders + 1] = holder
-end
-
--- Has the queue of that list room for n jobs without looking at each?
-local function has_room(list, jobs)
-  local queue = names[math.floor((list - 1) / 5) + 1]
-  local b = bound_of(queue)
-  return not b or b.max_len == 0 or waiting_in(queue) + jobs <= b.max_len
-end
-
 at = argi + 2
 while ARGV[at] do
   local where, group_n = ARGV[at], tonumber(ARGV[at + 1])
-  local tied = where:sub(-1) == "*"
   at = at + 2
-  if tied then
-    for k = at, at + group_n * 4 - 4, 4 do add_if(ARGV[k], where:sub(1, -2), ARGV[k + 1], ARGV[k + 2], ARGV[k + 3]) end
-    at = at + group_n * 4
+  if where:sub(-1) == "*" then
+    where = where:sub(1, -2)
+    for k = 1, group_n do
+      local holder
+      statuses[n + k], holder = ties.admit(ARGV[at], where, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+      holders[#holders + 1] = holder
+      if statuses[n + k] ~= "0" then refused = refused + 1 end
+      at = at + 4
+    end
   else
     local ids = {}
     for k = 1, group_n do ids[k] = ARGV[at + k * 2 - 2] end
     local any, there = twice, call("HMGET", JOBS, unpack(ids))
     for k = 1, group_n do any = any or there[k] end
     local list = tonumber(where)
-    if list and not any and (not has_bounds or has_room(list, group_n)) then
+    if list and not any and (not ties or ties.has_room(list, group_n)) then
       add_ready(list, group_n, ids, ARGV, at)
-      n = n + group_n
     else
-      for k = 1, group_n do add_if(ids[k], where, ARGV[at + k * 2 - 1], "", "") end
+      for k = 1, group_n do
+        local id, value, status = ids[k], ARGV[at + k * 2 - 1], "0"
+        if ties then
+          status = ties.admit(id, where, value, "", "")
+        elseif call("HEXISTS", JOBS, id) == 1 then
+          status = "1"
+        else
+          add(id, where, value)
+        end
+        if status ~= "0" then
+          refused = refused + 1
+          statuses[n + k] = status
+        end
+      end
     end
     at = at + group_n * 2
   end
+  n = n + group_n
 end
-save_groups()
-sweep()
+if ties then
+  ties.save()
+  ties.sweep()
+end
 if refused < n then
   call("HINCRBY", HEAD, "enqueued", n - refused)
   call("PUBLISH", ARGV[3], ARGV[2])

@@ -5,9 +5,6 @@
 -- include frame
 -- include value
 -- include uses
--- include bucket
--- include group
--- include bound
 -- include views
 local ids, values = {}, {}
 for from = argi + 1, #ARGV, 4000 do
@@ -17,15 +14,18 @@ for from = argi + 1, #ARGV, 4000 do
 end
 view(ids)
 
-local function held_back(id, value)
-  local queue = queue_of(body_of(value))
-  local b, g = bound_of(queue), value:sub(1, 1) == "g" and membership(id)
-  if b and not bound_slot(b, queue) then return "c" end
-  if g and g.concurrency > 0 and g.slots >= g.concurrency then return "c" end
-  return ((b and token_us(b) > now_us) or (g and token_us(g) > now_us)) and "r"
-end
 local backs = {}
 if has_groups or has_bounds then
+-- include bucket
+-- include group
+-- include bound
+  local function held_back(id, value)
+    local queue = queue_of(body_of(value))
+    local b, g = bound_of(queue), value:sub(1, 1) == "g" and membership(id)
+    if b and not bound_slot(b, queue) then return "c" end
+    if g and g.concurrency > 0 and g.slots >= g.concurrency then return "c" end
+    return ((b and token_us(b) > now_us) or (g and token_us(g) > now_us)) and "r"
+  end
   for k, id in ipairs(ids) do backs[k] = values[k] and not holds[k] and values[k]:find("^[rfg]") and held_back(id, values[k]) or false end
 end
 return { ids, values, holds, notes, logs, stops, backs }

@@ -6,8 +6,8 @@
 -- include queues
 -- include value
 -- include unknown
--- include held
 -- include uses
+-- include held
 -- include bucket
 -- include group
 -- include walk

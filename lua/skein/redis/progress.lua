@@ -3,6 +3,7 @@
 -- Reply  { lost }
 -- include frame
 -- include value
+-- include uses
 -- include held
 -- include engine
 enter("0")

@@ -12,10 +12,8 @@
 -- include value
 -- include unknown
 -- include record
--- include held
 -- include uses
--- include bucket
--- include group
+-- include held
 local how = ARGV[argi + 1]
 local engines, any, least = {}, false, 0
 if how == "gone" then

@@ -1,7 +1,7 @@
 -- settle: the one way out of RUNNING.  Each job that this engine holds under that fence leaves it with its new record, its
 -- follow-up jobs and the counters; what it does not hold is stale and changes nothing.  Atomic; in the order given.
 -- A job that is to stop is not retried, nor dead.
--- ARGV   groups, each of them
+-- ARGV   "1" when a follow-up has a lock or a limit; then groups, each of them
 --          "-", fence, "d" DONE or "x" dropped, queue, n, and n ids: jobs that are gone; queue: the index of the one they were fetched from
 --        or "=", id, fence, kind (d DONE, t RETRY, s SNOOZE, D DEAD, x dropped, c CANCELLED, r RELEASE), queue, queue to wait in (indexes),
 --          delay ms, keep ms, "1" when its worker crashed, record ("": as it is), how many follow-ups, and id, where, value of each;
@@ -12,15 +12,10 @@
 -- include frame
 -- include queues
 -- include value
+-- include uses
 -- include held
 -- include engine
 -- include unknown
--- include uses
--- include bucket
--- include lock
--- include group
--- include ties
--- include bound
 -- include add
 local counters, counts = {}, {}
 local function count(name, by) counters[name] = (counters[name] or 0) + by end
@@ -29,14 +24,21 @@ local function count_state(state, queue, by)
   counts[field] = (counts[field] or 0) + by
 end
 
--- include leave
--- include admit
 -- Where the next follow-up begins.
 local function after_follow(at) return at + (ARGV[at + 1]:sub(-1) == "*" and 5 or 3) end
 
-if has_locks then
-  local at = argi + 1
-  while ARGV[at] do
+-- What only jobs that are to stop, or have a lock or a limit need; to make it for every call would cost as much as the call.
+local ties
+if has_stops or has_locks or has_groups or ARGV[argi + 1] == "1" then
+-- include bucket
+-- include lock
+-- include group
+-- include ties
+-- include bound
+-- include leave
+-- include admit
+  local at = argi + 2
+  while ARGV[at] and ARGV[argi + 1] == "1" do
     if ARGV[at] == "-" then
       at = at + 5 + ARGV[at + 4]
     else
@@ -48,6 +50,14 @@ if has_locks then
       end
     end
   end
+  ties = { untie = untie, admit = admit_text, enter_line = enter_line, save = save_groups, sweep = sweep }
+  -- The job waits again: it gives its slot back, unless its group is strict.  Its group, where it has no slot now.
+  function ties.wait_again(id)
+    local g, slot = membership(id)
+    if slot and g.strict then return nil end
+    if slot then slot_back(id, g) end
+    return g
+  end
 end
 enter("0")
 
@@ -57,7 +67,7 @@ local COUNTER = { d = "done", t = "retried", D = "dead", x = "discarded", c = "c
 local function enter_ready(id, queue_i, place, body, g)
   call("HSET", JOBS, id, (g and "g" or "f") .. place .. body)
   if g then
-    enter_line(id, g, names[queue_i], body:sub(1, 1), place)
+    ties.enter_line(id, g, names[queue_i], body:sub(1, 1), place)
   else
     call("ZADD", KEYS[base_of(queue_i) + 2], 0, body:sub(1, 1) .. place .. id)
   end
@@ -71,15 +81,7 @@ local function finish(id, code, state, keep, body)
   call("ZADD", KEYS[state + 4], seq, id)
   if keep then call("ZADD", KEYS[12], till, id) end
   count_state(state, queue_of(body), 1)
-  untie({ id }, code ~= "d")
-end
-
--- The job waits again: it gives its slot back, unless its group is strict.  Its group, where it has no slot now.
-local function wait_again(id)
-  local g, slot = membership(id)
-  if slot and g.strict then return nil end
-  if slot then slot_back(id, g) end
-  return g
+  if ties then ties.untie({ id }, code ~= "d") end
 end
 
 local function forget(ids)
@@ -88,7 +90,7 @@ local function forget(ids)
     call("HDEL", NOTES, unpack(ids))
     call("HDEL", LOGS, unpack(ids))
   end
-  untie(ids)
+  if ties then ties.untie(ids) end
 end
 
 -- Moves a job as `kind` says; at: where its arguments begin.
@@ -117,7 +119,7 @@ local function move(id, kind, at, fence)
     body = body:sub(1, 1) .. string.char(#names[to]) .. names[to] .. body:sub(queue_end + 1)
     register(to)
   end
-  local seq, g = u64(call("HINCRBY", HEAD, "seq", 1)), wait_again(id)
+  local seq, g = u64(call("HINCRBY", HEAD, "seq", 1)), ties and ties.wait_again(id)
   if delay <= 0 then return enter_ready(id, to, u64(now) .. seq, body, g) end
   call("HSET", JOBS, id, kind .. u64(now + delay) .. seq .. body)
   call("ZADD", KEYS[base_of(to) + 1], now + delay, seq .. kind .. id)
@@ -129,20 +131,17 @@ local follow_statuses, holders = {}, {}
 local function follow(n, at, ending)
   local added = 0
   for _ = 1, n do
-    local id, where = ARGV[at], ARGV[at + 1]
-    local tied = where:sub(-1) == "*"
-    local lock, limit, group
-    if tied then
-      where, lock = where:sub(1, -2), lock_of(ARGV[at + 3])
-      limit, group = limit_of(ARGV[at + 4])
+    local id, where, value, status, holder = ARGV[at], ARGV[at + 1], ARGV[at + 2], "0", nil
+    if where:sub(-1) == "*" then
+      status, holder = ties.admit(id, where:sub(1, -2), value, ARGV[at + 3], ARGV[at + 4], ending)
+    elseif call("HEXISTS", JOBS, id) == 1 then
+      status = "1"
+    else
+      add(id, where, value)
     end
-    local status, holder = admit(id, math.floor((where:match("^%d+") - 1) / 5) + 1, lock, ending)
     follow_statuses[#follow_statuses + 1] = status
     holders[#holders + 1] = holder
-    if status == "0" then
-      add_tied(id, where, ARGV[at + 2], lock, limit, group)
-      added = added + 1
-    end
+    if status == "0" then added = added + 1 end
     at = after_follow(at)
   end
   if added > 0 then count("enqueued", added) end
@@ -175,7 +174,7 @@ local function end_all(fence, kind, queue, group_n, at)
   if good then
     ended = call("HDEL", HELD, unpack(ARGV, at, at + group_n - 1)) -- fewer: an id was there twice
     call("HDEL", JOBS, unpack(ARGV, at, at + group_n - 1))
-    if has_notes or has_stops or has_locks or has_groups then forget({ unpack(ARGV, at, at + group_n - 1) }) end
+    if has_notes or ties then forget({ unpack(ARGV, at, at + group_n - 1) }) end
   end
   if ended < group_n then
     local seen = {}
@@ -200,11 +199,7 @@ local function end_all(fence, kind, queue, group_n, at)
   end
 end
 
-local function is_refused(id, kind)
-  return has_stops and (kind == "t" or kind == "s" or kind == "D") and call("SISMEMBER", STOPS, id) == 1
-end
-
-local at = argi + 1
+local at = argi + 2
 while ARGV[at] do
   if ARGV[at] == "-" then
     local group_n = tonumber(ARGV[at + 4])
@@ -215,8 +210,9 @@ while ARGV[at] do
     local id, kind = ARGV[at + 1], ARGV[at + 3]
     local fence = call("HGET", HELD, id)
     local stale = fence ~= ARGV[at + 2] or engine_of(fence) ~= ARGV[4]
+    local refused = has_stops and (kind == "t" or kind == "s" or kind == "D") and call("SISMEMBER", STOPS, id) == 1
     n = n + 1
-    if stale or is_refused(id, kind) then
+    if stale or refused then
       odd = odd + 1
       statuses[n] = stale and "1" or "2"
       at = skip_follow(tonumber(ARGV[at + 10]), at + 11)
@@ -230,10 +226,10 @@ while ARGV[at] do
 end
 if odd < n then
   leave_fences()
-  save_groups()
+  if ties then ties.save() end
   for field, by in pairs(counts) do if by ~= 0 then call("HINCRBY", COUNTS, field, by) end end
   for name, by in pairs(counters) do call("HINCRBY", HEAD, name, by) end
-  sweep()
+  if ties then ties.sweep() end
   call("PUBLISH", ARGV[3], ARGV[2])
 end
 if odd > 0 then

@@ -18,24 +18,18 @@ local function add_ready(list, n, ids, pairs, from)
   register(i)
 end
 
--- One job, which must be new.  g: its group, in which it has no slot; nil: none.
-local function add(id, where, value, g)
-  local list_text, kind, ms = where:match("^(%d+)([+@]?)(%d*)$")
-  local list = tonumber(list_text)
-  local due = kind == "+" and now + ms or tonumber(ms) or 0
-  if due <= now and not g then return add_ready(list, 1, { id }, { id, value }, 1) end
-  local i, base = math.floor((list - 1) / 5) + 1, base_of(math.floor((list - 1) / 5) + 1)
-  register(i)
-  if due <= now then
-    local rank = value:sub(2, 2)
-    local place = last_place(names[i], rank, KEYS[base + 4 + rank])
-    call("HSET", JOBS, id, "g" .. place .. value:sub(2))
-    enter_line(id, g, names[i], rank, place)
-    call("HINCRBY", COUNTS, "2:" .. names[i], 1)
-    return
-  end
+-- One job, which must be new.
+local function add(id, where, value)
+  local list = tonumber(where)
+  if list then return add_ready(list, 1, { id }, { id, value }, 1) end
+  local list_text, kind, ms = where:match("^(%d+)([+@])(%d+)$")
+  list = tonumber(list_text)
+  local due = kind == "+" and now + ms or tonumber(ms)
+  if due <= now then return add_ready(list, 1, { id }, { id, value }, 1) end
+  local i = math.floor((list - 1) / 5) + 1
   local seq = u64(call("HINCRBY", HEAD, "seq", 1))
   call("HSET", JOBS, id, "s" .. u64(due) .. seq .. value:sub(2))
-  call("ZADD", KEYS[base + 1], due, seq .. "s" .. id)
+  call("ZADD", KEYS[base_of(i) + 1], due, seq .. "s" .. id)
   call("HINCRBY", COUNTS, "1:" .. names[i], 1)
+  register(i)
 end

@@ -16,6 +16,9 @@ local function limit_of(text)
   return numbers .. order, group
 end
 
+-- The number of the queue of a `where`.
+local function queue_index(where) return math.floor((where:match("^%d+") - 1) / 5) + 1 end
+
 -- Is the job that this lock would replace in a queue whose keys were not given?
 local function reaches_unknown(lock)
   local holder = lock and lock.mode == "replace" and holder_of(lock.key)
@@ -98,6 +101,25 @@ end
 
 -- A job that was admitted.
 local function add_tied(id, where, value, lock, limit, group)
-  add(id, where, value, group and group_join(id, group, limit))
+  local g = group and group_join(id, group, limit)
+  local kind, ms = where:match("^%d+(.?)(%d*)$")
+  if not g or (kind == "+" and tonumber(ms) > 0) or (kind == "@" and tonumber(ms) > now) then
+    add(id, where, value)
+  else
+    local i, rank = queue_index(where), value:sub(2, 2)
+    local place = last_place(names[i], rank, KEYS[base_of(i) + 4 + rank])
+    register(i)
+    call("HSET", JOBS, id, "g" .. place .. value:sub(2))
+    enter_line(id, g, names[i], rank, place)
+    call("HINCRBY", COUNTS, "2:" .. names[i], 1)
+  end
   if lock then lock_take(lock, id) end
+end
+
+-- Adds a job if it may come in: "0", or why not.  lock_text, limit_text: as in its record.
+local function admit_text(id, where, value, lock_text, limit_text, ending)
+  local lock, limit, group = lock_of(lock_text), limit_of(limit_text)
+  local status, holder = admit(id, queue_index(where), lock, ending)
+  if status == "0" then add_tied(id, where, value, lock, limit, group) end
+  return status, holder
 end

@@ -143,30 +143,6 @@ local function list_place(before) return fifo_place(before, 3, u64(0)) end
 -- The place behind all that are in that list and in line now.
 local function last_place(queue, rank, list) return fifo_place(popped_of(queue, rank) + call("LLEN", list), 2, seq_next()) end
 
-local function words_of(text)
-  local words = {}
-  for word in text:gmatch("[^ ]+") do words[#words + 1] = word end
-  return words
-end
-
-local taken_under = {}
--- Where a job that was taken returns to, in the front: where it came due, or stood in line; one that was in a list before all that are
--- still there.
-local function place_taken(value, fence, id)
-  if value:sub(1, 1) ~= "r" then return value:sub(2, 17) end
-  if not taken_under[fence] then
-    local said, at = call("HMGET", FENCES, fence .. ":ids", fence .. ":at"), {}
-    local before = words_of(said[2] or "")
-    for k, taken in ipairs(words_of(said[1] or "")) do at[taken] = { k, tonumber(before[k] or "") } end
-    taken_under[fence] = at
-  end
-  local body, taken = body_of(value), taken_under[fence][id] or { 0 }
-  if taken[2] then return list_place(taken[2]) end
-  local field = popped_field(queue_of(body), body:sub(1, 1))
-  local before = has_groups and call("HGET", GROUPS, "-" .. field) or call("HGET", COUNTS, field) or 0
-  return fifo_place(before, 1, struct.pack(">I6", fence) .. struct.pack(">I2", taken[1]))
-end
-
 -- -- belonging -------------------------------------------------------------------------------------------------------------------
 
 -- A job belongs to a group from now on, without a slot.  limit: concurrency;rate;per_ms;burst;order
