@@ -34,12 +34,27 @@ static void add_key(struct rd_store *s, const char *name, struct sk_str queue) {
 
 void sk_rd_key(struct rd_store *s, const char *name) { add_key(s, name, sk_str(NULL, 0)); }
 
+/* They are the same for every command: made once. */
+static void add_store_keys(struct rd_store *s) {
+  struct rd_command *c = &s->command;
+  if (s->key_args.n > 0) {
+    sk_buf_add_str(&c->args, sk_buf_str(&s->key_args));
+    c->n += STORE_KEYS_N;
+    return;
+  }
+  size_t before = c->args.n;
+  for (size_t i = 0; i < STORE_KEYS_N; i++) add_key(s, store_keys[i], sk_str(NULL, 0));
+  if (c->args.failed) return;
+  sk_buf_add(&s->key_args, c->args.p + before, c->args.n - before);
+  if (s->key_args.failed) sk_buf_fini(&s->key_args);
+}
+
 static void begin_keys(struct rd_store *s, int script, size_t more) {
   struct rd_command *c = &s->command;
   sk_rd_arg_c(c, "EVALSHA");
   sk_rd_arg_c(c, RD_SCRIPTS[script].sha1);
   sk_rd_arg_int(c, (int64_t)(STORE_KEYS_N + more));
-  for (size_t i = 0; i < STORE_KEYS_N; i++) add_key(s, store_keys[i], sk_str(NULL, 0));
+  add_store_keys(s);
 }
 
 static void begin_args(struct rd_store *s) {
@@ -322,6 +337,7 @@ static void store_free(struct rd_store *s) {
   free(s->known.names);
   free(s->named.names);
   sk_buf_fini(&s->command.args);
+  sk_buf_fini(&s->key_args);
   sk_tls_context_free(s->config.tls);
   sk_arena_fini(&s->config.arena);
   free(s);

@@ -149,6 +149,7 @@ struct rd_store {
   struct sk_list waiting, sent, answers; /* of sk_op.node */
   size_t submitted;              /* ops that are not answered yet, the store's own included */
   struct rd_command command;     /* in the making */
+  struct sk_buf key_args;        /* the keys of the whole store, as arguments of a command */
   struct rd_names named;         /* the queues of the command in the making; texts borrowed from its op */
   struct rd_names known;         /* all queues, as far as known; texts owned */
   char origin[27];               /* who we are in wake-ups */

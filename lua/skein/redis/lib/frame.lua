@@ -29,9 +29,8 @@
 --         3 channel    of wake-ups
 --         4 engine     "": a client      5 lease, ms
 --         6 how many queues are named, then their names; then what the script's own head says
-local HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local FENCES, STOPS, LOGS, LOCKS, EXPIRES, BOUNDS = KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
-local GROUPS, LINES, PLACES, RING, TOKENS = KEYS[19], KEYS[20], KEYS[21], KEYS[22], KEYS[23]
+local HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES = unpack(KEYS, 1, 8)
+local FENCES, STOPS, LOGS, LOCKS, EXPIRES, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS = unpack(KEYS, 13, 23)
 local call = redis.call
 local queues_n = tonumber(ARGV[6])
 local argi = 6 + queues_n -- index of the last argument read
