@@ -26,8 +26,8 @@ stds.redis = {
     -- lib/uses.lua, lib/bucket.lua, lib/bound.lua, lib/lock.lua, lib/ties.lua
     "has_notes", "has_stops", "has_locks", "has_groups", "has_bounds", "now_us", "token_us", "take_tokens", "tokens_left", "digits",
     "bound_of", "jobs_in", "waiting_in", "bound_slot", "holder_of", "unlock", "lock_take", "untie",
-    -- lib/group.lua
-    "groups", "unsaved", "seq_next", "named", "line_of", "group_of", "save_groups", "group_update", "line_in", "line_out", "enter_line", "leave_line",
+    -- lib/group.lua, lib/belong.lua
+    "groups", "unsaved", "set_numbers", "popped_field", "seq_next", "named", "line_of", "group_of", "save_groups", "group_update", "line_in", "line_out", "enter_line", "leave_line",
     "standing_in", "popped", "popped_of", "list_place", "last_place", "group_join", "membership", "slot_back", "group_forget", "leave_groups",
     "ring_first", "tokens_first", "tokens_due", "line_take",
     -- lib/leave.lua, lib/admit.lua; count_state is the script's own

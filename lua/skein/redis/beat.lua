@@ -8,6 +8,7 @@
 -- include uses
 -- include bucket
 -- include group
+-- include belong
 local lost = call("ZADD", LEASES, mono + ARGV[5], ARGV[4])
 if lost == 1 then call("HSETNX", HEAD, "format", ARGV[argi + 2]) end -- Redis came back without its data
 local said = call("HGET", ENGINES, ARGV[4])

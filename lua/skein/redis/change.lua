@@ -12,6 +12,7 @@
 -- include bucket
 -- include lock
 -- include group
+-- include belong
 -- include ties
 -- include walk
 if not knows_all_queues() then return unknown_queue() end

@@ -29,6 +29,7 @@ if any_tied or has_bounds then
 -- include bucket
 -- include lock
 -- include group
+-- include belong
 -- include ties
 -- include bound
 -- include counted

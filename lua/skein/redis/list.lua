@@ -10,6 +10,7 @@
 -- include held
 -- include bucket
 -- include group
+-- include belong
 -- include walk
 -- include views
 if not knows_all_queues() then return unknown_queue() end

@@ -33,6 +33,7 @@ if has_stops or has_locks or has_groups or ARGV[argi + 1] == "1" then
 -- include bucket
 -- include lock
 -- include group
+-- include belong
 -- include ties
 -- include bound
 -- include leave

@@ -113,13 +113,6 @@ local function enter_line(id, g, queue, rank, place)
   line_in(g, queue, rank)
 end
 
-local function leave_line(id, g, queue, rank, place)
-  local line = line_of(g, queue, rank)
-  call("ZREM", LINES, line .. place .. id)
-  call("ZREM", PLACES, named(queue) .. rank .. place .. id)
-  if not call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 1)[1] then line_out(g, queue, rank) end
-end
-
 -- How many stand in a queue's lines.
 local function standing_in(queue)
   return has_groups and call("ZLEXCOUNT", PLACES, "[" .. named(queue), "(" .. named(queue) .. ":") or 0
@@ -127,8 +120,6 @@ end
 
 -- How many have been popped off that list, while there were groups.
 local function popped_field(queue, rank) return "p" .. rank .. ":" .. queue end
-local function popped_of(queue, rank) return tonumber(call("HGET", COUNTS, popped_field(queue, rank)) or 0) end
-
 -- n jobs were popped off that list: how many before them.
 local function popped(queue, rank, n)
   if n == 0 or not has_groups then return nil end
@@ -138,120 +129,9 @@ local function popped(queue, rank, n)
   return before
 end
 
-local function fifo_place(before, what, seq) return "\126" .. struct.pack(">I7", before * 2 + what) .. seq end
-local function list_place(before) return fifo_place(before, 3, u64(0)) end
--- The place behind all that are in that list and in line now.
-local function last_place(queue, rank, list) return fifo_place(popped_of(queue, rank) + call("LLEN", list), 2, seq_next()) end
-
--- -- belonging -------------------------------------------------------------------------------------------------------------------
-
--- A job belongs to a group from now on, without a slot.  limit: concurrency;rate;per_ms;burst;order
-local function group_join(id, name, limit)
-  local g = group_of(name)
-  if not g then
-    g = { name = name, slots = 0, jobs = 0, at = 0, full = 0 }
-    set_numbers(g, limit)
-    groups[name] = g
-    call("HINCRBY", GROUPS, "", 1)
-    has_groups = true
-  elseif g.jobs == 0 then
-    call("ZREM", EXPIRES, "g" .. name)
-  end
-  set_numbers(g, limit)
-  g.jobs = g.jobs + 1
-  call("HSET", GROUPS, "@" .. id, "0" .. name)
-  group_update(g)
-  return g
-end
-
 -- The job's group, and whether it has a slot.
 local function membership(id)
   local said = has_groups and call("HGET", GROUPS, "@" .. id)
   if not said then return nil, false end
   return group_of(said:sub(2)), said:sub(1, 1) == "1"
-end
-
-local function slot_back(id, g)
-  call("HSET", GROUPS, "@" .. id, "0" .. g.name)
-  g.slots = g.slots - 1
-  group_update(g)
-end
-
--- A group without jobs is only its bucket, until that is full.
-local function group_forget(g)
-  if g.full > now_us then
-    call("ZADD", EXPIRES, math.ceil(g.full / 1000), "g" .. g.name)
-    return
-  end
-  groups[g.name], unsaved[g.name] = nil, nil
-  call("HDEL", GROUPS, "=" .. g.name)
-  if call("HINCRBY", GROUPS, "", -1) > 0 then return end
-  call("DEL", GROUPS)
-  has_groups = false
-end
-
--- stay: they give back their slots only.
-local function leave_groups(ids, stay)
-  local fields = {}
-  for k, id in ipairs(ids) do fields[k] = "@" .. id end
-  for k, said in ipairs(call("HMGET", GROUPS, unpack(fields))) do
-    if said then
-      local g = group_of(said:sub(2))
-      local slot = said:sub(1, 1) == "1"
-      if not stay then
-        call("HDEL", GROUPS, fields[k])
-        g.jobs = g.jobs - 1
-      elseif slot then
-        call("HSET", GROUPS, fields[k], "0" .. g.name)
-      end
-      if slot then g.slots = g.slots - 1 end
-      group_update(g)
-      if g.jobs == 0 then group_forget(g) end
-    end
-  end
-end
-
--- -- taking ------------------------------------------------------------------------------------------------------------------------
-
--- Whose turn it is among a queue's lines, of one rank or (nil) of the first that has one: the turn, the group.
-local function ring_first(queue, rank)
-  local q = named(queue) .. (rank or "")
-  local member = call("ZRANGEBYLEX", RING, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1]
-  if not member then return nil end
-  local rank_at = 2 + #queue
-  return member:sub(rank_at + 1, rank_at + 8), member:sub(rank_at + 9)
-end
-
--- When the first token of a queue's lines is there; nil: they wait for none.
-local function tokens_first(queue)
-  local q = named(queue)
-  local member = call("ZRANGEBYLEX", TOKENS, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1]
-  return member and struct.unpack(">I8", member, #q + 1)
-end
-
--- The lines of a queue whose token is there go to the ring; more than a fetch takes at once.
-local function tokens_due(queue)
-  local q = named(queue)
-  for _, member in ipairs(call("ZRANGEBYLEX", TOKENS, "[" .. q, "(" .. q .. u64(now_us + 1), "LIMIT", 0, 1024)) do
-    group_update(group_of(member:sub(#q + 10)))
-  end
-end
-
--- The first job of the line whose turn it is has a slot and a token from now on: its id.
-local function line_take(queue, rank, turn, name)
-  local g = group_of(name)
-  local line = line_of(g, queue, rank)
-  local members = call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 2)
-  call("ZREM", RING, named(queue) .. rank .. turn .. name)
-  call("HDEL", GROUPS, "#" .. line)
-  if not members[1] then return nil end
-  local id = members[1]:sub(#line + 17)
-  call("ZREM", LINES, members[1])
-  call("ZREM", PLACES, named(queue) .. rank .. members[1]:sub(#line + 1))
-  call("HSET", GROUPS, "@" .. id, "1" .. name)
-  g.slots = g.slots + 1
-  take_tokens(g, 1)
-  group_update(g)
-  if members[2] then line_in(g, queue, rank) end
-  return id
 end

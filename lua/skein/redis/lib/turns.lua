@@ -2,6 +2,49 @@
 -- others there are; allowed: how many the queue's own limit lets through.
 local standing, allowed = {}, {}
 
+-- Whose turn it is among a queue's lines, of one rank or (nil) of the first that has one: the turn, the group.
+local function ring_first(queue, rank)
+  local q = named(queue) .. (rank or "")
+  local member = call("ZRANGEBYLEX", RING, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1]
+  if not member then return nil end
+  local rank_at = 2 + #queue
+  return member:sub(rank_at + 1, rank_at + 8), member:sub(rank_at + 9)
+end
+
+-- When the first token of a queue's lines is there; nil: they wait for none.
+local function tokens_first(queue)
+  local q = named(queue)
+  local member = call("ZRANGEBYLEX", TOKENS, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1]
+  return member and struct.unpack(">I8", member, #q + 1)
+end
+
+-- The lines of a queue whose token is there go to the ring; more than a fetch takes at once.
+local function tokens_due(queue)
+  local q = named(queue)
+  for _, member in ipairs(call("ZRANGEBYLEX", TOKENS, "[" .. q, "(" .. q .. u64(now_us + 1), "LIMIT", 0, 1024)) do
+    group_update(group_of(member:sub(#q + 10)))
+  end
+end
+
+-- The first job of the line whose turn it is has a slot and a token from now on: its id.
+local function line_take(queue, rank, turn, name)
+  local g = group_of(name)
+  local line = line_of(g, queue, rank)
+  local members = call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 2)
+  call("ZREM", RING, named(queue) .. rank .. turn .. name)
+  call("HDEL", GROUPS, "#" .. line)
+  if not members[1] then return nil end
+  local id = members[1]:sub(#line + 17)
+  call("ZREM", LINES, members[1])
+  call("ZREM", PLACES, named(queue) .. rank .. members[1]:sub(#line + 1))
+  call("HSET", GROUPS, "@" .. id, "1" .. name)
+  g.slots = g.slots + 1
+  take_tokens(g, 1)
+  group_update(g)
+  if members[2] then line_in(g, queue, rank) end
+  return id
+end
+
 local function look_at(i)
   local b = bound_of(names[i])
   standing[i] = ready[i] > 0 and standing_in(names[i]) or 0
