@@ -224,20 +224,14 @@ static int refused(const struct sk_session *s, const struct sk_enqueue_item *ite
 }
 
 static int submit(struct sk_session *s, const struct request *r, struct sk_str record) {
-  struct sk_enqueue_item item = {
-    .id = r->job.id,
-    .queue = r->job.queue,
-    .task = r->job.task,
-    .record = record,
-    .priority = r->job.priority,
-    .due_ms = r->due_ms,
-    .delay_ms = r->delay_ms,
-  };
+  struct sk_enqueue_item item;
   struct sk_err err;
-  if (sk_lock_parse(r->job.unique, &item.lock, &err) != SK_OK || sk_limit_parse(r->job.limit, &item.limit, &err) != SK_OK) {
+  if (sk_enqueue_item_init(&item, &r->job, record, &err) != SK_OK) {
     sk_out_error(s->verb, "%s", err.message);
     return SK_EXIT_USAGE;
   }
+  item.due_ms = r->due_ms;
+  item.delay_ms = r->delay_ms;
   struct sk_enqueue_op op = { .items = &item, .items_n = 1 };
   enum sk_code code = add(s, r, &op);
   int exit_code = code == SK_OK ? refused(s, &item) : sk_session_fail(s, &op.op.err);

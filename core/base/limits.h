@@ -15,6 +15,7 @@
 #define SK_RESULT_BYTES_MAX (1024 * 1024)    /* JSON text of a result */
 #define SK_META_BYTES_MAX (64 * 1024)        /* JSON text of meta */
 #define SK_CALLBACKS_BYTES_MAX (256 * 1024)  /* on_success or on_error, all their records */
+#define SK_CALLBACKS_MAX 100                 /* of one job's on_success, and of its on_error */
 #define SK_KEY_BYTES_MAX 256                 /* the key of a lock or a group */
 #define SK_JOB_LOG_LINES_MAX 100             /* last lines of job:log that are kept */
 #define SK_JOB_LOG_BYTES_MAX (16 * 1024)     /* of them all; a line is cut at SK_NOTE_BYTES_MAX */

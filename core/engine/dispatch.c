@@ -109,11 +109,11 @@ void sk_dispatch_take_back_all(struct sk_engine *e) {
 
 /* -- offering ------------------------------------------------------------------------------------------------------------------- */
 
-/* What a JOB frame says after the record. */
+/* What a JOB frame says after the record when only handlers are to run. */
 static void add_mourning(struct sk_buf *out, const struct sk_run *run) {
-  sk_buf_add_byte(out, run->mourning ? (char)run->job.error_kind : SK_KIND_NONE);
-  sk_buf_add_byte(out, run->mourning && run->decision.kind != SK_SETTLE_RETRY);
-  sk_wire_add_str(out, run->mourning ? run->job.error : sk_str(NULL, 0));
+  sk_buf_add_byte(out, (char)run->job.error_kind);
+  sk_buf_add_byte(out, run->decision.kind != SK_SETTLE_RETRY);
+  sk_wire_add_str(out, run->job.error);
 }
 
 static void offer(struct sk_worker *w, struct sk_run *run) {
@@ -140,7 +140,7 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
   sk_wire_add_i64(out, run->timeout_ms);
   sk_wire_add_i64(out, sk_job_retries(&run->job, run->task ? &run->task->template : NULL));
   sk_wire_add_str(out, sk_str(run->bytes, (size_t)(run->queue.p - run->bytes)));
-  add_mourning(out, run);
+  if (run->mourning) add_mourning(out, run);
   sk_wire_end(out, at);
   if (run->timeout_ms > 0) sk_deadline_watch(run);
 }
@@ -235,7 +235,7 @@ static void mourn_while_stopping(struct sk_engine *e) {
     hand_out_mourners(e, UINT32_MAX);
     if (e->mourners_n > 0 && sk_list_empty(&e->workers)) e->mourns_late = sk_supervisor_add_one(e);
     if (e->mourners_n > 0 && sk_list_empty(&e->workers)) sk_mourning_give_up(e);
-  } else if (e->mourns_late) {
+  } else if (e->mourns_late && e->given_n == 0) {
     sk_supervisor_drain(e);
   }
 }

@@ -27,21 +27,47 @@ static bool serves(const struct sk_engine *e, struct sk_str queue) {
   return served;
 }
 
-/* Counts what is left for a draining engine. */
+/* What is left for a draining engine. */
+struct left {
+  int64_t jobs;    /* that it would still do by itself, or wait for; but for */
+  int64_t ready;   /* ... those that may be taken at any time */
+  int64_t running; /* anywhere */
+};
+
+static struct left count_left(const struct sk_engine *e, const struct sk_count_op *count) {
+  struct left left = { 0, 0, 0 };
+  for (size_t i = 0; i < count->queues_n; i++) {
+    const struct sk_queue_count *q = &count->queues[i];
+    left.running += q->states[SK_STATE_RUNNING];
+    if (!serves(e, q->name)) continue;
+    left.jobs += q->states[SK_STATE_RUNNING];
+    if (q->paused) continue;
+    left.jobs += q->states[SK_STATE_SCHEDULED] + q->states[SK_STATE_RETRY];
+    left.ready += q->states[SK_STATE_READY];
+  }
+  return left;
+}
+
+/* READY jobs that a fetch after the count does not get, when nothing runs anywhere that could let them go, are held back by jobs in
+ * queues that are paused or not served: those are not waited for, so these aren't either. */
+static bool is_drained(struct sk_engine *e, const struct left *left) {
+  if (left->jobs > 0 || !is_idle(e)) return false;
+  if (left->ready == 0 || (e->drain_futile && left->running == 0)) return true;
+  e->drain_futile = left->running == 0;
+  if (e->drain_futile) sk_fetch_wake(e);
+  return false;
+}
+
 static void on_drain_count(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   struct sk_count_op *count = SK_CONTAINER(op, struct sk_count_op, op);
   e->drain_counting = false;
-  int64_t left = op->status == SK_OK ? 0 : 1; /* unknown: the next fetch asks again */
-  for (size_t i = 0; op->status == SK_OK && i < count->queues_n; i++) {
-    const struct sk_queue_count *q = &count->queues[i];
-    if (!serves(e, q->name)) continue;
-    left += q->states[SK_STATE_RUNNING];
-    if (!q->paused) left += q->states[SK_STATE_READY] + q->states[SK_STATE_SCHEDULED] + q->states[SK_STATE_RETRY];
+  if (op->status == SK_OK && !e->stopping) { /* else the next fetch asks again */
+    struct left left = count_left(e, count);
+    if (is_drained(e, &left)) sk_engine_stop(e, false);
   }
   sk_op_fini(op);
   free(count);
-  if (left == 0 && is_idle(e) && !e->stopping) sk_engine_stop(e, false);
   sk_engine_wake(e);
 }
 
@@ -348,7 +374,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
 }
 
 void sk_engine_free(struct sk_engine *e) {
-  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local) && sk_list_empty(&e->suspects));
+  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local) && sk_list_empty(&e->suspects) && sk_list_empty(&e->mourners));
   free_engine(e);
 }
 

@@ -224,6 +224,7 @@ static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
   e->fetch_wanted = f->more || e->fetch_again;
   e->fetch_again = false;
   if (f->held_n == 0 && !f->more) e->drain_check = true;
+  if (f->held_n > 0 || f->more || f->due_in_ms >= 0) e->drain_futile = false;
   if (f->held_n == 0 && f->more) { /* it has some and gives none: not a reason to ask in a loop */
     e->fetch_wanted = false;
     sk_fetch_due_within(e, LOST_WAIT_MS);

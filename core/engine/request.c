@@ -311,11 +311,10 @@ static enum sk_code read_enqueue_item(struct request *q, struct sk_reader *r, st
   if (code == SK_OK) code = sk_callbacks_check(job.on_success, q->rs->options.args_bytes_max, &q->err);
   if (code == SK_OK) code = sk_callbacks_check(job.on_error, q->rs->options.args_bytes_max, &q->err);
   if (code != SK_OK) return code;
-  *item = (struct sk_enqueue_item){
-    .id = job.id, .queue = job.queue, .task = job.task, .record = record, .priority = job.priority, .due_ms = due_ms, .delay_ms = delay_ms };
-  code = sk_lock_parse(job.unique, &item->lock, &q->err);
-  if (code == SK_OK) code = sk_limit_parse(job.limit, &item->limit, &q->err);
+  code = sk_enqueue_item_init(item, &job, record, &q->err);
   if (code != SK_OK) return code;
+  item->due_ms = due_ms;
+  item->delay_ms = delay_ms;
   int64_t due_in = delay_ms > 0 ? delay_ms : due_ms > 0 ? due_ms - sk_clock_wall_ms() : 0;
   if (due_in < 0) due_in = 0;
   if (due_in < q->due_in_ms) q->due_in_ms = due_in;

@@ -39,7 +39,8 @@ struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struc
 void sk_run_reset(struct sk_run *run) {
   sk_buf_fini(&run->said);
   sk_buf_fini(&run->kept);
-  sk_follow_free(run);
+  sk_follow_free(run->follow);
+  run->follow = NULL;
   if (run->broken != SK_OK) return;
   sk_buf_fini(&run->record);
   sk_record_decode(sk_str(run->bytes, (size_t)(run->queue.p - run->bytes)), &run->job, NULL); /* it could be once */
@@ -48,7 +49,7 @@ void sk_run_reset(struct sk_run *run) {
 
 void sk_run_free(struct sk_run *run) {
   sk_live_free(run);
-  sk_follow_free(run);
+  sk_follow_free(run->follow);
   sk_buf_fini(&run->kept);
   sk_buf_fini(&run->said);
   sk_buf_fini(&run->record);

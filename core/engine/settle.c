@@ -79,13 +79,20 @@ static bool keep_story(struct sk_run *run, const struct sk_outcome *o, int64_t n
   return true;
 }
 
+/* The jobs that follow.  False when there is no memory for them. */
+static bool find_follow(struct sk_run *run, enum sk_ending ending, int64_t now_ms) {
+  const struct sk_engine *e = run->engine;
+  return sk_follow_new(&(struct sk_follow_end){ .job = &run->job, .ending = ending, .kind = run->decision.kind, .now_ms = now_ms,
+                                                .args_bytes_max = e->options.args_bytes_max, .log = e->log }, &run->follow);
+}
+
 /* Fills in the decision, the record to store and the jobs that follow.  False when there is no memory for them. */
 static bool decide(struct sk_run *run, struct sk_outcome *o) {
   struct sk_engine *e = run->engine;
   int64_t now_ms = sk_clock_wall_ms();
   if (!own_outcome(run, o)) return false;
   run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, now_ms, sk_random_next(&e->random));
-  if (!sk_follow_make(run, o->ending)) return false;
+  if (!find_follow(run, o->ending, now_ms)) return false;
   if (!stores_record(&run->decision, o)) return true;
   if (!keep_story(run, o, now_ms)) return false;
   sk_record_encode(&run->job, &run->record);
@@ -99,7 +106,8 @@ void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
     /* Better twice than lost: what there is no memory to write down has not happened. */
     sk_logf(e->log, SK_LOG_ERROR, "job %.*s: out of memory for its outcome, it runs again", SK_STR_ARG(run->id));
     sk_buf_fini(&run->record);
-    sk_follow_free(run);
+    sk_follow_free(run->follow);
+    run->follow = NULL;
     run->decision = (struct sk_decision){ .kind = SK_SETTLE_RELEASE };
     o.ending = SK_END_HANDED_BACK;
   }
@@ -209,12 +217,24 @@ static bool frees_slot(const struct sk_run *run) {
   return run->job.limit.n > 0 || sk_tasks_limit_queue(run->engine->tasks, run->queue);
 }
 
+/* Callbacks that the store did not add, but for those that were there already.  What they follow from has ended all the same. */
+static void tell_refused(const struct sk_run *run) {
+  for (size_t i = 0; run->follow && i < run->follow->n; i++) {
+    const struct sk_enqueue_item *item = &run->follow->items[i];
+    if (item->status == SK_EEXISTS && item->holder.n > 0)
+      sk_logf(run->engine->log, SK_LOG_WARN, "job %.*s: its callback %.*s is not added: job %.*s holds its lock", SK_STR_ARG(run->id),
+              SK_STR_ARG(item->id), SK_STR_ARG(item->holder));
+    else if (item->status == SK_ELIMIT)
+      sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: its callback %.*s is not added: the store takes no job for queue %.*s", SK_STR_ARG(run->id),
+              SK_STR_ARG(item->id), SK_STR_ARG(item->queue));
+  }
+}
+
 static void after(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   const struct sk_decision *d = &run->decision;
   applied(run);
-  int64_t follow_in_ms = sk_follow_due_in_ms(run);
-  if (follow_in_ms >= 0) sk_fetch_due_within(e, follow_in_ms);
+  if (run->follow) sk_fetch_due_within(e, run->follow->due_in_ms);
   if (frees_slot(run)) sk_fetch_wake(e);
   if (d->kind == SK_SETTLE_RETRY || d->kind == SK_SETTLE_SNOOZE)
     sk_fetch_due_within(e, d->delay_ms);
@@ -271,6 +291,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
         settle_again(run);
         continue;
       }
+      if (b->items[i].status == SK_OK) tell_refused(run);
       if (b->items[i].status == SK_OK || was_settled(run)) {
         after(run);
       } else if (run->ending != SK_END_HANDED_BACK) {
@@ -298,7 +319,10 @@ static struct sk_settle_item item_of(const struct sk_run *run) {
     .keep_ms = d->keep_ms,
     .crashed = run->ending == SK_END_CRASHED,
   };
-  sk_follow_attach(run, &item);
+  if (run->follow) {
+    item.follow = run->follow->items;
+    item.follow_n = run->follow->n;
+  }
   return item;
 }
 

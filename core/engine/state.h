@@ -19,6 +19,7 @@
 #include "base/id.h"
 #include "base/list.h"
 #include "engine/engine.h"
+#include "engine/follow.h"
 #include "engine/request.h"
 #include "engine/share.h"
 #include "engine/tasks.h"
@@ -28,7 +29,6 @@
 
 struct sk_worker;
 struct sk_live;
-struct sk_follow;
 
 struct sk_run {
   struct sk_list node;
@@ -187,6 +187,7 @@ struct sk_engine {
   int64_t rate_n;
   int64_t silent_since_ms; /* since when workers have jobs and none has ended; monotonic */
   bool drain_check;
+  bool drain_futile; /* there were READY jobs when it was counted last, and no fetch since has got one or said when */
 
   /* settle.c */
   struct sk_list settling; /* runs with a decision, not submitted */
@@ -276,12 +277,6 @@ void sk_settle_decided(struct sk_run *run);   /* as sk_settle has decided, now t
 void sk_settle_broken(struct sk_run *run, const struct sk_err *why); /* a run whose record can't be read */
 void sk_settle_turn(struct sk_engine *e);
 bool sk_settle_idle(const struct sk_engine *e);
-
-/* follow.c */
-bool sk_follow_make(struct sk_run *run, enum sk_ending ending); /* once it is decided; false: out of memory */
-void sk_follow_attach(const struct sk_run *run, struct sk_settle_item *item);
-int64_t sk_follow_due_in_ms(const struct sk_run *run); /* the earliest; -1: there is none */
-void sk_follow_free(struct sk_run *run);
 
 /* mourning.c */
 bool sk_mourning_is_due(const struct sk_run *run); /* it is decided, and there are handlers that have not run */

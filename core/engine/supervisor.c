@@ -321,7 +321,7 @@ void sk_supervisor_ready(struct sk_worker *w) {
     SK_LIST_EACH(n, &e->workers)
       if (SK_WORKER_OF(n)->round < w->round) drain(SK_WORKER_OF(n));
     sk_dispatch_find_tasks(e);
-    fill_up(e);
+    if (!e->stopping) fill_up(e);
   }
   sk_fetch_wake(e);
 }
@@ -406,7 +406,10 @@ static void bury(struct sk_worker *w) {
   free_worker(w);
   sk_requests_abandon(e->requests, end.serial);
   sk_engine_wake(e);
-  if (e->stopping) return;
+  if (e->stopping) {
+    if (end.state == SK_WORKER_STARTING || end.refused) sk_mourning_give_up(e); /* the next one would do the same */
+    return;
+  }
   if (end.state == SK_WORKER_STARTING && !end.refused)
     died_loading(e, end.round, how);
   else if (end.refused || (end.state == SK_WORKER_READY && !end.used))

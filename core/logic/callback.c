@@ -26,8 +26,10 @@ enum sk_code sk_callbacks_check(struct sk_str callbacks, size_t args_bytes_max, 
     return sk_err_set(err, SK_ELIMIT, "callbacks: %zu bytes, expected at most %d", callbacks.n, SK_CALLBACKS_BYTES_MAX);
   struct sk_callback callback;
   enum sk_code code;
+  size_t n = 0;
   while ((code = sk_callback_next(&callbacks, &callback, err)) == SK_OK) {
     struct sk_job job;
+    if (++n > SK_CALLBACKS_MAX) return sk_err_set(err, SK_ELIMIT, "callbacks: more than %d, the limit", SK_CALLBACKS_MAX);
     code = sk_record_decode(callback.record, &job, err);
     if (code == SK_OK) code = sk_job_check_shape(&job, args_bytes_max, err);
     if (code == SK_OK) continue;

@@ -23,7 +23,7 @@ struct sk_callback {
 /* Takes the next callback off *callbacks.  SK_OK; SK_ENOTFOUND: none is left; SK_ECORRUPT. */
 enum sk_code sk_callback_next(struct sk_str *callbacks, struct sk_callback *out, struct sk_err *err);
 
-/* Each of them can be read and is a job that sk_job_check_shape (names.h) accepts. */
+/* They are at most SK_CALLBACKS_MAX, and each of them can be read and is a job that sk_job_check_shape (names.h) accepts. */
 enum sk_code sk_callbacks_check(struct sk_str callbacks, size_t args_bytes_max, struct sk_err *err);
 
 /* A JSON array with one value more, at its end or at its beginning; neither is looked into.  Check out->failed afterwards. */

@@ -3,9 +3,9 @@
  *   frame := u32 payload_bytes, u8 type, payload          all numbers little-endian; str := u32 length, bytes
  *
  * core -> worker
- *   JOB      u32 slot, u32 generation, i64 timeout_ms (0: none), i64 retries, str record,
- *            u8 error kind, u8 dies, str message    kind 0: run it; else an earlier attempt ended so without its handlers: run those
- *                                                   (on death when it dies, else on error), and say DONE
+ *   JOB      u32 slot, u32 generation, i64 timeout_ms (0: none), i64 retries, str record: run it
+ *            ... u8 error kind, u8 dies, str message: an earlier attempt ended so without its handlers: run those (on death when it
+ *                                                     dies, else on error), and say DONE
  *   REPLY    u64 request, u8 code (sk_code), then the answer (code 0) or str message
  *   CANCEL   u32 slot, u32 generation, u8 error kind
  *   DRAIN    no payload: take no more jobs; exit when the last one has ended

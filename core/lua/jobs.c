@@ -430,9 +430,14 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
   int64_t timeout_ms = sk_read_i64(frame);
   int64_t retries = sk_read_i64(frame);
   struct sk_str record = sk_read_str(frame);
-  unsigned mourn = sk_read_u8(frame);
-  bool dies = sk_read_u8(frame) != 0;
-  struct sk_str message = sk_read_str(frame);
+  unsigned mourn = SK_KIND_NONE;
+  bool dies = false;
+  struct sk_str message = { NULL, 0 };
+  if (frame->p < frame->end) {
+    mourn = sk_read_u8(frame);
+    dies = sk_read_u8(frame) != 0;
+    message = sk_read_str(frame);
+  }
   if (!sk_reader_done(frame) || number >= r->share->slots_n || r->slots[number].active || mourn >= SK_KINDS) {
     frame->bad = true;
     return;
@@ -444,7 +449,7 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
   slot->retries = retries;
   slot->mourn = (enum sk_error_kind)mourn;
   slot->dies = dies;
-  sk_buf_fini(&slot->message);
+  if (slot->message.cap > 0) sk_buf_fini(&slot->message);
   if (message.n > 0) sk_buf_add_str(&slot->message, message);
   sk_buf_clear(&slot->record);
   sk_buf_add_str(&slot->record, record);
@@ -458,7 +463,6 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
 void sk_jobs_drain(struct sk_runner *r) {
   r->draining = true;
   while (sk_list_pop(&r->pending) != NULL) continue; /* the core has taken them back */
-  sk_runner_follow_up(r);
 }
 
 static int trace_step(lua_State *L) {

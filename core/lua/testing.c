@@ -6,9 +6,9 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "engine/follow.h"
 #include "engine/tasks.h"
 #include "io/loop.h"
-#include "logic/callback.h"
 #include "logic/record.h"
 #include "logic/trail.h"
 #include "logic/transition.h"
@@ -267,79 +267,6 @@ static int kit_release(lua_State *L) {
   return 0;
 }
 
-/* The callbacks that are enqueued with the end of `parent`, as engine/follow.c makes them. */
-struct follow {
-  const struct sk_job *parent;
-  bool done; /* on_success; else on_error */
-  int64_t now_ms;
-  struct sk_arena text; /* what the items point to */
-  struct sk_enqueue_item *items;
-  size_t n;
-};
-
-/* The callback's args with the result or the error among them. */
-static void add_args(const struct follow *f, struct sk_str args, struct sk_buf *out) {
-  struct sk_str result = f->parent->result.n > 0 ? f->parent->result : SK_STR_LIT("null");
-  struct sk_buf error = { 0 };
-  if (args.n == 0) args = SK_STR_LIT("[]");
-  if (!f->done) {
-    sk_buf_add_json(&error, f->parent->error);
-    sk_callback_prepend(args, sk_buf_str(&error), out);
-  } else if (f->parent->immutable == 1) {
-    sk_buf_add_str(out, args);
-  } else {
-    sk_callback_append(args, result, out);
-  }
-  out->failed |= error.failed;
-  sk_buf_fini(&error);
-}
-
-/* Its record as if it were enqueued now; p is NULL when out of memory. */
-static struct sk_str callback_record(struct follow *f, struct sk_job *job) {
-  struct sk_buf args = { 0 }, record = { 0 };
-  add_args(f, job->args, &args);
-  job->args = sk_buf_str(&args);
-  if (job->expires_ms != SK_UNSET) job->expires_ms += f->now_ms - job->enqueued_ms;
-  job->enqueued_ms = f->now_ms;
-  sk_record_encode(job, &record);
-  bool failed = args.failed || record.failed;
-  struct sk_str stored = failed ? sk_str(NULL, 0) : sk_arena_copy(&f->text, sk_buf_str(&record));
-  sk_buf_fini(&args);
-  sk_buf_fini(&record);
-  return stored;
-}
-
-static enum sk_code add_item(struct follow *f, const struct sk_callback *callback, struct sk_err *err) {
-  struct sk_job job;
-  enum sk_code code = sk_record_decode(callback->record, &job, err);
-  if (code != SK_OK) return code;
-  struct sk_str record = callback_record(f, &job);
-  if (record.p == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
-  code = sk_record_decode(record, &job, err);
-  struct sk_enqueue_item *item = &f->items[f->n++];
-  *item = (struct sk_enqueue_item){ .id = job.id, .queue = job.queue, .task = job.task, .record = record, .priority = job.priority,
-                                    .due_ms = callback->due_ms, .delay_ms = callback->delay_ms };
-  if (code == SK_OK) code = sk_lock_parse(job.unique, &item->lock, err);
-  if (code == SK_OK) code = sk_limit_parse(job.limit, &item->limit, err);
-  return code;
-}
-
-static enum sk_code follow_up(struct follow *f, enum sk_settle_kind kind, enum sk_ending ending, struct sk_err *err) {
-  bool dead = kind == SK_SETTLE_DEAD || (kind == SK_SETTLE_DROP && ending != SK_END_DISCARDED);
-  f->done = kind == SK_SETTLE_DONE;
-  if (!f->done && !dead) return SK_OK;
-  struct sk_str callbacks = f->done ? f->parent->on_success : f->parent->on_error;
-  struct sk_callback callback;
-  size_t n = 0;
-  for (struct sk_str rest = callbacks; sk_callback_next(&rest, &callback, err) == SK_OK;) n++;
-  f->items = sk_arena_array(&f->text, n ? n : 1, sizeof *f->items);
-  if (f->items == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
-  enum sk_code code;
-  while ((code = sk_callback_next(&callbacks, &callback, err)) == SK_OK)
-    if ((code = add_item(f, &callback, err)) != SK_OK) return code;
-  return code == SK_ENOTFOUND ? SK_OK : code;
-}
-
 /* As engine/settle.c does: what has happened to the job, and what it has logged in this attempt. */
 static void tell_story(struct kit *kit, struct sk_job *job, const struct sk_outcome *o, const struct sk_decision *d, struct sk_str log) {
   sk_buf_clear(&kit->story);
@@ -352,27 +279,30 @@ static void tell_story(struct kit *kit, struct sk_job *job, const struct sk_outc
   job->log = sk_str(kit->story.p + trail_n, kit->story.n - trail_n);
 }
 
-/* Decides, and settles the run at index 2.  SK_ESTATE: it was cancelled meanwhile. */
-static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_outcome *o, struct follow *f) {
+/* Decides, and settles the run at index 2; *follow is what came with it.  SK_ESTATE: it was cancelled meanwhile. */
+static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_outcome *o, struct sk_follow **follow) {
+  static const struct sk_log silent = { .level = SK_LOG_OFF };
   struct sk_job job;
-  struct sk_err err = { 0 };
-  enum sk_code code = sk_record_decode(text_field(L, 2, "record"), &job, &err);
-  if (code != SK_OK) luaL_error(L, "testing: %s", err.message);
+  struct sk_err err;
+  struct sk_str record = text_field(L, 2, "record"), log = text_field(L, 2, "log");
+  if (sk_record_decode(record, &job, &err) != SK_OK) luaL_error(L, "testing: %s", err.message);
   struct sk_decision d = sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
-  *f = (struct follow){ .parent = &job, .now_ms = kit->now_ms };
-  code = follow_up(f, d.kind, o->ending, &err);
-  tell_story(kit, &job, o, &d, text_field(L, 2, "log"));
+  bool made = sk_follow_new(&(struct sk_follow_end){ .job = &job, .ending = o->ending, .kind = d.kind, .now_ms = kit->now_ms,
+                                                     .args_bytes_max = SK_ARGS_BYTES_MAX, .log = &silent }, follow);
+  tell_story(kit, &job, o, &d, log);
   sk_buf_clear(&kit->record);
   sk_record_encode(&job, &kit->record);
-  if (code == SK_OK && (kit->record.failed || kit->story.failed)) code = sk_err_set(&err, SK_ENOMEM, "out of memory");
-  f->parent = NULL;
-  if (code != SK_OK) {
-    sk_arena_fini(&f->text);
-    luaL_error(L, "testing: %s", err.message);
+  if (!made || kit->record.failed || kit->story.failed) {
+    sk_follow_free(*follow);
+    luaL_error(L, "testing: not enough memory");
   }
-  return settle_item(L, kit, &(struct sk_settle_item){
-    .record = sk_buf_str(&kit->record), .kind = d.kind, .to_queue = d.to_queue, .delay_ms = d.delay_ms, .keep_ms = d.keep_ms,
-    .follow = f->items, .follow_n = f->n });
+  struct sk_settle_item item = {
+    .record = sk_buf_str(&kit->record), .kind = d.kind, .to_queue = d.to_queue, .delay_ms = d.delay_ms, .keep_ms = d.keep_ms };
+  if (*follow) {
+    item.follow = (*follow)->items;
+    item.follow_n = (*follow)->n;
+  }
+  return settle_item(L, kit, &item);
 }
 
 static int kit_settle(lua_State *L) {
@@ -382,18 +312,18 @@ static int kit_settle(lua_State *L) {
   luaL_checkstack(L, 32, "settle");
   struct sk_str refused = text_field(L, 2, "refused");
   struct sk_outcome o = refused.n ? refused_outcome(L, 2, refused) : read_outcome(L, 3);
-  struct follow f;
-  if (settle_as(L, kit, &o, &f) == SK_ESTATE) {
-    sk_arena_fini(&f.text);
+  struct sk_follow *follow;
+  if (settle_as(L, kit, &o, &follow) == SK_ESTATE) {
+    sk_follow_free(follow);
     o.ending = SK_END_CANCELLED;
-    settle_as(L, kit, &o, &f);
+    settle_as(L, kit, &o, &follow);
   }
   lua_newtable(L);
-  for (size_t i = 0; i < f.n; i++) {
-    lua_pushlstring(L, f.items[i].id.p, f.items[i].id.n);
+  for (size_t i = 0; follow && i < follow->n; i++) {
+    lua_pushlstring(L, follow->items[i].id.p, follow->items[i].id.n);
     lua_rawseti(L, -2, (int)i + 1);
   }
-  sk_arena_fini(&f.text);
+  sk_follow_free(follow);
   return 1;
 }
 

@@ -41,6 +41,12 @@ enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *
   return code;
 }
 
+enum sk_code sk_enqueue_item_init(struct sk_enqueue_item *item, const struct sk_job *job, struct sk_str record, struct sk_err *err) {
+  *item = (struct sk_enqueue_item){ .id = job->id, .queue = job->queue, .task = job->task, .record = record, .priority = job->priority };
+  enum sk_code code = sk_lock_parse(job->unique, &item->lock, err);
+  return code == SK_OK ? sk_limit_parse(job->limit, &item->limit, err) : code;
+}
+
 void sk_op_fini(struct sk_op *op) { sk_arena_fini(&op->arena); }
 
 int64_t sk_store_wall_ms(const struct sk_store_clock *clock) {

@@ -89,6 +89,9 @@ struct sk_enqueue_op {
   size_t items_n; /* <= SK_ENQUEUE_BATCH_MAX */
 };
 
+/* The item of a job with that record, due now; its slices are the job's.  SK_EINVAL, SK_ELIMIT: its lock or limit can't be read. */
+enum sk_code sk_enqueue_item_init(struct sk_enqueue_item *item, const struct sk_job *job, struct sk_str record, struct sk_err *err);
+
 /* -- fetch -------------------------------------------------------------------------------------------------------------
  * First makes READY what is due in these queues (SCHEDULED and RETRY whose time has come go to the front of their queue and
  * priority), then takes up to `want` READY jobs, makes them RUNNING, held by this engine under a new fence (greater than every
@@ -142,6 +145,7 @@ struct sk_fetch_op {
  * The one way out of RUNNING.  Each item, with its follow-up jobs and the counters, is one atomic write.  An item applies only
  * while this engine holds the job under that fence; else it is SK_ESTALE and changes nothing (so a repeat after SK_EUNKNOWN
  * is safe: the second time is SK_ESTALE).  Items are taken in order; a queue that to_queue or a follow-up names may be new.
+ * Follow-ups of an item are <= SK_ENQUEUE_BATCH_MAX.
  * A job that is to stop (STOPS) is neither retried nor dead: RETRY, SNOOZE and DEAD of one are SK_ESTATE and change nothing; it is
  * to be settled as CANCELLED then.  DONE and DROP stand.  RELEASE leaves it READY, still to be stopped. */
 struct sk_settle_item {

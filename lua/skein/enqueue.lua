@@ -19,6 +19,7 @@ local BATCH_MAX = 1000
 local BATCH_BYTES_MAX = 4 * 1024 * 1024 -- half of what a frame takes; one record is never more than that
 local ARGS_MAX = 200
 local CALLBACKS_BYTES_MAX = 256 * 1024
+local CALLBACKS_MAX = 100
 local CALLBACKS_DEPTH_MAX = 16
 
 --- Signatures -------------------------------------------------------------------------------------------------------------
@@ -187,6 +188,7 @@ local function build_callbacks(option, value, passed, depth)
   local list, parts, count = list_of(value), {}, 0
   for _ in pairs(list) do count = count + 1 end
   if count ~= #list then return nil, ("job: option %s: a signature or a list of them is expected"):format(option) end
+  if count > CALLBACKS_MAX then return nil, ("job: option %s has %d callbacks, the limit is %d"):format(option, count, CALLBACKS_MAX) end
   for i = 1, count do
     local problem = add_callback(parts, list[i], passed, depth)
     if problem then return nil, ("job: %s[%d]: %s"):format(option, i, problem) end

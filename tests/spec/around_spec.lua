@@ -294,6 +294,16 @@ describe("around enqueueing", function()
       end)
       assert(skein.enqueue { task = "big", on_error = { task = "big", args = { ("x"):rep(260000) } } })
     end)
+
+    it("are a hundred at the most", function()
+      local many = {}
+      for i = 1, 100 do many[i] = { task = "one" } end
+      assert(skein.enqueue { task = "many", on_success = many, on_error = many })
+      many[101] = { task = "one" }
+      refused("option on_error has 101 callbacks, the limit is 100", function()
+        skein.enqueue { task = "many", on_error = many }
+      end)
+    end)
   end)
 
   describe("meta", function()

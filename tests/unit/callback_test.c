@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "logic/callback.h"
@@ -93,6 +94,19 @@ static void they_are_limited_in_bytes(void **state) {
   struct sk_err err;
   while (b.n <= SK_CALLBACKS_BYTES_MAX) add(&b, "a", "t", 0, 0);
   assert_int_equal(sk_callbacks_check(sk_buf_str(&b), SK_ARGS_BYTES_MAX, &err), SK_ELIMIT);
+  assert_non_null(strstr(err.message, "bytes"));
+  sk_buf_fini(&b);
+}
+
+static void they_are_limited_in_number(void **state) {
+  (void)state;
+  struct sk_buf b = { 0 };
+  struct sk_err err;
+  for (int i = 0; i < SK_CALLBACKS_MAX; i++) add(&b, "a", "t", 0, 0);
+  assert_int_equal(sk_callbacks_check(sk_buf_str(&b), SK_ARGS_BYTES_MAX, &err), SK_OK);
+  add(&b, "a", "t", 0, 0);
+  assert_int_equal(sk_callbacks_check(sk_buf_str(&b), SK_ARGS_BYTES_MAX, &err), SK_ELIMIT);
+  assert_string_equal(err.message, "callbacks: more than 100, the limit");
   sk_buf_fini(&b);
 }
 
@@ -121,6 +135,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(they_are_read_one_by_one),   cmocka_unit_test(every_cut_is_found),
     cmocka_unit_test(what_is_no_job_is_refused),  cmocka_unit_test(they_are_limited_in_bytes),
+    cmocka_unit_test(they_are_limited_in_number),
     cmocka_unit_test(args_get_a_value_at_either_end),
   };
   return cmocka_run_group_tests_name("callback", tests, NULL, NULL);

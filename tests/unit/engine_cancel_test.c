@@ -213,6 +213,64 @@ static void many_are_cancelled_together(void **state) {
   until(w, jobs_in(w, SK_STATE_CANCELLED) == N);
 }
 
+static void one_in_a_worker_that_drains_after_a_reload_hears_of_it(void **state) {
+  struct world *w = *state;
+  script(w, SLEEP);
+  world_start(w);
+  struct told t = enqueue(w, "sleep", "[1]");
+  until(w, effects(w, "start 1") == 1);
+  uint64_t serial = worker_of(w, 1)->serial;
+  sk_engine_reload(w->engine);
+  until(w, is_ready(w, 1) && worker_of(w, 1)->serial != serial);
+  is_cancelled_within(w, t, SOON_MS);
+  until(w, workers_n(w) == 1);
+}
+
+static void one_past_its_hard_timeout_too_is_cancelled(void **state) {
+  struct world *w = *state;
+  script(w, "skein.task('loop', { keep = 60, timeout = 0.05, retries = 5, on_error = function() fx('error') end }, "
+            "function(job) fx('loop') while true do end end)");
+  world_start(w);
+  struct told t = enqueue(w, "loop", "[]");
+  until(w, effects(w, "loop") == 1);
+  is_cancelled_within(w, t, SK_HARD_GRACE_MS + 2000);
+  until(w, w->engine->held_n == 0);
+  assert_int_equal(effects(w, "loop") + effects(w, "error"), 1);
+}
+
+/* Its handlers wait for a worker, or run: they may, but what they are told of does not come about. */
+static void one_whose_handlers_run_is_cancelled_after_them(void **state) {
+  struct world *w = *state;
+  script(w, "skein.task('crash', { keep = 60, on_death = function() fx('death') await('go') end }, function(job) ffi.C._exit(7) end)");
+  world_start(w);
+  struct told t = enqueue(w, "crash", "[]");
+  until(w, effects(w, "death") == 1);
+  assert_int_equal(cancel(w, t), SK_OK);
+  turn_for(w, 50);
+  assert_int_equal(see(w, t).state, SK_STATE_RUNNING);
+  write_file(w, "go", "");
+  until(w, see(w, t).state == SK_STATE_CANCELLED);
+  until(w, w->engine->held_n == 0);
+  assert_int_equal(w->engine->totals.dead, 0);
+}
+
+static void a_suspect_that_waits_for_its_turn_never_starts(void **state) {
+  struct world *w = *state;
+  w->options.policy.crashes_max = 2;
+  script(w, "skein.task('crash', { keep = 60 }, function(job) fx('crash') await('go') end)");
+  world_start(w);
+  struct told t[2] = { enqueue(w, "crash", "[]"), enqueue(w, "crash", "[]") };
+  until(w, effects(w, "crash") == 2);
+  kill(worker_of(w, 1)->pid, SIGKILL); /* nobody on the CPU: both count a crash */
+  until(w, w->engine->suspects_n == 1 && effects(w, "crash") == 3);
+  struct sk_str waits = SK_RUN_OF(w->engine->suspects.next)->id;
+  int which = sk_str_eq_c(waits, t[1].id);
+  is_cancelled_within(w, t[which], SOON_MS);
+  write_file(w, "go", "");
+  until(w, see(w, t[!which]).state == SK_STATE_DONE);
+  assert_int_equal(effects(w, "crash"), 3);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     T(a_job_that_waits_is_cancelled_at_once),
@@ -227,6 +285,10 @@ int main(void) {
     T(one_that_fails_before_it_hears_of_it_is_cancelled_all_the_same),
     T(one_that_returns_before_it_hears_of_it_is_done),
     T(many_are_cancelled_together),
+    T(one_in_a_worker_that_drains_after_a_reload_hears_of_it),
+    T(one_past_its_hard_timeout_too_is_cancelled),
+    T(one_whose_handlers_run_is_cancelled_after_them),
+    T(a_suspect_that_waits_for_its_turn_never_starts),
   };
   return cmocka_run_group_tests_name("engine_cancel", tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "engine_world.h"
+#include "logic/wire.h"
 
 /* -- handlers in another worker ------------------------------------------------------------------------------------------------------ */
 
@@ -111,6 +112,43 @@ static void handlers_run_while_the_engine_stops(void **state) {
   assert_int_equal(effects(w, "death"), 1);
 }
 
+/* Scripts that load no more when the last worker has gone: there is nobody to run handlers. */
+static void handlers_that_nobody_can_load_do_not_hold_up_the_end(void **state) {
+  struct world *w = *state;
+  script(w, "if there('broken') then error('broken') end "
+            "skein.task('loop', { timeout = 0.05, retries = 0, on_death = function(job, err) fx('death') end }, "
+            "function(job) fx('start') while true do end end)");
+  w->options.shutdown_timeout_ms = 60000;
+  world_start(w);
+  struct told t = enqueue(w, "loop", "[]");
+  until(w, effects(w, "start") == 1);
+  write_file(w, "broken", "");
+  sk_engine_stop(w->engine, false);
+  world_ended(w);
+  assert_int_equal(see(w, t).state, SK_STATE_DEAD);
+  assert_int_equal(effects(w, "death"), 0);
+  assert_int_equal(logged(w, "worker started"), 2);
+}
+
+/* The scripts were being loaded anew when the stop came: the one worker for what is left takes no others along. */
+static void one_worker_is_enough_for_handlers_at_the_end(void **state) {
+  struct world *w = *state;
+  script(w, "skein.task('loop', { timeout = 0.05, retries = 0, on_death = function(job, err) fx('death') skein.sleep(0.05) fx('over') end }, "
+            "function(job) fx('start') while true do end end)");
+  w->options.shutdown_timeout_ms = 60000;
+  w->options.workers = 2;
+  world_start(w);
+  until(w, is_ready(w, 1) && is_ready(w, 2));
+  struct told t = enqueue(w, "loop", "[]");
+  until(w, effects(w, "start") == 1);
+  sk_engine_reload(w->engine);
+  sk_engine_stop(w->engine, false);
+  world_ended(w);
+  assert_int_equal(see(w, t).state, SK_STATE_DEAD);
+  assert_int_equal(effects(w, "over"), 1);
+  assert_int_equal(logged(w, "worker started"), 5); /* two, two that were loading, and the one */
+}
+
 static void a_stop_at_once_leaves_them_out_and_says_so(void **state) {
   struct world *w = *state;
   script(w, "skein.task('crash', { on_death = function(job, err) fx('death') while true do skein.sleep(60) end end }, "
@@ -175,17 +213,15 @@ static void a_result_that_does_not_fit_is_null_and_the_job_is_done(void **state)
   assert_int_equal(see(w, t).state, SK_STATE_DONE);
 }
 
-static void a_callback_that_can_not_be_read_is_left_out(void **state) {
-  struct world *w = *state;
-  script(w, "skein.task('good', { keep = 60 }, function(job) end)");
-  world_start(w);
+/* Enqueues a job of task `good` as no client of ours would: with on_success as it is. */
+static void enqueue_odd(struct world *w, struct sk_str on_success) {
   struct sk_job job;
   sk_job_init(&job);
   job.id = SK_STR_LIT("odd");
   job.task = SK_STR_LIT("good");
   job.queue = SK_STR_LIT("default");
   job.args = SK_STR_LIT("[]");
-  job.on_success = SK_STR_LIT("nonsense");
+  job.on_success = on_success;
   struct sk_buf record = { 0 };
   sk_record_encode(&job, &record);
   struct sk_enqueue_item item = { .id = job.id, .queue = job.queue, .task = job.task, .record = sk_buf_str(&record) };
@@ -193,8 +229,67 @@ static void a_callback_that_can_not_be_read_is_left_out(void **state) {
   look(w, enqueue, &op);
   sk_op_fini(&op.op);
   sk_buf_fini(&record);
+}
+
+static void a_callback_that_can_not_be_read_is_left_out(void **state) {
+  struct world *w = *state;
+  script(w, "skein.task('good', { keep = 60 }, function(job) end)");
+  world_start(w);
+  enqueue_odd(w, SK_STR_LIT("nonsense"));
   until(w, see(w, (struct told){ "odd" }).state == SK_STATE_DONE);
   assert_int_equal(logged(w, "callbacks are left out"), 1);
+}
+
+/* Callbacks that their locks keep out, and queues that are full, which let them in. */
+static void a_callback_that_is_refused_is_told_and_the_job_is_done(void **state) {
+  struct world *w = *state;
+  char text[2048];
+  snprintf(text, sizeof text, "%s%s", TELL,
+           "skein.queue('full', { max_len = 1 }) skein.task('good', { keep = 60 }, function(job) end) "
+           "skein.task('go', function(job) local wait = { task = 'tell', queue = 'full', delay = 60, args = { 'locked' }, unique = { key = 1 } } skein.enqueue(wait) "
+           "fx('id', skein.enqueue({ task = 'good', on_success = { { task = 'tell', args = { 'locked' }, unique = { key = 1 } }, "
+           "{ task = 'tell', queue = 'full', args = { 'let in' } } } }).id) end)");
+  script(w, text);
+  world_start(w);
+  enqueue(w, "go", "[]");
+  until(w, effects(w, "told let in") == 1);
+  char line[128];
+  struct told t;
+  last_effect(w, "id", line, sizeof line);
+  snprintf(t.id, sizeof t.id, "%.26s", line + 3);
+  until(w, see(w, t).state == SK_STATE_DONE && w->engine->held_n == 0);
+  assert_int_equal(effects(w, "locked"), 0);
+  assert_int_equal(logged(w, "is not added: job"), 1);
+}
+
+/* A settle that the store refuses as a whole would be sent again for ever, and with it those of all other jobs. */
+static void callbacks_past_the_limit_are_left_out_and_the_job_is_done(void **state) {
+  struct world *w = *state;
+  script(w, "skein.task('good', { keep = 60 }, function(job) end) skein.task('tell', function(job) fx('told') end)");
+  world_start(w);
+  struct sk_buf many = { 0 };
+  for (int i = 0; i < SK_ENQUEUE_BATCH_MAX + 1; i++) {
+    struct sk_job job;
+    struct sk_buf record = { 0 };
+    char id[24];
+    sk_job_init(&job);
+    snprintf(id, sizeof id, "callback-%d", i);
+    job.id = sk_str_c(id);
+    job.task = SK_STR_LIT("tell");
+    job.queue = SK_STR_LIT("default");
+    job.args = SK_STR_LIT("[]");
+    sk_record_encode(&job, &record);
+    sk_wire_add_str(&many, sk_buf_str(&record));
+    sk_wire_add_i64(&many, 0);
+    sk_wire_add_i64(&many, 0);
+    sk_buf_fini(&record);
+  }
+  enqueue_odd(w, sk_buf_str(&many));
+  sk_buf_fini(&many);
+  until(w, see(w, (struct told){ "odd" }).state == SK_STATE_DONE);
+  until(w, effects(w, "told") == SK_CALLBACKS_MAX);
+  assert_int_equal(logged(w, "callbacks are left out"), 1);
+  assert_int_equal(jobs_in(w, SK_STATE_READY), 0);
 }
 
 /* -- what is kept ----------------------------------------------------------------------------------------------------------------------- */
@@ -262,10 +357,14 @@ int main(void) {
     T(a_worker_that_dies_of_the_handlers_changes_nothing),
     T(a_handler_that_fails_changes_nothing),
     T(handlers_run_while_the_engine_stops),
+    T(handlers_that_nobody_can_load_do_not_hold_up_the_end),
+    T(one_worker_is_enough_for_handlers_at_the_end),
     T(a_stop_at_once_leaves_them_out_and_says_so),
     T(callbacks_get_the_result_or_the_error),
     T(a_result_that_does_not_fit_is_null_and_the_job_is_done),
     T(a_callback_that_can_not_be_read_is_left_out),
+    T(a_callback_that_is_refused_is_told_and_the_job_is_done),
+    T(callbacks_past_the_limit_are_left_out_and_the_job_is_done),
     T(a_job_keeps_its_trail_and_its_last_lines),
     T(crashes_stay_in_the_trail),
   };

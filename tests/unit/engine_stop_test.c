@@ -204,6 +204,68 @@ static void a_drain_does_not_wait_for_a_paused_queue(void **state) {
   assert_int_equal(effects(w, "quick"), 1);
 }
 
+/* A job of a group of one in a queue that the test's engine is to drain, behind one that keeps the group's slot in a paused queue. */
+static void enqueue_behind_a_paused_one(struct world *w) {
+  const char *const queues[] = { "elsewhere", "default" };
+  struct sk_store_options o = w->options.store;
+  struct sk_store *other;
+  struct sk_err err;
+  o.engine = SK_STR_LIT("other");
+  assert_int_equal(sk_store_open(w->loop, &o, NULL, &other, &err), SK_OK);
+  for (int i = 0; i < 2; i++) {
+    struct sk_job job;
+    struct sk_buf record = { 0 };
+    sk_job_init(&job);
+    job.id = sk_str_c(queues[i]);
+    job.task = SK_STR_LIT("quick");
+    job.queue = sk_str_c(queues[i]);
+    job.args = SK_STR_LIT("[]");
+    job.limit = SK_STR_LIT("1;0;0;0;strict;=g");
+    sk_record_encode(&job, &record);
+    struct sk_enqueue_item item;
+    assert_int_equal(sk_enqueue_item_init(&item, &job, sk_buf_str(&record), &err), SK_OK);
+    struct sk_enqueue_op op = { .items = &item, .items_n = 1 };
+    look(w, enqueue, &op);
+    sk_op_fini(&op.op);
+    sk_buf_fini(&record);
+    if (i > 0) continue;
+    bool done = false;
+    struct sk_fetch_op fetch = { .op = { .cb = op_done, .ctx = &done }, .queues = &(struct sk_fetch_queue){ job.queue, 1 }, .queues_n = 1, .want = 1 };
+    other->ops->fetch(other, &fetch);
+    until(w, done);
+    assert_int_equal(fetch.held_n, 1);
+    sk_op_fini(&fetch.op);
+  }
+  struct sk_pause_op pause = { .queue = SK_STR_LIT("elsewhere"), .paused = true };
+  look(w, pause, &pause);
+  sk_op_fini(&pause.op);
+  bool closed = false;
+  other->ops->close(other, set_flag, &closed); /* hands it back with its slot */
+  until(w, closed);
+}
+
+static void a_drain_does_not_wait_for_what_a_paused_queue_holds_back(void **state) {
+  struct world *w = *state;
+  w->options.drain = true;
+  script(w, HOLD);
+  enqueue_behind_a_paused_one(w);
+  world_start(w);
+  assert_true(time_to_end(w) < 2000);
+  assert_int_equal(effects(w, "quick"), 0);
+  assert_int_equal(see(w, (struct told){ "default" }).state, SK_STATE_READY);
+}
+
+static void a_drain_waits_for_tokens(void **state) {
+  struct world *w = *state;
+  w->options.drain = true;
+  script(w, "skein.task('one', { limit = { rate = 1, per = 0.2 } }, function(job) fx('one') end) "
+            "skein.task('go', function(job) for i = 1, 4 do skein.enqueue('one') end end)");
+  enqueue(w, "go", "[]");
+  world_start(w);
+  assert_true(time_to_end(w) >= 600);
+  assert_int_equal(effects(w, "one"), 4);
+}
+
 static void a_drain_waits_for_the_running_jobs_of_other_engines(void **state) {
   struct world *w = *state;
   script(w, HOLD);
@@ -244,6 +306,8 @@ int main(void) {
     T(a_drain_of_nothing_ends_at_once),
     T(a_drain_ends_after_the_last_job_that_jobs_enqueued),
     T(a_drain_does_not_wait_for_a_paused_queue),
+    T(a_drain_does_not_wait_for_what_a_paused_queue_holds_back),
+    T(a_drain_waits_for_tokens),
     T(a_drain_waits_for_the_running_jobs_of_other_engines),
   };
   return cmocka_run_group_tests_name("engine_stop", tests, NULL, NULL);
