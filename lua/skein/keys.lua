@@ -260,7 +260,9 @@ end
 local function called(task_name, option, fn, args)
   local value = fn(unpack(args, 1, args.n or table.maxn(args)))
   if value == false then return false end
-  if type(value) == "string" or type(value) == "number" then return value_text(value) end
+  if type(value) == "string" then return value end
+  local text = type(value) == "number" and value_text(value)
+  if text then return text end
   return nil, ("the key function of %s of task %s returned %s, expected a text, a number, or false for none")
     :format(option, task_name, schema.show(value))
 end
