@@ -519,11 +519,11 @@ end
 
 skein.now = function() return core.now() end
 -- Scripts may keep these for later: they ask each time whether the clock is the kit's.
-os.time = function(at)
+os.time = function(at) -- luacheck: ignore 122
   if at ~= nil or not kit then return real.time(at) end
   return floor(core.now())
 end
-os.date = function(format, at)
+os.date = function(format, at) -- luacheck: ignore 122
   return real.date(format or "%c", at or (kit and floor(core.now())) or real.time())
 end
 M.fake()

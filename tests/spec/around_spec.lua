@@ -170,6 +170,8 @@ describe("around enqueueing", function()
       assert(first:cancel())
       local h, err = skein.enqueue(name, "a", 2)
       assert.same({ nil, "exists", first.id }, { h, err.code, err.handle.id })
+      assert.equal(('task %s is throttled: job %s was enqueued less than 60 s ago, with the key "%s/a"'):format(name, first.id, name),
+        tostring(err))
       assert(skein.enqueue(name, "b"))
     end)
   end)
@@ -310,6 +312,14 @@ describe("around enqueueing", function()
   end)
 
   describe("meta", function()
+    it("that another client has filled with anything passes nothing along", function()
+      local passed = require("skein.enqueue").passed
+      assert.same({ values = { a = 1 }, pass = { "a" } }, passed({ a = 1 }, { "a" }))
+      for _, pass in ipairs { 5, "a", true, core.null } do assert.is_nil(passed({ a = 1 }, pass)) end
+      assert.is_nil(passed(5, { "a" }))
+      assert.is_nil(passed({ a = 1 }, { {}, 7 }))
+    end)
+
     it("is a table of the job, and what is marked is passed on to its callbacks", function()
       local h = assert(skein.enqueue {
         task = "around.any", meta = { tenant = "acme", trace = 7 }, pass_meta = { "tenant" },

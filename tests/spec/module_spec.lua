@@ -146,6 +146,9 @@ describe("misuse", function()
   end
 
   it("is an error at the caller's line", function()
+    assert.equal('skein.on: unknown event nil, expected "error", "death", "success" or "event"', line_of_caller(function()
+      skein.on(nil, print)
+    end))
     assert.equal('skein.on: unknown event "eror", did you mean "error"?', line_of_caller(function()
       skein.on("eror", print)
     end))
