@@ -446,6 +446,23 @@ describe("skein.testing", function()
       assert.same({ h.id, "plain", "q", 1, 3, "me", skein.now() }, seen)
     end)
 
+    it("take a text of job:log that is no format as it is, and say which values don't fit one", function()
+      act.kept = function(job)
+        job:log("50% off")
+        job:log("100%%")
+        job:log("%d")
+        misuse("job:log: bad argument #2 %(number expected, got string%)$", function() job:log("%d", "x") end)
+        misuse("job:log: invalid option '%%' to 'format'$", function() job:log("%", 1) end)
+        misuse("job:log: bad argument #1 %(string expected, got nil%)$", function() job:log() end)
+      end
+      local h = skein.enqueue("kept")
+      t.drain()
+      local said = {}
+      for i, line in ipairs(h:log()) do said[i] = line.text end
+      assert.same({ "50% off", "100%", "%d" }, said)
+      assert.equal("done", h:state())
+    end)
+
     it("tells its progress", function()
       local h
       act.plain = function(job)
