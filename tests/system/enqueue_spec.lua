@@ -2,7 +2,7 @@
 local H = require "tests.system.harness"
 
 local SCRIPT = [[
-  skein.queue("few", { max_len = 1 })
+  skein.queue("few", { max_len = 1, limit = { rate = 9, per = 2 } })
   skein.task("keyed", { unique = { key = function(x) return x end }, limit = { concurrency = 1, key = function(x) return x end } },
     function() end)
   skein.task("rarely", { throttle = 60 }, function() end)
@@ -60,6 +60,10 @@ describe("skein enqueue", function()
     refused(t, 1, "throttled: job " .. id .. " was added less than 60 s ago: nothing was added", "rarely", "1")
     t:ok("enqueue", "plain", "-q", "few")
     refused(t, 1, "queue few is full", "plain", "-q", "few")
+    assert.matches("few .*max_len 1 reject, rate 9 per 2 s", t:ok "queues")
+    local bounds = {}
+    for _, queue in ipairs(t:json "queues") do bounds[queue.name] = { queue.max_len, queue.overflow } end
+    assert.same({ few = { 1, "reject" }, default = { H.null, H.null } }, bounds)
     assert.matches("exit code 1 when .*\nnothing was added", t:ok("enqueue", "--help"))
   end)
 end)
