@@ -30,6 +30,10 @@ static const struct sk_option OPTIONS[] = {
   { "priority", 0, "N", "-2 to 2, higher first (default: the task's own, else 0)" },
   { "retries", 0, "N", "attempts after the first (default: as the task says)" },
   { "keep", 0, "DURATION", "how long to keep the finished job (default: as the task says)" },
+  { "meta", 0, "JSON", "an object that goes with the job: job.meta" },
+  { "unique", 0, "KEY", "nothing is added while a job of this key is there (default: as the task\nsays; KEY stands in for the key"
+                        " that it makes of the args)" },
+  { "limit-key", 0, "KEY", "the key of the task's limit, in place of the one that it makes of the args" },
   { "wait", 0, NULL, "wait until it has finished and print its result" },
   { "timeout", 0, "DURATION", "wait no longer than this; the job goes on" },
   { "json", 0, NULL, "print a JSON object" },
@@ -38,9 +42,11 @@ static const struct sk_command COMMAND = {
   .name = "enqueue",
   .usage = "TASK [JSON-ARG ...] [options]",
   .about = "Adds a job that runs TASK with the arguments, each a JSON value, and prints its id.\n"
-           "With --wait it prints the job's result instead; exit code 1 when the job died or was cancelled.",
+           "With --wait it prints the job's result instead; exit code 1 when the job died or was cancelled, and when\n"
+           "nothing was added: its unique key is taken, or its queue is full.",
   .examples = "skein enqueue add 1 2 --wait\n"
-              "skein enqueue email.welcome '\"bob@example.com\"' '{\"lang\": \"de\"}' --in 10m\n",
+              "skein enqueue email.welcome '\"bob@example.com\"' '{\"lang\": \"de\"}' --in 10m\n"
+              "skein enqueue report --unique today --meta '{\"by\": \"cron\"}'\n",
   .options = OPTIONS,
   .options_n = sizeof OPTIONS / sizeof *OPTIONS,
   .args_min = 1,
@@ -53,7 +59,8 @@ struct request {
   struct sk_job job;
   struct sk_buf json;      /* the args as a JSON array; owned */
   struct sk_tasks_op tasks; /* what engines declared; job may borrow its queue */
-  struct sk_buf unique, limit; /* the job's, made from its task's; owned */
+  struct sk_buf meta;       /* ... and what its task passes along of it; owned */
+  struct sk_lua_keys keys;  /* its lock and limit, made from its task's; owns its buffers */
   int64_t block_ms;         /* for room in its queue */
   char id[SK_ID_BYTES + 1];
   int64_t delay_ms;
@@ -118,6 +125,31 @@ static int read_wait(struct request *r) {
   return exit_code ? exit_code : sk_session_duration(r->args, "timeout", &r->wait_ms);
 }
 
+/* --meta, --unique, --limit-key. */
+static int read_around(struct request *r) {
+  struct sk_err err;
+  struct sk_str inner, meta = sk_str_c(sk_args_get(r->args, "meta"));
+  if (sk_args_has(r->args, "meta")) {
+    enum sk_code code = sk_json_check(meta, SK_JSON_DEPTH_MAX, &err);
+    if (code == SK_OK && sk_json_type(meta) != SK_JSON_OBJECT) code = sk_err_set(&err, SK_EINVAL, "expected a JSON object");
+    if (code == SK_OK && sk_json_find(meta, SK_STR_LIT("_pass"), &inner)) code = sk_err_set(&err, SK_EINVAL, "the key _pass is Skein's own");
+    if (code != SK_OK) {
+      sk_out_error(COMMAND.name, "--meta '%.100s': %s", meta.p, err.message);
+      return SK_EXIT_USAGE;
+    }
+  }
+  static const char *const KEYS[] = { "unique", "limit-key" };
+  for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
+    if (!sk_args_has(r->args, KEYS[i]) || sk_args_get(r->args, KEYS[i])[0] != '\0') continue;
+    sk_out_error(COMMAND.name, "--%s \"\": expected a key of 1 byte or more", KEYS[i]);
+    return SK_EXIT_USAGE;
+  }
+  r->job.meta = meta;
+  r->keys.unique_key = sk_str_c(sk_args_get(r->args, "unique"));
+  r->keys.limit_key = sk_str_c(sk_args_get(r->args, "limit-key"));
+  return 0;
+}
+
 /* Before the store is opened, which may make one. */
 static int check_names(const struct request *r) {
   struct sk_err err;
@@ -140,24 +172,37 @@ static int read_request(struct request *r, const struct sk_args *args) {
   if (exit_code == 0) exit_code = sk_session_int(args, "retries", 0, SK_RETRIES_MAX, &r->job.retries);
   if (exit_code == 0) exit_code = read_time(r);
   if (exit_code == 0) exit_code = read_wait(r);
+  if (exit_code == 0) exit_code = read_around(r);
   return exit_code ? exit_code : read_args(r);
 }
 
 /* -- sending it ---------------------------------------------------------------------------------------------------- */
 
-/* The job's lock and limit, as its task has them. */
-static int apply_template(const struct sk_session *s, struct request *r, struct sk_str record) {
-  struct sk_job template;
+/* The job's meta with what its task says of it, the list of the keys that it passes along: {} and {"_pass":[...]}. */
+static void add_task_meta(struct request *r, struct sk_str task_meta) {
+  struct sk_json_reader reader;
   struct sk_err err;
-  if (record.n == 0 || sk_record_decode(record, &template, NULL) != SK_OK) return 0; /* of a version that this one can't read */
-  int64_t delay_ms = 0;
-  if (sk_lua_keys(&template, &r->job, &r->unique, &r->limit, &delay_ms, &err) != SK_OK) {
-    sk_out_error(s->verb, "%s", err.message);
+  struct sk_str key, value, own = r->job.meta;
+  if (sk_json_open(&reader, own, &err) != SK_OK || !sk_json_next(&reader, &key, &value) || task_meta.n <= 2) return;
+  while (own.p[own.n - 1] != '}') own.n--; /* space */
+  sk_buf_add(&r->meta, own.p, own.n - 1);
+  sk_buf_add_byte(&r->meta, ',');
+  sk_buf_add(&r->meta, task_meta.p + 1, task_meta.n - 1);
+  r->job.meta = sk_buf_str(&r->meta);
+}
+
+/* The job's lock and limit, as its task has them and as the command line says. */
+static int apply_keys(const struct sk_session *s, struct request *r, const struct sk_job *template) {
+  struct sk_err err;
+  r->keys.job = &r->job;
+  r->keys.template = template;
+  if (sk_lua_keys(&r->keys, &err) != SK_OK) {
+    sk_out_error(s->verb, "%s%s", err.message, err.code == SK_EINVAL ? " (here: --unique KEY, --limit-key KEY)" : "");
     return SK_EXIT_USAGE;
   }
-  r->job.unique = sk_buf_str(&r->unique);
-  r->job.limit = sk_buf_str(&r->limit);
-  if (r->delay_ms == 0 && r->due_ms == 0) r->delay_ms = delay_ms;
+  r->job.unique = sk_buf_str(&r->keys.unique);
+  r->job.limit = sk_buf_str(&r->keys.limit);
+  if (r->delay_ms == 0 && r->due_ms == 0) r->delay_ms = r->keys.delay_ms;
   return 0;
 }
 
@@ -166,19 +211,23 @@ static int apply_declared(struct sk_session *s, struct request *r) {
   bool queue_given = r->job.queue.n > 0;
   if (!queue_given) r->job.queue = SK_STR_LIT("default");
   if (sk_client_tasks(s->client, &r->tasks) != SK_OK) return sk_session_fail(s, &r->tasks.op.err);
+  struct sk_job template;
+  sk_job_init(&template);
   for (size_t i = 0; i < r->tasks.items_n; i++) {
     const struct sk_task_item *task = &r->tasks.items[i];
     if (!sk_str_eq(task->name, r->job.task)) continue;
     if (!queue_given) r->job.queue = task->queue;
     if (!r->priority_given) r->job.priority = task->priority;
-    int exit_code = apply_template(s, r, task->template);
-    if (exit_code) return exit_code;
+    if (task->template.n > 0 && sk_record_decode(task->template, &template, NULL) != SK_OK)
+      sk_job_init(&template); /* of a version that this one can't read */
   }
+  add_task_meta(r, template.meta);
+  int exit_code = apply_keys(s, r, &template);
   for (size_t i = 0; i < r->tasks.queues_n; i++) {
     const struct sk_queue_item *queue = &r->tasks.queues[i];
     if (sk_str_eq(queue->name, r->job.queue) && queue->overflow == SK_OVERFLOW_BLOCK) r->block_ms = queue->block_ms;
   }
-  return 0;
+  return exit_code;
 }
 
 static int check(const struct sk_session *s, struct request *r) {
@@ -216,6 +265,9 @@ static enum sk_code add(struct sk_session *s, const struct request *r, struct sk
 static int refused(const struct sk_session *s, const struct sk_enqueue_item *item) {
   if (item->status == SK_ELIMIT)
     sk_out_error(s->verb, "queue %.*s is full", SK_STR_ARG(item->queue));
+  else if (item->status == SK_EEXISTS && item->holder.n > 0 && item->lock.mode == SK_LOCK_THROTTLE)
+    sk_out_error(s->verb, "throttled: job %.*s was added less than %g s ago: nothing was added", SK_STR_ARG(item->holder),
+                 (double)item->lock.ttl_ms / 1000);
   else if (item->status == SK_EEXISTS && item->holder.n > 0)
     sk_out_error(s->verb, "job %.*s has the same unique key: nothing was added", SK_STR_ARG(item->holder));
   else
@@ -245,7 +297,7 @@ static int send_job(struct sk_session *s, struct request *r) {
   if (exit_code) return exit_code;
   struct sk_buf record = { 0 };
   sk_record_encode(&r->job, &record);
-  if (record.failed || r->json.failed) {
+  if (record.failed || r->json.failed || r->meta.failed) {
     sk_out_error(s->verb, "out of memory");
     exit_code = SK_EXIT_INTERNAL;
   } else {
@@ -345,7 +397,8 @@ int sk_app_enqueue(int argc, char **argv) {
   }
   sk_op_fini(&r.tasks.op);
   sk_buf_fini(&r.json);
-  sk_buf_fini(&r.unique);
-  sk_buf_fini(&r.limit);
+  sk_buf_fini(&r.meta);
+  sk_buf_fini(&r.keys.unique);
+  sk_buf_fini(&r.keys.limit);
   return exit_code;
 }

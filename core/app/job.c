@@ -41,6 +41,13 @@ static void add_json(struct sk_buf *out, const char *label, struct sk_str json) 
   sk_buf_fini(&valid);
 }
 
+static void add_meta(struct sk_buf *out, struct sk_str meta) {
+  struct sk_buf ours = { 0 };
+  sk_json_out_meta(&ours, meta);
+  if (ours.n > 2) add_text(out, "meta", sk_buf_str(&ours)); /* more than {} */
+  sk_buf_fini(&ours);
+}
+
 static void add_time(struct sk_buf *out, const char *label, int64_t wall_ms) {
   if (wall_ms <= 0) return;
   char time[SK_TIME_BYTES], when[SK_TIME_BYTES];
@@ -110,6 +117,8 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
   add_text(out, "queue", view->queue);
   add_text(out, "state", view->stopping ? SK_STR_LIT("cancelling") : sk_str_c(sk_state_name(view->state)));
   if (running) add_text(out, "engine", view->engine);
+  if (view->held_back != SK_HELD_BY_NOTHING)
+    add_text(out, "held back", view->held_back == SK_HELD_BY_RATE ? SK_STR_LIT("by a rate") : SK_STR_LIT("by a concurrency"));
   add_number(out, "priority", view->priority);
   add_attempts(out, job);
   add_time(out, "enqueued", job->enqueued_ms);
@@ -119,7 +128,7 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
   if (view->percent >= 0) sk_buf_addf(out, "%-12s%d %%\n", "progress", view->percent);
   add_text(out, "says", view->note);
   add_json(out, "args", job->args);
-  add_json(out, "meta", job->meta);
+  add_meta(out, job->meta);
   add_json(out, "result", job->result);
   add_error(out, job);
   add_story(out, "trail", job->trail, sk_str(NULL, 0));

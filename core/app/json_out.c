@@ -127,8 +127,39 @@ static void key_progress(struct sk_buf *out, const struct sk_view *view) {
   sk_buf_add_byte(out, '}');
 }
 
-/* [{"at":...,"event":...}, ...] of the lines of old and then new. */
-static void key_lines(struct sk_buf *out, const char *key, const char *text_key, struct sk_str old, struct sk_str new) {
+void sk_json_out_meta(struct sk_buf *out, struct sk_str meta) {
+  struct sk_json_reader r;
+  struct sk_str key, value;
+  size_t n = 0;
+  sk_buf_add_byte(out, '{');
+  if (sk_json_open(&r, meta, NULL) == SK_OK && r.object) {
+    while (sk_json_next(&r, &key, &value)) {
+      if (sk_str_eq_c(key, "\"_pass\"")) continue; /* lua/skein/tasks.lua, PASS */
+      if (n++ > 0) sk_buf_add_byte(out, ',');
+      sk_json_out_raw(out, key);
+      sk_buf_add_byte(out, ':');
+      sk_json_out_raw(out, value);
+    }
+  }
+  sk_buf_add_byte(out, '}');
+}
+
+/* One line of a trail, `event detail`, as members of an object. */
+static void add_event(struct sk_buf *out, struct sk_str line) {
+  const char *space = memchr(line.p, ' ', line.n);
+  size_t n = space ? (size_t)(space - line.p) : line.n;
+  key_text(out, "event", sk_str(line.p, n));
+  if (n < line.n)
+    key_text(out, "detail", sk_str(line.p + n + 1, line.n - n - 1));
+  else
+    key_null(out, "detail");
+}
+
+static void add_log_line(struct sk_buf *out, struct sk_str line) { key_text(out, "text", line); }
+
+/* [{"at":..., what `add` says of the line}, ...] of the lines of old and then new. */
+static void key_lines(struct sk_buf *out, const char *key, void (*add)(struct sk_buf *, struct sk_str), struct sk_str old,
+                      struct sk_str new) {
   int64_t ms = 0;
   struct sk_str text, parts[] = { old, new };
   size_t n = 0;
@@ -138,11 +169,18 @@ static void key_lines(struct sk_buf *out, const char *key, const char *text_key,
     while (sk_lines_next(&parts[i], &ms, &text)) {
       sk_buf_add_c(out, n++ > 0 ? ",{" : "{");
       key_time(out, "at", ms);
-      key_text(out, text_key, text);
+      add(out, text);
       sk_buf_add_byte(out, '}');
     }
   }
   sk_buf_add_byte(out, ']');
+}
+
+static void key_held_back(struct sk_buf *out, enum sk_held_back why) {
+  if (why == SK_HELD_BY_NOTHING)
+    key_null(out, "held_back");
+  else
+    key_text(out, "held_back", sk_str_c(why == SK_HELD_BY_RATE ? "rate" : "concurrency"));
 }
 
 void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job) {
@@ -154,7 +192,8 @@ void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struc
   key_text(out, "state", sk_str_c(sk_state_name(view->state)));
   key_int(out, "priority", view->priority);
   key_raw(out, "args", job->args);
-  key_raw(out, "meta", job->meta.n ? job->meta : SK_STR_LIT("{}"));
+  sk_json_out_key(out, "meta");
+  sk_json_out_meta(out, job->meta);
   key_int(out, "attempts", job->attempts);
   if (job->retries >= 0)
     key_int(out, "retries", job->retries);
@@ -175,7 +214,8 @@ void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struc
     key_null(out, "engine");
   sk_json_out_key(out, "stopping");
   sk_buf_add_c(out, view->stopping ? "true" : "false");
-  key_lines(out, "trail", "event", job->trail, sk_str(NULL, 0));
-  key_lines(out, "log", "text", job->log, view->log);
+  key_held_back(out, view->held_back);
+  key_lines(out, "trail", add_event, job->trail, sk_str(NULL, 0));
+  key_lines(out, "log", add_log_line, job->log, view->log);
   sk_buf_add_byte(out, '}');
 }

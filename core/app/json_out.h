@@ -20,6 +20,8 @@ void sk_json_out_int(struct sk_buf *out, int64_t v);
 void sk_json_out_time(struct sk_buf *out, int64_t wall_ms);
 /* Stored JSON text, spliced in; null when empty; a string when it is no JSON after all. */
 void sk_json_out_raw(struct sk_buf *out, struct sk_str json);
+/* A job's meta without what is Skein's own in it; {} when it has none. */
+void sk_json_out_meta(struct sk_buf *out, struct sk_str meta);
 /* A job as one object: what the store says of it and its decoded record. */
 void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job);
 

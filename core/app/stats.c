@@ -1,4 +1,6 @@
 /* stats.c - `skein queues` and `skein stats`: how many jobs there are, and have been. */
+#include <inttypes.h>
+
 #include "app/exits.h"
 #include "app/json_out.h"
 #include "app/out.h"
@@ -15,7 +17,7 @@ enum { OPTIONS_N = sizeof OPTIONS / sizeof *OPTIONS };
 static const struct sk_command QUEUES = {
   .name = "queues",
   .usage = "[options]",
-  .about = "Lists the queues and how many jobs of each state they hold.",
+  .about = "Lists the queues and how many jobs of each state they hold, and what scripts bind them to.",
   .examples = "skein queues\n",
   .options = OPTIONS,
   .options_n = OPTIONS_N,
@@ -55,7 +57,46 @@ static void json_states(struct sk_buf *out, const int64_t states[SK_STATES]) {
 
 /* -- queues ---------------------------------------------------------------------------------------------------------- */
 
-static void queues_json(const struct sk_count_op *count, struct sk_buf *out) {
+static const struct sk_queue_item *bounds_of(const struct sk_tasks_op *tasks, struct sk_str name) {
+  for (size_t i = 0; i < tasks->queues_n; i++)
+    if (sk_str_eq(tasks->queues[i].name, name)) return &tasks->queues[i];
+  return NULL;
+}
+
+static const char *overflow_name(enum sk_overflow overflow) {
+  switch (overflow) {
+  case SK_OVERFLOW_DROP_OLDEST: return "drop_oldest";
+  case SK_OVERFLOW_BLOCK: return "block";
+  case SK_OVERFLOW_REJECT: break;
+  }
+  return "reject";
+}
+
+/* "max_len 10 reject, concurrency 2, rate 5 per 1 s", as `skein check` has it. */
+static void bounds_text(struct sk_buf *out, const struct sk_queue_item *q) {
+  if (q == NULL) return;
+  if (q->max_len > 0) sk_buf_addf(out, "max_len %" PRId64 " %s", q->max_len, overflow_name(q->overflow));
+  if (q->limit.concurrency > 0) sk_buf_addf(out, "%sconcurrency %" PRId64, out->n ? ", " : "", (int64_t)q->limit.concurrency);
+  if (q->limit.rate > 0)
+    sk_buf_addf(out, "%srate %" PRId64 " per %g s", out->n ? ", " : "", (int64_t)q->limit.rate, (double)q->limit.per_ms / 1000);
+}
+
+/* Of a queue without a bound: null. */
+static void json_bounds(struct sk_buf *out, const struct sk_queue_item *q) {
+  bool bound = q && q->max_len > 0;
+  sk_json_out_key(out, "max_len");
+  if (bound)
+    sk_json_out_int(out, q->max_len);
+  else
+    sk_json_out_raw(out, sk_str(NULL, 0));
+  sk_json_out_key(out, "overflow");
+  if (bound)
+    sk_json_out_text(out, sk_str_c(overflow_name(q->overflow)));
+  else
+    sk_json_out_raw(out, sk_str(NULL, 0));
+}
+
+static void queues_json(const struct sk_count_op *count, const struct sk_tasks_op *tasks, struct sk_buf *out) {
   sk_buf_add_byte(out, '[');
   for (size_t i = 0; i < count->queues_n; i++) {
     const struct sk_queue_count *q = &count->queues[i];
@@ -64,6 +105,7 @@ static void queues_json(const struct sk_count_op *count, struct sk_buf *out) {
     sk_json_out_text(out, q->name);
     sk_json_out_key(out, "paused");
     sk_buf_add_c(out, q->paused ? "true" : "false");
+    json_bounds(out, bounds_of(tasks, q->name));
     sk_json_out_key(out, "states");
     json_states(out, q->states);
     sk_buf_add_byte(out, '}');
@@ -71,9 +113,9 @@ static void queues_json(const struct sk_count_op *count, struct sk_buf *out) {
   sk_buf_add_c(out, "]\n");
 }
 
-static void queues_table(const struct sk_count_op *count, struct sk_buf *out) {
+static void queues_table(const struct sk_count_op *count, const struct sk_tasks_op *tasks, struct sk_buf *out) {
   static const char *const HEADS[] = { "QUEUE",  ">SCHEDULED", ">READY",     ">RUNNING", ">RETRY",
-                                       ">DONE", ">DEAD",      ">CANCELLED", "PAUSED" };
+                                       ">DONE", ">DEAD",      ">CANCELLED", "PAUSED",   "BOUND" };
   struct sk_table t;
   sk_table_init(&t, HEADS, sizeof HEADS / sizeof *HEADS);
   for (size_t i = 0; i < count->queues_n; i++) {
@@ -81,6 +123,10 @@ static void queues_table(const struct sk_count_op *count, struct sk_buf *out) {
     sk_table_add(&t, q->name);
     for (int state = SK_STATE_SCHEDULED; state < SK_STATES; state++) sk_table_add_int(&t, q->states[state]);
     sk_table_add(&t, sk_str_c(q->paused ? "paused" : ""));
+    struct sk_buf bounds = { 0 };
+    bounds_text(&bounds, bounds_of(tasks, q->name));
+    sk_table_add(&t, sk_buf_str(&bounds));
+    sk_buf_fini(&bounds);
   }
   sk_table_print(&t, out);
   sk_table_fini(&t);
@@ -94,7 +140,8 @@ static void sum_states(const struct sk_count_op *count, int64_t states[SK_STATES
     for (int state = 0; state < SK_STATES; state++) states[state] += count->queues[i].states[state];
 }
 
-static void stats_json(const struct sk_count_op *count, struct sk_buf *out) {
+static void stats_json(const struct sk_count_op *count, const struct sk_tasks_op *tasks, struct sk_buf *out) {
+  (void)tasks;
   int64_t states[SK_STATES];
   struct counter counters[COUNTERS_N];
   sum_states(count, states);
@@ -114,7 +161,8 @@ static void stats_json(const struct sk_count_op *count, struct sk_buf *out) {
   sk_buf_add_c(out, "}\n");
 }
 
-static void stats_table(const struct sk_count_op *count, struct sk_buf *out) {
+static void stats_table(const struct sk_count_op *count, const struct sk_tasks_op *tasks, struct sk_buf *out) {
+  (void)tasks;
   static const char *const NOW[] = { "IN THE STORE NOW", ">JOBS" };
   static const char *const EVER[] = { "SINCE IT WAS MADE", ">JOBS" };
   int64_t states[SK_STATES];
@@ -141,7 +189,7 @@ static void stats_table(const struct sk_count_op *count, struct sk_buf *out) {
 
 /* -- both ------------------------------------------------------------------------------------------------------------ */
 
-typedef void (*printer)(const struct sk_count_op *count, struct sk_buf *out);
+typedef void (*printer)(const struct sk_count_op *count, const struct sk_tasks_op *tasks, struct sk_buf *out);
 
 static int count_and_print(const struct sk_command *command, int argc, char **argv, printer table, printer json) {
   struct sk_args args;
@@ -151,13 +199,17 @@ static int count_and_print(const struct sk_command *command, int argc, char **ar
   exit_code = sk_session_open(&s, &args, true);
   if (exit_code) return exit_code;
   struct sk_count_op count = { 0 };
-  if (sk_client_count(s.client, &count) == SK_OK) {
-    struct sk_buf out = { 0 };
-    (sk_args_has(&args, "json") ? json : table)(&count, &out);
-    exit_code = sk_out_finish(s.verb, &out, SK_EXIT_OK);
-  } else {
+  struct sk_tasks_op tasks = { 0 };
+  if (sk_client_count(s.client, &count) != SK_OK) {
     exit_code = sk_session_fail(&s, &count.op.err);
+  } else if (sk_client_tasks(s.client, &tasks) != SK_OK) {
+    exit_code = sk_session_fail(&s, &tasks.op.err);
+  } else {
+    struct sk_buf out = { 0 };
+    (sk_args_has(&args, "json") ? json : table)(&count, &tasks, &out);
+    exit_code = sk_out_finish(s.verb, &out, SK_EXIT_OK);
   }
+  sk_op_fini(&tasks.op);
   sk_op_fini(&count.op);
   sk_session_close(&s);
   return exit_code;

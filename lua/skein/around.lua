@@ -52,7 +52,8 @@ function M.use_enqueue(fn, only) add_layer("skein.use_enqueue", enqueue_layers, 
 function M.on(event, fn)
   if not handlers[event] then
     local near = type(event) == "string" and schema.nearest(event, handlers)
-    errors.misuse(("skein.on: unknown event %s%s"):format(schema.show(event), near and (', did you mean "%s"?'):format(near) or ""))
+    errors.misuse(("skein.on: unknown event %s, %s"):format(schema.show(event),
+      near and ('did you mean "%s"?'):format(near) or 'expected "error", "death", "success" or "event"'))
   end
   if schema.callable(fn) then errors.misuse("skein.on: a function is expected, not " .. type(fn)) end
   need_loading("skein.on", "handlers are")

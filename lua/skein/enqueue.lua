@@ -69,6 +69,7 @@ for key, check in pairs(tasks.job_options) do SIGNATURE[key] = check end
 
 -- What is wrong with a signature by itself; nil when nothing.
 local function problem_of(signature)
+  if type(signature) ~= "table" then return "job: a task's name or a signature (a table) is expected, not " .. type(signature) end
   local problem = schema.check("job", signature, SIGNATURE)
   if problem then return problem end
   if not signature.task then return "job: the task's name is missing" end
@@ -116,7 +117,7 @@ end
 -- @tparam[opt] table pass keys of it
 -- @treturn[opt] table { values, pass }
 function M.passed(meta, pass)
-  if not meta or not pass then return nil end
+  if type(meta) ~= "table" or type(pass) ~= "table" then return nil end -- other clients' bytes may be anything
   local values, any = {}, false
   for _, key in ipairs(pass) do
     if meta[key] ~= nil then values[key], any = meta[key], true end
@@ -182,6 +183,12 @@ local function add_callback(parts, signature, passed, depth)
   return problem
 end
 
+-- What is wrong inside of `path`: its own path is joined to that ("on_success[1].args[2]: a function ...").
+local function below(path, problem)
+  problem = problem:gsub("^job: ", "")
+  return path .. (problem:find("^[%w_]+%[%d+%][.%w_%[%]]*: ") and "." or ": ") .. problem
+end
+
 -- The callbacks of a job as its record has them (core/logic/callback.h); nil and what is wrong.
 local function build_callbacks(option, value, passed, depth)
   if depth > CALLBACKS_DEPTH_MAX then return nil, ("job: callbacks of callbacks, more than %d deep"):format(CALLBACKS_DEPTH_MAX) end
@@ -191,7 +198,7 @@ local function build_callbacks(option, value, passed, depth)
   if count > CALLBACKS_MAX then return nil, ("job: option %s has %d callbacks, the limit is %d"):format(option, count, CALLBACKS_MAX) end
   for i = 1, count do
     local problem = add_callback(parts, list[i], passed, depth)
-    if problem then return nil, ("job: %s[%d]: %s"):format(option, i, problem) end
+    if problem then return nil, "job: " .. below(("%s[%d]"):format(option, i), problem) end
   end
   local bytes = concat(parts)
   if #bytes <= CALLBACKS_BYTES_MAX then return bytes end
@@ -277,9 +284,11 @@ local function exists_error(job, holder)
     return errors.new("exists", ("job %s is in the store already"):format(job.id), { id = job.id, handle = HANDLE_OF(job.id) })
   end
   local record = record_of(job)
-  local key = (record.unique or ""):match("^%l+;%d+;=(.*)$")
-  return errors.new("exists", ("job %s of task %s is there already, with the unique key %s"):format(holder, record.task, schema.show(key)),
-    { id = holder, handle = HANDLE_OF(holder) })
+  local mode, ttl_ms, key = (record.unique or ""):match("^(%l+);(%d+);=(.*)$")
+  local text = mode == "throttle" and ("task %s is throttled: job %s was enqueued less than %g s ago, with the key %s")
+    :format(record.task, holder, ttl_ms / 1000, schema.show(key))
+    or ("job %s of task %s is there already, with the unique key %s"):format(holder, record.task, schema.show(key))
+  return errors.new("exists", text, { id = holder, handle = HANDLE_OF(holder) })
 end
 
 local function full_error(name, queue, block_ms)

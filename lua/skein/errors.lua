@@ -1,8 +1,9 @@
 --- Errors as values: tables with `.code`, `.message` and what else is known, that print well.
 -- Globals are taken when the module loads: what scripts do to them later does not matter here.
 -- @module skein.errors
-local error, getmetatable, pcall, rawget, setmetatable, tostring, type =
-  error, getmetatable, pcall, rawget, setmetatable, tostring, type
+local core = require "skein.core"
+local error, getmetatable, next, pcall, rawget, setmetatable, tostring, type =
+  error, getmetatable, next, pcall, rawget, setmetatable, tostring, type
 local getinfo = debug.getinfo
 local M = {}
 
@@ -47,6 +48,15 @@ function M.is_verdict(value)
   return type(value) == "table" and getmetatable(value) == Verdict
 end
 
+local SHOWN_BYTES_MAX = 200 -- of a table's JSON in a message
+
+-- What stands in a plain table; nil when it can't be said.
+local function contents(value)
+  if type(value) ~= "table" or getmetatable(value) ~= nil or next(value) == nil then return nil end
+  local json = core.encode(value)
+  return json and #json > SHOWN_BYTES_MAX and json:sub(1, SHOWN_BYTES_MAX) .. "..." or json
+end
+
 local function describe(value)
   local meta = getmetatable(value)
   if type(meta) == "table" and meta.__tostring then return tostring(value) end
@@ -54,10 +64,11 @@ local function describe(value)
     local message = rawget(value, "message")
     if type(message) == "string" then return message end
   end
-  return "error value of type " .. type(value) .. " (" .. tostring(value) .. ")"
+  return "error value of type " .. type(value) .. " (" .. (contents(value) or tostring(value)) .. ")"
 end
 
---- Any error value as text: a string as it is, a table through its __tostring or its .message, nil and others described.
+--- Any error value as text: a string as it is, a table through its __tostring or its .message, else as JSON; nil and
+-- others described.
 -- Never raises, whatever metamethods the value has.
 -- @treturn string
 function M.text(value)

@@ -101,7 +101,8 @@ function M.use_enqueue(fn, only) around.use_enqueue(fn, only) end
 -- - "death": the same instead of it for the last one, wherever the job has died: after a crash in another worker
 -- - "success": fn(job, result)
 -- - "event": fn(event), for what this process sees of each job: { type = "job", id =, task =, queue =, from =, to = (states, as in
---   handle:state(); "discarded"), attempt =, at =, error = (as above) }.  What it enqueues itself is no event
+--   handle:state(); "discarded"), attempt =, at =, error = (as above) }.  What it enqueues itself is no event, nor is a crash that its
+--   job outlives: the next is its start again
 -- @tparam string event
 -- @tparam function fn
 -- @raise at the caller's line: an unknown event, no function, after the scripts have loaded

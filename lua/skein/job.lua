@@ -5,7 +5,7 @@
 local errors = require "skein.errors"
 local schema = require "skein.schema"
 local rt = require "skein.runtime"
-local error, pcall, rawget, rawset, tostring, type = error, pcall, rawget, rawset, tostring, type
+local error, pcall, rawget, rawset, select, tostring, type = error, pcall, rawget, rawset, select, tostring, type
 local floor, format = math.floor, string.format
 
 local PASS = require("skein.tasks").PASS
@@ -40,14 +40,15 @@ function Job:progress(percent, message)
 end
 
 --- Writes a line to the log, with the job's id; the last 100 are kept with the job (handle:log(), `skein job ID`).
--- @tparam string fmt as for string.format
+-- @tparam string fmt as for string.format; without values a text that is no format, such as "50% off", is taken as it is
 -- @param ... its values
 -- @raise at the caller's line when they do not fit
 -- @usage job:log("sent %d of %d", sent, all)
 function Job:log(fmt, ...)
   local handle = handle_of(self, "log")
   local ok, text = pcall(format, fmt, ...)
-  if not ok then errors.misuse("job:log: " .. errors.text(text)) end
+  if not ok and type(fmt) == "string" and select("#", ...) == 0 then ok, text = true, fmt end
+  if not ok then errors.misuse("job:log: " .. errors.text(text):gsub(" to '%?'", "")) end
   rt.note(handle, text)
 end
 

@@ -209,6 +209,24 @@ function M.read_limit(text)
   }
 end
 
+--- The lock and the limit of a task with keys that are given as text; for a command line, which can't give a table.
+-- @tparam[opt] table lock as from `read_lock`
+-- @tparam[opt] table limit as from `read_limit`
+-- @tparam[opt] string unique_key of a task without a lock: makes the job unique
+-- @tparam[opt] string limit_key of a task without a limit: the job shares its queue fairly with those of other keys
+-- @return lock, limit
+function M.given(lock, limit, unique_key, limit_key)
+  if unique_key then
+    lock = lock or M.lock({ unique = true })
+    lock.key = unique_key
+  end
+  if limit_key then
+    limit = limit or M.limit({ limit = { key = limit_key } })
+    limit.key = limit_key
+  end
+  return lock, limit
+end
+
 --- Keys of jobs ---------------------------------------------------------------------------------------------------------------
 
 -- JSON text in which the keys of objects are in order, of a value that was decoded.
@@ -242,7 +260,9 @@ end
 local function called(task_name, option, fn, args)
   local value = fn(unpack(args, 1, args.n or table.maxn(args)))
   if value == false then return false end
-  if type(value) == "string" or type(value) == "number" then return value_text(value) end
+  if type(value) == "string" then return value end
+  local text = type(value) == "number" and value_text(value)
+  if text then return text end
   return nil, ("the key function of %s of task %s returned %s, expected a text, a number, or false for none")
     :format(option, task_name, schema.show(value))
 end

@@ -41,6 +41,8 @@ local function queue_text(queue)
   return concat(parts, ", ")
 end
 
+local function count(n, thing) return ("%d %s%s"):format(n, thing, n == 1 and "" or "s") end
+
 --- Lists what the scripts declare.
 -- @tparam string dir
 -- @treturn number the exit status
@@ -53,7 +55,7 @@ function M.check(dir)
   for _, queue in ipairs(queues.list) do
     io.stdout:write(("queue %-29s %-18s %s\n"):format(queue.name, queue_text(queue), queue.where))
   end
-  io.stdout:write(("%d scripts, %d tasks\n"):format(#files, #tasks.list))
+  io.stdout:write(count(#files, "script"), ", ", count(#tasks.list, "task"), "\n")
   return 0
 end
 

@@ -1,6 +1,6 @@
 --- For the specs of scripts: jobs are run in this process, by the engine's own rules, with no store, no worker and no waiting.
 -- Jobs stand in a memory store of the kit's own, whose clock is moved by hand: delays, back-off, `keep`, `expires`, locks and limits
--- follow it, and skein.now and skein.sleep too.  Requiring the module fakes at once.
+-- follow it, and skein.now, skein.sleep, os.time() and os.date() too.  Requiring the module fakes at once.
 -- @module skein.testing
 -- @usage
 -- local t = require "skein.testing"
@@ -49,7 +49,8 @@ local seen, seen_n          -- id -> in which order the jobs were enqueued
 local depth = 0             -- jobs that run, within each other
 local loading = false       -- scripts
 local captured              -- perform: takes the records of the next enqueue
-local real = { now = core.now, item = core.item, connect = skein.connect, close = skein.close }
+local real = { now = core.now, item = core.item, connect = skein.connect, close = skein.close, time = os.time, date = os.date }
+local aside = {}            -- runs that a drain of one task has passed over: the others' jobs, which wait
 
 local go_on = parts.stopper(runtime)
 parts.install_sleep(runtime, skein, go_on)
@@ -164,16 +165,23 @@ local function attempt(run)
   return said
 end
 
--- The next job for which wanted(run) is true, and until when the next one waits; the others stay where they are.
+-- Puts the jobs that were passed over back to where they were.
+local function put_back()
+  local list = aside
+  aside = {}
+  for _, run in ipairs(list) do kit:release(run) end
+end
+
+-- The next job for which wanted(run) is true, and until when the next one waits.  The others stand aside until put_back: for a drain of
+-- one task each of them is fetched once, not once for each job that runs.
 local function fetch(wanted)
   declare()
-  local aside = {}
+  if not wanted then put_back() end
   local run, due_in_ms = kit:fetch()
   while run and wanted and not wanted(run) do
     aside[#aside + 1] = run
     run, due_in_ms = kit:fetch()
   end
-  for _, other in ipairs(aside) do kit:release(other) end
   return run, due_in_ms
 end
 
@@ -186,7 +194,9 @@ end
 
 -- Runs one job, now; raises what it raises.
 function run_now(id)
+  put_back()
   local run = fetch(function(other) return other.id == id end)
+  put_back()
   if not run then return end -- its queue is paused
   local failed = failure(attempt(run))
   if failed then error(failed.err, 0) end
@@ -212,8 +222,18 @@ local function pack_items(items)
   return concat(out)
 end
 
+-- Whether it matters to these jobs which others wait.
+local function matters(items)
+  if #queues.list > 0 then return true end
+  for _, item in ipairs(items) do
+    local fields = core.job(item.record)
+    if fields.id and fields.unique then return true end
+  end
+end
+
 -- Adds them all.  Nothing makes room in a full queue meanwhile, so a producer that would wait for it waits in vain.
 local function record_all(items, block_ms)
+  if aside[1] and matters(items) then put_back() end
   local code, answer = kit:call(OP.ENQUEUE, pack_items(items))
   if code ~= "ok" then return code, answer end
   local full = false
@@ -283,6 +303,7 @@ local function call(operation, payload)
   end
   declare()
   if operation == OP.ENQUEUE then return enqueue(payload) end
+  put_back()
   if operation == OP.WAIT then return wait(payload) end
   local code, answer = kit:call(operation, payload)
   if operation == OP.CHANGE then stop_running() end
@@ -350,7 +371,7 @@ function M.reset()
   client.set_transport(real.transport)
   core.now, core.item = real.now, real.item
   kit:close()
-  kit, inline, real.transport = nil, false, nil
+  kit, inline, real.transport, aside = nil, false, nil, {}
 end
 
 --- The clock ----------------------------------------------------------------------------------------------------------
@@ -385,16 +406,12 @@ local function check_task(what, task)
   end
 end
 
---- Runs what is recorded and due, in the engine's order, with all that those jobs enqueue, until nothing due is left.  A queue's
--- jobs run by priority, those that came due first, the others first in, first out; queues take turns.  A job that fails is retried,
--- or dies, as in production: move the clock on and drain again.
--- @tparam[opt] string task only jobs of this one
--- @treturn number how many were run
--- @raise at the caller's line: no name; 100,000 jobs have run and there are more
--- @usage assert.equal(2, t.drain())
-function M.drain(task)
-  check_task("skein.testing.drain", task)
-  begin()
+local function unknown_task(what, task, message)
+  local near = schema.nearest(task, tasks.by_name)
+  errors.misuse(("%s: %s%s"):format(what, message, near and (', did you mean "%s"?'):format(near) or ""))
+end
+
+local function drain(task)
   local wanted = task and function(run) return run.task == task end
   local ran = 0
   while true do
@@ -404,6 +421,23 @@ function M.drain(task)
     if not run.refused then ran = ran + 1 end
     if ran >= DRAIN_MAX then errors.misuse(("skein.testing.drain: %d jobs have run, and there are more"):format(ran)) end
   end
+end
+
+--- Runs what is recorded and due, in the engine's order, with all that those jobs enqueue, until nothing due is left.  A queue's
+-- jobs run by priority, those that came due first, the others first in, first out; queues take turns.  A job that fails is retried,
+-- or dies, as in production: move the clock on and drain again.
+-- @tparam[opt] string task only jobs of this one
+-- @treturn number how many were run
+-- @raise at the caller's line: no name, a task that no script declares; 100,000 jobs have run and there are more
+-- @usage assert.equal(2, t.drain())
+function M.drain(task)
+  check_task("skein.testing.drain", task)
+  if task and not tasks.by_name[task] then unknown_task("skein.testing.drain", task, ('no script declares task "%s"'):format(task)) end
+  begin()
+  local ok, ran = pcall(drain, task)
+  if kit then put_back() end
+  if not ok then error(ran, 0) end
+  return ran
 end
 
 -- All waiting jobs of a state.
@@ -459,8 +493,7 @@ function M.perform(task, ...)
   if not record then return nil, err end
   local run = kit:read(record)
   if run.refused == "unknown_task" then
-    local near = schema.nearest(run.task, tasks.by_name)
-    errors.misuse(("skein.testing.perform: %s%s"):format(run.message, near and (', did you mean "%s"?'):format(near) or ""))
+    unknown_task("skein.testing.perform", run.task, run.message)
   end
   local slot = runtime.open(run)
   local said = call_handler(slot, job_of(slot))
@@ -485,6 +518,14 @@ function M.load(path)
 end
 
 skein.now = function() return core.now() end
+-- Scripts may keep these for later: they ask each time whether the clock is the kit's.
+os.time = function(at) -- luacheck: ignore 122
+  if at ~= nil or not kit then return real.time(at) end
+  return floor(core.now())
+end
+os.date = function(format, at) -- luacheck: ignore 122
+  return real.date(format or "%c", at or (kit and floor(core.now())) or real.time())
+end
 M.fake()
 
 return M

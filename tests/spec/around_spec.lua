@@ -170,6 +170,8 @@ describe("around enqueueing", function()
       assert(first:cancel())
       local h, err = skein.enqueue(name, "a", 2)
       assert.same({ nil, "exists", first.id }, { h, err.code, err.handle.id })
+      assert.equal(('task %s is throttled: job %s was enqueued less than 60 s ago, with the key "%s/a"'):format(name, first.id, name),
+        tostring(err))
       assert(skein.enqueue(name, "b"))
     end)
   end)
@@ -255,7 +257,11 @@ describe("around enqueueing", function()
       ["option on_error is function"] = { on_error = print },
       ["on_success%[2%]: .*unknown option \"dealy\" %(did you mean \"delay\"%?%)"] = { on_success = { "a", { task = "b", dealy = 1 } } },
       ["on_success%[1%]: .*name is missing"] = { on_success = { args = {} } },
-      ["on_error%[1%]: args%[1%]: a function"] = { on_error = { task = "b", args = { print } } },
+      ["on_error%[1%]%.args%[1%]: a function"] = { on_error = { task = "b", args = { print } } },
+      ["job: on_success%[1%]%.on_error%[2%]%.args%[1%]%.x: a function"] =
+        { on_success = { task = "b", on_error = { "a", { task = "c", args = { { x = print } } } } } },
+      ["job: on_success%[1%]%.on_success%[1%]: option retries is %-1, expected"] =
+        { on_success = { task = "b", on_success = { task = "c", retries = -1 } } },
       ["option meta is table.*, expected a table without the key \"_pass\""] = { meta = { _pass = 1 } },
       ["option debounce%.wait is missing"] = { debounce = { key = "x" } },
     } do
@@ -264,6 +270,15 @@ describe("around enqueueing", function()
         skein.enqueue(options)
       end)
     end
+    refused("job: a task's name or a signature %(a table%) is expected, not nil", function()
+      skein.enqueue()
+    end)
+    refused("skein%.enqueue_many: %[2%]: job: a task's name or a signature %(a table%) is expected, not number", function()
+      skein.enqueue_many { "a", 5 }
+    end)
+    refused('the key function of unique of task around%.any returned nan, expected a text', function()
+      skein.enqueue { task = "around.any", unique = { key = function() return 0 / 0 end } }
+    end)
     assert.equal(0, skein.admin.stats().counters.enqueued)
   end)
 
@@ -307,6 +322,14 @@ describe("around enqueueing", function()
   end)
 
   describe("meta", function()
+    it("that another client has filled with anything passes nothing along", function()
+      local passed = require("skein.enqueue").passed
+      assert.same({ values = { a = 1 }, pass = { "a" } }, passed({ a = 1 }, { "a" }))
+      for _, pass in ipairs { 5, "a", true, core.null } do assert.is_nil(passed({ a = 1 }, pass)) end
+      assert.is_nil(passed(5, { "a" }))
+      assert.is_nil(passed({ a = 1 }, { {}, 7 }))
+    end)
+
     it("is a table of the job, and what is marked is passed on to its callbacks", function()
       local h = assert(skein.enqueue {
         task = "around.any", meta = { tenant = "acme", trace = 7 }, pass_meta = { "tenant" },

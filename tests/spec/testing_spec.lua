@@ -55,6 +55,23 @@ describe("skein.testing", function()
   end)
   after_each(t.reset)
 
+  it("moves os.time and os.date with its clock, and gives them back", function()
+    t.at(1000000000.9)
+    assert.equal(1000000000, os.time())
+    assert.equal("2001-09-09", os.date "!%Y-%m-%d")
+    assert.equal(os.date("%c", 1000000000), os.date())
+    local day = { year = 2030, month = 1, day = 2, hour = 3 }
+    assert.equal(3, os.date("*t", os.time(day)).hour)
+    t.advance(3600)
+    local h = skein.enqueue_at(os.time() + 60, "plain")
+    assert.same({ 0, "scheduled" }, { t.drain(), h:state() })
+    t.advance(60)
+    assert.equal(1, t.drain())
+    local kept = os.time
+    t.reset()
+    assert.is_true(kept() > 1700000000 and os.date "*t".year > 2020)
+  end)
+
   describe("fake", function()
     it("records jobs and runs none", function()
       local h = assert(skein.enqueue("add", 1, 2))
@@ -198,6 +215,52 @@ describe("skein.testing", function()
       assert.same({ "plain", "plain" }, ran)
       assert.same({ "ready", "ready" }, { t.enqueued("add")[1].state, t.enqueued("other")[1].state })
       assert.equal(0, t.drain("plain"))
+    end)
+
+    it("names a task that no script declares", function()
+      misuse('skein%.testing%.drain: no script declares task "plian", did you mean "plain"%?', function() t.drain "plian" end)
+    end)
+
+    it("of one task lets what it passes over be seen as it is by the jobs that run", function()
+      skein.enqueue_many { "plain", "add" }
+      local first = t.enqueued("plain")[1].id
+      act.add = function()
+        assert.equal("ready", skein.handle(first):state())
+        skein.enqueue { task = "unique", unique = { key = "one" } }
+        assert.equal("exists", select(2, skein.enqueue { task = "unique", unique = { key = "one" } }).code)
+        skein.enqueue "add"
+        act.add = nil
+      end
+      assert.equal(2, t.drain "add")
+      assert.same({ "ready", "ready" }, { t.enqueued("plain")[1].state, t.enqueued("unique")[1].state })
+      act.add = function() skein.handle(first):wait() end
+      skein.enqueue "add"
+      assert.equal(1, t.drain "add")
+      assert.same({ "add", "add", "add", "plain" }, ran)
+    end)
+
+    it("of one task leaves the others as they were when a job of it can't go on", function()
+      skein.enqueue_many { "plain", "add", "plain" }
+      local order = t.enqueued "plain"
+      act.add = function() t.reset() end
+      skein.enqueue "add"
+      t.drain "add"
+      assert.same({ order[1].id, order[2].id }, { t.enqueued("plain")[1].id, t.enqueued("plain")[2].id })
+    end)
+
+    it("of one task takes each of the others once, however many jobs run", function()
+      local fetched, kit = 0, getmetatable(require("skein.core").testing(0)).__index
+      local fetch = kit.fetch
+      kit.fetch = function(...)
+        fetched = fetched + 1
+        return fetch(...)
+      end
+      for _ = 1, 100 do skein.enqueue_many { "plain", "add" } end
+      local ok, drained = pcall(t.drain, "add")
+      kit.fetch = fetch
+      assert.same({ true, 100 }, { ok, drained })
+      assert.is_true(fetched <= 201, fetched .. " fetches")
+      assert.equal(100, #t.enqueued "plain")
     end)
 
     it("runs scheduled jobs when the clock has come to them", function()
@@ -381,6 +444,23 @@ describe("skein.testing", function()
       local h = skein.enqueue { task = "plain", queue = "q", retries = 3, meta = { who = "me" } }
       t.drain()
       assert.same({ h.id, "plain", "q", 1, 3, "me", skein.now() }, seen)
+    end)
+
+    it("take a text of job:log that is no format as it is, and say which values don't fit one", function()
+      act.kept = function(job)
+        job:log("50% off")
+        job:log("100%%")
+        job:log("%d")
+        misuse("job:log: bad argument #2 %(number expected, got string%)$", function() job:log("%d", "x") end)
+        misuse("job:log: invalid option '%%' to 'format'$", function() job:log("%", 1) end)
+        misuse("job:log: bad argument #1 %(string expected, got nil%)$", function() job:log() end)
+      end
+      local h = skein.enqueue("kept")
+      t.drain()
+      local said = {}
+      for i, line in ipairs(h:log()) do said[i] = line.text end
+      assert.same({ "50% off", "100%", "%d" }, said)
+      assert.equal("done", h:state())
     end)
 
     it("tells its progress", function()

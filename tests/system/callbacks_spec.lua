@@ -130,7 +130,9 @@ describe("a job's life", function()
     assert.equal("attempt 1", job.log[1].text)
     assert.equal("attempt 2", job.log[2].text)
     local events = {}
-    for i, e in ipairs(job.trail) do events[i] = e.event:gsub("engine=%S+ ", "") end
+    for i, e in ipairs(job.trail) do
+      events[i] = (e.detail == H.null and e.event or e.event .. " " .. e.detail):gsub("engine=%S+ ", "")
+    end
     assert.same({ "started worker=1 attempt=1", "failed error no luck", "retry in 0.01 s", "started worker=1 attempt=2", "done" }, events)
     assert.matches("  failed error no luck\n", t:ok("job", id))
     assert.matches("  attempt 2", t:ok("job", id))
@@ -147,6 +149,6 @@ describe("a job's life", function()
     engine:kill_core()
     t:run { "-w", "1" }
     local job = t:wait_state(id, "done", 10)
-    assert.equal("recovered 1", job.trail[1].event)
+    assert.same({ "recovered", "1" }, { job.trail[1].event, job.trail[1].detail })
   end)
 end)

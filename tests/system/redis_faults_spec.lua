@@ -61,7 +61,7 @@ local function keys_left(t)
   local left = {}
   for key in t:redis_cli("--scan"):gmatch "[^\n]+" do
     local name = key:match "^{skein}:(.*)$"
-    if not ({ head = 1, queues = 1, counts = 1, tasks = 1, leases = 1, engines = 1 })[name] then left[#left + 1] = key end
+    if not ({ head = 1, queues = 1, counts = 1, tasks = 1, templates = 1, leases = 1, engines = 1 })[name] then left[#left + 1] = key end
   end
   return table.concat(left, " ")
 end
@@ -77,6 +77,37 @@ describe("Redis", function()
     assert.equal(0, engine:stop())
     assert.equal("", keys_left(t))
     assert.equal("", (t:redis_cli("hgetall", "{skein}:engines"):gsub("%s", "")))
+  end)
+
+  it_alone("nor does it leave one of locks, groups, throttles and buckets", function(t)
+    t:config '{ lease = "1s" }'
+    t:script("a.lua", [[
+      local skein = require "skein"
+      skein.task("slots", { limit = { concurrency = 2, key = 1 } }, function() fx("ran") end)
+      skein.task("strict", { limit = { key = 1, order = "strict" }, backoff = { 0.02 } }, function(job)
+        if job.attempt == 1 then error "again" end
+        fx("ran")
+      end)
+      skein.task("rate", { limit = { rate = 100, burst = 20 } }, function() fx("ran") end)
+      skein.task("unique", { unique = { key = 1, on_conflict = "replace" } }, function() fx("unique") end)
+      skein.task("seldom", { throttle = 0.3 }, function() fx("seldom") end)
+      skein.task("late", { debounce = 0.1 }, function() fx("late") end)
+      skein.task("plan", function()
+        for n = 1, 100 do
+          for _, task in ipairs { "slots", "strict", "rate" } do assert(skein.enqueue(task, n % 10)) end
+          assert(skein.enqueue("unique", n % 7))
+          skein.enqueue("seldom", n)
+          assert(skein.enqueue("late", n))
+        end
+      end)]])
+    local engine = t:run { "-w", "1" }
+    t:enqueue "plan"
+    t:wait_effects("ran", 300)
+    t:wait_effects("late", 1)
+    t:wait_for("nothing left but counters", 10, function() return empty(t) and keys_left(t) == "" end)
+    assert.equal(300, t:count "ran")
+    assert.equal(0, engine:stop())
+    assert.equal("", keys_left(t))
   end)
 
   it_alone("an idle engine asks less than once a second", function(t)

@@ -72,8 +72,8 @@ static void a_job_is_an_object_with_every_field(void **state) {
                     "\"attempts\":1,\"retries\":3,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":\"2026-11-21T22:08:34.123Z\","
                     "\"due_at\":null,\"started_at\":\"2026-11-21T22:08:34.999Z\",\"finished_at\":null,"
                     "\"error\":{\"kind\":\"timeout\",\"message\":\"too slow\",\"traceback\":null},\"result\":null,"
-                    "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\",\"stopping\":true,"
-                    "\"trail\":[{\"at\":\"1970-01-01T00:00:00.005Z\",\"event\":\"done\"}],"
+                    "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\",\"stopping\":true,\"held_back\":null,"
+                    "\"trail\":[{\"at\":\"1970-01-01T00:00:00.005Z\",\"event\":\"done\",\"detail\":null}],"
                     "\"log\":[{\"at\":\"1970-01-01T00:00:00.006Z\",\"text\":\"old\"},{\"at\":\"1970-01-01T00:00:00.007Z\",\"text\":\"new\"}]}");
   sk_job_init(&job);
   view = (struct sk_view){ .id = SK_STR_LIT("j2"), .queue = SK_STR_LIT("q"), .state = SK_STATE_READY, .percent = -1 };
@@ -81,7 +81,7 @@ static void a_job_is_an_object_with_every_field(void **state) {
   assert_text(&out, "{\"id\":\"j2\",\"task\":\"\",\"queue\":\"q\",\"state\":\"ready\",\"priority\":0,\"args\":null,\"meta\":{},"
                     "\"attempts\":0,\"retries\":null,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":null,\"due_at\":null,"
                     "\"started_at\":null,\"finished_at\":null,\"error\":null,\"result\":null,\"progress\":null,\"engine\":null,"
-                    "\"stopping\":false,\"trail\":[],\"log\":[]}");
+                    "\"stopping\":false,\"held_back\":null,\"trail\":[],\"log\":[]}");
 }
 
 static void times_and_spans_read_well(void **state) {
