@@ -312,7 +312,7 @@ describe("memory", function()
     local left = {}
     for _, key in ipairs(server:keys()) do left[#left + 1] = key.name:match "[^:]*$" end
     H.say("left: %s", table.concat(left, " "))
-    local ALLOWED = { head = true, queues = true, counts = true, tasks = true }
+    local ALLOWED = { head = true, queues = true, counts = true, tasks = true, templates = true }
     for _, name in ipairs(left) do assert.is_true(ALLOWED[name], name) end
   end)
 end)
