@@ -43,7 +43,8 @@ end
 
 -- -- the world -----------------------------------------------------------------------------------------------------------------
 
---- options: dir, store ("sqlite" or "redis"), skein (the binary), root (of the repository), seed, jobs, seconds, lease, engines, clients.
+--- options: dir, store ("sqlite" or "redis"), skein (the binary), root (of the repository), seed, jobs, seconds, lease, engines, clients,
+-- around: with the jobs of around.lua.
 function World.new(options)
   local self = setmetatable({ engines = {}, clients = {}, lives = {}, faults = {}, outages = {}, unasked = {} }, World)
   for name, value in pairs(options) do self[name] = self[name] or value end
@@ -51,8 +52,10 @@ function World.new(options)
   self.engines, self.clients = {}, {}
   self.runs, self.scripts = self.dir .. "/runs", self.dir .. "/scripts"
   files.make_dirs(self.runs)
-  for _, name in ipairs { "jobs.lua", "lib/notes.lua" } do
-    files.write(self.scripts .. "/" .. name, assert(files.read(self.root .. "/tests/chaos/scripts/" .. name)))
+  local scripts = { ["jobs.lua"] = "scripts/jobs.lua", ["lib/notes.lua"] = "scripts/lib/notes.lua" }
+  if options.around then scripts["around.lua"], scripts["lib/numbers.lua"] = "scripts/around.lua", "around.lua" end
+  for name, source in pairs(scripts) do
+    files.write(self.scripts .. "/" .. name, assert(files.read(self.root .. "/tests/chaos/" .. source)))
   end
   files.write(self.scripts .. "/config.lua",
     ('return { lease = "%gs", workers = 2, concurrency = 50, shutdown_timeout = "1s" }\n'):format(self.lease))
@@ -82,7 +85,7 @@ function World:start_client(k)
   env.LUA_CPATH = built .. "/lua/?.so;;"
   env.LD_PRELOAD = os.getenv "SKEIN_TEST_PRELOAD"
   local args = { self.root .. "/tests/chaos/client.lua", ("%d"):format(self.seed), tostring(k), tostring(self.clients_n),
-                 ("%d"):format(self.jobs), tostring(self.seconds) }
+                 ("%d"):format(self.jobs), tostring(self.seconds), self.around and "around" or nil }
   self.clients[k] = spawn(self, "luajit", args, env, ("%s/client-%d.log"):format(self.dir, k))
 end
 
@@ -121,6 +124,51 @@ function World:watch()
       client.may_end = true
     end
   end
+end
+
+--- Waits until the engines have told the store of their tasks and queues, so that no client finds a queue without its bound.
+function World:wait_serving()
+  return wait.poll(20, function()
+    for _, engine in pairs(self.engines) do
+      if not (files.read(engine.log) or ""):find("serving %d+ task") then return false end
+    end
+    return true
+  end)
+end
+
+-- -- what is left in the store ----------------------------------------------------------------------------------------------------
+
+-- What may be left in Redis: the last part of a key's name.
+local KEPT_KEYS = { head = true, jobs = true, queues = true, counts = true, tasks = true, dead = true, done = true, cancelled = true,
+                    kept = true, engines = true, leases = true, bounds = true }
+-- What must be empty in SQLite when no job waits or runs; g = 0 is the turn of a queue's jobs without a limit.
+local TABLES = { "lock", "grp", "member", "line WHERE g<>0", "stop", "hold WHERE engine NOT IN (SELECT num FROM engine)", "front", "later" }
+
+local function rows_left(self, path)
+  local parts = {}
+  for i, name in ipairs(TABLES) do parts[i] = ("SELECT '%s', count(*) FROM %s"):format(name:gsub("'", "''"), name) end
+  local child = process.start("sqlite3", { args = { "-readonly", "-separator", "|", path, table.concat(parts, " UNION ALL ") }, 
+    env = environment(self), name = "sqlite3" })
+  if child:wait(10) ~= 0 then return { "sqlite3: " .. child.stderr } end
+  local left = {}
+  for name, n in child.stdout:gmatch "([^|\n]+)|(%d+)" do
+    if n ~= "0" then left[#left + 1] = ("%s: %s rows"):format(name, n) end
+  end
+  return left
+end
+
+local function keys_left(server)
+  local left = {}
+  for _, key in ipairs(server:keys(0)) do
+    if not KEPT_KEYS[key.name:match "[^:]*$"] then left[#left + 1] = ("%s %s of %d"):format(key.name, key.type, key.size) end
+  end
+  return left
+end
+
+--- What is in the store beside counters, registries and kept records: a list of texts.
+function World:left_over()
+  if self.redis then return keys_left(self.redis) end
+  return rows_left(self, self.dir .. "/jobs.db")
 end
 
 -- -- faults ----------------------------------------------------------------------------------------------------------------------
