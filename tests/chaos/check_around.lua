@@ -62,11 +62,13 @@ local function own(world, jobs, died)
   end
 end
 
--- When the job was over by its own notes: the end of the run that ended it; nil when none did.
+-- From when on the job may have been over by its own notes: the first end of its last attempt; nil when there is none.
 local function over_at(job)
+  local over
   for _, run in ipairs(job.runs) do
-    if run.how == "done" and run.attempt == around.attempts_of(job) then return run.to end
+    if run.how == "done" and run.attempt == around.attempts_of(job) and run.to < (over or INF) then over = run.to end
   end
+  return over
 end
 
 local function doubted(job) return job.entry.unknown ~= nil end
@@ -212,18 +214,23 @@ local function check_throttle(check, jobs)
   check:says(("of %d jobs with a throttle at most one of a key came in each %g s"):format(n, around.THROTTLED.per), problems)
 end
 
+-- May `other` have come after job?  Those of one call have one time, and come in their order.
+local function came_after(other, job)
+  if other == job or not (other.entry.accepted or other.entry.unknown) then return false end
+  if other.entry.first_try == job.entry.first_try then return other.n > job.n end
+  return (other.entry.accepted_at or INF) >= job.entry.first_try
+end
+
 -- A job that waits and never ran was replaced by one that came after it.
 local function check_replaced(check, jobs)
   local problems, replaced = {}, 0
   for key, list in pairs(by_key(jobs, "replaced")) do
-    local last_try = 0
-    for _, job in ipairs(list) do
-      if job.entry.accepted or job.entry.unknown then last_try = math.max(last_try, job.entry.last_try) end
-    end
     for _, job in ipairs(list) do
       if job.entry.accepted and #job.runs == 0 then
+        local later = false
+        for _, other in ipairs(list) do later = later or came_after(other, job) end
         replaced = replaced + 1
-        if job.entry.first_try >= last_try then problems[#problems + 1] = ("%s (key %s) never ran, and none came after it"):format(job.id, key) end
+        if not later then problems[#problems + 1] = ("%s (key %s) never ran, and none came after it"):format(job.id, key) end
       end
     end
   end
