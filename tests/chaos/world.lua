@@ -3,6 +3,7 @@
 -- time, so that the check can tell which of them explains what it finds.
 local uv = require "luv"
 local files = require "tests.support.files"
+local left_over = require "tests.support.left_over"
 local process = require "tests.support.process"
 local redis = require "tests.support.redis"
 local wait = require "tests.support.wait"
@@ -138,37 +139,10 @@ end
 
 -- -- what is left in the store ----------------------------------------------------------------------------------------------------
 
--- What may be left in Redis: the last part of a key's name.
-local KEPT_KEYS = { head = true, jobs = true, queues = true, counts = true, tasks = true, dead = true, done = true, cancelled = true,
-                    kept = true, engines = true, leases = true, bounds = true }
--- What must be empty in SQLite when no job waits or runs; g = 0 is the turn of a queue's jobs without a limit.
-local TABLES = { "lock", "grp", "member", "line WHERE g<>0", "stop", "hold WHERE engine NOT IN (SELECT num FROM engine)", "front", "later" }
-
-local function rows_left(self, path)
-  local parts = {}
-  for i, name in ipairs(TABLES) do parts[i] = ("SELECT '%s', count(*) FROM %s"):format(name:gsub("'", "''"), name) end
-  local child = process.start("sqlite3", { args = { "-readonly", "-separator", "|", path, table.concat(parts, " UNION ALL ") }, 
-    env = environment(self), name = "sqlite3" })
-  if child:wait(10) ~= 0 then return { "sqlite3: " .. child.stderr } end
-  local left = {}
-  for name, n in child.stdout:gmatch "([^|\n]+)|(%d+)" do
-    if n ~= "0" then left[#left + 1] = ("%s: %s rows"):format(name, n) end
-  end
-  return left
-end
-
-local function keys_left(server)
-  local left = {}
-  for _, key in ipairs(server:keys(0)) do
-    if not KEPT_KEYS[key.name:match "[^:]*$"] then left[#left + 1] = ("%s %s of %d"):format(key.name, key.type, key.size) end
-  end
-  return left
-end
-
 --- What is in the store beside counters, registries and kept records: a list of texts.
 function World:left_over()
-  if self.redis then return keys_left(self.redis) end
-  return rows_left(self, self.dir .. "/jobs.db")
+  if self.redis then return left_over.redis(self.redis, 0) end
+  return left_over.sqlite(self.dir .. "/jobs.db")
 end
 
 -- -- faults ----------------------------------------------------------------------------------------------------------------------
