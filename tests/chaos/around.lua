@@ -11,6 +11,7 @@ M.THROTTLED = { keys = 8, per = 0.5 }
 M.BOUNDED = { queue = "tight", max_len = 10, concurrency = 4, block = 0.5 }
 M.REPLACED_DELAY_S = 0.3
 local CANCEL_AFTER_S = 0.3
+local CALLER_SLEEP_S = 4 -- beyond a lease: some end where their job is another's by then, and may not enqueue anything
 
 --- kind, share of all jobs, how it must end (plan.lua); "done or replaced": by a later job with its key.
 M.KINDS = {
@@ -64,6 +65,7 @@ local FILL = {
   end,
   caller = function(job, random)
     job.trouble = trouble(random(), 0.2, 0.003)
+    job.sleep = random() < 0.1 and random() * CALLER_SLEEP_S or random() * 0.02
     job.options = {
       on_success = { task = "called", args = { job.n, "success" } }, on_error = { task = "mourned", args = { job.n } },
     }
