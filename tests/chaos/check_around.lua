@@ -51,13 +51,14 @@ local function owned_until(world, run, next_run, died)
   return math.min(to, life.ended or INF, next_run and next_run.from or INF)
 end
 
--- Gives each job `owned`: its runs as { id, from, to, attempt, how }, by time.
+-- Gives each job `owned`: its runs as { id, from, to, attempt, how }, by time; how is nil where its owner lost the job before its end.
 local function own(world, jobs, died)
   for _, job in ipairs(jobs) do
     job.owned = {}
     for i, run in ipairs(job.runs) do
       local to = owned_until(world, run, job.runs[i + 1], died)
-      if to then job.owned[#job.owned + 1] = { id = job.id, from = run.from, to = to, attempt = run.attempt, how = run.how } end
+      local how = to == run.to and run.how or nil
+      if to then job.owned[#job.owned + 1] = { id = job.id, from = run.from, to = to, attempt = run.attempt, how = how } end
     end
   end
 end
@@ -265,6 +266,22 @@ function M.callbacks_by_id(callbacks)
   return tasks
 end
 
+-- When the first of those runs ended that can have ended it so; never, when none did.
+local function first_end(runs, how, attempt)
+  local first = INF
+  for _, run in ipairs(runs) do
+    if run.how == how and run.attempt == attempt then first = math.min(first, run.to) end
+  end
+  return first
+end
+
+-- ... by an owner, if there was one: what a former owner says makes no callback.
+local function ended_at(job, must)
+  local how, attempt = must == "error" and "failed" or "done", must == "error" and 2 or around.attempts_of(job)
+  local owned = first_end(job.owned, how, attempt)
+  return owned < INF and owned or first_end(job.runs, how, attempt)
+end
+
 local function check_callbacks(check, jobs, callbacks)
   local by_parent, problems, n = {}, {}, 0
   for _, c in ipairs(callbacks) do
@@ -283,13 +300,7 @@ local function check_callbacks(check, jobs, callbacks)
       elseif of.how ~= must then wrong(job, "has a callback of kind %s", of.how)
       elseif of.n ~= 1 and not doubted(job) then wrong(job, "has %d callbacks", of.n) end
     end
-    if of then
-      local ended = INF
-      for _, run in ipairs(job.runs) do
-        if run.to and (must == "success" and run.how == "done" or must == "error" and run.attempt == 2) then ended = math.min(ended, run.to) end
-      end
-      if of.first < ended then wrong(job, "had its callback before its end") end
-    end
+    if of and of.first < ended_at(job, must) then wrong(job, "had its callback before its end") end
   end
   check:says(("each of %d parents had its callback once, after its end"):format(n), problems)
 end
