@@ -18,7 +18,7 @@ enum { OPEN_MS = 5000, TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
 /* -- keys and scripts ------------------------------------------------------------------------------------------------------- */
 
 static const char *const store_keys[] = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept",
-                                          "fences" };
+                                          "fences", "stops", "logs", "locks", "expires", "bounds", "groups", "lines", "places", "ring", "tokens" };
 static const char *const queue_keys[] = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" };
 enum { STORE_KEYS_N = sizeof store_keys / sizeof *store_keys, QUEUE_KEYS_N = sizeof queue_keys / sizeof *queue_keys };
 
@@ -34,15 +34,32 @@ static void add_key(struct rd_store *s, const char *name, struct sk_str queue) {
 
 void sk_rd_key(struct rd_store *s, const char *name) { add_key(s, name, sk_str(NULL, 0)); }
 
-void sk_rd_begin(struct rd_store *s, int script) {
+/* They are the same for every command: made once. */
+static void add_store_keys(struct rd_store *s) {
   struct rd_command *c = &s->command;
-  const struct rd_names *q = &s->named;
+  if (s->key_args.n > 0) {
+    sk_buf_add_str(&c->args, sk_buf_str(&s->key_args));
+    c->n += STORE_KEYS_N;
+    return;
+  }
+  size_t before = c->args.n;
+  for (size_t i = 0; i < STORE_KEYS_N; i++) add_key(s, store_keys[i], sk_str(NULL, 0));
+  if (c->args.failed) return;
+  sk_buf_add(&s->key_args, c->args.p + before, c->args.n - before);
+  if (s->key_args.failed) sk_buf_fini(&s->key_args);
+}
+
+static void begin_keys(struct rd_store *s, int script, size_t more) {
+  struct rd_command *c = &s->command;
   sk_rd_arg_c(c, "EVALSHA");
   sk_rd_arg_c(c, RD_SCRIPTS[script].sha1);
-  sk_rd_arg_int(c, (int64_t)(STORE_KEYS_N + QUEUE_KEYS_N * q->n));
-  for (size_t i = 0; i < STORE_KEYS_N; i++) add_key(s, store_keys[i], sk_str(NULL, 0));
-  for (size_t i = 0; i < q->n; i++)
-    for (size_t k = 0; k < QUEUE_KEYS_N; k++) add_key(s, queue_keys[k], q->names[i]);
+  sk_rd_arg_int(c, (int64_t)(STORE_KEYS_N + more));
+  add_store_keys(s);
+}
+
+static void begin_args(struct rd_store *s) {
+  struct rd_command *c = &s->command;
+  const struct rd_names *q = &s->named;
   char now[48] = "";
   if (s->clock.wall_ms) snprintf(now, sizeof now, "%" PRId64 " %" PRId64, s->clock.wall_ms(s->clock.ctx), s->clock.mono_ms(s->clock.ctx));
   sk_rd_arg_c(c, now);
@@ -52,6 +69,22 @@ void sk_rd_begin(struct rd_store *s, int script) {
   sk_rd_arg_int(c, s->lease_ms);
   sk_rd_arg_int(c, (int64_t)q->n);
   for (size_t i = 0; i < q->n; i++) sk_rd_arg(c, q->names[i]);
+}
+
+void sk_rd_begin(struct rd_store *s, int script) {
+  const struct rd_names *q = &s->named;
+  begin_keys(s, script, QUEUE_KEYS_N * q->n);
+  for (size_t i = 0; i < q->n; i++)
+    for (size_t k = 0; k < QUEUE_KEYS_N; k++) add_key(s, queue_keys[k], q->names[i]);
+  begin_args(s);
+}
+
+void sk_rd_begin_declared(struct rd_store *s, int script) {
+  sk_rd_name_none(s);
+  begin_keys(s, script, 2);
+  add_key(s, "tasks", sk_str(NULL, 0));
+  add_key(s, "templates", sk_str(NULL, 0));
+  begin_args(s);
 }
 
 static enum rd_next load_parse(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply) {
@@ -65,7 +98,8 @@ const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n) {
     [RD_ENQUEUE] = RD_SCRIPT_ENQUEUE, [RD_FETCH] = RD_SCRIPT_FETCH, [RD_SETTLE] = RD_SCRIPT_SETTLE,     [RD_BEAT] = RD_SCRIPT_BEAT,
     [RD_GET] = RD_SCRIPT_GET,         [RD_LIST] = RD_SCRIPT_LIST,   [RD_COUNT] = RD_SCRIPT_COUNT,       [RD_CHANGE] = RD_SCRIPT_CHANGE,
     [RD_PAUSE] = RD_SCRIPT_PAUSE,     [RD_OPEN] = RD_SCRIPT_OPEN,   [RD_PROGRESS] = RD_SCRIPT_PROGRESS, [RD_RECOVER] = RD_SCRIPT_RECOVER,
-    [RD_DECLARE] = -1,                [RD_TASKS] = -1,              [RD_LOAD] = -1,
+    [RD_DECLARE] = RD_SCRIPT_DECLARE, [RD_TASKS] = RD_SCRIPT_TASKS, [RD_LOAD] = -1,
+    [RD_ENQUEUE_ALL] = RD_SCRIPT_ENQUEUE, [RD_SETTLE_ALL] = RD_SCRIPT_SETTLE,
   };
   int script = script_of[op->kind];
   if (script < 0) return NULL;
@@ -89,6 +123,8 @@ const struct rd_verb sk_rd_verbs[] = {
   [RD_OPEN] = { sk_rd_open_build, sk_rd_open_parse, false },
   [RD_RECOVER] = { sk_rd_recover_build, sk_rd_recover_parse, false },
   [RD_LOAD] = { NULL, load_parse, false },
+  [RD_ENQUEUE_ALL] = { sk_rd_enqueue_build, sk_rd_enqueue_parse, false },
+  [RD_SETTLE_ALL] = { sk_rd_settle_build, sk_rd_settle_parse, false },
 };
 
 /* -- queues ----------------------------------------------------------------------------------------------------------------- */
@@ -110,6 +146,10 @@ void sk_rd_name_none(struct rd_store *s) { s->named.n = 0; }
 void sk_rd_name_all(struct rd_store *s) {
   s->named.n = 0;
   for (size_t i = 0; i < s->known.n; i++) names_add(&s->named, s->known.names[i]);
+}
+
+void sk_rd_name_known(struct rd_store *s) {
+  for (size_t i = 0; i < s->known.n; i++) sk_rd_name(s, s->known.names[i]);
 }
 
 size_t sk_rd_name(struct rd_store *s, struct sk_str queue) {
@@ -151,6 +191,28 @@ static enum sk_code check_name(const char *what, struct sk_str name, struct sk_e
   return sk_err_set(err, SK_ELIMIT, "%s \"%.*s...\": %zu bytes, at most %d are allowed", what, SK_STR_ARG(sk_str_head(name, 40)), name.n, SK_NAME_BYTES_MAX);
 }
 
+static enum sk_code check_limit(const char *what, struct sk_str whose, const struct sk_limit *l, struct sk_err *err) {
+  if (l->concurrency >= 0 && l->rate >= 0 && (l->rate == 0 || (l->per_ms > 0 && l->burst > 0))) return SK_OK;
+  return sk_err_set(err, SK_EINVAL, "%s \"%.*s\": concurrency %lld, rate %lld per %lld ms, burst %lld: expected none below 0, and with a rate a "
+                    "time and a burst above 0", what, SK_STR_ARG(sk_str_head(whose, SK_NAME_BYTES_MAX)), (long long)l->concurrency, (long long)l->rate,
+                    (long long)l->per_ms, (long long)l->burst);
+}
+
+static enum sk_code check_ties(const struct sk_enqueue_item *it, struct sk_err *err) {
+  struct sk_str id = sk_str_head(it->id, SK_ID_BYTES_MAX);
+  const struct sk_lock *lock = &it->lock;
+  if (lock->mode != SK_LOCK_NONE && (lock->key.n == 0 || lock->key.n > SK_KEY_BYTES_MAX))
+    return sk_err_set(err, SK_EINVAL, "enqueue: the lock of job \"%.*s\" has a key of %zu bytes, expected 1 to %d", SK_STR_ARG(id), lock->key.n,
+                      SK_KEY_BYTES_MAX);
+  if (lock->mode != SK_LOCK_NONE && (lock->ttl_ms < 0 || (lock->mode == SK_LOCK_THROTTLE && lock->ttl_ms == 0)))
+    return sk_err_set(err, SK_EINVAL, "enqueue: the lock of job \"%.*s\" has a ttl of %lld ms, expected %s", SK_STR_ARG(id),
+                      (long long)lock->ttl_ms, lock->mode == SK_LOCK_THROTTLE ? "more than 0" : "0 or more");
+  if (it->limit.group.n > SK_KEY_BYTES_MAX)
+    return sk_err_set(err, SK_EINVAL, "enqueue: the group of job \"%.*s\" has %zu bytes, expected at most %d", SK_STR_ARG(id), it->limit.group.n,
+                      SK_KEY_BYTES_MAX);
+  return it->limit.group.n ? check_limit("enqueue: the limit of job", id, &it->limit, err) : SK_OK;
+}
+
 static enum sk_code check_items(const struct sk_enqueue_item *items, size_t n, struct sk_err *err) {
   if (n > SK_ENQUEUE_BATCH_MAX)
     return sk_err_set(err, SK_ELIMIT, "enqueue: %zu jobs in one batch, at most %d are allowed", n, SK_ENQUEUE_BATCH_MAX);
@@ -163,6 +225,7 @@ static enum sk_code check_items(const struct sk_enqueue_item *items, size_t n, s
                         SK_STR_ARG(sk_str_head(it->id, SK_ID_BYTES_MAX)), SK_PRIORITY_MIN, SK_PRIORITY_MAX);
     enum sk_code code = check_name("queue", it->queue, err);
     if (code == SK_OK) code = check_name("task", it->task, err);
+    if (code == SK_OK) code = check_ties(it, err);
     if (code != SK_OK) return code;
   }
   return SK_OK;
@@ -182,6 +245,8 @@ static void redis_fetch(struct sk_store *store, struct sk_fetch_op *op) {
   op->op.err = (struct sk_err){ 0 };
   op->held = NULL;
   op->held_n = 0;
+  op->stops = NULL;
+  op->stops_n = 0;
   enum sk_code code = check_engine(store, "fetch", &op->op.err);
   if (code == SK_OK && op->want > SK_FETCH_BATCH_MAX)
     code = sk_err_set(&op->op.err, SK_ELIMIT, "fetch: %zu jobs wanted, at most %d are allowed", op->want, SK_FETCH_BATCH_MAX);
@@ -247,7 +312,16 @@ static void redis_progress(struct sk_store *store, struct sk_progress_op *op) {
 
 static void redis_declare(struct sk_store *store, struct sk_declare_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  sk_rd_submit(of(store), &op->op, RD_DECLARE, SK_OK);
+  enum sk_code code = SK_OK;
+  for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) {
+    const struct sk_queue_item *it = &op->queues[i];
+    if (it->name.n == 0) code = sk_err_set(&op->op.err, SK_EINVAL, "declare: queue %zu has no name", i + 1);
+    if (code == SK_OK) code = check_name("queue", it->name, &op->op.err);
+    if (code == SK_OK && it->max_len < 0)
+      code = sk_err_set(&op->op.err, SK_EINVAL, "declare: queue \"%.*s\": max_len %lld, expected 0 or more", SK_STR_ARG(it->name), (long long)it->max_len);
+    if (code == SK_OK) code = check_limit("declare: queue", it->name, &it->limit, &op->op.err);
+  }
+  sk_rd_submit(of(store), &op->op, RD_DECLARE, code);
 }
 
 static void redis_tasks(struct sk_store *store, struct sk_tasks_op *op) {
@@ -263,6 +337,7 @@ static void store_free(struct rd_store *s) {
   free(s->known.names);
   free(s->named.names);
   sk_buf_fini(&s->command.args);
+  sk_buf_fini(&s->key_args);
   sk_tls_context_free(s->config.tls);
   sk_arena_fini(&s->config.arena);
   free(s);

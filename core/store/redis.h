@@ -13,7 +13,7 @@
  * before the next one ("orphans" in recover.lua).
  *
  * Files: redis.c (open, close, slots), redis_link.c (sending, answering, outages), redis_conn.c (one connection), redis_call.c
- * (commands and replies), redis_work.c, redis_look.c, redis_change.c (the ops), redis_host.c (who runs on this machine). */
+ * (commands and replies), redis_enqueue.c, redis_work.c, redis_look.c, redis_change.c (the ops), redis_host.c (who runs on this machine). */
 #ifndef SK_STORE_REDIS_H
 #define SK_STORE_REDIS_H
 
@@ -125,6 +125,8 @@ enum rd_kind {
   RD_ENQUEUE, RD_FETCH, RD_SETTLE, RD_BEAT, RD_GET, RD_LIST, RD_COUNT, RD_CHANGE, RD_PAUSE, RD_PROGRESS, RD_DECLARE, RD_TASKS,
   /* The store's own: */
   RD_OPEN, RD_RECOVER, RD_LOAD,
+  /* The same with the keys of all queues, since one of their jobs replaces one that is who knows where. */
+  RD_ENQUEUE_ALL, RD_SETTLE_ALL,
 };
 
 struct rd_names {
@@ -147,6 +149,7 @@ struct rd_store {
   struct sk_list waiting, sent, answers; /* of sk_op.node */
   size_t submitted;              /* ops that are not answered yet, the store's own included */
   struct rd_command command;     /* in the making */
+  struct sk_buf key_args;        /* the keys of the whole store, as arguments of a command */
   struct rd_names named;         /* the queues of the command in the making; texts borrowed from its op */
   struct rd_names known;         /* all queues, as far as known; texts owned */
   char origin[27];               /* who we are in wake-ups */
@@ -183,8 +186,10 @@ extern const struct rd_verb sk_rd_verbs[];
 #define RD_VERB(name)                                               \
   void sk_rd_##name##_build(struct rd_store *s, struct sk_op *op); \
   enum rd_next sk_rd_##name##_parse(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply);
+/* redis_enqueue.c */
+RD_VERB(enqueue)
 /* redis_work.c */
-RD_VERB(enqueue) RD_VERB(fetch) RD_VERB(settle) RD_VERB(beat) RD_VERB(recover) RD_VERB(progress) RD_VERB(open)
+RD_VERB(fetch) RD_VERB(settle) RD_VERB(beat) RD_VERB(recover) RD_VERB(progress) RD_VERB(open)
 /* redis_look.c */
 RD_VERB(get) RD_VERB(list) RD_VERB(count) RD_VERB(tasks)
 /* redis_change.c */
@@ -230,14 +235,28 @@ bool sk_rd_is_dead(struct sk_str said);
 void sk_rd_key(struct rd_store *s, const char *name);
 /* Begins EVALSHA of a script, with the keys of all queues in s->named and the arguments all scripts have. */
 void sk_rd_begin(struct rd_store *s, int script);
+/* The same, of one that names no queue but the keys of what is declared. */
+void sk_rd_begin_declared(struct rd_store *s, int script);
 const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n);
 /* s->named := nothing / all known queues. */
 void sk_rd_name_none(struct rd_store *s);
 void sk_rd_name_all(struct rd_store *s);
+/* Adds all known queues to s->named. */
+void sk_rd_name_known(struct rd_store *s);
 /* The index (from 1) of a queue in s->named, added if need be; 0 when out of memory. */
 size_t sk_rd_name(struct rd_store *s, struct sk_str queue);
 /* Is this the reply of a script that was not given all queues?  Then they are known now. */
 bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply);
+/* The queues of the items are the first in s->named, in the order in which they will be met. */
+void sk_rd_name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n);
+/* Has it a lock or a limit? */
+bool sk_rd_is_tied(const struct sk_enqueue_item *it);
+/* The arguments of one follow-up. */
+void sk_rd_add_follow(struct rd_store *s, const struct sk_enqueue_item *it);
+/* An item's status and holder by its letter in a reply; holders: what is left of the list of them. */
+void sk_rd_read_status(struct sk_enqueue_item *it, char letter, const struct rd_reply *holders, size_t *at);
+/* No due time is later, and no delay longer: numbers in scripts are doubles. */
+int64_t sk_rd_ms(int64_t v);
 /* op->status and err for a reply of another shape than expected. */
 enum rd_next sk_rd_odd(struct rd_store *s, struct sk_op *op, const char *what);
 

@@ -1,4 +1,5 @@
 /* redis_change.c - changing the Redis store by hand: cancel, delete, retry, promote; pause and resume; declare. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "redis_scripts.h"
@@ -49,26 +50,38 @@ enum rd_next sk_rd_pause_parse(struct rd_store *s, struct sk_op *whole, const st
   return reply->type == RD_INT ? RD_DONE : sk_rd_odd(s, whole, "pause");
 }
 
+/* -- declare ----------------------------------------------------------------------------------------------------------------- */
+
+/* "max_len;overflow;block_ms;concurrency;rate;per_ms;burst" (lib/bound.lua); empty: it is bound to nothing. */
+static void add_bound(struct rd_command *c, const struct sk_queue_item *it) {
+  static const char *const overflows[] = { [SK_OVERFLOW_REJECT] = "reject", [SK_OVERFLOW_DROP_OLDEST] = "drop_oldest", [SK_OVERFLOW_BLOCK] = "block" };
+  const struct sk_limit *l = &it->limit;
+  char text[200] = "";
+  if (it->max_len > 0 || l->concurrency > 0 || l->rate > 0)
+    snprintf(text, sizeof text, "%" PRId64 ";%s;%" PRId64 ";%" PRId64 ";%" PRId64 ";%" PRId64 ";%" PRId64, it->max_len, overflows[it->overflow],
+             sk_rd_ms(it->block_ms), l->concurrency, l->rate, l->per_ms, l->burst);
+  sk_rd_arg(c, it->name);
+  sk_rd_arg_c(c, text);
+}
+
 void sk_rd_declare_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_declare_op *op = (void *)whole;
   struct rd_command *c = &s->command;
-  if (op->items_n == 0) {
-    sk_rd_arg_c(c, "PING");
-    return;
-  }
-  sk_rd_arg_c(c, "HSET");
-  sk_rd_key(s, "tasks");
+  sk_rd_begin_declared(s, RD_SCRIPT_DECLARE);
+  sk_rd_arg_int(c, (int64_t)op->items_n);
   for (size_t i = 0; i < op->items_n; i++) {
     struct sk_buf value = { 0 };
     sk_buf_addf(&value, "%d:", (int)op->items[i].priority);
     sk_buf_add_str(&value, op->items[i].queue);
     sk_rd_arg(c, op->items[i].name);
     sk_rd_arg(c, sk_buf_str(&value));
+    sk_rd_arg(c, op->items[i].template);
     if (value.failed) c->args.failed = true;
     sk_buf_fini(&value);
   }
+  for (size_t i = 0; i < op->queues_n; i++) add_bound(c, &op->queues[i]);
 }
 
 enum rd_next sk_rd_declare_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
-  return reply->type == RD_INT || reply->type == RD_STATUS ? RD_DONE : sk_rd_odd(s, whole, "declare");
+  return reply->type == RD_INT ? RD_DONE : sk_rd_odd(s, whole, "declare");
 }

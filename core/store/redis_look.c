@@ -36,6 +36,7 @@ static enum sk_state state_of(char code) {
   switch (code) {
     case 'r':
     case 'f':
+    case 'g':
       return SK_STATE_READY;
     case 's':
       return SK_STATE_SCHEDULED;
@@ -65,9 +66,13 @@ static void read_view(const struct rd_reply *reply, size_t i, struct sk_view *vi
   const struct rd_reply *hold = sk_rd_item(reply->items[2], i, RD_TEXT), *note = sk_rd_item(reply->items[3], i, RD_TEXT);
   if (hold) read_hold(hold->text, view);
   if (note) read_note(note->text, view);
+  if (hold) view->log = sk_rd_text(sk_rd_item(reply, 4, RD_ARRAY), i);
+  view->stopping = sk_rd_number(sk_rd_item(reply, 5, RD_ARRAY), i) != 0;
+  struct sk_str back = sk_rd_text(sk_rd_item(reply, 6, RD_ARRAY), i);
+  if (back.n) view->held_back = back.p[0] == 'c' ? SK_HELD_BY_CONCURRENCY : SK_HELD_BY_RATE;
 }
 
-/* { ids, values, holds, notes }; NULL when that is not what it is, or out of memory. */
+/* { ids, values, holds, notes, logs, stops, what holds them back }; NULL when that is not what it is, or out of memory. */
 static struct sk_view *read_views(struct sk_op *op, const struct rd_reply *reply, size_t *n) {
   for (size_t i = 0; i < 4; i++)
     if (sk_rd_item(reply, i, RD_ARRAY) == NULL) return NULL;
@@ -178,34 +183,75 @@ enum rd_next sk_rd_count_parse(struct rd_store *s, struct sk_op *whole, const st
 
 void sk_rd_tasks_build(struct rd_store *s, struct sk_op *whole) {
   (void)whole;
-  sk_rd_arg_c(&s->command, "HGETALL");
-  sk_rd_key(s, "tasks");
+  sk_rd_begin_declared(s, RD_SCRIPT_TASKS);
 }
 
 static int compare_tasks(const void *pa, const void *pb) {
   return compare_str(((const struct sk_task_item *)pa)->name, ((const struct sk_task_item *)pb)->name);
 }
 
-/* Field: the name; value: "priority:queue". */
-enum rd_next sk_rd_tasks_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
-  struct sk_tasks_op *op = (void *)whole;
-  if (reply->type != RD_ARRAY) return sk_rd_odd(s, whole, "tasks");
+static int compare_queues(const void *pa, const void *pb) {
+  return compare_str(((const struct sk_queue_item *)pa)->name, ((const struct sk_queue_item *)pb)->name);
+}
+
+/* tasks: "priority:queue" by name, and their templates. */
+static bool read_tasks(struct sk_tasks_op *op, const struct rd_reply *tasks, const struct rd_reply *templates) {
   op->items_n = 0;
-  op->items = sk_arena_array(&whole->arena, reply->n / 2, sizeof *op->items);
-  if (op->items == NULL) {
-    whole->status = SK_ENOMEM;
-    return RD_DONE;
-  }
-  for (size_t i = 0; i + 1 < reply->n; i += 2) {
-    struct sk_str value = sk_rd_text(reply, i + 1);
+  op->items = sk_arena_array(&op->op.arena, tasks->n / 2, sizeof *op->items);
+  if (op->items == NULL) return false;
+  for (size_t i = 0; i + 1 < tasks->n; i += 2) {
+    struct sk_str value = sk_rd_text(tasks, i + 1);
     const char *colon = find(value, ':');
     if (colon == NULL) continue;
     op->items[op->items_n++] = (struct sk_task_item){
-      .name = sk_rd_text(reply, i),
+      .name = sk_rd_text(tasks, i),
       .queue = sk_str(colon + 1, (size_t)(value.p + value.n - colon - 1)),
       .priority = (int32_t)parse_int(value),
     };
   }
   if (op->items_n) qsort(op->items, op->items_n, sizeof *op->items, compare_tasks);
+  for (size_t i = 0; i + 1 < templates->n && op->items_n; i += 2) {
+    struct sk_task_item key = { .name = sk_rd_text(templates, i) };
+    struct sk_task_item *task = bsearch(&key, op->items, op->items_n, sizeof key, compare_tasks);
+    if (task) task->template = sk_rd_text(templates, i + 1);
+  }
+  return true;
+}
+
+/* "max_len;overflow;block_ms;concurrency;rate;per_ms;burst" */
+static struct sk_queue_item read_bound(struct sk_str name, struct sk_str text) {
+  struct sk_queue_item it = { .name = name };
+  int64_t *const numbers[] = { &it.max_len, NULL, &it.block_ms, &it.limit.concurrency, &it.limit.rate, &it.limit.per_ms, &it.limit.burst };
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    const char *end = find(text, ';');
+    struct sk_str word = sk_str(text.p, end ? (size_t)(end - text.p) : text.n);
+    if (numbers[i])
+      *numbers[i] = parse_int(word);
+    else
+      it.overflow = sk_str_eq_c(word, "block") ? SK_OVERFLOW_BLOCK : sk_str_eq_c(word, "drop_oldest") ? SK_OVERFLOW_DROP_OLDEST : SK_OVERFLOW_REJECT;
+    size_t taken = word.n + (end != NULL);
+    text = sk_str(text.p + taken, text.n - taken);
+  }
+  return it;
+}
+
+/* bounds: "=queue" and what it is bound to, and "@queue", which is the scripts' own. */
+static bool read_bounds(struct sk_tasks_op *op, const struct rd_reply *bounds) {
+  op->queues_n = 0;
+  op->queues = sk_arena_array(&op->op.arena, bounds->n / 2, sizeof *op->queues);
+  if (op->queues == NULL) return false;
+  for (size_t i = 0; i + 1 < bounds->n; i += 2) {
+    struct sk_str field = sk_rd_text(bounds, i);
+    if (field.n > 1 && field.p[0] == '=') op->queues[op->queues_n++] = read_bound(sk_str(field.p + 1, field.n - 1), sk_rd_text(bounds, i + 1));
+  }
+  if (op->queues_n) qsort(op->queues, op->queues_n, sizeof *op->queues, compare_queues);
+  return true;
+}
+
+enum rd_next sk_rd_tasks_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_tasks_op *op = (void *)whole;
+  const struct rd_reply *tasks = sk_rd_item(reply, 0, RD_ARRAY), *templates = sk_rd_item(reply, 1, RD_ARRAY), *bounds = sk_rd_item(reply, 2, RD_ARRAY);
+  if (tasks == NULL || templates == NULL || bounds == NULL) return sk_rd_odd(s, whole, "tasks");
+  if (!read_tasks(op, tasks, templates) || !read_bounds(op, bounds)) whole->status = SK_ENOMEM;
   return RD_DONE;
 }

@@ -1,4 +1,4 @@
-/* redis_work.c - the Redis store's part in a job's life: enqueue, fetch, settle, beat, recover, progress, open. */
+/* redis_work.c - the Redis store's part in a job's life: fetch, settle, beat, recover, progress, open. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,101 +6,7 @@
 #include "redis_scripts.h"
 #include "store/redis.h"
 
-/* No due time is later, and no delay longer: numbers in scripts are doubles. */
-#define MS_MAX (INT64_C(1) << 52)
-
-enum { WHERE_BYTES = 64, GROUP_MAX = 2000 };
-
-static int64_t ms(int64_t v) { return v < 0 ? 0 : v > MS_MAX ? MS_MAX : v; }
-
-/* -- enqueue --------------------------------------------------------------------------------------------------------------- */
-
-static size_t rank_of(int32_t priority) { return (size_t)(SK_PRIORITY_MAX - priority); }
-
-/* Where a job goes (lib/add.lua). */
-static void where_of(struct rd_store *s, const struct sk_enqueue_item *it, char out[WHERE_BYTES]) {
-  size_t queue = sk_rd_name(s, it->queue);
-  size_t list = (queue - 1) * SK_PRIORITIES + rank_of(it->priority) + 1;
-  if (queue == 0) s->command.args.failed = true;
-  if (it->delay_ms > 0)
-    snprintf(out, WHERE_BYTES, "%zu+%" PRId64, list, ms(it->delay_ms));
-  else if (it->due_ms > 0)
-    snprintf(out, WHERE_BYTES, "%zu@%" PRId64, list, ms(it->due_ms));
-  else
-    snprintf(out, WHERE_BYTES, "%zu", list);
-}
-
-/* A READY job's value (lib/value.lua) as one argument. */
-static void add_value(struct rd_store *s, const struct sk_enqueue_item *it) {
-  size_t n = 4 + it->queue.n + it->task.n + it->record.n;
-  struct sk_buf *b = &s->command.args;
-  sk_rd_arg_begin(&s->command, n);
-  sk_buf_add_byte(b, 'r');
-  sk_buf_add_byte(b, (char)('0' + rank_of(it->priority)));
-  sk_buf_add_byte(b, (char)it->queue.n);
-  sk_buf_add_str(b, it->queue);
-  sk_buf_add_byte(b, (char)it->task.n);
-  sk_buf_add_str(b, it->task);
-  sk_buf_add_str(b, it->record);
-  sk_buf_add(b, "\r\n", 2);
-}
-
-/* Arguments name queues by number, but the keys come first: names all queues, in the order in which they will be met. */
-static void name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (i == 0 || !sk_str_eq(items[i].queue, items[i - 1].queue)) sk_rd_name(s, items[i].queue);
-}
-
-static int compare_ids(const void *pa, const void *pb) {
-  const struct sk_str *a = pa, *b = pb;
-  if (a->n != b->n) return a->n < b->n ? -1 : 1;
-  return memcmp(a->p, b->p, a->n);
-}
-
-/* May an id be there twice?  (When in doubt yes: it only costs time.) */
-static bool has_twins(const struct sk_enqueue_item *items, size_t n) {
-  size_t ascending = 1; /* as ids are that one client makes */
-  while (ascending < n && compare_ids(&items[ascending - 1].id, &items[ascending].id) < 0) ascending++;
-  if (ascending >= n) return false;
-  struct sk_str *ids = malloc(n * sizeof *ids);
-  if (ids == NULL) return true;
-  for (size_t i = 0; i < n; i++) ids[i] = items[i].id;
-  qsort(ids, n, sizeof *ids, compare_ids);
-  bool found = false;
-  for (size_t i = 1; i < n && !found; i++) found = compare_ids(&ids[i - 1], &ids[i]) == 0;
-  free(ids);
-  return found;
-}
-
-static bool same_place(const struct sk_enqueue_item *a, const struct sk_enqueue_item *b) {
-  return a->priority == b->priority && a->delay_ms == b->delay_ms && a->due_ms == b->due_ms && sk_str_eq(a->queue, b->queue);
-}
-
-void sk_rd_enqueue_build(struct rd_store *s, struct sk_op *whole) {
-  const struct sk_enqueue_op *op = (void *)whole;
-  char where[WHERE_BYTES];
-  sk_rd_name_none(s);
-  name_items(s, op->items, op->items_n);
-  sk_rd_begin(s, RD_SCRIPT_ENQUEUE);
-  sk_rd_arg_c(&s->command, has_twins(op->items, op->items_n) ? "1" : "0");
-  for (size_t i = 0, end; i < op->items_n; i = end) {
-    where_of(s, &op->items[i], where);
-    for (end = i + 1; end < op->items_n && same_place(&op->items[i], &op->items[end]);) end++;
-    sk_rd_arg_c(&s->command, where);
-    sk_rd_arg_int(&s->command, (int64_t)(end - i));
-    for (size_t k = i; k < end; k++) {
-      sk_rd_arg(&s->command, op->items[k].id);
-      add_value(s, &op->items[k]);
-    }
-  }
-}
-
-enum rd_next sk_rd_enqueue_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
-  struct sk_enqueue_op *op = (void *)whole;
-  if (reply->type != RD_TEXT || (reply->text.n != 0 && reply->text.n != op->items_n)) return sk_rd_odd(s, whole, "enqueue");
-  for (size_t i = 0; i < op->items_n; i++) op->items[i].status = reply->text.n && reply->text.p[i] == '1' ? SK_EEXISTS : SK_OK;
-  return RD_DONE;
-}
+enum { GROUP_MAX = 2000 }; /* jobs of a settle that just end, in one group */
 
 /* -- fetch ----------------------------------------------------------------------------------------------------------------- */
 
@@ -160,12 +66,15 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
   op->due_in_ms = sk_rd_number(reply, 1);
   op->more = sk_rd_number(reply, 2) != 0;
   op->queues_version = (uint64_t)sk_rd_number(reply, 3);
+  const struct rd_reply *stops = sk_rd_item(reply, 6, RD_ARRAY);
   op->held = sk_arena_array(&whole->arena, n, sizeof *op->held);
-  if (op->held == NULL) { /* what it took is handed back before the next one */
+  op->stops = sk_arena_array(&whole->arena, stops ? stops->n : 0, sizeof *op->stops);
+  if (op->held == NULL || op->stops == NULL) { /* what it took is handed back before the next one */
     s->orphans = true;
     whole->status = SK_ENOMEM;
     return RD_DONE;
   }
+  for (size_t i = 0; stops && i < stops->n; i++) op->stops[op->stops_n++] = sk_rd_text(stops, i);
   for (size_t i = 0; i < taken->n; i += 3) {
     uint64_t fence = (uint64_t)sk_rd_number(taken, i);
     if (fence > s->last_fence) s->last_fence = fence;
@@ -228,18 +137,12 @@ static void add_other(struct rd_store *s, const struct sk_settle_item *it) {
   sk_rd_arg_c(c, kinds[it->kind]);
   sk_rd_arg_int(c, (int64_t)queue);
   sk_rd_arg_int(c, (int64_t)(it->to_queue.n ? sk_rd_name(s, it->to_queue) : queue));
-  sk_rd_arg_int(c, ms(it->delay_ms));
-  sk_rd_arg_int(c, ms(it->keep_ms));
+  sk_rd_arg_int(c, sk_rd_ms(it->delay_ms));
+  sk_rd_arg_int(c, sk_rd_ms(it->keep_ms));
   sk_rd_arg_c(c, it->crashed ? "1" : "0");
   sk_rd_arg(c, it->record);
   sk_rd_arg_int(c, (int64_t)it->follow_n);
-  for (size_t i = 0; i < it->follow_n; i++) {
-    char where[WHERE_BYTES];
-    where_of(s, &it->follow[i], where);
-    sk_rd_arg(c, it->follow[i].id);
-    sk_rd_arg_c(c, where);
-    add_value(s, &it->follow[i]);
-  }
+  for (size_t i = 0; i < it->follow_n; i++) sk_rd_add_follow(s, &it->follow[i]);
 }
 
 static void add_group(struct rd_store *s, const struct sk_settle_op *op, const uint32_t *order, size_t n) {
@@ -253,15 +156,24 @@ static void add_group(struct rd_store *s, const struct sk_settle_op *op, const u
   for (size_t i = 0; i < n; i++) sk_rd_arg(c, op->items[order[i]].id);
 }
 
+static bool has_tied_follow(const struct sk_settle_op *op) {
+  for (size_t i = 0; i < op->items_n; i++)
+    for (size_t k = 0; k < op->items[i].follow_n; k++)
+      if (sk_rd_is_tied(&op->items[i].follow[k])) return true;
+  return false;
+}
+
 void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_settle_op *op = (void *)whole;
   sk_rd_name_none(s);
   for (size_t i = 0; i < op->items_n; i++) {
     sk_rd_name(s, op->items[i].queue);
     if (op->items[i].to_queue.n) sk_rd_name(s, op->items[i].to_queue);
-    name_items(s, op->items[i].follow, op->items[i].follow_n);
+    sk_rd_name_items(s, op->items[i].follow, op->items[i].follow_n);
   }
+  if (whole->kind == RD_SETTLE_ALL) sk_rd_name_known(s);
   sk_rd_begin(s, RD_SCRIPT_SETTLE);
+  sk_rd_arg_c(&s->command, has_tied_follow(op) ? "1" : "0");
   uint32_t *order = malloc((op->items_n + 1) * sizeof *order);
   if (order == NULL) {
     s->command.args.failed = true;
@@ -282,7 +194,12 @@ void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
 
 enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_settle_op *op = (void *)whole;
+  if (sk_rd_learns_queues(s, reply)) {
+    whole->kind = RD_SETTLE_ALL;
+    return RD_AGAIN;
+  }
   struct sk_str statuses = sk_rd_text(reply, 1), follow = sk_rd_text(reply, 2);
+  const struct rd_reply *holders = sk_rd_item(reply, 3, RD_ARRAY);
   if (sk_rd_item(reply, 1, RD_TEXT) == NULL || (statuses.n != 0 && statuses.n != op->items_n)) return sk_rd_odd(s, whole, "settle");
   s->lost |= sk_rd_number(reply, 0) != 0;
   uint32_t *order = statuses.n ? malloc(op->items_n * sizeof *order) : NULL;
@@ -291,14 +208,14 @@ enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const s
     return RD_DONE;
   }
   if (order) order_items(op, order);
-  size_t at = 0; /* follow-ups are never in groups, so they are in the op's order */
+  size_t at = 0, holder = 0; /* follow-ups are never in groups, so they are in the op's order */
   for (size_t i = 0; i < op->items_n; i++) {
     struct sk_settle_item *it = &op->items[i];
     it->status = SK_OK;
-    for (size_t k = 0; k < it->follow_n; k++, at++) it->follow[k].status = at < follow.n && follow.p[at] == '1' ? SK_EEXISTS : SK_OK;
+    for (size_t k = 0; k < it->follow_n; k++, at++) sk_rd_read_status(&it->follow[k], at < follow.n ? follow.p[at] : '0', holders, &holder);
   }
   for (size_t i = 0; order && i < op->items_n; i++)
-    if (statuses.p[i] == '1') op->items[order[i]].status = SK_ESTALE;
+    if (statuses.p[i] != '0') op->items[order[i]].status = statuses.p[i] == '2' ? SK_ESTATE : SK_ESTALE;
   free(order);
   return RD_DONE;
 }
@@ -415,6 +332,7 @@ void sk_rd_progress_build(struct rd_store *s, struct sk_op *whole) {
     sk_rd_arg_int(&s->command, (int64_t)it->fence);
     sk_rd_arg_int(&s->command, it->percent);
     sk_rd_arg(&s->command, sk_str_head(it->note, SK_NOTE_BYTES_MAX));
+    sk_rd_arg(&s->command, sk_str_head(it->log, SK_JOB_LOG_BYTES_MAX));
   }
 }
 

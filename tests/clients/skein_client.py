@@ -8,14 +8,23 @@ language comes to.  Enqueues, schedules, looks, waits, cancels.  It keeps one co
 import hashlib, io, json, os, pathlib, socket, time, urllib.parse
 
 FORMAT = b"1"
-STORE_KEYS = "head jobs held leases engines queues counts notes done dead cancelled kept fences".split()
+STORE_KEYS = """head jobs held leases engines queues counts notes done dead cancelled kept fences stops logs locks expires bounds groups lines
+    places ring tokens""".split()
 QUEUE_KEYS = "later front ghosts ready:0 ready:1 ready:2 ready:3 ready:4".split()
-STATES = {"r": "ready", "f": "ready", "s": "scheduled", "t": "retry", "d": "done", "x": "dead", "c": "cancelled"}
+STATES = {"r": "ready", "f": "ready", "g": "ready", "s": "scheduled", "t": "retry", "d": "done", "x": "dead", "c": "cancelled"}
 FIELDS = """id:text task:text queue:text args:json meta:json priority:zigzag enqueued_ms retries timeout_ms keep_ms expires_ms keep_dead
-    backoff:text retry_queue:text on_success:json on_error:json immutable attempts crashes unknowns recoveries error_kind error:text
-    traceback:text started_ms finished_ms result:json""".split()
+    backoff:text retry_queue:text on_success:bytes on_error:bytes immutable attempts crashes unknowns recoveries error_kind error:text
+    traceback:text started_ms finished_ms result:json unique:text limit:text trail:text log:text""".split()
 FIELDS = {tag: (field + ":number").split(":")[:2] for tag, field in enumerate(FIELDS, 1)}
 TAGS = {name: tag for tag, (name, _) in FIELDS.items()}
+
+
+class Refused(Exception):
+    """A job was not added: its lock is `holder`'s, or (None) its queue is full."""
+
+    def __init__(self, id, holder):
+        super().__init__(f"job {id} is refused: " + (f"its lock is job {holder}'s" if holder else "its queue is full"))
+        self.holder = holder
 
 
 class Redis:
@@ -74,14 +83,17 @@ class Skein:
             return self.redis.call("EVAL", self.scripts[script], *rest)
 
     def enqueue(self, task, args=(), **options):
-        """The new job's id.  Options: id, queue, priority, delay or at (seconds), meta, and the record's own (retries, keep_ms, ...)."""
+        """The new job's id.  Options: id, queue, priority, delay or at (seconds), meta, and the record's own (retries, keep_ms, unique, ...)."""
         job = {"task": task, "args": args, **options}
-        if not self.enqueue_many([job])[0]:
+        added = self.enqueue_many([job])[0]
+        if isinstance(added, Refused):
+            raise added
+        if not added:
             raise FileExistsError(f"job {job['id']} is in the store already")
         return job["id"]
 
     def enqueue_many(self, jobs):
-        """Adds up to 1,000 jobs in one step, gives each its id, and says of each whether it was new."""
+        """Adds up to 1,000 jobs in one step, gives each its id, and says of each whether it was new; Refused: by its lock or queue."""
         declared, queues, adds = {}, [], []
         if not all("queue" in job and "priority" in job for job in jobs):
             pairs = iter(self.redis.call("HGETALL", self.key("tasks")))
@@ -99,18 +111,29 @@ class Skein:
             queue, task = job["queue"].encode(), job["task"].encode()
             record = write_record({"enqueued_ms": int(time.time() * 1000), **job})
             value = b"r%d%c%b%c%b%b" % (rank, len(queue), queue, len(task), task, record)
-            adds += [f"{queues.index(job['queue']) * 5 + rank + 1}{due}", 1, job["id"], value]
-        there = self.run("enqueue", queues, 1, *adds)
-        return [there[i:i + 1] != b"1" for i in range(len(jobs))]
+            tied = "unique" in job or "limit" in job
+            adds += [f"{queues.index(job['queue']) * 5 + rank + 1}{due}{'*' * tied}", 1, job["id"], value]
+            adds += [job.get("unique", ""), job.get("limit", "")] if tied else []
+        said = self.run("enqueue", queues, 1, *adds)
+        if isinstance(said, list) and said[0] == -1:
+            queues += [queue for queue in map(bytes.decode, said[1]) if queue and queue not in queues]
+            said = self.run("enqueue", queues, 1, *adds)
+        said, holders = (said[0], iter(said[1])) if isinstance(said, list) else (said, iter(()))
+        says = {b"1": lambda id: False, b"2": lambda id: Refused(id, next(holders).decode()), b"3": lambda id: Refused(id, None)}
+        return [says.get(said[i:i + 1], lambda id: True)(job["id"]) for i, job in enumerate(jobs)]
 
     def get(self, id):
         """The job as it is now: its state (None: it is not there) and the fields of its record."""
-        _, [value], [hold], [note] = self.run("get", [], id)
+        _, [value], [hold], [note], log, stop, _ = self.run("get", [], id)
         if value is None:
             return {"id": id, "state": None}
         queue = 2 if value[:1] == b"r" else 18
         task = queue + 1 + value[queue]
         job = {**read_record(value[task + 1 + value[task]:]), "state": "running" if hold else STATES[chr(value[0])]}
+        if hold and any(log):
+            job["log"] = job.get("log", "") + log[0].decode()
+        if any(stop):
+            job["stopping"] = True
         return {**job, "progress": note.decode().split(":", 1)} if note else job
 
     def wait(self, id, timeout):
@@ -128,7 +151,7 @@ class Skein:
             wakes.close()
 
     def cancel(self, id, keep=3600):
-        """"cancelled", or why not: "not found", "too late"."""
+        """"cancelled" (one that runs is told to stop), or why not: "not found", "too late"."""
         queues = []
         while (reply := self.run("change", queues, 0, keep * 1000, 0, "", "", id))[0] == -1:
             queues = [queue.decode() for queue in reply[1] if queue]
@@ -155,7 +178,7 @@ def write_record(job):
             value = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         if kind in ("json", "text"):
             value = value.encode("utf-8", "surrogateescape")
-        else:
+        elif kind != "bytes":
             value = (value << 1) ^ (value >> 31) if kind == "zigzag" else value
             value = value.to_bytes((value.bit_length() + 7) // 8, "little")
         out += varint(tag) + varint(len(value)) + value
@@ -180,7 +203,7 @@ def read_record(record):
         if kind in ("json", "text"):
             value = value.decode("utf-8", "surrogateescape")
             value = json.loads(value) if kind == "json" else value
-        elif kind != "unknown":
+        elif kind not in ("unknown", "bytes"):
             value = int.from_bytes(value, "little")
             value = (value >> 1) ^ -(value & 1) if kind == "zigzag" else value
         job[name] = value

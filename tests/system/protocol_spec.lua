@@ -5,7 +5,8 @@ local H = require "tests.system.harness"
 local resp = require "tests.support.resp"
 
 local SCRIPTS = H.skein:match "^(.*)/[^/]*$" .. "/redis"
-local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept", "fences" }
+local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept", "fences",
+                     "stops", "logs", "locks", "expires", "bounds", "groups", "lines", "places", "ring", "tokens" }
 local QUEUE_KEYS = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" }
 
 -- -- Python ---------------------------------------------------------------------------------------------------------------------
@@ -154,7 +155,7 @@ describe("docs/PROTOCOL.md", function()
     local documented, types = {}, {}
     for _, name in ipairs(STORE_KEYS) do documented[name] = true end
     for _, name in ipairs(QUEUE_KEYS) do documented[name] = true end
-    documented.tasks = true
+    documented.tasks, documented.templates = true, true
     for _, key in ipairs(server:keys()) do
       local name = key.name:match "^{skein}:(.*)$"
       name = documented[name] and name or name:match "^(ready:%d):" or name:match "^(%w+):"
@@ -163,7 +164,7 @@ describe("docs/PROTOCOL.md", function()
     end
     local page = assert(H.files.read(H.root .. "/docs/PROTOCOL.md"))
     for name, kind in pairs(types) do
-      if name ~= "tasks" then assert.equal(kind, page:match("\n| %+?%d+ | `" .. name .. "` | (%w+) |"), name) end
+      if name ~= "tasks" and name ~= "templates" then assert.equal(kind, page:match("\n| %+?%d+ | `" .. name .. "` | (%w+) |"), name) end
     end
     t:release "hold"
     t:wait_effects("over", 1)
@@ -316,6 +317,58 @@ say(skein.enqueue_many(batch))]]):format(ours))
     -- And the other way round.
     local lua = t:client [[local h, err = require "skein".enqueue { task = "ping", id = "order:17" } print(h, err.code)]]
     assert.equal("nil\texists\n", lua.out, lua.err)
+  end)
+
+  H.it_on("redis", "is refused by a lock, replaces its holder in whatever queue, throttles, and hears of a full queue", function(t)
+    t:script("a.lua", [[skein.queue("small", { max_len = 1 })
+      skein.task("ping", function(job, n) fx("ping", n) end)]])
+    local engine, redis = t:run { "-w", "1", "-q", "default" }, connect(t)
+    t:wait_for("its declaration", 5, function() return redis:call("HEXISTS", "{skein}:bounds", "=small") == 1 end)
+    redis:close()
+    assert.equal(0, engine:stop())
+    local said = python(t, [[
+def refused(**options):
+    try: return skein.enqueue("ping", **options)
+    except Refused as error: return [error.holder, str(error)]
+skein.enqueue("ping", [1], id="a", queue="x", unique="reject;0;=k\0\n")
+say(refused(id="b", unique="reject;0;=k\0\n"))
+say(skein.enqueue("ping", [2], id="c", queue="y", unique="replace;0;=k\0\n"))
+say([skein.get(job)["state"] for job in "ac"])
+say(skein.enqueue("ping", [3], id="d", unique="throttle;60000;=t"))
+say(refused(id="e", unique="throttle;60000;=t")[0])
+say([skein.enqueue("ping", id="f", queue="small"), refused(id="g", queue="small")])
+say([type(was).__name__ for was in skein.enqueue_many([{"task": "ping", "args": [4], "id": id, "queue": "default",
+     "unique": "reject;0;=m"} for id in "hii"])])
+for wrong in ["later;0;=k", "reject;0;k", "reject;-1;=k"]:
+    try: skein.enqueue("ping", unique=wrong)
+    except RuntimeError as error: assert "lock is" in str(error), error
+    else: assert False, wrong]])
+    assert.equal("a", said[1][1])
+    assert.equal("job b is refused: its lock is job a's", said[1][2])
+    assert.equal("c", said[2])
+    assert.same({ cjson.null, "ready" }, said[3])
+    assert.same({ "d", "d" }, { said[4], said[5] })
+    assert.same({ "f", { cjson.null, "job g is refused: its queue is full" } }, said[6])
+    assert.same({ "bool", "Refused", "Refused" }, said[7])
+    t:drain { "-w", "1" }
+    local ran = {}
+    for i, f in ipairs(t:effects "ping") do ran[i] = f[1] end
+    table.sort(ran)
+    assert.same({ "2", "3", "4", "nil" }, ran)
+  end)
+
+  H.it_on("redis", "puts jobs into groups, which run as many at once as they may", function(t)
+    t:script("a.lua", t:released() .. [[skein.task("hold", function(job, n) fx("start", n) released("hold") fx("over", n) end)]])
+    t:run { "-w", "1", "-c", "10" }
+    python(t, [[
+skein.enqueue_many([{"task": "hold", "args": [n], "queue": "default", "limit": "1;0;0;0;any;=%d" % (n % 3)} for n in range(9)])]])
+    t:wait_effects("start", 3)
+    assert.same({ 3, "ready" }, python(t, [[
+page = [skein.get(id.decode()) for id in skein.redis.call("HKEYS", skein.key("jobs"))]
+say(sum(job["state"] == "running" for job in page))
+say([job["state"] for job in page if job["state"] != "running"][0])]]))
+    t:release "hold"
+    t:wait_effects("over", 9)
   end)
 
   H.it_on("redis", "adds 5,000 jobs in five calls; two engines run each of them once", function(t)

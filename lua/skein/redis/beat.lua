@@ -1,10 +1,14 @@
--- beat: renews this engine's lease and drops kept records whose time is over, a bounded number at a time.
+-- beat: renews this engine's lease and drops kept records, throttles and idle groups whose time is over, a bounded number at a time.
 -- ARGV   session (recover.lua) and which process on which host this engine is; the store's format
--- Reply  { lost, 1 when more records are to be dropped, engines whose lease is over, all other engines and what they said of
+-- Reply  { lost, 1 when more is to be dropped, engines whose lease is over, all other engines and what they said of
 --        themselves (a flat list of pairs) }
 -- include frame
 -- include value
 -- include full
+-- include uses
+-- include bucket
+-- include group
+-- include belong
 local lost = call("ZADD", LEASES, mono + ARGV[5], ARGV[4])
 if lost == 1 then call("HSETNX", HEAD, "format", ARGV[argi + 2]) end -- Redis came back without its data
 local said = call("HGET", ENGINES, ARGV[4])
@@ -26,7 +30,26 @@ if #over > 0 then
   call("ZREM", KEYS[11], unpack(over))
   call("ZREM", KEYS[12], unpack(over))
   for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, -by) end
+  if has_groups then leave_groups(over) end
 end
+
+-- The end of a throttle, of a group that is only a bucket.
+local function expire(member)
+  local name = member:sub(2)
+  call("ZREM", EXPIRES, member)
+  if member:sub(1, 1) == "g" then
+    local g = group_of(name)
+    if g and g.jobs == 0 then group_forget(g) end
+    return
+  end
+  local holder = (call("HGET", LOCKS, "=" .. name) or ""):match("^%d+ %a+ (.*)$")
+  if holder and call("HGET", LOCKS, "@" .. holder) == name then call("HDEL", LOCKS, "@" .. holder) end
+  call("HDEL", LOCKS, "=" .. name)
+end
+local expired = (has_locks or has_groups) and call("ZRANGEBYSCORE", EXPIRES, "-inf", now, "LIMIT", 0, 500) or {}
+for _, member in ipairs(expired) do expire(member) end
+
+save_groups()
 
 local gone = {}
 for _, engine in ipairs(call("ZRANGEBYSCORE", LEASES, "-inf", mono)) do
@@ -40,4 +63,4 @@ for k = 1, #engines, 2 do
     others[#others + 1] = engines[k + 1]
   end
 end
-return { lost, #over == 500 and 1 or 0, gone, others }
+return { lost, (#over == 500 or #expired == 500) and 1 or 0, gone, others }

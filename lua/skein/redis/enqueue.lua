@@ -1,45 +1,107 @@
 -- enqueue: adds jobs.  Atomic.  An id that is in the store, or earlier in the batch, is passed over, so it may be repeated.
--- ARGV   "1" when an id may be there twice in this batch; then groups: where (lib/add.lua), n, and n times id, value
--- Reply  an error, and nothing done, when a `where` is none; "" when all were added; else a text with "0" for each added and "1" for each that was there.
+-- ARGV   "1" when an id may be there twice in this batch; then groups: where (lib/add.lua), n, and n times id, value;
+--        or, for jobs with a lock or a limit, where with "*" behind it, n, and n times id, value, lock, limit (as in their records; "": none)
+-- Reply  an error, and nothing done, when a `where`, lock or limit is none; "" when all were added; else a text with, for each, "0" when
+--        it was added, "1": its id was there, "2": its lock is another's, "3": its queue is full; where there is a "2", a list of that text
+--        and who holds the lock for each "2".  A job to be replaced may be in a queue that is not named: lib/unknown.lua.
 -- include frame
 -- include queues
 -- include value
+-- include unknown
+-- include uses
 -- include add
 local twice = ARGV[argi + 1] == "1"
 local lists = queues_n * 5
-local at = argi + 2
+local at, any_tied = argi + 2, false
 while ARGV[at] do
-  local list, delay = ARGV[at]:match("^(%d+)(.*)$")
+  local list, delay, tied = ARGV[at]:match("^(%d+)([^*]*)(%*?)$")
   list = tonumber(list)
   if not list or list < 1 or list > lists or (delay ~= "" and not delay:find("^[+@]%d+$")) then
     return redis.error_reply(("ERR enqueue: where is %q, expected a list from 1 to %d, with +ms or @ms behind it or nothing"):format(ARGV[at], lists))
   end
-  at = at + 2 + ARGV[at + 1] * 2
+  any_tied = any_tied or tied == "*"
+  at = at + 2 + ARGV[at + 1] * (tied == "*" and 4 or 2)
 end
-local statuses, refused, n = {}, 0, 0
+
+-- What only jobs with a lock or a limit, and bounded queues need; to make it for every call would cost as much as the call.
+local ties
+if any_tied or has_bounds then
+-- include bucket
+-- include lock
+-- include group
+-- include belong
+-- include ties
+-- include bound
+-- include counted
+-- include leave
+-- include admit
+  at = argi + 2
+  while ARGV[at] do
+    local tied, group_n = ARGV[at]:sub(-1) == "*", tonumber(ARGV[at + 1])
+    for job = at + 2, tied and at + group_n * 4 - 2 or 0, 4 do
+      local lock = lock_of(ARGV[job + 2])
+      if lock == false then return redis.error_reply(("ERR enqueue: lock is %q, expected mode;ttl_ms;=key"):format(ARGV[job + 2])) end
+      if limit_of(ARGV[job + 3]) == false then
+        return redis.error_reply(("ERR enqueue: limit is %q, expected concurrency;rate;per_ms;burst;order;=group"):format(ARGV[job + 3]))
+      end
+      if reaches_unknown(lock) then return unknown_queue() end
+    end
+    at = at + 2 + group_n * (tied and 4 or 2)
+  end
+  ties = { admit = admit_text, save = save_groups, sweep = sweep }
+  -- Has the queue of that list room for n jobs without looking at each?
+  function ties.has_room(list, jobs)
+    local queue = names[queue_index(tostring(list))]
+    local b = bound_of(queue)
+    return not b or b.max_len == 0 or waiting_in(queue) + jobs <= b.max_len
+  end
+end
+
+local statuses, refused, n, holders = {}, 0, 0, {}
 at = argi + 2
 while ARGV[at] do
   local where, group_n = ARGV[at], tonumber(ARGV[at + 1])
   at = at + 2
-  local ids = {}
-  for k = 1, group_n do ids[k] = ARGV[at + k * 2 - 2] end
-  local any, there = twice, call("HMGET", JOBS, unpack(ids))
-  for k = 1, group_n do any = any or there[k] end
-  local list = tonumber(where)
-  if list and not any then
-    add_ready(list, group_n, ids, ARGV, at)
-  else
+  if where:sub(-1) == "*" then
+    where = where:sub(1, -2)
     for k = 1, group_n do
-      if call("HEXISTS", JOBS, ids[k]) == 1 then
-        refused = refused + 1
-        statuses[n + k] = "1"
-      else
-        add(ids[k], where, ARGV[at + k * 2 - 1])
+      local holder
+      statuses[n + k], holder = ties.admit(ARGV[at], where, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+      holders[#holders + 1] = holder
+      if statuses[n + k] ~= "0" then refused = refused + 1 end
+      at = at + 4
+    end
+  else
+    local ids = {}
+    for k = 1, group_n do ids[k] = ARGV[at + k * 2 - 2] end
+    local any, there = twice, call("HMGET", JOBS, unpack(ids))
+    for k = 1, group_n do any = any or there[k] end
+    local list = tonumber(where)
+    if list and not any and (not ties or ties.has_room(list, group_n)) then
+      add_ready(list, group_n, ids, ARGV, at)
+    else
+      for k = 1, group_n do
+        local id, value, status = ids[k], ARGV[at + k * 2 - 1], "0"
+        if ties then
+          status = ties.admit(id, where, value, "", "")
+        elseif call("HEXISTS", JOBS, id) == 1 then
+          status = "1"
+        else
+          add(id, where, value)
+        end
+        if status ~= "0" then
+          refused = refused + 1
+          statuses[n + k] = status
+        end
       end
     end
+    at = at + group_n * 2
   end
   n = n + group_n
-  at = at + group_n * 2
+end
+if ties then
+  ties.save()
+  ties.sweep()
 end
 if refused < n then
   call("HINCRBY", HEAD, "enqueued", n - refused)
@@ -47,4 +109,4 @@ if refused < n then
 end
 if refused == 0 then return "" end
 for i = 1, n do statuses[i] = statuses[i] or "0" end
-return table.concat(statuses)
+return #holders > 0 and { table.concat(statuses), holders } or table.concat(statuses)

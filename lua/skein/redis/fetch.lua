@@ -1,20 +1,22 @@
 -- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine, each
 -- FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives nothing.
 -- ARGV   want; session (recover.lua); then the quota of each named queue
--- Reply  { lost, due in ms or -1, 1 when READY jobs are left, queues version, now, taken }; taken: for each fence the fence, the ids joined
---        by spaces, a list of their values
+-- Reply  { lost, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops }; taken: for
+--        each fence the fence, the ids joined by spaces, a list of their values; stops: ids of jobs that this engine holds and is to stop
 -- include frame
 -- include queues
 -- include value
+-- include uses
 -- include held
 -- include engine
 local want = tonumber(ARGV[argi + 1])
 local version = call("HGET", QUEUES, "")
 version = tonumber(version or 0)
-if said and tonumber(said:match("^%d+")) > tonumber(ARGV[argi + 2]) then return { 0, -1, 0, version, now, {} } end
+if said and tonumber(said:match("^%d+")) > tonumber(ARGV[argi + 2]) then return { 0, -1, 0, version, now, {}, {} } end
 enter(ARGV[argi + 2])
-if queues_n == 0 then return { lost, -1, 0, version, now, {} } end
 
+-- What only groups and bounded queues need; to make it for every call would cost as much as the call.
+local ties
 local function promote(i, later, front)
   repeat
     local due = call("ZRANGEBYSCORE", later, "-inf", now, "WITHSCORES", "LIMIT", 0, 500)
@@ -26,70 +28,57 @@ local function promote(i, later, front)
     end
     local values = call("HMGET", JOBS, unpack(ids))
     call("ZREM", later, unpack(members))
-    local hset, zadd, by_code = {}, {}, { s = 0, t = 0 }
+    local hset, zadd, by_code, ready_n = {}, {}, { s = 0, t = 0 }, 0
     for k, value in ipairs(values) do
       local code = members[k]:sub(9, 9)
       by_code[code] = by_code[code] + 1
+      local g, slot = nil, false
+      if value and has_groups then g, slot = ties.membership(ids[k]) end
       if value then
+        ready_n = ready_n + 1
         hset[#hset + 1] = ids[k]
-        hset[#hset + 1] = "f" .. value:sub(2)
+        hset[#hset + 1] = (g and not slot and "g" or "f") .. value:sub(2)
+      end
+      if g and not slot then
+        ties.enter_line(ids[k], g, names[i], value:sub(18, 18), value:sub(2, 17))
+      elseif value then
         zadd[#zadd + 1] = 0
         zadd[#zadd + 1] = value:sub(18, 18) .. value:sub(2, 17) .. ids[k]
       end
     end
-    if #hset > 0 then
+    if ready_n > 0 then
       call("HSET", JOBS, unpack(hset))
-      call("ZADD", front, unpack(zadd))
-      call("HINCRBY", COUNTS, "2:" .. names[i], #hset / 2)
+      if #zadd > 0 then call("ZADD", front, unpack(zadd)) end
+      call("HINCRBY", COUNTS, "2:" .. names[i], ready_n)
     end
     if by_code.s > 0 then call("HINCRBY", COUNTS, "1:" .. names[i], -by_code.s) end
     if by_code.t > 0 then call("HINCRBY", COUNTS, "4:" .. names[i], -by_code.t) end
   until #members < 500
 end
 
-local due_in = -1
-for i = 1, queues_n do
-  local base = base_of(i)
-  local first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
-  if first[2] and tonumber(first[2]) <= now then
-    promote(i, KEYS[base + 1], KEYS[base + 2])
-    first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
-  end
-  if first[2] and (due_in < 0 or first[2] - now < due_in) then due_in = first[2] - now end
-end
-
-local ready, total = {}, 0
-do
-  local fields = {}
-  for i = 1, queues_n do fields[i] = "2:" .. names[i] end
-  local counts = call("HMGET", COUNTS, unpack(fields))
-  local paused = call("HMGET", QUEUES, unpack(names))
-  for i = 1, queues_n do
-    ready[i] = paused[i] ~= "1" and tonumber(counts[i] or 0) or 0
-    total = total + ready[i]
-  end
-end
-if want == 0 or total == 0 then return { lost, due_in, total > 0 and 1 or 0, version, now, {} } end
-
 -- The first write is a pop: Redis refuses a script that needs memory at its first write or not at all, and a full Redis must be
 -- drained.
 local ids, n, taken = {}, 0, {}
+local ready, total, due_in = {}, 0, -1 -- ready: jobs that need no slot
 for i = 1, queues_n do taken[i] = 0 end
 
--- Pops up to `limit` from a list, past the ghosts.
-local function take_list(list, ghosts, rank, limit)
+-- Pops up to `limit` from a list, past the ghosts.  popped_before: of each id how many were popped before it (lib/group.lua).
+local popped_before = {}
+local function take_list(list, ghosts, queue, rank, limit)
   for _ = 1, 100 do
-    local popped = call("LPOP", list, limit)
-    if not popped then return end
-    if n == 0 and not ghosts then
-      ids, n = popped, #popped
+    local ids_popped = call("LPOP", list, limit)
+    if not ids_popped then return end
+    local before = has_groups and ties.popped(queue, rank, #ids_popped)
+    if n == 0 and not ghosts and not before then
+      ids, n = ids_popped, #ids_popped
       return
     end
-    for _, id in ipairs(popped) do
+    for k, id in ipairs(ids_popped) do
       local ghost = ghosts and call("HGET", ghosts, rank .. id)
       if not ghost then
         n = n + 1
         ids[n] = id
+        popped_before[n] = before and before + k - 1
         limit = limit - 1
       elseif ghost == "1" then
         call("HDEL", ghosts, rank .. id)
@@ -101,34 +90,83 @@ local function take_list(list, ghosts, rank, limit)
   end
 end
 
+-- Takes up to `limit` jobs of a rank that need no slot: those in front, then the list.
+local function take_plain(i, rank, limit, front, ghosts)
+  local base, before = base_of(i), n
+  if front then
+    local members = call("ZRANGEBYLEX", front, "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, limit)
+    if #members > 0 then
+      call("ZREM", front, unpack(members))
+      for k = 1, #members do ids[n + k] = members[k]:sub(18) end
+      n = n + #members
+    end
+  end
+  local left = limit - (n - before)
+  if left > 0 then take_list(KEYS[base + 4 + rank], ghosts, names[i], rank, left) end
+  ready[i] = ready[i] - (n - before)
+  return n - before
+end
+
 local function take(i, limit)
-  if limit > ready[i] then limit = ready[i] end
+  if ties then limit = ties.least(i, limit) elseif limit > ready[i] then limit = ready[i] end
   if limit <= 0 then return end
   local base, before = base_of(i), n
   local front = call("EXISTS", KEYS[base + 2]) == 1 and KEYS[base + 2]
   local ghosts = call("EXISTS", KEYS[base + 3]) == 1 and KEYS[base + 3]
   for rank = 0, 4 do
     local left = limit - (n - before)
-    if left > 0 and front then
-      local members = call("ZRANGEBYLEX", front, "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, left)
-      if #members > 0 then
-        call("ZREM", front, unpack(members))
-        for k = 1, #members do ids[n + k] = members[k]:sub(18) end
-        n = n + #members
-        left = left - #members
-      end
+    if left > 0 and ties then
+      ties.take(i, rank, left, front, ghosts)
+    elseif left > 0 then
+      take_plain(i, rank, left, front, ghosts)
     end
-    if left > 0 then take_list(KEYS[base + 4 + rank], ghosts, rank, left) end
   end
   taken[i] = taken[i] + n - before
-  ready[i] = ready[i] - (n - before)
+  if ghosts and ready[i] <= 0 then -- what is left of its lists are ghosts
+    for rank = 0, 4 do
+      if has_groups then ties.popped(names[i], rank, call("LLEN", KEYS[base + 4 + rank])) end
+      call("DEL", KEYS[base + 4 + rank])
+    end
+    call("DEL", ghosts)
+  end
+end
+
+if has_groups or has_bounds then
+-- include bucket
+-- include group
+-- include bound
+-- include turns
+  ties = { membership = membership, enter_line = enter_line, popped = popped, look_at = look_at, least = least, take = take_turns, finish = finish }
 end
 
 for i = 1, queues_n do
-  local quota = tonumber(ARGV[argi + 2 + i])
-  take(i, quota < want - n and quota or want - n)
+  local base = base_of(i)
+  local first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
+  if first[2] and tonumber(first[2]) <= now then
+    promote(i, KEYS[base + 1], KEYS[base + 2])
+    first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
+  end
+  if first[2] and (due_in < 0 or first[2] - now < due_in) then due_in = first[2] - now end
 end
-for i = 1, queues_n do take(i, want - n) end
+
+if queues_n > 0 then
+  local fields = {}
+  for i = 1, queues_n do fields[i] = "2:" .. names[i] end
+  local counts = call("HMGET", COUNTS, unpack(fields))
+  local paused = call("HMGET", QUEUES, unpack(names))
+  for i = 1, queues_n do
+    ready[i] = paused[i] ~= "1" and tonumber(counts[i] or 0) or 0
+    total = total + ready[i]
+    if ties then ties.look_at(i) end
+  end
+end
+if want > 0 and total > 0 then
+  for i = 1, queues_n do
+    local quota = tonumber(ARGV[argi + 2 + i])
+    take(i, quota < want - n and quota or want - n)
+  end
+  for i = 1, queues_n do take(i, want - n) end
+end
 
 -- The ids and values of those that have a value: someone else may have deleted some.
 local function with_values(from, to, values)
@@ -162,7 +200,15 @@ local function hold(fence, from, to)
   local joined = table.concat(these, " ", first, to)
   call("HSET", HELD, unpack(held))
   call("HSET", FENCES, fence, since, fence .. ":ids", joined, fence .. ":left", to - first + 1)
-  if call("EXISTS", NOTES) == 1 then call("HDEL", NOTES, unpack(these, first, to)) end
+  if has_groups and not missing then
+    local before = {}
+    for k = first, to do before[k - first + 1] = popped_before[k] or "-" end
+    call("HSET", FENCES, fence .. ":at", table.concat(before, " "))
+  end
+  if has_notes then
+    call("HDEL", NOTES, unpack(these, first, to))
+    call("HDEL", LOGS, unpack(these, first, to))
+  end
   held_now[#held_now + 1] = tonumber(fence)
   held_now[#held_now + 1] = joined
   held_now[#held_now + 1] = values
@@ -179,6 +225,23 @@ if n > 0 then
     end
   end
 end
-total = 0
-for i = 1, queues_n do total = total + ready[i] end
-return { lost, due_in, total > 0 and 1 or 0, version, now, held_now }
+local more = 0
+if ties then
+  more = ties.finish()
+else
+  for i = 1, queues_n do
+    if ready[i] > 0 then more = 1 end
+  end
+end
+
+-- The jobs that this engine holds and is to stop.
+local stops = {}
+if has_stops then
+  local all = call("SMEMBERS", STOPS)
+  for from = 1, #all, 4000 do
+    for k, fence in ipairs(call("HMGET", HELD, unpack(all, from, math.min(from + 3999, #all)))) do
+      if fence and engine_of(fence) == ARGV[4] then stops[#stops + 1] = all[from + k - 1] end
+    end
+  end
+end
+return { lost, due_in, more, version, now, held_now, stops }

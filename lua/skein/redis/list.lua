@@ -1,12 +1,16 @@
 -- list: jobs in the order of their states, and within a state in its own (store.h).  All queues are named, else the reply asks for
 -- them (lib/unknown.lua).
 -- ARGV   state (0: any), queue, task ("": any), offset, limit
--- Reply  { ids, values, "since engine" of the RUNNING ones, notes }
+-- Reply  { ids, values, then what lib/views.lua says of them }
 -- include frame
 -- include queues
 -- include value
 -- include unknown
+-- include uses
 -- include held
+-- include bucket
+-- include group
+-- include belong
 -- include walk
 -- include views
 if not knows_all_queues() then return unknown_queue() end
@@ -39,4 +43,4 @@ for s = 1, 7 do
   end
 end
 view(ids)
-return { ids, values, holds, notes }
+return { ids, values, holds, notes, logs, stops }

@@ -1,13 +1,17 @@
 -- progress: what running jobs say of themselves; one that this engine does not hold under that fence is passed over.
--- ARGV   for each job: id, fence, percent, note
+-- ARGV   for each job: id, fence, percent, note, log
 -- Reply  { lost }
 -- include frame
 -- include value
+-- include uses
 -- include held
 -- include engine
 enter("0")
-for k = argi + 1, #ARGV, 4 do
+for k = argi + 1, #ARGV, 5 do
   local fence = call("HGET", HELD, ARGV[k])
-  if fence == ARGV[k + 1] and engine_of(fence) == ARGV[4] then call("HSET", NOTES, ARGV[k], ARGV[k + 2] .. ":" .. ARGV[k + 3]) end
+  if fence == ARGV[k + 1] and engine_of(fence) == ARGV[4] then
+    call("HSET", NOTES, ARGV[k], ARGV[k + 2] .. ":" .. ARGV[k + 3])
+    if ARGV[k + 4] ~= "" then call("HSET", LOGS, ARGV[k], ARGV[k + 4]) else call("HDEL", LOGS, ARGV[k]) end
+  end
 end
 return { lost }

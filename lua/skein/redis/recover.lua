@@ -12,6 +12,7 @@
 -- include value
 -- include unknown
 -- include record
+-- include uses
 -- include held
 local how = ARGV[argi + 1]
 local engines, any, least = {}, false, 0
@@ -45,8 +46,7 @@ local function one_more(_, old) return old + 1 end
 local given = 0
 for _, h in ipairs(held) do
   if h.value then
-    local body, place = body_of(h.value), h.value:sub(2, 17)
-    if h.value:sub(1, 1) == "r" then place = place_taken(h.fence, h.id) end
+    local body, place = body_of(h.value), place_taken(h.value, h.fence, h.id)
     if how == "gone" then
       local _, task_end = body_ends(body)
       body = body:sub(1, task_end) .. record_edit(body:sub(task_end + 1), { RECOVERIES }, one_more)
@@ -59,6 +59,7 @@ for _, h in ipairs(held) do
     given = given + 1
   end
   call("HDEL", HELD, h.id)
+  if has_notes then call("HDEL", LOGS, h.id) end
   left_held(h.fence, 1)
 end
 leave_fences()

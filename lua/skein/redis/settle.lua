@@ -1,20 +1,22 @@
 -- settle: the one way out of RUNNING.  Each job that this engine holds under that fence leaves it with its new record, its
 -- follow-up jobs and the counters; what it does not hold is stale and changes nothing.  Atomic; in the order given.
--- ARGV   groups, each of them
+-- A job that is to stop is not retried, nor dead.
+-- ARGV   "1" when a follow-up has a lock or a limit; then groups, each of them
 --          "-", fence, "d" DONE or "x" dropped, queue, n, and n ids: jobs that are gone; queue: the index of the one they were fetched from
 --        or "=", id, fence, kind (d DONE, t RETRY, s SNOOZE, D DEAD, x dropped, c CANCELLED, r RELEASE), queue, queue to wait in (indexes),
---          delay ms, keep ms, "1" when its worker crashed, record ("": as it is), how many follow-ups, and id, where, value of each
--- Reply  { lost, statuses, statuses of the follow-ups in the order given }; a status: "0" done, "1" stale or there already;
---        statuses is "" when all are "0"
+--          delay ms, keep ms, "1" when its worker crashed, record ("": as it is), how many follow-ups, and id, where, value of each;
+--          with a lock or a limit where has "*" behind it, and lock, limit follow (enqueue.lua)
+-- Reply  { lost, statuses, statuses of the follow-ups in the order given, holders }; a status: "0" done, "1" stale, "2" to be stopped;
+--        statuses is "" when all are "0"; of the follow-ups as enqueue's, with who holds the lock for each "2".  A job to be replaced may be
+--        in a queue that is not named: lib/unknown.lua
 -- include frame
 -- include queues
 -- include value
+-- include uses
 -- include held
 -- include engine
+-- include unknown
 -- include add
-enter("0")
-local noted = call("EXISTS", NOTES) == 1
-
 local counters, counts = {}, {}
 local function count(name, by) counters[name] = (counters[name] or 0) + by end
 local function count_state(state, queue, by)
@@ -22,11 +24,54 @@ local function count_state(state, queue, by)
   counts[field] = (counts[field] or 0) + by
 end
 
+-- Where the next follow-up begins.
+local function after_follow(at) return at + (ARGV[at + 1]:sub(-1) == "*" and 5 or 3) end
+
+-- What only jobs that are to stop, or have a lock or a limit need; to make it for every call would cost as much as the call.
+local ties
+if has_stops or has_locks or has_groups or ARGV[argi + 1] == "1" then
+-- include bucket
+-- include lock
+-- include group
+-- include belong
+-- include ties
+-- include bound
+-- include leave
+-- include admit
+  local at = argi + 2
+  while ARGV[at] and ARGV[argi + 1] == "1" do
+    if ARGV[at] == "-" then
+      at = at + 5 + ARGV[at + 4]
+    else
+      local follow_n = tonumber(ARGV[at + 10])
+      at = at + 11
+      for _ = 1, follow_n do
+        if ARGV[at + 1]:sub(-1) == "*" and reaches_unknown(lock_of(ARGV[at + 3])) then return unknown_queue() end
+        at = after_follow(at)
+      end
+    end
+  end
+  ties = { untie = untie, admit = admit_text, enter_line = enter_line, save = save_groups, sweep = sweep }
+  -- The job waits again: it gives its slot back, unless its group is strict.  Its group, where it has no slot now.
+  function ties.wait_again(id)
+    local g, slot = membership(id)
+    if slot and g.strict then return nil end
+    if slot then slot_back(id, g) end
+    return g
+  end
+end
+enter("0")
+
 local COUNTER = { d = "done", t = "retried", D = "dead", x = "discarded", c = "cancelled" }
 
-local function enter_front(id, queue_i, place, body)
-  call("HSET", JOBS, id, "f" .. place .. body)
-  call("ZADD", KEYS[base_of(queue_i) + 2], 0, body:sub(1, 1) .. place .. id)
+-- READY: in its group's line, g, or where that is nil in front.
+local function enter_ready(id, queue_i, place, body, g)
+  call("HSET", JOBS, id, (g and "g" or "f") .. place .. body)
+  if g then
+    ties.enter_line(id, g, names[queue_i], body:sub(1, 1), place)
+  else
+    call("ZADD", KEYS[base_of(queue_i) + 2], 0, body:sub(1, 1) .. place .. id)
+  end
   count_state(2, names[queue_i], 1)
 end
 
@@ -37,6 +82,16 @@ local function finish(id, code, state, keep, body)
   call("ZADD", KEYS[state + 4], seq, id)
   if keep then call("ZADD", KEYS[12], till, id) end
   count_state(state, queue_of(body), 1)
+  if ties then ties.untie({ id }, code ~= "d") end
+end
+
+local function forget(ids)
+  call("HDEL", JOBS, unpack(ids))
+  if has_notes then
+    call("HDEL", NOTES, unpack(ids))
+    call("HDEL", LOGS, unpack(ids))
+  end
+  if ties then ties.untie(ids) end
 end
 
 -- Moves a job as `kind` says; at: where its arguments begin.
@@ -46,18 +101,17 @@ local function move(id, kind, at, fence)
   left_held(fence, 1)
   count_state(3, names[queue_i], -1)
   if kind == "x" or ((kind == "d" or kind == "c") and keep <= 0) then
-    call("HDEL", JOBS, id)
-    if noted then call("HDEL", NOTES, id) end
+    forget({ id })
     return
   end
+  if has_notes then call("HDEL", LOGS, id) end
   local value = call("HGET", JOBS, id)
   if not value then return end
   local body = body_of(value)
   local queue_end, task_end = body_ends(body)
   if record ~= "" then body = body:sub(1, task_end) .. record end
   if kind == "r" then
-    local place = value:sub(1, 1) == "r" and place_taken(fence, id) or value:sub(2, 17)
-    return enter_front(id, queue_i, place, body)
+    return enter_ready(id, queue_i, place_taken(value, fence, id), body)
   end
   if kind == "d" then return finish(id, "d", 5, keep, body) end
   if kind == "D" then return finish(id, "x", 6, nil, body) end
@@ -66,40 +120,44 @@ local function move(id, kind, at, fence)
     body = body:sub(1, 1) .. string.char(#names[to]) .. names[to] .. body:sub(queue_end + 1)
     register(to)
   end
-  local seq = u64(call("HINCRBY", HEAD, "seq", 1))
-  if delay <= 0 then return enter_front(id, to, u64(now) .. seq, body) end
+  local seq, g = u64(call("HINCRBY", HEAD, "seq", 1)), ties and ties.wait_again(id)
+  if delay <= 0 then return enter_ready(id, to, u64(now) .. seq, body, g) end
   call("HSET", JOBS, id, kind .. u64(now + delay) .. seq .. body)
   call("ZADD", KEYS[base_of(to) + 1], now + delay, seq .. kind .. id)
   count_state(kind == "s" and 1 or 4, names[to], 1)
 end
 
-local follow_statuses = {}
-local function follow(at)
+local follow_statuses, holders = {}, {}
+-- Adds n follow-ups of a job, from `at` on.
+local function follow(n, at, ending)
   local added = 0
-  for _ = 1, tonumber(ARGV[at]) do
-    local id = ARGV[at + 1]
-    if call("HEXISTS", JOBS, id) == 1 then
-      follow_statuses[#follow_statuses + 1] = "1"
+  for _ = 1, n do
+    local id, where, value, status, holder = ARGV[at], ARGV[at + 1], ARGV[at + 2], "0", nil
+    if where:sub(-1) == "*" then
+      status, holder = ties.admit(id, where:sub(1, -2), value, ARGV[at + 3], ARGV[at + 4], ending)
+    elseif call("HEXISTS", JOBS, id) == 1 then
+      status = "1"
     else
-      follow_statuses[#follow_statuses + 1] = "0"
-      add(id, ARGV[at + 2], ARGV[at + 3])
-      added = added + 1
+      add(id, where, value)
     end
-    at = at + 3
+    follow_statuses[#follow_statuses + 1] = status
+    holders[#holders + 1] = holder
+    if status == "0" then added = added + 1 end
+    at = after_follow(at)
   end
   if added > 0 then count("enqueued", added) end
+  return at
 end
 
-local function skip_follow(at)
-  for _ = 1, tonumber(ARGV[at]) do follow_statuses[#follow_statuses + 1] = "1" end
+local function skip_follow(n, at)
+  for _ = 1, n do
+    follow_statuses[#follow_statuses + 1] = "1"
+    at = after_follow(at)
+  end
+  return at
 end
 
-local statuses, stale, n = {}, 0, 0 -- statuses of the stale ones only
-
-local function forget(...)
-  call("HDEL", JOBS, ...)
-  if noted then call("HDEL", NOTES, ...) end
-end
+local statuses, odd, n = {}, 0, 0 -- statuses of those only that are not "0"
 
 -- Are the jobs from `at` on all held under that fence?
 local function all_held(fence, group_n, at)
@@ -116,7 +174,8 @@ local function end_all(fence, kind, queue, group_n, at)
   local good, ended = ours and all_held(fence, group_n, at), 0
   if good then
     ended = call("HDEL", HELD, unpack(ARGV, at, at + group_n - 1)) -- fewer: an id was there twice
-    forget(unpack(ARGV, at, at + group_n - 1))
+    call("HDEL", JOBS, unpack(ARGV, at, at + group_n - 1))
+    if has_notes or ties then forget({ unpack(ARGV, at, at + group_n - 1) }) end
   end
   if ended < group_n then
     local seen = {}
@@ -126,11 +185,11 @@ local function end_all(fence, kind, queue, group_n, at)
         seen[id] = true
       elseif not good and ours and call("HGET", HELD, id) == fence then
         call("HDEL", HELD, id)
-        forget(id)
+        forget({ id })
         ended = ended + 1
       else
         statuses[n + k] = "1"
-        stale = stale + 1
+        odd = odd + 1
       end
     end
   end
@@ -141,7 +200,7 @@ local function end_all(fence, kind, queue, group_n, at)
   end
 end
 
-local at = argi + 1
+local at = argi + 2
 while ARGV[at] do
   if ARGV[at] == "-" then
     local group_n = tonumber(ARGV[at + 4])
@@ -151,27 +210,30 @@ while ARGV[at] do
   else
     local id, kind = ARGV[at + 1], ARGV[at + 3]
     local fence = call("HGET", HELD, id)
+    local stale = fence ~= ARGV[at + 2] or engine_of(fence) ~= ARGV[4]
+    local refused = has_stops and (kind == "t" or kind == "s" or kind == "D") and call("SISMEMBER", STOPS, id) == 1
     n = n + 1
-    if fence == ARGV[at + 2] and engine_of(fence) == ARGV[4] then
+    if stale or refused then
+      odd = odd + 1
+      statuses[n] = stale and "1" or "2"
+      at = skip_follow(tonumber(ARGV[at + 10]), at + 11)
+    else
       move(id, kind, at + 3, fence) -- first: it begins with a delete, which is never refused when Redis is out of memory
-      follow(at + 10)
       if COUNTER[kind] then count(COUNTER[kind], 1) end
       if ARGV[at + 8] == "1" then count("crashed", 1) end
-    else
-      stale = stale + 1
-      statuses[n] = "1"
-      skip_follow(at + 10)
+      at = follow(tonumber(ARGV[at + 10]), at + 11, id)
     end
-    at = at + 11 + 3 * ARGV[at + 10]
   end
 end
-if stale < n then
+if odd < n then
   leave_fences()
+  if ties then ties.save() end
   for field, by in pairs(counts) do if by ~= 0 then call("HINCRBY", COUNTS, field, by) end end
   for name, by in pairs(counters) do call("HINCRBY", HEAD, name, by) end
+  if ties then ties.sweep() end
   call("PUBLISH", ARGV[3], ARGV[2])
 end
-if stale > 0 then
+if odd > 0 then
   for i = 1, n do statuses[i] = statuses[i] or "0" end
 end
-return { lost, table.concat(statuses), table.concat(follow_statuses) }
+return { lost, table.concat(statuses), table.concat(follow_statuses), holders }

@@ -11,6 +11,14 @@
 --         9 done      10 dead      11 cancelled      zset: id by the order of the ends
 --        12 kept       zset: id by the time when its record is dropped
 --        13 fences     hash: what is known of the RUNNING jobs of a fence (lib/held.lua)
+--           These are there only while somebody uses what they are for (lib/uses.lua):
+--        14 stops      set: ids of jobs that were cancelled while they ran
+--        15 logs       hash: id -> what a running job has logged
+--        16 locks      hash: who holds which lock (lib/lock.lua)
+--        17 expires    zset: what is forgotten at a time, ms: "k" lock of a throttle, "g" group without jobs whose bucket fills up
+--        18 bounds     hash: what queues are bound to (lib/bound.lua)
+--        19 groups     hash: the groups' numbers, slots and buckets (lib/group.lua), and
+--        20 lines, 21 places, 22 ring, 23 tokens      zsets, all of score 0: where their READY jobs stand
 --        then 8 for each queue that is named:
 --        +1 later      zset: seq (8 bytes) .. code .. id, by due time: SCHEDULED and RETRY
 --        +2 front      zset, all of score 0: rank .. due (8 bytes) .. seq (8 bytes) .. id: came due, or was released
@@ -21,8 +29,8 @@
 --         3 channel    of wake-ups
 --         4 engine     "": a client      5 lease, ms
 --         6 how many queues are named, then their names; then what the script's own head says
-local HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local FENCES = KEYS[13]
+local HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES = unpack(KEYS, 1, 8)
+local FENCES, STOPS, LOGS, LOCKS, EXPIRES, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS = unpack(KEYS, 13, 23)
 local call = redis.call
 local queues_n = tonumber(ARGV[6])
 local argi = 6 + queues_n -- index of the last argument read

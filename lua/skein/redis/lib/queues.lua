@@ -4,4 +4,4 @@ for i = 1, queues_n do
   names[i] = ARGV[6 + i]
   index_of[names[i]] = i
 end
-local function base_of(i) return 13 + (i - 1) * 8 end
+local function base_of(i) return 23 + (i - 1) * 8 end

@@ -1,5 +1,6 @@
--- What get and list say of jobs beside their values, by index into `ids`: "since engine" of those that run, and their progress.
-local holds, notes = {}, {}
+-- What get and list say of jobs beside their values, by index into `ids`: "since engine" of those that run, their progress and log, and
+-- 1 for those that are to stop.  A list is empty where nobody has such a thing.
+local holds, notes, logs, stops = {}, {}, {}, {}
 local function view(ids)
   local said = {}
   for from = 1, #ids, 4000 do
@@ -9,5 +10,11 @@ local function view(ids)
       holds[from + k - 1] = fence and said[fence]
     end
     for k, note in ipairs(call("HMGET", NOTES, unpack(ids, from, to))) do notes[from + k - 1] = note end
+    if has_notes then
+      for k, log in ipairs(call("HMGET", LOGS, unpack(ids, from, to))) do logs[from + k - 1] = log end
+    end
+    if has_stops then
+      for k, stop in ipairs(call("SMISMEMBER", STOPS, unpack(ids, from, to))) do stops[from + k - 1] = stop end
+    end
   end
 end

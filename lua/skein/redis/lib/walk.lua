@@ -63,6 +63,62 @@ local function walk_front(key, rank, visit)
   return true
 end
 
+-- The same where jobs stand in lines: three orders merged (lib/group.lua).  A stream is a function that gives the next key and id.
+local function stream_of_range(key, from, to, parse)
+  local members, at, offset = {}, 1, 0
+  return function()
+    if at > #members then
+      if offset > 0 and #members < PIECE then return nil end
+      members, at = call("ZRANGEBYLEX", key, from, to, "LIMIT", offset, PIECE), 1
+      offset = offset + PIECE
+      if #members == 0 then return nil end
+    end
+    at = at + 1
+    return parse(members[at - 1])
+  end
+end
+
+local function stream_of_list(key, ghosts, queue, rank)
+  local before, skip, piece, at, from = popped_of(queue, rank), {}, {}, 1, 0
+  return function()
+    while true do
+      if at > #piece then
+        piece, at = call("LRANGE", key, from, from + PIECE - 1), 1
+        if #piece == 0 then return nil end
+      end
+      local id = piece[at]
+      at, from, before = at + 1, from + 1, before + 1
+      if skip[id] == nil then skip[id] = tonumber(call("HGET", ghosts, rank .. id) or 0) end
+      if skip[id] == 0 then return list_place(before - 1), id end
+      skip[id] = skip[id] - 1
+    end
+  end
+end
+
+local function walk_lines(queue, rank, base, visit)
+  local q = named(queue) .. rank
+  local streams = {
+    stream_of_range(KEYS[base + 2], "[" .. rank, "(" .. string.char(rank:byte() + 1), function(m) return m:sub(2, 17), m:sub(18) end),
+    stream_of_list(KEYS[base + 4 + rank], KEYS[base + 3], queue, rank),
+    stream_of_range(PLACES, "[" .. q, "(" .. q .. "\128", function(m) return m:sub(#q + 1, #q + 16), m:sub(#q + 17) end),
+  }
+  local keys, heads, ids = {}, {}, {}
+  for k = 1, 3 do keys[k], heads[k] = streams[k]() end
+  while true do
+    local best
+    for k = 1, 3 do
+      if keys[k] and (not best or keys[k] < keys[best]) then best = k end
+    end
+    if best then ids[#ids + 1] = heads[best] end
+    if not best or #ids == PIECE then
+      if not visit_ids(ids, visit) then return false end
+      ids = {}
+    end
+    if not best then return true end
+    keys[best], heads[best] = streams[best]()
+  end
+end
+
 local function walk_ready(visit)
   local sorted = {}
   for i = 1, queues_n do sorted[i] = names[i] end
@@ -70,11 +126,16 @@ local function walk_ready(visit)
   for _, name in ipairs(sorted) do
     if filter_queue == "" or filter_queue == name then
       local base = base_of(index_of[name])
-      local ghosts = call("HGETALL", KEYS[base + 3])
+      local ghosts, stand = call("HGETALL", KEYS[base + 3]), standing_in(name) > 0
       for r = 0, 4 do
         local rank = tostring(r)
-        if not walk_front(KEYS[base + 2], rank, visit) then return false end
-        if not walk_list(KEYS[base + 4 + r], ghosts, rank, visit) then return false end
+        local on
+        if stand then
+          on = walk_lines(name, rank, base, visit)
+        else
+          on = walk_front(KEYS[base + 2], rank, visit) and walk_list(KEYS[base + 4 + r], ghosts, rank, visit)
+        end
+        if not on then return false end
       end
     end
   end

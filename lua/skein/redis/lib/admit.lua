@@ -1,0 +1,125 @@
+-- Jobs with a lock or a limit, and those of bounded queues: whether they may come in, and whom they displace.
+
+-- A lock of a job, as its record has it (core/logic/lock.h); nil: none; false: not one.
+local function lock_of(text)
+  if text == "" then return nil end
+  local mode, ttl, key = text:match("^(%a+);(%d+);=(.+)$")
+  if not key or (mode ~= "reject" and mode ~= "replace" and mode ~= "throttle") then return false end
+  return { mode = mode, ttl = tonumber(ttl), key = key }
+end
+
+-- A limit (core/logic/limit.h): its numbers, its group.
+local function limit_of(text)
+  if text == "" then return nil end
+  local numbers, order, group = text:match("^(%d+;%d+;%d+;%d+;)(%a+);=(.+)$")
+  if not group or (order ~= "any" and order ~= "strict") then return false end
+  return numbers .. order, group
+end
+
+-- The number of the queue of a `where`.
+local function queue_index(where) return math.floor((where:match("^%d+") - 1) / 5) + 1 end
+
+-- Is the job that this lock would replace in a queue whose keys were not given?
+local function reaches_unknown(lock)
+  local holder = lock and lock.mode == "replace" and holder_of(lock.key)
+  local value = holder and call("HGET", JOBS, holder)
+  return value and not index_of[queue_of(body_of(value))]
+end
+
+local function discard(id)
+  call("HDEL", JOBS, id)
+  if has_notes then
+    call("HDEL", NOTES, id)
+    call("HDEL", LOGS, id)
+  end
+  untie({ id })
+  call("HINCRBY", HEAD, "discarded", 1)
+end
+
+-- The head of a list, past its ghosts.
+local function list_head(i, rank)
+  local base = base_of(i)
+  local list, ghosts = KEYS[base + 4 + rank], KEYS[base + 3]
+  while true do
+    local id = call("LINDEX", list, 0)
+    local ghost = id and call("HGET", ghosts, rank .. id)
+    if not ghost then return id end
+    call("LPOP", list)
+    if ghost == "1" then call("HDEL", ghosts, rank .. id) else call("HINCRBY", ghosts, rank .. id, -1) end
+    popped(names[i], rank, 1)
+  end
+end
+
+-- The READY job that is the oldest of the lowest priority goes; there is one.
+local function drop_oldest(i)
+  local base, q = base_of(i), named(names[i])
+  for rank = 4, 0, -1 do
+    local list = KEYS[base + 4 + rank]
+    local front = call("ZRANGEBYLEX", KEYS[base + 2], "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, 1)[1]
+    local line = has_groups and call("ZRANGEBYLEX", PLACES, "[" .. q .. rank, "(" .. q .. rank .. "\128", "LIMIT", 0, 1)[1]
+    local head = list_head(i, rank)
+    local oldest, key = head, head and list_place(popped_of(names[i], rank))
+    if line and (not key or line:sub(#q + 2, #q + 17) < key) then oldest, key = line:sub(#q + 18), line:sub(#q + 2, #q + 17) end
+    if front and (not key or front:sub(2, 17) < key) then oldest, key = front:sub(18), front:sub(2, 17) end
+    if oldest and oldest == head then
+      call("LPOP", list)
+      popped(names[i], rank, 1)
+      count_state(2, names[i], -1)
+    elseif oldest then
+      leave(oldest, call("HGET", JOBS, oldest))
+    end
+    if oldest then return discard(oldest) end
+  end
+end
+
+-- "0" when the job may come in; else "1": the id is there, "2": by its lock, and the holder; "3": its queue is full.
+-- ending: the job whose follow-up it is, which needs no room, and may have its lock.
+local function admit(id, i, lock, ending)
+  if call("HEXISTS", JOBS, id) == 1 then return "1" end
+  local replaced, value
+  if lock then
+    local holder, throttle, lost = holder_of(lock.key)
+    if holder and holder == ending and not throttle then holder = nil end
+    if holder and lock.mode ~= "replace" then return "2", holder end
+    if holder and holder ~= ending and not lost and call("HEXISTS", HELD, holder) == 0 then
+      replaced, value = holder, call("HGET", JOBS, holder)
+    end
+  end
+  local b, full = not ending and bound_of(names[i]), false
+  if b and b.max_len > 0 then
+    local here = replaced and queue_of(body_of(value)) == names[i]
+    full = waiting_in(names[i]) - (here and 1 or 0) >= b.max_len
+    if full and (b.overflow ~= "drop_oldest" or jobs_in(2, names[i]) - (here and STATE[value:sub(1, 1)] == 2 and 1 or 0) <= 0) then return "3" end
+  end
+  if replaced then
+    leave(replaced, value)
+    discard(replaced)
+  end
+  if full then drop_oldest(i) end
+  return "0"
+end
+
+-- A job that was admitted.
+local function add_tied(id, where, value, lock, limit, group)
+  local g = group and group_join(id, group, limit)
+  local kind, ms = where:match("^%d+(.?)(%d*)$")
+  if not g or (kind == "+" and tonumber(ms) > 0) or (kind == "@" and tonumber(ms) > now) then
+    add(id, where, value)
+  else
+    local i, rank = queue_index(where), value:sub(2, 2)
+    local place = last_place(names[i], rank, KEYS[base_of(i) + 4 + rank])
+    register(i)
+    call("HSET", JOBS, id, "g" .. place .. value:sub(2))
+    enter_line(id, g, names[i], rank, place)
+    call("HINCRBY", COUNTS, "2:" .. names[i], 1)
+  end
+  if lock then lock_take(lock, id) end
+end
+
+-- Adds a job if it may come in: "0", or why not.  lock_text, limit_text: as in its record.
+local function admit_text(id, where, value, lock_text, limit_text, ending)
+  local lock, limit, group = lock_of(lock_text), limit_of(limit_text)
+  local status, holder = admit(id, queue_index(where), lock, ending)
+  if status == "0" then add_tied(id, where, value, lock, limit, group) end
+  return status, holder
+end

@@ -1,0 +1,74 @@
+-- Who belongs to which group and stands where (lib/group.lua): coming, leaving, giving slots back.
+local function popped_of(queue, rank) return tonumber(call("HGET", COUNTS, popped_field(queue, rank)) or 0) end
+
+local function fifo_place(before, what, seq) return "\126" .. struct.pack(">I7", before * 2 + what) .. seq end
+local function list_place(before) return fifo_place(before, 3, u64(0)) end
+-- The place behind all that are in that list and in line now.
+local function last_place(queue, rank, list) return fifo_place(popped_of(queue, rank) + call("LLEN", list), 2, seq_next()) end
+
+local function leave_line(id, g, queue, rank, place)
+  local line = line_of(g, queue, rank)
+  call("ZREM", LINES, line .. place .. id)
+  call("ZREM", PLACES, named(queue) .. rank .. place .. id)
+  if not call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 1)[1] then line_out(g, queue, rank) end
+end
+
+-- A job belongs to a group from now on, without a slot.  limit: concurrency;rate;per_ms;burst;order
+local function group_join(id, name, limit)
+  local g = group_of(name)
+  if not g then
+    g = { name = name, slots = 0, jobs = 0, at = 0, full = 0 }
+    set_numbers(g, limit)
+    groups[name] = g
+    call("HINCRBY", GROUPS, "", 1)
+    has_groups = true
+  elseif g.jobs == 0 then
+    call("ZREM", EXPIRES, "g" .. name)
+  end
+  set_numbers(g, limit)
+  g.jobs = g.jobs + 1
+  call("HSET", GROUPS, "@" .. id, "0" .. name)
+  group_update(g)
+  return g
+end
+
+local function slot_back(id, g)
+  call("HSET", GROUPS, "@" .. id, "0" .. g.name)
+  g.slots = g.slots - 1
+  group_update(g)
+end
+
+-- A group without jobs is only its bucket, until that is full.
+local function group_forget(g)
+  if g.full > now_us then
+    call("ZADD", EXPIRES, math.ceil(g.full / 1000), "g" .. g.name)
+    return
+  end
+  groups[g.name], unsaved[g.name] = nil, nil
+  call("HDEL", GROUPS, "=" .. g.name)
+  if call("HINCRBY", GROUPS, "", -1) > 0 then return end
+  call("DEL", GROUPS)
+  has_groups = false
+end
+
+-- stay: they give back their slots only.
+local function leave_groups(ids, stay)
+  local fields = {}
+  for k, id in ipairs(ids) do fields[k] = "@" .. id end
+  for k, said in ipairs(call("HMGET", GROUPS, unpack(fields))) do
+    if said then
+      local g = group_of(said:sub(2))
+      local slot = said:sub(1, 1) == "1"
+      if not stay then
+        call("HDEL", GROUPS, fields[k])
+        g.jobs = g.jobs - 1
+      elseif slot then
+        call("HSET", GROUPS, fields[k], "0" .. g.name)
+      end
+      if slot then g.slots = g.slots - 1 end
+      group_update(g)
+      if g.jobs == 0 then group_forget(g) end
+    end
+  end
+end
+
