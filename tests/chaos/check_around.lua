@@ -196,6 +196,9 @@ local function check_unique(check, jobs)
   check:says(("never two of %d unique jobs with one key were in the store at once"):format(n), problems)
 end
 
+-- The latest moment at which it came in: its client may have heard of that later.
+local function in_by(job) return math.min(job.entry.accepted_at, job.runs[1] and job.runs[1].from or INF) end
+
 local function check_throttle(check, jobs)
   local problems, n = {}, 0
   for key, list in pairs(by_key(jobs, "throttled")) do
@@ -203,10 +206,11 @@ local function check_throttle(check, jobs)
     for _, job in ipairs(list) do
       if job.entry.accepted_at and not doubted(job) then taken[#taken + 1] = job end
     end
-    table.sort(taken, function(a, b) return a.entry.accepted_at < b.entry.accepted_at end)
+    table.sort(taken, function(a, b) return in_by(a) < in_by(b) end)
     n = n + #taken
     for i = 2, #taken do
-      local apart = taken[i].entry.accepted_at - taken[i - 1].entry.last_try
+      local a, b = taken[i - 1], taken[i]
+      local apart = math.max(in_by(b) - a.entry.last_try, in_by(a) - b.entry.last_try) -- at most
       if apart < around.THROTTLED.per - 0.002 then
         problems[#problems + 1] = ("key %s: %s and %s within %.3f s"):format(key, taken[i - 1].id, taken[i].id, apart)
       end

@@ -95,22 +95,27 @@ local function keep_trying(jobs)
   return again
 end
 
--- Writes down what became of each; those whose queue was full.
-local function sort_out(jobs, handles, err)
-  local by_note = { A = {}, X = {}, D = {}, N = {} }
+-- What a job's answer is: a note's letter, and the code of its error.  Those of a batch that wait for room may lose their store.
+local function outcome(job, handle, err)
+  if handle then return "A" end
+  if err.code == "exists" then return err.id == job.id and "X" or "D" end
+  if err.code == "unknown_fate" then return "U", err.code end
+  assert(err.code == "limit" or err.code == "unavailable", tostring(err))
+  return "N", err.code
+end
+
+-- Writes down what became of each; those to try again.
+local function sort_out(jobs, handles, errs)
+  local noted, again = {}, {}
   for i, job in ipairs(jobs) do
-    local kind = "A"
-    if not handles[i] then
-      assert(REFUSED[err[i].code], tostring(err[i]))
-      kind = err[i].code == "limit" and "N" or err[i].id == job.id and "X" or "D"
-    end
-    table.insert(by_note[kind], job)
+    local kind, code = outcome(job, handles[i], errs and errs[i])
+    local head = code and kind .. " " .. now_text() .. " " .. code or kind .. " " .. now_text()
+    noted[head] = noted[head] or {}
+    table.insert(noted[head], job)
+    if kind == "U" or (kind == "N" and not job.give_up) then again[#again + 1] = job end
   end
-  for _, kind in ipairs { "A", "X", "D" } do
-    if #by_note[kind] > 0 then note(kind, now_text(), ids(by_note[kind])) end
-  end
-  if #by_note.N > 0 then note("N", now_text(), "limit", ids(by_note.N)) end
-  return by_note.N
+  for head, list in pairs(noted) do note(head, ids(list)) end
+  return again
 end
 
 -- Enqueues until each is accepted, or refused for good.  One at a time, or many in a call.
@@ -119,7 +124,7 @@ local function enqueue(jobs)
     note("T", now_text(), ids(jobs))
     local handles, err = send(jobs)
     if handles then
-      jobs = keep_trying(sort_out(jobs, handles, err))
+      jobs = sort_out(jobs, handles, err)
     else
       local unknown = err.code == "unknown_fate"
       note(unknown and "U" or "N", now_text(), err.code, ids(jobs))
