@@ -279,8 +279,9 @@ local function first_end(runs, how, attempt)
   return first
 end
 
--- ... by an owner, if there was one: what a former owner says makes no callback.
+-- ... by an owner, if there was one: what a former owner says makes no callback.  One that was enqueued twice ended twice.
 local function ended_at(job, must)
+  if doubted(job) then return 0 end
   local how, attempt = must == "error" and "failed" or "done", must == "error" and 2 or around.attempts_of(job)
   local owned = first_end(job.owned, how, attempt)
   return owned < INF and owned or first_end(job.runs, how, attempt)
