@@ -37,12 +37,22 @@ enum sk_code sk_limit_parse(struct sk_str text, struct sk_limit *out, struct sk_
   return code;
 }
 
-/* A step of the bucket as an exact fraction would need two numbers: rounded up, so that it never runs fast. */
-static int64_t step_us(const struct sk_limit *l) { return (int64_t)(((__int128)l->per_ms * 1000 + l->rate - 1) / l->rate); }
+/* What the bucket holds; limit.h says why it may be more than a burst of 1. */
+static int64_t depth(const struct sk_limit *l) {
+  if (l->burst != 1) return l->burst;
+  int64_t late = SK_LIMIT_LATE_MS * l->rate / l->per_ms, most = l->rate / SK_LIMIT_LATE_PART;
+  return 1 + (late < most ? late : most);
+}
+
+/* From one token to the next.  A step as an exact fraction would need two numbers: rounded up, so that it never runs fast. */
+static int64_t step_us(const struct sk_limit *l) {
+  int64_t starts = l->burst == 1 ? l->rate + 1 - depth(l) : l->rate;
+  return (int64_t)(((__int128)l->per_ms * 1000 + starts - 1) / starts);
+}
 
 int64_t sk_limit_wait_us(const struct sk_limit *l, int64_t full_us, int64_t now_us) {
   if (l->rate == 0) return 0;
-  __int128 free_us = (__int128)full_us - (__int128)(l->burst - 1) * step_us(l);
+  __int128 free_us = (__int128)full_us - (__int128)(depth(l) - 1) * step_us(l);
   return free_us > now_us ? (int64_t)(free_us - now_us) : 0;
 }
 

@@ -13,7 +13,11 @@
  *
  * The bucket is the generic cell rate algorithm (ITU-T I.371, "virtual scheduling"): one number, the time at which it will be full
  * again.  It lets `burst` jobs start at once and then one every per_ms / rate; with burst 1 no window of per_ms ever sees more than
- * `rate` starts. */
+ * `rate` starts.
+ *
+ * A bucket of 1 loses what is not taken at its moment, and an engine looks some milliseconds late: at 1,000/s it would lose most.  So
+ * with burst 1 those that come up to SK_LIMIT_LATE_MS late catch up: depth = 1 + rate * SK_LIMIT_LATE_MS / per_ms (rounded down; at most
+ * one more than rate / SK_LIMIT_LATE_PART) start at once, and then one every per_ms / (rate + 1 - depth), which keeps the window. */
 #ifndef SK_LOGIC_LIMIT_H
 #define SK_LOGIC_LIMIT_H
 
@@ -22,6 +26,8 @@
 
 #include "base/err.h"
 #include "base/str.h"
+
+enum { SK_LIMIT_LATE_MS = 20, SK_LIMIT_LATE_PART = 25 };
 
 struct sk_limit {
   struct sk_str group; /* 1 to SK_KEY_BYTES_MAX bytes, any; empty: no limit */

@@ -1,5 +1,6 @@
 -- around.lua - what it costs to have something around a job: middleware, a kept result, a lock, a limit.  Each as a ratio to the plain job
--- in the same round: going in (enqueue_many by a client) and coming out (drained by one worker).
+-- in the same round: going in (enqueue_many by a client) and coming out (drained by one worker).  And what jobs that are held back cost
+-- the others.
 local Place = require "tests.bench.place"
 local report = require "tests.bench.report"
 local skein = require "skein"
@@ -44,6 +45,45 @@ local function round(store, rates)
       table.insert(rates[kind].out, JOBS / place:drained(JOBS, 120))
     end)
   end
+end
+
+-- -- jobs that are held back --------------------------------------------------------------------------------------------------------
+
+local KEYS, PER_KEY, BESIDE = 1000, 100, 100000
+
+local function enqueue_batches(n, signature)
+  for first = 1, n, BATCH do
+    local batch = {}
+    for i = first, math.min(n, first + BATCH - 1) do batch[#batch + 1] = signature(i) end
+    assert(skein.enqueue_many(batch))
+  end
+end
+
+-- The rate of plain jobs while a job of each key runs, and `held` jobs more wait for its end.
+local function rate_beside(store, held)
+  return Place.with(store, function(place)
+    place:client(function()
+      enqueue_batches(KEYS + held, function(i)
+        return { task = "sleeper", args = { i }, limit = { concurrency = 1, key = "tenant " .. i % KEYS } }
+      end)
+    end)
+    place:start { workers = 1, concurrency = KEYS + 100 }
+    place:wait_noted("asleep", KEYS, 60)
+    place:client(function() enqueue_batches(BESIDE, function() return { task = "tally", args = { BESIDE } } end) end)
+    local from, to = unpack(place:wait_noted("tallied", 1, 60)[1])
+    return BESIDE / (to - from)
+  end)
+end
+
+--- What jobs that may not start cost those that may.
+function M.held_back(r, store, rounds)
+  local without, with = {}, {}
+  for i = 1, rounds do
+    io.stderr:write(("  held back: round %d of %d\n"):format(i, rounds))
+    without[i], with[i] = rate_beside(store, 0), rate_beside(store, KEYS * PER_KEY)
+  end
+  local ratio = report.median(report.ratios(with, without))
+  r:say("plain jobs beside 100,000 held back in 1,000 keys", "%s/s, %.2f x those beside none", report.count(report.median(with)), ratio)
 end
 
 --- store: "sqlite" or "redis": in memory no client could enqueue.

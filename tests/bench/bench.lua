@@ -36,6 +36,7 @@ for _, store in ipairs(stores) do
   if store == "sqlite" then
     r:section "Around a job, on sqlite"
     r:measure("around a job", around.ratios, store, rounds)
+    r:measure("held back", around.held_back, store, rounds)
   end
 end
 r:section "The binary"

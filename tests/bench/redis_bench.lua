@@ -46,7 +46,10 @@ local function measure_all(servers)
     r:measure("idle processes", footprint.idle, "redis")
     r:measure("sleepers", footprint.sleepers, "redis")
   end)
-  part("around", "Around a job", function() r:measure("around a job", around.ratios, "redis", rounds) end)
+  part("around", "Around a job", function()
+    r:measure("around a job", around.ratios, "redis", rounds)
+    r:measure("held back", around.held_back, "redis", rounds)
+  end)
 end
 
 local servers = {}

@@ -3,6 +3,7 @@
 --   luajit tests/chaos/chaos.lua        settings come from the environment:
 --     SECONDS  how long faults come (60)      SEED   of the plan (random, printed)     STORE    redis or sqlite
 --     JOBS     (100,000 a minute)             PLAN=1 prints the faults and stops       KEEP=1   keeps the directory
+--     AROUND   0: without the jobs of around.lua (limits, unique keys, callbacks ...), 1: with them (the default where the store can)
 --
 -- When the time is over everything is healed, and what waits still must be done in SETTLE_S.  Then every job is accounted for:
 -- check.lua.  Exit status 0 when all of it holds.
@@ -16,9 +17,11 @@ local files = require "tests.support.files"
 local plan = require "tests.chaos.plan"
 local wait = require "tests.support.wait"
 
-local ENGINES, CLIENTS = 2, 4
+local ENGINES, CLIENTS = 3, 4
+local CAN_AROUND = { sqlite = true, redis = true }
 local JOBS_PER_MINUTE, JOBS_MAX = 100000, 400000
 local SETTLE_S = 60 -- from the last fault to an empty store
+local SWEEP_S = 10  -- until a beat has swept what only time ends: full buckets, locks of a throttle
 
 local function number(name, default)
   local text = os.getenv(name)
@@ -35,10 +38,12 @@ local options = {
   skein = os.getenv "SKEIN" or (root .. "/build/release/skein"),
   root = root, lease = plan.LEASE_S, engines = ENGINES, clients = CLIENTS,
 }
+options.around = number("AROUND", CAN_AROUND[options.store] and 1 or 0) ~= 0
+if options.around then plan.use_around() end
 local faults = plan.faults(options.seed, seconds, { redis = options.store == "redis", engines = ENGINES, clients = CLIENTS })
 
-print(("chaos: seed %d, %g s, %d jobs, %d engines, %d clients, store %s, %d faults"):format(
-  options.seed, seconds, options.jobs, ENGINES, CLIENTS, options.store, #faults))
+print(("chaos: seed %d, %g s, %d jobs%s, %d engines, %d clients, store %s, %d faults"):format(
+  options.seed, seconds, options.jobs, options.around and " and what is around them" or "", ENGINES, CLIENTS, options.store, #faults))
 if os.getenv "PLAN" then
   for _, fault in ipairs(faults) do print(("%8.3f  %-18s %d  %.2f s"):format(fault.at, fault.what, fault.target, fault.lasts)) end
   os.exit(0)
@@ -100,6 +105,16 @@ local function calm_down(world)
   print(("%s after %.1f s of calm"):format(calm and "nothing left to do" or ("still unfinished: " .. tostring(left)), World.now() - from))
 end
 
+-- What is left when nothing is to be done and the engines have swept: nothing.
+local function left_over(world)
+  local left
+  wait.poll(SWEEP_S, function()
+    left = world:left_over()
+    return #left == 0
+  end)
+  return left
+end
+
 local function fault_summary(world)
   local parts = {}
   for what, count in pairs(world.faults) do parts[#parts + 1] = ("%s %d"):format(what, count.done) end
@@ -109,10 +124,12 @@ end
 
 local function run(world)
   for k = 1, ENGINES do world:start_engine(k) end
+  assert(world:wait_serving(), "the engines don't serve")
   for k = 1, CLIENTS do world:start_client(k) end
   strike_all(world)
   calm_down(world)
   fault_summary(world)
+  world.left = left_over(world)
   local codes = world:stop_engines()
   return require("tests.chaos.check").run(world, codes)
 end

@@ -3,10 +3,10 @@ local files = require "tests.support.files"
 
 local M = {}
 
---- What became of each try to enqueue: id -> { accepted, unknown (time of the first doubt), refused, cancelled }, and totals
--- { tries, accepted, refused, unknown, longest = { call -> seconds }, finished (clients) }.
+--- What became of each try to enqueue: id -> { accepted, accepted_at, unknown (time of the first doubt), first_try, last_try,
+-- cancelled (when) }, and totals { tries, accepted, refused, unknown, taken, longest = { call -> seconds }, finished (clients) }.
 function M.clients(dir)
-  local jobs, totals = {}, { tries = 0, accepted = 0, refused = 0, unknown = 0, there = 0, finished = 0, longest = {}, wrong = {} }
+  local jobs, totals = {}, { tries = 0, accepted = 0, refused = 0, unknown = 0, there = 0, taken = 0, finished = 0, longest = {}, wrong = {} }
   local function job_of(id)
     local job = jobs[id]
     if not job then
@@ -19,10 +19,11 @@ function M.clients(dir)
     T = function(job, at)
       -- An earlier try without an answer: its client was killed.
       if job.trying then job.unknown = job.unknown or job.trying end
-      job.trying, job.first_try = at, job.first_try or at
+      job.trying, job.first_try, job.last_try = at, job.first_try or at, at
       totals.tries = totals.tries + 1
     end,
-    A = function(job)
+    A = function(job, at)
+      job.accepted_at = job.accepted_at or at
       job.accepted, job.accepts, job.trying = true, (job.accepts or 0) + 1, nil
       totals.accepted = totals.accepted + 1
     end,
@@ -30,6 +31,10 @@ function M.clients(dir)
       if not job.unknown and not job.accepted then totals.wrong[#totals.wrong + 1] = id end
       job.accepted, job.trying = true, nil
       totals.there = totals.there + 1
+    end,
+    D = function(job)
+      job.trying = nil
+      totals.taken = totals.taken + 1
     end,
     N = function(job)
       job.trying = nil
@@ -39,7 +44,7 @@ function M.clients(dir)
       job.unknown, job.trying = job.unknown or at, nil
       totals.unknown = totals.unknown + 1
     end,
-    C = function(job) job.cancelled = true end,
+    C = function(job, at) job.cancelled = at end,
   }
   for _, name in ipairs(files.list(dir)) do
     if name:match "^client%.%d+$" then
@@ -64,9 +69,9 @@ function M.clients(dir)
 end
 
 --- Runs by job id, each list by time of start: { { attempt, core, worker, from, to (nil: cut short), how } }, and by worker
--- the time at which it killed itself.
+-- the time at which it killed itself; and the runs of callbacks: { id, n, how, at }.
 function M.runs(dir)
-  local runs, died = {}, {}
+  local runs, died, callbacks = {}, {}, {}
   for _, name in ipairs(files.list(dir)) do
     if name:match "^runs%." then
       local open = {}
@@ -84,6 +89,9 @@ function M.runs(dir)
           local run = assert(open[key] and table.remove(open[key], 1), "an end without a start: " .. line)
           run.to, run.how = tonumber(at), what
           if #open[key] == 0 then open[key] = nil end
+        elseif line:byte() == 66 then -- B
+          local callback, n, how, when = line:match "^B (%S+) (%d+) (%S+) ([%d.]+)$"
+          callbacks[#callbacks + 1] = { id = assert(callback, line), n = tonumber(n), how = how, at = tonumber(when) }
         else
           local dead, when = line:match "^K (%d+) ([%d.]+)$"
           assert(dead, "not a line of a run: " .. line)
@@ -93,7 +101,7 @@ function M.runs(dir)
     end
   end
   for _, list in pairs(runs) do table.sort(list, function(a, b) return a.from < b.from end) end
-  return runs, died
+  return runs, died, callbacks
 end
 
 return M

@@ -1,5 +1,7 @@
 -- plan.lua - what a chaos run does, from its seed alone: which job is of which kind, and which fault comes when.
 -- The driver, the clients and the check all read the same plan, so a run that failed can be run again.
+local around = require "tests.chaos.around"
+
 local M = {}
 
 -- -- numbers: splitmix64 ---------------------------------------------------------------------------------------------------
@@ -40,33 +42,43 @@ local KINDS = {
   { "killer", 0.0005, "dead", error = "crash", attempts = 0 }, -- kills its worker each time
   { "killer_once", 0.0005, "done" },
 }
-local BY_NAME = {}
-for _, kind in ipairs(KINDS) do BY_NAME[kind[1]] = kind end
+local BY_NAME = { child = { "child", 0, "done" }, called = { "called", 0, "done" }, mourned = { "mourned", 0, "done" } }
+for _, list in ipairs { KINDS, around.KINDS } do
+  for _, kind in ipairs(list) do BY_NAME[kind[1]] = kind end
+end
 M.CHILDREN = 3
 M.LEASE_S = 2
-BY_NAME.child = { "child", 0, "done" }
+M.with_around = false
 
---- How a kind must end: "done", "dead", "dropped" or "cancelled"; for dead ones the error's kind and the attempts counted.
+--- Lets the plan have the jobs of around.lua too, beside which the others are fewer.
+function M.use_around() M.with_around = true end
+
+--- How a kind must end: "done", "dead", "dropped", "cancelled" or "done or replaced"; for dead ones the error's kind and the attempts counted.
 function M.ending(name)
   local kind = BY_NAME[name]
   return kind[3], kind.error, kind.attempts
 end
 
-local function pick(x)
-  for _, kind in ipairs(KINDS) do
+local function pick_of(kinds, x)
+  for _, kind in ipairs(kinds) do
     x = x - kind[2]
     if x < 0 then return kind[1] end
   end
-  return "plain"
 end
 
---- Job n of a run of `seconds`: { n, id, task, delay (nil: at once), arg, give_up }.  give_up: its client does not try again
--- after an error that says that it was not added.
+local function pick(x)
+  if not M.with_around then return pick_of(KINDS, x) or "plain" end
+  return pick_of(around.KINDS, x) or pick_of(KINDS, (x - around.SHARE) / (1 - around.SHARE)) or "plain"
+end
+
+--- Job n of a run of `seconds`: { n, id, task, delay (nil: at once), arg, give_up }, and what around.fill says.  give_up: its client
+-- does not try again after an error that says that it was not added.
 function M.job(seed, n, seconds)
   local random = M.random(seed, n)
   local job = { n = n, id = "j" .. n, task = pick(random()) }
   local x = random()
   job.give_up = random() < 0.05
+  if around.fill(job, random) then return job end
   if job.task == "sleepy" then job.arg = x < 0.02 and M.LEASE_S * 1.5 or x * 0.05
   elseif job.task == "scheduled" then job.delay = 0.2 + x * seconds * 0.5
   elseif job.task == "flaky" then job.arg = x < 0.7 and 1 or 2

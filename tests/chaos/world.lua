@@ -3,6 +3,7 @@
 -- time, so that the check can tell which of them explains what it finds.
 local uv = require "luv"
 local files = require "tests.support.files"
+local left_over = require "tests.support.left_over"
 local process = require "tests.support.process"
 local redis = require "tests.support.redis"
 local wait = require "tests.support.wait"
@@ -43,7 +44,8 @@ end
 
 -- -- the world -----------------------------------------------------------------------------------------------------------------
 
---- options: dir, store ("sqlite" or "redis"), skein (the binary), root (of the repository), seed, jobs, seconds, lease, engines, clients.
+--- options: dir, store ("sqlite" or "redis"), skein (the binary), root (of the repository), seed, jobs, seconds, lease, engines, clients,
+-- around: with the jobs of around.lua.
 function World.new(options)
   local self = setmetatable({ engines = {}, clients = {}, lives = {}, faults = {}, outages = {}, unasked = {} }, World)
   for name, value in pairs(options) do self[name] = self[name] or value end
@@ -51,8 +53,10 @@ function World.new(options)
   self.engines, self.clients = {}, {}
   self.runs, self.scripts = self.dir .. "/runs", self.dir .. "/scripts"
   files.make_dirs(self.runs)
-  for _, name in ipairs { "jobs.lua", "lib/notes.lua" } do
-    files.write(self.scripts .. "/" .. name, assert(files.read(self.root .. "/tests/chaos/scripts/" .. name)))
+  local scripts = { ["jobs.lua"] = "scripts/jobs.lua", ["lib/notes.lua"] = "scripts/lib/notes.lua" }
+  if options.around then scripts["around.lua"], scripts["lib/numbers.lua"] = "scripts/around.lua", "around.lua" end
+  for name, source in pairs(scripts) do
+    files.write(self.scripts .. "/" .. name, assert(files.read(self.root .. "/tests/chaos/" .. source)))
   end
   files.write(self.scripts .. "/config.lua",
     ('return { lease = "%gs", workers = 2, concurrency = 50, shutdown_timeout = "1s" }\n'):format(self.lease))
@@ -82,7 +86,7 @@ function World:start_client(k)
   env.LUA_CPATH = built .. "/lua/?.so;;"
   env.LD_PRELOAD = os.getenv "SKEIN_TEST_PRELOAD"
   local args = { self.root .. "/tests/chaos/client.lua", ("%d"):format(self.seed), tostring(k), tostring(self.clients_n),
-                 ("%d"):format(self.jobs), tostring(self.seconds) }
+                 ("%d"):format(self.jobs), tostring(self.seconds), self.around and "around" or nil }
   self.clients[k] = spawn(self, "luajit", args, env, ("%s/client-%d.log"):format(self.dir, k))
 end
 
@@ -121,6 +125,24 @@ function World:watch()
       client.may_end = true
     end
   end
+end
+
+--- Waits until the engines have told the store of their tasks and queues, so that no client finds a queue without its bound.
+function World:wait_serving()
+  return wait.poll(20, function()
+    for _, engine in pairs(self.engines) do
+      if not (files.read(engine.log) or ""):find("serving %d+ task") then return false end
+    end
+    return true
+  end)
+end
+
+-- -- what is left in the store ----------------------------------------------------------------------------------------------------
+
+--- What is in the store beside counters, registries and kept records: a list of texts.
+function World:left_over()
+  if self.redis then return left_over.redis(self.redis, 0) end
+  return left_over.sqlite(self.dir .. "/jobs.db")
 end
 
 -- -- faults ----------------------------------------------------------------------------------------------------------------------

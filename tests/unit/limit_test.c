@@ -70,19 +70,37 @@ static void a_limit_is_read(void **state) {
   assert_int_equal(sk_limit_parse(SK_STR_LIT("1000000001;0;0;0;any;=k"), &l, NULL), SK_ELIMIT);
 }
 
-/* How many start in each `per` when jobs never lack. */
+/* Ten times `rate` starts, each as soon as there is a token and one looks, which is up to late_us later; how long they take. */
+static int64_t start_all(const struct sk_limit *l, int64_t late_us) {
+  static int64_t starts[50000];
+  int64_t full = 0, now = 1000000000, wait;
+  size_t rate = (size_t)l->rate, n = 10 * rate, i = 0;
+  for (; i < n; now += wait > 0 ? wait + late_us * (int64_t)(i % 7) / 6 : 0) {
+    wait = sk_limit_wait_us(l, full, now);
+    if (wait > 0) continue;
+    full = sk_limit_take(l, full, now);
+    starts[i++] = now;
+  }
+  for (i = rate; i < n; i++) assert_true(starts[i] - starts[i - rate] >= l->per_ms * 1000);
+  return starts[n - 1] - starts[0];
+}
+
 static void a_bucket_of_one_never_lets_more_than_the_rate_into_a_window(void **state) {
   (void)state;
-  const struct sk_limit l = { .rate = 7, .per_ms = 1000, .burst = 1 };
-  int64_t full = 0, now = 1000000000, starts[70];
-  for (size_t i = 0; i < 70; i++) {
-    now += sk_limit_wait_us(&l, full, now);
-    assert_int_equal(sk_limit_wait_us(&l, full, now), 0);
-    full = sk_limit_take(&l, full, now);
-    starts[i] = now;
+  const struct sk_limit few = { .rate = 7, .per_ms = 1000, .burst = 1 }, many = { .rate = 1000, .per_ms = 1000, .burst = 1 };
+  const struct sk_limit short_one = { .rate = 30, .per_ms = 10, .burst = 1 };
+  assert_true(start_all(&few, 0) < 9860000); /* and not slower than that */
+  assert_true(start_all(&many, 0) < 10250000);
+  assert_true(start_all(&short_one, 0) < 105000);
+}
+
+static void a_bucket_of_one_loses_little_when_tokens_are_taken_late(void **state) {
+  (void)state;
+  const int64_t rates[] = { 50, 200, 1000, 5000 };
+  for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+    const struct sk_limit l = { .rate = rates[i], .per_ms = 1000, .burst = 1 };
+    assert_true(start_all(&l, 8000) < 10500000);
   }
-  for (size_t i = 7; i < 70; i++) assert_true(starts[i] - starts[i - 7] >= 1000000);
-  assert_true(starts[69] - starts[0] < 9860000); /* and not slower than that */
 }
 
 static void a_burst_is_let_in_at_once_and_fills_up_again(void **state) {
@@ -114,6 +132,7 @@ int main(void) {
     cmocka_unit_test(a_key_may_have_so_many_bytes_and_no_more),
     cmocka_unit_test(a_limit_is_read),
     cmocka_unit_test(a_bucket_of_one_never_lets_more_than_the_rate_into_a_window),
+    cmocka_unit_test(a_bucket_of_one_loses_little_when_tokens_are_taken_late),
     cmocka_unit_test(a_burst_is_let_in_at_once_and_fills_up_again),
     cmocka_unit_test(without_a_rate_there_is_no_wait),
   };

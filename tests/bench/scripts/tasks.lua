@@ -32,6 +32,13 @@ skein.task("sleeper", function(_, i)
 end)
 
 -- One worker runs all of them: the first start and the last end are known here.
+local tally_first, tallied = nil, 0
+skein.task("tally", function(_, n)
+  tally_first = tally_first or skein.now()
+  tallied = tallied + 1
+  if tallied == n then notes.add("tallied", tally_first, skein.now()) end
+end)
+
 local first, ended = nil, 0
 skein.task("nap", function()
   first = first or skein.now()

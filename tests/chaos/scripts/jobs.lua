@@ -2,20 +2,7 @@
 local skein = require "skein"
 local ffi = require "ffi"
 local notes = require "notes"
-
-ffi.cdef "int kill(int, int);"
-
--- Wraps a handler: S line, the handler, E line with how it ended.
-local function task(name, options, handler)
-  options.backoff = options.backoff or { "constant", base = 0.2 }
-  skein.task(name, options, function(job, ...)
-    notes.started(job)
-    local ok, result = pcall(handler, job, ...)
-    if ok then notes.ended(job, "done") else notes.ended(job, "failed") end
-    if not ok then error(result, 0) end
-    return result
-  end)
-end
+local task = notes.task
 
 task("plain", { retries = 0 }, function() end)
 task("scheduled", { retries = 0 }, function() end)
@@ -40,16 +27,12 @@ task("parent", { retries = 1000 }, function(_, n, children)
 end)
 
 local WAYS = {
-  [0] = function() ffi.C.kill(notes.pid, 9) end,
-  function() os.exit(3) end,
-  function() ffi.cast("int *", 0)[0] = 1 end,
+  [0] = notes.die,
+  function() notes.dying() os.exit(3) end,
+  function() notes.dying() ffi.cast("int *", 0)[0] = 1 end,
 }
-local function die(way)
-  notes.dying()
-  WAYS[way]()
-end
 
-task("killer", { retries = 5 }, function(_, _, way) die(way) end)
+task("killer", { retries = 5 }, function(_, _, way) WAYS[way]() end)
 task("killer_once", { retries = 5 }, function(_, n, way)
-  if notes.first_time(n) then die(way) end
+  if notes.first_time(n) then WAYS[way]() end
 end)
