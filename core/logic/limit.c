@@ -58,5 +58,6 @@ int64_t sk_limit_wait_us(const struct sk_limit *l, int64_t full_us, int64_t now_
 
 int64_t sk_limit_take(const struct sk_limit *l, int64_t full_us, int64_t now_us) {
   if (l->rate == 0) return full_us;
-  return (full_us > now_us ? full_us : now_us) + step_us(l);
+  int64_t full = full_us > now_us ? full_us : now_us;
+  return step_us(l) > INT64_MAX - full ? INT64_MAX : full + step_us(l); /* absurd numbers: full in 300,000 years */
 }

@@ -118,6 +118,15 @@ static void a_burst_is_let_in_at_once_and_fills_up_again(void **state) {
   assert_int_equal(now, 6000000);
 }
 
+static void absurd_numbers_do_not_overflow(void **state) {
+  (void)state;
+  const struct sk_limit l = { .rate = 1, .per_ms = SK_SECONDS_MAX * 1000, .burst = SK_LIMIT_RATE_MAX };
+  int64_t now = 1800000000000000, full = now;
+  for (int i = 0; i < 5000; i++) full = sk_limit_take(&l, full, now);
+  assert_true(full == INT64_MAX);
+  assert_int_equal(sk_limit_wait_us(&l, full, now), 0);
+}
+
 static void without_a_rate_there_is_no_wait(void **state) {
   (void)state;
   const struct sk_limit l = { .concurrency = 1 };
@@ -134,6 +143,7 @@ int main(void) {
     cmocka_unit_test(a_bucket_of_one_never_lets_more_than_the_rate_into_a_window),
     cmocka_unit_test(a_bucket_of_one_loses_little_when_tokens_are_taken_late),
     cmocka_unit_test(a_burst_is_let_in_at_once_and_fills_up_again),
+    cmocka_unit_test(absurd_numbers_do_not_overflow),
     cmocka_unit_test(without_a_rate_there_is_no_wait),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,14 +1,19 @@
 -- The bucket of a limit (core/logic/limit.h): a table with rate, per_ms, burst, and full, when it is full again, in microseconds.
 -- Numbers here are doubles; all of these are whole, and below 2^53 for any limit that is worth having.
 local now_us = now * 1000
-local function step_us(b) return math.ceil(b.per_ms * 1000 / b.rate) end
+-- What it holds: with a burst of 1 also those that come up to 20 ms late (core/logic/limit.h).
+local function depth(b)
+  if b.burst ~= 1 then return b.burst end
+  return 1 + math.min(math.floor(20 * b.rate / b.per_ms), math.floor(b.rate / 25))
+end
+local function step_us(b) return math.ceil(b.per_ms * 1000 / (b.burst == 1 and b.rate + 1 - depth(b) or b.rate)) end
 -- When the next token is there; anything up to now: it is.
-local function token_us(b) return b.rate > 0 and b.full - (b.burst - 1) * step_us(b) or 0 end
+local function token_us(b) return b.rate > 0 and b.full - (depth(b) - 1) * step_us(b) or 0 end
 local function take_tokens(b, n)
   if b.rate > 0 then b.full = math.max(b.full, now_us) + n * step_us(b) end
 end
 local function tokens_left(b)
   if b.rate == 0 then return math.huge end
-  return math.max(0, math.floor((now_us + (b.burst - 1) * step_us(b) - math.max(b.full, now_us)) / step_us(b)) + 1)
+  return math.max(0, math.floor((now_us + (depth(b) - 1) * step_us(b) - math.max(b.full, now_us)) / step_us(b)) + 1)
 end
 local function digits(n) return ("%.0f"):format(n) end
