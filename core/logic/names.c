@@ -62,9 +62,13 @@ struct text_rule {
 
 enum { TEXTS = 9 };
 
-static void texts_of(const struct sk_job *job, size_t args_bytes_max, struct text_rule out[TEXTS]) {
+struct texts {
+  struct text_rule rules[TEXTS];
+};
+
+static struct texts texts_of(const struct sk_job *job, size_t args_bytes_max) {
   static const char array[] = "a JSON array";
-  const struct text_rule rules[TEXTS] = {
+  return (struct texts){ {
     { "args", job->args, args_bytes_max, ARGS_DEPTH_MAX, SK_JSON_ARRAY, array, true },
     { "meta", job->meta, SK_META_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_OBJECT, "a JSON object", false },
     { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
@@ -74,8 +78,7 @@ static void texts_of(const struct sk_job *job, size_t args_bytes_max, struct tex
     { "result", job->result, SK_RESULT_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_NONE, NULL, false },
     { "error", job->error, SK_ERROR_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
     { "traceback", job->traceback, SK_TRACEBACK_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
-  };
-  memcpy(out, rules, sizeof rules);
+  } };
 }
 
 static enum sk_code check_size(const struct text_rule *rule, struct sk_err *err) {
@@ -142,16 +145,14 @@ enum sk_code sk_job_check_shape(const struct sk_job *job, size_t args_bytes_max,
   if (code == SK_OK) code = sk_lock_parse(job->unique, &(struct sk_lock){ 0 }, err);
   if (code == SK_OK) code = sk_limit_parse(job->limit, &(struct sk_limit){ 0 }, err);
   if (code == SK_OK) code = check_numbers(job, err);
-  struct text_rule texts[TEXTS];
-  texts_of(job, args_bytes_max, texts);
-  for (size_t i = 0; i < TEXTS && code == SK_OK; i++) code = check_size(&texts[i], err);
+  struct texts texts = texts_of(job, args_bytes_max);
+  for (size_t i = 0; i < TEXTS && code == SK_OK; i++) code = check_size(&texts.rules[i], err);
   return code;
 }
 
 enum sk_code sk_job_check(const struct sk_job *job, size_t args_bytes_max, struct sk_err *err) {
   enum sk_code code = sk_job_check_shape(job, args_bytes_max, err);
-  struct text_rule texts[TEXTS];
-  texts_of(job, args_bytes_max, texts);
-  for (size_t i = 0; i < TEXTS && code == SK_OK; i++) code = check_json(&texts[i], err);
+  struct texts texts = texts_of(job, args_bytes_max);
+  for (size_t i = 0; i < TEXTS && code == SK_OK; i++) code = check_json(&texts.rules[i], err);
   return code == SK_OK ? check_args_count(job->args, err) : code;
 }

@@ -88,18 +88,115 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
 
 static int client_call(lua_State *L) { return sk_lua_client_call(L, luaL_checkudata(L, 1, CLIENT_TYPE)); }
 
+/* -- many calls at once ----------------------------------------------------------------------------------------------------------- */
+
+static const char CALLS_TYPE[] = "skein.calls";
+
+struct one {
+  struct calls *calls;
+  enum sk_code code;
+  struct sk_buf answer; /* owned */
+};
+
+/* A userdata, so that nothing is lost when Lua runs out of memory on the way. */
+struct calls {
+  size_t begun, under_way;
+  bool failed;
+  size_t n;
+  struct one list[];
+};
+
+static void on_one(void *ctx, enum sk_code code, struct sk_str answer) {
+  struct one *one = ctx;
+  one->code = code;
+  one->calls->failed |= code != SK_OK;
+  one->calls->under_way--;
+  sk_buf_add_str(&one->answer, answer);
+}
+
+static int calls_gc(lua_State *L) {
+  struct calls *calls = luaL_checkudata(L, 1, CALLS_TYPE);
+  for (size_t i = 0; i < calls->n; i++) sk_buf_fini(&calls->list[i].answer);
+  calls->n = 0;
+  return 0;
+}
+
+static struct calls *push_calls(lua_State *L, size_t n) {
+  size_t bytes = sizeof(struct calls) + n * sizeof(struct one);
+  struct calls *calls = lua_newuserdata(L, bytes);
+  memset(calls, 0, bytes);
+  luaL_getmetatable(L, CALLS_TYPE);
+  lua_setmetatable(L, -2);
+  calls->n = n;
+  return calls;
+}
+
+/* Begins the next one: the payload is an element of the list at index 3. */
+static void begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation, struct calls *calls) {
+  struct one *one = &calls->list[calls->begun++];
+  one->calls = calls;
+  calls->under_way++;
+  size_t n;
+  lua_rawgeti(L, 3, (int)calls->begun);
+  const char *payload = lua_tolstring(L, -1, &n);
+  sk_requests_run(c->requests, 0, operation, sk_str(payload, n), on_one, one);
+  lua_pop(L, 1); /* the request has a copy */
+}
+
+/* The codes and the answers of those that were begun, as two lists. */
+static int give_answers(lua_State *L, const struct calls *calls) {
+  lua_createtable(L, (int)calls->begun, 0);
+  lua_createtable(L, (int)calls->begun, 0);
+  for (size_t i = 0; i < calls->begun; i++) {
+    const struct one *one = &calls->list[i];
+    if (one->answer.failed) return luaL_error(L, "not enough memory");
+    lua_pushstring(L, sk_code_name(one->code));
+    lua_rawseti(L, -3, (int)i + 1);
+    lua_pushlstring(L, one->answer.p ? one->answer.p : "", one->answer.n);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  return 2;
+}
+
+static int client_call_many(lua_State *L) {
+  struct sk_lua_client *c = luaL_checkudata(L, 1, CLIENT_TYPE);
+  lua_Integer operation = luaL_checkinteger(L, 2);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  if (c->loop == NULL) return luaL_error(L, "this connection is closed");
+  size_t n = lua_objlen(L, 3);
+  for (size_t i = 1; i <= n; i++) {
+    lua_rawgeti(L, 3, (int)i);
+    if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "call_many: payload %d is no string", (int)i);
+    lua_pop(L, 1);
+  }
+  struct calls *calls = push_calls(L, n);
+  for (bool alive = true; alive;) {
+    while (calls->begun < n && calls->under_way < SK_CALLS_IN_FLIGHT_MAX && !calls->failed) begin_one(L, c, (unsigned)operation, calls);
+    alive = calls->under_way > 0 && sk_loop_turn(c->loop, true);
+  }
+  return calls->under_way > 0 ? luaL_error(L, "not enough memory") : give_answers(L, calls);
+}
+
+/* --------------------------------------------------------------------------------------------------------------------------------- */
+
 static int client_close(lua_State *L) {
   sk_lua_client_fini(luaL_checkudata(L, 1, CLIENT_TYPE));
   return 0;
 }
 
 void sk_lua_client_register(lua_State *L) {
+  luaL_newmetatable(L, CALLS_TYPE);
+  lua_pushcfunction(L, calls_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
   luaL_newmetatable(L, CLIENT_TYPE);
   lua_pushcfunction(L, client_close);
   lua_setfield(L, -2, "__gc");
   lua_newtable(L);
   lua_pushcfunction(L, client_call);
   lua_setfield(L, -2, "call");
+  lua_pushcfunction(L, client_call_many);
+  lua_setfield(L, -2, "call_many");
   lua_pushcfunction(L, client_close);
   lua_setfield(L, -2, "close");
   lua_setfield(L, -2, "__index");

@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+enum { SK_CALLS_IN_FLIGHT_MAX = 16 };
+
 struct sk_loop;
 struct sk_requests;
 struct sk_store;
@@ -32,7 +34,9 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c);
 
 /* lua_CFunction: client(url [, durability]) -> client | nil, message, code */
 int sk_lua_client_open(lua_State *L);
-/* Makes the userdata's metatable: client:call(operation, payload) -> code, answer or message;  client:close() */
+/* Makes the userdata's metatable: client:call(operation, payload) -> code, answer or message;  client:close();
+ * client:call_many(operation, payloads) -> codes, answers or messages, in the order of the payloads: up to SK_CALLS_IN_FLIGHT_MAX of them are
+ * under way at once.  Once one has failed no further one is begun, so both lists may be shorter than payloads. */
 void sk_lua_client_register(lua_State *L);
 
 #endif

@@ -5,10 +5,12 @@
  *   record(table) -> bytes             job{record} : see RECORD_FIELDS
  *   item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id    a job as a request to enqueue it has it (engine/request.h);
  *       table as for record, without args; id and enqueued_ms are made when they are not there
+ *   plain(...)                         many plain signatures as one request: see plain.h
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
  *   digest(bytes) -> SHA-256 in hex    null, array(t)
  *   client(url [, durability]) -> client   client:call(operation, payload) -> code, answer   client:close()
+ *       client:call_many(operation, payloads) -> codes, answers: see client.h
  *   testing(now_ms) -> kit, for skein.testing: see testing.h
  *
  * Failures: nil, message, code name. */
@@ -29,6 +31,7 @@
 #include "logic/wire.h"
 #include "lua/client.h"
 #include "lua/json.h"
+#include "lua/plain.h"
 #include "lua/testing.h"
 #include "lua/vm.h"
 
@@ -420,6 +423,8 @@ int luaopen_skein_core(lua_State *L) {
   lua_setfield(L, -2, "id");
   push_item(L);
   lua_setfield(L, -2, "item");
+  sk_lua_plain_push(L);
+  lua_setfield(L, -2, "plain");
   sk_lua_json_push_null(L);
   lua_setfield(L, -2, "null");
   return 1;

@@ -20,6 +20,8 @@ M.OP, M.STATES = OP, STATES
 --- The transport ------------------------------------------------------------------------------------------------------
 
 -- { call = function(operation, payload) -> code name, answer; worker = true in a job;
+--   call_many = function(operation, payloads) -> list of code names, list of answers: as many at once as is good; both end after those
+--   that were begun before one failed (optional: without it they are called one after the other);
 --   passed = function() -> what the running job's meta passes along, { values, pass }, or nil }
 local transport
 
@@ -65,6 +67,7 @@ function M.connect(url, options)
   M.close()
   M.set_transport({
     call = function(operation, payload) return client:call(operation, payload) end,
+    call_many = function(operation, payloads) return client:call_many(operation, payloads) end,
     close = function() client:close() end,
   })
   return true
@@ -89,6 +92,37 @@ local function call(operation, payload)
 end
 
 M.call = call
+
+-- The same where the transport does one at a time.
+local function call_each(operation, payloads)
+  local codes, answers = {}, {}
+  for i = 1, #payloads do
+    codes[i], answers[i] = transport.call(operation, payloads[i])
+    if codes[i] ~= "ok" then break end
+  end
+  return codes, answers
+end
+
+--- Calls an operation many times, several at once.
+-- @tparam number operation
+-- @tparam table payloads
+-- @return a list of answers, false for those that failed; and an error, after which none was begun: the list may be shorter
+-- @yields in a job
+function M.call_many(operation, payloads)
+  if not transport then
+    local ok, err = M.connect()
+    if not ok then return {}, err end
+  end
+  local codes, answers = (transport.call_many or call_each)(operation, payloads)
+  local err
+  for i = 1, #codes do
+    if codes[i] ~= "ok" then
+      if not err or codes[i] == "unknown_fate" then err = errors.new(codes[i], answers[i]) end
+      answers[i] = false
+    end
+  end
+  return answers, err
+end
 
 --- Views of jobs ------------------------------------------------------------------------------------------------------
 
@@ -251,6 +285,7 @@ function M.handle(id)
   return setmetatable({ id = id }, Handle)
 end
 
+M.Handle = Handle
 M.VERB, M.CODES = VERB, CODES
 M.CANCELLED_KEEP_MS = CANCELLED_KEEP_MS
 

@@ -16,6 +16,7 @@ local concat, floor, maxn = table.concat, math.floor, table.maxn
 local M = {}
 
 local BATCH_MAX = 1000
+local PLAIN_MAX = 250 -- of plain signatures: several smaller requests under way keep the store busy while the next one is written
 local BATCH_BYTES_MAX = 4 * 1024 * 1024 -- half of what a frame takes; one record is never more than that
 local ARGS_MAX = 200
 local CALLBACKS_BYTES_MAX = 256 * 1024
@@ -329,16 +330,18 @@ local function refill(full, block_ms)
   end
 end
 
--- Sends the jobs of a list and notes in each its `result`, a handle, or its `err`.
--- @return true, or nil and an error: none of them has been added, as far as is known
-function send(batch, block_ms)
-  local parts = { core.pack("li", block_ms, #batch) }
-  for i = 1, #batch do parts[i + 1] = batch[i].item end
-  local answer, err = client.call(client.OP.ENQUEUE, concat(parts))
-  if not answer then return nil, err end
-  local offset, full = #batch + 1, nil
-  for i = 1, #batch do
-    local job, code = batch[i], answer:byte(i)
+-- The request for a list of jobs.
+local function payload_of(jobs, block_ms)
+  local parts = { core.pack("li", block_ms, #jobs) }
+  for i = 1, #jobs do parts[i + 1] = jobs[i].item end
+  return concat(parts)
+end
+
+-- Notes in each of the jobs what the answer says of it: its `result`, a handle, or its `err`.
+local function take_answer(jobs, block_ms, answer)
+  local offset, full = #jobs + 1, nil
+  for i = 1, #jobs do
+    local job, code = jobs[i], answer:byte(i)
     if code == 0 then
       job.result = HANDLE_OF(job.id)
     elseif client.CODES[code] == "exists" then
@@ -353,10 +356,53 @@ function send(batch, block_ms)
     end
   end
   if around.has_events() then
-    for _, job in ipairs(batch) do
+    for _, job in ipairs(jobs) do
       if job.result then tell_added(job) end
     end
   end
+  if full then refill(full, block_ms) end
+end
+
+-- The request for a list of jobs.
+local function payload_of(jobs, block_ms)
+  local parts = { core.pack("li", block_ms, #jobs) }
+  for i = 1, #jobs do parts[i + 1] = jobs[i].item end
+  return concat(parts)
+end
+
+-- Notes in each of the jobs what the answer says of it: its `result`, a handle, or its `err`.
+-- @return a list of those that their full queue has refused, when there are some
+local function take_answer(jobs, answer)
+  local offset, full = #jobs + 1, nil
+  for i = 1, #jobs do
+    local job, code = jobs[i], answer:byte(i)
+    if code == 0 then
+      job.result = HANDLE_OF(job.id)
+    elseif client.CODES[code] == "exists" then
+      local holder
+      holder, offset = core.unpack("s", answer, offset)
+      job.err = exists_error(job, holder)
+    elseif client.CODES[code] == "limit" then
+      full = full or {}
+      full[#full + 1] = job
+    else
+      job.err = errors.new(client.CODES[code] or "invalid", ("job %s was refused"):format(job.id))
+    end
+  end
+  if around.has_events() then
+    for _, job in ipairs(jobs) do
+      if job.result then tell_added(job) end
+    end
+  end
+  return full
+end
+
+-- Sends the jobs of a list and notes in each its `result`, a handle, or its `err`.
+-- @return true, or nil and an error: none of them has been added, as far as is known
+function send(jobs, block_ms)
+  local answer, err = client.call(client.OP.ENQUEUE, payload_of(jobs, block_ms))
+  if not answer then return nil, err end
+  local full = take_answer(jobs, answer)
   if full then refill(full, block_ms) end
   return true
 end
@@ -460,58 +506,126 @@ end
 
 local function misuse_at(i, problem) errors.misuse(("skein.enqueue_many: [%d]: %s"):format(i, problem)) end
 
--- The jobs of a list of signatures; a wrong one is the caller's mistake.
-local function build_all(signatures, passed)
+-- The jobs of a list of signatures from `first` on; a wrong one is the caller's mistake.
+local function build_from(signatures, first, passed)
   local jobs = {}
-  for i = 1, #signatures do
+  for i = first, #signatures do
     local signature = signatures[i]
     if type(signature) == "string" then signature = { task = signature } end
     local job, problem = job_of(signature, passed, 0)
     if not job then misuse_at(i, problem) end
-    jobs[i] = job
+    jobs[#jobs + 1] = job
   end
   return jobs
 end
 
--- The next jobs from `first` on that fit one call.
-local function next_batch(jobs, first)
-  local batch, bytes, block_ms = {}, 0, jobs[first].block_ms
-  for i = first, #jobs do
-    bytes = bytes + #jobs[i].item
-    local fits = #batch < BATCH_MAX and bytes <= BATCH_BYTES_MAX and jobs[i].block_ms == block_ms
-    if #batch > 0 and not fits then break end
-    batch[#batch + 1] = jobs[i]
+-- A list goes in batches, each a request: { n =, block_ms =, payload =, jobs = }.  Plain signatures (core/lua/plain.h) are encoded
+-- as a whole: their batches have no jobs, and handles before they are sent.
+
+-- What core.plain is to know of the tasks of a list: name -> { queue, priority }, false for one whose jobs are not plain.
+local function facts_of(signatures)
+  local facts = {}
+  for i = 1, #signatures do
+    local name = signatures[i]
+    if type(name) == "table" then name = rawget(name, "task") end
+    if type(name) == "string" and facts[name] == nil then
+      local task = catalog.task(name)
+      facts[name] = not task.lock and not task.limit and { task.queue, task.priority }
+    end
   end
-  return batch
+  return facts
 end
 
--- @return true, or nil and an error whose `added` is how many were sent before
-local function send_all(jobs)
-  local first = 1
-  while first <= #jobs do
-    local batch = next_batch(jobs, first)
-    local ok, err = send(batch, batch[1].block_ms)
-    if not ok then
-      err.added = first - 1
-      return nil, err
+-- Adds batches of the plain signatures at the list's start, and their handles.
+-- @return the index of the first signature that is none
+local function add_plain(batches, signatures, handles)
+  local facts, first = facts_of(signatures), 1
+  while first <= #signatures do
+    local payload, after = core.plain(signatures, first, facts, handles, client.Handle, M.args_bytes_max, PLAIN_MAX, BATCH_BYTES_MAX)
+    if after == first then break end
+    batches[#batches + 1] = { n = after - first, block_ms = 0, payload = payload }
+    first = after
+  end
+  return first
+end
+
+-- Adds batches of jobs that were built.
+local function add_jobs(batches, jobs)
+  local batch, bytes
+  for _, job in ipairs(jobs) do
+    bytes = batch and bytes + #job.item
+    if not batch or batch.n == BATCH_MAX or bytes > BATCH_BYTES_MAX or batch.block_ms ~= job.block_ms then
+      batch, bytes = { n = 0, block_ms = job.block_ms, jobs = {} }, #job.item
+      batches[#batches + 1] = batch
     end
-    first = first + #batch
+    batch.n = batch.n + 1
+    batch.jobs[batch.n] = job
+  end
+end
+
+-- The jobs of a batch of plain ones; for what is rare.
+local function jobs_in(payload, n)
+  local jobs, offset = {}, #core.pack("li", 0, 0) + 1
+  for i = 1, n do
+    local record, _, _, after = core.unpack("sll", payload, offset)
+    jobs[i] = { item = payload:sub(offset, after - 1), id = core.job(record).id, result = false }
+    offset = after
+  end
+  return jobs
+end
+
+-- Takes over what the store said of a batch.
+-- @return how many of it were added, and those that their full queue has refused
+local function take_batch(batch, answer)
+  if not batch.jobs then
+    if not answer:find "[^%z]" then return batch.n end
+    batch.jobs = jobs_in(batch.payload, batch.n)
+  end
+  local full, added = take_answer(batch.jobs, answer), 0
+  for _, job in ipairs(batch.jobs) do added = added + (job.result and 1 or 0) end
+  return added, full
+end
+
+-- @return true, or nil and an error whose `added` is how many the store has taken
+local function send_batches(batches)
+  local payloads, full = {}, {}
+  for i, batch in ipairs(batches) do payloads[i] = batch.payload or payload_of(batch.jobs, batch.block_ms) end
+  local answers, err = client.call_many(client.OP.ENQUEUE, payloads)
+  local sum = 0
+  for i, answer in ipairs(answers) do
+    local added
+    if answer then
+      added, full[i] = take_batch(batches[i], answer)
+      sum = sum + added
+    end
+  end
+  if err then
+    err.added = sum
+    return nil, err
+  end
+  for i, batch in ipairs(batches) do
+    if full[i] then refill(full[i], batch.block_ms) end
   end
   return true
 end
 
 local function send_list(signatures)
-  local jobs = build_all(signatures, client.passed())
-  local ok, err = send_all(jobs)
+  local passed, batches, handles, refused = client.passed(), {}, {}, nil
+  local first = 1
+  if not passed and not around.has_events() then first = add_plain(batches, signatures, handles) end
+  add_jobs(batches, build_from(signatures, first, passed))
+  local ok, err = send_batches(batches)
   if not ok then return nil, err end
-  local handles, refused = {}, nil
-  for i = 1, #jobs do
-    local job = jobs[i]
-    handles[i] = job.result
-    if job.err then
-      refused = refused or {}
-      refused[i] = job.err
+  local before = 0
+  for _, batch in ipairs(batches) do
+    for i, job in ipairs(batch.jobs or {}) do
+      handles[before + i] = job.result
+      if job.err then
+        refused = refused or {}
+        refused[before + i] = job.err
+      end
     end
+    before = before + batch.n
   end
   return handles, refused
 end
@@ -549,9 +663,10 @@ local function send_through(signatures)
   end
   for _, item in ipairs(items) do advance(item, pending, item.signature, last_of_many) end
   while #pending > 0 do
-    local jobs, sent = {}, pending
+    local jobs, batches, sent = {}, {}, pending
     for i, item in ipairs(sent) do jobs[i] = item.job end
-    local ok, err = send_all(jobs)
+    add_jobs(batches, jobs)
+    local ok, err = send_batches(batches)
     pending = {}
     for _, item in ipairs(sent) do
       local job = item.job
@@ -570,10 +685,10 @@ local function send_through(signatures)
   return handles, refused
 end
 
---- Adds many jobs with few round trips: up to 1,000 jobs or 4 MiB in each.
+--- Adds many jobs with few round trips: up to 1,000 jobs or 4 MiB in each, several of them under way at once.
 -- @tparam table signatures a list of { task =, args = { ... }, ... } or names
 -- @return a list of handles in the same order, or nil and an error.  Nothing is sent when one of them is wrong; when the store fails
--- in between, err.added says how many were added before.  Where single jobs were refused (or dropped by middleware), false stands in
+-- in between, err.added says how many of them it has taken, which need not be the first ones.  Where single jobs were refused (or dropped by middleware), false stands in
 -- their place and the second result lists the errors by index, as those of enqueue.
 -- @raise at the caller's line, with the index of the signature that is wrong
 -- @yields in a job

@@ -13,7 +13,7 @@ local scripts = require "skein.scripts"
 local tasks = require "skein.tasks"
 local error, getmetatable, ipairs, newproxy, pcall, rawset, select, setmetatable, type, xpcall =
   error, getmetatable, ipairs, newproxy, pcall, rawset, select, setmetatable, type, xpcall
-local traceback = debug.traceback
+local traceback, min = debug.traceback, math.min
 local coroutine = coroutine
 
 local M = {
@@ -21,6 +21,7 @@ local M = {
 }
 
 local INFO, ERROR = 1, 3
+local LANES_MAX = 16 -- requests of one call that are under way at once
 local KIND = failures.KIND
 
 --- Waiting ---------------------------------------------------------------------------------------------------------------
@@ -149,18 +150,39 @@ local function passed_reader(rt)
   end
 end
 
-local function install_transport(rt, go_on)
-  client.set_transport({
-    worker = true,
-    passed = passed_reader(rt),
-    call = function(operation, payload)
-      if not rt.attempt() then
-        errors.misuse("jobs can be enqueued and looked at inside a job: not while scripts load (each worker loads them), "
-          .. "not in a callback of luv")
+-- Several requests at once, in threads of the job: each takes the next payload, until there is none or one has failed.
+local function many_caller(rt, go_on, call)
+  return function(operation, payloads)
+    local codes, answers, begun, failed = {}, {}, 0, false
+    local function lane()
+      while begun < #payloads and not failed do
+        begun = begun + 1
+        local i = begun
+        codes[i], answers[i] = call(operation, payloads[i])
+        failed = failed or codes[i] ~= "ok"
       end
-      return go_on(rt.request(operation, payload))
-    end,
-  })
+    end
+    local threads = {}
+    for i = 1, min(#payloads, LANES_MAX) - 1 do threads[i] = go_on(rt.spawn(lane)) end
+    lane()
+    for _, thread in ipairs(threads) do
+      if select("#", rt.results(thread)) == 0 then go_on(rt.join(thread)) end
+      local _, ok, problem = rt.results(thread)
+      if not ok then error(problem, 0) end
+    end
+    return codes, answers
+  end
+end
+
+local function install_transport(rt, go_on)
+  local function call(operation, payload)
+    if not rt.attempt() then
+      errors.misuse("jobs can be enqueued and looked at inside a job: not while scripts load (each worker loads them), "
+        .. "not in a callback of luv")
+    end
+    return go_on(rt.request(operation, payload))
+  end
+  client.set_transport({ worker = true, passed = passed_reader(rt), call = call, call_many = many_caller(rt, go_on, call) })
 end
 
 -- The loop is the worker's: a script that runs or stops it would stop all jobs.

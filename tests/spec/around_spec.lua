@@ -521,11 +521,11 @@ describe("around enqueueing", function()
         return h, err
       end)
       local calls = 0
-      local before = client.call
-      finally(function() client.call = before end)
-      client.call = function(operation, ...)
-        if operation == client.OP.ENQUEUE then calls = calls + 1 end
-        return before(operation, ...)
+      local before = client.call_many
+      finally(function() client.call_many = before end)
+      client.call_many = function(operation, payloads)
+        if operation == client.OP.ENQUEUE then calls = calls + #payloads end
+        return before(operation, payloads)
       end
       local signatures = {}
       for i = 1, 500 do signatures[i] = { task = "around.any", args = { i }, id = i == 400 and "id399" or "id" .. i } end

@@ -114,10 +114,68 @@ describe("a program with a store", function()
     assert.same({}, skein.enqueue_many {})
   end)
 
+  it("enqueues plain signatures as it does all others", function()
+    local plain = {
+      "add", { task = "add" }, { task = "add", args = { 1, "two", { three = { 4 } }, core.null } }, { task = "add", queue = "q", priority = -2 },
+      { task = "add", id = "named", retries = 3, keep = 0.25, timeout = 0.0001 }, { task = "add", delay = 60 }, { task = "add", at = 1 },
+      { task = "add", at = 4e9, args = { n = 2 } }, { task = "add", args = { 1, nil, 3 } }, { task = "add", meta = { a = 1 } },
+    }
+    local function view(h)
+      local v = h:info()
+      v.id, v.enqueued_at, v.due_at = nil, nil, v.due_at and math.floor(v.due_at / 10)
+      return v
+    end
+    local hs = assert(skein.enqueue_many(plain))
+    for i, signature in ipairs(plain) do
+      local there = hs[i]:info()
+      assert.equal(i == 5 and "named" or 26, i == 5 and there.id or #there.id)
+      hs[i] = view(hs[i])
+      if i == 5 then assert(skein.admin.delete("named")) end
+      assert.same(view(assert(skein.enqueue(signature))), hs[i])
+    end
+    assert.same({ -2, "q", 3 }, { hs[4].priority, hs[4].queue, hs[5].retries })
+  end)
+
+  it("says of many what the store has taken when it fails in between", function()
+    local hs = {}
+    local before = client.set_transport {
+      call_many = function(operation, payloads)
+        assert.equal(client.OP.ENQUEUE, operation)
+        local codes, answers = {}, {}
+        for i, payload in ipairs(payloads) do
+          local _, n = core.unpack("li", payload)
+          hs[i] = n
+          codes[i], answers[i] = "ok", ("\0"):rep(n)
+        end
+        codes[2], answers[2] = "unavailable", "it is away"
+        codes[3], answers[3] = "unknown_fate", "who knows"
+        answers[4] = "\4" .. answers[4]:sub(2)
+        codes[5], answers[5] = nil, nil
+        return codes, answers
+      end,
+      call = function() return "ok", core.pack("ii", 0, 0) end,
+    }
+    finally(function() client.set_transport(before) end)
+    local signatures = {}
+    for i = 1, 1250 do signatures[i] = { task = "add", args = { i } } end
+    local handles, err = skein.enqueue_many(signatures)
+    assert.is_nil(handles)
+    assert.same({ 5, 1250 }, { #hs, hs[1] + hs[2] + hs[3] + hs[4] + hs[5] })
+    assert.same({ "unknown_fate", hs[1] + hs[4] - 1 }, { err.code, err.added })
+  end)
+
   it("enqueues none of many when one is wrong, and says which", function()
     for pattern, many in pairs {
       ["%[2%]: args%[1%]: a function"] = { "add", { task = "add", args = { print } } },
       ["%[2%]: .*not boolean"] = { "add", false },
+      ["%[2%]: .*queue is \"no such\""] = { "add", { task = "add", queue = "no such" } },
+      ["%[1%]: .*timeout is 0"] = { { task = "add", timeout = 0 } },
+      ["%[1%]: .*exclude each other"] = { { task = "add", at = 1, delay = 1 } },
+      ["%[1%]: .*retries is 0.5"] = { { task = "add", retries = 0.5 } },
+      ["%[1%]: .*a list of args"] = { { task = "add", args = { a = 1 } } },
+      ["%[1%]: .*name is missing"] = { { args = { 1 } } },
+      ["%[1%]: .*task is \"no such\""] = { { task = "no such" } },
+      ["%[1%]: .*unknown option \"retires\""] = { { task = "add", retires = 1 } },
       ["not string"] = "add",
       ["it has the key \"task\""] = { task = "add" },
       ["it has the key 1.5"] = { "add", [1.5] = "add" },

@@ -1,0 +1,278 @@
+/* plain.c - see plain.h.
+ *
+ * Most signatures of a long list are plain: a task, args, and perhaps a few numbers.  These are checked and encoded here in one go.  What is
+ * taken here must be certain to be right: whatever is not, also what is wrong, is left to lua/skein/enqueue.lua, whose words it gets. */
+#include "lua/plain.h"
+
+#include <lauxlib.h>
+#include <math.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "logic/names.h"
+#include "logic/record.h"
+#include "logic/wire.h"
+#include "lua/json.h"
+
+enum {
+  ARG_LIST = 1, ARG_FIRST, ARG_FACTS, ARG_HANDLES, ARG_META, ARG_ARGS_MAX, ARG_JOBS_MAX, ARG_BYTES_MAX,
+  ARGS_N = ARG_BYTES_MAX,
+  FACT_QUEUE = 1, FACT_PRIORITY, /* what facts[name] holds */
+};
+
+static const char MAKER_TYPE[] = "skein.plain";
+
+/* What every call needs: kept, because a job should not cost an allocation in C. */
+struct maker {
+  struct sk_idgen ids;
+  struct sk_buf args, out;
+};
+
+enum { KEPT_BYTES_MAX = 1024 * 1024 }; /* of memory between two calls, in each buffer */
+
+static int maker_gc(lua_State *L) {
+  struct maker *m = luaL_checkudata(L, 1, MAKER_TYPE);
+  sk_buf_fini(&m->args);
+  sk_buf_fini(&m->out);
+  return 0;
+}
+
+static void empty(struct sk_buf *b) {
+  if (b->cap > KEPT_BYTES_MAX) sk_buf_fini(b);
+  sk_buf_clear(b);
+}
+
+/* What a call works on. */
+struct call {
+  lua_State *L;
+  struct maker *maker;
+  int64_t now_ms;
+  size_t args_bytes_max;
+  const char *task;      /* whose facts these are: the name's place in Lua's memory, since equal strings are one there */
+  struct sk_str queue;   /* alive in facts */
+  int32_t priority;
+  const char *good_name; /* the last queue's name that was checked, likewise */
+};
+
+/* One signature, as far as it was read. */
+struct plain {
+  struct sk_job job;
+  bool has_queue, has_priority, has_at, has_delay;
+  int64_t due_ms, delay_ms;
+};
+
+/* -- options ---------------------------------------------------------------------------------------------------------------------- */
+
+/* As tasks.ms of lua/skein/tasks.lua. */
+static int64_t ms_of(double seconds) {
+  double ms = floor(seconds * 1000 + 0.5);
+  return ms < 1 && seconds > 0 ? 1 : (int64_t)ms;
+}
+
+static bool read_seconds(lua_State *L, double min, double max, int64_t *out) {
+  if (lua_type(L, -1) != LUA_TNUMBER) return false;
+  double v = lua_tonumber(L, -1);
+  if (!(v >= min && v <= max)) return false;
+  *out = ms_of(v);
+  return true;
+}
+
+static bool read_whole(lua_State *L, double min, double max, int64_t *out) {
+  if (lua_type(L, -1) != LUA_TNUMBER) return false;
+  double v = lua_tonumber(L, -1);
+  if (!(v >= min && v <= max) || v != floor(v)) return false;
+  *out = (int64_t)v;
+  return true;
+}
+
+static bool read_text(lua_State *L, struct sk_str *out) {
+  if (lua_type(L, -1) != LUA_TSTRING) return false;
+  out->p = lua_tolstring(L, -1, &out->n);
+  return out->n > 0;
+}
+
+static bool read_queue(struct call *c, struct sk_str *out) {
+  if (!read_text(c->L, out)) return false;
+  if (out->p != c->good_name && sk_name_check("queue", *out, NULL) != SK_OK) return false;
+  c->good_name = out->p;
+  return true;
+}
+
+/* Encodes the args on top of the stack, a list without holes, into maker->args. */
+static bool read_args(struct call *c) {
+  lua_State *L = c->L;
+  if (!lua_istable(L, -1) || lua_getmetatable(L, -1)) return false;
+  int list = lua_gettop(L);
+  size_t n = lua_objlen(L, list), keys = 0;
+  if (n > SK_ARGS_COUNT_MAX || !lua_checkstack(L, (int)n + 4)) return false;
+  for (lua_pushnil(L); lua_next(L, list); lua_pop(L, 1))
+    if (lua_type(L, -2) != LUA_TNUMBER || ++keys > n) return false; /* n of them at 1..n, or one is nil below */
+  for (size_t i = 1; i <= n; i++) {
+    lua_rawgeti(L, list, (int)i);
+    if (lua_isnil(L, -1)) return false;
+  }
+  if (keys != n) return false;
+  struct sk_err err;
+  enum sk_code code = sk_lua_json_encode_args(L, list + 1, list + (int)n, &c->maker->args, &err);
+  lua_settop(L, list);
+  return code == SK_OK;
+}
+
+/* The option on top of the stack; false when it is not plain. */
+static bool read_option(struct call *c, struct plain *p, struct sk_str key) {
+  static const double seconds_max = (double)SK_SECONDS_MAX;
+  lua_State *L = c->L;
+  struct sk_job *job = &p->job;
+  int64_t whole = 0;
+  if (sk_str_eq_c(key, "task")) return read_text(L, &job->task);
+  if (sk_str_eq_c(key, "args")) return read_args(c);
+  if (sk_str_eq_c(key, "queue")) return (p->has_queue = read_queue(c, &job->queue));
+  if (sk_str_eq_c(key, "id")) return read_text(L, &job->id) && sk_id_check(job->id, NULL) == SK_OK;
+  if (sk_str_eq_c(key, "at")) return (p->has_at = read_seconds(L, 0, 2 * seconds_max, &p->due_ms));
+  if (sk_str_eq_c(key, "delay")) return (p->has_delay = read_seconds(L, 0, seconds_max, &p->delay_ms));
+  if (sk_str_eq_c(key, "retries")) return read_whole(L, 0, SK_RETRIES_MAX, &job->retries);
+  if (sk_str_eq_c(key, "keep")) return read_seconds(L, 0, seconds_max, &job->keep_ms);
+  if (sk_str_eq_c(key, "timeout")) return read_seconds(L, 0, seconds_max, &job->timeout_ms) && job->timeout_ms > 0;
+  if (!sk_str_eq_c(key, "priority") || !read_whole(L, SK_PRIORITY_MIN, SK_PRIORITY_MAX, &whole)) return false;
+  job->priority = (int32_t)whole;
+  return (p->has_priority = true);
+}
+
+/* -- signatures ------------------------------------------------------------------------------------------------------------------- */
+
+/* Finds the queue and priority that the task says; false when facts has none, or not a table of them, or it is no task's name. */
+static bool find_facts(struct call *c, struct sk_str task) {
+  if (c->task == task.p) return true;
+  if (sk_name_check("task", task, NULL) != SK_OK) return false;
+  lua_State *L = c->L;
+  lua_pushlstring(L, task.p, task.n);
+  lua_rawget(L, ARG_FACTS);
+  bool found = lua_istable(L, -1);
+  if (found) {
+    lua_rawgeti(L, -1, FACT_QUEUE);
+    c->queue.p = lua_tolstring(L, -1, &c->queue.n);
+    lua_rawgeti(L, -2, FACT_PRIORITY);
+    c->priority = (int32_t)lua_tointeger(L, -1);
+    lua_pop(L, 2);
+    c->task = task.p;
+  }
+  lua_pop(L, 1);
+  return found && c->queue.p;
+}
+
+/* Reads the signature on top of the stack: a table, or a task's name. */
+static bool read_signature(struct call *c, struct plain *p) {
+  lua_State *L = c->L;
+  *p = (struct plain){ 0 };
+  sk_job_init(&p->job);
+  sk_buf_clear(&c->maker->args);
+  int top = lua_gettop(L);
+  bool good = true;
+  if (lua_type(L, top) == LUA_TSTRING) {
+    read_text(L, &p->job.task);
+  } else if (lua_istable(L, top) && !lua_getmetatable(L, top)) {
+    for (lua_pushnil(L); good && lua_next(L, top); lua_settop(L, top + 1)) {
+      struct sk_str key = { 0 };
+      if (lua_type(L, -2) == LUA_TSTRING) key.p = lua_tolstring(L, -2, &key.n);
+      good = key.n > 0 && read_option(c, p, key);
+      if (!good) break;
+    }
+  } else {
+    good = false;
+  }
+  lua_settop(L, top);
+  if (!good || p->job.task.n == 0 || (p->has_at && p->has_delay) || !find_facts(c, p->job.task)) return false;
+  if (!p->has_queue) p->job.queue = c->queue;
+  if (!p->has_priority) p->job.priority = c->priority;
+  if (c->maker->args.n == 0) sk_buf_add_c(&c->maker->args, "[]");
+  p->job.args = sk_buf_str(&c->maker->args);
+  return p->job.args.n <= c->args_bytes_max;
+}
+
+/* -- the request ------------------------------------------------------------------------------------------------------------------ */
+
+static void put_u32(char *at, uint32_t v) {
+  for (int i = 0; i < 4; i++) at[i] = (char)(v >> (8 * i) & 0xff);
+}
+
+/* Appends the job as a request has it (engine/request.h). */
+static void add_item(struct sk_buf *out, const struct plain *p) {
+  size_t at = out->n;
+  sk_buf_add_u32(out, 0);
+  sk_record_encode(&p->job, out);
+  if (!out->failed) put_u32(out->p + at, (uint32_t)(out->n - at - 4));
+  sk_wire_add_i64(out, p->due_ms);
+  sk_wire_add_i64(out, p->delay_ms);
+}
+
+/* handles[i] = setmetatable({ id = id }, meta) */
+static void add_handle(lua_State *L, int i, struct sk_str id) {
+  lua_createtable(L, 0, 1);
+  lua_pushlstring(L, id.p, id.n);
+  lua_setfield(L, -2, "id");
+  lua_pushvalue(L, ARG_META);
+  lua_setmetatable(L, -2);
+  lua_rawseti(L, ARG_HANDLES, i);
+}
+
+/* Adds list[i]; false when it is not plain, or when the request would be too large with it. */
+static bool add_job(struct call *c, int i, size_t bytes_max) {
+  lua_State *L = c->L;
+  struct sk_buf *out = &c->maker->out;
+  struct plain p;
+  char id[SK_ID_BYTES + 1];
+  lua_rawgeti(L, ARG_LIST, i);
+  bool good = read_signature(c, &p);
+  if (good) {
+    p.job.enqueued_ms = c->now_ms;
+    if (p.job.id.n == 0) {
+      sk_id_next(&c->maker->ids, c->now_ms, id);
+      p.job.id = sk_str(id, SK_ID_BYTES);
+    }
+    size_t before = out->n;
+    add_item(out, &p);
+    if (before > SK_ENQUEUE_HEAD_BYTES && out->n > bytes_max) {
+      out->n = before;
+      good = false;
+    }
+    if (good) add_handle(L, i, p.job.id);
+  }
+  lua_settop(L, ARGS_N);
+  return good;
+}
+
+/* plain(list, first, facts, handles, meta, args_bytes_max, jobs_max, bytes_max) -> payload, next: see plain.h */
+static int core_plain(lua_State *L) {
+  struct call c = { .L = L, .maker = lua_touserdata(L, lua_upvalueindex(1)), .now_ms = sk_clock_wall_ms() };
+  lua_settop(L, ARGS_N);
+  luaL_checktype(L, ARG_LIST, LUA_TTABLE);
+  luaL_checktype(L, ARG_FACTS, LUA_TTABLE);
+  luaL_checktype(L, ARG_HANDLES, LUA_TTABLE);
+  luaL_checktype(L, ARG_META, LUA_TTABLE);
+  int first = luaL_checkint(L, ARG_FIRST), jobs_max = luaL_checkint(L, ARG_JOBS_MAX), n = (int)lua_objlen(L, ARG_LIST);
+  c.args_bytes_max = (size_t)luaL_optinteger(L, ARG_ARGS_MAX, SK_ARGS_BYTES_MAX);
+  size_t bytes_max = (size_t)luaL_checkinteger(L, ARG_BYTES_MAX);
+  struct sk_buf *out = &c.maker->out;
+  empty(out), empty(&c.maker->args);
+  sk_wire_add_i64(out, 0); /* it does not wait for room */
+  sk_buf_add_u32(out, 0);
+  int next = first;
+  while (next <= n && next - first < jobs_max && add_job(&c, next, bytes_max)) next++;
+  if (out->failed || c.maker->args.failed) return luaL_error(L, "not enough memory");
+  put_u32(out->p + SK_ENQUEUE_HEAD_BYTES - 4, (uint32_t)(next - first));
+  lua_pushlstring(L, out->p, out->n);
+  lua_pushinteger(L, next);
+  return 2;
+}
+
+void sk_lua_plain_push(lua_State *L) {
+  struct maker *m = lua_newuserdata(L, sizeof *m);
+  *m = (struct maker){ 0 };
+  luaL_newmetatable(L, MAKER_TYPE);
+  lua_pushcfunction(L, maker_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_pushcclosure(L, core_plain, 1);
+}
