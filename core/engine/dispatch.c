@@ -1,6 +1,7 @@
 /* dispatch.c - which worker gets which job.
  *
  * Credit-based: a worker is offered at most `concurrency` jobs, and when its jobs are short (fetch.c measures that) a few more ahead.
+ * Of those ahead it gets the next when half are gone, so that neither it nor the core wakes for a handful of jobs that take no time.
  * The least loaded worker is next.  A job that was offered and not started can be taken back at any moment (share.h).  So no job
  * waits behind a slow one while a slot is free elsewhere:
  *   - a worker with more than it can run gives to one with a free slot (even_out), and so does one that is busy to one that is idle;
@@ -19,6 +20,7 @@
 #include "logic/wire.h"
 
 enum {
+  AHEAD_MIN = 32,         /* with fewer jobs ahead of it a worker is given each one as there is room */
   BUSY_MS = 5,            /* a job that keeps the CPU this long keeps others from starting */
   SUSPECT_WAIT_MS = 1000, /* for a worker without another suspect */
 };
@@ -195,12 +197,23 @@ static void hand_out_mourners(struct sk_engine *e, uint32_t ceiling) {
   while (e->mourners_n > 0 && (w = least_loaded(e, ceiling)) != NULL) offer(w, sk_dispatch_pop_mourner(e, INT64_MAX));
 }
 
-/* Gives waiting jobs out until each worker has `ceiling`. */
-static void hand_out(struct sk_engine *e, uint32_t ceiling) {
+/* The least loaded of those that are being filled. */
+static struct sk_worker *least_filled(const struct sk_engine *e, uint32_t ceiling) {
+  struct sk_worker *best = NULL;
+  SK_LIST_EACH(n, &e->workers) {
+    struct sk_worker *w = SK_WORKER_OF(n);
+    if (w->filling && w->load < ceiling && (best == NULL || w->load < best->load)) best = w;
+  }
+  return best;
+}
+
+/* Gives waiting jobs out until each worker that has less than `low` has `ceiling`. */
+static void hand_out(struct sk_engine *e, uint32_t low, uint32_t ceiling) {
   hand_out_mourners(e, ceiling);
   hand_out_suspects(e, ceiling);
+  SK_LIST_EACH(n, &e->workers) SK_WORKER_OF(n)->filling = can_take(SK_WORKER_OF(n)) && SK_WORKER_OF(n)->load < low;
   struct sk_worker *w;
-  while (e->local_n > 0 && (w = least_loaded(e, ceiling)) != NULL) {
+  while (e->local_n > 0 && (w = least_filled(e, ceiling)) != NULL) {
     struct sk_run *run = sk_dispatch_pop(e, e->local.next);
     if (run->may_expire && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms()))
       sk_settle_expired(run);
@@ -223,7 +236,7 @@ static void even_out(struct sk_engine *e) {
     size_t room = concurrency - poor->load;
     if (surplus == 0 && poor->load == 0 && sk_share_running_for_ms(rich->share, sk_clock_mono_ms()) >= BUSY_MS) surplus = (rich->load + 1) / 2;
     if (take_back_last(rich, surplus < room ? surplus : room) == 0) return;
-    hand_out(e, concurrency);
+    hand_out(e, concurrency, concurrency);
   }
 }
 
@@ -248,8 +261,10 @@ void sk_dispatch_turn(struct sk_engine *e) {
   }
   uint32_t ready = sk_supervisor_ready_n(e);
   if (ready == 0) return;
-  size_t ahead = sk_fetch_depth(e) / ready;
-  hand_out(e, e->options.concurrency + (uint32_t)(ahead < SK_WORKER_WINDOW ? ahead : SK_WORKER_WINDOW));
+  uint32_t concurrency = e->options.concurrency;
+  size_t depth = sk_fetch_depth(e) / ready;
+  uint32_t ahead = depth < SK_WORKER_WINDOW ? (uint32_t)depth : SK_WORKER_WINDOW;
+  hand_out(e, concurrency + (ahead < AHEAD_MIN ? ahead : ahead / 2), concurrency + ahead);
   even_out(e);
 }
 

@@ -94,6 +94,7 @@ struct sk_worker {
   struct sk_list runs;
   uint32_t load;       /* runs offered and started */
   bool used;           /* it was offered a job once */
+  bool filling;        /* while jobs are given out: it gets some of them */
   struct sk_run **by_slot; /* owned; the run in each slot */
   uint32_t *free_slots; /* owned stack of free slot numbers */
   uint32_t free_n;
