@@ -58,10 +58,15 @@ static void drop_threads_but(struct sk_slot *slot, const lua_State *keep) {
 
 static void drop_threads(struct sk_slot *slot) { drop_threads_but(slot, NULL); }
 
+int64_t sk_runner_now_ms(struct sk_runner *r) {
+  if (r->now_ms == 0) r->now_ms = sk_clock_mono_ms();
+  return r->now_ms;
+}
+
 /* The loop sends what was said when all pending jobs had their turn, which may be long after this one ended: who waits for it
  * should not wait for them, and their crash should not undo it. */
 static void send_soon(struct sk_runner *r) {
-  int64_t now_ms = sk_clock_mono_ms();
+  int64_t now_ms = sk_runner_now_ms(r);
   if (now_ms - r->sent_ms < SEND_AFTER_MS) return;
   r->sent_ms = now_ms;
   sk_pipe_flush(r->pipe);
@@ -312,7 +317,7 @@ static void activate(struct sk_slot *slot) {
   slot->stop = SK_KIND_NONE;
   slot->swallowed = 0;
   slot->over = NULL;
-  slot->started_ms = sk_clock_mono_ms();
+  slot->started_ms = sk_runner_now_ms(r);
   atomic_store(&r->share->slots[slot->number].started_ms, slot->started_ms);
   r->active++;
   if (slot->timeout_ms > 0 && sk_heap_insert(&r->timeouts, &slot->soft, slot->started_ms + slot->timeout_ms)) sk_runner_arm_timer(r);
@@ -421,6 +426,7 @@ void sk_runner_follow_up(struct sk_runner *r) {
     }
   }
   r->following = false;
+  r->now_ms = 0;
   if (r->draining && r->active == 0) sk_loop_stop(r->loop);
 }
 

@@ -119,6 +119,7 @@ struct sk_runner {
   int misuse_ref;            /* Lua function: raises a text at the script's line */
   int dropped_ref;           /* Lua table, weak keys: coroutines that were dropped before their end */
   bool draining;
+  int64_t now_ms;  /* monotonic; as long as only the runner works, the time is not asked for again; 0: to be asked for */
   int64_t sent_ms; /* when an end was last sent without waiting for the loop; monotonic */
 };
 
@@ -146,6 +147,8 @@ void sk_runner_follow_up(struct sk_runner *r);
 void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind); /* soft: raised at its next yield */
 void sk_jobs_drain(struct sk_runner *r);
 void sk_jobs_trace(struct sk_runner *r);
+/* The time, for the runner's own work between two scripts. */
+int64_t sk_runner_now_ms(struct sk_runner *r);
 /* sk_vm_protect; a finalizer's error is logged. */
 void sk_jobs_protect(struct sk_runner *r, lua_CFunction step, void *ctx);
 struct sk_slot *sk_jobs_slot(struct sk_runner *r, lua_Number handle); /* NULL when that job is over */

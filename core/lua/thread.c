@@ -164,10 +164,12 @@ void sk_thread_resume(struct sk_thread *t, int n) {
   uint32_t outer_running = atomic_load_explicit(&r->share->running, memory_order_relaxed);
   r->current = t;
   r->depth++;
-  atomic_store_explicit(&r->share->running_since_ms, sk_clock_mono_ms(), memory_order_relaxed);
+  atomic_store_explicit(&r->share->running_since_ms, sk_runner_now_ms(r), memory_order_relaxed);
   atomic_store_explicit(&r->share->running, t->slot->number + 1, memory_order_release);
   bool capped = sk_vm_cap(r->vm, true);
+  r->now_ms = 0;
   int status = lua_resume(t->co, n);
+  r->now_ms = 0;
   sk_vm_cap(r->vm, false);
   atomic_store_explicit(&r->share->running, outer_running, memory_order_release);
   r->depth--;
