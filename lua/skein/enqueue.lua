@@ -338,39 +338,6 @@ local function payload_of(jobs, block_ms)
 end
 
 -- Notes in each of the jobs what the answer says of it: its `result`, a handle, or its `err`.
-local function take_answer(jobs, block_ms, answer)
-  local offset, full = #jobs + 1, nil
-  for i = 1, #jobs do
-    local job, code = jobs[i], answer:byte(i)
-    if code == 0 then
-      job.result = HANDLE_OF(job.id)
-    elseif client.CODES[code] == "exists" then
-      local holder
-      holder, offset = core.unpack("s", answer, offset)
-      job.err = exists_error(job, holder)
-    elseif client.CODES[code] == "limit" then
-      full = full or {}
-      full[#full + 1] = job
-    else
-      job.err = errors.new(client.CODES[code] or "invalid", ("job %s was refused"):format(job.id))
-    end
-  end
-  if around.has_events() then
-    for _, job in ipairs(jobs) do
-      if job.result then tell_added(job) end
-    end
-  end
-  if full then refill(full, block_ms) end
-end
-
--- The request for a list of jobs.
-local function payload_of(jobs, block_ms)
-  local parts = { core.pack("li", block_ms, #jobs) }
-  for i = 1, #jobs do parts[i + 1] = jobs[i].item end
-  return concat(parts)
-end
-
--- Notes in each of the jobs what the answer says of it: its `result`, a handle, or its `err`.
 -- @return a list of those that their full queue has refused, when there are some
 local function take_answer(jobs, answer)
   local offset, full = #jobs + 1, nil
@@ -688,8 +655,8 @@ end
 --- Adds many jobs with few round trips: up to 1,000 jobs or 4 MiB in each, several of them under way at once.
 -- @tparam table signatures a list of { task =, args = { ... }, ... } or names
 -- @return a list of handles in the same order, or nil and an error.  Nothing is sent when one of them is wrong; when the store fails
--- in between, err.added says how many of them it has taken, which need not be the first ones.  Where single jobs were refused (or dropped by middleware), false stands in
--- their place and the second result lists the errors by index, as those of enqueue.
+-- in between, err.added says how many of them it has taken, which need not be the first ones.  Where single jobs were refused (or
+-- dropped by middleware), false stands in their place and the second result lists the errors by index, as those of enqueue.
 -- @raise at the caller's line, with the index of the signature that is wrong
 -- @yields in a job
 -- @usage local hs = assert(skein.enqueue_many { { task = "add", args = { 1, 2 } }, { task = "add", args = { 3, 4 } } })
