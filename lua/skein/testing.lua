@@ -49,7 +49,8 @@ local seen, seen_n          -- id -> in which order the jobs were enqueued
 local depth = 0             -- jobs that run, within each other
 local loading = false       -- scripts
 local captured              -- perform: takes the records of the next enqueue
-local real = { now = core.now, item = core.item, plain = core.plain, connect = skein.connect, close = skein.close, time = os.time, date = os.date }
+local real = { now = core.now, item = core.item, plain = core.plain, connect = skein.connect, close = skein.close, time = os.time,
+  date = os.date }
 local aside = {}            -- runs that a drain of one task has passed over: the others' jobs, which wait
 
 local go_on = parts.stopper(runtime)
