@@ -42,6 +42,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/limits.h"
+#include "store/check.h"
 #include "store/memory_table.h"
 #include "store/openers.h"
 
@@ -306,8 +307,6 @@ struct sk_str sk_mem_copy(struct sk_str s);
 struct sk_str sk_mem_edit(const struct mem_job *job, void (*edit)(struct sk_job *, int64_t now_ms), int64_t now_ms);
 
 /* -- memory_enqueue.c -- */
-/* What is wrong with the items of a batch, before anything is changed. */
-enum sk_code sk_mem_check_items(const struct sk_enqueue_item *items, size_t n, struct sk_err *err);
 /* Enqueues the items; `ending` is the job whose follow-ups they are (let in wherever, and its lock is free to them), NULL: none.
  * Out of memory it adds none, but what they had already displaced is gone.  Answers are copied into `arena`. */
 enum sk_code sk_mem_add_all(struct mem *mem, struct sk_enqueue_item *items, size_t n, const struct mem_job *ending,

@@ -107,9 +107,10 @@ void sk_mem_change(struct sk_store *store, struct sk_change_op *op) {
 
 void sk_mem_pause(struct sk_store *store, struct sk_pause_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
-  struct mem_queue *queue = op->queue.n ? sk_mem_queue(h->mem, op->queue) : NULL;
+  enum sk_code code = sk_check_pause(op, &op->op.err);
+  struct mem_queue *queue = code == SK_OK ? sk_mem_queue(h->mem, op->queue) : NULL;
   if (queue == NULL) {
-    sk_mem_answer(h, &op->op, op->queue.n ? SK_ENOMEM : sk_err_set(&op->op.err, SK_EINVAL, "pause: no queue is named"));
+    sk_mem_answer(h, &op->op, code == SK_OK ? SK_ENOMEM : code);
     return;
   }
   if (queue->paused != op->paused) {
@@ -143,22 +144,9 @@ static bool declare(struct mem *mem, const struct sk_task_item *item) {
   return false;
 }
 
-static enum sk_code check_queues(const struct sk_declare_op *op, struct sk_err *err) {
-  for (size_t i = 0; i < op->queues_n; i++) {
-    const struct sk_queue_item *item = &op->queues[i];
-    const struct sk_limit *l = &item->limit;
-    if (item->name.n == 0) return sk_err_set(err, SK_EINVAL, "declare: queue %zu has no name", i + 1);
-    if (item->max_len < 0 || l->concurrency < 0 || l->rate < 0 || (l->rate > 0 && (l->per_ms <= 0 || l->burst <= 0)))
-      return sk_err_set(err, SK_EINVAL, "declare: queue \"%.*s\": max_len %lld, concurrency %lld, rate %lld per %lld ms, burst %lld: "
-                        "expected none below 0, and with a rate a time and a burst above 0", SK_STR_ARG(item->name),
-                        (long long)item->max_len, (long long)l->concurrency, (long long)l->rate, (long long)l->per_ms, (long long)l->burst);
-  }
-  return SK_OK;
-}
-
 void sk_mem_declare(struct sk_store *store, struct sk_declare_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
-  enum sk_code code = check_queues(op, &op->op.err);
+  enum sk_code code = sk_check_declare(op, &op->op.err);
   bool ok = true;
   for (size_t i = 0; code == SK_OK && ok && i < op->items_n; i++) ok = declare(h->mem, &op->items[i]);
   for (size_t i = 0; code == SK_OK && ok && i < op->queues_n; i++) ok = sk_mem_bind(h->mem, &op->queues[i]);

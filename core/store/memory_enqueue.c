@@ -1,36 +1,6 @@
 /* memory_enqueue.c - enqueue: whether a job may come in (its id, its lock, its queue's bound), and whom it displaces. */
 #include "store/memory.h"
 
-static enum sk_code check_lock(const struct sk_enqueue_item *it, struct sk_err *err) {
-  if (it->lock.mode == SK_LOCK_NONE) return SK_OK;
-  if (it->lock.key.n == 0 || it->lock.key.n > SK_KEY_BYTES_MAX)
-    return sk_err_set(err, SK_EINVAL, "enqueue: the lock of job \"%.*s\" has a key of %zu bytes, expected 1 to %d", SK_STR_ARG(it->id),
-                      it->lock.key.n, SK_KEY_BYTES_MAX);
-  if (it->lock.ttl_ms < 0 || (it->lock.mode == SK_LOCK_THROTTLE && it->lock.ttl_ms == 0))
-    return sk_err_set(err, SK_EINVAL, "enqueue: the lock of job \"%.*s\" has a ttl of %lld ms, expected %s", SK_STR_ARG(it->id),
-                      (long long)it->lock.ttl_ms, it->lock.mode == SK_LOCK_THROTTLE ? "more than 0" : "0 or more");
-  return SK_OK;
-}
-
-enum sk_code sk_mem_check_items(const struct sk_enqueue_item *items, size_t n, struct sk_err *err) {
-  if (n > SK_ENQUEUE_BATCH_MAX)
-    return sk_err_set(err, SK_ELIMIT, "enqueue: %zu jobs in one batch, at most %d are allowed", n, SK_ENQUEUE_BATCH_MAX);
-  enum sk_code code = SK_OK;
-  for (size_t i = 0; code == SK_OK && i < n; i++) {
-    const struct sk_enqueue_item *it = &items[i];
-    if (it->id.n == 0 || it->queue.n == 0)
-      return sk_err_set(err, SK_EINVAL, "enqueue: job %zu of the batch has no %s", i + 1, it->id.n ? "queue" : "id");
-    if (it->priority < SK_PRIORITY_MIN || it->priority > SK_PRIORITY_MAX)
-      return sk_err_set(err, SK_EINVAL, "enqueue: priority %d of job \"%.*s\" is not in %d..%d", it->priority, SK_STR_ARG(it->id),
-                        SK_PRIORITY_MIN, SK_PRIORITY_MAX);
-    if (it->limit.group.n > SK_KEY_BYTES_MAX)
-      return sk_err_set(err, SK_EINVAL, "enqueue: the group of job \"%.*s\" has %zu bytes, expected at most %d", SK_STR_ARG(it->id),
-                        it->limit.group.n, SK_KEY_BYTES_MAX);
-    code = check_lock(it, err);
-  }
-  return code;
-}
-
 /* -- coming in --------------------------------------------------------------------------------------------------------------- */
 
 /* Whom a job displaces: both may be NULL. */
@@ -114,7 +84,7 @@ void sk_mem_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   struct mem *mem = h->mem;
   size_t added = 0;
-  enum sk_code code = sk_mem_check_items(op->items, op->items_n, &op->op.err);
+  enum sk_code code = sk_check_enqueue(op->items, op->items_n, &op->op.err);
   if (code == SK_OK) code = sk_mem_add_all(mem, op->items, op->items_n, NULL, &op->op.arena, &added);
   if (code == SK_OK && added > 0) {
     mem->counters.enqueued += (int64_t)added;

@@ -130,8 +130,7 @@ void sk_mem_fetch(struct sk_store *store, struct sk_fetch_op *op) {
   op->stops = NULL;
   op->stops_n = 0;
   enum sk_code code = sk_mem_check_engine(h, "fetch", &op->op.err);
-  if (code == SK_OK && op->want > SK_FETCH_BATCH_MAX)
-    code = sk_err_set(&op->op.err, SK_ELIMIT, "fetch: %zu jobs wanted, at most %d are allowed", op->want, SK_FETCH_BATCH_MAX);
+  if (code == SK_OK) code = sk_check_fetch(op, &op->op.err);
   if (code == SK_OK) code = fetch(h, op);
   op->queues_version = h->mem->queues_version;
   sk_mem_answer(h, &op->op, code);

@@ -6,8 +6,7 @@ enum sk_code sk_mem_check_engine(struct mem_handle *h, const char *what, struct 
     h->gone = false;
     h->beat_ms = sk_store_mono_ms(&h->clock);
   }
-  if (h->engine.n) return SK_OK;
-  return sk_err_set(err, SK_EINVAL, "%s: only an engine may, and this store was opened by a client (without an engine id)", what);
+  return sk_check_engine(h->engine.n > 0, what, err);
 }
 
 static void count_recovery(struct sk_job *fields, int64_t now_ms) {

@@ -122,9 +122,7 @@ void sk_mem_list(struct sk_store *store, struct sk_list_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   op->views = NULL;
   op->views_n = 0;
-  enum sk_code code = SK_OK;
-  if (op->limit > SK_LIST_LIMIT_MAX)
-    code = sk_err_set(&op->op.err, SK_ELIMIT, "list: limit %zu, at most %d is allowed", op->limit, SK_LIST_LIMIT_MAX);
+  enum sk_code code = sk_check_list(op, &op->op.err);
   if (code == SK_OK) code = list(h->mem, op);
   sk_mem_answer(h, &op->op, code);
 }

@@ -88,8 +88,7 @@ static enum sk_code settle_one(struct mem_handle *h, struct sk_settle_item *item
 
 static enum sk_code check_settle(struct mem_handle *h, const struct sk_settle_op *op, struct sk_err *err) {
   enum sk_code code = sk_mem_check_engine(h, "settle", err);
-  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) code = sk_mem_check_items(op->items[i].follow, op->items[i].follow_n, err);
-  return code;
+  return code == SK_OK ? sk_check_settle(op, err) : code;
 }
 
 void sk_mem_settle(struct sk_store *store, struct sk_settle_op *op) {

@@ -186,59 +186,13 @@ enum rd_next sk_rd_odd(struct rd_store *s, struct sk_op *op, const char *what) {
 
 static struct rd_store *of(struct sk_store *store) { return SK_CONTAINER(store, struct rd_store, store); }
 
-static enum sk_code check_name(const char *what, struct sk_str name, struct sk_err *err) {
-  if (name.n <= SK_NAME_BYTES_MAX) return SK_OK;
-  return sk_err_set(err, SK_ELIMIT, "%s \"%.*s...\": %zu bytes, at most %d are allowed", what, SK_STR_ARG(sk_str_head(name, 40)), name.n, SK_NAME_BYTES_MAX);
-}
-
-static enum sk_code check_limit(const char *what, struct sk_str whose, const struct sk_limit *l, struct sk_err *err) {
-  if (l->concurrency >= 0 && l->rate >= 0 && (l->rate == 0 || (l->per_ms > 0 && l->burst > 0))) return SK_OK;
-  return sk_err_set(err, SK_EINVAL, "%s \"%.*s\": concurrency %lld, rate %lld per %lld ms, burst %lld: expected none below 0, and with a rate a "
-                    "time and a burst above 0", what, SK_STR_ARG(sk_str_head(whose, SK_NAME_BYTES_MAX)), (long long)l->concurrency, (long long)l->rate,
-                    (long long)l->per_ms, (long long)l->burst);
-}
-
-static enum sk_code check_ties(const struct sk_enqueue_item *it, struct sk_err *err) {
-  struct sk_str id = sk_str_head(it->id, SK_ID_BYTES_MAX);
-  const struct sk_lock *lock = &it->lock;
-  if (lock->mode != SK_LOCK_NONE && (lock->key.n == 0 || lock->key.n > SK_KEY_BYTES_MAX))
-    return sk_err_set(err, SK_EINVAL, "enqueue: the lock of job \"%.*s\" has a key of %zu bytes, expected 1 to %d", SK_STR_ARG(id), lock->key.n,
-                      SK_KEY_BYTES_MAX);
-  if (lock->mode != SK_LOCK_NONE && (lock->ttl_ms < 0 || (lock->mode == SK_LOCK_THROTTLE && lock->ttl_ms == 0)))
-    return sk_err_set(err, SK_EINVAL, "enqueue: the lock of job \"%.*s\" has a ttl of %lld ms, expected %s", SK_STR_ARG(id),
-                      (long long)lock->ttl_ms, lock->mode == SK_LOCK_THROTTLE ? "more than 0" : "0 or more");
-  if (it->limit.group.n > SK_KEY_BYTES_MAX)
-    return sk_err_set(err, SK_EINVAL, "enqueue: the group of job \"%.*s\" has %zu bytes, expected at most %d", SK_STR_ARG(id), it->limit.group.n,
-                      SK_KEY_BYTES_MAX);
-  return it->limit.group.n ? check_limit("enqueue: the limit of job", id, &it->limit, err) : SK_OK;
-}
-
-static enum sk_code check_items(const struct sk_enqueue_item *items, size_t n, struct sk_err *err) {
-  if (n > SK_ENQUEUE_BATCH_MAX)
-    return sk_err_set(err, SK_ELIMIT, "enqueue: %zu jobs in one batch, at most %d are allowed", n, SK_ENQUEUE_BATCH_MAX);
-  for (size_t i = 0; i < n; i++) {
-    const struct sk_enqueue_item *it = &items[i];
-    if (it->id.n == 0 || it->queue.n == 0)
-      return sk_err_set(err, SK_EINVAL, "enqueue: job %zu of the batch has no %s", i + 1, it->id.n ? "queue" : "id");
-    if (it->priority < SK_PRIORITY_MIN || it->priority > SK_PRIORITY_MAX)
-      return sk_err_set(err, SK_EINVAL, "enqueue: priority %d of job \"%.*s\" is not in %d..%d", it->priority,
-                        SK_STR_ARG(sk_str_head(it->id, SK_ID_BYTES_MAX)), SK_PRIORITY_MIN, SK_PRIORITY_MAX);
-    enum sk_code code = check_name("queue", it->queue, err);
-    if (code == SK_OK) code = check_name("task", it->task, err);
-    if (code == SK_OK) code = check_ties(it, err);
-    if (code != SK_OK) return code;
-  }
-  return SK_OK;
-}
-
 static enum sk_code check_engine(struct sk_store *store, const char *what, struct sk_err *err) {
-  if (of(store)->engine.n) return SK_OK;
-  return sk_err_set(err, SK_EINVAL, "%s: only an engine may, and this store was opened by a client (without an engine id)", what);
+  return sk_check_engine(of(store)->engine.n > 0, what, err);
 }
 
 static void redis_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  sk_rd_submit(of(store), &op->op, RD_ENQUEUE, check_items(op->items, op->items_n, &op->op.err));
+  sk_rd_submit(of(store), &op->op, RD_ENQUEUE, sk_check_enqueue(op->items, op->items_n, &op->op.err));
 }
 
 static void redis_fetch(struct sk_store *store, struct sk_fetch_op *op) {
@@ -248,20 +202,14 @@ static void redis_fetch(struct sk_store *store, struct sk_fetch_op *op) {
   op->stops = NULL;
   op->stops_n = 0;
   enum sk_code code = check_engine(store, "fetch", &op->op.err);
-  if (code == SK_OK && op->want > SK_FETCH_BATCH_MAX)
-    code = sk_err_set(&op->op.err, SK_ELIMIT, "fetch: %zu jobs wanted, at most %d are allowed", op->want, SK_FETCH_BATCH_MAX);
-  for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) code = check_name("queue", op->queues[i].name, &op->op.err);
+  if (code == SK_OK) code = sk_check_fetch(op, &op->op.err);
   sk_rd_submit(of(store), &op->op, RD_FETCH, code);
 }
 
 static void redis_settle(struct sk_store *store, struct sk_settle_op *op) {
   op->op.err = (struct sk_err){ 0 };
   enum sk_code code = check_engine(store, "settle", &op->op.err);
-  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
-    code = check_items(op->items[i].follow, op->items[i].follow_n, &op->op.err);
-    if (code == SK_OK) code = check_name("queue", op->items[i].queue, &op->op.err);
-    if (code == SK_OK) code = check_name("queue", op->items[i].to_queue, &op->op.err);
-  }
+  if (code == SK_OK) code = sk_check_settle(op, &op->op.err);
   sk_rd_submit(of(store), &op->op, RD_SETTLE, code);
 }
 
@@ -281,10 +229,7 @@ static void redis_list(struct sk_store *store, struct sk_list_op *op) {
   op->op.err = (struct sk_err){ 0 };
   op->views = NULL;
   op->views_n = 0;
-  enum sk_code code = SK_OK;
-  if (op->limit > SK_LIST_LIMIT_MAX)
-    code = sk_err_set(&op->op.err, SK_ELIMIT, "list: limit %zu, at most %d is allowed", op->limit, SK_LIST_LIMIT_MAX);
-  sk_rd_submit(of(store), &op->op, RD_LIST, code);
+  sk_rd_submit(of(store), &op->op, RD_LIST, sk_check_list(op, &op->op.err));
 }
 
 static void redis_count(struct sk_store *store, struct sk_count_op *op) {
@@ -301,8 +246,7 @@ static void redis_change(struct sk_store *store, struct sk_change_op *op) {
 
 static void redis_pause(struct sk_store *store, struct sk_pause_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  enum sk_code code = op->queue.n ? check_name("queue", op->queue, &op->op.err) : sk_err_set(&op->op.err, SK_EINVAL, "pause: no queue is named");
-  sk_rd_submit(of(store), &op->op, RD_PAUSE, code);
+  sk_rd_submit(of(store), &op->op, RD_PAUSE, sk_check_pause(op, &op->op.err));
 }
 
 static void redis_progress(struct sk_store *store, struct sk_progress_op *op) {
@@ -312,16 +256,7 @@ static void redis_progress(struct sk_store *store, struct sk_progress_op *op) {
 
 static void redis_declare(struct sk_store *store, struct sk_declare_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  enum sk_code code = SK_OK;
-  for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) {
-    const struct sk_queue_item *it = &op->queues[i];
-    if (it->name.n == 0) code = sk_err_set(&op->op.err, SK_EINVAL, "declare: queue %zu has no name", i + 1);
-    if (code == SK_OK) code = check_name("queue", it->name, &op->op.err);
-    if (code == SK_OK && it->max_len < 0)
-      code = sk_err_set(&op->op.err, SK_EINVAL, "declare: queue \"%.*s\": max_len %lld, expected 0 or more", SK_STR_ARG(it->name), (long long)it->max_len);
-    if (code == SK_OK) code = check_limit("declare: queue", it->name, &it->limit, &op->op.err);
-  }
-  sk_rd_submit(of(store), &op->op, RD_DECLARE, code);
+  sk_rd_submit(of(store), &op->op, RD_DECLARE, sk_check_declare(op, &op->op.err));
 }
 
 static void redis_tasks(struct sk_store *store, struct sk_tasks_op *op) {

@@ -22,6 +22,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "logic/url.h"
+#include "store/check.h"
 #include "store/openers.h"
 
 struct sk_async;

@@ -475,28 +475,14 @@ static void submit(struct sk_store *store, struct sk_op *op, enum kind kind, enu
 
 /* -- slots ----------------------------------------------------------------------------------------------------------------- */
 
-static enum sk_code check_items(const struct sk_enqueue_item *items, size_t n, struct sk_err *err) {
-  if (n > SK_ENQUEUE_BATCH_MAX)
-    return sk_err_set(err, SK_ELIMIT, "enqueue: %zu jobs in one batch, at most %d are allowed", n, SK_ENQUEUE_BATCH_MAX);
-  for (size_t i = 0; i < n; i++) {
-    const struct sk_enqueue_item *it = &items[i];
-    if (it->id.n == 0 || it->queue.n == 0)
-      return sk_err_set(err, SK_EINVAL, "enqueue: job %zu of the batch has no %s", i + 1, it->id.n ? "queue" : "id");
-    if (it->priority < SK_PRIORITY_MIN || it->priority > SK_PRIORITY_MAX)
-      return sk_err_set(err, SK_EINVAL, "enqueue: priority %d of job \"%.*s\" is not in %d..%d", it->priority,
-                        SK_STR_ARG(sk_str_head(it->id, SK_ID_BYTES_MAX)), SK_PRIORITY_MIN, SK_PRIORITY_MAX);
-  }
-  return SK_OK;
-}
-
 static enum sk_code check_engine(struct sk_store *store, const char *what, struct sk_err *err) {
-  if (SK_CONTAINER(store, struct sq_store, store)->db->self.name.n) return SK_OK; /* set before the thread was there */
-  return sk_err_set(err, SK_EINVAL, "%s: only an engine may, and this store was opened by a client (without an engine id)", what);
+  bool is_engine = SK_CONTAINER(store, struct sq_store, store)->db->self.name.n > 0; /* set before the thread was there */
+  return sk_check_engine(is_engine, what, err);
 }
 
 static void sqlite_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  submit(store, &op->op, ENQUEUE, check_items(op->items, op->items_n, &op->op.err));
+  submit(store, &op->op, ENQUEUE, sk_check_enqueue(op->items, op->items_n, &op->op.err));
 }
 
 static void sqlite_fetch(struct sk_store *store, struct sk_fetch_op *op) {
@@ -504,15 +490,14 @@ static void sqlite_fetch(struct sk_store *store, struct sk_fetch_op *op) {
   op->held = NULL;
   op->held_n = 0;
   enum sk_code code = check_engine(store, "fetch", &op->op.err);
-  if (code == SK_OK && op->want > SK_FETCH_BATCH_MAX)
-    code = sk_err_set(&op->op.err, SK_ELIMIT, "fetch: %zu jobs wanted, at most %d are allowed", op->want, SK_FETCH_BATCH_MAX);
+  if (code == SK_OK) code = sk_check_fetch(op, &op->op.err);
   submit(store, &op->op, FETCH, code);
 }
 
 static void sqlite_settle(struct sk_store *store, struct sk_settle_op *op) {
   op->op.err = (struct sk_err){ 0 };
   enum sk_code code = check_engine(store, "settle", &op->op.err);
-  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) code = check_items(op->items[i].follow, op->items[i].follow_n, &op->op.err);
+  if (code == SK_OK) code = sk_check_settle(op, &op->op.err);
   submit(store, &op->op, SETTLE, code);
 }
 
@@ -530,10 +515,7 @@ static void sqlite_list(struct sk_store *store, struct sk_list_op *op) {
   op->op.err = (struct sk_err){ 0 };
   op->views = NULL;
   op->views_n = 0;
-  enum sk_code code = SK_OK;
-  if (op->limit > SK_LIST_LIMIT_MAX)
-    code = sk_err_set(&op->op.err, SK_ELIMIT, "list: limit %zu, at most %d is allowed", op->limit, SK_LIST_LIMIT_MAX);
-  submit(store, &op->op, LIST, code);
+  submit(store, &op->op, LIST, sk_check_list(op, &op->op.err));
 }
 
 static void sqlite_count(struct sk_store *store, struct sk_count_op *op) {
@@ -549,7 +531,7 @@ static void sqlite_change(struct sk_store *store, struct sk_change_op *op) {
 
 static void sqlite_pause(struct sk_store *store, struct sk_pause_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  submit(store, &op->op, PAUSE, op->queue.n ? SK_OK : sk_err_set(&op->op.err, SK_EINVAL, "pause: no queue is named"));
+  submit(store, &op->op, PAUSE, sk_check_pause(op, &op->op.err));
 }
 
 static void sqlite_progress(struct sk_store *store, struct sk_progress_op *op) {
@@ -559,7 +541,7 @@ static void sqlite_progress(struct sk_store *store, struct sk_progress_op *op) {
 
 static void sqlite_declare(struct sk_store *store, struct sk_declare_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  submit(store, &op->op, DECLARE, SK_OK);
+  submit(store, &op->op, DECLARE, sk_check_declare(op, &op->op.err));
 }
 
 static void sqlite_tasks(struct sk_store *store, struct sk_tasks_op *op) {

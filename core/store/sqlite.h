@@ -54,6 +54,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
+#include "store/check.h"
 #include "store/openers.h"
 
 enum {

@@ -168,6 +168,76 @@ static void a_large_record_comes_back_whole(void **ctx) {
   free(big);
 }
 
+/* -- what makes no sense ------------------------------------------------------------------------------------------------------ */
+
+static char long_name[SK_KEY_BYTES_MAX + 2];
+
+static struct sk_enqueue_item plain_item(void) {
+  return (struct sk_enqueue_item){ .id = text("odd"), .queue = text("q"), .task = text("t"), .record = text("r") };
+}
+
+/* Refused as a whole, with that sentence; the good job beside it is not added either. */
+static void assert_nonsense(struct handle *h, struct sk_enqueue_item odd, enum sk_code code, const char *sentence) {
+  struct sk_enqueue_item good = plain_item();
+  good.id = text("good");
+  struct sk_enqueue_item items[] = { good, odd };
+  struct sk_enqueue_op op = { .items = items, .items_n = 2 };
+  assert_code(run_enqueue(h, &op), code);
+  if (strstr(op.op.err.message, sentence) == NULL) fail_msg("\"%s\" does not hold \"%s\"", op.op.err.message, sentence);
+  sk_op_fini(&op.op);
+  assert_string_equal(state_of(h, "good"), "unknown");
+}
+
+static void odd_locks_limits_and_names_are_refused_with_their_whole_batch(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_client(w);
+  memset(long_name, 'k', sizeof long_name);
+#define NONSENSE(field, value, code, sentence) \
+  do { \
+    struct sk_enqueue_item odd = plain_item(); \
+    odd.field = value; \
+    assert_nonsense(h, odd, code, sentence); \
+  } while (0)
+  NONSENSE(queue, sk_str(long_name, SK_NAME_BYTES_MAX + 1), SK_ELIMIT, "201 bytes");
+  NONSENSE(task, sk_str(long_name, SK_NAME_BYTES_MAX + 1), SK_ELIMIT, "201 bytes");
+  NONSENSE(lock, ((struct sk_lock){ .mode = SK_LOCK_REJECT }), SK_EINVAL, "a key of 0 bytes");
+  NONSENSE(lock, ((struct sk_lock){ SK_LOCK_REJECT, sk_str(long_name, SK_KEY_BYTES_MAX + 1), 0 }), SK_EINVAL, "a key of 257 bytes");
+  NONSENSE(lock, ((struct sk_lock){ SK_LOCK_REJECT, text("k"), -1 }), SK_EINVAL, "a ttl of -1 ms");
+  NONSENSE(lock, ((struct sk_lock){ SK_LOCK_THROTTLE, text("k"), 0 }), SK_EINVAL, "a ttl of 0 ms, expected more than 0");
+  NONSENSE(limit, ((struct sk_limit){ .group = sk_str(long_name, SK_KEY_BYTES_MAX + 1) }), SK_EINVAL, "257 bytes");
+  NONSENSE(limit, ((struct sk_limit){ .group = text("g"), .concurrency = -1 }), SK_EINVAL, "concurrency -1");
+  NONSENSE(limit, ((struct sk_limit){ .group = text("g"), .rate = 1, .per_ms = 0, .burst = 1 }), SK_EINVAL, "rate 1 per 0 ms");
+  NONSENSE(limit, ((struct sk_limit){ .group = text("g"), .rate = 1, .per_ms = 1, .burst = 0 }), SK_EINVAL, "burst 0");
+  struct sk_enqueue_item widest = plain_item();
+  widest.queue = widest.task = sk_str(long_name, SK_NAME_BYTES_MAX);
+  widest.lock = (struct sk_lock){ SK_LOCK_REJECT, sk_str(long_name, SK_KEY_BYTES_MAX), 0 };
+  widest.limit = (struct sk_limit){ .group = sk_str(long_name, SK_KEY_BYTES_MAX), .concurrency = 1 };
+  struct sk_enqueue_op op = { .items = &widest, .items_n = 1 };
+  assert_code(run_enqueue(h, &op), SK_OK);
+  assert_code(widest.status, SK_OK);
+  sk_op_fini(&op.op);
+}
+
+static void odd_bounds_of_queues_are_refused(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_client(w);
+  memset(long_name, 'k', sizeof long_name);
+  const struct sk_queue_item odd[] = {
+    { .name = text("") },
+    { .name = sk_str(long_name, SK_NAME_BYTES_MAX + 1), .max_len = 1 },
+    { .name = text("q"), .max_len = -1 },
+    { .name = text("q"), .limit = { .concurrency = -1 } },
+    { .name = text("q"), .limit = { .rate = 1, .per_ms = 0, .burst = 1 } },
+  };
+  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+    struct sk_declare_op op = { .queues = &odd[i], .queues_n = 1 };
+    enum sk_code code = run_declare(h, &op);
+    if (code != SK_EINVAL && code != SK_ELIMIT) fail_msg("bound %zu: %s", i, sk_code_name(code));
+    assert_true(op.op.err.message[0] != '\0');
+    sk_op_fini(&op.op);
+  }
+}
+
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(jobs_are_ready_in_the_order_they_came),
   cmocka_unit_test(an_id_that_is_there_changes_nothing),
@@ -180,5 +250,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(an_empty_batch_is_fine),
   cmocka_unit_test(ids_queues_tasks_and_records_are_bytes),
   cmocka_unit_test(a_large_record_comes_back_whole),
+  cmocka_unit_test(odd_locks_limits_and_names_are_refused_with_their_whole_batch),
+  cmocka_unit_test(odd_bounds_of_queues_are_refused),
 };
 const struct suite enqueue_suite = SUITE("enqueue", tests);
