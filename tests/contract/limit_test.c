@@ -105,6 +105,19 @@ static void a_job_that_was_handed_back_keeps_its_slot_and_stands_before_the_othe
   assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "b");
 }
 
+static void a_job_that_keeps_its_slot_is_listed_at_the_place_it_had(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a");
+  put(h, .id = "b");
+  put(h, .id = "c", .limit = ONE("g"));
+  struct sk_fetch_op *op = take(h, 2, "q", NULL); /* turns: one of those without a group, and c */
+  size_t at = sk_str_eq_c(op->held[0].id, "c") ? 0 : 1;
+  assert_true(sk_str_eq_c(op->held[at].id, "c") && sk_str_eq_c(op->held[1 - at].id, "a"));
+  settle(h, &op->held[at], .kind = SK_SETTLE_RELEASE);
+  assert_string_equal(listed(h, .state = SK_STATE_READY), "b c");
+}
+
 static void one_that_keeps_its_slot_gives_it_back_when_it_is_deleted_or_cancelled_by_hand(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
@@ -768,6 +781,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_slot_is_given_back_however_a_job_ends_or_when_it_waits_again),
   cmocka_unit_test(a_slot_is_given_back_once),
   cmocka_unit_test(a_job_that_was_handed_back_keeps_its_slot_and_stands_before_the_others),
+  cmocka_unit_test(a_job_that_keeps_its_slot_is_listed_at_the_place_it_had),
   cmocka_unit_test(one_that_keeps_its_slot_gives_it_back_when_it_is_deleted_or_cancelled_by_hand),
   cmocka_unit_test(a_crash_leaks_no_slot),
   cmocka_unit_test(the_numbers_are_those_of_the_job_that_was_enqueued_last),

@@ -63,7 +63,7 @@ local function walk_front(key, rank, visit)
   return true
 end
 
--- The same where jobs stand in lines: three orders merged (lib/group.lua).  A stream is a function that gives the next key and id.
+-- The same where there are groups: three orders merged (lib/group.lua).  A stream is a function that gives the next key and id.
 local function stream_of_range(key, from, to, parse)
   local members, at, offset = {}, 1, 0
   return function()
@@ -126,11 +126,11 @@ local function walk_ready(visit)
   for _, name in ipairs(sorted) do
     if filter_queue == "" or filter_queue == name then
       local base = base_of(index_of[name])
-      local ghosts, stand = call("HGETALL", KEYS[base + 3]), standing_in(name) > 0
+      local ghosts = call("HGETALL", KEYS[base + 3])
       for r = 0, 4 do
         local rank = tostring(r)
         local on
-        if stand then
+        if has_groups then -- also without a line: a job that kept its slot stands in front, among those of the list by its place
           on = walk_lines(name, rank, base, visit)
         else
           on = walk_front(KEYS[base + 2], rank, visit) and walk_list(KEYS[base + 4 + r], ghosts, rank, visit)
