@@ -1,7 +1,9 @@
 /* dispatch.c - which worker gets which job.
  *
  * Credit-based: a worker is offered at most `concurrency` jobs, and when its jobs are short (fetch.c measures that) a few more ahead.
- * Of those ahead it gets the next when half are gone, so that neither it nor the core wakes for a handful of jobs that take no time.
+ * Of those ahead it gets the next when half are gone, so that neither it nor the core wakes for a handful of jobs that take no time;
+ * and no more workers get some in one turn than there are CPUs beside this one: those that wake when all CPUs are busy queue up behind
+ * whoever is there (on two CPUs, both workers behind Redis), and wait for milliseconds while the core has nothing to do.
  * The least loaded worker is next.  A job that was offered and not started can be taken back at any moment (share.h).  So no job
  * waits behind a slow one while a slot is free elsewhere:
  *   - a worker with more than it can run gives to one with a free slot (even_out), and so does one that is busy to one that is idle;
@@ -13,6 +15,7 @@
  * the CPU, it is known whom to blame: no job dies for its neighbour.  The others wait for their turn (e->suspects), but not for
  * long: after a second they share a worker after all, since they take the room of jobs that nobody suspects. */
 #include <assert.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -23,6 +26,7 @@ enum {
   AHEAD_MIN = 32,         /* with fewer jobs ahead of it a worker is given each one as there is room */
   BUSY_MS = 5,            /* a job that keeps the CPU this long keeps others from starting */
   SUSPECT_WAIT_MS = 1000, /* for a worker without another suspect */
+  NEXT_TURN_MS = 5,       /* until workers that got nothing in a turn have theirs, if nothing happens before */
 };
 
 void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front) {
@@ -207,11 +211,25 @@ static struct sk_worker *least_filled(const struct sk_engine *e, uint32_t ceilin
   return best;
 }
 
-/* Gives waiting jobs out until each worker that has less than `low` has `ceiling`. */
-static void hand_out(struct sk_engine *e, uint32_t low, uint32_t ceiling) {
+/* Chooses which workers are filled now: those with less than `low`, the least loaded first, at most `max` of them. */
+static void choose_filled(struct sk_engine *e, uint32_t low, uint32_t max) {
+  SK_LIST_EACH(n, &e->workers) SK_WORKER_OF(n)->filling = false;
+  for (; max > 0; max--) {
+    struct sk_worker *next = NULL;
+    SK_LIST_EACH(n, &e->workers) {
+      struct sk_worker *w = SK_WORKER_OF(n);
+      if (can_take(w) && !w->filling && w->load < low && (next == NULL || w->load < next->load)) next = w;
+    }
+    if (next == NULL) return;
+    next->filling = true;
+  }
+}
+
+/* Gives waiting jobs out until each worker that has less than `low` has `ceiling`; at most `max` workers get some. */
+static void hand_out(struct sk_engine *e, uint32_t low, uint32_t ceiling, uint32_t max) {
   hand_out_mourners(e, ceiling);
   hand_out_suspects(e, ceiling);
-  SK_LIST_EACH(n, &e->workers) SK_WORKER_OF(n)->filling = can_take(SK_WORKER_OF(n)) && SK_WORKER_OF(n)->load < low;
+  choose_filled(e, low, max);
   struct sk_worker *w;
   while (e->local_n > 0 && (w = least_filled(e, ceiling)) != NULL) {
     struct sk_run *run = sk_dispatch_pop(e, e->local.next);
@@ -225,18 +243,19 @@ static void hand_out(struct sk_engine *e, uint32_t low, uint32_t ceiling) {
   hand_out_suspects(e, ceiling);
 }
 
-/* Nothing waits here: moves what `rich` can't start yet to workers with a free slot. */
-static void even_out(struct sk_engine *e) {
+/* Nothing waits here: moves what `rich` can't start yet to workers with a free slot; with many jobs that are short, only to workers that
+ * have nothing to do, since the next fetch is here before the others have. */
+static void even_out(struct sk_engine *e, bool many) {
   struct sk_worker *poor;
   uint32_t concurrency = e->options.concurrency;
   while (e->local_n == 0 && (poor = least_loaded(e, concurrency)) != NULL) {
     struct sk_worker *rich = most_loaded(e);
-    if (rich == NULL || rich == poor) return;
+    if (rich == NULL || rich == poor || (many && poor->load > 0)) return;
     size_t surplus = rich->load > concurrency ? rich->load - concurrency : 0;
     size_t room = concurrency - poor->load;
     if (surplus == 0 && poor->load == 0 && sk_share_running_for_ms(rich->share, sk_clock_mono_ms()) >= BUSY_MS) surplus = (rich->load + 1) / 2;
     if (take_back_last(rich, surplus < room ? surplus : room) == 0) return;
-    hand_out(e, concurrency, concurrency);
+    hand_out(e, concurrency, concurrency, UINT32_MAX);
   }
 }
 
@@ -264,9 +283,25 @@ void sk_dispatch_turn(struct sk_engine *e) {
   uint32_t concurrency = e->options.concurrency;
   size_t depth = sk_fetch_depth(e) / ready;
   uint32_t ahead = depth < SK_WORKER_WINDOW ? (uint32_t)depth : SK_WORKER_WINDOW;
-  hand_out(e, concurrency + (ahead < AHEAD_MIN ? ahead : ahead / 2), concurrency + ahead);
-  even_out(e);
+  bool many = ahead >= AHEAD_MIN;
+  uint32_t low = concurrency + (many ? ahead / 2 : ahead);
+  hand_out(e, low, concurrency + ahead, many ? e->fill_max : UINT32_MAX);
+  if (e->local_n > 0 && least_loaded(e, low) && !sk_timer_active(e->next_turn)) sk_timer_start(e->next_turn, NEXT_TURN_MS);
+  even_out(e, many);
 }
+
+/* -- life ---------------------------------------------------------------------------------------------------------------------- */
+
+static void on_next_turn(void *ctx) { sk_engine_wake(ctx); }
+
+enum sk_code sk_dispatch_init(struct sk_engine *e, struct sk_err *err) {
+  long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  e->fill_max = cpus > 2 ? (uint32_t)cpus - 1 : 1;
+  e->next_turn = sk_timer_new(e->loop, on_next_turn, e);
+  return e->next_turn ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
+}
+
+void sk_dispatch_fini(struct sk_engine *e) { sk_timer_free(e->next_turn); }
 
 /* -- what changed -------------------------------------------------------------------------------------------------------------- */
 

@@ -319,6 +319,7 @@ static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
   e->requests = sk_requests_new(&o, err);
   if (e->requests == NULL) return err->code;
   enum sk_code code = sk_fetch_init(e, err);
+  if (code == SK_OK) code = sk_dispatch_init(e, err);
   if (code == SK_OK) code = sk_supervisor_init(e, err);
   if (code == SK_OK) code = sk_deadline_init(e, err);
   if (code == SK_OK) code = sk_janitor_init(e, err);
@@ -329,6 +330,7 @@ static void free_engine(struct sk_engine *e) {
   sk_janitor_fini(e);
   sk_deadline_fini(e);
   sk_supervisor_fini(e);
+  sk_dispatch_fini(e);
   sk_fetch_fini(e);
   struct sk_list *n;
   while ((n = sk_list_pop(&e->settling)) != NULL) sk_run_free(SK_RUN_OF(n));

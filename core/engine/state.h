@@ -140,6 +140,8 @@ struct sk_engine {
   bool mourns_late;        /* while it stops, a worker was started for what was left of them */
   size_t given_n;       /* with workers */
   size_t held_n;        /* local + suspects + mourners + given */
+  uint32_t fill_max;    /* how many workers get short jobs in one turn */
+  struct sk_timer *next_turn;
 
   /* supervisor.c */
   struct sk_list workers;
@@ -249,6 +251,8 @@ bool sk_fetch_jobs_are_long(const struct sk_engine *e);    /* none has ended for
 int64_t sk_fetch_room(const struct sk_engine *e);          /* how many more to take; negative: how many are too many */
 
 /* dispatch.c */
+enum sk_code sk_dispatch_init(struct sk_engine *e, struct sk_err *err);
+void sk_dispatch_fini(struct sk_engine *e);
 void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front);
 /* Takes the run at that node of e->local, or e->suspects, out of it. */
 struct sk_run *sk_dispatch_pop(struct sk_engine *e, struct sk_list *node);
