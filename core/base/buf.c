@@ -12,9 +12,8 @@ void sk_buf_fini(struct sk_buf *b) {
   *b = (struct sk_buf){ 0 };
 }
 
-bool sk_buf_reserve(struct sk_buf *b, size_t n) {
+bool sk_buf_grow(struct sk_buf *b, size_t n) {
   if (b->failed) return false;
-  if (n <= b->cap - b->n) return true;
   if (n > SIZE_MAX / 2 - b->n) goto fail;
   size_t need = b->n + n;
   size_t cap = b->cap ? b->cap : BUF_BYTES_MIN;
@@ -29,20 +28,7 @@ fail:
   return false;
 }
 
-void sk_buf_add(struct sk_buf *b, const void *bytes, size_t n) {
-  if (n == 0 || !sk_buf_reserve(b, n)) return;
-  memcpy(b->p + b->n, bytes, n);
-  b->n += n;
-}
-
-void sk_buf_add_str(struct sk_buf *b, struct sk_str s) { sk_buf_add(b, s.p, s.n); }
-
 void sk_buf_add_c(struct sk_buf *b, const char *z) { sk_buf_add(b, z, strlen(z)); }
-
-void sk_buf_add_byte(struct sk_buf *b, char c) {
-  if (!sk_buf_reserve(b, 1)) return;
-  b->p[b->n++] = c;
-}
 
 void sk_buf_addf(struct sk_buf *b, const char *fmt, ...) {
   va_list ap, again;

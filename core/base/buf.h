@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -23,11 +24,18 @@ static inline void sk_buf_clear(struct sk_buf *b) { b->n = 0, b->failed = false;
 static inline struct sk_str sk_buf_str(const struct sk_buf *b) { return sk_str(b->p, b->n); }
 
 /* Makes room for n more bytes; false (and `failed`) when out of memory. */
-bool sk_buf_reserve(struct sk_buf *b, size_t n);
-void sk_buf_add(struct sk_buf *b, const void *bytes, size_t n);
-void sk_buf_add_str(struct sk_buf *b, struct sk_str s);
+bool sk_buf_grow(struct sk_buf *b, size_t n); /* for sk_buf_reserve */
+static inline bool sk_buf_reserve(struct sk_buf *b, size_t n) { return (!b->failed && n <= b->cap - b->n) || sk_buf_grow(b, n); }
+static inline void sk_buf_add(struct sk_buf *b, const void *bytes, size_t n) {
+  if (n == 0 || !sk_buf_reserve(b, n)) return;
+  memcpy(b->p + b->n, bytes, n);
+  b->n += n;
+}
+static inline void sk_buf_add_str(struct sk_buf *b, struct sk_str s) { sk_buf_add(b, s.p, s.n); }
+static inline void sk_buf_add_byte(struct sk_buf *b, char c) {
+  if (sk_buf_reserve(b, 1)) b->p[b->n++] = c;
+}
 void sk_buf_add_c(struct sk_buf *b, const char *z);
-void sk_buf_add_byte(struct sk_buf *b, char c);
 void sk_buf_addf(struct sk_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sk_buf_add_u32(struct sk_buf *b, uint32_t v); /* little-endian, fixed width */
 void sk_buf_add_u64(struct sk_buf *b, uint64_t v);

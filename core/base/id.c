@@ -1,6 +1,7 @@
 /* id.c - see id.h. */
 #include "base/id.h"
 
+#include <pthread.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
@@ -11,11 +12,19 @@ uint64_t sk_id_random(void) {
   return (uint64_t)sk_clock_mono_us() * 0x9e3779b97f4a7c15u; /* no entropy source: distinct is all an id needs */
 }
 
+/* How many forks lie between the program's start and this process: another number than in the copy of a generator says that it is one. */
+static unsigned forks;
+static void count_fork(void) { forks++; }
+static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
+
 void sk_id_next(struct sk_idgen *gen, int64_t wall_ms, char out[SK_ID_BYTES + 1]) {
   static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, watch_forks);
   uint64_t ms = (uint64_t)wall_ms & 0xffffffffffffu;
-  if (ms > gen->last_ms) {
-    gen->last_ms = ms;
+  if (ms > gen->last_ms || gen->forks != forks) {
+    gen->forks = forks;
+    if (ms > gen->last_ms) gen->last_ms = ms;
     gen->hi = (uint16_t)sk_id_random();
     gen->lo = sk_id_random();
   } else if (++gen->lo == 0 && ++gen->hi == 0) {

@@ -1,5 +1,6 @@
 /* id.h - job ids: ULIDs (github.com/ulid/spec), 26 characters of Crockford base32: 48 bits of wall clock in ms, then 80 random
- * bits.  Ids of one generator ascend strictly, even within a millisecond or when the clock is set back. */
+ * bits.  Ids of one generator ascend strictly, even within a millisecond or when the clock is set back.  The copies of a generator
+ * that a fork makes go on with random bits of their own. */
 #ifndef SK_BASE_ID_H
 #define SK_BASE_ID_H
 
@@ -8,6 +9,7 @@
 #define SK_ID_BYTES 26
 
 struct sk_idgen {
+  unsigned forks;  /* of this process's line when the last id was made */
   uint64_t last_ms;
   uint16_t hi; /* the 80 random bits of the last id: 16 high, */
   uint64_t lo; /* 64 low */

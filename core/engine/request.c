@@ -47,7 +47,8 @@ struct request {
     struct sk_pause_op pause;
     struct sk_tasks_op tasks;
   } u;
-  void *items;              /* owned array of the operation's inputs */
+  void *items;              /* owned array of the operation's inputs, */
+  struct sk_arena texts;    /* ... and their texts, when they are not in the payload */
   int64_t due_in_ms;        /* ENQUEUE: the earliest */
   struct sk_room room;      /* ENQUEUE: while it waits for room in a queue */
   size_t payload_n;
@@ -92,6 +93,7 @@ static void finish(struct request *q, enum sk_code code, struct sk_str answer) {
   q->cb(q->ctx, code, answer);
   sk_timer_free(q->timer);
   sk_op_fini(&q->u.op);
+  sk_arena_fini(&q->texts);
   free(q->items);
   free(q);
 }
@@ -315,14 +317,26 @@ static enum sk_code read_enqueue_item(struct request *q, struct sk_reader *r, st
   if (code != SK_OK) return code;
   item->due_ms = due_ms;
   item->delay_ms = delay_ms;
-  int64_t due_in = delay_ms > 0 ? delay_ms : due_ms > 0 ? due_ms - sk_clock_wall_ms() : 0;
-  if (due_in < 0) due_in = 0;
-  if (due_in < q->due_in_ms) q->due_in_ms = due_in;
   return SK_OK;
+}
+
+/* Hands q->items to the store. */
+static void enqueue_items(struct request *q, size_t n, struct sk_store *store) {
+  struct sk_enqueue_item *items = q->items;
+  q->due_in_ms = INT64_MAX;
+  for (size_t i = 0; i < n; i++) {
+    int64_t due_in = items[i].delay_ms > 0 ? items[i].delay_ms : items[i].due_ms > 0 ? items[i].due_ms - sk_clock_wall_ms() : 0;
+    if (due_in < 0) due_in = 0;
+    if (due_in < q->due_in_ms) q->due_in_ms = due_in;
+  }
+  q->u.enqueue.items = items;
+  q->u.enqueue.items_n = n;
+  store->ops->enqueue(store, &q->u.enqueue);
 }
 
 static enum sk_code start_enqueue(struct request *q, struct sk_reader *r, struct sk_store *store) {
   q->room.block_ms = sk_read_i64(r);
+  bool fresh = sk_read_u8(r) != 0;
   uint32_t n = sk_read_u32(r);
   if (r->bad || n == 0 || q->room.block_ms < 0) return malformed(q);
   if (q->room.block_ms > SK_SECONDS_MAX * 1000)
@@ -330,15 +344,13 @@ static enum sk_code start_enqueue(struct request *q, struct sk_reader *r, struct
   if (n > SK_ENQUEUE_BATCH_MAX) return too_many(q, n, SK_ENQUEUE_BATCH_MAX);
   struct sk_enqueue_item *items = q->items = calloc(n, sizeof *items);
   if (items == NULL) return sk_err_set(&q->err, SK_ENOMEM, "enqueue: out of memory");
-  q->due_in_ms = INT64_MAX;
   for (uint32_t i = 0; i < n; i++) {
     enum sk_code code = read_enqueue_item(q, r, &items[i]);
     if (code != SK_OK) return code;
+    items[i].fresh = fresh;
   }
   if (!sk_reader_done(r)) return malformed(q);
-  q->u.enqueue.items = items;
-  q->u.enqueue.items_n = n;
-  store->ops->enqueue(store, &q->u.enqueue);
+  enqueue_items(q, n, store);
   return SK_OK;
 }
 
@@ -416,8 +428,6 @@ static enum sk_code start_pause(struct request *q, struct sk_reader *r, struct s
 static enum sk_code start(struct request *q) {
   struct sk_store *store = q->rs->options.store;
   struct sk_reader r = sk_reader(sk_str(q->payload, q->payload_n));
-  q->u.op.cb = on_op;
-  q->u.op.ctx = q;
   switch (q->operation) {
   case SK_OP_ENQUEUE: return start_enqueue(q, &r, store);
   case SK_OP_GET: return start_get(q, &r, store);
@@ -431,21 +441,43 @@ static enum sk_code start(struct request *q) {
   }
 }
 
-void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx) {
-  struct request *q = malloc(sizeof *q + payload.n);
+/* NULL, and answered, when out of memory. */
+static struct request *new_request(struct sk_requests *rs, unsigned operation, size_t payload_n, sk_answer_cb cb, void *ctx) {
+  struct request *q = malloc(sizeof *q + payload_n);
   if (q == NULL) {
     cb(ctx, SK_ENOMEM, SK_STR_LIT("request: out of memory")); /* the one answer that comes inside the call */
-    return;
+    return NULL;
   }
-  *q = (struct request){ 0 };
-  q->rs = rs;
-  q->operation = operation;
-  q->owner = owner;
-  q->cb = cb;
-  q->ctx = ctx;
-  q->payload_n = payload.n;
-  if (payload.n) memcpy(q->payload, payload.p, payload.n);
+  *q = (struct request){ .rs = rs, .operation = operation, .cb = cb, .ctx = ctx, .payload_n = payload_n };
+  q->u.op.cb = on_op;
+  q->u.op.ctx = q;
   sk_list_push(&rs->all, &q->node);
+  return q;
+}
+
+void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx) {
+  struct request *q = new_request(rs, operation, payload.n, cb, ctx);
+  if (q == NULL) return;
+  q->owner = owner;
+  if (payload.n) memcpy(q->payload, payload.p, payload.n);
   enum sk_code code = rs->stopped ? sk_err_set(&q->err, SK_ECANCELLED, "the engine is stopping") : start(q);
   if (code != SK_OK) refuse(q);
+}
+
+void sk_requests_enqueue(struct sk_requests *rs, struct sk_enqueue_item *items, size_t n, struct sk_arena *texts, sk_answer_cb cb, void *ctx) {
+  struct request *q = new_request(rs, SK_OP_ENQUEUE, 0, cb, ctx);
+  if (q == NULL) {
+    free(items);
+    sk_arena_fini(texts);
+    return;
+  }
+  q->items = items;
+  q->texts = *texts;
+  *texts = (struct sk_arena){ 0 };
+  if (rs->stopped) {
+    sk_err_set(&q->err, SK_ECANCELLED, "the engine is stopping");
+    refuse(q);
+  } else {
+    enqueue_items(q, n, rs->options.store);
+  }
 }

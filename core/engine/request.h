@@ -4,8 +4,8 @@
  * engine (core/lua/client.c runs them on a store of its own).  Payloads are wire.h's numbers and strs.
  *
  *   operation   payload                                               answer
- *   ENQUEUE     i64 block_ms, u32 n,                                  n x u8 code, then for each EXISTS in order str holder (store.h)
- *               n x (str record, i64 due_ms, i64 delay_ms)            block_ms > 0: jobs that a full queue refuses (ELIMIT) are tried
+ *   ENQUEUE     i64 block_ms, u8 fresh, u32 n,                        n x u8 code, then for each EXISTS in order str holder (store.h)
+ *               n x (str record, i64 due_ms, i64 delay_ms)            fresh: all are, as store.h says.  block_ms > 0: jobs that a full queue refuses (ELIMIT) are tried
  *                                                                     again when something changes, for so long
  *   GET         u32 n, n x str id                                     n x view
  *   WAIT        str id, i64 timeout_ms (-1: for ever)                 view, final or of an unknown job; ETIMEOUT
@@ -25,9 +25,11 @@
 
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
 
+struct sk_enqueue_item;
 struct sk_loop;
 struct sk_store;
 struct sk_requests;
@@ -63,6 +65,9 @@ struct sk_requests *sk_requests_new(const struct sk_requests_options *options, s
 void sk_requests_use(struct sk_requests *rs, struct sk_store *store);
 /* payload is copied.  owner: who asks, for sk_requests_abandon. */
 void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx);
+/* ENQUEUE of jobs that this process has made and checked itself: sk_enqueue_item_init's items, whose slices are in *texts.  Takes both
+ * over: items is freed after the answer, *texts is empty on return. */
+void sk_requests_enqueue(struct sk_requests *rs, struct sk_enqueue_item *items, size_t n, struct sk_arena *texts, sk_answer_cb cb, void *ctx);
 /* That owner is gone: none of its requests waits any more; each is answered all the same. */
 void sk_requests_abandon(struct sk_requests *rs, uint64_t owner);
 /* The store says that something changed: those who wait look again. */

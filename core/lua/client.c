@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "engine/request.h"
 #include "io/loop.h"
+#include "lua/plain.h"
 #include "store/store.h"
 
 static const char CLIENT_TYPE[] = "skein.client";
@@ -131,16 +132,30 @@ static struct calls *push_calls(lua_State *L, size_t n) {
   return calls;
 }
 
-/* Begins the next one: the payload is an element of the list at index 3. */
-static void begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation, struct calls *calls) {
+/* Begins the next one: its payload (core/lua/plain.h's items, too), or what makes it, is an element of the list at index 3.  False, with an error value on the stack, when
+ * it could not be made. */
+static bool begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation, struct calls *calls) {
+  lua_rawgeti(L, 3, (int)calls->begun + 1);
+  if (lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != 0) return false;
+  struct sk_lua_items *items = sk_lua_items_at(L, -1);
+  if (items == NULL && lua_type(L, -1) != LUA_TSTRING) {
+    lua_pushfstring(L, "call_many: payload %d is no string", (int)calls->begun + 1);
+    return false;
+  }
   struct one *one = &calls->list[calls->begun++];
   one->calls = calls;
   calls->under_way++;
-  size_t n;
-  lua_rawgeti(L, 3, (int)calls->begun);
-  const char *payload = lua_tolstring(L, -1, &n);
-  sk_requests_run(c->requests, 0, operation, sk_str(payload, n), on_one, one);
-  lua_pop(L, 1); /* the request has a copy */
+  if (items) {
+    struct sk_enqueue_item *list = items->items;
+    items->items = NULL;
+    sk_requests_enqueue(c->requests, list, items->n, &items->texts, on_one, one);
+  } else {
+    size_t n;
+    const char *payload = lua_tolstring(L, -1, &n);
+    sk_requests_run(c->requests, 0, operation, sk_str(payload, n), on_one, one); /* has a copy */
+  }
+  lua_pop(L, 1);
+  return true;
 }
 
 /* The codes and the answers of those that were begun, as two lists. */
@@ -164,17 +179,16 @@ static int client_call_many(lua_State *L) {
   luaL_checktype(L, 3, LUA_TTABLE);
   if (c->loop == NULL) return luaL_error(L, "this connection is closed");
   size_t n = lua_objlen(L, 3);
-  for (size_t i = 1; i <= n; i++) {
-    lua_rawgeti(L, 3, (int)i);
-    if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "call_many: payload %d is no string", (int)i);
-    lua_pop(L, 1);
-  }
   struct calls *calls = push_calls(L, n);
-  for (bool alive = true; alive;) {
-    while (calls->begun < n && calls->under_way < SK_CALLS_IN_FLIGHT_MAX && !calls->failed) begin_one(L, c, (unsigned)operation, calls);
-    alive = calls->under_way > 0 && sk_loop_turn(c->loop, true);
+  bool made = true;
+  for (bool alive = true; alive;) { /* one by one: the store works at the first while the next is made */
+    bool more = made && calls->begun < n && calls->under_way < SK_CALLS_IN_FLIGHT_MAX && !calls->failed;
+    if (!more && calls->under_way == 0) break;
+    if (more) made = begin_one(L, c, (unsigned)operation, calls);
+    if (calls->under_way > 0) alive = sk_loop_turn(c->loop, !more) || calls->under_way == 0;
   }
-  return calls->under_way > 0 ? luaL_error(L, "not enough memory") : give_answers(L, calls);
+  if (calls->under_way > 0) return luaL_error(L, "not enough memory");
+  return made ? give_answers(L, calls) : lua_error(L);
 }
 
 /* --------------------------------------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -19,10 +20,17 @@
 enum {
   ARG_LIST = 1, ARG_FIRST, ARG_FACTS, ARG_HANDLES, ARG_META, ARG_ARGS_MAX, ARG_JOBS_MAX, ARG_BYTES_MAX,
   ARGS_N = ARG_BYTES_MAX,
+  ITEMS_AT = ARGS_N, /* in place of the last one */
+  NEXT_ARGS_MAX = ARG_FACTS + 1, NEXT_JOBS_MAX, NEXT_BYTES_MAX,
+  NEXT_ARGS_N = NEXT_BYTES_MAX,
+  NUMBER_BYTES_MAX = 32, ESCAPED_BYTES = 6, /* of a number as JSON, of a byte in a string of it */
+  RECORD_BYTES_MAX = 512, /* of what stands in a request for a plain job, but for its args and names */
   FACT_QUEUE = 1, FACT_PRIORITY, /* what facts[name] holds */
 };
 
 static const char MAKER_TYPE[] = "skein.plain";
+
+static const char ITEMS_TYPE[] = "skein.items";
 
 /* What every call needs: kept, because a job should not cost an allocation in C. */
 struct maker {
@@ -54,12 +62,17 @@ struct call {
   struct sk_str queue;   /* alive in facts */
   int32_t priority;
   const char *good_name; /* the last queue's name that was checked, likewise */
+  bool has_ids;          /* one of the jobs has its id from its signature */
+  struct sk_lua_items *items; /* for plain_items, else NULL */
+  struct kept { const char *from; struct sk_str copy; } kept_queue, kept_task; /* the last ones' names, in items->texts */
+  bool looks;            /* for plain_next: args are not encoded, but */
+  size_t args_n;         /* ... this many bytes at most when they are */
 };
 
 /* One signature, as far as it was read. */
 struct plain {
   struct sk_job job;
-  bool has_queue, has_priority, has_at, has_delay;
+  bool has_queue, has_priority, has_at, has_delay, has_id;
   int64_t due_ms, delay_ms;
 };
 
@@ -100,24 +113,48 @@ static bool read_queue(struct call *c, struct sk_str *out) {
   return true;
 }
 
-/* Encodes the args on top of the stack, a list without holes, into maker->args. */
+/* Adds to args_n what the value on top of the stack takes; false when only encoding it would tell. */
+static bool measure_arg(struct call *c) {
+  lua_State *L = c->L;
+  size_t n = 0;
+  switch (lua_type(L, -1)) {
+  case LUA_TSTRING:
+    lua_tolstring(L, -1, &n);
+    c->args_n += n * ESCAPED_BYTES;
+    break;
+  case LUA_TNUMBER:
+    if (!isfinite(lua_tonumber(L, -1))) return false;
+    break;
+  case LUA_TBOOLEAN: break;
+  default: return false;
+  }
+  c->args_n += NUMBER_BYTES_MAX;
+  return true;
+}
+
+/* Measures the args on top of the stack, a list without holes. */
+static bool measure_args(struct call *c) {
+  lua_State *L = c->L;
+  lua_Number i = 0;
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+    if (lua_type(L, -2) != LUA_TNUMBER || lua_tonumber(L, -2) != ++i || i > SK_ARGS_COUNT_MAX || !measure_arg(c)) {
+      lua_pop(L, 2);
+      return false;
+    }
+  return true;
+}
+
+/* Encodes the args on top of the stack, a list without holes, into maker->args, or only measures them. */
 static bool read_args(struct call *c) {
   lua_State *L = c->L;
+  struct sk_buf *args = &c->maker->args;
   if (!lua_istable(L, -1) || lua_getmetatable(L, -1)) return false;
-  int list = lua_gettop(L);
-  size_t n = lua_objlen(L, list), keys = 0;
-  if (n > SK_ARGS_COUNT_MAX || !lua_checkstack(L, (int)n + 4)) return false;
-  for (lua_pushnil(L); lua_next(L, list); lua_pop(L, 1))
-    if (lua_type(L, -2) != LUA_TNUMBER || ++keys > n) return false; /* n of them at 1..n, or one is nil below */
-  for (size_t i = 1; i <= n; i++) {
-    lua_rawgeti(L, list, (int)i);
-    if (lua_isnil(L, -1)) return false;
-  }
-  if (keys != n) return false;
+  if (c->looks) return measure_args(c);
+  if (lua_objlen(L, -1) > SK_ARGS_COUNT_MAX) return false;
   struct sk_err err;
-  enum sk_code code = sk_lua_json_encode_args(L, list + 1, list + (int)n, &c->maker->args, &err);
-  lua_settop(L, list);
-  return code == SK_OK;
+  if (sk_lua_json_encode(L, lua_gettop(L), "args", args, &err) != SK_OK) return false;
+  if (args->n == 2) sk_buf_clear(args); /* {}, which is no array to JSON */
+  return args->n == 0 || args->p[0] == '[';
 }
 
 /* The option on top of the stack; false when it is not plain. */
@@ -168,6 +205,7 @@ static bool read_signature(struct call *c, struct plain *p) {
   *p = (struct plain){ 0 };
   sk_job_init(&p->job);
   sk_buf_clear(&c->maker->args);
+  c->args_n = 0;
   int top = lua_gettop(L);
   bool good = true;
   if (lua_type(L, top) == LUA_TSTRING) {
@@ -186,6 +224,7 @@ static bool read_signature(struct call *c, struct plain *p) {
   if (!good || p->job.task.n == 0 || (p->has_at && p->has_delay) || !find_facts(c, p->job.task)) return false;
   if (!p->has_queue) p->job.queue = c->queue;
   if (!p->has_priority) p->job.priority = c->priority;
+  if (c->looks) return c->args_n <= c->args_bytes_max;
   if (c->maker->args.n == 0) sk_buf_add_c(&c->maker->args, "[]");
   p->job.args = sk_buf_str(&c->maker->args);
   return p->job.args.n <= c->args_bytes_max;
@@ -205,6 +244,32 @@ static void add_item(struct sk_buf *out, const struct plain *p) {
   if (!out->failed) put_u32(out->p + at, (uint32_t)(out->n - at - 4));
   sk_wire_add_i64(out, p->due_ms);
   sk_wire_add_i64(out, p->delay_ms);
+}
+
+/* s in items->texts. */
+static struct sk_str keep(struct call *c, struct sk_str s, struct kept *last) {
+  if (s.p != last->from || s.n != last->copy.n) *last = (struct kept){ s.p, sk_arena_copy(&c->items->texts, s) };
+  return last->copy;
+}
+
+static bool keep_item(struct call *c, const struct plain *p) {
+  struct sk_arena *texts = &c->items->texts;
+  struct sk_buf *record = &c->maker->out;
+  sk_buf_clear(record);
+  sk_record_encode(&p->job, record);
+  struct sk_enqueue_item *it = &c->items->items[c->items->n];
+  *it = (struct sk_enqueue_item){
+    .id = sk_arena_copy(texts, p->job.id),
+    .queue = keep(c, p->job.queue, &c->kept_queue),
+    .task = keep(c, p->job.task, &c->kept_task),
+    .record = sk_arena_copy(texts, sk_buf_str(record)),
+    .priority = p->job.priority,
+    .due_ms = p->due_ms,
+    .delay_ms = p->delay_ms,
+    .fresh = !p->has_id,
+  };
+  c->items->n++;
+  return !record->failed && it->id.p && it->queue.p && it->task.p && it->record.p;
 }
 
 /* handles[i] = setmetatable({ id = id }, meta) */
@@ -227,13 +292,19 @@ static bool add_job(struct call *c, int i, size_t bytes_max) {
   bool good = read_signature(c, &p);
   if (good) {
     p.job.enqueued_ms = c->now_ms;
-    if (p.job.id.n == 0) {
+    p.has_id = p.job.id.n > 0;
+    c->has_ids |= p.has_id;
+    if (!p.has_id) {
       sk_id_next(&c->maker->ids, c->now_ms, id);
       p.job.id = sk_str(id, SK_ID_BYTES);
     }
     size_t before = out->n;
-    add_item(out, &p);
-    if (before > SK_ENQUEUE_HEAD_BYTES && out->n > bytes_max) {
+    if (c->items == NULL) {
+      add_item(out, &p);
+    } else if (!keep_item(c, &p)) {
+      luaL_error(L, "not enough memory");
+    }
+    if (c->items == NULL && before > SK_ENQUEUE_HEAD_BYTES && out->n > bytes_max) {
       out->n = before;
       good = false;
     }
@@ -243,36 +314,125 @@ static bool add_job(struct call *c, int i, size_t bytes_max) {
   return good;
 }
 
-/* plain(list, first, facts, handles, meta, args_bytes_max, jobs_max, bytes_max) -> payload, next: see plain.h */
-static int core_plain(lua_State *L) {
-  struct call c = { .L = L, .maker = lua_touserdata(L, lua_upvalueindex(1)), .now_ms = sk_clock_wall_ms() };
-  lua_settop(L, ARGS_N);
+/* What plain and plain_items have in common of their arguments. */
+static void begin(lua_State *L, struct call *c) {
+  *c = (struct call){ .L = L, .maker = lua_touserdata(L, lua_upvalueindex(1)), .now_ms = sk_clock_wall_ms() };
   luaL_checktype(L, ARG_LIST, LUA_TTABLE);
   luaL_checktype(L, ARG_FACTS, LUA_TTABLE);
   luaL_checktype(L, ARG_HANDLES, LUA_TTABLE);
   luaL_checktype(L, ARG_META, LUA_TTABLE);
-  int first = luaL_checkint(L, ARG_FIRST), jobs_max = luaL_checkint(L, ARG_JOBS_MAX), n = (int)lua_objlen(L, ARG_LIST);
-  c.args_bytes_max = (size_t)luaL_optinteger(L, ARG_ARGS_MAX, SK_ARGS_BYTES_MAX);
+  c->args_bytes_max = (size_t)luaL_optinteger(L, ARG_ARGS_MAX, SK_ARGS_BYTES_MAX);
+  empty(&c->maker->out), empty(&c->maker->args);
+}
+
+/* Adds jobs as far as they are plain; the index of the first that was not added. */
+static int add_jobs(struct call *c, size_t bytes_max) {
+  int first = luaL_checkint(c->L, ARG_FIRST), jobs_max = luaL_checkint(c->L, ARG_JOBS_MAX), n = (int)lua_objlen(c->L, ARG_LIST);
+  int next = first;
+  while (next <= n && next - first < jobs_max && add_job(c, next, bytes_max)) next++;
+  return next;
+}
+
+/* plain(list, first, facts, handles, meta, args_bytes_max, jobs_max, bytes_max) -> payload, next: see plain.h */
+static int core_plain(lua_State *L) {
+  struct call c;
+  lua_settop(L, ARGS_N);
+  begin(L, &c);
   size_t bytes_max = (size_t)luaL_checkinteger(L, ARG_BYTES_MAX);
   struct sk_buf *out = &c.maker->out;
-  empty(out), empty(&c.maker->args);
   sk_wire_add_i64(out, 0); /* it does not wait for room */
+  sk_buf_add_byte(out, 0);
   sk_buf_add_u32(out, 0);
-  int next = first;
-  while (next <= n && next - first < jobs_max && add_job(&c, next, bytes_max)) next++;
+  int next = add_jobs(&c, bytes_max);
   if (out->failed || c.maker->args.failed) return luaL_error(L, "not enough memory");
-  put_u32(out->p + SK_ENQUEUE_HEAD_BYTES - 4, (uint32_t)(next - first));
+  out->p[SK_ENQUEUE_HEAD_BYTES - 5] = !c.has_ids;
+  put_u32(out->p + SK_ENQUEUE_HEAD_BYTES - 4, (uint32_t)(next - luaL_checkint(L, ARG_FIRST)));
   lua_pushlstring(L, out->p, out->n);
   lua_pushinteger(L, next);
   return 2;
 }
 
-void sk_lua_plain_push(lua_State *L) {
+static int items_gc(lua_State *L) {
+  struct sk_lua_items *items = luaL_checkudata(L, 1, ITEMS_TYPE);
+  free(items->items);
+  sk_arena_fini(&items->texts);
+  *items = (struct sk_lua_items){ 0 };
+  return 0;
+}
+
+static struct sk_lua_items *push_items(lua_State *L, int n) {
+  struct sk_lua_items *items = lua_newuserdata(L, sizeof *items);
+  *items = (struct sk_lua_items){ 0 };
+  luaL_getmetatable(L, ITEMS_TYPE);
+  lua_setmetatable(L, -2);
+  items->items = calloc((size_t)n, sizeof *items->items);
+  if (items->items == NULL) luaL_error(L, "not enough memory");
+  return items;
+}
+
+struct sk_lua_items *sk_lua_items_at(lua_State *L, int index) {
+  struct sk_lua_items *items = lua_touserdata(L, index);
+  if (items == NULL || !lua_getmetatable(L, index)) return NULL;
+  luaL_getmetatable(L, ITEMS_TYPE);
+  bool is_items = lua_rawequal(L, -1, -2) && items->items;
+  lua_pop(L, 2);
+  return is_items ? items : NULL;
+}
+
+/* plain_items(list, first, facts, handles, meta, args_bytes_max, jobs_max) -> items, next: see plain.h */
+static int core_plain_items(lua_State *L) {
+  struct call c;
+  lua_settop(L, ITEMS_AT - 1);
+  begin(L, &c);
+  int jobs_max = luaL_checkint(L, ARG_JOBS_MAX);
+  luaL_argcheck(L, jobs_max > 0, ARG_JOBS_MAX, "expected 1 or more");
+  c.items = push_items(L, jobs_max);
+  int next = add_jobs(&c, 0);
+  if (c.maker->args.failed) return luaL_error(L, "not enough memory");
+  lua_settop(L, ITEMS_AT);
+  lua_pushinteger(L, next);
+  return 2;
+}
+
+/* plain_next(list, first, facts, args_bytes_max, jobs_max, bytes_max) -> next: see plain.h */
+static int core_plain_next(lua_State *L) {
+  struct call c = { .L = L, .maker = lua_touserdata(L, lua_upvalueindex(1)), .looks = true };
+  lua_settop(L, NEXT_ARGS_N);
+  luaL_checktype(L, ARG_LIST, LUA_TTABLE);
+  luaL_checktype(L, ARG_FACTS, LUA_TTABLE);
+  int first = luaL_checkint(L, ARG_FIRST), jobs_max = luaL_checkint(L, NEXT_JOBS_MAX), n = (int)lua_objlen(L, ARG_LIST);
+  c.args_bytes_max = (size_t)luaL_optinteger(L, NEXT_ARGS_MAX, SK_ARGS_BYTES_MAX);
+  size_t bytes_max = (size_t)luaL_checkinteger(L, NEXT_BYTES_MAX), bytes = 0;
+  int next = first;
+  for (bool good = true; good && next <= n && next - first < jobs_max; next += good) {
+    struct plain p;
+    lua_rawgeti(L, ARG_LIST, next);
+    good = read_signature(&c, &p);
+    lua_settop(L, NEXT_ARGS_N);
+    bytes += RECORD_BYTES_MAX + c.args_n + p.job.task.n + p.job.queue.n;
+    good = good && (next == first || bytes <= bytes_max);
+  }
+  lua_pushinteger(L, next);
+  return 1;
+}
+
+static void push(lua_State *L, lua_CFunction fn) {
   struct maker *m = lua_newuserdata(L, sizeof *m);
   *m = (struct maker){ 0 };
   luaL_newmetatable(L, MAKER_TYPE);
   lua_pushcfunction(L, maker_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
-  lua_pushcclosure(L, core_plain, 1);
+  lua_pushcclosure(L, fn, 1);
+}
+
+void sk_lua_plain_push(lua_State *L) { push(L, core_plain); }
+void sk_lua_plain_next_push(lua_State *L) { push(L, core_plain_next); }
+
+void sk_lua_plain_items_push(lua_State *L) {
+  luaL_newmetatable(L, ITEMS_TYPE);
+  lua_pushcfunction(L, items_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+  push(L, core_plain_items);
 }

@@ -49,10 +49,10 @@ static void add_store_keys(struct rd_store *s) {
   if (s->key_args.failed) sk_buf_fini(&s->key_args);
 }
 
-static void begin_keys(struct rd_store *s, int script, size_t more) {
+static void begin_keys(struct rd_store *s, const char *command, struct sk_str script, size_t more) {
   struct rd_command *c = &s->command;
-  sk_rd_arg_c(c, "EVALSHA");
-  sk_rd_arg_c(c, RD_SCRIPTS[script].sha1);
+  sk_rd_arg_c(c, command);
+  sk_rd_arg(c, script);
   sk_rd_arg_int(c, (int64_t)(STORE_KEYS_N + more));
   add_store_keys(s);
 }
@@ -71,17 +71,21 @@ static void begin_args(struct rd_store *s) {
   for (size_t i = 0; i < q->n; i++) sk_rd_arg(c, q->names[i]);
 }
 
-void sk_rd_begin(struct rd_store *s, int script) {
+static void begin(struct rd_store *s, const char *command, struct sk_str script) {
   const struct rd_names *q = &s->named;
-  begin_keys(s, script, QUEUE_KEYS_N * q->n);
+  begin_keys(s, command, script, QUEUE_KEYS_N * q->n);
   for (size_t i = 0; i < q->n; i++)
     for (size_t k = 0; k < QUEUE_KEYS_N; k++) add_key(s, queue_keys[k], q->names[i]);
   begin_args(s);
 }
 
+void sk_rd_begin(struct rd_store *s, int script) { begin(s, "EVALSHA", sk_str_c(RD_SCRIPTS[script].sha1)); }
+
+void sk_rd_begin_text(struct rd_store *s, int script) { begin(s, "EVAL", sk_str(RD_SCRIPTS[script].text, RD_SCRIPTS[script].bytes)); }
+
 void sk_rd_begin_declared(struct rd_store *s, int script) {
   sk_rd_name_none(s);
-  begin_keys(s, script, 2);
+  begin_keys(s, "EVALSHA", sk_str_c(RD_SCRIPTS[script].sha1), 2);
   add_key(s, "tasks", sk_str(NULL, 0));
   add_key(s, "templates", sk_str(NULL, 0));
   begin_args(s);
@@ -99,7 +103,7 @@ const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n) {
     [RD_GET] = RD_SCRIPT_GET,         [RD_LIST] = RD_SCRIPT_LIST,   [RD_COUNT] = RD_SCRIPT_COUNT,       [RD_CHANGE] = RD_SCRIPT_CHANGE,
     [RD_PAUSE] = RD_SCRIPT_PAUSE,     [RD_OPEN] = RD_SCRIPT_OPEN,   [RD_PROGRESS] = RD_SCRIPT_PROGRESS, [RD_RECOVER] = RD_SCRIPT_RECOVER,
     [RD_DECLARE] = RD_SCRIPT_DECLARE, [RD_TASKS] = RD_SCRIPT_TASKS, [RD_LOAD] = -1,
-    [RD_ENQUEUE_ALL] = RD_SCRIPT_ENQUEUE, [RD_SETTLE_ALL] = RD_SCRIPT_SETTLE,
+    [RD_ENQUEUE_ALL] = RD_SCRIPT_ENQUEUE, [RD_SETTLE_ALL] = RD_SCRIPT_SETTLE, [RD_ENQUEUE_STORED] = RD_SCRIPT_STORED,
   };
   int script = script_of[op->kind];
   if (script < 0) return NULL;
@@ -125,6 +129,7 @@ const struct rd_verb sk_rd_verbs[] = {
   [RD_LOAD] = { NULL, load_parse, false },
   [RD_ENQUEUE_ALL] = { sk_rd_enqueue_build, sk_rd_enqueue_parse, false },
   [RD_SETTLE_ALL] = { sk_rd_settle_build, sk_rd_settle_parse, false },
+  [RD_ENQUEUE_STORED] = { sk_rd_stored_build, sk_rd_stored_parse, false, .replies = 4 },
 };
 
 /* -- queues ----------------------------------------------------------------------------------------------------------------- */
@@ -192,7 +197,8 @@ static enum sk_code check_engine(struct sk_store *store, const char *what, struc
 
 static void redis_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  sk_rd_submit(of(store), &op->op, RD_ENQUEUE, sk_check_enqueue(op->items, op->items_n, &op->op.err));
+  enum rd_kind kind = sk_rd_can_store(of(store), op->items, op->items_n) ? RD_ENQUEUE_STORED : RD_ENQUEUE;
+  sk_rd_submit(of(store), &op->op, kind, sk_check_enqueue(op->items, op->items_n, &op->op.err));
 }
 
 static void redis_fetch(struct sk_store *store, struct sk_fetch_op *op) {
@@ -273,6 +279,7 @@ static void store_free(struct rd_store *s) {
   free(s->named.names);
   sk_buf_fini(&s->command.args);
   sk_buf_fini(&s->key_args);
+  sk_buf_fini(&s->early_error);
   sk_tls_context_free(s->config.tls);
   sk_arena_fini(&s->config.arena);
   free(s);

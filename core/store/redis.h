@@ -114,6 +114,8 @@ void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err);
 /* The same, to where a reply "MOVED slot host:port" says; false when it is none. */
 bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved);
 bool sk_rd_conn_is_ready(const struct rd_conn *c);
+/* May its user use MULTI?  False before it was ready. */
+bool sk_rd_conn_can_multi(const struct rd_conn *c);
 bool sk_rd_conn_is_down(const struct rd_conn *c);
 /* To append commands to, when ready; and how many replies that will bring. */
 struct sk_buf *sk_rd_conn_out(struct rd_conn *c);
@@ -128,6 +130,8 @@ enum rd_kind {
   RD_OPEN, RD_RECOVER, RD_LOAD,
   /* The same with the keys of all queues, since one of their jobs replaces one that is who knows where. */
   RD_ENQUEUE_ALL, RD_SETTLE_ALL,
+  /* Many jobs that may come in for sure, in a MULTI (redis_enqueue.c). */
+  RD_ENQUEUE_STORED,
 };
 
 struct rd_names {
@@ -148,6 +152,9 @@ struct rd_store {
   struct sk_timer *retry;        /* ... and while they wait for a slot of the cluster that is being moved */
   struct sk_err down;            /* why there is no connection */
   struct sk_list waiting, sent, answers; /* of sk_op.node */
+  size_t early;                  /* replies that came to the first of `sent` before its last one, */
+  struct sk_buf early_error;     /* ... and the first error among them */
+  int64_t bounded_ms;            /* when a queue was bounded last, as far as this client knows; monotonic, 0: never */
   size_t submitted;              /* ops that are not answered yet, the store's own included */
   struct rd_command command;     /* in the making */
   struct sk_buf key_args;        /* the keys of the whole store, as arguments of a command */
@@ -181,14 +188,15 @@ enum rd_next {
 struct rd_verb {
   void (*build)(struct rd_store *s, struct sk_op *op);
   enum rd_next (*parse)(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply);
-  bool looks; /* it changes nothing: may be sent again */
+  bool looks;     /* it changes nothing: may be sent again */
+  size_t replies; /* that its commands bring; the last one is parsed.  0: 1 */
 };
 extern const struct rd_verb sk_rd_verbs[];
 #define RD_VERB(name)                                               \
   void sk_rd_##name##_build(struct rd_store *s, struct sk_op *op); \
   enum rd_next sk_rd_##name##_parse(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply);
 /* redis_enqueue.c */
-RD_VERB(enqueue)
+RD_VERB(enqueue) RD_VERB(stored)
 /* redis_work.c */
 RD_VERB(fetch) RD_VERB(settle) RD_VERB(beat) RD_VERB(recover) RD_VERB(progress) RD_VERB(open)
 /* redis_look.c */
@@ -234,8 +242,12 @@ bool sk_rd_is_dead(struct sk_str said);
 
 /* A key of the whole store, as the next argument. */
 void sk_rd_key(struct rd_store *s, const char *name);
+/* Ends the command in the making and appends it to what is sent, with another one to follow in the same op. */
+void sk_rd_next(struct rd_store *s);
 /* Begins EVALSHA of a script, with the keys of all queues in s->named and the arguments all scripts have. */
 void sk_rd_begin(struct rd_store *s, int script);
+/* The same with EVAL, for where a script that the server has forgotten would come too late. */
+void sk_rd_begin_text(struct rd_store *s, int script);
 /* The same, of one that names no queue but the keys of what is declared. */
 void sk_rd_begin_declared(struct rd_store *s, int script);
 const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n);
@@ -252,6 +264,8 @@ bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply);
 void sk_rd_name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n);
 /* Has it a lock or a limit? */
 bool sk_rd_is_tied(const struct sk_enqueue_item *it);
+/* May these go in a MULTI? */
+bool sk_rd_can_store(const struct rd_store *s, const struct sk_enqueue_item *items, size_t n);
 /* The arguments of one follow-up. */
 void sk_rd_add_follow(struct rd_store *s, const struct sk_enqueue_item *it);
 /* An item's status and holder by its letter in a reply; holders: what is left of the list of them. */

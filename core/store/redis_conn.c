@@ -6,8 +6,8 @@
  *     └─────────┴───────────┴──┼────────┴──────────┘       of the URL's hosts
  *                              └── cluster: "MOVED slot host:port"
  *
- * Greeting: AUTH, SELECT, INFO; a subscriber then SUBSCRIBEs, others make sure that the server is the master, and in a cluster
- * that it has our slot.  (All our keys have one hash tag, so there is one slot.)  A server that owes a reply and says nothing for the
+ * Greeting: AUTH, SELECT, INFO; a subscriber then SUBSCRIBEs, others make sure that the server is the master, try whether they may use
+ * transactions, and in a cluster make sure that it has our slot.  (All our keys have one hash tag, so there is one slot.)  A server that owes a reply and says nothing for the
  * timeout is taken for gone; a subscriber, which is owed nothing, asks now and then. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@
 enum { PING_MS = 10000, PAUSE_MAX_MS = 1000, VERSION_MIN_MAJOR = 6, VERSION_MIN_MINOR = 2 };
 
 enum stage { DOWN, ASKING, DIALING, GREETING, READY };
-enum greeting { GREET_AUTH, GREET_SELECT, GREET_NAME, GREET_INFO, GREET_POLICY, GREET_SLOT, GREET_SUBSCRIBE, GREETINGS };
+enum greeting { GREET_AUTH, GREET_SELECT, GREET_NAME, GREET_INFO, GREET_POLICY, GREET_MULTI, GREET_EXEC, GREET_SLOT, GREET_SUBSCRIBE, GREETINGS };
 
 struct rd_conn {
   struct sk_loop *loop;
@@ -44,6 +44,7 @@ struct rd_conn {
   unsigned moves;           /* since it was last ready: two nodes may name each other */
   bool at_once;
   bool warned;              /* of maxmemory-policy */
+  bool can_multi;           /* this user may use transactions */
   bool *freed;
 };
 
@@ -175,6 +176,10 @@ static void on_opened(void *ctx) {
     sk_rd_arg_c(&m, "GET");
     sk_rd_arg_c(&m, "maxmemory-policy");
     greet(c, &m, GREET_POLICY);
+    sk_rd_arg_c(&m, "MULTI");
+    greet(c, &m, GREET_MULTI);
+    sk_rd_arg_c(&m, "EXEC");
+    greet(c, &m, GREET_EXEC);
   }
   if (config->cluster && !c->subscriber) {
     sk_rd_arg_c(&m, "EXISTS");
@@ -231,6 +236,12 @@ static enum sk_code check_greeting(struct rd_conn *c, enum greeting g, const str
       return SK_OK;
     case GREET_POLICY:
       if (!failed) check_policy(c, reply);
+      return SK_OK;
+    case GREET_MULTI:
+      c->can_multi = !failed;
+      return SK_OK;
+    case GREET_EXEC:
+      c->can_multi = c->can_multi && !failed;
       return SK_OK;
     case GREET_INFO:
       if (!failed) return check_info(c, reply->text, err);
@@ -389,6 +400,8 @@ void sk_rd_conn_start(struct rd_conn *c, bool at_once) { begin(c, at_once); }
 void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms) {
   if (c->stream) sk_stream_wait(c->stream, timeout_ms);
 }
+
+bool sk_rd_conn_can_multi(const struct rd_conn *c) { return c->can_multi; }
 
 void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err) { go_down(c, err); }
 

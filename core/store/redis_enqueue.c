@@ -3,12 +3,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "redis_scripts.h"
 #include "store/redis.h"
 
 #define MS_MAX (INT64_C(1) << 52)
 
-enum { WHERE_BYTES = 64 };
+enum {
+  WHERE_BYTES = 64,
+  STORE_MIN = 16,         /* with fewer jobs the one script is faster */
+  BOUNDED_FOR_MS = 10000, /* once a queue was bounded, so long is it taken to be still */
+};
 
 int64_t sk_rd_ms(int64_t v) { return v < 0 ? 0 : v > MS_MAX ? MS_MAX : v; }
 
@@ -146,5 +151,66 @@ enum rd_next sk_rd_enqueue_parse(struct rd_store *s, struct sk_op *whole, const 
   if (text == NULL || text->type != RD_TEXT || (text->text.n != 0 && text->text.n != op->items_n)) return sk_rd_odd(s, whole, "enqueue");
   size_t holder = 0;
   for (size_t i = 0; i < op->items_n; i++) sk_rd_read_status(&op->items[i], text->text.n ? text->text.p[i] : '0', holders, &holder);
+  return RD_DONE;
+}
+
+/* -- many jobs in a MULTI ---------------------------------------------------------------------------------------------------------
+ * A job that goes through a script is copied into Redis's Lua and out of it again, which costs more than all the rest of the enqueue.
+ * Where nothing has to be decided a plain HSET brings the values in, and the script `stored` does what is left to do:
+ *
+ *   MULTI ; HSET jobs id value ... ; EVAL stored ... ; EXEC
+ *
+ * EVAL and not EVALSHA, since a script that is missing would be noticed when the values are in.  When memory is full, this is no master
+ * or the slot has moved, Redis refuses a command before EXEC or EXEC as a whole. */
+
+bool sk_rd_can_store(const struct rd_store *s, const struct sk_enqueue_item *items, size_t n) {
+  if (n < STORE_MIN || !sk_rd_conn_can_multi(s->calls) || (s->bounded_ms && sk_clock_mono_ms() - s->bounded_ms < BOUNDED_FOR_MS)) return false;
+  for (size_t i = 0; i < n; i++)
+    if (!items[i].fresh || items[i].due_ms > 0 || items[i].delay_ms > 0 || sk_rd_is_tied(&items[i])) return false;
+  return true;
+}
+
+void sk_rd_stored_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_enqueue_op *op = (void *)whole;
+  struct rd_command *c = &s->command;
+  char where[WHERE_BYTES];
+  sk_rd_arg_c(c, "MULTI");
+  sk_rd_next(s);
+  sk_rd_arg_c(c, "HSET");
+  sk_rd_key(s, "jobs");
+  for (size_t i = 0; i < op->items_n; i++) {
+    sk_rd_arg(c, op->items[i].id);
+    add_value(s, &op->items[i]);
+  }
+  sk_rd_next(s);
+  sk_rd_name_none(s);
+  sk_rd_name_items(s, op->items, op->items_n);
+  sk_rd_begin_text(s, RD_SCRIPT_STORED);
+  for (size_t i = 0, end; i < op->items_n; i = end) {
+    where_of(s, &op->items[i], where);
+    for (end = i + 1; end < op->items_n && same_place(&op->items[i], &op->items[end]);) end++;
+    sk_rd_arg_c(c, where);
+    sk_rd_arg_int(c, (int64_t)(end - i));
+    for (size_t k = i; k < end; k++) sk_rd_arg(c, op->items[k].id);
+  }
+  sk_rd_next(s);
+  sk_rd_arg_c(c, "EXEC");
+}
+
+/* { how many ids were new, what the script says } */
+enum rd_next sk_rd_stored_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_enqueue_op *op = (void *)whole;
+  const struct rd_reply *error = sk_rd_item(reply, 1, RD_ERROR), *text = sk_rd_item(reply, 1, RD_TEXT);
+  if (error) {
+    op->op.status = sk_err_set(&op->op.err, SK_ECORRUPT, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(error->text, 300)));
+    return RD_DONE;
+  }
+  if (text == NULL || sk_rd_number(reply, 0) != (int64_t)op->items_n) return sk_rd_odd(s, whole, "enqueue");
+  if (text->text.n > 0) {
+    s->bounded_ms = sk_clock_mono_ms();
+    whole->kind = RD_ENQUEUE;
+    return RD_AGAIN;
+  }
+  for (size_t i = 0; i < op->items_n; i++) sk_rd_read_status(&op->items[i], '0', NULL, NULL);
   return RD_DONE;
 }

@@ -102,19 +102,28 @@ static void send_orphans(struct rd_store *s) {
   sk_rd_submit_own(s, &recover->op, RD_RECOVER);
 }
 
+static size_t replies_of(const struct sk_op *op) { return sk_rd_verbs[op->kind].replies ? sk_rd_verbs[op->kind].replies : 1; }
+
 static void send_op(struct rd_store *s, struct sk_op *op) {
   if (op->kind == RD_FETCH && s->orphans) send_orphans(s);
   if (op->kind == RD_FETCH && s->recovering) {
     sk_list_push(&s->fetches, &op->node);
     return;
   }
+  struct sk_buf *out = sk_rd_conn_out(s->calls);
+  size_t before = out->n;
   sk_rd_verbs[op->kind].build(s, op);
-  if (!sk_rd_command_end(&s->command, sk_rd_conn_out(s->calls))) {
+  if (!sk_rd_command_end(&s->command, out)) {
+    out->n = before; /* of a MULTI all goes, or nothing */
     sk_rd_answer(s, op, SK_ENOMEM);
     return;
   }
   sk_list_push(&s->sent, &op->node);
-  sk_rd_conn_expect(s->calls, 1);
+  sk_rd_conn_expect(s->calls, replies_of(op));
+}
+
+void sk_rd_next(struct rd_store *s) {
+  if (!sk_rd_command_end(&s->command, sk_rd_conn_out(s->calls))) s->command.args.failed = true; /* ends with the last one */
 }
 
 static void send_or_wait(struct rd_store *s, struct sk_op *op) {
@@ -157,7 +166,7 @@ static bool starts_with_any(struct sk_str text, const char *const *prefixes) {
 
 /* An error is what Redis says instead of doing something: a script that fails, fails at its first write. */
 static enum sk_code error_code(struct sk_str text) {
-  static const char *const weather[] = { "LOADING", "BUSY", "OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN",
+  static const char *const weather[] = { "EXECABORT", "LOADING", "BUSY", "OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN",
                                          "TRYAGAIN", "MOVED", "ASK", "NOAUTH", "NOPERM", "WRONGPASS", "UNKILLABLE", NULL };
   return starts_with_any(text, weather) ? SK_EUNAVAILABLE : SK_ECORRUPT;
 }
@@ -212,16 +221,36 @@ static void take_error(struct rd_store *s, struct sk_op *op, struct sk_str text)
   if (demoted) sk_rd_conn_drop(s->calls, &why); /* another server may be the master now */
 }
 
+/* A reply that is not the last one of its op; an error in it is why the last one says that nothing was done.  When MULTI itself is refused
+ * (a right that was taken away), what followed was no transaction: who knows what of it was done. */
+static bool is_early(struct rd_store *s, const struct sk_op *op, const struct rd_reply *reply) {
+  if (s->early + 1 >= replies_of(op)) return false;
+  if (s->early++ == 0) sk_buf_clear(&s->early_error);
+  if (reply->type == RD_ERROR && s->early_error.n == 0) sk_buf_add_str(&s->early_error, reply->text);
+  if (reply->type == RD_ERROR && s->early == 1) {
+    struct sk_err err;
+    sk_err_set(&err, SK_EUNAVAILABLE, "%s: MULTI: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(reply->text, 200)));
+    sk_rd_conn_drop(s->calls, &err);
+  }
+  return true;
+}
+
 static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) {
   struct rd_store *s = ctx;
-  struct sk_list *node = sk_list_pop(&s->sent);
-  assert(node != NULL);
-  struct sk_op *op = op_of(node);
+  assert(!sk_list_empty(&s->sent));
+  struct sk_op *op = op_of(s->sent.next);
+  if (is_early(s, op, reply)) {
+    sk_arena_fini(arena);
+    return;
+  }
+  sk_list_remove(&op->node);
+  bool had_early = s->early > 0 && s->early_error.n > 0;
+  s->early = 0;
   if (reply->type == RD_ERROR) {
     if (op->kind == RD_LOAD)
       sk_rd_answer(s, op, SK_OK);
     else
-      take_error(s, op, reply->text);
+      take_error(s, op, had_early ? sk_buf_str(&s->early_error) : reply->text);
     sk_arena_fini(arena);
     return;
   }
@@ -266,6 +295,7 @@ static void on_down(void *ctx, const struct sk_err *err) {
   struct rd_store *s = ctx;
   struct sk_list looks;
   sk_list_init(&looks);
+  s->early = 0;
   for (struct sk_list *node; (node = sk_list_pop(&s->sent)) != NULL;) {
     struct sk_op *op = op_of(node);
     if (sk_rd_verbs[op->kind].looks && !s->opening) {

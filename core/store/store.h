@@ -78,6 +78,7 @@ struct sk_enqueue_item {
   int32_t priority;                      /* in */
   int64_t due_ms;                        /* in: wall clock; 0 or past = now */
   int64_t delay_ms;                      /* in: from the store's now; > 0 wins over due_ms */
+  bool fresh;                            /* in: the id was made for this job just now (id.h), and not sent to a store before: none has it */
   struct sk_lock lock;                   /* in: zeroed: none */
   struct sk_limit limit;                 /* in: zeroed: none */
   enum sk_code status;                   /* out: SK_OK, SK_EEXISTS, SK_ELIMIT (the queue is full: max_len) */

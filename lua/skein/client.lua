@@ -22,6 +22,7 @@ M.OP, M.STATES = OP, STATES
 -- { call = function(operation, payload) -> code name, answer; worker = true in a job;
 --   call_many = function(operation, payloads) -> list of code names, list of answers: as many at once as is good; both end after those
 --   that were begun before one failed (optional: without it they are called one after the other);
+--   lazy = true when payloads may be functions that return them, called when their turn comes, and no other Lua code runs meanwhile;
 --   passed = function() -> what the running job's meta passes along, { values, pass }, or nil }
 local transport
 
@@ -68,6 +69,7 @@ function M.connect(url, options)
   M.set_transport({
     call = function(operation, payload) return client:call(operation, payload) end,
     call_many = function(operation, payloads) return client:call_many(operation, payloads) end,
+    lazy = true,
     close = function() client:close() end,
   })
   return true
@@ -103,9 +105,12 @@ local function call_each(operation, payloads)
   return codes, answers
 end
 
+--- Whether payloads of call_many may be functions.
+function M.is_lazy() return transport and transport.lazy end
+
 --- Calls an operation many times, several at once.
 -- @tparam number operation
--- @tparam table payloads
+-- @tparam table payloads strings; where is_lazy() says so, also functions that return them
 -- @return a list of answers, false for those that failed; and an error, after which none was begun: the list may be shorter
 -- @yields in a job
 function M.call_many(operation, payloads)

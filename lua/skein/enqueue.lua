@@ -332,8 +332,12 @@ end
 
 -- The request for a list of jobs.
 local function payload_of(jobs, block_ms)
-  local parts = { core.pack("li", block_ms, #jobs) }
-  for i = 1, #jobs do parts[i + 1] = jobs[i].item end
+  local parts, all_new = {}, 1
+  for i = 1, #jobs do
+    parts[i + 1] = jobs[i].item
+    if not jobs[i].fresh then all_new = 0 end
+  end
+  parts[1] = core.pack("lbi", block_ms, all_new, #jobs)
   return concat(parts)
 end
 
@@ -378,7 +382,8 @@ end
 local function job_of(signature, passed, n, ...)
   local item, id = build(signature, passed, 0, n, ...)
   if not item then return nil, id end
-  return { item = item, id = id, block_ms = signature.block and tasks.ms(signature.block) or 0, result = false } -- with room for it
+  local block_ms = signature.block and tasks.ms(signature.block) or 0
+  return { item = item, id = id, block_ms = block_ms, fresh = not signature.id, result = false } -- with room for it
 end
 
 local function send_one(job)
@@ -487,7 +492,8 @@ local function build_from(signatures, first, passed)
 end
 
 -- A list goes in batches, each a request: { n =, block_ms =, payload =, jobs = }.  Plain signatures (core/lua/plain.h) are encoded
--- as a whole: their batches have no jobs, and handles before they are sent.
+-- as a whole: their batches have jobs_of() in place of jobs, for what is rare, and set the handles themselves; where they are made as they
+-- are sent, payload is a function.
 
 -- What core.plain is to know of the tasks of a list: name -> { queue, priority }, false for one whose jobs are not plain.
 local function facts_of(signatures)
@@ -503,14 +509,55 @@ local function facts_of(signatures)
   return facts
 end
 
--- Adds batches of the plain signatures at the list's start, and their handles.
+-- The jobs of a batch of plain ones; for what is rare.
+local function jobs_in(payload, n)
+  local jobs, offset = {}, #core.pack("lbi", 0, 0, 0) + 1
+  for i = 1, n do
+    local record, _, _, after = core.unpack("sll", payload, offset)
+    jobs[i] = { item = payload:sub(offset, after - 1), id = core.job(record).id, result = false }
+    offset = after
+  end
+  return jobs
+end
+
+local function packed(payload, n)
+  return { n = n, block_ms = 0, payload = payload, jobs_of = function() return jobs_in(payload, n) end }
+end
+
+-- A batch that is made when it is sent.
+local function later(signatures, first, after, facts, handles)
+  local batch = { n = after - first, block_ms = 0 }
+  function batch.payload()
+    local items, made = core.plain_items(signatures, first, facts, handles, client.Handle, M.args_bytes_max, after - first)
+    if made ~= after then misuse_at(made, "it was changed while the list was sent") end
+    return items
+  end
+  function batch.jobs_of()
+    local jobs = {}
+    for i = first, after - 1 do
+      local item, id = build(with(signatures[i], "id", handles[i].id), nil, 0, 0)
+      jobs[#jobs + 1] = { item = item, id = id, result = false }
+    end
+    return jobs
+  end
+  return batch
+end
+
+-- Adds batches of the plain signatures at the list's start, and their handles.  Where nothing else can happen meanwhile they are only
+-- looked at here, and made when they are sent: the store is at work then.
 -- @return the index of the first signature that is none
 local function add_plain(batches, signatures, handles)
-  local facts, first = facts_of(signatures), 1
+  local facts, lazy, first = facts_of(signatures), client.is_lazy(), 1
   while first <= #signatures do
-    local payload, after = core.plain(signatures, first, facts, handles, client.Handle, M.args_bytes_max, PLAIN_MAX, BATCH_BYTES_MAX)
-    if after == first then break end
-    batches[#batches + 1] = { n = after - first, block_ms = 0, payload = payload }
+    local after = lazy and core.plain_next(signatures, first, facts, M.args_bytes_max, PLAIN_MAX, BATCH_BYTES_MAX) or first
+    if after > first then
+      batches[#batches + 1] = later(signatures, first, after, facts, handles)
+    else
+      local payload
+      payload, after = core.plain(signatures, first, facts, handles, client.Handle, M.args_bytes_max, PLAIN_MAX, BATCH_BYTES_MAX)
+      if after == first then break end
+      batches[#batches + 1] = packed(payload, after - first)
+    end
     first = after
   end
   return first
@@ -530,23 +577,12 @@ local function add_jobs(batches, jobs)
   end
 end
 
--- The jobs of a batch of plain ones; for what is rare.
-local function jobs_in(payload, n)
-  local jobs, offset = {}, #core.pack("li", 0, 0) + 1
-  for i = 1, n do
-    local record, _, _, after = core.unpack("sll", payload, offset)
-    jobs[i] = { item = payload:sub(offset, after - 1), id = core.job(record).id, result = false }
-    offset = after
-  end
-  return jobs
-end
-
 -- Takes over what the store said of a batch.
 -- @return how many of it were added, and those that their full queue has refused
 local function take_batch(batch, answer)
   if not batch.jobs then
     if not answer:find "[^%z]" then return batch.n end
-    batch.jobs = jobs_in(batch.payload, batch.n)
+    batch.jobs = batch.jobs_of()
   end
   local full, added = take_answer(batch.jobs, answer), 0
   for _, job in ipairs(batch.jobs) do added = added + (job.result and 1 or 0) end
@@ -558,6 +594,7 @@ local function send_batches(batches)
   local payloads, full = {}, {}
   for i, batch in ipairs(batches) do payloads[i] = batch.payload or payload_of(batch.jobs, batch.block_ms) end
   local answers, err = client.call_many(client.OP.ENQUEUE, payloads)
+  assert(err or #answers == #payloads)
   local sum = 0
   for i, answer in ipairs(answers) do
     local added

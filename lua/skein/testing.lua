@@ -207,7 +207,7 @@ end
 
 -- The jobs of an ENQUEUE request.
 local function items_of(payload)
-  local block_ms, n, offset = core.unpack("li", payload)
+  local block_ms, _, n, offset = core.unpack("lbi", payload)
   local items = {}
   for i = 1, n do
     local item = {}
@@ -218,7 +218,7 @@ local function items_of(payload)
 end
 
 local function pack_items(items)
-  local out = { core.pack("li", 0, #items) }
+  local out = { core.pack("lbi", 0, 0, #items) }
   for i, item in ipairs(items) do out[i + 1] = core.pack("sll", item.record, item.due_ms, item.delay_ms) end
   return concat(out)
 end

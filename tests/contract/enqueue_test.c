@@ -1,4 +1,5 @@
 /* enqueue_test.c - store.h, "enqueue". */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,65 @@ static void jobs_are_ready_in_the_order_they_came(void **ctx) {
   assert_code(enqueue_all(h, items, 3), SK_OK);
   assert_code(put(h, .id = "0"), SK_OK);
   assert_string_equal(ids_of(w, take(h, 10, "q", NULL)), "b a c 0");
+}
+
+enum { MANY = 40 };
+
+/* Ids f00, f01, ... that no store has seen; two queues, three priorities. */
+static void make_fresh(struct world *w, struct sk_enqueue_item items[MANY]) {
+  for (int i = 0; i < MANY; i++) {
+    char id[8];
+    snprintf(id, sizeof id, "f%02d", i);
+    items[i] = item(w, .id = id, .queue = i % 8 < 4 ? "q" : "other", .priority = i % 3 - 1);
+    items[i].fresh = true;
+  }
+}
+
+static void many_fresh_jobs_are_as_others(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *other = open_engine(w, "e2");
+  struct sk_enqueue_item items[MANY];
+  make_fresh(w, items);
+  put(h, .id = "first");
+  int changed = other->changed;
+  assert_code(enqueue_all(h, items, MANY), SK_OK);
+  for (int i = 0; i < MANY; i++) assert_code(items[i].status, SK_OK);
+  world_await_count(w, &other->changed, changed + 1);
+  assert_int_equal(count_state(h, "q", SK_STATE_READY), MANY / 2 + 1);
+  assert_int_equal(count_state(h, "other", SK_STATE_READY), MANY / 2);
+  assert_int_equal(count(h)->counters.enqueued, MANY + 1);
+  assert_true(sk_str_eq(view(h, "f07")->record, items[7].record));
+  assert_string_equal(ids_of(w, take(other, MANY, "q", NULL)),
+                      "f02 f08 f11 f17 f26 f32 f35 first f01 f10 f16 f19 f25 f34 f00 f03 f09 f18 f24 f27 f33");
+  make_fresh(w, items);
+  for (int i = 0; i < MANY; i++) items[i].fresh = false;
+  assert_code(enqueue_all(h, items, MANY), SK_OK);
+  for (int i = 0; i < MANY; i++) assert_code(items[i].status, SK_EEXISTS);
+  assert_int_equal(count(h)->counters.enqueued, MANY + 1);
+}
+
+static void many_fresh_jobs_respect_bounds_delays_and_locks(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  struct sk_enqueue_item items[MANY];
+  make_fresh(w, items);
+  bind_queue(h, .name = text("q"), .max_len = 5);
+  assert_code(enqueue_all(h, items, MANY), SK_OK);
+  for (int i = 0, in_q = 0; i < MANY; i++) assert_code(items[i].status, i % 8 < 4 && ++in_q > 5 ? SK_ELIMIT : SK_OK);
+  assert_int_equal(count_state(h, "q", SK_STATE_READY), 5);
+  assert_int_equal(count_state(h, "other", SK_STATE_READY), MANY / 2);
+  assert_string_equal(state_of(h, "f09"), "unknown");
+  bind_queue(h, .name = text("q"), .max_len = 0);
+  struct sk_enqueue_item others[MANY];
+  for (int i = 0; i < MANY; i++) {
+    char id[8];
+    snprintf(id, sizeof id, "g%02d", i);
+    others[i] = item(w, .id = id, .delay_ms = i == 20 ? 500 : 0, .lock = i == 7 || i == 30 ? "reject;0;=k" : NULL);
+    others[i].fresh = true;
+  }
+  assert_code(enqueue_all(h, others, MANY), SK_OK);
+  for (int i = 0; i < MANY; i++) assert_code(others[i].status, i == 30 ? SK_EEXISTS : SK_OK);
+  assert_string_equal(listed(h, .state = SK_STATE_SCHEDULED), "g20");
 }
 
 static void an_id_that_is_there_changes_nothing(void **ctx) {
@@ -240,6 +300,8 @@ static void odd_bounds_of_queues_are_refused(void **ctx) {
 
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(jobs_are_ready_in_the_order_they_came),
+  cmocka_unit_test(many_fresh_jobs_are_as_others),
+  cmocka_unit_test(many_fresh_jobs_respect_bounds_delays_and_locks),
   cmocka_unit_test(an_id_that_is_there_changes_nothing),
   cmocka_unit_test(an_id_exists_in_every_state),
   cmocka_unit_test(an_id_that_is_gone_may_come_again),

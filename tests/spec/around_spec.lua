@@ -374,7 +374,7 @@ describe("around enqueueing", function()
       local before = client.set_transport {
         call = function(operation, payload)
           assert.equal(client.OP.ENQUEUE, operation)
-          local block_ms, n = core.unpack("li", payload)
+          local block_ms, _, n = core.unpack("lbi", payload)
           calls[#calls + 1] = { block_ms, n }
           return "ok", table.remove(answers, 1)
         end,

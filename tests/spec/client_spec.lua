@@ -143,7 +143,7 @@ describe("a program with a store", function()
         assert.equal(client.OP.ENQUEUE, operation)
         local codes, answers = {}, {}
         for i, payload in ipairs(payloads) do
-          local _, n = core.unpack("li", payload)
+          local _, _, n = core.unpack("lbi", payload)
           hs[i] = n
           codes[i], answers[i] = "ok", ("\0"):rep(n)
         end

@@ -37,6 +37,62 @@ describe("skein enqueue", function()
     refused(t, 64, "meta: 65545 bytes of JSON, expected at most 65536", "plain", "--meta", ('{"a":"%s"}'):format(("x"):rep(65537)))
   end)
 
+  H.it("adds all of many lists of many jobs, each once and in order", function(t)
+    t:script("a.lua", 'skein.task("any", { keep = 0 }, function() end)')
+    t:run { "-w", "1", "-q", "other" }
+    local said = t:client([[
+      local skein = require "skein"
+      local n, seen, sum = 0, {}, 0
+      for list = 1, 40 do
+        local sigs = {}
+        for i = 1, 1000 do
+          local queue = i % 100 == 0 and "second" or nil
+          sigs[i] = list % 2 == 0 and { task = "any", args = { list, i }, queue = queue } or { task = "any", args = { { list = list }, i }, queue = queue }
+        end
+        for _, h in ipairs(assert(skein.enqueue_many(sigs))) do
+          if not seen[h.id] then n = n + 1 end
+          seen[h.id] = true
+        end
+      end
+      local first = skein.admin.jobs { state = "ready", queue = "second", limit = 400 }
+      for i, view in ipairs(first) do
+        local list = type(view.args[1]) == "table" and view.args[1].list or view.args[1]
+        if list == math.ceil(i / 10) and view.args[2] == (i - 1) % 10 * 100 + 100 then sum = sum + 1 end
+      end
+      print(n, skein.admin.stats().ready, sum)]])
+    assert.equal("40000\t40000\t400\n", said.out, said.err)
+  end)
+
+  H.it("tells of a list which jobs a full queue has refused, and takes what makes room", function(t)
+    t:script("a.lua", [[
+      skein.queue("few", { max_len = 5 })
+      skein.queue("waits", { max_len = 5, overflow = "block", block = 10 })
+      skein.task("any", { keep = 0, queue = "few" }, function() end)
+      skein.task("other", { keep = 0, queue = "waits" }, function(_, i) fx("other", i) end)]])
+    t:run { "-w", "1", "-q", "none" }
+    local said = t:client([[
+      local skein = require "skein"
+      local sigs = {}
+      for i = 1, 30 do sigs[i] = { task = "any", args = { i }, queue = i == 9 and "elsewhere" or nil } end
+      local hs, refused = skein.enqueue_many(sigs)
+      local good, bad, codes = {}, 0, {}
+      for i = 1, 30 do
+        if hs[i] then good[#good + 1] = i .. ":" .. hs[i]:info().args[1] else bad = bad + 1 codes[refused[i].code] = true end
+      end
+      print(table.concat(good, " "), bad, next(codes), skein.admin.stats().ready)]])
+    assert.equal("1:1 2:2 3:3 4:4 5:5 9:9\t24\tlimit\t6\n", said.out, said.err)
+    local client = t:start_client [[
+      local skein = require "skein"
+      local sigs = {}
+      for i = 1, 30 do sigs[i] = { task = "other", args = { i } } end
+      print(#assert(skein.enqueue_many(sigs)))]]
+    t:wait_for("five in the queue", 5, function() return t:json("stats").states.ready == 11 end)
+    t:run { "-w", "1", "-q", "waits" }
+    assert.equal(0, client:wait(10))
+    assert.equal("30\n", client.stdout)
+    t:wait_effects("other", 30)
+  end)
+
   H.it("takes keys in place of those that a function of the script makes", function(t)
     t:script("a.lua", SCRIPT)
     t:run { "-w", "1" }

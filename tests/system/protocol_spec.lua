@@ -46,7 +46,7 @@ local function connect(t)
   return redis
 end
 
-local function run_script(redis, name, queues, arguments)
+local function script_call(name, queues, arguments)
   local keys = {}
   for _, key in ipairs(STORE_KEYS) do keys[#keys + 1] = "{skein}:" .. key end
   for _, queue in ipairs(queues) do
@@ -56,8 +56,10 @@ local function run_script(redis, name, queues, arguments)
   for _, list in ipairs { { "", "me", "{skein}:wake", "", "0", #queues }, queues, arguments } do
     for _, argument in ipairs(list) do call[#call + 1] = argument end
   end
-  return assert(redis:call(unpack(call)))
+  return call
 end
+
+local function run_script(redis, name, queues, arguments) return assert(redis:call(unpack(script_call(name, queues, arguments)))) end
 
 -- -- the page's examples --------------------------------------------------------------------------------------------------------
 
@@ -124,6 +126,27 @@ describe("docs/PROTOCOL.md", function()
     assert.equal(2, #jobs)
     assert.same({ "J3", "scheduled", -1, "J1", "ready", "math" }, { jobs[1].id, jobs[1].state, jobs[1].priority, jobs[2].id, jobs[2].state, jobs[2].queue })
     assert.same({ 1, 2 }, t:job("J1").args)
+  end)
+
+  H.it_on("redis", "shows how many jobs go in with one transaction", function(t)
+    local redis = connect(t)
+    run_script(redis, "open", {}, { "1", "0" })
+    local function store(ids)
+      local hset, list = { "HSET", "{skein}:jobs" }, { "3", #ids }
+      for _, id in ipairs(ids) do
+        hset[#hset + 1], hset[#hset + 2] = id, "r2\4math\3addS\1\1\2" .. id .. "\2\3add\3\4math\4\5[1,2]"
+        list[#list + 1] = id
+      end
+      for _, call in ipairs { { "MULTI" }, hset, script_call("stored", { "math" }, list) } do assert(redis:call(unpack(call))) end
+      return assert(redis:call "EXEC")
+    end
+    assert.same({ 3, "" }, store { "J1", "J2", "J3" })
+    local jobs = t:json "jobs"
+    assert.same({ 3, "J1", "ready", "math", 2 }, { #jobs, jobs[1].id, jobs[1].state, jobs[1].queue, jobs[3].args[2] })
+    assert(redis:call("HSET", "{skein}:bounds", "=elsewhere", "5;reject;0;0;0;0;0"))
+    assert.same({ 2, "bounds" }, store { "J4", "J5" })
+    assert.equal(3, #t:json "jobs")
+    redis:close()
   end)
 
   H.it_on("redis", "says that enqueue refuses a list that is none, and does nothing then", function(t)
@@ -408,6 +431,18 @@ skein.cancel(job)]]))
     t:script("a.lua", [[skein.task("add", function(job, a, b) return a + b end)]])
     t:run { "-w", "1" }
     t:use(server:url(0):gsub("//", "//app:secret@") .. "")
+    local many = [[
+      local skein = require "skein"
+      local sigs = {}
+      for i = 1, 100 do sigs[i] = { task = "add", args = { i, i } } end
+      print(#assert(skein.enqueue_many(sigs)))]]
+    local function execs() return tonumber((server:call("INFO", "commandstats"):match "cmdstat_exec:calls=(%d+)") or 0) end
+    local before = execs()
+    assert.equal("100\n", t:client(many).out)
+    assert.equal(before + 2, execs()) -- one to try whether it may
+    server:call("ACL", "SETUSER", "app", "-@transaction")
+    assert.equal("100\n", t:client(many).out)
+    assert.equal(before + 2, execs())
     assert.same({ 3, "cancelled", true }, python(t, [[
 say(skein.wait(skein.enqueue("add", [1, 2]), 10)["result"])
 say(skein.cancel(skein.enqueue("add", delay=60)))

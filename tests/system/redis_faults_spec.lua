@@ -309,6 +309,31 @@ describe("an outage of Redis:", function()
     t:wait_effects("note", 1001, 10)
   end)
 
+  it_alone("full while many jobs come at once (OOM): none of a batch is half in", function(t)
+    t:script("a.lua", NOTES)
+    t:redis_cli("config", "set", "maxmemory", "1")
+    local refused = t:client([[
+      local skein = require "skein"
+      local sigs = {}
+      for i = 1, 1000 do sigs[i] = { task = "note", args = { i } } end
+      local hs, err = skein.enqueue_many(sigs)
+      print(hs, err.code, err.added, (err.message:match "OOM"))]])
+    assert.equal("nil\tunavailable\t0\tOOM\n", refused.out)
+    assert.matches("^0", t:redis_cli("hlen", "{skein}:jobs"))
+    t:redis_cli("config", "set", "maxmemory", "0")
+    t:redis_cli("config", "resetstat")
+    t:client [[
+      local skein = require "skein"
+      local sigs = {}
+      for i = 1, 1000 do sigs[i] = { task = "note", args = { i } } end
+      assert(#skein.enqueue_many(sigs) == 1000)]]
+    assert.matches("cmdstat_exec:calls=4,", t:redis_cli("info", "commandstats"))
+    assert.matches("^1000", t:redis_cli("hlen", "{skein}:jobs"))
+    t:drain({ "-w", "1", "-q", "default" }, 20)
+    t:wait_effects("note", 1000)
+    assert.matches("^0", t:redis_cli("hlen", "{skein}:jobs"))
+  end)
+
   it_alone("a replica for a while (READONLY): ridden out", function(t)
     local engine = loaded(t, 1000)
     t:redis_cli("replicaof", "127.0.0.1", "1")

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/id.h"
@@ -61,6 +63,27 @@ static void two_generators_differ(void **state) {
   assert_string_not_equal(x, y);
 }
 
+static void the_copy_of_a_generator_in_a_forked_process_goes_its_own_way(void **state) {
+  (void)state;
+  struct sk_idgen gen = { 0 };
+  char id[SK_ID_BYTES + 1], other[SK_ID_BYTES + 1] = "";
+  sk_id_next(&gen, 1000, id);
+  int pipes[2];
+  assert_int_equal(pipe(pipes), 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    sk_id_next(&gen, 1000, id);
+    _exit(write(pipes[1], id, sizeof id) == sizeof id ? 0 : 1);
+  }
+  assert_int_equal(read(pipes[0], other, sizeof other), sizeof other);
+  assert_int_equal(waitpid(pid, NULL, 0), pid);
+  close(pipes[0]);
+  close(pipes[1]);
+  sk_id_next(&gen, 1000, id);
+  assert_memory_equal(id, other, 10); /* the same millisecond, */
+  assert_memory_not_equal(id + 10, other + 10, 14); /* and not one after the other */
+}
+
 static void monotonic_clocks_do_not_go_back_and_units_agree(void **state) {
   (void)state;
   int64_t last = sk_clock_mono_us();
@@ -80,6 +103,8 @@ int main(void) {
     cmocka_unit_test(ids_of_a_generator_ascend_whatever_the_clock_does),
     cmocka_unit_test(a_generator_carries_from_the_low_to_the_high_bits_and_into_the_time),
     cmocka_unit_test(two_generators_differ),
+  cmocka_unit_test(the_copy_of_a_generator_in_a_forked_process_goes_its_own_way),
+    cmocka_unit_test(the_copy_of_a_generator_in_a_forked_process_goes_its_own_way),
     cmocka_unit_test(monotonic_clocks_do_not_go_back_and_units_agree),
   };
   return cmocka_run_group_tests_name("id", tests, NULL, NULL);

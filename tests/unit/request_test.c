@@ -97,6 +97,7 @@ struct enqueued {
 static struct sk_buf block_payload(int64_t block_ms, const struct enqueued *jobs, uint32_t n) {
   struct sk_buf b = { 0 };
   sk_wire_add_i64(&b, block_ms);
+  sk_buf_add_byte(&b, 0);
   sk_buf_add_u32(&b, n);
   for (uint32_t i = 0; i < n; i++) {
     struct sk_job job;

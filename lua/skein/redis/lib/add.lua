@@ -1,11 +1,6 @@
 -- Adding jobs: id, where, value.  value is a READY job's (lib/value.lua); where is the number of a list, (queue index - 1) * 5 + rank + 1;
 -- with a delay "list+ms", with a due time "list@ms".
-local registered = {}
-local function register(i)
-  if registered[i] then return end
-  registered[i] = true
-  if call("HSETNX", QUEUES, names[i], "0") == 1 then call("HINCRBY", QUEUES, "", 1) end
-end
+-- include register
 
 -- n jobs to the end of a list, their ids and values in `pairs` from `from` on.  A hundred at a time, because Redis copies what its Lua
 -- hands to it, and that is faster while it fits into a processor's cache.
