@@ -241,6 +241,9 @@ local function head_of(value)
   return #last_start, last_head
 end
 
+-- As text: of a number Redis would make one with all the digits that a double can have.
+local function digits_of(v) return ("%d"):format(v) end
+
 local function stay(kind, ids, records, groups)
   local k
   k, ids, records, groups = take_held(kind, ids, records, groups)
@@ -261,7 +264,7 @@ local function stay(kind, ids, records, groups)
       here[at + 1] = id
       at = at * 2
       jobs[at + 1], jobs[at + 2] = id, group.start .. u64(seq) .. head .. record
-      ended[at + 1], ended[at + 2] = seq, id
+      ended[at + 1], ended[at + 2] = digits_of(seq), id
       kept[at + 1], kept[at + 2] = group.till, id
       count_state(state, queue_of(head), 1)
     end
@@ -278,7 +281,7 @@ local function stay_groups(at)
   local kind, ids, records, groups, k = ARGV[at + 2], {}, {}, {}, 0
   while ARGV[at] == "+" and ARGV[at + 2] == kind do
     local till = kind == "D" and 0 or now + ARGV[at + 5]
-    local group = { fence = ARGV[at + 1], queue = names[tonumber(ARGV[at + 3])], till = till, start = CODE_OF[kind] .. u64(till) }
+    local group = { fence = ARGV[at + 1], queue = names[tonumber(ARGV[at + 3])], till = digits_of(till), start = CODE_OF[kind] .. u64(till) }
     local last = at + 4 + ARGV[at + 4] * 2
     for job = at + 6, last, 2 do
       k = k + 1
