@@ -203,97 +203,115 @@ local function end_all(fence, kind, queue, group_n, at)
   end
 end
 
--- -- jobs whose record stays: as `finish`, many at once ---------------------------------------------------------------------------
+-- -- jobs whose record stays: as `move` and `finish`, many at once ------------------------------------------------------------------
 
 local STATE_OF, CODE_OF = { d = 5, D = 6, c = 7 }, { d = "d", D = "x", c = "c" }
--- So many at once: what Redis hands to its Lua is faster while it fits into the 16 kB that a reply has without an allocation.
-local STAY_AT_ONCE = 50
+local STAY_AT_ONCE = 100 -- see fetch.lua
 
--- Those of the jobs that are held under the fences of their groups and not refused leave `held`; the others get their statuses.
-local function take_held(kind, ids, records, groups)
-  local taken, taken_records, taken_groups, seen, k = {}, {}, {}, {}, 0
-  local refusable = has_stops and kind == "D"
-  for i, fence in ipairs(call("HMGET", HELD, unpack(ids))) do
-    local id, group = ids[i], groups[i]
-    if fence ~= group.fence or seen[id] or engine_of(fence) ~= ARGV[4] then
+-- As text: of a number Redis would print all the digits that a double can have.
+local function digits_of(v) return ("%d"):format(v) end
+
+-- Those of `batch` that are held under the fences of their groups, and not refused; the others get their statuses.  seen: {} when an id
+-- may be there twice.
+local function pick_held(batch, holds, seen)
+  local taken, k = { ids = {}, records = {}, groups = {} }, 0
+  local ids, records, groups = taken.ids, taken.records, taken.groups
+  local refusable = has_stops and batch.kind == "D"
+  for i = 1, #batch.ids do
+    local id, group = batch.ids[i], batch.groups[i]
+    if holds[i] ~= group.fence or not group.ours or (seen and seen[id]) then
       statuses[n + i] = "1"
     elseif refusable and call("SISMEMBER", STOPS, id) == 1 then
       statuses[n + i] = "2"
     else
       k = k + 1
-      taken[k], taken_records[k], taken_groups[k], seen[id] = id, records[i], group, true
-      left_held(fence, 1)
-      count_state(3, group.queue, -1)
+      ids[k], records[k], groups[k] = id, batch.records[i], group
+      if seen then seen[id] = true end
     end
   end
-  n, odd = n + #ids, odd + #ids - k
-  return k, taken, taken_records, taken_groups
+  return taken
 end
 
--- Where the task ends in a value, and the value's head from its rank on.  Most have the head of the one before.
+-- The same; they leave `held`.
+local function take_held(batch)
+  local holds = call("HMGET", HELD, unpack(batch.ids))
+  local taken = pick_held(batch, holds)
+  if #taken.ids > 0 and call("HDEL", HELD, unpack(taken.ids)) < #taken.ids then taken = pick_held(batch, holds, {}) end
+  for _, group in ipairs(taken.groups) do group.taken = group.taken + 1 end
+  odd = odd + #batch.ids - #taken.ids
+  n = n + #batch.ids
+  return taken.ids, taken.records, taken.groups
+end
+
+-- How long a value is up to its task, and that from the rank on.  Most begin like the one before.
 local last_start, last_head
 local function head_of(value)
-  if last_start and value:sub(1, #last_start) == last_start then return #last_start, last_head end
-  local body = body_of(value)
-  local _, task_end = body_ends(body)
-  last_head = body:sub(1, task_end)
-  last_start = value:sub(1, #value - #body) .. last_head
+  if not last_start or value:sub(1, #last_start) ~= last_start then
+    local body = body_of(value)
+    local _, task_end = body_ends(body)
+    last_head = body:sub(1, task_end)
+    last_start = value:sub(1, #value - #body) .. last_head
+  end
   return #last_start, last_head
 end
 
--- As text: of a number Redis would make one with all the digits that a double can have.
-local function digits_of(v) return ("%d"):format(v) end
-
-local function stay(kind, ids, records, groups)
-  local k
-  k, ids, records, groups = take_held(kind, ids, records, groups)
-  if k == 0 then return end
-  call("HDEL", HELD, unpack(ids)) -- first: never refused when Redis is out of memory
-  count(COUNTER[kind], k)
+local function stay(batch)
+  local ids, records, groups = take_held(batch) -- first: a delete is never refused when Redis is out of memory
+  if #ids == 0 then return end
+  count(COUNTER[batch.kind], #ids)
   if has_notes then call("HDEL", LOGS, unpack(ids)) end
   local values = call("HMGET", JOBS, unpack(ids))
-  local seq, state = call("HINCRBY", HEAD, "seq", k) - k, STATE_OF[kind]
-  local jobs, ended, kept, here = {}, {}, {}, {}
-  for i = 1, k do
+  local seq, state = call("HINCRBY", HEAD, "seq", #ids) - #ids, STATE_OF[batch.kind]
+  local jobs, ended, kept, here, heads, k = {}, {}, {}, {}, {}, 0
+  for i = 1, #ids do
     local value, id, group = values[i], ids[i], groups[i]
     if value then -- else someone has deleted it
-      local head_end, head = head_of(value)
-      local at, record = #here, records[i]
-      if record == "" then record = value:sub(head_end + 1) end
+      local head_bytes, head = head_of(value)
+      local record = records[i] ~= "" and records[i] or value:sub(head_bytes + 1)
+      here[#here + 1] = id
       seq = seq + 1
-      here[at + 1] = id
-      at = at * 2
-      jobs[at + 1], jobs[at + 2] = id, group.start .. u64(seq) .. head .. record
-      ended[at + 1], ended[at + 2] = digits_of(seq), id
-      kept[at + 1], kept[at + 2] = group.till, id
-      count_state(state, queue_of(head), 1)
+      jobs[k + 1], jobs[k + 2] = id, group.start .. u64(seq) .. head .. record
+      ended[k + 1], ended[k + 2] = digits_of(seq), id
+      kept[k + 1], kept[k + 2] = group.till, id
+      heads[head] = (heads[head] or 0) + 1
+      k = k + 2
     end
   end
-  if #here == 0 then return end
+  if k == 0 then return end
   call("HSET", JOBS, unpack(jobs))
   call("ZADD", KEYS[state + 4], unpack(ended))
-  if kind ~= "D" then call("ZADD", KEYS[12], unpack(kept)) end
-  if ties then ties.untie(here, kind ~= "d") end
+  if batch.kind ~= "D" then call("ZADD", KEYS[12], unpack(kept)) end
+  for head, by in pairs(heads) do count_state(state, queue_of(head), by) end
+  if ties then ties.untie(here, batch.kind ~= "d") end
 end
 
--- Groups of one kind from `at` on; where they end.
+-- Groups of one kind, from `at` on; where they end.
 local function stay_groups(at)
-  local kind, ids, records, groups, k = ARGV[at + 2], {}, {}, {}, 0
+  local kind = ARGV[at + 2]
+  local batch, groups, k = { kind = kind, ids = {}, records = {}, groups = {} }, {}, 0
   while ARGV[at] == "+" and ARGV[at + 2] == kind do
-    local till = kind == "D" and 0 or now + ARGV[at + 5]
-    local group = { fence = ARGV[at + 1], queue = names[tonumber(ARGV[at + 3])], till = digits_of(till), start = CODE_OF[kind] .. u64(till) }
+    local fence, till = ARGV[at + 1], kind == "D" and 0 or now + ARGV[at + 5]
+    local group = { fence = fence, ours = engine_of(fence) == ARGV[4], queue = names[tonumber(ARGV[at + 3])], taken = 0,
+                    till = digits_of(till), start = CODE_OF[kind] .. u64(till) }
+    groups[#groups + 1] = group
     local last = at + 4 + ARGV[at + 4] * 2
     for job = at + 6, last, 2 do
       k = k + 1
-      ids[k], records[k], groups[k] = ARGV[job], ARGV[job + 1], group
+      batch.ids[k], batch.records[k], batch.groups[k] = ARGV[job], ARGV[job + 1], group
       if k == STAY_AT_ONCE then
-        stay(kind, ids, records, groups)
-        ids, records, groups, k = {}, {}, {}, 0
+        stay(batch)
+        batch, k = { kind = kind, ids = {}, records = {}, groups = {} }, 0
       end
     end
     at = last + 2
   end
-  if k > 0 then stay(kind, ids, records, groups) end
+  if k > 0 then stay(batch) end
+  for _, group in ipairs(groups) do
+    if group.taken > 0 then
+      left_held(group.fence, group.taken)
+      count_state(3, group.queue, -group.taken)
+    end
+  end
   return at
 end
 
