@@ -408,12 +408,16 @@ static void in_a_batch_of_all_sorts_each_ends_as_it_would_alone(void **ctx) {
   assert_code(put(c, .id = "after-locked", .queue = "y", .lock = "reject;0;=k"), SK_OK);
   assert_string_equal(refused_by(c, .id = "after-throttled", .lock = "throttle;60000;=t"), "throttled");
   assert_string_equal(ids_of(w, take(h, 1, "z", NULL)), "waits");
+  put(c, .id = "fills", .limit = "2;0;0;0;any;=g", .queue = "z");
+  assert_string_equal(ids_of(w, take(h, 1, "z", NULL)), "fills");
+  assert_code(change(c, SK_VERB_RETRY, "given-up", 0), SK_OK);
+  assert_int_equal(view(c, "given-up")->held_back, SK_HELD_BY_CONCURRENCY);
 
   world_advance(w, 1000);
   beat(h);
   assert_string_equal(listed(c, .state = SK_STATE_DONE), "");
   assert_int_equal(count_state(c, "z", SK_STATE_DONE), 0);
-  assert_string_equal(listed(c, .state = SK_STATE_DEAD), "crashed given-up");
+  assert_string_equal(listed(c, .state = SK_STATE_DEAD), "crashed");
   assert_code(settle(h, held_as(op, "stale"), .kind = SK_SETTLE_DROP), SK_OK);
 }
 
@@ -526,6 +530,32 @@ static void of_items_for_one_job_the_first_counts(void **ctx) {
   assert_int_equal(count_queue(h, "q")->states[SK_STATE_RUNNING], 0);
 }
 
+static void an_id_twice_among_what_is_kept_is_kept_once(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a");
+  put(h, .id = "b");
+  put(h, .id = "c");
+  struct sk_fetch_op *op = take(h, 3, "q", NULL);
+  struct sk_settle_item items[5];
+  for (int i = 0; i < 5; i++) {
+    items[i] = ending(&op->held[i % 3], SK_SETTLE_DONE, i < 3 ? 1000 : 2000);
+    items[i].record = record_with(w, op->held[i % 3].record, i + 1, 0);
+  }
+  items[0].fence++;
+  settle_items(h, items, 5);
+  const enum sk_code want[] = { SK_ESTALE, SK_OK, SK_OK, SK_OK, SK_ESTALE };
+  for (int i = 0; i < 5; i++) assert_code(items[i].status, want[i]);
+  assert_string_equal(listed(h, .state = SK_STATE_DONE), "a c b");
+  assert_int_equal(decoded(view(h, "b")->record).attempts, 2);
+  assert_int_equal(count(h)->counters.done, 3);
+  assert_int_equal(count_queue(h, "q")->states[SK_STATE_DONE], 3);
+  assert_int_equal(count_queue(h, "q")->states[SK_STATE_RUNNING], 0);
+  world_advance(w, 1000);
+  beat(h);
+  assert_string_equal(listed(h, .state = SK_STATE_DONE), "a");
+}
+
 static void what_came_due_or_was_handed_back_is_kept_like_the_rest(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
@@ -575,6 +605,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(what_is_kept_of_a_batch_is_in_its_order_and_for_its_own_time),
   cmocka_unit_test(statuses_are_those_of_their_items_wherever_they_stand),
   cmocka_unit_test(of_items_for_one_job_the_first_counts),
+  cmocka_unit_test(an_id_twice_among_what_is_kept_is_kept_once),
   cmocka_unit_test(what_came_due_or_was_handed_back_is_kept_like_the_rest),
 };
 const struct suite settle_suite = SUITE("settle", tests);
