@@ -23,7 +23,7 @@ local function queue_index(where) return math.floor((where:match("^%d+") - 1) / 
 local function reaches_unknown(lock)
   local holder = lock and lock.mode == "replace" and holder_of(lock.key)
   local value = holder and call("HGET", JOBS, holder)
-  return value and not index_of[queue_of(body_of(value))]
+  return value and not index_of[queue_in(value)]
 end
 
 local function discard(id)
@@ -87,7 +87,7 @@ local function admit(id, i, lock, ending)
   end
   local b, full = not ending and bound_of(names[i]), false
   if b and b.max_len > 0 then
-    local here = replaced and queue_of(body_of(value)) == names[i]
+    local here = replaced and queue_in(value) == names[i]
     full = waiting_in(names[i]) - (here and 1 or 0) >= b.max_len
     if full and (b.overflow ~= "drop_oldest" or jobs_in(2, names[i]) - (here and STATE[value:sub(1, 1)] == 2 and 1 or 0) <= 0) then return "3" end
   end
