@@ -164,6 +164,18 @@ describe("a program with a store", function()
     for i = 1, #nested, 2 do assert.same({ i - 1 }, info(nested[i]).args) end
   end)
 
+  it("survives a connection that is closed while many calls are made on it", function()
+    local other = assert(core.client "memory:")
+    local count = ""
+    local function close()
+      other:close()
+      return count
+    end
+    local ok, err = pcall(other.call_many, other, client.OP.COUNT, { count, close, count })
+    assert.same({ false, "this connection is closed" }, { ok, err })
+    assert.has_error(function() other:call(client.OP.COUNT, count) end, "this connection is closed")
+  end)
+
   it("says of many what the store has taken when it fails in between", function()
     local hs = {}
     local before = client.set_transport {
