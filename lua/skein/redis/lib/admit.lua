@@ -12,12 +12,12 @@ local function head_of(text)
   return heads[text]
 end
 
--- A lock of a job, as its record has it (core/logic/lock.h), as { head, key }; nil: none; false: not one.
+-- A lock of a job, as its record has it (core/logic/lock.h), as { head, key, field: "=" key }; nil: none; false: not one.
 local function lock_of(text)
   if text == "" then return nil end
   local head_end = text:find(";=", 1, true)
   local head = head_end and #text > head_end + 1 and head_of(text:sub(1, head_end - 1))
-  return head and { head = head, key = text:sub(head_end + 2) } or false
+  return head and { head = head, key = text:sub(head_end + 2), field = text:sub(head_end + 1) } or false
 end
 
 -- A limit (core/logic/limit.h): its numbers, its group; many jobs have the same.

@@ -21,4 +21,4 @@ local function tokens_left(b)
   if b.rate == 0 then return math.huge end
   return math.max(0, math.floor((now_us + (depth(b) - 1) * step_us(b) - math.max(b.full, now_us)) / step_us(b)) + 1)
 end
-local function digits(n) return ("%.0f"):format(n) end
+local function digits(n) return n == 0 and "0" or ("%.0f"):format(n) end

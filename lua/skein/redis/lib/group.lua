@@ -46,12 +46,18 @@ local function named(queue) return string.char(#queue) .. queue end
 local function of_group(name) return struct.pack(">I2", #name) .. name end
 local function line_of(g, queue, rank) return of_group(g.name) .. named(queue) .. rank end
 
--- concurrency;rate;per_ms;burst;order into g.
+-- concurrency;rate;per_ms;burst;order into g; many groups have the same.
+local numbers = {}
 local function set_numbers(g, limit)
   if g.limit == limit then return end
-  local concurrency, rate, per_ms, burst, order = limit:match("^(%d+);(%d+);(%d+);(%d+);(%a+)$")
-  g.limit, g.strict, g.depth, g.step = limit, order == "strict", nil, nil
-  g.concurrency, g.rate, g.per_ms, g.burst = tonumber(concurrency), tonumber(rate), tonumber(per_ms), tonumber(burst)
+  local set = numbers[limit]
+  if not set then
+    local concurrency, rate, per_ms, burst, order = limit:match("^(%d+);(%d+);(%d+);(%d+);(%a+)$")
+    set = { order == "strict", tonumber(concurrency), tonumber(rate), tonumber(per_ms), tonumber(burst) }
+    numbers[limit] = set
+  end
+  g.limit, g.depth, g.step = limit, nil, nil
+  g.strict, g.concurrency, g.rate, g.per_ms, g.burst = unpack(set, 1, 5)
 end
 
 local function group_read(name, said)

@@ -20,6 +20,17 @@ local function holder_of(key)
   return holder, throttle, call("HGET", LOCKS, "@" .. holder) ~= key
 end
 
+-- Does that say that the job holds a lock, as no throttle?  What stands before the id is the same for many.
+local said_heads = {}
+local function is_said_of(said, id)
+  local head = said:sub(1, -#id - 1)
+  if said_heads[head] == nil then
+    local mode = head:match("^%d+ (%a+) $")
+    said_heads[head] = mode ~= nil and mode ~= "throttle"
+  end
+  return said_heads[head] and said:sub(#head + 1) == id
+end
+
 local function unlock(ids)
   local fields, held_ids, keys, gone = {}, {}, {}, {}
   for k, id in ipairs(ids) do fields[k] = "@" .. id end
@@ -32,8 +43,7 @@ local function unlock(ids)
   end
   if #keys == 0 then return end
   for k, said in ipairs(call("HMGET", LOCKS, unpack(keys))) do
-    local mode, holder = (said or ""):match("^%d+ (%a+) (.*)$")
-    if holder == held_ids[k] and mode ~= "throttle" then gone[#gone + 1] = keys[k] end
+    if said and is_said_of(said, held_ids[k]) then gone[#gone + 1] = keys[k] end
   end
   call("HDEL", LOCKS, unpack(gone))
 end

@@ -30,7 +30,7 @@ local function write_coming(list)
 end
 
 -- The place behind all that are in the list and in line now (lib/belong.lua, last_place).
-local function place_coming(list, i, rank)
+local function place_coming(i, rank)
   local c = coming
   if not c.before then
     c.before = popped_of(names[i], rank) + call("LLEN", KEYS[base_of(i) + 4 + rank])
@@ -45,11 +45,11 @@ local function come_in_line(list, i, rank, id, value, limit, group)
   if known and known.limit ~= limit then write_coming(list) end -- its lines may move
   local g = group_grow(group, limit)
   if g.list ~= list then g.list, g.list_line = list, line_of(g, names[i], rank) end
-  local place = place_coming(list, i, rank)
+  local place = place_coming(i, rank)
   push(coming.lined, id, "g" .. place .. value:sub(2))
   push(coming.belong, "@" .. id, "0" .. group)
-  push(coming.lines, 0, g.list_line .. place .. id)
-  push(coming.places, 0, coming.queue .. place .. id)
+  push(coming.lines, "0", g.list_line .. place .. id)
+  push(coming.places, "0", coming.queue .. place .. id)
   line_in(g, names[i], rank, g.list_line)
 end
 
@@ -64,7 +64,7 @@ local function come_in(list, i, rank, id, value, lock, limit_text)
   end
   if not lock then return end
   local to, at, head = coming.locks, #coming.locks, lock.head
-  to[at + 1], to[at + 2], to[at + 3], to[at + 4] = "=" .. lock.key, head.said .. id, "@" .. id, lock.key
+  to[at + 1], to[at + 2], to[at + 3], to[at + 4] = lock.field, head.said .. id, "@" .. id, lock.key
   if head.mode == "throttle" then push(coming.throttles, head.till, "k" .. lock.key) end
 end
 
@@ -77,7 +77,7 @@ local function look_together(n, at, locks)
     local lock = locks[from]
     ids[k] = ARGV[from]
     if lock then locks_n = locks_n + 1 end
-    keys[k] = lock and "=" .. lock.key or "none"
+    keys[k] = lock and lock.field or "none"
     group_names[#group_names + 1] = group
   end
   if has_groups then groups_read(group_names) end

@@ -28,7 +28,7 @@ local function ring_lines(queue, rank, limit)
   groups_read(group_names)
   for k, member in ipairs(members) do
     local g = group_of(group_names[k])
-    lines[k] = { g = g, member = member, turn = struct.unpack(">I8", member, #q + 1), line = line_of(g, queue, rank), jobs = {}, next = 1 }
+    lines[k] = { g = g, member = member, turn = struct.unpack(">I8", member, #q + 1), line = of_group(g.name) .. q, jobs = {}, next = 1 }
   end
   return lines
 end
@@ -68,7 +68,7 @@ local function write_taken(queue, rank, lines, met)
     local l = lines[k]
     from_ring[k] = l.member
     if l.turn then
-      to_ring[#to_ring + 1] = 0
+      to_ring[#to_ring + 1] = "0"
       to_ring[#to_ring + 1] = q .. u64(l.turn) .. l.g.name
       set("#" .. l.line, u64(l.turn))
     else
