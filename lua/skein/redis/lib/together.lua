@@ -43,6 +43,8 @@ end
 local function come_in_line(list, i, rank, id, value, limit, group)
   local known = groups[group]
   if known and known.limit ~= limit then write_coming(list) end -- its lines may move
+  -- A full Redis refuses the script here (lib/full.lua); what its group does then may begin with a delete.
+  if #coming.belong == 0 then call("HSET", GROUPS, "@" .. id, "0" .. group) end
   local g = group_grow(group, limit)
   if g.list ~= list then g.list, g.list_line = list, line_of(g, names[i], rank) end
   local place = place_coming(i, rank)
