@@ -19,7 +19,7 @@ stds.redis = {
     -- lib/queues.lua, lib/unknown.lua
     "names", "queues_n", "index_of", "base_of", "register", "unknown_queue", "knows_all_queues",
     -- lib/value.lua, lib/record.lua
-    "u64", "body_of", "body_ends", "queue_of", "later_member",
+    "u64", "body_of", "body_ends", "queue_of", "queue_in", "later_member",
     "ATTEMPTS", "CRASHES", "UNKNOWNS", "RECOVERIES", "FINISHED", "record_edit",
     -- lib/add.lua, lib/engine.lua, lib/walk.lua
     "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task",

@@ -72,6 +72,7 @@ static void try_again(struct sk_room *room) {
   for (size_t i = 0; i < room->items_n; i++) {
     if (room->items[i].status != SK_ELIMIT) continue;
     room->try.items[n] = room->items[i];
+    room->try.items[n].fresh = false; /* one whose answer got lost may have added it */
     room->tried[n++] = i;
   }
   room->try.op = (struct sk_op){ .cb = on_tried, .ctx = room };

@@ -137,6 +137,10 @@ static struct calls *push_calls(lua_State *L, size_t n) {
 static bool begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation, struct calls *calls) {
   lua_rawgeti(L, 3, (int)calls->begun + 1);
   if (lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != 0) return false;
+  if (c->loop == NULL) { /* by that function, or a finalizer that ran in it; those under way were answered */
+    lua_pushliteral(L, "this connection is closed");
+    return false;
+  }
   struct sk_lua_items *items = sk_lua_items_at(L, -1);
   if (items == NULL && lua_type(L, -1) != LUA_TSTRING) {
     lua_pushfstring(L, "call_many: payload %d is no string", (int)calls->begun + 1);

@@ -21,6 +21,7 @@ enum {
   ARG_LIST = 1, ARG_FIRST, ARG_FACTS, ARG_HANDLES, ARG_META, ARG_ARGS_MAX, ARG_JOBS_MAX, ARG_BYTES_MAX,
   ARGS_N = ARG_BYTES_MAX,
   ITEMS_AT = ARGS_N, /* in place of the last one */
+  WORK_AT,
   NEXT_ARGS_MAX = ARG_FACTS + 1, NEXT_JOBS_MAX, NEXT_BYTES_MAX,
   NEXT_ARGS_N = NEXT_BYTES_MAX,
   NUMBER_BYTES_MAX = 32, ESCAPED_BYTES = 6, /* of a number as JSON, of a byte in a string of it */
@@ -28,34 +29,38 @@ enum {
   FACT_QUEUE = 1, FACT_PRIORITY, /* what facts[name] holds */
 };
 
-static const char MAKER_TYPE[] = "skein.plain";
+static const char WORK_TYPE[] = "skein.plain";
 
 static const char ITEMS_TYPE[] = "skein.items";
 
-/* What every call needs: kept, because a job should not cost an allocation in C. */
-struct maker {
-  struct sk_idgen ids;
+/* The memory of a call.  Of each its own: where Lua allocates a finalizer may run, which may enqueue a list, too. */
+struct work {
   struct sk_buf args, out;
 };
 
-enum { KEPT_BYTES_MAX = 1024 * 1024 }; /* of memory between two calls, in each buffer */
+static void work_fini(struct work *work) {
+  sk_buf_fini(&work->args);
+  sk_buf_fini(&work->out);
+}
 
-static int maker_gc(lua_State *L) {
-  struct maker *m = luaL_checkudata(L, 1, MAKER_TYPE);
-  sk_buf_fini(&m->args);
-  sk_buf_fini(&m->out);
+static int work_gc(lua_State *L) {
+  work_fini(luaL_checkudata(L, 1, WORK_TYPE));
   return 0;
 }
 
-static void empty(struct sk_buf *b) {
-  if (b->cap > KEPT_BYTES_MAX) sk_buf_fini(b);
-  sk_buf_clear(b);
+static struct work *push_work(lua_State *L) {
+  struct work *work = lua_newuserdata(L, sizeof *work);
+  *work = (struct work){ 0 };
+  luaL_getmetatable(L, WORK_TYPE);
+  lua_setmetatable(L, -2);
+  return work;
 }
 
 /* What a call works on. */
 struct call {
   lua_State *L;
-  struct maker *maker;
+  struct sk_idgen *ids;
+  struct work *work;
   int64_t now_ms;
   size_t args_bytes_max;
   const char *task;      /* whose facts these are: the name's place in Lua's memory, since equal strings are one there */
@@ -144,10 +149,10 @@ static bool measure_args(struct call *c) {
   return true;
 }
 
-/* Encodes the args on top of the stack, a list without holes, into maker->args, or only measures them. */
+/* Encodes the args on top of the stack, a list without holes, into work->args, or only measures them. */
 static bool read_args(struct call *c) {
   lua_State *L = c->L;
-  struct sk_buf *args = &c->maker->args;
+  struct sk_buf *args = &c->work->args;
   if (!lua_istable(L, -1) || lua_getmetatable(L, -1)) return false;
   if (c->looks) return measure_args(c);
   if (lua_objlen(L, -1) > SK_ARGS_COUNT_MAX) return false;
@@ -204,7 +209,7 @@ static bool read_signature(struct call *c, struct plain *p) {
   lua_State *L = c->L;
   *p = (struct plain){ 0 };
   sk_job_init(&p->job);
-  sk_buf_clear(&c->maker->args);
+  sk_buf_clear(&c->work->args);
   c->args_n = 0;
   int top = lua_gettop(L);
   bool good = true;
@@ -225,8 +230,8 @@ static bool read_signature(struct call *c, struct plain *p) {
   if (!p->has_queue) p->job.queue = c->queue;
   if (!p->has_priority) p->job.priority = c->priority;
   if (c->looks) return c->args_n <= c->args_bytes_max;
-  if (c->maker->args.n == 0) sk_buf_add_c(&c->maker->args, "[]");
-  p->job.args = sk_buf_str(&c->maker->args);
+  if (c->work->args.n == 0) sk_buf_add_c(&c->work->args, "[]");
+  p->job.args = sk_buf_str(&c->work->args);
   return p->job.args.n <= c->args_bytes_max;
 }
 
@@ -254,7 +259,7 @@ static struct sk_str keep(struct call *c, struct sk_str s, struct kept *last) {
 
 static bool keep_item(struct call *c, const struct plain *p) {
   struct sk_arena *texts = &c->items->texts;
-  struct sk_buf *record = &c->maker->out;
+  struct sk_buf *record = &c->work->out;
   sk_buf_clear(record);
   sk_record_encode(&p->job, record);
   struct sk_enqueue_item *it = &c->items->items[c->items->n];
@@ -285,7 +290,7 @@ static void add_handle(lua_State *L, int i, struct sk_str id) {
 /* Adds list[i]; false when it is not plain, or when the request would be too large with it. */
 static bool add_job(struct call *c, int i, size_t bytes_max) {
   lua_State *L = c->L;
-  struct sk_buf *out = &c->maker->out;
+  struct sk_buf *out = &c->work->out;
   struct plain p;
   char id[SK_ID_BYTES + 1];
   lua_rawgeti(L, ARG_LIST, i);
@@ -295,7 +300,7 @@ static bool add_job(struct call *c, int i, size_t bytes_max) {
     p.has_id = p.job.id.n > 0;
     c->has_ids |= p.has_id;
     if (!p.has_id) {
-      sk_id_next(&c->maker->ids, c->now_ms, id);
+      sk_id_next(c->ids, c->now_ms, id);
       p.job.id = sk_str(id, SK_ID_BYTES);
     }
     size_t before = out->n;
@@ -310,19 +315,18 @@ static bool add_job(struct call *c, int i, size_t bytes_max) {
     }
     if (good) add_handle(L, i, p.job.id);
   }
-  lua_settop(L, ARGS_N);
+  lua_settop(L, WORK_AT);
   return good;
 }
 
 /* What plain and plain_items have in common of their arguments. */
 static void begin(lua_State *L, struct call *c) {
-  *c = (struct call){ .L = L, .maker = lua_touserdata(L, lua_upvalueindex(1)), .now_ms = sk_clock_wall_ms() };
+  *c = (struct call){ .L = L, .ids = lua_touserdata(L, lua_upvalueindex(1)), .now_ms = sk_clock_wall_ms() };
   luaL_checktype(L, ARG_LIST, LUA_TTABLE);
   luaL_checktype(L, ARG_FACTS, LUA_TTABLE);
   luaL_checktype(L, ARG_HANDLES, LUA_TTABLE);
   luaL_checktype(L, ARG_META, LUA_TTABLE);
   c->args_bytes_max = (size_t)luaL_optinteger(L, ARG_ARGS_MAX, SK_ARGS_BYTES_MAX);
-  empty(&c->maker->out), empty(&c->maker->args);
 }
 
 /* Adds jobs as far as they are plain; the index of the first that was not added. */
@@ -339,16 +343,18 @@ static int core_plain(lua_State *L) {
   lua_settop(L, ARGS_N);
   begin(L, &c);
   size_t bytes_max = (size_t)luaL_checkinteger(L, ARG_BYTES_MAX);
-  struct sk_buf *out = &c.maker->out;
+  c.work = push_work(L);
+  struct sk_buf *out = &c.work->out;
   sk_wire_add_i64(out, 0); /* it does not wait for room */
   sk_buf_add_byte(out, 0);
   sk_buf_add_u32(out, 0);
   int next = add_jobs(&c, bytes_max);
-  if (out->failed || c.maker->args.failed) return luaL_error(L, "not enough memory");
+  if (out->failed || c.work->args.failed) return luaL_error(L, "not enough memory");
   out->p[SK_ENQUEUE_HEAD_BYTES - 5] = !c.has_ids;
   put_u32(out->p + SK_ENQUEUE_HEAD_BYTES - 4, (uint32_t)(next - luaL_checkint(L, ARG_FIRST)));
   lua_pushlstring(L, out->p, out->n);
   lua_pushinteger(L, next);
+  work_fini(c.work);
   return 2;
 }
 
@@ -387,8 +393,10 @@ static int core_plain_items(lua_State *L) {
   int jobs_max = luaL_checkint(L, ARG_JOBS_MAX);
   luaL_argcheck(L, jobs_max > 0, ARG_JOBS_MAX, "expected 1 or more");
   c.items = push_items(L, jobs_max);
+  c.work = push_work(L);
   int next = add_jobs(&c, 0);
-  if (c.maker->args.failed) return luaL_error(L, "not enough memory");
+  if (c.work->args.failed) return luaL_error(L, "not enough memory");
+  work_fini(c.work);
   lua_settop(L, ITEMS_AT);
   lua_pushinteger(L, next);
   return 2;
@@ -396,7 +404,8 @@ static int core_plain_items(lua_State *L) {
 
 /* plain_next(list, first, facts, args_bytes_max, jobs_max, bytes_max) -> next: see plain.h */
 static int core_plain_next(lua_State *L) {
-  struct call c = { .L = L, .maker = lua_touserdata(L, lua_upvalueindex(1)), .looks = true };
+  struct work nothing = { 0 };
+  struct call c = { .L = L, .work = &nothing, .looks = true };
   lua_settop(L, NEXT_ARGS_N);
   luaL_checktype(L, ARG_LIST, LUA_TTABLE);
   luaL_checktype(L, ARG_FACTS, LUA_TTABLE);
@@ -416,23 +425,17 @@ static int core_plain_next(lua_State *L) {
   return 1;
 }
 
-static void push(lua_State *L, lua_CFunction fn) {
-  struct maker *m = lua_newuserdata(L, sizeof *m);
-  *m = (struct maker){ 0 };
-  luaL_newmetatable(L, MAKER_TYPE);
-  lua_pushcfunction(L, maker_gc);
+/* fn, with ids of its own, and the type of what its memory is in. */
+static void push(lua_State *L, lua_CFunction fn, const char *type, lua_CFunction gc) {
+  luaL_newmetatable(L, type);
+  lua_pushcfunction(L, gc);
   lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
+  lua_pop(L, 1);
+  struct sk_idgen *ids = lua_newuserdata(L, sizeof *ids);
+  *ids = (struct sk_idgen){ 0 };
   lua_pushcclosure(L, fn, 1);
 }
 
-void sk_lua_plain_push(lua_State *L) { push(L, core_plain); }
-void sk_lua_plain_next_push(lua_State *L) { push(L, core_plain_next); }
-
-void sk_lua_plain_items_push(lua_State *L) {
-  luaL_newmetatable(L, ITEMS_TYPE);
-  lua_pushcfunction(L, items_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
-  push(L, core_plain_items);
-}
+void sk_lua_plain_push(lua_State *L) { push(L, core_plain, WORK_TYPE, work_gc); }
+void sk_lua_plain_items_push(lua_State *L) { push(L, core_plain_items, ITEMS_TYPE, items_gc); }
+void sk_lua_plain_next_push(lua_State *L) { lua_pushcfunction(L, core_plain_next); }

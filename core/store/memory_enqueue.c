@@ -70,6 +70,7 @@ void sk_mem_take_back(struct mem *mem, struct sk_enqueue_item *items, size_t n) 
 enum sk_code sk_mem_add_all(struct mem *mem, struct sk_enqueue_item *items, size_t n, const struct mem_job *ending,
                             struct sk_arena *arena, size_t *added) {
   *added = 0;
+  for (size_t i = 0; i < n; i++) sk_mem_table_prefetch(&mem->jobs, items[i].id);
   for (size_t i = 0; i < n; i++) {
     items[i].status = add_one(mem, &items[i], ending, arena);
     if (items[i].status == SK_OK) (*added)++;

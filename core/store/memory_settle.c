@@ -95,6 +95,7 @@ void sk_mem_settle(struct sk_store *store, struct sk_settle_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   enum sk_code code = check_settle(h, op, &op->op.err);
   bool any = false;
+  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) sk_mem_table_prefetch(&h->mem->jobs, op->items[i].id);
   for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
     op->items[i].status = settle_one(h, &op->items[i], &op->op.arena);
     if (op->items[i].status == SK_OK) any = true;

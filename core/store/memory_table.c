@@ -4,11 +4,16 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/id.h"
 #include "store/memory.h"
 
-enum { TABLE_CAP_MIN = 64 };
+enum {
+  TABLE_CAP_MIN = 64,
+  LINE_SLOTS = 64 / sizeof(struct mem_slot), /* of a line of the cache */
+  HUGE_PAGE_BYTES = 2 << 20,
+};
 
 void sk_mem_table_init(struct mem_table *t) { *t = (struct mem_table){ .key = sk_id_random() }; }
 void sk_mem_table_fini(struct mem_table *t) { free(t->slots); }
@@ -49,17 +54,35 @@ static size_t free_slot(const struct mem_table *t, uint64_t hash) {
   return i;
 }
 
+/* Free ones.  Many of them ask for huge pages: ids lie all over, so that nearly each would miss the TLB too, and after a fork, which
+ * an engine does for each worker, nearly each would fault on a page of its own. */
+static struct mem_slot *slots_new(size_t cap) {
+  size_t bytes = cap * sizeof(struct mem_slot);
+  if (bytes < HUGE_PAGE_BYTES) return calloc(cap, sizeof(struct mem_slot));
+  struct mem_slot *slots = aligned_alloc(HUGE_PAGE_BYTES, bytes);
+  if (slots == NULL) return NULL;
+  madvise(slots, bytes, MADV_HUGEPAGE); /* a kernel without them takes small ones */
+  return memset(slots, 0, bytes);
+}
+
 /* Room for one more, with at most two thirds of the slots taken. */
 static bool reserve(struct mem_table *t) {
   if (t->n + 1 <= t->cap / 3 * 2) return true;
   struct mem_table grown = { .cap = t->cap ? t->cap * 2 : TABLE_CAP_MIN, .n = t->n, .key = t->key };
-  grown.slots = calloc(grown.cap, sizeof *grown.slots);
+  grown.slots = slots_new(grown.cap);
   if (grown.slots == NULL) return false;
   for (size_t i = 0; i < t->cap; i++)
     if (t->slots[i].job != NULL) grown.slots[free_slot(&grown, t->slots[i].hash)] = t->slots[i];
   free(t->slots);
   *t = grown;
   return true;
+}
+
+void sk_mem_table_prefetch(const struct mem_table *t, struct sk_str id) {
+  if (t->n == 0) return;
+  size_t home = home_of(t, sk_mem_hash(t, id));
+  __builtin_prefetch(&t->slots[home]);
+  __builtin_prefetch(&t->slots[(home + LINE_SLOTS) & (t->cap - 1)]); /* whoever looks goes on to a free one */
 }
 
 struct mem_job *sk_mem_table_find(const struct mem_table *t, struct sk_str id) {

@@ -1,6 +1,6 @@
 /* memory_table.h - the memory store's jobs by id: open addressing with linear probing, so that finding a job among millions
- * costs two cache misses (the slot, the job) and an id that is not there one.  Ids are hashed with a random key of the table's
- * own, so that nobody can choose ids that collide. */
+ * costs two cache misses (the slot, the job) and an id that is not there one; those of a batch can be had at the same time
+ * (sk_mem_table_prefetch).  Ids are hashed with a random key of the table's own, so that nobody can choose ids that collide. */
 #ifndef SK_STORE_MEMORY_TABLE_H
 #define SK_STORE_MEMORY_TABLE_H
 
@@ -30,6 +30,8 @@ uint64_t sk_mem_hash(const struct mem_table *t, struct sk_str s);
 void sk_mem_table_init(struct mem_table *t);
 /* Frees the slots, not the jobs. */
 void sk_mem_table_fini(struct mem_table *t);
+/* Sets the id's slot on its way into the cache: for all of a batch before the first of them is looked for. */
+void sk_mem_table_prefetch(const struct mem_table *t, struct sk_str id);
 /* NULL when there is none. */
 struct mem_job *sk_mem_table_find(const struct mem_table *t, struct sk_str id);
 /* Adds a job whose id is not in the table; false when out of memory. */

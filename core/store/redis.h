@@ -116,6 +116,7 @@ bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved);
 bool sk_rd_conn_is_ready(const struct rd_conn *c);
 /* May its user use MULTI?  False before it was ready. */
 bool sk_rd_conn_can_multi(const struct rd_conn *c);
+void sk_rd_conn_no_multi(struct rd_conn *c); /* a right was taken away: not before the next greeting */
 bool sk_rd_conn_is_down(const struct rd_conn *c);
 /* To append commands to, when ready; and how many replies that will bring. */
 struct sk_buf *sk_rd_conn_out(struct rd_conn *c);
@@ -153,7 +154,8 @@ struct rd_store {
   struct sk_err down;            /* why there is no connection */
   struct sk_list waiting, sent, answers; /* of sk_op.node */
   size_t early;                  /* replies that came to the first of `sent` before its last one, */
-  struct sk_buf early_error;     /* ... and the first error among them */
+  struct sk_buf early_error;     /* ... and the first error among them; */
+  bool bare;                     /* ... which was MULTI's own: what followed was no transaction */
   int64_t bounded_ms;            /* when a queue was bounded last, as far as this client knows; monotonic, 0: never */
   size_t submitted;              /* ops that are not answered yet, the store's own included */
   struct rd_command command;     /* in the making */

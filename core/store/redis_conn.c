@@ -402,6 +402,7 @@ void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms) {
 }
 
 bool sk_rd_conn_can_multi(const struct rd_conn *c) { return c->can_multi; }
+void sk_rd_conn_no_multi(struct rd_conn *c) { c->can_multi = false; }
 
 void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err) { go_down(c, err); }
 

@@ -110,6 +110,7 @@ static void send_op(struct rd_store *s, struct sk_op *op) {
     sk_list_push(&s->fetches, &op->node);
     return;
   }
+  if (op->kind == RD_ENQUEUE_STORED && !sk_rd_conn_can_multi(s->calls)) op->kind = RD_ENQUEUE; /* it could when this was submitted */
   struct sk_buf *out = sk_rd_conn_out(s->calls);
   size_t before = out->n;
   sk_rd_verbs[op->kind].build(s, op);
@@ -222,16 +223,31 @@ static void take_error(struct rd_store *s, struct sk_op *op, struct sk_str text)
 }
 
 /* A reply that is not the last one of its op; an error in it is why the last one says that nothing was done.  When MULTI itself is refused
- * (a right that was taken away), what followed was no transaction: who knows what of it was done. */
+ * (a right that was taken away), what followed was no transaction.  It must not be cut in half then: the connection stays. */
 static bool is_early(struct rd_store *s, const struct sk_op *op, const struct rd_reply *reply) {
   if (s->early + 1 >= replies_of(op)) return false;
-  if (s->early++ == 0) sk_buf_clear(&s->early_error);
-  if (reply->type == RD_ERROR && s->early_error.n == 0) sk_buf_add_str(&s->early_error, reply->text);
-  if (reply->type == RD_ERROR && s->early == 1) {
-    struct sk_err err;
-    sk_err_set(&err, SK_EUNAVAILABLE, "%s: MULTI: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(reply->text, 200)));
-    sk_rd_conn_drop(s->calls, &err);
+  if (s->early++ == 0) {
+    sk_buf_clear(&s->early_error);
+    s->bare = reply->type == RD_ERROR;
+    if (s->bare) sk_rd_conn_no_multi(s->calls);
   }
+  if (reply->type == RD_ERROR && s->early_error.n == 0) sk_buf_add_str(&s->early_error, reply->text);
+  return true;
+}
+
+/* The last reply of an op whose MULTI was refused: who knows what was done. */
+static void take_bare(struct rd_store *s, struct sk_op *op) {
+  struct sk_err why;
+  sk_err_set(&why, SK_EUNAVAILABLE, "%s: MULTI: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(sk_buf_str(&s->early_error), 200)));
+  fail_op(s, op, SK_EUNKNOWN, &why);
+}
+
+/* Whether HSET or EVAL is what this user may not use: nothing was done, and the script can do it. */
+static bool try_script(struct rd_store *s, struct sk_op *op, struct sk_str said) {
+  struct sk_str early = sk_buf_str(&s->early_error);
+  if (op->kind != RD_ENQUEUE_STORED || !sk_str_starts(said, "EXECABORT") || !(sk_str_starts(early, "NOPERM") || sk_str_starts(early, "ERR "))) return false;
+  sk_rd_conn_no_multi(s->calls);
+  send_or_wait(s, op);
   return true;
 }
 
@@ -244,12 +260,17 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
     return;
   }
   sk_list_remove(&op->node);
-  bool had_early = s->early > 0 && s->early_error.n > 0;
+  bool had_early = s->early > 0 && s->early_error.n > 0, bare = s->early > 0 && s->bare;
   s->early = 0;
+  if (bare) {
+    take_bare(s, op);
+    sk_arena_fini(arena);
+    return;
+  }
   if (reply->type == RD_ERROR) {
     if (op->kind == RD_LOAD)
       sk_rd_answer(s, op, SK_OK);
-    else
+    else if (!had_early || !try_script(s, op, reply->text))
       take_error(s, op, had_early ? sk_buf_str(&s->early_error) : reply->text);
     sk_arena_fini(arena);
     return;

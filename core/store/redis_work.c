@@ -6,7 +6,7 @@
 #include "redis_scripts.h"
 #include "store/redis.h"
 
-enum { GROUP_MAX = 2000 }; /* jobs of a settle that just end, in one group */
+enum { GROUP_MAX = 2000 }; /* jobs of a settle in one group */
 
 /* -- fetch ----------------------------------------------------------------------------------------------------------------- */
 
@@ -85,50 +85,83 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
 
 /* -- settle ---------------------------------------------------------------------------------------------------------------- */
 
-static bool is_plain_end(const struct sk_settle_item *it) {
-  bool gone = it->kind == SK_SETTLE_DROP || (it->kind == SK_SETTLE_DONE && it->keep_ms <= 0);
-  return gone && !it->crashed && it->follow_n == 0;
+/* What is sent in groups: jobs that end, with nothing that belongs to one of them alone. */
+enum sort { ALONE, GONE, STAYS };
+
+static enum sort sort_of(const struct sk_settle_item *it) {
+  if (it->crashed || it->follow_n > 0) return ALONE;
+  switch (it->kind) {
+    case SK_SETTLE_DROP: return GONE;
+    case SK_SETTLE_DONE: return it->keep_ms > 0 ? STAYS : GONE;
+    case SK_SETTLE_CANCELLED: return it->keep_ms > 0 ? STAYS : ALONE;
+    case SK_SETTLE_DEAD: return STAYS;
+    case SK_SETTLE_RETRY:
+    case SK_SETTLE_SNOOZE:
+    case SK_SETTLE_RELEASE: break;
+  }
+  return ALONE;
 }
 
-/* Items that just end are sent in groups of one fence, queue and kind, as far as no other item stands between them. */
+/* Which go together, as far as no item stands between them that goes alone: those that are gone of one fence, queue and kind; all of a
+ * kind that stay, since their order is to be seen. */
+static bool go_together(const struct sk_settle_item *a, const struct sk_settle_item *b) {
+  enum sort sort = sort_of(a);
+  if (sort == ALONE || sort != sort_of(b) || a->kind != b->kind) return false;
+  return sort == STAYS || (a->fence == b->fence && sk_str_eq(a->queue, b->queue));
+}
+
+/* In one group. */
 static bool same_group(const struct sk_settle_item *a, const struct sk_settle_item *b) {
-  return a->fence == b->fence && a->kind == b->kind && sk_str_eq(a->queue, b->queue);
+  if (!go_together(a, b)) return false;
+  return sort_of(a) == GONE || (a->fence == b->fence && a->keep_ms == b->keep_ms && sk_str_eq(a->queue, b->queue));
 }
 
-static size_t plain_run_end(const struct sk_settle_op *op, size_t from) {
-  size_t end = from;
-  while (end < op->items_n && is_plain_end(&op->items[end])) end++;
-  return end;
+static int compare_ids(const void *pa, const void *pb, void *ctx) {
+  const struct sk_settle_op *op = ctx;
+  struct sk_str a = op->items[*(const uint32_t *)pa].id, b = op->items[*(const uint32_t *)pb].id;
+  if (a.n != b.n) return a.n < b.n ? -1 : 1;
+  return memcmp(a.p, b.p, a.n);
+}
+
+/* Do items of several kinds end one job?  (When in doubt yes.)  Then they must not change places: the first one counts. */
+static bool are_at_odds(struct sk_settle_op *op, uint32_t *scratch) {
+  bool several = false;
+  for (size_t i = 1; i < op->items_n && !several; i++)
+    several = op->items[i].kind != op->items[0].kind || sort_of(&op->items[i]) != sort_of(&op->items[0]);
+  if (!several) return false;
+  for (size_t i = 0; i < op->items_n; i++) scratch[i] = (uint32_t)i;
+  qsort_r(scratch, op->items_n, sizeof *scratch, compare_ids, op);
+  for (size_t i = 1; i < op->items_n; i++)
+    if (compare_ids(&scratch[i - 1], &scratch[i], op) == 0) return true;
+  return false;
 }
 
 /* The numbers of the items in the order in which they are sent, groups together; the same for building and parsing. */
-static void order_items(const struct sk_settle_op *op, uint32_t *order) {
-  size_t n = 0;
-  for (size_t i = 0; i < op->items_n; i++) {
-    size_t end = plain_run_end(op, i), first = n;
-    for (size_t k = i; k < end; k++) order[n++] = (uint32_t)k;
+static void order_items(struct sk_settle_op *op, uint32_t *order) {
+  bool at_odds = are_at_odds(op, order);
+  for (size_t i = 0; i < op->items_n; i++) order[i] = (uint32_t)i;
+  if (at_odds) return;
+  for (size_t first = 0, run_end = 0, to; first < op->items_n; first = to) {
+    if (run_end <= first)
+      for (run_end = first; run_end < op->items_n && sort_of(&op->items[run_end]) != ALONE;) run_end++;
     /* Moves to the front of what is left of the run all that go with its first. */
-    while (first < n) {
-      const struct sk_settle_item *lead = &op->items[order[first]];
-      size_t to = first + 1;
-      for (size_t k = to; k < n && to - first < GROUP_MAX; k++) {
-        if (!same_group(lead, &op->items[order[k]])) continue;
-        uint32_t moved = order[k];
-        memmove(&order[to + 1], &order[to], (k - to) * sizeof *order);
-        order[to++] = moved;
-      }
-      first = to;
+    const struct sk_settle_item *lead = &op->items[order[first]];
+    to = first + 1;
+    for (size_t k = to; k < run_end && to - first < GROUP_MAX; k++) {
+      if (!go_together(lead, &op->items[order[k]])) continue;
+      uint32_t moved = order[k];
+      memmove(&order[to + 1], &order[to], (k - to) * sizeof *order);
+      order[to++] = moved;
     }
-    i = end;
-    if (i < op->items_n) order[n++] = (uint32_t)i;
   }
 }
 
+static const char *const kinds[SK_SETTLE_KINDS] = {
+  [SK_SETTLE_DONE] = "d", [SK_SETTLE_RETRY] = "t", [SK_SETTLE_SNOOZE] = "s",    [SK_SETTLE_DEAD] = "D",
+  [SK_SETTLE_DROP] = "x", [SK_SETTLE_CANCELLED] = "c", [SK_SETTLE_RELEASE] = "r",
+};
+
 static void add_other(struct rd_store *s, const struct sk_settle_item *it) {
-  static const char *const kinds[SK_SETTLE_KINDS] = {
-    [SK_SETTLE_DONE] = "d", [SK_SETTLE_RETRY] = "t", [SK_SETTLE_SNOOZE] = "s",    [SK_SETTLE_DEAD] = "D",
-    [SK_SETTLE_DROP] = "x", [SK_SETTLE_CANCELLED] = "c", [SK_SETTLE_RELEASE] = "r",
-  };
   struct rd_command *c = &s->command;
   size_t queue = sk_rd_name(s, it->queue);
   sk_rd_arg_c(c, "=");
@@ -148,12 +181,17 @@ static void add_other(struct rd_store *s, const struct sk_settle_item *it) {
 static void add_group(struct rd_store *s, const struct sk_settle_op *op, const uint32_t *order, size_t n) {
   struct rd_command *c = &s->command;
   const struct sk_settle_item *lead = &op->items[order[0]];
-  sk_rd_arg_c(c, "-");
+  bool stays = sort_of(lead) == STAYS;
+  sk_rd_arg_c(c, stays ? "+" : "-");
   sk_rd_arg_int(c, (int64_t)lead->fence);
-  sk_rd_arg_c(c, lead->kind == SK_SETTLE_DONE ? "d" : "x");
+  sk_rd_arg_c(c, kinds[lead->kind]);
   sk_rd_arg_int(c, (int64_t)sk_rd_name(s, lead->queue));
   sk_rd_arg_int(c, (int64_t)n);
-  for (size_t i = 0; i < n; i++) sk_rd_arg(c, op->items[order[i]].id);
+  if (stays) sk_rd_arg_int(c, sk_rd_ms(lead->keep_ms));
+  for (size_t i = 0; i < n; i++) {
+    sk_rd_arg(c, op->items[order[i]].id);
+    if (stays) sk_rd_arg(c, op->items[order[i]].record);
+  }
 }
 
 static bool has_tied_follow(const struct sk_settle_op *op) {
@@ -164,7 +202,7 @@ static bool has_tied_follow(const struct sk_settle_op *op) {
 }
 
 void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
-  const struct sk_settle_op *op = (void *)whole;
+  struct sk_settle_op *op = (void *)whole;
   sk_rd_name_none(s);
   for (size_t i = 0; i < op->items_n; i++) {
     sk_rd_name(s, op->items[i].queue);
@@ -182,12 +220,11 @@ void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
   order_items(op, order);
   for (size_t i = 0, end; i < op->items_n; i = end) {
     const struct sk_settle_item *it = &op->items[order[i]];
-    for (end = i + 1; is_plain_end(it) && end < op->items_n && end - i < GROUP_MAX; end++)
-      if (!is_plain_end(&op->items[order[end]]) || !same_group(it, &op->items[order[end]])) break;
-    if (is_plain_end(it))
-      add_group(s, op, order + i, end - i);
-    else
+    for (end = i + 1; end < op->items_n && end - i < GROUP_MAX && same_group(it, &op->items[order[end]]);) end++;
+    if (sort_of(it) == ALONE)
       add_other(s, it);
+    else
+      add_group(s, op, order + i, end - i);
   }
   free(order);
 }

@@ -27,7 +27,7 @@ enum { MANY = 40 };
 /* Ids f00, f01, ... that no store has seen; two queues, three priorities. */
 static void make_fresh(struct world *w, struct sk_enqueue_item items[MANY]) {
   for (int i = 0; i < MANY; i++) {
-    char id[8];
+    char id[16];
     snprintf(id, sizeof id, "f%02d", i);
     items[i] = item(w, .id = id, .queue = i % 8 < 4 ? "q" : "other", .priority = i % 3 - 1);
     items[i].fresh = true;
@@ -71,7 +71,7 @@ static void many_fresh_jobs_respect_bounds_delays_and_locks(void **ctx) {
   bind_queue(h, .name = text("q"), .max_len = 0);
   struct sk_enqueue_item others[MANY];
   for (int i = 0; i < MANY; i++) {
-    char id[8];
+    char id[16];
     snprintf(id, sizeof id, "g%02d", i);
     others[i] = item(w, .id = id, .delay_ms = i == 20 ? 500 : 0, .lock = i == 7 || i == 30 ? "reject;0;=k" : NULL);
     others[i].fresh = true;

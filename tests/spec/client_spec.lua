@@ -136,6 +136,46 @@ describe("a program with a store", function()
     assert.same({ -2, "q", 3 }, { hs[4].priority, hs[4].queue, hs[5].retries })
   end)
 
+  it("enqueues what a finalizer does while a list is encoded, and that list as it is", function()
+    local nested = {}
+    local armed = true
+    local function arm()
+      getmetatable(newproxy(true)).__gc = function()
+        if not armed then return end
+        for _, h in ipairs(assert(skein.enqueue_many { { task = "inner", args = { #nested } }, { task = "inner", args = { "x" } } })) do
+          nested[#nested + 1] = h
+        end
+        arm()
+      end
+    end
+    finally(function() armed = false end)
+    for _ = 1, 20 do arm() end
+    for round = 1, 20 do
+      local signatures = {}
+      for i = 1, 500 do signatures[i] = { task = "t" .. i % 40, args = { round, round % 2 == 0 and i or { i } } } end
+      local hs = assert(skein.enqueue_many(signatures))
+      for i, h in ipairs(hs) do
+        local job = info(h)
+        assert.same({ "t" .. i % 40, signatures[i].args }, { job.task, job.args })
+      end
+    end
+    assert.is_true(#nested > 0)
+    assert.equal(20 * 500 + #nested, skein.admin.stats().ready)
+    for i = 1, #nested, 2 do assert.same({ i - 1 }, info(nested[i]).args) end
+  end)
+
+  it("survives a connection that is closed while many calls are made on it", function()
+    local other = assert(core.client "memory:")
+    local count = ""
+    local function close()
+      other:close()
+      return count
+    end
+    local ok, err = pcall(other.call_many, other, client.OP.COUNT, { count, close, count })
+    assert.same({ false, "this connection is closed" }, { ok, err })
+    assert.has_error(function() other:call(client.OP.COUNT, count) end, "this connection is closed")
+  end)
+
   it("says of many what the store has taken when it fails in between", function()
     local hs = {}
     local before = client.set_transport {

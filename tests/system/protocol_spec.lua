@@ -450,6 +450,40 @@ try: skein.redis.call("FLUSHALL")
 except RuntimeError as error: say(str(error).startswith("NOPERM"))]]))
   end)
 
+  H.it_on("redis", "loses nothing of a list when the right to transactions is taken away on the way, nor without EVAL", function(t)
+    local server = t:own_redis()
+    local rule = assert(H.files.read(H.root .. "/docs/PROTOCOL.md")):match "\n    (ACL SETUSER [^\n]+)\n"
+    local words = {}
+    for word in rule:gmatch "%S+" do words[#words + 1] = word end
+    assert.equal("OK", server:call(unpack(words)))
+    t:enqueue("nobody")
+    t:use(server:url(0):gsub("//", "//app:secret@") .. "")
+    local taken = ([[
+      local skein = require "skein"
+      local function many(n, bytes)
+        local sigs = {}
+        for i = 1, n do sigs[i] = { task = "nobody", args = { ("x"):rep(bytes) } } end
+        local hs, err = skein.enqueue_many(sigs)
+        return hs and #hs or err.code
+      end
+      local before = many(100, 1)
+      assert(os.execute "redis-cli -u %s acl setuser app -@transaction >/dev/null" == 0)
+      print(before, many(250, BYTES), many(100, 1))]]):format(server:url(0))
+    for _, bytes in ipairs { 1000, 15000, 15000, 15000, 15000 } do
+      server:call("ACL", "SETUSER", "app", "+@transaction")
+      local said = t:client((taken:gsub("BYTES", bytes)))
+      assert.equal("100\tunknown_fate\t100\n", said.out, said.err)
+      assert.equal(server:call("LLEN", "{skein}:ready:2:default"), server:call("HLEN", "{skein}:jobs"))
+    end
+    assert.equal("OK", server:call("ACL", "SETUSER", "app", "+@transaction", "-eval"))
+    local said = t:client [[
+      local skein = require "skein"
+      local sigs = {}
+      for i = 1, 100 do sigs[i] = "nobody" end
+      print(#assert(skein.enqueue_many(sigs)))]]
+    assert.equal("100\n", said.out, said.err)
+  end)
+
   H.it_on("redis", "and the commands refuse a store of another format and leave it as it is", function(t)
     t:enqueue("nobody", 1)
     local redis = connect(t)

@@ -330,6 +330,45 @@ describe("an outage of Redis:", function()
     t:wait_effects("note", 2, 10)
   end)
 
+  it_alone("out of memory: what is kept is kept", function(t)
+    t:script("a.lua", NOTES .. [[ skein.task("result", { keep = 60 }, function(_, n) fx("note", n) return n end) ]])
+    t:run { "-w", "1" }
+    t:cli { "pause", "default" }
+    t:enqueue("plan", 500, "result", { flags = { "--queue", "other" } })
+    t:wait_effects("planned", 1)
+    t:redis_cli("config", "set", "maxmemory", "1")
+    t:ok("resume", "default")
+    t:wait_effects("note", 500, 10)
+    t:wait_for("500 results", 5, function() return t:redis_cli("zcard", "{skein}:kept"):find "^500" end)
+    assert.matches("^500", t:redis_cli("zcard", "{skein}:done"))
+    assert.matches("^0", t:redis_cli("hlen", "{skein}:held"))
+  end)
+
+  it_alone("a job that somebody has deleted while it ran leaves nothing, and the others of its batch their results", function(t)
+    t:script("a.lua", t:released() .. [[
+      skein.task("result", { keep = 60 }, function(job, n)
+        fx("started", n)
+        job:log("started")
+        released "all"
+        return n
+      end) ]])
+    t:run { "-w", "1" }
+    local ids = {}
+    for i = 1, 5 do ids[i] = t:enqueue("result", i) end
+    t:wait_effects("started", 5)
+    t:wait_for("their logs", 5, function() return t:redis_cli("hlen", "{skein}:logs"):find "^5" end)
+    assert.matches("^1", t:redis_cli("hdel", "{skein}:jobs", ids[3]))
+    t:release "all"
+    t:wait_for("no job that runs", 5, function() return t:redis_cli("hlen", "{skein}:held"):find "^0" end)
+    assert.equal(5, t:counters().done)
+    for _, key in ipairs { "done", "kept" } do assert.matches("^4", t:redis_cli("zcard", "{skein}:" .. key)) end
+    assert.matches("^4", t:redis_cli("hlen", "{skein}:jobs"))
+    assert.matches("^0", t:redis_cli("exists", "{skein}:logs"))
+    for i = 1, 5 do
+      if i ~= 3 then assert.equal(i, t:job(ids[i]).result) end
+    end
+  end)
+
   it_alone("full while many jobs come at once (OOM): none of a batch is half in", function(t)
     t:script("a.lua", NOTES)
     t:redis_cli("config", "set", "maxmemory", "1")
@@ -348,7 +387,7 @@ describe("an outage of Redis:", function()
       local sigs = {}
       for i = 1, 1000 do sigs[i] = { task = "note", args = { i } } end
       assert(#skein.enqueue_many(sigs) == 1000)]]
-    assert.matches("cmdstat_exec:calls=4,", t:redis_cli("info", "commandstats"))
+    assert.matches("cmdstat_exec:calls=5,", t:redis_cli("info", "commandstats")) -- four parts, and one to try whether it may
     assert.matches("^1000", t:redis_cli("hlen", "{skein}:jobs"))
     t:drain({ "-w", "1", "-q", "default" }, 20)
     t:wait_effects("note", 1000)

@@ -104,7 +104,6 @@ int main(void) {
     cmocka_unit_test(a_generator_carries_from_the_low_to_the_high_bits_and_into_the_time),
     cmocka_unit_test(two_generators_differ),
   cmocka_unit_test(the_copy_of_a_generator_in_a_forked_process_goes_its_own_way),
-    cmocka_unit_test(the_copy_of_a_generator_in_a_forked_process_goes_its_own_way),
     cmocka_unit_test(monotonic_clocks_do_not_go_back_and_units_agree),
   };
   return cmocka_run_group_tests_name("id", tests, NULL, NULL);

@@ -1,9 +1,11 @@
-/* memory_test.c - what the memory store keeps of groups, locks and bounds when their jobs are gone: nothing (store.h, GROUPS, LOCKS). */
+/* memory_test.c - what the memory store keeps of groups, locks and bounds when their jobs are gone: nothing (store.h, GROUPS, LOCKS);
+ * and its table of many jobs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -145,11 +147,39 @@ static void no_line_is_left_in_a_queue(void **state) {
   }
 }
 
+/* More than fit into small pages; taken out in another order than they came. */
+static void a_table_finds_each_of_many_jobs_and_no_other(void **state) {
+  (void)state;
+  enum { MANY = 60000, STEP = 7919 /* prime to MANY */ };
+  static char ids[MANY][16];
+  struct mem_job *jobs = calloc(MANY, sizeof *jobs);
+  assert_non_null(jobs);
+  struct mem_table table;
+  sk_mem_table_init(&table);
+  for (size_t i = 0; i < MANY; i++) {
+    snprintf(ids[i], sizeof ids[i], "j%zu", i);
+    jobs[i].id = sk_str_c(ids[i]);
+    sk_mem_table_prefetch(&table, jobs[i].id);
+    assert_null(sk_mem_table_find(&table, jobs[i].id));
+    assert_true(sk_mem_table_add(&table, &jobs[i]));
+  }
+  assert_true(table.cap * sizeof *table.slots >= 2 << 20);
+  for (size_t i = 0, at = 0; i < MANY; i++, at = (at + STEP) % MANY) {
+    assert_ptr_equal(sk_mem_table_find(&table, jobs[at].id), &jobs[at]);
+    sk_mem_table_remove(&table, &jobs[at]);
+    assert_null(sk_mem_table_find(&table, jobs[at].id));
+  }
+  assert_int_equal(table.n, 0);
+  sk_mem_table_fini(&table);
+  free(jobs);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(groups_and_locks_go_with_their_jobs, setup, teardown),
     cmocka_unit_test_setup_teardown(a_bucket_stays_until_it_is_full_and_a_throttle_until_its_time, setup, teardown),
     cmocka_unit_test_setup_teardown(no_line_is_left_in_a_queue, setup, teardown),
+    cmocka_unit_test(a_table_finds_each_of_many_jobs_and_no_other),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

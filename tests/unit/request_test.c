@@ -334,6 +334,45 @@ static void what_waits_for_room_gets_it_when_there_is_some(void **state) {
   sk_buf_fini(&a.bytes);
 }
 
+/* The store, but that it notes how many of the jobs it is given are said to be fresh. */
+static struct {
+  const struct sk_store_ops *ops;
+  size_t items_n, fresh_n;
+} watched;
+
+static void watch_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
+  watched.items_n = op->items_n;
+  watched.fresh_n = 0;
+  for (size_t i = 0; i < op->items_n; i++) watched.fresh_n += op->items[i].fresh;
+  watched.ops->enqueue(store, op);
+}
+
+static void what_was_tried_before_is_not_fresh_any_more(void **state) {
+  struct world *w = *state;
+  fill(w);
+  watched.ops = w->store->ops;
+  struct sk_store_ops ops = *watched.ops;
+  ops.enqueue = watch_enqueue;
+  w->store->ops = &ops;
+  struct answer a = { 0 };
+  struct sk_buf b = block_payload(60000, (struct enqueued[]){ { "c", "[]", 0, 0, NULL, NULL }, { "d", "[]", 0, 0, NULL, NULL } }, 2);
+  b.p[sizeof(int64_t)] = 1;
+  sk_requests_run(w->requests, 7, SK_OP_ENQUEUE, sk_buf_str(&b), on_answer, &a);
+  sk_buf_fini(&b);
+  assert_int_equal(watched.fresh_n, 2);
+  for (int i = 0; i < 20; i++) sk_loop_turn(w->loop, false);
+  watched.items_n = 0;
+  sk_requests_changed(w->requests);
+  assert_int_equal(watched.items_n, 2);
+  assert_int_equal(watched.fresh_n, 0);
+  bind_queue(w, 0);
+  sk_requests_changed(w->requests);
+  while (a.n == 0) sk_loop_turn(w->loop, true);
+  assert_int_equal(a.bytes.p[0] | a.bytes.p[1], SK_OK);
+  sk_buf_fini(&a.bytes);
+  w->store->ops = watched.ops;
+}
+
 static void nobody_waits_for_room_any_more_who_is_gone(void **state) {
   struct world *w = *state;
   fill(w);
@@ -419,6 +458,7 @@ int main(void) {
     T(a_callback_that_is_none_is_refused),
     T(a_full_queue_refuses_at_once_or_after_the_time_given),
     T(what_waits_for_room_gets_it_when_there_is_some),
+    T(what_was_tried_before_is_not_fresh_any_more),
     T(nobody_waits_for_room_any_more_who_is_gone),
     T(a_stop_ends_what_waits_for_room),
     T(a_cancel_through_the_same_requests_ends_a_wait),

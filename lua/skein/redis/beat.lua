@@ -14,21 +14,25 @@ if lost == 1 then call("HSETNX", HEAD, "format", ARGV[argi + 2]) end -- Redis ca
 local said = call("HGET", ENGINES, ARGV[4])
 if not said or tonumber(said:match("^%d+")) <= tonumber(ARGV[argi + 1]:match("^%d+")) then call("HSET", ENGINES, ARGV[4], ARGV[argi + 1]) end
 
-local over = call("ZRANGEBYSCORE", KEYS[12], "-inf", now, "LIMIT", 0, 500)
-if #over > 0 then
-  local values = call("HMGET", JOBS, unpack(over))
-  local counts = {}
-  for _, value in ipairs(values) do
+-- Drops the records of over[from] to over[to].  A hundred at a time: see fetch.lua.
+local over, counts = call("ZRANGEBYSCORE", KEYS[12], "-inf", now, "LIMIT", 0, 500), {}
+local function drop(from, to)
+  local cancelled = false
+  for _, value in ipairs(call("HMGET", JOBS, unpack(over, from, to))) do
+    cancelled = cancelled or not value or value:sub(1, 1) ~= "d"
     if value then
-      local field = (value:sub(1, 1) == "d" and "5:" or "7:") .. queue_of(body_of(value))
+      local field = (value:sub(1, 1) == "d" and "5:" or "7:") .. queue_in(value)
       counts[field] = (counts[field] or 0) + 1
     end
   end
-  call("HDEL", JOBS, unpack(over))
-  call("HDEL", NOTES, unpack(over))
-  call("ZREM", KEYS[9], unpack(over))
-  call("ZREM", KEYS[11], unpack(over))
-  call("ZREM", KEYS[12], unpack(over))
+  call("HDEL", JOBS, unpack(over, from, to))
+  if has_notes then call("HDEL", NOTES, unpack(over, from, to)) end
+  call("ZREM", KEYS[9], unpack(over, from, to))
+  if cancelled then call("ZREM", KEYS[11], unpack(over, from, to)) end
+end
+if #over > 0 then
+  call("ZREMRANGEBYRANK", KEYS[12], 0, #over - 1)
+  for from = 1, #over, 100 do drop(from, math.min(from + 99, #over)) end
   for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, -by) end
   if has_groups then leave_groups(over) end
 end

@@ -20,7 +20,7 @@ if has_groups or has_bounds then
 -- include group
 -- include bound
   local function held_back(id, value)
-    local queue = queue_of(body_of(value))
+    local queue = queue_in(value)
     local b, g = bound_of(queue), value:sub(1, 1) == "g" and membership(id)
     if b and not bound_slot(b, queue) then return "c" end
     if g and g.concurrency > 0 and g.slots >= g.concurrency then return "c" end

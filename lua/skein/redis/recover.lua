@@ -38,7 +38,7 @@ each_held(function(fence, engine) return engines[engine] and fence > least end, 
   for k, value in ipairs(call("HMGET", JOBS, unpack(ids))) do held[#held + 1] = { id = ids[k], fence = fence, value = value } end
 end)
 for _, h in ipairs(held) do
-  if h.value and not index_of[queue_of(body_of(h.value))] then return unknown_queue() end
+  if h.value and not index_of[queue_in(h.value)] then return unknown_queue() end
 end
 
 call("ZREM", LEASES, "") -- lib/full.lua, but only now

@@ -47,7 +47,7 @@ local function reaches_unknown(keys)
       if said then holders[#holders + 1] = holder_said(said) end
     end
     for _, value in ipairs(#holders > 0 and call("HMGET", JOBS, unpack(holders)) or {}) do
-      if value and not index_of[queue_of(body_of(value))] then return true end
+      if value and not index_of[queue_in(value)] then return true end
     end
   end
   return false
@@ -114,7 +114,7 @@ local function admit(id, i, lock, ending)
   end
   local b, full = not ending and bound_of(names[i]), false
   if b and b.max_len > 0 then
-    local here = replaced and queue_of(body_of(value)) == names[i]
+    local here = replaced and queue_in(value) == names[i]
     full = waiting_in(names[i]) - (here and 1 or 0) >= b.max_len
     if full and (b.overflow ~= "drop_oldest" or jobs_in(2, names[i]) - (here and STATE[value:sub(1, 1)] == 2 and 1 or 0) <= 0) then return "3" end
   end

@@ -12,4 +12,9 @@ local function body_ends(body)
   return queue_end, queue_end + 1 + body:byte(queue_end + 1)
 end
 local function queue_of(body) return body:sub(3, 2 + body:byte(2)) end
+-- Without making the body, which for Lua is a string of its own.
+local function queue_in(value)
+  local at = value:sub(1, 1) == "r" and 3 or 19
+  return value:sub(at + 1, at + value:byte(at))
+end
 local function later_member(code, value, id) return value:sub(10, 17) .. code .. id end
