@@ -25,13 +25,15 @@ stds.redis = {
     "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task",
     -- lib/uses.lua, lib/bucket.lua, lib/bound.lua, lib/lock.lua, lib/ties.lua
     "has_notes", "has_stops", "has_locks", "has_groups", "has_bounds", "now_us", "token_us", "take_tokens", "tokens_left", "digits",
-    "bound_of", "jobs_in", "waiting_in", "bound_slot", "holder_of", "unlock", "lock_take", "untie",
+    "bound_of", "jobs_in", "waiting_in", "bound_slot", "holder_said", "holder_of", "unlock", "lock_take", "untie",
     -- lib/group.lua, lib/belong.lua
+    "seq_number", "seqs_begin", "seqs_end", "call_many", "groups_read", "lines_at", "of_group", "group_grow", "fifo_place",
     "groups", "unsaved", "set_numbers", "popped_field", "seq_next", "named", "line_of", "group_of", "save_groups", "group_update", "line_in", "line_out", "enter_line", "leave_line",
     "standing_in", "popped", "popped_of", "list_place", "last_place", "group_join", "membership", "slot_back", "group_forget", "leave_groups",
-    "ring_first", "tokens_first", "tokens_due", "line_take",
-    -- lib/leave.lua, lib/admit.lua; count_state is the script's own
+    "tokens_first", "tokens_due",
+    -- lib/leave.lua, lib/admit.lua, lib/together.lua; count_state is the script's own
     "STATE", "leave", "sweep", "count_state", "lock_of", "limit_of", "reaches_unknown", "admit", "admit_text", "queue_index", "discard",
+    "TOGETHER", "come_together",
     -- lib/turns.lua
     "look_at", "least", "take_turns", "finish",
     -- lib/held.lua, lib/views.lua

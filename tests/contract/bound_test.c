@@ -247,6 +247,76 @@ static void a_bound_makes_no_queue(void **ctx) {
   assert_int_equal(count(h)->queues_version, version);
 }
 
+/* -- a batch, and the same jobs one after the other ------------------------------------------------------------------------- */
+
+struct twin {
+  char side[8]; /* its queue, and what ids, keys and groups begin with */
+  unsigned random;
+  int round;
+};
+
+static unsigned pick(struct twin *t, unsigned n) {
+  t->random = t->random * 1103515245u + 12345u;
+  return (t->random >> 16) % n;
+}
+
+/* A job that often has a lock, a limit or both, of few or of many, by round. */
+static struct sk_enqueue_item twin_item(struct world *w, struct twin *t, int i) {
+  static const char *const locks[] = { "reject;0", "reject;50", "replace;0", "replace;50", "throttle;50" };
+  static const char *const limits[] = { "1;0;0;0;any", "3;0;0;0;any", "1;0;0;0;strict", "0;20;1000;5;any", "1000;0;0;0;any" };
+  char id[32], lock[64], limit[64];
+  unsigned kind = pick(t, 8), mode = pick(t, t->round % 3 ? 5 : 1), key = pick(t, t->round % 2 ? 400 : 30);
+  unsigned numbers = pick(t, 30) ? (unsigned)t->round % 5 : pick(t, 5);
+  int number = pick(t, 40) == 0 && i > 0 ? (int)pick(t, (unsigned)i) : i;
+  snprintf(id, sizeof id, "%s-%d", t->side, number);
+  snprintf(lock, sizeof lock, "%s;=%s key %u", locks[mode], t->side, key);
+  snprintf(limit, sizeof limit, "%s;=%s group %u", limits[numbers], t->side, pick(t, 6));
+  return item(w, .id = id, .queue = t->side, .lock = kind < 5 ? lock : NULL, .limit = kind > 2 ? limit : NULL, .delay_ms = pick(t, 60) ? 0 : 20);
+}
+
+/* The same ids, but for their sides? */
+static void assert_twin_ids(const char *a, const char *b) {
+  for (; *a && *b; a++, b++) assert_true(*a == *b || (*a == 'a' && *b == 'b'));
+  assert_true(*a == *b);
+}
+
+static void a_batch_does_what_its_jobs_do_one_after_the_other(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  enum { N = 250 };
+  for (int round = 0; round < 12; round++) {
+    struct twin a = { .random = (unsigned)round, .round = round }, b = a;
+    snprintf(a.side, sizeof a.side, "a%d", round);
+    snprintf(b.side, sizeof b.side, "b%d", round);
+    enum sk_overflow overflow = round % 4 < 2 ? SK_OVERFLOW_DROP_OLDEST : SK_OVERFLOW_REJECT;
+    bind_queue(h, .name = text(a.side), .max_len = round % 2 ? 120 : 0, .overflow = overflow);
+    bind_queue(h, .name = text(b.side), .max_len = round % 2 ? 120 : 0, .overflow = overflow);
+    for (int part = 0; part < 2; part++) {
+      struct sk_enqueue_item first[N], second;
+      for (int i = 0; i < N; i++) first[i] = twin_item(w, &a, part * N + i);
+      struct sk_enqueue_op all = { .items = first, .items_n = N }, one = { .items = &second, .items_n = 1 };
+      assert_code(run_enqueue(h, &all), SK_OK);
+      for (int i = 0; i < N; i++) {
+        second = twin_item(w, &b, part * N + i);
+        assert_code(run_enqueue(h, &one), SK_OK);
+        assert_code(first[i].status, second.status);
+        assert_int_equal(first[i].holder.n, second.holder.n);
+        if (second.holder.n) assert_memory_equal(first[i].holder.p + 1, second.holder.p + 1, second.holder.n - 1);
+        sk_op_fini(&one.op);
+      }
+      sk_op_fini(&all.op);
+      assert_twin_ids(listed(h, .queue = text(a.side)), listed(h, .queue = text(b.side)));
+      for (size_t n = 1; n > 0;) {
+        struct sk_fetch_op *op = take(h, part ? 100 : 7, a.side, NULL);
+        assert_twin_ids(ids_of(w, op), ids_of(w, take(h, part ? 100 : 7, b.side, NULL)));
+        n = op->held_n;
+      }
+      world_advance(w, 50); /* some of the locks are over */
+    }
+    world_forget(w);
+  }
+}
+
 /* A client that waits for room (BLOCK) must not poll for it. */
 static void room_in_a_full_queue_is_heard(void **ctx) {
   struct world *w = *ctx;
@@ -279,6 +349,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_bound_on_a_queue_that_has_more_refuses_until_there_is_room),
   cmocka_unit_test(what_queues_are_bound_to_is_told_by_name),
   cmocka_unit_test(a_bound_makes_no_queue),
+  cmocka_unit_test(a_batch_does_what_its_jobs_do_one_after_the_other),
   cmocka_unit_test(room_in_a_full_queue_is_heard),
 };
 const struct suite bound_suite = SUITE("bounded queues", tests);

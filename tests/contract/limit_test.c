@@ -92,6 +92,26 @@ static void a_slot_is_given_back_once(void **ctx) {
   assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "b");
 }
 
+static void an_item_that_is_twice_in_a_settle_gives_one_slot_back(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "last", .limit = ONE("alone"));
+  for (const char *id = "a\0b\0c\0d\0"; *id; id += 2) put(h, .id = id, .limit = "2;0;0;0;any;=g");
+  struct sk_fetch_op *op = take(h, 9, "q", NULL);
+  assert_int_equal(op->held_n, 3); /* last, a, b */
+  for (size_t i = 0; i < 2; i++) {
+    struct sk_settle_item items[2];
+    for (int k = 0; k < 2; k++)
+      items[k] = (struct sk_settle_item){ .id = op->held[i].id, .queue = op->held[i].queue, .fence = op->held[i].fence, .kind = SK_SETTLE_DONE };
+    struct sk_settle_op twice = { .items = items, .items_n = 2 };
+    assert_code(run_settle(h, &twice), SK_OK);
+    assert_code(items[0].status, SK_OK);
+    assert_code(items[1].status, SK_ESTALE);
+    sk_op_fini(&twice.op);
+  }
+  assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "c");
+}
+
 static void a_job_that_was_handed_back_keeps_its_slot_and_stands_before_the_others(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1"), *b = open_engine(w, "e2");
@@ -527,6 +547,22 @@ static void turns_go_on_from_fetch_to_fetch(void **ctx) {
   assert_int_equal(taken['y'], 10);
 }
 
+/* More groups than a fetch takes jobs, of which some have few jobs or few slots. */
+static void many_groups_take_turns_in_the_order_in_which_they_came(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put_many(h, "a", 3, "100;0;0;0;any;=a", 0);
+  put_many(h, "b", 1, "100;0;0;0;any;=b", 0);
+  put_many(h, "c", 3, "2;0;0;0;any;=c", 0);
+  put_many(h, "d", 3, "0;1;1000;1;any;=d", 0);
+  put_many(h, "e", 6, "100;0;0;0;any;=e", 0);
+  assert_string_equal(ids_of(w, take(h, 3, "q", NULL)), "a0 b0 c0");
+  assert_string_equal(ids_of(w, take(h, 4, "q", NULL)), "d0 e0 a1 c1");
+  put_many(h, "f", 2, "100;0;0;0;any;=f", 0);
+  assert_string_equal(ids_of(w, take(h, 3, "q", NULL)), "e1 a2 f0");
+  assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "e2 f1 e3 e4 e5");
+}
+
 static void priorities_go_before_turns(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
@@ -780,6 +816,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(groups_are_told_apart),
   cmocka_unit_test(a_slot_is_given_back_however_a_job_ends_or_when_it_waits_again),
   cmocka_unit_test(a_slot_is_given_back_once),
+  cmocka_unit_test(an_item_that_is_twice_in_a_settle_gives_one_slot_back),
   cmocka_unit_test(a_job_that_was_handed_back_keeps_its_slot_and_stands_before_the_others),
   cmocka_unit_test(a_job_that_keeps_its_slot_is_listed_at_the_place_it_had),
   cmocka_unit_test(one_that_keeps_its_slot_gives_it_back_when_it_is_deleted_or_cancelled_by_hand),
@@ -804,6 +841,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_tenant_with_many_jobs_does_not_starve_one_with_few),
   cmocka_unit_test(groups_and_jobs_without_one_take_turns),
   cmocka_unit_test(turns_go_on_from_fetch_to_fetch),
+  cmocka_unit_test(many_groups_take_turns_in_the_order_in_which_they_came),
   cmocka_unit_test(priorities_go_before_turns),
   cmocka_unit_test(within_its_turns_a_group_goes_first_in_first_out),
   cmocka_unit_test(quotas_hold_with_groups),

@@ -350,6 +350,23 @@ static void a_beat_after_its_time_takes_a_throttle_from_a_job_that_waits(void **
   assert_code(put(h, .id = "b", .lock = "throttle;1000;=k"), SK_OK);
 }
 
+/* In a batch, so that its other locks are new ones. */
+static void a_lock_that_was_taken_after_a_throttles_time_outlives_a_beat(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a", .lock = "throttle;1000;=k", .delay_ms = 5000);
+  world_advance(w, 1000);
+  struct sk_enqueue_item items[] = { item(w, .id = "b", .lock = "reject;0;=l"), item(w, .id = "c", .lock = REJECT), item(w, .id = "d", .lock = REJECT) };
+  struct sk_enqueue_op op = { .items = items, .items_n = 3 };
+  assert_code(run_enqueue(h, &op), SK_OK);
+  assert_code(items[1].status, SK_OK);
+  assert_true(sk_str_eq_c(items[2].holder, "c"));
+  sk_op_fini(&op.op);
+  beat(h);
+  change(h, SK_VERB_DELETE, "a", 0);
+  assert_string_equal(refused_by(h, .id = "e", .lock = REJECT), "c");
+}
+
 /* -- follow-ups, crashes ------------------------------------------------------------------------------------------------------ */
 
 static void a_follow_up_that_its_lock_refuses_stops_no_settle(void **ctx) {
@@ -451,6 +468,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_throttle_refuses_for_its_time_whatever_becomes_of_its_job),
   cmocka_unit_test(a_throttle_ends_at_its_time_though_its_job_waits),
   cmocka_unit_test(a_beat_after_its_time_takes_a_throttle_from_a_job_that_waits),
+  cmocka_unit_test(a_lock_that_was_taken_after_a_throttles_time_outlives_a_beat),
   cmocka_unit_test(a_follow_up_that_its_lock_refuses_stops_no_settle),
   cmocka_unit_test(a_follow_up_may_take_the_lock_of_the_job_that_ends),
   cmocka_unit_test(a_follow_up_may_replace),

@@ -309,6 +309,27 @@ describe("an outage of Redis:", function()
     t:wait_effects("note", 1001, 10)
   end)
 
+  -- Its group would be moved first, since its token is there now.
+  it_alone("out of memory: a job with a limit is refused too", function(t)
+    t:script("a.lua", NOTES)
+    t:run { "-w", "1" }
+    t:ok("pause", "other")
+    local function enqueue(queue, n)
+      return t:client(([[
+        local skein = require "skein"
+        local h, err = skein.enqueue { task = "note", args = { %d }, queue = "%s", limit = { rate = 1, per = 1, key = "k" } }
+        print(h and h.id or err.message)]]):format(n, queue)).out:gsub("\n$", "")
+    end
+    local waiting = enqueue("other", 2)
+    enqueue("default", 1)
+    t:wait_effects("note", 1)
+    t:wait_for("its token", 10, function() return t:job(waiting).held_back == H.null end)
+    t:redis_cli("config", "set", "maxmemory", "1")
+    assert.matches("OOM", enqueue("other", 3))
+    t:ok("resume", "other")
+    t:wait_effects("note", 2, 10)
+  end)
+
   it_alone("out of memory: what is kept is kept", function(t)
     t:script("a.lua", NOTES .. [[ skein.task("result", { keep = 60 }, function(_, n) fx("note", n) return n end) ]])
     t:run { "-w", "1" }

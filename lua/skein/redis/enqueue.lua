@@ -35,6 +35,8 @@ if any_tied or has_bounds then
 -- include counted
 -- include leave
 -- include admit
+-- include together
+  local locks, replaced = {}, {} -- locks by where the arguments of their jobs begin
   at = argi + 2
   while ARGV[at] do
     local tied, group_n = ARGV[at]:sub(-1) == "*", tonumber(ARGV[at + 1])
@@ -44,16 +46,33 @@ if any_tied or has_bounds then
       if limit_of(ARGV[job + 3]) == false then
         return redis.error_reply(("ERR enqueue: limit is %q, expected concurrency;rate;per_ms;burst;order;=group"):format(ARGV[job + 3]))
       end
-      if reaches_unknown(lock) then return unknown_queue() end
+      locks[job] = lock
+      if lock and lock.head.mode == "replace" then replaced[#replaced + 1] = lock.key end
     end
     at = at + 2 + group_n * (tied and 4 or 2)
   end
+  if reaches_unknown(replaced) then return unknown_queue() end
   ties = { admit = admit_text, save = save_groups, sweep = sweep }
   -- Has the queue of that list room for n jobs without looking at each?
   function ties.has_room(list, jobs)
     local queue = names[queue_index(tostring(list))]
     local b = bound_of(queue)
     return not b or b.max_len == 0 or waiting_in(queue) + jobs <= b.max_len
+  end
+  -- Adds n jobs of one `where`, id, value, lock, limit each from `from` on: refuse(k, status, holder) for each that may not come in.
+  function ties.admit_all(where, jobs_n, from, refuse)
+    local list = tonumber(where)
+    for first = 1, jobs_n, TOGETHER do
+      local piece_n, together = math.min(TOGETHER, jobs_n - first + 1), 0
+      if list and ties.has_room(list, piece_n) then
+        together = come_together(list, first, piece_n, from + first * 4 - 4, locks, refuse)
+      end
+      for k = first + together, first + piece_n - 1 do
+        local job = from + k * 4 - 4
+        local status, holder = admit_text(ARGV[job], where, ARGV[job + 1], ARGV[job + 2], ARGV[job + 3])
+        if status ~= "0" then refuse(k, status, holder) end
+      end
+    end
   end
 end
 
@@ -63,14 +82,12 @@ while ARGV[at] do
   local where, group_n = ARGV[at], tonumber(ARGV[at + 1])
   at = at + 2
   if where:sub(-1) == "*" then
-    where = where:sub(1, -2)
-    for k = 1, group_n do
-      local holder
-      statuses[n + k], holder = ties.admit(ARGV[at], where, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+    ties.admit_all(where:sub(1, -2), group_n, at, function(k, status, holder)
+      statuses[n + k] = status
       holders[#holders + 1] = holder
-      if statuses[n + k] ~= "0" then refused = refused + 1 end
-      at = at + 4
-    end
+      refused = refused + 1
+    end)
+    at = at + group_n * 4
   else
     local ids = {}
     for k = 1, group_n do ids[k] = ARGV[at + k * 2 - 2] end

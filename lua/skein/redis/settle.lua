@@ -39,7 +39,7 @@ if has_stops or has_locks or has_groups or ARGV[argi + 1] == "1" then
 -- include bound
 -- include leave
 -- include admit
-  local at = argi + 2
+  local at, replaced = argi + 2, {}
   while ARGV[at] and ARGV[argi + 1] == "1" do
     if ARGV[at] == "-" then
       at = at + 5 + ARGV[at + 4]
@@ -49,11 +49,13 @@ if has_stops or has_locks or has_groups or ARGV[argi + 1] == "1" then
       local follow_n = tonumber(ARGV[at + 10])
       at = at + 11
       for _ = 1, follow_n do
-        if ARGV[at + 1]:sub(-1) == "*" and reaches_unknown(lock_of(ARGV[at + 3])) then return unknown_queue() end
+        local lock = ARGV[at + 1]:sub(-1) == "*" and lock_of(ARGV[at + 3])
+        if lock and lock.head.mode == "replace" then replaced[#replaced + 1] = lock.key end
         at = after_follow(at)
       end
     end
   end
+  if reaches_unknown(replaced) then return unknown_queue() end
   ties = { untie = untie, admit = admit_text, enter_line = enter_line, save = save_groups, sweep = sweep }
   -- The job waits again: it gives its slot back, unless its group is strict.  Its group, where it has no slot now.
   function ties.wait_again(id)

@@ -1,29 +1,56 @@
 -- Jobs with a lock or a limit, and those of bounded queues: whether they may come in, and whom they displace.
 
--- A lock of a job, as its record has it (core/logic/lock.h); nil: none; false: not one.
-local function lock_of(text)
-  if text == "" then return nil end
-  local mode, ttl, key = text:match("^(%a+);(%d+);=(.+)$")
-  if not key or (mode ~= "reject" and mode ~= "replace" and mode ~= "throttle") then return false end
-  return { mode = mode, ttl = tonumber(ttl), key = key }
+-- What stands before the key of a lock: { mode, till: when it is over if it is taken now, 0: never, said: of it in `locks` before who has it }.
+local heads = {}
+local function head_of(text)
+  if heads[text] ~= nil then return heads[text] end
+  local mode, ttl = text:match("^(%a+);(%d+)$")
+  ttl = tonumber(ttl)
+  local till = ttl and ttl > 0 and now + ttl or 0
+  heads[text] = (mode == "reject" or mode == "replace" or mode == "throttle") and
+                { mode = mode, till = till, said = ("%.0f %s "):format(till, mode) }
+  return heads[text]
 end
 
--- A limit (core/logic/limit.h): its numbers, its group.
+-- A lock of a job, as its record has it (core/logic/lock.h), as { head, key, field: "=" key }; nil: none; false: not one.
+local function lock_of(text)
+  if text == "" then return nil end
+  local head_end = text:find(";=", 1, true)
+  local head = head_end and #text > head_end + 1 and head_of(text:sub(1, head_end - 1))
+  return head and { head = head, key = text:sub(head_end + 2), field = text:sub(head_end + 1) } or false
+end
+
+-- A limit (core/logic/limit.h): its numbers, its group; many jobs have the same.
+local limits = {}
 local function limit_of(text)
   if text == "" then return nil end
-  local numbers, order, group = text:match("^(%d+;%d+;%d+;%d+;)(%a+);=(.+)$")
-  if not group or (order ~= "any" and order ~= "strict") then return false end
-  return numbers .. order, group
+  local limit = limits[text]
+  if limit == nil then
+    local numbers, order, group = text:match("^(%d+;%d+;%d+;%d+;)(%a+);=(.+)$")
+    limit = group and (order == "any" or order == "strict") and { numbers .. order, group } or false
+    limits[text] = limit
+  end
+  if not limit then return false end
+  return limit[1], limit[2]
 end
 
 -- The number of the queue of a `where`.
 local function queue_index(where) return math.floor((where:match("^%d+") - 1) / 5) + 1 end
 
--- Is the job that this lock would replace in a queue whose keys were not given?
-local function reaches_unknown(lock)
-  local holder = lock and lock.mode == "replace" and holder_of(lock.key)
-  local value = holder and call("HGET", JOBS, holder)
-  return value and not index_of[queue_in(value)]
+-- Is a job that would be replaced, by locks of these keys, in a queue whose keys were not given?
+local function reaches_unknown(keys)
+  if not has_locks then return false end
+  for from = 1, #keys, 200 do
+    local fields, holders = {}, {}
+    for k = from, math.min(from + 199, #keys) do fields[k - from + 1] = "=" .. keys[k] end
+    for _, said in ipairs(call("HMGET", LOCKS, unpack(fields))) do
+      if said then holders[#holders + 1] = holder_said(said) end
+    end
+    for _, value in ipairs(#holders > 0 and call("HMGET", JOBS, unpack(holders)) or {}) do
+      if value and not index_of[queue_in(value)] then return true end
+    end
+  end
+  return false
 end
 
 local function discard(id)
@@ -80,7 +107,7 @@ local function admit(id, i, lock, ending)
   if lock then
     local holder, throttle, lost = holder_of(lock.key)
     if holder and holder == ending and not throttle then holder = nil end
-    if holder and lock.mode ~= "replace" then return "2", holder end
+    if holder and lock.head.mode ~= "replace" then return "2", holder end
     if holder and holder ~= ending and not lost and call("HEXISTS", HELD, holder) == 0 then
       replaced, value = holder, call("HGET", JOBS, holder)
     end

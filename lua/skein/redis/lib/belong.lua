@@ -13,8 +13,8 @@ local function leave_line(id, g, queue, rank, place)
   if not call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 1)[1] then line_out(g, queue, rank) end
 end
 
--- A job belongs to a group from now on, without a slot.  limit: concurrency;rate;per_ms;burst;order
-local function group_join(id, name, limit)
+-- A group has one more job, without a slot.  limit: concurrency;rate;per_ms;burst;order
+local function group_grow(name, limit)
   local g = group_of(name)
   if not g then
     g = { name = name, slots = 0, jobs = 0, at = 0, full = 0 }
@@ -25,10 +25,17 @@ local function group_join(id, name, limit)
   elseif g.jobs == 0 then
     call("ZREM", EXPIRES, "g" .. name)
   end
+  local same = g.limit == limit and unsaved[name]
   set_numbers(g, limit)
   g.jobs = g.jobs + 1
+  if not same then group_update(g) end
+  return g
+end
+
+-- A job belongs to a group from now on.
+local function group_join(id, name, limit)
+  local g = group_grow(name, limit)
   call("HSET", GROUPS, "@" .. id, "0" .. name)
-  group_update(g)
   return g
 end
 
@@ -51,24 +58,26 @@ local function group_forget(g)
   has_groups = false
 end
 
--- stay: they give back their slots only.
+-- stay: they give back their slots only.  An id may be there twice.
 local function leave_groups(ids, stay)
-  local fields = {}
+  local fields, said_of, all_names, members = {}, {}, {}, {}
   for k, id in ipairs(ids) do fields[k] = "@" .. id end
   for k, said in ipairs(call("HMGET", GROUPS, unpack(fields))) do
-    if said then
-      local g = group_of(said:sub(2))
-      local slot = said:sub(1, 1) == "1"
-      if not stay then
-        call("HDEL", GROUPS, fields[k])
-        g.jobs = g.jobs - 1
-      elseif slot then
-        call("HSET", GROUPS, fields[k], "0" .. g.name)
-      end
-      if slot then g.slots = g.slots - 1 end
-      group_update(g)
-      if g.jobs == 0 then group_forget(g) end
+    if said and not said_of[fields[k]] then
+      said_of[fields[k]] = said
+      members[#members + 1] = fields[k]
+      all_names[#all_names + 1] = said:sub(2)
     end
   end
+  if #members == 0 then return end
+  groups_read(all_names)
+  if not stay then call_many("HDEL", GROUPS, members) end
+  for k, member in ipairs(members) do
+    local g = group_of(all_names[k])
+    local slot = said_of[member]:byte() == 49 -- "1"
+    if not stay then g.jobs = g.jobs - 1 elseif slot then call("HSET", GROUPS, member, "0" .. g.name) end
+    if slot then g.slots = g.slots - 1 end
+    group_update(g)
+    if g.jobs == 0 then group_forget(g) end
+  end
 end
-

@@ -20,41 +20,88 @@
 --   1 it was taken while there were no groups; in the order in which it was taken      2 it stands or stood in line, by seq
 --   3 it is, or was, the next of the list
 local SHUT = -1
-local groups, unsaved = {}, {}
+local groups, unsaved = {}, {} -- groups: false: there is none
 
-local function seq_next() return u64(call("HINCRBY", HEAD, "seq", 1)) end
+-- The next number.  Between seqs_begin and seqs_end they are counted here, and nothing else may count them.
+local seq_counted, seq_at, seq_from = false, nil, nil
+local function seq_number()
+  if not seq_counted then return call("HINCRBY", HEAD, "seq", 1) end
+  seq_from = seq_from or tonumber(call("HGET", HEAD, "seq") or 0)
+  seq_at = (seq_at or seq_from) + 1
+  return seq_at
+end
+local function seq_next() return u64(seq_number()) end
+local function seqs_begin() seq_counted = true end
+local function seqs_end()
+  if seq_at then call("HINCRBY", HEAD, "seq", seq_at - seq_from) end
+  seq_counted, seq_at, seq_from = false, nil, nil
+end
+
+-- A command with a list of any length, a hundred or two at a time (pairs stay together); none for none.
+local function call_many(command, key, list)
+  for from = 1, #list, 200 do call(command, key, unpack(list, from, math.min(from + 199, #list))) end
+end
+
 local function named(queue) return string.char(#queue) .. queue end
 local function of_group(name) return struct.pack(">I2", #name) .. name end
 local function line_of(g, queue, rank) return of_group(g.name) .. named(queue) .. rank end
 
--- concurrency;rate;per_ms;burst;order into g.
+-- concurrency;rate;per_ms;burst;order into g; many groups have the same.
+local numbers = {}
 local function set_numbers(g, limit)
-  local concurrency, rate, per_ms, burst, order = limit:match("^(%d+);(%d+);(%d+);(%d+);(%a+)$")
-  g.limit, g.strict = limit, order == "strict"
-  g.concurrency, g.rate, g.per_ms, g.burst = tonumber(concurrency), tonumber(rate), tonumber(per_ms), tonumber(burst)
+  if g.limit == limit then return end
+  local set = numbers[limit]
+  if not set then
+    local concurrency, rate, per_ms, burst, order = limit:match("^(%d+);(%d+);(%d+);(%d+);(%a+)$")
+    set = { order == "strict", tonumber(concurrency), tonumber(rate), tonumber(per_ms), tonumber(burst) }
+    numbers[limit] = set
+  end
+  g.limit, g.depth, g.step = limit, nil, nil
+  g.strict, g.concurrency, g.rate, g.per_ms, g.burst = unpack(set, 1, 5)
 end
 
-local function group_of(name)
-  if groups[name] then return groups[name] end
-  local said = call("HGET", GROUPS, "=" .. name)
-  if not said then return nil end
+local function group_read(name, said)
+  groups[name] = false
+  if not said then return end
   local slots, jobs, at, full, limit = said:match("^(%d+) (%d+) (%-?%d+) (%d+) (.*)$")
   local g = { name = name, slots = tonumber(slots), jobs = tonumber(jobs), at = tonumber(at), full = tonumber(full) }
   set_numbers(g, limit)
   groups[name] = g
-  return g
+end
+
+local function group_of(name)
+  if groups[name] == nil then group_read(name, call("HGET", GROUPS, "=" .. name)) end
+  return groups[name] or nil
+end
+
+-- Reads those that will be asked for, up to a thousand, in one go.
+local function groups_read(names_wanted)
+  local fields, unread = {}, {}
+  for _, name in ipairs(names_wanted) do
+    if groups[name] == nil then
+      groups[name] = false
+      unread[#unread + 1] = name
+      fields[#fields + 1] = "=" .. name
+    end
+  end
+  if #unread == 0 then return end
+  for k, said in ipairs(call("HMGET", GROUPS, unpack(fields))) do group_read(unread[k], said) end
 end
 
 -- Before the script ends.
 local function save_groups()
+  local pairs_unsaved = {}
   for name, g in pairs(unsaved) do
-    call("HSET", GROUPS, "=" .. name, table.concat({ g.slots, g.jobs, digits(g.at), digits(g.full), g.limit }, " "))
+    pairs_unsaved[#pairs_unsaved + 1] = "=" .. name
+    pairs_unsaved[#pairs_unsaved + 1] = g.slots .. " " .. g.jobs .. " " .. digits(g.at) .. " " .. digits(g.full) .. " " .. g.limit
   end
+  call_many("HSET", GROUPS, pairs_unsaved)
 end
 
 -- -- where the lines are -------------------------------------------------------------------------------------------------------
 
 local function line_out(g, queue, rank)
+  g.stands = nil
   if g.at > 0 then
     call("ZREM", TOKENS, named(queue) .. u64(g.at) .. rank .. g.name)
   elseif g.at == 0 then
@@ -66,12 +113,14 @@ local function line_out(g, queue, rank)
   end
 end
 
--- Where it is already it stays.
-local function line_in(g, queue, rank)
+-- Where it is already it stays.  line: as line_of has it, if at hand.
+local function line_in(g, queue, rank, line)
+  line = line or line_of(g, queue, rank)
+  if g.stands == line then return end
+  g.stands = line -- nothing has moved it since
   if g.at > 0 then
     call("ZADD", TOKENS, 0, named(queue) .. u64(g.at) .. rank .. g.name)
   elseif g.at == 0 then
-    local line = line_of(g, queue, rank)
     if call("HEXISTS", GROUPS, "#" .. line) == 1 then return end
     local turn = seq_next()
     call("ZADD", RING, 0, named(queue) .. rank .. turn .. g.name)
@@ -92,16 +141,22 @@ local function each_line(g, visit)
   end
 end
 
+-- Where its lines are to be: `at`.
+local function lines_at(g)
+  if g.concurrency > 0 and g.slots >= g.concurrency then return SHUT end
+  local token = token_us(g)
+  return token > now_us and token or 0
+end
+
 -- Its slots, bucket or numbers have changed, or time has passed.
 local function group_update(g)
   unsaved[g.name] = g
-  local token = token_us(g)
-  local at = g.concurrency > 0 and g.slots >= g.concurrency and SHUT or (token > now_us and token or 0)
+  local at = lines_at(g)
   if at == g.at then return end
   local lines = {}
   each_line(g, function(queue, rank) lines[#lines + 1] = { queue, rank } end)
   for _, l in ipairs(lines) do line_out(g, l[1], l[2]) end
-  g.at = at
+  g.at, g.stands = at, nil
   for _, l in ipairs(lines) do line_in(g, l[1], l[2]) end
 end
 

@@ -3,30 +3,52 @@
 --   "@" id     the key of the lock that the job holds
 -- A lock whose time is over stays until its job ends or another takes it; a throttle outlives its job, and `expires` ends it.
 
+-- Who holds the lock of which that is said, if it is held; whether it is a throttle.
+local function holder_said(said)
+  local till, mode, holder = said:match("^(%d+) (%a+) (.*)$")
+  till = tonumber(till)
+  if till > 0 and till <= now then return nil end
+  return holder, mode == "throttle"
+end
+
 -- Who holds a lock, if it is held; whether it is a throttle; whether the holder is gone, or has lost it and come back.
 local function holder_of(key)
   local said = has_locks and call("HGET", LOCKS, "=" .. key)
   if not said then return nil end
-  local till, mode, holder = said:match("^(%d+) (%a+) (.*)$")
-  till = tonumber(till)
-  if till > 0 and till <= now then return nil end
-  return holder, mode == "throttle", call("HGET", LOCKS, "@" .. holder) ~= key
+  local holder, throttle = holder_said(said)
+  if not holder then return nil end
+  return holder, throttle, call("HGET", LOCKS, "@" .. holder) ~= key
+end
+
+-- Does that say that the job holds a lock, as no throttle?  What stands before the id is the same for many.
+local said_heads = {}
+local function is_said_of(said, id)
+  local head = said:sub(1, -#id - 1)
+  if said_heads[head] == nil then
+    local mode = head:match("^%d+ (%a+) $")
+    said_heads[head] = mode ~= nil and mode ~= "throttle"
+  end
+  return said_heads[head] and said:sub(#head + 1) == id
 end
 
 local function unlock(ids)
-  local fields = {}
+  local fields, held_ids, keys, gone = {}, {}, {}, {}
   for k, id in ipairs(ids) do fields[k] = "@" .. id end
   for k, key in ipairs(call("HMGET", LOCKS, unpack(fields))) do
     if key then
-      call("HDEL", LOCKS, fields[k])
-      local said = call("HGET", LOCKS, "=" .. key)
-      local mode, holder = (said or ""):match("^%d+ (%a+) (.*)$")
-      if holder == ids[k] and mode ~= "throttle" then call("HDEL", LOCKS, "=" .. key) end
+      held_ids[#held_ids + 1] = ids[k]
+      keys[#keys + 1] = "=" .. key
+      gone[#gone + 1] = fields[k]
     end
   end
+  if #keys == 0 then return end
+  for k, said in ipairs(call("HMGET", LOCKS, unpack(keys))) do
+    if said and is_said_of(said, held_ids[k]) then gone[#gone + 1] = keys[k] end
+  end
+  call("HDEL", LOCKS, unpack(gone))
 end
 
--- lock: { mode, ttl, key }.  From whoever has it.
+-- lock: as lock_of (lib/admit.lua) gives it.  From whoever has it.
 local function lock_take(lock, id)
   local said = call("HGET", LOCKS, "=" .. lock.key)
   if said then
@@ -34,8 +56,7 @@ local function lock_take(lock, id)
     if call("HGET", LOCKS, "@" .. holder) == lock.key then call("HDEL", LOCKS, "@" .. holder) end
     call("ZREM", EXPIRES, "k" .. lock.key)
   end
-  local till = lock.ttl > 0 and now + lock.ttl or 0
-  call("HSET", LOCKS, "=" .. lock.key, ("%.0f %s %s"):format(till, lock.mode, id), "@" .. id, lock.key)
-  if lock.mode == "throttle" then call("ZADD", EXPIRES, till, "k" .. lock.key) end
+  call("HSET", LOCKS, "=" .. lock.key, lock.head.said .. id, "@" .. id, lock.key)
+  if lock.head.mode == "throttle" then call("ZADD", EXPIRES, lock.head.till, "k" .. lock.key) end
   has_locks = true
 end

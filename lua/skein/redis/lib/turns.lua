@@ -1,15 +1,7 @@
 -- The part of fetch that knows groups and bounded queues.  `ready`, here too, is how many READY jobs need no slot; standing: how many
 -- others there are; allowed: how many the queue's own limit lets through.
 local standing, allowed = {}, {}
-
--- Whose turn it is among a queue's lines, of one rank or (nil) of the first that has one: the turn, the group.
-local function ring_first(queue, rank)
-  local q = named(queue) .. (rank or "")
-  local member = call("ZRANGEBYLEX", RING, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1]
-  if not member then return nil end
-  local rank_at = 2 + #queue
-  return member:sub(rank_at + 1, rank_at + 8), member:sub(rank_at + 9)
-end
+seqs_begin()
 
 -- When the first token of a queue's lines is there; nil: they wait for none.
 local function tokens_first(queue)
@@ -26,23 +18,79 @@ local function tokens_due(queue)
   end
 end
 
--- The first job of the line whose turn it is has a slot and a token from now on: its id.
-local function line_take(queue, rank, turn, name)
-  local g = group_of(name)
-  local line = line_of(g, queue, rank)
-  local members = call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 2)
-  call("ZREM", RING, named(queue) .. rank .. turn .. name)
-  call("HDEL", GROUPS, "#" .. line)
-  if not members[1] then return nil end
-  local id = members[1]:sub(#line + 17)
-  call("ZREM", LINES, members[1])
-  call("ZREM", PLACES, named(queue) .. rank .. members[1]:sub(#line + 1))
-  call("HSET", GROUPS, "@" .. id, "1" .. name)
+-- The first lines of a queue's ring, of one rank, up to `limit`.  member: of the ring; turn; line; jobs: of its members in `lines` those
+-- that were read, and next: which of them is next; all: there are no others.
+local function ring_lines(queue, rank, limit)
+  if not has_groups then return {} end
+  local q, lines, group_names = named(queue) .. rank, {}, {}
+  local members = call("ZRANGEBYLEX", RING, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, limit)
+  for k, member in ipairs(members) do group_names[k] = member:sub(#q + 9) end
+  groups_read(group_names)
+  for k, member in ipairs(members) do
+    local g = group_of(group_names[k])
+    lines[k] = { g = g, member = member, turn = struct.unpack(">I8", member, #q + 1), line = of_group(g.name) .. q, jobs = {}, next = 1 }
+  end
+  return lines
+end
+
+-- The next job of a line, if there is one.  piece: how many are read at once.
+local function line_job(l, piece)
+  if not l.jobs[l.next] and not l.all then
+    local more = call("ZRANGEBYLEX", LINES, "[" .. l.line, "(" .. l.line .. "\128", "LIMIT", #l.jobs, piece)
+    for _, member in ipairs(more) do l.jobs[#l.jobs + 1] = member end
+    l.all = #more < piece
+  end
+  return l.jobs[l.next]
+end
+
+-- The first job of the line whose turn it is has a slot and a token from now on.
+local function line_take(l, i, piece)
+  local g, member = l.g, line_job(l, piece)
+  l.turn = nil
+  if not member then return end
+  l.next = l.next + 1
+  n = n + 1
+  ids[n] = member:sub(#l.line + 17)
+  standing[i] = standing[i] - 1
   g.slots = g.slots + 1
   take_tokens(g, 1)
-  group_update(g)
-  if members[2] then line_in(g, queue, rank) end
-  return id
+  if lines_at(g) == 0 and line_job(l, piece) then l.turn = seq_number() end
+end
+
+-- Writes what was taken from the first `met` of the lines that were read.
+local function write_taken(queue, rank, lines, met)
+  local q, from_ring, to_ring, from_lines, from_places, hset, hdel = named(queue) .. rank, {}, {}, {}, {}, {}, {}
+  local function set(field, value)
+    hset[#hset + 1] = field
+    hset[#hset + 1] = value
+  end
+  for k = 1, met do
+    local l = lines[k]
+    from_ring[k] = l.member
+    if l.turn then
+      to_ring[#to_ring + 1] = "0"
+      to_ring[#to_ring + 1] = q .. u64(l.turn) .. l.g.name
+      set("#" .. l.line, u64(l.turn))
+    else
+      hdel[#hdel + 1] = "#" .. l.line
+    end
+    for job = 1, l.next - 1 do
+      local member = l.jobs[job]
+      from_lines[#from_lines + 1] = member
+      from_places[#from_places + 1] = q .. member:sub(#l.line + 1)
+      set("@" .. member:sub(#l.line + 17), "1" .. l.g.name)
+    end
+  end
+  call_many("ZREM", RING, from_ring)
+  call_many("ZREM", LINES, from_lines)
+  call_many("ZREM", PLACES, from_places)
+  call_many("ZADD", RING, to_ring)
+  call_many("HSET", GROUPS, hset)
+  call_many("HDEL", GROUPS, hdel)
+  for k = 1, met do
+    lines[k].g.stands = nil
+    if lines[k].next > 1 then group_update(lines[k].g) end
+  end
 end
 
 local function look_at(i)
@@ -61,29 +109,36 @@ end
 -- Groups take turns, a job each, and the jobs that need no slot are one more of them.
 local function take_turns(i, rank, limit, front, ghosts)
   local field, queue, plain, to = "!" .. named(names[i]) .. rank, names[i], ready[i] > 0, n + limit
-  while n < to do
-    local turn, group = ring_first(queue, rank)
-    if not turn then
-      if plain then take_plain(i, rank, math.min(to - n, ready[i]), front, ghosts) end
-      return
-    end
-    if plain and (call("HGET", GROUPS, field) or "") < turn then
-      plain = take_plain(i, rank, 1, front, ghosts) == 1
-      if plain then call("HSET", GROUPS, field, seq_next()) end
-      plain = plain and ready[i] > 0
-    else
-      local id = line_take(queue, rank, turn, group)
-      if id then
-        n = n + 1
-        ids[n] = id
-        standing[i] = standing[i] - 1
+  local whole
+  repeat
+    local lines, mine, moved = ring_lines(queue, rank, to - n), nil, false
+    local read_n, at, piece = #lines, 1, math.ceil((to - n) / math.max(#lines, 1)) + 1
+    whole = read_n < to - n -- else those whose turn comes again stand behind others that were not read
+    if plain and read_n > 0 then mine = struct.unpack(">I8", call("HGET", GROUPS, field) or u64(0)) end
+    while n < to and lines[at] do
+      if plain and mine < lines[at].turn then
+        plain = take_plain(i, rank, 1, front, ghosts) == 1
+        if plain then mine, moved = seq_number(), true end
+        plain = plain and ready[i] > 0
+      else
+        local l = lines[at]
+        line_take(l, i, piece)
+        if l.turn and whole then lines[#lines + 1] = l end
+        at = at + 1
       end
     end
-  end
+    if moved then call("HSET", GROUPS, field, u64(mine)) end
+    write_taken(queue, rank, lines, math.min(at - 1, read_n))
+  until n >= to or whole
+  if n < to and plain then take_plain(i, rank, math.min(to - n, ready[i]), front, ghosts) end
 end
 
 -- Could a job of the queue be taken, if its own limit allowed it?
-local function has_open(i) return ready[i] > 0 or (standing[i] > 0 and ring_first(names[i]) ~= nil) end
+local function has_open(i)
+  if ready[i] > 0 then return true end
+  local q = named(names[i])
+  return standing[i] > 0 and call("ZRANGEBYLEX", RING, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1] ~= nil
+end
 
 -- Until a token is there for a job of the queue that nothing else holds back, in ms; nil: there is none.
 local function token_in(i)
@@ -116,6 +171,7 @@ local function finish()
       if token and token > 0 and (due_in < 0 or token < due_in) then due_in = math.min(token, 2 ^ 52) end
     end
   end
+  seqs_end()
   save_groups()
   return more
 end
