@@ -20,7 +20,7 @@ enum { OPEN_MS = 5000, TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
 static const char *const store_keys[] = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept",
                                           "fences", "stops", "logs", "locks", "expires", "bounds", "groups", "lines", "places", "ring", "tokens" };
 static const char *const queue_keys[] = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" };
-enum { STORE_KEYS_N = sizeof store_keys / sizeof *store_keys, QUEUE_KEYS_N = sizeof queue_keys / sizeof *queue_keys };
+enum { STORE_KEYS_N = sizeof store_keys / sizeof *store_keys, QUEUE_KEYS_N = sizeof queue_keys / sizeof *queue_keys, LIST_KEYS_AT = 3 };
 
 /* {prefix}:name[:queue] */
 static void add_key(struct rd_store *s, const char *name, struct sk_str queue) {
@@ -33,6 +33,8 @@ static void add_key(struct rd_store *s, const char *name, struct sk_str queue) {
 }
 
 void sk_rd_key(struct rd_store *s, const char *name) { add_key(s, name, sk_str(NULL, 0)); }
+
+void sk_rd_list_key(struct rd_store *s, size_t rank, struct sk_str queue) { add_key(s, queue_keys[LIST_KEYS_AT + rank], queue); }
 
 /* They are the same for every command: made once. */
 static void add_store_keys(struct rd_store *s) {
@@ -129,7 +131,7 @@ const struct rd_verb sk_rd_verbs[] = {
   [RD_LOAD] = { NULL, load_parse, false },
   [RD_ENQUEUE_ALL] = { sk_rd_enqueue_build, sk_rd_enqueue_parse, false },
   [RD_SETTLE_ALL] = { sk_rd_settle_build, sk_rd_settle_parse, false },
-  [RD_ENQUEUE_STORED] = { sk_rd_stored_build, sk_rd_stored_parse, false, .replies = 4 },
+  [RD_ENQUEUE_STORED] = { sk_rd_stored_build, sk_rd_stored_parse, false, .replies = 4 /* MULTI, HSET, EVAL, EXEC, and each RPUSH */ },
 };
 
 /* -- queues ----------------------------------------------------------------------------------------------------------------- */

@@ -191,7 +191,7 @@ struct rd_verb {
   void (*build)(struct rd_store *s, struct sk_op *op);
   enum rd_next (*parse)(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply);
   bool looks;     /* it changes nothing: may be sent again */
-  size_t replies; /* that its commands bring; the last one is parsed.  0: 1 */
+  size_t replies; /* that its commands bring, and op->more of them; the last one is parsed.  0: 1 */
 };
 extern const struct rd_verb sk_rd_verbs[];
 #define RD_VERB(name)                                               \
@@ -244,6 +244,8 @@ bool sk_rd_is_dead(struct sk_str said);
 
 /* A key of the whole store, as the next argument. */
 void sk_rd_key(struct rd_store *s, const char *name);
+/* The key of a queue's list of that rank. */
+void sk_rd_list_key(struct rd_store *s, size_t rank, struct sk_str queue);
 /* Ends the command in the making and appends it to what is sent, with another one to follow in the same op. */
 void sk_rd_next(struct rd_store *s);
 /* Begins EVALSHA of a script, with the keys of all queues in s->named and the arguments all scripts have. */

@@ -12,6 +12,7 @@
 enum {
   WHERE_BYTES = 64,
   STORE_MIN = 16,         /* with fewer jobs the one script is faster */
+  PLACES_MAX = 8,         /* to which they go: each is a command of its own */
   BOUNDED_FOR_MS = 10000, /* once a queue was bounded, so long is it taken to be still */
 };
 
@@ -156,24 +157,62 @@ enum rd_next sk_rd_enqueue_parse(struct rd_store *s, struct sk_op *whole, const 
 
 /* -- many jobs in a MULTI ---------------------------------------------------------------------------------------------------------
  * A job that goes through a script is copied into Redis's Lua and out of it again, which costs more than all the rest of the enqueue.
- * Where nothing has to be decided a plain HSET brings the values in, and the script `stored` does what is left to do:
+ * Where nothing has to be decided plain commands bring values and ids in, and the script `stored` does what is left to do:
  *
- *   MULTI ; HSET jobs id value ... ; EVAL stored ... ; EXEC
+ *   MULTI ; HSET jobs id value ... ; RPUSH list id ... (for each list) ; EVAL stored ... ; EXEC
  *
  * EVAL and not EVALSHA, since a script that is missing would be noticed when the values are in.  When memory is full, this is no master
  * or the slot has moved, Redis refuses a command before EXEC or EXEC as a whole. */
 
+/* Where the items go: of each place the first item that goes there. */
+struct places {
+  size_t first[PLACES_MAX], n;
+};
+
+/* False when there are more places than that. */
+static bool find_places(const struct sk_enqueue_item *items, size_t n, struct places *out) {
+  out->n = 0;
+  for (size_t i = 0; i < n; i++) {
+    size_t k = out->n;
+    while (k > 0 && !same_place(&items[out->first[k - 1]], &items[i])) k--;
+    if (k > 0) continue;
+    if (out->n == PLACES_MAX) return false;
+    out->first[out->n++] = i;
+  }
+  return true;
+}
+
 bool sk_rd_can_store(const struct rd_store *s, const struct sk_enqueue_item *items, size_t n) {
+  struct places places;
   if (n < STORE_MIN || !sk_rd_conn_can_multi(s->calls) || (s->bounded_ms && sk_clock_mono_ms() - s->bounded_ms < BOUNDED_FOR_MS)) return false;
   for (size_t i = 0; i < n; i++)
     if (!items[i].fresh || items[i].due_ms > 0 || items[i].delay_ms > 0 || sk_rd_is_tied(&items[i])) return false;
-  return true;
+  return find_places(items, n, &places);
+}
+
+/* One RPUSH; how many jobs it adds. */
+static size_t add_push(struct rd_store *s, const struct sk_enqueue_op *op, size_t first) {
+  const struct sk_enqueue_item *lead = &op->items[first];
+  size_t n = 0;
+  sk_rd_arg_c(&s->command, "RPUSH");
+  sk_rd_list_key(s, rank_of(lead->priority), lead->queue);
+  for (size_t i = first; i < op->items_n; i++) {
+    if (!same_place(lead, &op->items[i])) continue;
+    sk_rd_arg(&s->command, op->items[i].id);
+    n++;
+  }
+  sk_rd_next(s);
+  return n;
 }
 
 void sk_rd_stored_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_enqueue_op *op = (void *)whole;
   struct rd_command *c = &s->command;
   char where[WHERE_BYTES];
+  size_t pushed[PLACES_MAX];
+  struct places places;
+  find_places(op->items, op->items_n, &places);
+  whole->more = places.n;
   sk_rd_arg_c(c, "MULTI");
   sk_rd_next(s);
   sk_rd_arg_c(c, "HSET");
@@ -183,24 +222,24 @@ void sk_rd_stored_build(struct rd_store *s, struct sk_op *whole) {
     add_value(s, &op->items[i]);
   }
   sk_rd_next(s);
+  for (size_t k = 0; k < places.n; k++) pushed[k] = add_push(s, op, places.first[k]);
   sk_rd_name_none(s);
-  sk_rd_name_items(s, op->items, op->items_n);
+  for (size_t k = 0; k < places.n; k++) sk_rd_name(s, op->items[places.first[k]].queue);
   sk_rd_begin_text(s, RD_SCRIPT_STORED);
-  for (size_t i = 0, end; i < op->items_n; i = end) {
-    where_of(s, &op->items[i], where);
-    for (end = i + 1; end < op->items_n && same_place(&op->items[i], &op->items[end]);) end++;
+  for (size_t k = 0; k < places.n; k++) {
+    where_of(s, &op->items[places.first[k]], where);
     sk_rd_arg_c(c, where);
-    sk_rd_arg_int(c, (int64_t)(end - i));
-    for (size_t k = i; k < end; k++) sk_rd_arg(c, op->items[k].id);
+    sk_rd_arg_int(c, (int64_t)pushed[k]);
   }
   sk_rd_next(s);
   sk_rd_arg_c(c, "EXEC");
 }
 
-/* { how many ids were new, what the script says } */
+/* { how many ids were new, the length of each list, what the script says } */
 enum rd_next sk_rd_stored_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_enqueue_op *op = (void *)whole;
-  const struct rd_reply *error = sk_rd_item(reply, 1, RD_ERROR), *text = sk_rd_item(reply, 1, RD_TEXT);
+  size_t last = 1 + whole->more;
+  const struct rd_reply *error = sk_rd_item(reply, last, RD_ERROR), *text = sk_rd_item(reply, last, RD_TEXT);
   if (error) {
     op->op.status = sk_err_set(&op->op.err, SK_ECORRUPT, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(error->text, 300)));
     return RD_DONE;

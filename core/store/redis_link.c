@@ -102,7 +102,7 @@ static void send_orphans(struct rd_store *s) {
   sk_rd_submit_own(s, &recover->op, RD_RECOVER);
 }
 
-static size_t replies_of(const struct sk_op *op) { return sk_rd_verbs[op->kind].replies ? sk_rd_verbs[op->kind].replies : 1; }
+static size_t replies_of(const struct sk_op *op) { return sk_rd_verbs[op->kind].replies ? sk_rd_verbs[op->kind].replies + op->more : 1; }
 
 static void send_op(struct rd_store *s, struct sk_op *op) {
   if (op->kind == RD_FETCH && s->orphans) send_orphans(s);

@@ -48,6 +48,7 @@ struct sk_op {
   /* The store's own while submitted. */
   struct sk_list node;
   int kind;
+  size_t more;
 };
 
 /* Frees what the outputs point into; the op can be filled and submitted again. */

@@ -132,19 +132,20 @@ describe("docs/PROTOCOL.md", function()
     local redis = connect(t)
     run_script(redis, "open", {}, { "1", "0" })
     local function store(ids)
-      local hset, list = { "HSET", "{skein}:jobs" }, { "3", #ids }
+      local hset, rpush = { "HSET", "{skein}:jobs" }, { "RPUSH", "{skein}:ready:2:math" }
       for _, id in ipairs(ids) do
         hset[#hset + 1], hset[#hset + 2] = id, "r2\4math\3addS\1\1\2" .. id .. "\2\3add\3\4math\4\5[1,2]"
-        list[#list + 1] = id
+        rpush[#rpush + 1] = id
       end
-      for _, call in ipairs { { "MULTI" }, hset, script_call("stored", { "math" }, list) } do assert(redis:call(unpack(call))) end
+      for _, call in ipairs { { "MULTI" }, hset, rpush, script_call("stored", { "math" }, { "3", #ids }) } do assert(redis:call(unpack(call))) end
       return assert(redis:call "EXEC")
     end
-    assert.same({ 3, "" }, store { "J1", "J2", "J3" })
+    assert.same({ 3, 3, "" }, store { "J1", "J2", "J3" })
     local jobs = t:json "jobs"
     assert.same({ 3, "J1", "ready", "math", 2 }, { #jobs, jobs[1].id, jobs[1].state, jobs[1].queue, jobs[3].args[2] })
     assert(redis:call("HSET", "{skein}:bounds", "=elsewhere", "5;reject;0;0;0;0;0"))
-    assert.same({ 2, "bounds" }, store { "J4", "J5" })
+    assert.same({ 2, 5, "bounds" }, store { "J4", "J5" })
+    assert.equal(3, redis:call("LLEN", "{skein}:ready:2:math"))
     assert.equal(3, #t:json "jobs")
     redis:close()
   end)

@@ -1,28 +1,27 @@
--- stored: adds jobs whose values are in `jobs` already: the second half of a MULTI whose first half has put them there, in which way they
--- need not pass through Lua.  Atomic with that.  Only for jobs without lock, limit and delay, whose ids are new; what may be refused
--- can't come this way: where a queue is bounded all of them are taken out again.
--- ARGV   groups: the number of a list (lib/add.lua), n, and n ids
+-- stored: the last part of a MULTI that adds jobs, whose first parts have put their values into `jobs` and their ids at the end of their
+-- lists already, so that neither need pass through Lua.  Atomic with that.  Only for jobs without lock, limit and delay, whose ids are new;
+-- what may be refused can't come this way: where a queue is bounded all of them are taken out again.
+-- ARGV   groups, in the order in which they were put into lists: the number of a list (lib/add.lua), n
 -- Reply  "" when all were added; "bounds" when none: a queue is bounded
 -- include frame
 -- include queues
 -- include full
 -- include register
-local at, total = argi + 1, 0
+local function list_of(list) return KEYS[base_of(math.floor((list - 1) / 5) + 1) + 4 + (list - 1) % 5] end
 if call("EXISTS", BOUNDS) == 1 then
-  while ARGV[at] do
-    call("HDEL", JOBS, unpack(ARGV, at + 2, at + 1 + ARGV[at + 1]))
-    at = at + 2 + ARGV[at + 1]
+  for at = #ARGV - 1, argi + 1, -2 do
+    local list, n = list_of(tonumber(ARGV[at])), tonumber(ARGV[at + 1])
+    call("HDEL", JOBS, unpack(call("LRANGE", list, -n, -1)))
+    call("LTRIM", list, 0, -n - 1)
   end
   return "bounds"
 end
-while ARGV[at] do
-  local list, n = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  local i = math.floor((list - 1) / 5) + 1
-  call("RPUSH", KEYS[base_of(i) + 4 + (list - 1) % 5], unpack(ARGV, at + 2, at + 1 + n))
+local total = 0
+for at = argi + 1, #ARGV, 2 do
+  local i, n = math.floor((ARGV[at] - 1) / 5) + 1, tonumber(ARGV[at + 1])
   call("HINCRBY", COUNTS, "2:" .. names[i], n)
   register(i)
   total = total + n
-  at = at + 2 + n
 end
 call("HINCRBY", HEAD, "enqueued", total)
 call("PUBLISH", ARGV[3], ARGV[2])
