@@ -71,6 +71,9 @@ local function pick(x)
   return pick_of(around.KINDS, x) or pick_of(KINDS, (x - around.SHARE) / (1 - around.SHARE)) or "plain"
 end
 
+-- What is scheduled in the last moment is due before the calm after the run is over.
+local DELAY_S_MAX = 60
+
 --- Job n of a run of `seconds`: { n, id, task, delay (nil: at once), arg, give_up }, and what around.fill says.  give_up: its client
 -- does not try again after an error that says that it was not added.
 function M.job(seed, n, seconds)
@@ -80,7 +83,7 @@ function M.job(seed, n, seconds)
   job.give_up = random() < 0.05
   if around.fill(job, random) then return job end
   if job.task == "sleepy" then job.arg = x < 0.02 and M.LEASE_S * 1.5 or x * 0.05
-  elseif job.task == "scheduled" then job.delay = 0.2 + x * seconds * 0.5
+  elseif job.task == "scheduled" then job.delay = 0.2 + x * math.min(seconds, DELAY_S_MAX) * 0.5
   elseif job.task == "flaky" then job.arg = x < 0.7 and 1 or 2
   elseif job.task == "killer" or job.task == "killer_once" then job.arg = math.floor(x * 3)
   elseif job.task == "cancelled" then job.delay = 1e6 end
