@@ -250,7 +250,7 @@ static void a_bound_makes_no_queue(void **ctx) {
 /* -- a batch, and the same jobs one after the other ------------------------------------------------------------------------- */
 
 struct twin {
-  char side[8]; /* its queue, and what ids, keys and groups begin with */
+  char side[16]; /* its queue, and what ids, keys and groups begin with */
   unsigned random;
   int round;
 };
