@@ -157,6 +157,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
       sk_fetch_wake(e);
     }
     if (e->beat->lost) on_lost(e);
+    if (e->beat_late) sk_timer_start(e->beat_timer, 0); /* who knows when the store did it: maybe before this process was frozen */
     e->stops_wanted = true; /* a change that nobody told of is found by the next beat */
     sk_link_declare(e);
   }
@@ -167,6 +168,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
 static void on_beat_timer(void *ctx) {
   struct sk_engine *e = ctx;
   sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_BEATS_PER_LEASE);
+  e->beat_late = e->beating;
   if (e->beating || e->store == NULL) return;
   *e->beat = (struct sk_beat_op){ .op = { .cb = on_beaten, .ctx = e } };
   e->beating = true;

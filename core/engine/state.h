@@ -203,6 +203,7 @@ struct sk_engine {
   /* engine.c */
   struct sk_beat_op *beat;
   bool beating;
+  bool beat_late;        /* the beat under way was still under way when the next one was due */
   int64_t beaten_ms;     /* when the lease was renewed last; monotonic */
   struct sk_timer *beat_timer;
   struct sk_timer *shutdown;

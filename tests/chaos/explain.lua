@@ -5,7 +5,8 @@ local M = {}
 
 local SETTLE_S = 1        -- a finished job's settle reaches a healthy store long before this
 local ORPHAN_S = 0.5      -- a worker whose core is gone has ended by then
-local LEAVE_S = 1         -- an engine that was given up learns of it within this, and until then starts what it holds
+local LEAVE_S = 1         -- an engine that was given up learns of it within this
+local THAW_S = 0.2        -- a thawed engine has asked within this whether it was, and until then starts what it holds
 
 local function overlaps(outages, from, to)
   for _, outage in ipairs(outages) do
@@ -28,7 +29,7 @@ local function by_engine(world, run, again)
     if fault.what ~= "freeze" and fault.from + ORPHAN_S >= run.from and fault.from <= again.from and unsettled(world, run, fault.from) then
       return fault.what == "kill" and "engine killed" or "engine stopped before the job's end"
     end
-    if long_freeze(world, fault) and fault.to + LEAVE_S >= run.from and fault.from <= again.from and unsettled(world, run, fault.from) then
+    if long_freeze(world, fault) and fault.to + THAW_S >= run.from and fault.from <= again.from and unsettled(world, run, fault.from) then
       return "engine frozen beyond its lease"
     end
   end

@@ -91,6 +91,23 @@ static void a_beat_that_fails_is_tried_again_before_the_lease_ends(void **state)
   assert_true(sk_clock_mono_ms() - from < 1000); /* not a third of the lease later each */
 }
 
+static void a_beat_that_took_long_is_followed_by_another_at_once(void **state) {
+  struct world *w = *state;
+  w->options.store.lease_ms = 3000;
+  script(w, TASKS);
+  start_ready(w);
+  w->gate.keep[OP_BEAT] = true;
+  w->gate.calls[OP_BEAT] = 0;
+  until(w, w->gate.calls[OP_BEAT] == 1);
+  until(w, w->engine->beat_late);
+  int64_t from = sk_clock_mono_ms();
+  gate_open(w);
+  until(w, w->gate.calls[OP_BEAT] == 2);
+  assert_true(sk_clock_mono_ms() - from < 500); /* not a third of the lease later */
+  until(w, w->gate.calls[OP_BEAT] == 3);
+  assert_true(sk_clock_mono_ms() - from > 500); /* ... as the next one */
+}
+
 static void queues_are_listed_again_without_a_spin(void **state) {
   struct world *w = *state;
   script(w, TASKS);
@@ -212,6 +229,7 @@ int main(void) {
     T(outcomes_are_settled_when_the_store_is_back),
     T(an_outage_of_everything_is_told_once_and_survived),
     T(a_beat_that_fails_is_tried_again_before_the_lease_ends),
+    T(a_beat_that_took_long_is_followed_by_another_at_once),
     T(queues_are_listed_again_without_a_spin),
     T(tasks_are_declared_when_the_store_is_back),
     T(a_job_that_waits_for_another_hears_of_its_end_after_an_outage),
