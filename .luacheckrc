@@ -18,8 +18,8 @@ stds.redis = {
     "STOPS", "LOGS", "LOCKS", "EXPIRES", "BOUNDS", "GROUPS", "LINES", "PLACES", "RING", "TOKENS", "argi", "now", "mono", "said",
     -- lib/queues.lua, lib/unknown.lua
     "names", "queues_n", "index_of", "base_of", "register", "unknown_queue", "knows_all_queues",
-    -- lib/value.lua, lib/record.lua
-    "u64", "body_of", "body_ends", "queue_of", "queue_in", "later_member",
+    -- lib/value.lua, lib/before.lua, lib/record.lua
+    "u64", "body_of", "body_ends", "queue_of", "queue_in", "later_member", "before",
     "ATTEMPTS", "CRASHES", "UNKNOWNS", "RECOVERIES", "FINISHED", "record_edit",
     -- lib/add.lua, lib/engine.lua, lib/walk.lua
     "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task",

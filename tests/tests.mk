@@ -25,11 +25,16 @@ $(OUT)/tests/contract/contract: $(CONTRACT_SRC) $(wildcard tests/contract/*.h) $
 	@echo '  CC    tests/contract'
 	$(Q)$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(CONTRACT_SRC) $(OUT)/libskein.a -lcmocka $(LIBS)
 
+# Redis's Lua compares strings as its locale says, and so would a script that forgot it: the server gets one that is not C's.
+$(OUT)/locale/en_US.UTF-8:
+	@mkdir -p $(@D)
+	$(Q)localedef -i en_US -f UTF-8 $(abspath $@)
+
 .PHONY: contract
-contract: $(OUT)/tests/contract/contract ## Run the store contract on memory, sqlite and redis
+contract: $(OUT)/tests/contract/contract $(OUT)/locale/en_US.UTF-8 ## Run the store contract on memory, sqlite and redis
 	@set -o pipefail; $< memory 2>&1 | $(call shorten,contract-memory)
 	@set -o pipefail; $< sqlite 2>&1 | $(call shorten,contract-sqlite)
-	@set -o pipefail; $< redis 2>&1 | $(call shorten,contract-redis)
+	@set -o pipefail; LOCPATH='$(abspath $(OUT)/locale)' LC_ALL=en_US.UTF-8 $< redis 2>&1 | $(call shorten,contract-redis)
 
 .PHONY: test-programs
 test-programs: $(UNIT_BIN) $(OUT)/tests/contract/contract

@@ -1,4 +1,5 @@
 -- Jobs with a lock or a limit, and those of bounded queues: whether they may come in, and whom they displace.
+-- include before
 
 -- What stands before the key of a lock: { mode, till: when it is over if it is taken now, 0: never, said: of it in `locks` before who has it }.
 local heads = {}
@@ -86,8 +87,8 @@ local function drop_oldest(i)
     local line = has_groups and call("ZRANGEBYLEX", PLACES, "[" .. q .. rank, "(" .. q .. rank .. "\128", "LIMIT", 0, 1)[1]
     local head = list_head(i, rank)
     local oldest, key = head, head and list_place(popped_of(names[i], rank))
-    if line and (not key or line:sub(#q + 2, #q + 17) < key) then oldest, key = line:sub(#q + 18), line:sub(#q + 2, #q + 17) end
-    if front and (not key or front:sub(2, 17) < key) then oldest, key = front:sub(18), front:sub(2, 17) end
+    if line and (not key or before(line:sub(#q + 2, #q + 17), key)) then oldest, key = line:sub(#q + 18), line:sub(#q + 2, #q + 17) end
+    if front and (not key or before(front:sub(2, 17), key)) then oldest, key = front:sub(18), front:sub(2, 17) end
     if oldest and oldest == head then
       call("LPOP", list)
       popped(names[i], rank, 1)

@@ -1,5 +1,6 @@
 -- Walks the jobs of one state in that state's order (store.h, list): visit(id, value, held) until it returns false.
 -- Values are read `PIECE` at a time; nothing may be written while it walks.
+-- include before
 local PIECE = 500
 local filter_queue, filter_task
 
@@ -107,7 +108,7 @@ local function walk_lines(queue, rank, base, visit)
   while true do
     local best
     for k = 1, 3 do
-      if keys[k] and (not best or keys[k] < keys[best]) then best = k end
+      if keys[k] and (not best or before(keys[k], keys[best])) then best = k end
     end
     if best then ids[#ids + 1] = heads[best] end
     if not best or #ids == PIECE then
@@ -122,7 +123,7 @@ end
 local function walk_ready(visit)
   local sorted = {}
   for i = 1, queues_n do sorted[i] = names[i] end
-  table.sort(sorted)
+  table.sort(sorted, before)
   for _, name in ipairs(sorted) do
     if filter_queue == "" or filter_queue == name then
       local base = base_of(index_of[name])
@@ -159,7 +160,7 @@ local function walk_later(code, visit)
     local best, best_due
     for k, c in ipairs(cursors) do
       local due = tonumber(c.piece[c.at + 1])
-      if not best or due < best_due or (due == best_due and c.piece[c.at] < cursors[best].piece[cursors[best].at]) then best, best_due = k, due end
+      if not best or due < best_due or (due == best_due and before(c.piece[c.at], cursors[best].piece[cursors[best].at])) then best, best_due = k, due end
     end
     local c = cursors[best]
     local member = c.piece[c.at]
