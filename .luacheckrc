@@ -8,7 +8,7 @@ files["lua/skein/worker.lua"] = {
   globals = { "print", "coroutine.resume", "coroutine.wrap", "coroutine.yield", "coroutine.running" },
 }
 
--- Scripts that run inside Redis are put together from parts (core/store/embed_scripts.lua), so a part uses names that another one
+-- Scripts that run inside Redis are put together from parts (core/store/redis/embed_scripts.lua), so a part uses names that another one
 -- declares: all of these, and no others.
 stds.redis = {
   read_globals = { "KEYS", "ARGV", "redis", "struct" },
@@ -41,10 +41,10 @@ stds.redis = {
     "logs", "stops",
   },
 }
-files["lua/skein/redis"] = { std = "lua51+redis", max_line_length = 160 }
+files["core/store/redis/scripts"] = { std = "lua51+redis", max_line_length = 160 }
 -- It is a part of fetch.lua alone.
-files["lua/skein/redis/lib/turns.lua"] = { globals = { "ready", "taken", "due_in", "n", "ids", "take_plain" } }
-files["lua/skein/redis/lib"] = { std = "lua51+redis", max_line_length = 160, ignore = { "211", "221", "231", "241", "311" } }
+files["core/store/redis/scripts/lib/turns.lua"] = { globals = { "ready", "taken", "due_in", "n", "ids", "take_plain" } }
+files["core/store/redis/scripts/lib"] = { std = "lua51+redis", max_line_length = 160, ignore = { "211", "221", "231", "241", "311" } }
 
 -- A handler names what it is given, used or not.
 files["scripts"] = { unused_args = false }

@@ -29,17 +29,17 @@ comma := ,
 OUT := $(BUILD)/$(VARIANT)
 
 # -- sources: every layer is a folder; app/ is the binary, the rest is the library --------------------------------------
-LIB_SRC := $(wildcard core/base/*.c core/logic/*.c core/io/*.c core/store/*.c core/engine/*.c core/lua/*.c)
+LIB_SRC := $(wildcard core/base/*.c core/logic/*.c core/io/*.c core/store/*.c core/store/*/*.c core/engine/*.c core/lua/*.c)
 APP_SRC := $(wildcard core/app/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(OUT)/%.o)
 APP_OBJ := $(APP_SRC:%.c=$(OUT)/%.o)
-LUA_SRC := $(shell find lua -name '*.lua' -not -path 'lua/skein/redis/*' | LC_ALL=C sort)
+LUA_SRC := $(shell find lua -name '*.lua' | LC_ALL=C sort)
 # What runs inside Redis is text for the store, not a module.
-REDIS_SRC := $(sort $(wildcard lua/skein/redis/*.lua))
+REDIS_SRC := $(sort $(wildcard core/store/redis/scripts/*.lua))
 
 # ... and, put together, for clients in other languages.
-REDIS_OUT := $(REDIS_SRC:lua/skein/redis/%=$(OUT)/redis/%)
-REDIS_PARTS := $(wildcard lua/skein/redis/lib/*.lua) core/store/embed_scripts.lua
+REDIS_OUT := $(REDIS_SRC:core/store/redis/scripts/%=$(OUT)/redis/%)
+REDIS_PARTS := $(wildcard core/store/redis/scripts/lib/*.lua) core/store/redis/embed_scripts.lua
 
 include tests/tests.mk
 
@@ -74,12 +74,12 @@ $(OUT)/core/lua/vm.o: $(OUT)/gen/lua_embedded.h
 
 $(OUT)/gen/redis_scripts.h: $(REDIS_SRC) $(REDIS_PARTS)
 	@mkdir -p $(@D)
-	$(Q)luajit core/store/embed_scripts.lua $(REDIS_SRC) > $@.tmp && mv $@.tmp $@
-$(OUT)/core/store/redis.o $(OUT)/core/store/redis_work.o $(OUT)/core/store/redis_look.o $(OUT)/core/store/redis_change.o: $(OUT)/gen/redis_scripts.h
+	$(Q)luajit core/store/redis/embed_scripts.lua $(REDIS_SRC) > $@.tmp && mv $@.tmp $@
+$(patsubst %.c,$(OUT)/%.o,$(wildcard core/store/redis/*.c)): $(OUT)/gen/redis_scripts.h
 
-$(OUT)/redis/%.lua: lua/skein/redis/%.lua $(REDIS_PARTS)
+$(OUT)/redis/%.lua: core/store/redis/scripts/%.lua $(REDIS_PARTS)
 	@mkdir -p $(@D)
-	$(Q)luajit core/store/embed_scripts.lua --text $< > $@.tmp && mv $@.tmp $@
+	$(Q)luajit core/store/redis/embed_scripts.lua --text $< > $@.tmp && mv $@.tmp $@
 
 -include $(LIB_OBJ:.o=.d) $(APP_OBJ:.o=.d)
 
@@ -117,7 +117,7 @@ install: build ## Install the binary, the Lua module and the Redis scripts (PREF
 	install -m 755 -s $(OUT)/skein $(DESTDIR)$(BINDIR)/skein
 	install -m 644 $(OUT)/lua/skein/core.so $(DESTDIR)$(LIBDIR)/skein/core.so
 	install -m 644 $(REDIS_OUT) $(DESTDIR)$(SHAREDIR)/redis
-	cd lua && for f in $$(find . -name '*.lua' -not -path './skein/redis/*'); do install -D -m 644 $$f $(DESTDIR)$(LUADIR)/$$f; done
+	cd lua && for f in $$(find . -name '*.lua'); do install -D -m 644 $$f $(DESTDIR)$(LUADIR)/$$f; done
 
 .PHONY: clean
 clean: ## Remove everything built

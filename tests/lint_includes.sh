@@ -43,9 +43,9 @@ only_in() {
 }
 only_in 'uv\.h' '^core/io/'
 only_in '(luv/)?(luv|lua|lauxlib|lualib|luajit)\.h' '^core/lua/'
-only_in 'sqlite3\.h' '^core/store/sqlite'
-only_in 'hiredis/.*|hiredis\.h' '^core/store/redis'
-only_in 'amqp.*\.h|rabbitmq-c/.*' '^core/store/amqp'
+only_in 'sqlite3\.h' '^core/store/sqlite/'
+only_in 'hiredis/.*|hiredis\.h' '^core/store/redis/'
+only_in 'amqp.*\.h|rabbitmq-c/.*' '^core/store/amqp/'
 
 # Every folder of core/ is a layer.
 for dir in core/*/; do

@@ -7,17 +7,21 @@
 #include "app/session.h"
 #include "app/verbs.h"
 
-enum { CANCELLED_KEEP_MS = 24 * 3600 * 1000, /* how long a cancelled job can still be looked at and retried */
-       IDS_MAX = 100000 };
+enum {
+  CANCELLED_KEEP_MS = 24 * 3600 * 1000, /* how long a cancelled job can still be looked at and retried */
+  IDS_MAX = 100000
+};
 
-static const struct sk_option OPTIONS[] = { SK_OPTION_STORE, SK_OPTIONS_FILTER, { "json", 0, NULL, "print a JSON object" } };
+static const struct sk_option OPTIONS[] = { SK_OPTION_STORE,
+                                            SK_OPTIONS_FILTER,
+                                            { "json", 0, NULL, "print a JSON object" } };
 
 #define USAGE "ID... | --state S --queue Q --task T [options]"
-#define COMMAND(name_, about_, examples_)                                                                      \
-  {                                                                                                            \
-    .name = name_, .usage = USAGE, .about = about_ "\nWith a filter instead of ids: every such job that fits it.", \
-    .examples = examples_, .options = OPTIONS, .options_n = sizeof OPTIONS / sizeof *OPTIONS,                  \
-    .args_max = IDS_MAX, .arg_name = "ID"                                                                      \
+#define COMMAND(name_, about_, examples_)                                                                              \
+  {                                                                                                                    \
+    .name = name_, .usage = USAGE, .about = about_ "\nWith a filter instead of ids: every such job that fits it.",     \
+    .examples = examples_, .options = OPTIONS, .options_n = sizeof OPTIONS / sizeof *OPTIONS, .args_max = IDS_MAX,     \
+    .arg_name = "ID"                                                                                                   \
   }
 
 /* What each verb does, and to jobs of which states. */
@@ -59,9 +63,11 @@ static size_t say_failures(struct sk_session *s, const struct change *change, co
     failed++;
     struct sk_str id = sk_str_head(op->ids[i], 100);
     struct sk_get_op get = { .ids = &op->ids[i], .ids_n = 1 };
-    bool there = op->statuses[i] == SK_ESTATE && sk_client_get(s->client, &get) == SK_OK && get.views[0].state != SK_STATE_NONE;
+    bool there =
+        op->statuses[i] == SK_ESTATE && sk_client_get(s->client, &get) == SK_OK && get.views[0].state != SK_STATE_NONE;
     if (there)
-      sk_out_error(s->verb, "%.*s is %s: %s works on %s", SK_STR_ARG(id), sk_state_name(get.views[0].state), s->verb, change->states);
+      sk_out_error(s->verb, "%.*s is %s: %s works on %s", SK_STR_ARG(id), sk_state_name(get.views[0].state), s->verb,
+                   change->states);
     else
       sk_out_error(s->verb, "no job %.*s", SK_STR_ARG(id));
     sk_op_fini(&get.op);
@@ -69,7 +75,8 @@ static size_t say_failures(struct sk_session *s, const struct change *change, co
   return failed;
 }
 
-static int apply(struct sk_session *s, const struct change *change, const struct sk_args *args, struct sk_change_op *op) {
+static int apply(struct sk_session *s, const struct change *change, const struct sk_args *args,
+                 struct sk_change_op *op) {
   if (sk_client_change(s->client, op) != SK_OK) return sk_session_fail(s, &op->op.err);
   size_t failed = say_failures(s, change, op);
   struct sk_buf out = { 0 };

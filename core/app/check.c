@@ -15,7 +15,8 @@ static const struct sk_option OPTIONS[] = { { "json", 0, NULL, "print one JSON o
 static const struct sk_command COMMAND = {
   .name = "check",
   .usage = "DIR [--json]",
-  .about = "Loads the scripts of DIR and its config.lua or .yml, lists the tasks with file and line, and exits 0; or prints\n"
+  .about = "Loads the scripts of DIR and its config.lua or .yml, lists the tasks with file and line, and exits 0; or "
+           "prints\n"
            "file:line: message for the first mistake and exits 1.  Needs no store and runs no job.",
   .examples = "skein check scripts/hello\n",
   .options = OPTIONS,

@@ -31,12 +31,14 @@ static enum sk_code set_int(struct sk_str value, int max, int *out, struct sk_er
   return code;
 }
 
-static enum sk_code set_duration(struct sk_str value, int64_t min_ms, int64_t max_ms, int64_t *out, struct sk_err *err) {
+static enum sk_code set_duration(struct sk_str value, int64_t min_ms, int64_t max_ms, int64_t *out,
+                                 struct sk_err *err) {
   int64_t ms;
   enum sk_code code = sk_value_duration(value, &ms, err);
   if (code != SK_OK) return code;
   if (ms < min_ms || ms > max_ms)
-    return sk_err_set(err, SK_EINVAL, "expected %lld to %lld seconds", (long long)min_ms / 1000, (long long)max_ms / 1000);
+    return sk_err_set(err, SK_EINVAL, "expected %lld to %lld seconds", (long long)min_ms / 1000,
+                      (long long)max_ms / 1000);
   *out = ms;
   return SK_OK;
 }
@@ -63,7 +65,8 @@ static enum sk_code set_queue(struct sk_config_queue *queue, struct sk_str word,
   *queue = (struct sk_config_queue){ .name = word };
   if (weighted) {
     queue->name.n = (size_t)(colon - word.p);
-    if (set_int(weight, SK_QUEUE_WEIGHT_MAX, &queue->weight, err) != SK_OK) return sk_err_wrap(err, "weight %.*s", SK_STR_ARG(weight));
+    if (set_int(weight, SK_QUEUE_WEIGHT_MAX, &queue->weight, err) != SK_OK)
+      return sk_err_wrap(err, "weight %.*s", SK_STR_ARG(weight));
   }
   return sk_name_check("queue", queue->name, err);
 }
@@ -90,7 +93,8 @@ static enum sk_code set_queues(struct sk_config *config, struct sk_str value, st
     if (code != SK_OK) return code;
     weighted = weighted || queues[n].weight > 0;
     for (size_t i = 0; i < n; i++)
-      if (sk_str_eq(queues[i].name, queues[n].name)) return sk_err_set(err, SK_EINVAL, "queue %.*s is named twice", SK_STR_ARG(queues[n].name));
+      if (sk_str_eq(queues[i].name, queues[n].name))
+        return sk_err_set(err, SK_EINVAL, "queue %.*s is named twice", SK_STR_ARG(queues[n].name));
   }
   if (n == 0) return sk_err_set(err, SK_EINVAL, "expected queue names: NAME[:WEIGHT],...");
   for (size_t i = 0; weighted && i < n; i++)
@@ -152,7 +156,8 @@ static enum sk_code set_args_bytes_max(struct sk_config *config, struct sk_str v
   int64_t bytes;
   enum sk_code code = sk_value_bytes(value, &bytes, err);
   if (code != SK_OK) return code;
-  if (bytes < 2 || bytes > SK_ARGS_BYTES_TOP) return sk_err_set(err, SK_EINVAL, "expected 2 to %d bytes", SK_ARGS_BYTES_TOP);
+  if (bytes < 2 || bytes > SK_ARGS_BYTES_TOP)
+    return sk_err_set(err, SK_EINVAL, "expected 2 to %d bytes", SK_ARGS_BYTES_TOP);
   config->args_bytes_max = bytes;
   return SK_OK;
 }
@@ -224,11 +229,14 @@ static enum sk_code unknown(struct sk_str name, const char *source, struct sk_er
   sk_nearest_init(&nearest, name);
   for (size_t i = 0; i < SK_SETTINGS; i++) sk_nearest_try(&nearest, SETTINGS[i].name);
   struct sk_str shown = sk_str_head(name, 100);
-  if (nearest.name == NULL) return sk_err_set(err, SK_EINVAL, "%s: unknown setting \"%.*s\"", source, SK_STR_ARG(shown));
-  return sk_err_set(err, SK_EINVAL, "%s: unknown setting \"%.*s\"; did you mean %s?", source, SK_STR_ARG(shown), nearest.name);
+  if (nearest.name == NULL)
+    return sk_err_set(err, SK_EINVAL, "%s: unknown setting \"%.*s\"", source, SK_STR_ARG(shown));
+  return sk_err_set(err, SK_EINVAL, "%s: unknown setting \"%.*s\"; did you mean %s?", source, SK_STR_ARG(shown),
+                    nearest.name);
 }
 
-static enum sk_code apply(struct sk_config *config, const struct setting *setting, struct sk_str value, const char *source, struct sk_err *err) {
+static enum sk_code apply(struct sk_config *config, const struct setting *setting, struct sk_str value,
+                          const char *source, struct sk_err *err) {
   struct sk_config scratch = *config;
   const char *kept_source = NULL;
   enum sk_code code = SK_OK;
@@ -249,7 +257,8 @@ static enum sk_code apply(struct sk_config *config, const struct setting *settin
   return SK_OK;
 }
 
-enum sk_code sk_config_set(struct sk_config *config, struct sk_str name, struct sk_str value, const char *source, struct sk_err *err) {
+enum sk_code sk_config_set(struct sk_config *config, struct sk_str name, struct sk_str value, const char *source,
+                           struct sk_err *err) {
   const struct setting *setting = find(name);
   return setting ? apply(config, setting, value, source, err) : unknown(name, source, err);
 }
@@ -276,7 +285,8 @@ enum sk_code sk_config_flags(struct sk_config *config, const struct sk_args *arg
   return SK_OK;
 }
 
-static enum sk_code from_variable(struct sk_config *config, const struct setting *setting, const char *variable, struct sk_err *err) {
+static enum sk_code from_variable(struct sk_config *config, const struct setting *setting, const char *variable,
+                                  struct sk_err *err) {
   const char *value = variable ? getenv(variable) : NULL;
   if (value == NULL || *value == '\0') return SK_OK;
   char source[64];

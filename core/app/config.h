@@ -21,7 +21,8 @@
 #define SK_SETTINGS 15
 #define SK_STORE_DEFAULT "sqlite:.skein/jobs.db"
 #define SK_CONCURRENCY_DEFAULT 10
-#define SK_ARGS_BYTES_TOP (2 * 1024 * 1024) /* args_bytes_max at most: with a result a record stays under SK_RECORD_BYTES_MAX */
+#define SK_ARGS_BYTES_TOP                                                                                              \
+  (2 * 1024 * 1024) /* args_bytes_max at most: with a result a record stays under SK_RECORD_BYTES_MAX */
 
 struct sk_config_queue {
   struct sk_str name;
@@ -59,7 +60,8 @@ void sk_config_fini(struct sk_config *config);
 
 /* Checks a value and keeps it unless the setting has one.  `source` is for people: "DIR/config.lua:3", "environment WORKERS",
  * "--workers".  SK_EINVAL: unknown name (with the nearest) or wrong value; SK_ENOMEM.  Copies what it keeps. */
-enum sk_code sk_config_set(struct sk_config *config, struct sk_str name, struct sk_str value, const char *source, struct sk_err *err);
+enum sk_code sk_config_set(struct sk_config *config, struct sk_str name, struct sk_str value, const char *source,
+                           struct sk_err *err);
 
 /* Sets what was given on the command line: every option of the command that is named as a setting ("log-level": log_level).
  * SK_EINVAL here is a usage error (SK_EXIT_USAGE), elsewhere one of the configuration (SK_EXIT_CONFIG). */
@@ -72,7 +74,7 @@ enum sk_code sk_config_environment(struct sk_config *config, enum sk_config_use 
 const char *sk_config_source(const struct sk_config *config, const char *name);
 
 /* The row of the options table of every command that opens a store, and those of an engine. */
-#define SK_OPTION_STORE \
+#define SK_OPTION_STORE                                                                                                \
   { "store", 's', "URL", "where the jobs are (default: $SKEIN_STORE, $REDIS_URL, " SK_STORE_DEFAULT ")" }
 #define SK_OPTIONS_ENGINE                                                                                              \
   SK_OPTION_STORE, { "workers", 'w', "N", "worker processes (default: one a core)" },                                  \
@@ -82,7 +84,8 @@ const char *sk_config_source(const struct sk_config *config, const char *name);
       { "log-level", 0, "LEVEL", "debug, info, warn, error or off (default: info)" },                                  \
       { "log-format", 0, "FORMAT", "text or json (default: text)" },                                                   \
       { "log-file", 0, "PATH", "write the log there instead of to stderr" },                                           \
-      { "durability", 0, "HOW", "full: what is acknowledged survives a power loss; or normal (default: full)" },       \
-      { "memory-max", 0, "SIZE", "memory a worker may use, such as 256MB (default: no limit)" }
+      { "durability", 0, "HOW", "full: what is acknowledged survives a power loss; or normal (default: full)" }, {     \
+    "memory-max", 0, "SIZE", "memory a worker may use, such as 256MB (default: no limit)"                              \
+  }
 
 #endif

@@ -19,7 +19,9 @@ static enum sk_code wrong(const struct reading *r, const yaml_node_t *node, cons
   return sk_err_set(err, SK_EINVAL, "%s:%zu: expected %s", r->path, node->start_mark.line + 1, expected);
 }
 
-static struct sk_str text_of(const yaml_node_t *node) { return sk_str((const char *)node->data.scalar.value, node->data.scalar.length); }
+static struct sk_str text_of(const yaml_node_t *node) {
+  return sk_str((const char *)node->data.scalar.value, node->data.scalar.length);
+}
 
 /* A list "a,b", a mapping "a:3,b:1". */
 static enum sk_code add_list(struct reading *r, const yaml_node_t *node, struct sk_buf *out, struct sk_err *err) {
@@ -29,8 +31,10 @@ static enum sk_code add_list(struct reading *r, const yaml_node_t *node, struct 
   for (size_t i = 0; i < n; i++) {
     int key = pairs ? node->data.mapping.pairs.start[i].key : node->data.sequence.items.start[i];
     const yaml_node_t *name = yaml_document_get_node(&r->document, key);
-    const yaml_node_t *weight = pairs ? yaml_document_get_node(&r->document, node->data.mapping.pairs.start[i].value) : name;
-    if (name->type != YAML_SCALAR_NODE || weight->type != YAML_SCALAR_NODE) return wrong(r, name, "a name, or name: weight", err);
+    const yaml_node_t *weight =
+        pairs ? yaml_document_get_node(&r->document, node->data.mapping.pairs.start[i].value) : name;
+    if (name->type != YAML_SCALAR_NODE || weight->type != YAML_SCALAR_NODE)
+      return wrong(r, name, "a name, or name: weight", err);
     if (i > 0) sk_buf_add_byte(out, ',');
     sk_buf_add_str(out, text_of(name));
     if (!pairs) continue;
@@ -58,8 +62,10 @@ static enum sk_code set_all(struct reading *r, struct sk_err *err) {
   if (root == NULL) return SK_OK; /* an empty file */
   if (root->type != YAML_MAPPING_NODE) return wrong(r, root, "a mapping from settings to values", err);
   enum sk_code code = SK_OK;
-  for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; code == SK_OK && p < root->data.mapping.pairs.top; p++)
-    code = set_one(r, yaml_document_get_node(&r->document, p->key), yaml_document_get_node(&r->document, p->value), err);
+  for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; code == SK_OK && p < root->data.mapping.pairs.top;
+       p++)
+    code =
+        set_one(r, yaml_document_get_node(&r->document, p->key), yaml_document_get_node(&r->document, p->value), err);
   return code;
 }
 
@@ -75,7 +81,8 @@ enum sk_code sk_config_yaml(struct sk_config *config, const char *path, struct s
       code = set_all(&r, err);
       yaml_document_delete(&r.document);
     } else {
-      code = sk_err_set(err, SK_EINVAL, "%s:%zu: %s", path, parser.problem_mark.line + 1, parser.problem ? parser.problem : "this is no YAML");
+      code = sk_err_set(err, SK_EINVAL, "%s:%zu: %s", path, parser.problem_mark.line + 1,
+                        parser.problem ? parser.problem : "this is no YAML");
     }
     yaml_parser_delete(&parser);
   }

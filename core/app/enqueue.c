@@ -18,9 +18,11 @@
 #include "logic/record.h"
 #include "lua/keys.h"
 
-enum { WAIT_KEEP_MS = 3600 * 1000, /* --wait needs the finished job to be kept until it is seen */
-       LOOK_MS = 500,              /* a full queue is looked at that often, whatever the store tells */
-       REPEATS_MAX = 3 };          /* tries of an enqueue whose fate is unknown; a repeat adds nothing twice */
+enum {
+  WAIT_KEEP_MS = 3600 * 1000, /* --wait needs the finished job to be kept until it is seen */
+  LOOK_MS = 500,              /* a full queue is looked at that often, whatever the store tells */
+  REPEATS_MAX = 3
+}; /* tries of an enqueue whose fate is unknown; a repeat adds nothing twice */
 
 static const struct sk_option OPTIONS[] = {
   SK_OPTION_STORE,
@@ -31,8 +33,9 @@ static const struct sk_option OPTIONS[] = {
   { "retries", 0, "N", "attempts after the first (default: as the task says)" },
   { "keep", 0, "DURATION", "how long to keep the finished job (default: as the task says)" },
   { "meta", 0, "JSON", "an object that goes with the job: job.meta" },
-  { "unique", 0, "KEY", "nothing is added while a job of this key is there (default: as the task\nsays; KEY stands in for the key"
-                        " that it makes of the args)" },
+  { "unique", 0, "KEY",
+    "nothing is added while a job of this key is there (default: as the task\nsays; KEY stands in for the key"
+    " that it makes of the args)" },
   { "limit-key", 0, "KEY", "the key of the task's limit, in place of the one that it makes of the args" },
   { "wait", 0, NULL, "wait until it has finished and print its result" },
   { "timeout", 0, "DURATION", "wait no longer than this; the job goes on" },
@@ -57,7 +60,7 @@ static const struct sk_command COMMAND = {
 struct request {
   const struct sk_args *args;
   struct sk_job job;
-  struct sk_buf json;      /* the args as a JSON array; owned */
+  struct sk_buf json;       /* the args as a JSON array; owned */
   struct sk_tasks_op tasks; /* what engines declared; job may borrow its queue */
   struct sk_buf meta;       /* ... and what its task passes along of it; owned */
   struct sk_lua_keys keys;  /* its lock and limit, made from its task's; owns its buffers */
@@ -85,7 +88,8 @@ static int add_arg(struct request *r, size_t number, const char *text) {
   if (structured)
     sk_out_error(COMMAND.name, "argument %zu: %.100s: %s", number, text, err.message);
   else
-    sk_out_error(COMMAND.name, "argument %zu: \"%.100s\" is not JSON (a string needs quotes: '\"%.100s\"')", number, text, text);
+    sk_out_error(COMMAND.name, "argument %zu: \"%.100s\" is not JSON (a string needs quotes: '\"%.100s\"')", number,
+                 text, text);
   return SK_EXIT_USAGE;
 }
 
@@ -131,8 +135,10 @@ static int read_around(struct request *r) {
   struct sk_str inner, meta = sk_str_c(sk_args_get(r->args, "meta"));
   if (sk_args_has(r->args, "meta")) {
     enum sk_code code = sk_json_check(meta, SK_JSON_DEPTH_MAX, &err);
-    if (code == SK_OK && sk_json_type(meta) != SK_JSON_OBJECT) code = sk_err_set(&err, SK_EINVAL, "expected a JSON object");
-    if (code == SK_OK && sk_json_find(meta, SK_STR_LIT("_pass"), &inner)) code = sk_err_set(&err, SK_EINVAL, "the key _pass is Skein's own");
+    if (code == SK_OK && sk_json_type(meta) != SK_JSON_OBJECT)
+      code = sk_err_set(&err, SK_EINVAL, "expected a JSON object");
+    if (code == SK_OK && sk_json_find(meta, SK_STR_LIT("_pass"), &inner))
+      code = sk_err_set(&err, SK_EINVAL, "the key _pass is Skein's own");
     if (code != SK_OK) {
       sk_out_error(COMMAND.name, "--meta '%.100s': %s", meta.p, err.message);
       return SK_EXIT_USAGE;
@@ -161,7 +167,9 @@ static int check_names(const struct request *r) {
 }
 
 static int read_request(struct request *r, const struct sk_args *args) {
-  *r = (struct request){ .args = args, .as_json = sk_args_has(args, "json"), .priority_given = sk_args_has(args, "priority") };
+  *r = (struct request){ .args = args,
+                         .as_json = sk_args_has(args, "json"),
+                         .priority_given = sk_args_has(args, "priority") };
   sk_job_init(&r->job);
   r->job.task = sk_str_c(args->args[0]);
   r->job.queue = sk_str_c(sk_args_get(args, "queue"));
@@ -266,8 +274,8 @@ static int refused(const struct sk_session *s, const struct sk_enqueue_item *ite
   if (item->status == SK_ELIMIT)
     sk_out_error(s->verb, "queue %.*s is full", SK_STR_ARG(item->queue));
   else if (item->status == SK_EEXISTS && item->holder.n > 0 && item->lock.mode == SK_LOCK_THROTTLE)
-    sk_out_error(s->verb, "throttled: job %.*s was added less than %g s ago: nothing was added", SK_STR_ARG(item->holder),
-                 (double)item->lock.ttl_ms / 1000);
+    sk_out_error(s->verb, "throttled: job %.*s was added less than %g s ago: nothing was added",
+                 SK_STR_ARG(item->holder), (double)item->lock.ttl_ms / 1000);
   else if (item->status == SK_EEXISTS && item->holder.n > 0)
     sk_out_error(s->verb, "job %.*s has the same unique key: nothing was added", SK_STR_ARG(item->holder));
   else
@@ -335,7 +343,8 @@ static int print_end(const struct request *r, const struct sk_view *view) {
   if (failed) {
     struct sk_buf error = { 0 };
     sk_text_clean(job.error, true, &error);
-    sk_out_error(COMMAND.name, "job %s is %s%s%.*s", r->id, sk_state_name(view->state), error.n ? ": " : "", SK_STR_ARG(error));
+    sk_out_error(COMMAND.name, "job %s is %s%s%.*s", r->id, sk_state_name(view->state), error.n ? ": " : "",
+                 SK_STR_ARG(error));
     sk_buf_fini(&error);
   }
   struct sk_buf out = { 0 };
@@ -350,7 +359,8 @@ static int print_end(const struct request *r, const struct sk_view *view) {
 static int timed_out(const struct request *r, enum sk_state state) {
   char span[SK_TIME_BYTES];
   sk_text_span(r->wait_ms, span);
-  sk_out_error(COMMAND.name, "job %s is still %s after %s; it goes on (skein job %s shows it)", r->id, sk_state_name(state), span, r->id);
+  sk_out_error(COMMAND.name, "job %s is still %s after %s; it goes on (skein job %s shows it)", r->id,
+               sk_state_name(state), span, r->id);
   return SK_EXIT_FAILED;
 }
 

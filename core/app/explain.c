@@ -59,14 +59,14 @@ static void say_last_error(const struct story *st) {
 static void say_crashes(const struct story *st) {
   int64_t n = st->job->crashes;
   if (n <= 0) return;
-  sk_buf_addf(st->out, "  It was running in %" PRId64 " worker%s when %s died; at %d it is dead.\n", n, n == 1 ? "" : "s", n == 1 ? "that" : "they",
-              SK_CRASHES_MAX);
+  sk_buf_addf(st->out, "  It was running in %" PRId64 " worker%s when %s died; at %d it is dead.\n", n,
+              n == 1 ? "" : "s", n == 1 ? "that" : "they", SK_CRASHES_MAX);
 }
 
 static void say_pause(const struct story *st) {
   if (st->queue && st->queue->paused)
-    sk_buf_addf(st->out, "  Queue %.*s is paused: nothing of it starts until `skein resume %.*s`.\n", SK_STR_ARG(st->view->queue),
-                SK_STR_ARG(st->view->queue));
+    sk_buf_addf(st->out, "  Queue %.*s is paused: nothing of it starts until `skein resume %.*s`.\n",
+                SK_STR_ARG(st->view->queue), SK_STR_ARG(st->view->queue));
 }
 
 /* "  Its group \"x\" lets 2 jobs run at once, and it has as many." */
@@ -74,15 +74,18 @@ static void say_group(const struct story *st, const struct sk_limit *limit) {
   sk_buf_add_c(st->out, "  It waits for its group \"");
   sk_text_clean(limit->group, false, st->out);
   if (st->view->held_back == SK_HELD_BY_RATE)
-    sk_buf_addf(st->out, "\", which starts at most %" PRId64 " in %.10g s.\n", limit->rate, (double)limit->per_ms / 1000.0);
+    sk_buf_addf(st->out, "\", which starts at most %" PRId64 " in %.10g s.\n", limit->rate,
+                (double)limit->per_ms / 1000.0);
   else
-    sk_buf_addf(st->out, "\", of which at most %" PRId64 " run%s at once%s.\n", limit->concurrency, limit->concurrency == 1 ? "s" : "",
+    sk_buf_addf(st->out, "\", of which at most %" PRId64 " run%s at once%s.\n", limit->concurrency,
+                limit->concurrency == 1 ? "s" : "",
                 limit->strict ? ", in strict order, jobs that wait for a retry included" : "");
 }
 
 static void say_held_back(const struct story *st) {
   struct sk_limit limit = { 0 };
-  if (st->view->stopping) sk_buf_add_c(st->out, "  It was cancelled: the engine that takes it ends it without starting it.\n");
+  if (st->view->stopping)
+    sk_buf_add_c(st->out, "  It was cancelled: the engine that takes it ends it without starting it.\n");
   if (st->view->held_back == SK_HELD_BY_NOTHING) return;
   bool grouped = sk_limit_parse(st->job->limit, &limit, NULL) == SK_OK && limit.group.n > 0;
   bool by_group = grouped && (st->view->held_back == SK_HELD_BY_RATE ? limit.rate > 0 : limit.concurrency > 0);
@@ -95,7 +98,8 @@ static void say_held_back(const struct story *st) {
 
 /* The number of ready jobs before this one, as far as one listing reaches; *exact is false when it is not among them. */
 static enum sk_code find_place(const struct story *st, size_t *place, bool *exact, struct sk_err *err) {
-  struct sk_list_op list = { .filter = { .state = SK_STATE_READY, .queue = st->view->queue }, .limit = SK_LIST_LIMIT_MAX };
+  struct sk_list_op list = { .filter = { .state = SK_STATE_READY, .queue = st->view->queue },
+                             .limit = SK_LIST_LIMIT_MAX };
   enum sk_code code = sk_client_list(st->s->client, &list);
   if (code == SK_OK) {
     *place = list.views_n;
@@ -118,8 +122,8 @@ static enum sk_code say_place(const struct story *st, struct sk_err *err) {
   if (place == 0)
     sk_buf_addf(st->out, "  It is the next of queue %.*s.\n", SK_STR_ARG(st->view->queue));
   else
-    sk_buf_addf(st->out, "  %s%zu job%s of queue %.*s come%s before it.\n", exact ? "" : "At least ", place, place == 1 ? "" : "s",
-                SK_STR_ARG(st->view->queue), place == 1 ? "s" : "");
+    sk_buf_addf(st->out, "  %s%zu job%s of queue %.*s come%s before it.\n", exact ? "" : "At least ", place,
+                place == 1 ? "" : "s", SK_STR_ARG(st->view->queue), place == 1 ? "s" : "");
   return SK_OK;
 }
 
@@ -128,17 +132,21 @@ static enum sk_code say_engines(const struct story *st, struct sk_err *err) {
   struct sk_tasks_op tasks = { 0 };
   enum sk_code code = sk_client_tasks(st->s->client, &tasks);
   bool declared = false;
-  for (size_t i = 0; code == SK_OK && i < tasks.items_n; i++) declared = declared || sk_str_eq(tasks.items[i].name, st->job->task);
+  for (size_t i = 0; code == SK_OK && i < tasks.items_n; i++)
+    declared = declared || sk_str_eq(tasks.items[i].name, st->job->task);
   if (code != SK_OK && err) *err = tasks.op.err;
   sk_op_fini(&tasks.op);
   if (code != SK_OK) return code;
   if (!declared) sk_buf_addf(st->out, "  No engine has declared task %.*s so far.\n", SK_STR_ARG(st->job->task));
   int64_t running = st->queue ? st->queue->states[SK_STATE_RUNNING] : 0;
   if (running == 0)
-    sk_buf_addf(st->out, "  No job of queue %.*s is running: either no engine serves it, or its engines are stopped or have just begun.\n",
+    sk_buf_addf(st->out,
+                "  No job of queue %.*s is running: either no engine serves it, or its engines are stopped or have "
+                "just begun.\n",
                 SK_STR_ARG(st->view->queue));
   else
-    sk_buf_addf(st->out, "  %" PRId64 " job%s of the queue %s running.\n", running, running == 1 ? "" : "s", running == 1 ? "is" : "are");
+    sk_buf_addf(st->out, "  %" PRId64 " job%s of the queue %s running.\n", running, running == 1 ? "" : "s",
+                running == 1 ? "is" : "are");
   return SK_OK;
 }
 
@@ -159,7 +167,8 @@ static void tell_waiting(const struct story *st) {
   bool retry = st->view->state == SK_STATE_RETRY;
   say_times(st, retry ? "failed and will be tried again at " : "is scheduled to run at ", st->view->due_ms);
   sk_buf_addf(st->out, " in queue %.*s.\n", SK_STR_ARG(st->view->queue));
-  if (st->view->due_ms <= st->now_ms) sk_buf_add_c(st->out, "  Its time has come: the next engine that looks into the queue makes it ready.\n");
+  if (st->view->due_ms <= st->now_ms)
+    sk_buf_add_c(st->out, "  Its time has come: the next engine that looks into the queue makes it ready.\n");
   say_pause(st);
   say_crashes(st);
   say_last_error(st);
@@ -169,7 +178,9 @@ static void tell_running(const struct story *st) {
   say_times(st, "is running since ", st->view->held_ms);
   sk_buf_addf(st->out, " in engine %.*s, attempt %" PRId64 ".\n", SK_STR_ARG(st->view->engine), st->job->attempts + 1);
   if (st->view->stopping)
-    sk_buf_addf(st->out, "  It was cancelled and was told to stop: when it has not %d s after that, its worker is killed.\n", SK_HARD_GRACE_MS / 1000);
+    sk_buf_addf(st->out,
+                "  It was cancelled and was told to stop: when it has not %d s after that, its worker is killed.\n",
+                SK_HARD_GRACE_MS / 1000);
   if (st->view->percent >= 0 || st->view->note.n > 0) {
     sk_buf_addf(st->out, "  It says: ");
     if (st->view->percent >= 0) sk_buf_addf(st->out, "%d %%%s", st->view->percent, st->view->note.n ? ", " : "");

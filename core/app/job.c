@@ -17,7 +17,8 @@ static const struct sk_option OPTIONS[] = {
 static const struct sk_command COMMAND = {
   .name = "job",
   .usage = "ID [options]",
-  .about = "Shows all that is known of one job: arguments, result, error, times, what has happened to it, what it has logged.",
+  .about = "Shows all that is known of one job: arguments, result, error, times, what has happened to it, what it has "
+           "logged.",
   .examples = "skein job 01JD8Z3V6M8Y0C2K4W6X8Z0A2C\n",
   .options = OPTIONS,
   .options_n = sizeof OPTIONS / sizeof *OPTIONS,
@@ -56,7 +57,9 @@ static void add_time(struct sk_buf *out, const char *label, int64_t wall_ms) {
   sk_buf_addf(out, "%-12s%s (%s)\n", label, time, when);
 }
 
-static void add_number(struct sk_buf *out, const char *label, int64_t v) { sk_buf_addf(out, "%-12s%" PRId64 "\n", label, v); }
+static void add_number(struct sk_buf *out, const char *label, int64_t v) {
+  sk_buf_addf(out, "%-12s%" PRId64 "\n", label, v);
+}
 
 static void add_lines(struct sk_buf *out, const char *label, struct sk_str text) {
   if (text.n == 0) return;
@@ -118,7 +121,8 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
   add_text(out, "state", view->stopping ? SK_STR_LIT("cancelling") : sk_str_c(sk_state_name(view->state)));
   if (running) add_text(out, "engine", view->engine);
   if (view->held_back != SK_HELD_BY_NOTHING)
-    add_text(out, "held back", view->held_back == SK_HELD_BY_RATE ? SK_STR_LIT("by a rate") : SK_STR_LIT("by a concurrency"));
+    add_text(out, "held back",
+             view->held_back == SK_HELD_BY_RATE ? SK_STR_LIT("by a rate") : SK_STR_LIT("by a concurrency"));
   add_number(out, "priority", view->priority);
   add_attempts(out, job);
   add_time(out, "enqueued", job->enqueued_ms);

@@ -23,7 +23,8 @@ static const struct sk_option OPTIONS[] = {
 static const struct sk_command COMMAND = {
   .name = "jobs",
   .usage = "[options]",
-  .about = "Lists jobs: by state; ready ones in the order they will run, waiting ones by their time, finished ones latest first.",
+  .about = "Lists jobs: by state; ready ones in the order they will run, waiting ones by their time, finished ones "
+           "latest first.",
   .examples = "skein jobs --state dead\n"
               "skein jobs --queue mail --json | jq '.[].id'\n",
   .options = OPTIONS,

@@ -158,8 +158,8 @@ static void add_event(struct sk_buf *out, struct sk_str line) {
 static void add_log_line(struct sk_buf *out, struct sk_str line) { key_text(out, "text", line); }
 
 /* [{"at":..., what `add` says of the line}, ...] of the lines of old and then new. */
-static void key_lines(struct sk_buf *out, const char *key, void (*add)(struct sk_buf *, struct sk_str), struct sk_str old,
-                      struct sk_str new) {
+static void key_lines(struct sk_buf *out, const char *key, void (*add)(struct sk_buf *, struct sk_str),
+                      struct sk_str old, struct sk_str new) {
   int64_t ms = 0;
   struct sk_str text, parts[] = { old, new };
   size_t n = 0;

@@ -38,9 +38,10 @@ static const struct verb VERBS[] = {
 enum { VERBS_N = sizeof VERBS / sizeof *VERBS };
 
 static void add_help(struct sk_buf *out) {
-  sk_buf_add_c(out, "usage: skein COMMAND [arguments] [options]\n\n"
-                    "Skein runs background jobs that are written in Lua: put Lua files in a folder and `skein run` it.\n\n"
-                    "commands:\n");
+  sk_buf_add_c(out,
+               "usage: skein COMMAND [arguments] [options]\n\n"
+               "Skein runs background jobs that are written in Lua: put Lua files in a folder and `skein run` it.\n\n"
+               "commands:\n");
   for (size_t i = 0; i < VERBS_N; i++) {
     const struct verb *v = &VERBS[i];
     if (v->summary) sk_buf_addf(out, "  %-8s%-20s %s\n", v->name, v->usage, v->summary);
@@ -62,7 +63,8 @@ static int help(int exit_code) {
 
 static int version(void) {
   struct sk_buf text = { 0 };
-  sk_buf_addf(&text, "skein %s (%s, libuv %s, SQLite %s)\n", SK_VERSION, sk_worker_lua_version(), sk_loop_version(), sk_sqlite_version());
+  sk_buf_addf(&text, "skein %s (%s, libuv %s, SQLite %s)\n", SK_VERSION, sk_worker_lua_version(), sk_loop_version(),
+              sk_sqlite_version());
   return sk_out_finish(NULL, &text, SK_EXIT_OK);
 }
 

@@ -43,8 +43,8 @@ static enum sk_code give_next(struct parser *p, const struct sk_option *option, 
   const char *next = p->at + 1 < p->argc ? p->argv[p->at + 1] : NULL;
   if (next == NULL) return sk_err_set(p->err, SK_EINVAL, "%s needs a value: %s %s", spelling, spelling, option->arg);
   if (strncmp(next, "--", 2) == 0)
-    return sk_err_set(p->err, SK_EINVAL, "%s needs a value before %s (a value that begins with -- is given as --%s=%s)", spelling, next,
-                      option->name, next);
+    return sk_err_set(p->err, SK_EINVAL, "%s needs a value before %s (a value that begins with -- is given as --%s=%s)",
+                      spelling, next, option->name, next);
   p->at++;
   give(p, option, next);
   return SK_OK;
@@ -55,7 +55,8 @@ static enum sk_code unknown_name(struct parser *p, struct sk_str name) {
   sk_nearest_init(&nearest, name);
   for (size_t i = 0; i < p->command->options_n; i++) sk_nearest_try(&nearest, p->command->options[i].name);
   sk_nearest_try(&nearest, HELP.name);
-  if (nearest.name == NULL) return sk_err_set(p->err, SK_EINVAL, "unknown option --%.*s", SK_STR_ARG(sk_str_head(name, 100)));
+  if (nearest.name == NULL)
+    return sk_err_set(p->err, SK_EINVAL, "unknown option --%.*s", SK_STR_ARG(sk_str_head(name, 100)));
   return sk_err_set(p->err, SK_EINVAL, "unknown option --%.*s; did you mean --%s?", SK_STR_ARG(name), nearest.name);
 }
 
@@ -74,7 +75,9 @@ static enum sk_code read_letters(struct parser *p, const char *word) {
   for (const char *c = word + 1; *c; c++) {
     const struct sk_option *option = by_letter(p->command, *c);
     char spelling[3] = { '-', *c, '\0' };
-    if (option == NULL) return sk_err_set(p->err, SK_EINVAL, "unknown option %s%s%s", spelling, c == word + 1 ? "" : " in ", c == word + 1 ? "" : word);
+    if (option == NULL)
+      return sk_err_set(p->err, SK_EINVAL, "unknown option %s%s%s", spelling, c == word + 1 ? "" : " in ",
+                        c == word + 1 ? "" : word);
     if (option->arg != NULL) {
       if (c[1] == '\0') return give_next(p, option, spelling);
       give(p, option, c + 1);
@@ -93,11 +96,13 @@ static bool is_argument(const struct sk_command *command, const char *word) {
 
 static enum sk_code check_counts(const struct sk_command *command, const struct sk_args *args, struct sk_err *err) {
   if (args->args_n < command->args_min) return sk_err_set(err, SK_EINVAL, "%s is missing", command->arg_name);
-  if (args->args_n > command->args_max) return sk_err_set(err, SK_EINVAL, "unexpected argument \"%.200s\"", args->args[command->args_max]);
+  if (args->args_n > command->args_max)
+    return sk_err_set(err, SK_EINVAL, "unexpected argument \"%.200s\"", args->args[command->args_max]);
   return SK_OK;
 }
 
-enum sk_code sk_options_parse(const struct sk_command *command, int argc, char **argv, struct sk_args *out, struct sk_err *err) {
+enum sk_code sk_options_parse(const struct sk_command *command, int argc, char **argv, struct sk_args *out,
+                              struct sk_err *err) {
   assert(command->options_n <= SK_OPTIONS_MAX);
   *out = (struct sk_args){ .command = command, .args = argv + 1 };
   struct parser p = { .command = command, .out = out, .argv = argv, .argc = argc, .err = err };
@@ -122,7 +127,9 @@ const char *sk_args_get(const struct sk_args *args, const char *name) {
   return args->values[option - args->command->options];
 }
 
-static size_t left_width(const struct sk_option *option) { return 6 + 2 + strlen(option->name) + (option->arg ? 1 + strlen(option->arg) : 0); }
+static size_t left_width(const struct sk_option *option) {
+  return 6 + 2 + strlen(option->name) + (option->arg ? 1 + strlen(option->arg) : 0);
+}
 
 static void help_option(const struct sk_option *option, size_t width, struct sk_buf *out) {
   if (option->letter)
@@ -160,7 +167,8 @@ void sk_options_help(const struct sk_command *command, struct sk_buf *out) {
 int sk_options_main(const struct sk_command *command, int argc, char **argv, struct sk_args *out) {
   struct sk_err err;
   if (sk_options_parse(command, argc, argv, out, &err) != SK_OK) {
-    sk_out_error(command->name, "%s\nusage: skein %s %s (skein %s --help says more)", err.message, command->name, command->usage, command->name);
+    sk_out_error(command->name, "%s\nusage: skein %s %s (skein %s --help says more)", err.message, command->name,
+                 command->usage, command->name);
     return SK_EXIT_USAGE;
   }
   if (!out->help) return -1;

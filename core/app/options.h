@@ -43,7 +43,8 @@ struct sk_args {
 
 /* Reads argv[1..argc-1] (argv[0] is the command's name); moves the arguments to the front of argv.  SK_OK, or SK_EINVAL with a
  * sentence.  The counts of arguments are checked unless help was asked for. */
-enum sk_code sk_options_parse(const struct sk_command *command, int argc, char **argv, struct sk_args *out, struct sk_err *err);
+enum sk_code sk_options_parse(const struct sk_command *command, int argc, char **argv, struct sk_args *out,
+                              struct sk_err *err);
 
 /* The value of option `name`, NULL when not given.  `name` must be in the command's table. */
 const char *sk_args_get(const struct sk_args *args, const char *name);

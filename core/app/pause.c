@@ -10,7 +10,8 @@ static const struct sk_option OPTIONS[] = { SK_OPTION_STORE };
 static const struct sk_command PAUSE = {
   .name = "pause",
   .usage = "QUEUE [options]",
-  .about = "Starts no more jobs of the queue, on any engine, until it is resumed.  Running jobs go on; jobs can be enqueued.",
+  .about = "Starts no more jobs of the queue, on any engine, until it is resumed.  Running jobs go on; jobs can be "
+           "enqueued.",
   .examples = "skein pause mail\n",
   .options = OPTIONS,
   .options_n = 1,

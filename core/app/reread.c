@@ -78,8 +78,8 @@ static void on_done(void *ctx) {
   if (r->again) sk_reread_start(r);
 }
 
-struct sk_reread *sk_reread_new(struct sk_loop *loop, const struct sk_args *args, const char *program, const char *dir, sk_reread_cb cb,
-                                void *ctx) {
+struct sk_reread *sk_reread_new(struct sk_loop *loop, const struct sk_args *args, const char *program, const char *dir,
+                                sk_reread_cb cb, void *ctx) {
   struct sk_reread *r = calloc(1, sizeof *r);
   if (r == NULL) return NULL;
   *r = (struct sk_reread){ .args = args, .program = strdup(program), .dir = dir, .cb = cb, .ctx = ctx };

@@ -12,8 +12,8 @@ struct sk_reread;
 typedef void (*sk_reread_cb)(void *ctx, const struct sk_config *config, const struct sk_err *err);
 
 /* args and dir are borrowed until the process ends.  NULL when out of memory. */
-struct sk_reread *sk_reread_new(struct sk_loop *loop, const struct sk_args *args, const char *program, const char *dir, sk_reread_cb cb,
-                                void *ctx);
+struct sk_reread *sk_reread_new(struct sk_loop *loop, const struct sk_args *args, const char *program, const char *dir,
+                                sk_reread_cb cb, void *ctx);
 /* Calls back later; asked again meanwhile, once more after that. */
 void sk_reread_start(struct sk_reread *r);
 /* A reading under way is left to itself: it can't be waited for. */

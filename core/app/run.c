@@ -42,7 +42,7 @@ struct run {
   const char *dir;
   char *program;
   bool drain, watch;
-  bool stopping; /* a signal has said so */
+  bool stopping;           /* a signal has said so */
   struct sk_config config; /* as at the start; what HUP changed is the engine's and the log's */
   struct sk_log log;
   struct sk_queue_spec *queues;
@@ -78,7 +78,8 @@ static void on_signal(void *ctx, int signum) {
   case SIGHUP: sk_reread_start(r->reread); break;
   case SIGTTIN: sk_engine_trace(r->engine); break;
   case SIGUSR1:
-    if (r->log.path && sk_log_reopen(&r->log, r->log.path, &err) != SK_OK) sk_logf(&r->log, SK_LOG_ERROR, "%s", err.message);
+    if (r->log.path && sk_log_reopen(&r->log, r->log.path, &err) != SK_OK)
+      sk_logf(&r->log, SK_LOG_ERROR, "%s", err.message);
     break;
   default: break;
   }
@@ -86,7 +87,8 @@ static void on_signal(void *ctx, int signum) {
 
 static void watch_signals(struct run *r) {
   static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGTSTP, SIGCONT, SIGHUP, SIGTTIN, SIGUSR1 };
-  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) r->signals[i] = sk_signal_new(r->loop, signals[i], on_signal, r);
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+    r->signals[i] = sk_signal_new(r->loop, signals[i], on_signal, r);
 }
 
 static void unwatch_signals(struct run *r) {
@@ -253,9 +255,10 @@ static void log_end(const struct run *r) {
   const struct sk_engine_totals *t = sk_engine_totals(r->engine);
   double s = (double)(sk_clock_mono_ms() - t->started_ms) / 1000.0;
   sk_logf(&r->log, SK_LOG_INFO,
-          "%s: %" PRId64 " done, %" PRId64 " retried, %" PRId64 " dead, %" PRId64 " discarded, %" PRId64 " handed back, %" PRId64
-          " workers died, in %.2f s",
-          r->drain && !r->stopping ? "drained" : "stopped", t->done, t->retried, t->dead, t->discarded, t->released, t->workers_died, s);
+          "%s: %" PRId64 " done, %" PRId64 " retried, %" PRId64 " dead, %" PRId64 " discarded, %" PRId64
+          " handed back, %" PRId64 " workers died, in %.2f s",
+          r->drain && !r->stopping ? "drained" : "stopped", t->done, t->retried, t->dead, t->discarded, t->released,
+          t->workers_died, s);
 }
 
 /* What went wrong before the first job could run, as an exit code. */

@@ -37,7 +37,8 @@ static enum sk_code read_both(const int fds[2], struct sk_buf *const bufs[2], st
   struct pollfd ends[2] = { { fds[0], POLLIN, 0 }, { fds[1], POLLIN, 0 } };
   char chunk[4096];
   while (ends[0].fd >= 0 || ends[1].fd >= 0) {
-    if (poll(ends, 2, -1) < 0 && errno != EINTR) return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
+    if (poll(ends, 2, -1) < 0 && errno != EINTR)
+      return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
     for (int i = 0; i < 2; i++) {
       if (ends[i].fd < 0 || ends[i].revents == 0) continue;
       ssize_t n = read(ends[i].fd, chunk, sizeof chunk);
@@ -61,8 +62,8 @@ static enum sk_code open_pipes(int out[2], int bad[2], struct sk_err *err) {
 }
 
 /* Runs `program worker config DIR` with what it prints to stdout and to stderr read into the buffers. */
-static enum sk_code run_config(const char *program, const char *dir, struct sk_buf *said, struct sk_buf *errors, int *status,
-                               struct sk_err *err) {
+static enum sk_code run_config(const char *program, const char *dir, struct sk_buf *said, struct sk_buf *errors,
+                               int *status, struct sk_err *err) {
   int out[2], bad[2];
   if (open_pipes(out, bad, err) != SK_OK) return SK_ESYS;
   posix_spawn_file_actions_t actions;
@@ -88,7 +89,8 @@ static enum sk_code apply(struct sk_str said, const char *source, struct sk_conf
     const char *end = memchr(said.p, '\n', said.n);
     size_t n = end ? (size_t)(end - said.p) : said.n;
     const char *tab = memchr(said.p, '\t', n);
-    if (tab == NULL) return sk_err_set(err, SK_EINVAL, "%s: printed \"%.*s\" (it must not print to stdout)", source, (int)n, said.p);
+    if (tab == NULL)
+      return sk_err_set(err, SK_EINVAL, "%s: printed \"%.*s\" (it must not print to stdout)", source, (int)n, said.p);
     struct sk_str name = sk_str(said.p, (size_t)(tab - said.p));
     struct sk_str value = sk_str(tab + 1, n - name.n - 1);
     enum sk_code code = sk_config_set(config, name, value, source, err);
@@ -99,13 +101,15 @@ static enum sk_code apply(struct sk_str said, const char *source, struct sk_conf
   return SK_OK;
 }
 
-static enum sk_code config_lua(const char *program, const char *dir, const char *path, struct sk_config *config, struct sk_err *err) {
+static enum sk_code config_lua(const char *program, const char *dir, const char *path, struct sk_config *config,
+                               struct sk_err *err) {
   struct sk_buf said = { 0 }, errors = { 0 };
   int status = 0;
   enum sk_code code = run_config(program, dir, &said, &errors, &status, err);
   if (code == SK_OK && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
     while (errors.n > 0 && errors.p[errors.n - 1] == '\n') errors.n--;
-    code = sk_err_set(err, SK_EINVAL, "%.*s", SK_STR_ARG(errors.n ? sk_buf_str(&errors) : SK_STR_LIT("config.lua can't be run")));
+    code = sk_err_set(err, SK_EINVAL, "%.*s",
+                      SK_STR_ARG(errors.n ? sk_buf_str(&errors) : SK_STR_LIT("config.lua can't be run")));
   }
   if (code == SK_OK) code = apply(sk_buf_str(&said), path, config, err);
   sk_buf_fini(&said);

@@ -108,7 +108,8 @@ int sk_session_filter(const struct sk_args *args, struct sk_filter *out) {
   const char *state = sk_args_get(args, "state");
   if (state) out->state = sk_state_parse(sk_str_c(state));
   if (state && out->state == SK_STATE_NONE) {
-    sk_out_error(args->command->name, "--state \"%.100s\": expected scheduled, ready, running, retry, done, dead or cancelled", state);
+    sk_out_error(args->command->name,
+                 "--state \"%.100s\": expected scheduled, ready, running, retry, done, dead or cancelled", state);
     return SK_EXIT_USAGE;
   }
   int exit_code = check_name(args, "queue", &out->queue);

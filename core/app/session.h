@@ -25,7 +25,9 @@ int sk_session_fail(const struct sk_session *s, const struct sk_err *err);
 int sk_session_filter(const struct sk_args *args, struct sk_filter *out);
 #define SK_OPTIONS_FILTER                                                                                              \
   { "state", 0, "STATE", "only scheduled, ready, running, retry, done, dead or cancelled jobs" },                      \
-      { "queue", 'q', "QUEUE", "only jobs of this queue" }, { "task", 0, "TASK", "only jobs of this task" }
+      { "queue", 'q', "QUEUE", "only jobs of this queue" }, {                                                          \
+    "task", 0, "TASK", "only jobs of this task"                                                                        \
+  }
 
 /* Reads option `name` as a whole number; *out stays as it is when the option isn't given.  0, or SK_EXIT_USAGE after a message. */
 int sk_session_int(const struct sk_args *args, const char *name, int64_t min, int64_t max, int64_t *out);

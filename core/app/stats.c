@@ -40,8 +40,9 @@ enum { COUNTERS_N = 8 };
 
 static void name_counters(const struct sk_counters *c, struct counter out[COUNTERS_N]) {
   const struct counter named[COUNTERS_N] = {
-    { "enqueued", c->enqueued }, { "done", c->done },           { "retried", c->retried }, { "dead", c->dead },
-    { "cancelled", c->cancelled }, { "discarded", c->discarded }, { "crashed", c->crashed }, { "recovered", c->recovered },
+    { "enqueued", c->enqueued }, { "done", c->done },           { "retried", c->retried },
+    { "dead", c->dead },         { "cancelled", c->cancelled }, { "discarded", c->discarded },
+    { "crashed", c->crashed },   { "recovered", c->recovered },
   };
   memcpy(out, named, sizeof named);
 }
@@ -76,9 +77,11 @@ static const char *overflow_name(enum sk_overflow overflow) {
 static void bounds_text(struct sk_buf *out, const struct sk_queue_item *q) {
   if (q == NULL) return;
   if (q->max_len > 0) sk_buf_addf(out, "max_len %" PRId64 " %s", q->max_len, overflow_name(q->overflow));
-  if (q->limit.concurrency > 0) sk_buf_addf(out, "%sconcurrency %" PRId64, out->n ? ", " : "", (int64_t)q->limit.concurrency);
+  if (q->limit.concurrency > 0)
+    sk_buf_addf(out, "%sconcurrency %" PRId64, out->n ? ", " : "", (int64_t)q->limit.concurrency);
   if (q->limit.rate > 0)
-    sk_buf_addf(out, "%srate %" PRId64 " per %g s", out->n ? ", " : "", (int64_t)q->limit.rate, (double)q->limit.per_ms / 1000);
+    sk_buf_addf(out, "%srate %" PRId64 " per %g s", out->n ? ", " : "", (int64_t)q->limit.rate,
+                (double)q->limit.per_ms / 1000);
 }
 
 /* Of a queue without a bound: null. */
@@ -114,7 +117,7 @@ static void queues_json(const struct sk_count_op *count, const struct sk_tasks_o
 }
 
 static void queues_table(const struct sk_count_op *count, const struct sk_tasks_op *tasks, struct sk_buf *out) {
-  static const char *const HEADS[] = { "QUEUE",  ">SCHEDULED", ">READY",     ">RUNNING", ">RETRY",
+  static const char *const HEADS[] = { "QUEUE", ">SCHEDULED", ">READY",     ">RUNNING", ">RETRY",
                                        ">DONE", ">DEAD",      ">CANCELLED", "PAUSED",   "BOUND" };
   struct sk_table t;
   sk_table_init(&t, HEADS, sizeof HEADS / sizeof *HEADS);

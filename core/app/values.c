@@ -92,10 +92,12 @@ static bool number_with_unit(struct sk_str text, const struct unit *units, size_
 }
 
 enum sk_code sk_value_duration(struct sk_str text, int64_t *out_ms, struct sk_err *err) {
-  static const struct unit UNITS[] = { { "", 1e3 }, { "ms", 1 }, { "s", 1e3 }, { "m", 60e3 }, { "h", 3600e3 }, { "d", 86400e3 } };
+  static const struct unit UNITS[] = { { "", 1e3 },   { "ms", 1 },     { "s", 1e3 },
+                                       { "m", 60e3 }, { "h", 3600e3 }, { "d", 86400e3 } };
   double ms;
   if (!number_with_unit(text, UNITS, sizeof UNITS / sizeof *UNITS, &ms) || ms > 1e3 * (double)SK_SECONDS_MAX)
-    return sk_err_set(err, SK_EINVAL, "expected seconds or a duration such as 250ms, 1.5, 10s, 5m, 2h, 1d, up to 100 years");
+    return sk_err_set(err, SK_EINVAL,
+                      "expected seconds or a duration such as 250ms, 1.5, 10s, 5m, 2h, 1d, up to 100 years");
   *out_ms = (int64_t)llround(ms);
   return SK_OK;
 }
@@ -103,8 +105,8 @@ enum sk_code sk_value_duration(struct sk_str text, int64_t *out_ms, struct sk_er
 enum sk_code sk_value_bytes(struct sk_str text, int64_t *out, struct sk_err *err) {
   static const double K = 1024;
   const struct unit units[] = {
-    { "", 1 },          { "b", 1 },          { "k", K },         { "kb", K },         { "kib", K },       { "m", K * K },
-    { "mb", K * K },    { "mib", K * K },    { "g", K * K * K }, { "gb", K * K * K }, { "gib", K * K * K },
+    { "", 1 },       { "b", 1 },       { "k", K },         { "kb", K },         { "kib", K },         { "m", K * K },
+    { "mb", K * K }, { "mib", K * K }, { "g", K * K * K }, { "gb", K * K * K }, { "gib", K * K * K },
   };
   double bytes;
   if (!number_with_unit(text, units, sizeof units / sizeof *units, &bytes) || bytes > 1e15)
@@ -173,7 +175,8 @@ static bool unix_time(struct sk_str text, int64_t *out_ms) {
 
 enum sk_code sk_value_time(struct sk_str text, int64_t *out_ms, struct sk_err *err) {
   if (unix_time(text, out_ms) || (calendar_time(text, out_ms) && *out_ms <= TIME_MS_MAX)) return SK_OK;
-  return sk_err_set(err, SK_EINVAL,
-                    "expected Unix seconds, 2026-11-21T22:00:00Z, 2026-11-21T22:00:00+02:00, or \"2026-11-21 22:00\" for local "
-                    "time, before 2169");
+  return sk_err_set(
+      err, SK_EINVAL,
+      "expected Unix seconds, 2026-11-21T22:00:00Z, 2026-11-21T22:00:00+02:00, or \"2026-11-21 22:00\" for local "
+      "time, before 2169");
 }

@@ -81,7 +81,8 @@ static void on_quiet(void *ctx) {
   w->changed(w->ctx);
 }
 
-struct sk_script_watch *sk_script_watch_new(struct sk_loop *loop, const char *dir, sk_io_cb changed, void *ctx, struct sk_err *err) {
+struct sk_script_watch *sk_script_watch_new(struct sk_loop *loop, const char *dir, sk_io_cb changed, void *ctx,
+                                            struct sk_err *err) {
   struct sk_script_watch *w = calloc(1, sizeof *w);
   if (w) *w = (struct sk_script_watch){ .loop = loop, .changed = changed, .ctx = ctx, .dir = strdup(dir) };
   if (w) w->quiet = sk_timer_new(loop, on_quiet, w);

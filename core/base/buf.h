@@ -25,7 +25,9 @@ static inline struct sk_str sk_buf_str(const struct sk_buf *b) { return sk_str(b
 
 /* Makes room for n more bytes; false (and `failed`) when out of memory. */
 bool sk_buf_grow(struct sk_buf *b, size_t n); /* for sk_buf_reserve */
-static inline bool sk_buf_reserve(struct sk_buf *b, size_t n) { return (!b->failed && n <= b->cap - b->n) || sk_buf_grow(b, n); }
+static inline bool sk_buf_reserve(struct sk_buf *b, size_t n) {
+  return (!b->failed && n <= b->cap - b->n) || sk_buf_grow(b, n);
+}
 static inline void sk_buf_add(struct sk_buf *b, const void *bytes, size_t n) {
   if (n == 0 || !sk_buf_reserve(b, n)) return;
   memcpy(b->p + b->n, bytes, n);

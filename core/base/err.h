@@ -35,7 +35,8 @@ struct sk_err {
 const char *sk_code_name(enum sk_code code);
 
 /* Fills err (if not NULL) and returns code, so that a failing function can end with `return sk_err_set(...)`. */
-enum sk_code sk_err_set(struct sk_err *err, enum sk_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+enum sk_code sk_err_set(struct sk_err *err, enum sk_code code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Puts "what: " before the message that err holds. */
 enum sk_code sk_err_wrap(struct sk_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

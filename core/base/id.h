@@ -9,7 +9,7 @@
 #define SK_ID_BYTES 26
 
 struct sk_idgen {
-  unsigned forks;  /* of this process's line when the last id was made */
+  unsigned forks; /* of this process's line when the last id was made */
   uint64_t last_ms;
   uint16_t hi; /* the 80 random bits of the last id: 16 high, */
   uint64_t lo; /* 64 low */

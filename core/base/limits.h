@@ -6,28 +6,28 @@
 #define SK_BASE_LIMITS_H
 
 /* Names and ids. */
-#define SK_NAME_BYTES_MAX 200          /* task, queue, cron and step names: [A-Za-z0-9_.:-] */
-#define SK_ID_BYTES_MAX 64             /* a job's id; ours are ULIDs of SK_ID_BYTES (id.h) */
+#define SK_NAME_BYTES_MAX 200 /* task, queue, cron and step names: [A-Za-z0-9_.:-] */
+#define SK_ID_BYTES_MAX 64    /* a job's id; ours are ULIDs of SK_ID_BYTES (id.h) */
 
 /* Payloads. */
-#define SK_ARGS_BYTES_MAX (1024 * 1024)      /* JSON text of the args; setting args_bytes_max */
-#define SK_ARGS_COUNT_MAX 200                /* args of one job: they are unpacked on the Lua stack */
-#define SK_RESULT_BYTES_MAX (1024 * 1024)    /* JSON text of a result */
-#define SK_META_BYTES_MAX (64 * 1024)        /* JSON text of meta */
-#define SK_CALLBACKS_BYTES_MAX (256 * 1024)  /* on_success or on_error, all their records */
-#define SK_CALLBACKS_MAX 100                 /* of one job's on_success, and of its on_error */
-#define SK_KEY_BYTES_MAX 256                 /* the key of a lock or a group */
-#define SK_JOB_LOG_LINES_MAX 100             /* last lines of job:log that are kept */
-#define SK_JOB_LOG_BYTES_MAX (16 * 1024)     /* of them all; a line is cut at SK_NOTE_BYTES_MAX */
-#define SK_TRAIL_EVENTS_MAX 50               /* last events of a job's life that are kept */
+#define SK_ARGS_BYTES_MAX (1024 * 1024)     /* JSON text of the args; setting args_bytes_max */
+#define SK_ARGS_COUNT_MAX 200               /* args of one job: they are unpacked on the Lua stack */
+#define SK_RESULT_BYTES_MAX (1024 * 1024)   /* JSON text of a result */
+#define SK_META_BYTES_MAX (64 * 1024)       /* JSON text of meta */
+#define SK_CALLBACKS_BYTES_MAX (256 * 1024) /* on_success or on_error, all their records */
+#define SK_CALLBACKS_MAX 100                /* of one job's on_success, and of its on_error */
+#define SK_KEY_BYTES_MAX 256                /* the key of a lock or a group */
+#define SK_JOB_LOG_LINES_MAX 100            /* last lines of job:log that are kept */
+#define SK_JOB_LOG_BYTES_MAX (16 * 1024)    /* of them all; a line is cut at SK_NOTE_BYTES_MAX */
+#define SK_TRAIL_EVENTS_MAX 50              /* last events of a job's life that are kept */
 #define SK_TRAIL_BYTES_MAX (8 * 1024)
-#define SK_JSON_DEPTH_MAX 64                 /* nesting of any stored value */
-#define SK_ERROR_BYTES_MAX 4096              /* a stored error message; longer ones are cut */
-#define SK_TRACEBACK_BYTES_MAX 8192          /* a stored traceback; longer ones are cut */
-#define SK_NOTE_BYTES_MAX 1024               /* message of job:progress; longer ones are cut */
-#define SK_RECORD_BYTES_MAX (4 * 1024 * 1024)  /* an encoded job record */
-#define SK_ENQUEUE_BATCH_MAX 1000            /* jobs of one store call; enqueue_many cuts longer lists into such batches */
-#define SK_LIST_LIMIT_MAX 10000              /* jobs of one listing */
+#define SK_JSON_DEPTH_MAX 64                  /* nesting of any stored value */
+#define SK_ERROR_BYTES_MAX 4096               /* a stored error message; longer ones are cut */
+#define SK_TRACEBACK_BYTES_MAX 8192           /* a stored traceback; longer ones are cut */
+#define SK_NOTE_BYTES_MAX 1024                /* message of job:progress; longer ones are cut */
+#define SK_RECORD_BYTES_MAX (4 * 1024 * 1024) /* an encoded job record */
+#define SK_ENQUEUE_BATCH_MAX 1000 /* jobs of one store call; enqueue_many cuts longer lists into such batches */
+#define SK_LIST_LIMIT_MAX 10000   /* jobs of one listing */
 
 /* Frames between the core and a worker. */
 #define SK_FRAME_BYTES_MAX (8 * 1024 * 1024)
@@ -37,30 +37,30 @@
 #define SK_PRIORITY_MIN (-2)
 #define SK_PRIORITY_MAX 2
 #define SK_PRIORITIES 5
-#define SK_SECONDS_MAX 3153600000LL    /* 100 years: no delay, timeout, keep or expiry is longer */
-#define SK_BACKOFF_STEPS_MAX 64        /* numbers in a backoff list */
+#define SK_SECONDS_MAX 3153600000LL         /* 100 years: no delay, timeout, keep or expiry is longer */
+#define SK_BACKOFF_STEPS_MAX 64             /* numbers in a backoff list */
 #define SK_LIMIT_CONCURRENCY_MAX 1000000000 /* of a limit; */
-#define SK_LIMIT_RATE_MAX 1000000000   /* ... and its rate and burst */
-#define SK_QUEUE_LEN_MAX 1000000000000LL /* max_len */
-#define SK_WORKERS_MAX 256             /* setting workers */
-#define SK_CONCURRENCY_MAX 100000      /* setting concurrency: jobs running at once in a worker */
-#define SK_QUEUES_MAX 1000             /* queues one engine serves */
+#define SK_LIMIT_RATE_MAX 1000000000        /* ... and its rate and burst */
+#define SK_QUEUE_LEN_MAX 1000000000000LL    /* max_len */
+#define SK_WORKERS_MAX 256                  /* setting workers */
+#define SK_CONCURRENCY_MAX 100000           /* setting concurrency: jobs running at once in a worker */
+#define SK_QUEUES_MAX 1000                  /* queues one engine serves */
 #define SK_QUEUE_WEIGHT_MAX 1000
 
 /* The engine. */
-#define SK_FETCH_BATCH_MAX 1024        /* jobs one fetch takes */
-#define SK_PREFETCH_MAX 2048           /* jobs the core holds beyond its free slots */
-#define SK_WORKER_WINDOW 512           /* jobs offered to a worker beyond its concurrency (ring size: limits.h of wire) */
-#define SK_CRASHES_MAX 3               /* workers a job may be running in when they die; then it is dead */
-#define SK_UNKNOWN_MAX 10              /* tries to find a task before its job is dead; setting unknown_max */
-#define SK_UNKNOWN_DELAY_MS 5000       /* put back for this long when the task is unknown; setting unknown_delay */
-#define SK_HARD_GRACE_MS 5000          /* from the soft timeout, or a cancel, to the hard one */
-#define SK_MOURN_MS 30000              /* for the handlers of a job whose attempt ended without them; to begin, and to run */
-#define SK_LEASE_MS 15000              /* an engine that has not renewed its lease for this long is gone; setting lease */
-#define SK_SHUTDOWN_TIMEOUT_MS 25000   /* setting shutdown_timeout */
-#define SK_SAFETY_POLL_MS 5000         /* an idle engine looks into the store this often even without a wake-up */
-#define SK_STORE_BACKOFF_MIN_MS 50     /* first wait after a failed store call */
-#define SK_STORE_BACKOFF_MAX_MS 5000   /* longest wait between tries */
-#define SK_LOG_LINE_BYTES_MAX 8192     /* a log line; longer ones are cut */
+#define SK_FETCH_BATCH_MAX 1024  /* jobs one fetch takes */
+#define SK_PREFETCH_MAX 2048     /* jobs the core holds beyond its free slots */
+#define SK_WORKER_WINDOW 512     /* jobs offered to a worker beyond its concurrency (ring size: limits.h of wire) */
+#define SK_CRASHES_MAX 3         /* workers a job may be running in when they die; then it is dead */
+#define SK_UNKNOWN_MAX 10        /* tries to find a task before its job is dead; setting unknown_max */
+#define SK_UNKNOWN_DELAY_MS 5000 /* put back for this long when the task is unknown; setting unknown_delay */
+#define SK_HARD_GRACE_MS 5000    /* from the soft timeout, or a cancel, to the hard one */
+#define SK_MOURN_MS 30000        /* for the handlers of a job whose attempt ended without them; to begin, and to run */
+#define SK_LEASE_MS 15000        /* an engine that has not renewed its lease for this long is gone; setting lease */
+#define SK_SHUTDOWN_TIMEOUT_MS 25000 /* setting shutdown_timeout */
+#define SK_SAFETY_POLL_MS 5000       /* an idle engine looks into the store this often even without a wake-up */
+#define SK_STORE_BACKOFF_MIN_MS 50   /* first wait after a failed store call */
+#define SK_STORE_BACKOFF_MAX_MS 5000 /* longest wait between tries */
+#define SK_LOG_LINE_BYTES_MAX 8192   /* a log line; longer ones are cut */
 
 #endif

@@ -11,7 +11,7 @@ struct sk_list {
   struct sk_list *prev;
 };
 
-#define SK_CONTAINER(ptr, type, field) ((type *)(void *)((char *)(ptr) - offsetof(type, field)))
+#define SK_CONTAINER(ptr, type, field) ((type *)(void *)((char *)(ptr)-offsetof(type, field)))
 
 static inline void sk_list_init(struct sk_list *l) { l->next = l->prev = l; }
 static inline bool sk_list_empty(const struct sk_list *l) { return l->next == l; }
@@ -51,7 +51,7 @@ static inline void sk_list_move(struct sk_list *to, struct sk_list *from) {
 
 #define SK_LIST_EACH(it, head) for (struct sk_list *it = (head)->next; it != (head); it = it->next)
 /* The same, when the body may remove `it`. */
-#define SK_LIST_EACH_SAFE(it, head) \
+#define SK_LIST_EACH_SAFE(it, head)                                                                                    \
   for (struct sk_list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
 
 #endif

@@ -82,7 +82,8 @@ static void add_text(struct sk_buf *b, const struct sk_log *log, enum sk_log_lev
   }
 }
 
-static void add_object(struct sk_buf *b, enum sk_log_level level, struct sk_str message, const struct sk_log_fact *facts, size_t n) {
+static void add_object(struct sk_buf *b, enum sk_log_level level, struct sk_str message,
+                       const struct sk_log_fact *facts, size_t n) {
   sk_buf_add_c(b, "{\"time\":\"");
   add_time(b);
   sk_buf_addf(b, "\",\"level\":\"%s\",\"message\":", LEVEL_NAMES[level]);
@@ -94,7 +95,8 @@ static void add_object(struct sk_buf *b, enum sk_log_level level, struct sk_str 
   sk_buf_add_byte(b, '}');
 }
 
-void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message, const struct sk_log_fact *facts, size_t n) {
+void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
+                 const struct sk_log_fact *facts, size_t n) {
   if (level < log->level) return;
   struct sk_buf b = { 0 };
   struct sk_str cut = sk_str_head(message, SK_LOG_LINE_BYTES_MAX);

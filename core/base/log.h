@@ -34,9 +34,11 @@ struct sk_log_fact {
   const char *key;
   struct sk_str value;
 };
-void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message, const struct sk_log_fact *facts, size_t n);
+void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
+                 const struct sk_log_fact *facts, size_t n);
 
 /* printf-style, without facts. */
-void sk_logf(const struct sk_log *log, enum sk_log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void sk_logf(const struct sk_log *log, enum sk_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -19,7 +19,9 @@ static inline struct sk_str sk_str(const char *p, size_t n) { return (struct sk_
 
 static inline struct sk_str sk_str_c(const char *z) { return (struct sk_str){ z, z ? strlen(z) : 0 }; }
 
-static inline bool sk_str_eq(struct sk_str a, struct sk_str b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
+static inline bool sk_str_eq(struct sk_str a, struct sk_str b) {
+  return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
 
 static inline bool sk_str_eq_c(struct sk_str a, const char *z) { return sk_str_eq(a, sk_str_c(z)); }
 

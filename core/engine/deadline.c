@@ -24,7 +24,9 @@ static int64_t should_stop_ms(const struct sk_run *run, int64_t now) {
   return run->stop_ms > 0 && run->stop_ms < ms ? run->stop_ms : ms;
 }
 
-static int64_t deadline_of(const struct sk_run *run, int64_t now) { return should_stop_ms(run, now) + SK_HARD_GRACE_MS; }
+static int64_t deadline_of(const struct sk_run *run, int64_t now) {
+  return should_stop_ms(run, now) + SK_HARD_GRACE_MS;
+}
 
 static void arm(struct sk_engine *e) {
   struct sk_heap_node *first = sk_heap_first(&e->hard);
@@ -36,7 +38,8 @@ static void arm(struct sk_engine *e) {
 
 static void insert(struct sk_run *run, int64_t deadline) {
   if (sk_heap_insert(&run->engine->hard, &run->hard, deadline)) return;
-  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: out of memory, it runs without its hard timeout", SK_STR_ARG(run->id));
+  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: out of memory, it runs without its hard timeout",
+          SK_STR_ARG(run->id));
 }
 
 void sk_deadline_watch(struct sk_run *run) {
@@ -58,18 +61,21 @@ static struct sk_run *culprit_of(struct sk_run *late, int64_t now) {
   struct sk_run *on_cpu = w->by_slot[running - 1];
   if (on_cpu == NULL || on_cpu == late || !sk_run_has_started(on_cpu)) return late;
   int64_t should_stop = should_stop_ms(late, now);
-  bool in_the_way = now - sk_share_running_for_ms(w->share, now) <= should_stop && started_ms(on_cpu, now) <= should_stop;
+  bool in_the_way =
+      now - sk_share_running_for_ms(w->share, now) <= should_stop && started_ms(on_cpu, now) <= should_stop;
   return in_the_way ? on_cpu : late;
 }
 
 static void end(struct sk_run *late, int64_t now) {
   struct sk_worker *w = late->worker;
   struct sk_run *culprit = culprit_of(late, now);
-  const char *what = late->mourning ? "has handlers that do not end" : late->stop_ms > 0 ? "was cancelled and does not stop" : "is past its hard timeout";
+  const char *what = late->mourning      ? "has handlers that do not end"
+                     : late->stop_ms > 0 ? "was cancelled and does not stop"
+                                         : "is past its hard timeout";
   sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s %s, killing worker %u", SK_STR_ARG(late->id), what, w->number);
   if (culprit != late)
-    sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s kept it from stopping: it has the CPU for %.1f s", SK_STR_ARG(culprit->id),
-            (double)sk_share_running_for_ms(w->share, now) / 1000.0);
+    sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s kept it from stopping: it has the CPU for %.1f s",
+            SK_STR_ARG(culprit->id), (double)sk_share_running_for_ms(w->share, now) / 1000.0);
   sk_supervisor_kill(w, SK_KILL_TIMEOUT, culprit);
 }
 

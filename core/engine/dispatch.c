@@ -106,11 +106,12 @@ static size_t take_back_last(struct sk_worker *w, size_t n) {
 }
 
 void sk_dispatch_take_back_from(struct sk_worker *w) {
-  for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) take_back(SK_RUN_OF(n));
+  for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev)
+    take_back(SK_RUN_OF(n));
 }
 
 void sk_dispatch_take_back_all(struct sk_engine *e) {
-  SK_LIST_EACH(n, &e->workers) sk_dispatch_take_back_from(SK_WORKER_OF(n));
+  SK_LIST_EACH (n, &e->workers) sk_dispatch_take_back_from(SK_WORKER_OF(n));
 }
 
 /* -- offering ------------------------------------------------------------------------------------------------------------------- */
@@ -152,14 +153,15 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
 }
 
 static bool can_take(const struct sk_worker *w) {
-  bool works = w->state == SK_WORKER_READY || (w->engine->stopping && w->state == SK_WORKER_DRAINING && w->killed == SK_KILL_NONE);
+  bool works = w->state == SK_WORKER_READY ||
+               (w->engine->stopping && w->state == SK_WORKER_DRAINING && w->killed == SK_KILL_NONE);
   return works && !w->stuck && !w->pipe_closed && w->free_n > 0;
 }
 
 /* The worker with the most room below `ceiling`, NULL when all are at it. */
 static struct sk_worker *least_loaded(const struct sk_engine *e, uint32_t ceiling) {
   struct sk_worker *best = NULL;
-  SK_LIST_EACH(n, &e->workers) {
+  SK_LIST_EACH (n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     if (can_take(w) && w->load < ceiling && (best == NULL || w->load < best->load)) best = w;
   }
@@ -168,7 +170,7 @@ static struct sk_worker *least_loaded(const struct sk_engine *e, uint32_t ceilin
 
 static struct sk_worker *most_loaded(const struct sk_engine *e) {
   struct sk_worker *best = NULL;
-  SK_LIST_EACH(n, &e->workers) {
+  SK_LIST_EACH (n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     if (w->load > 0 && (best == NULL || w->load > best->load)) best = w;
   }
@@ -177,7 +179,7 @@ static struct sk_worker *most_loaded(const struct sk_engine *e) {
 
 /* Gives each worker that has no suspect the next of them, and those that have waited long enough to any. */
 static void hand_out_suspects(struct sk_engine *e, uint32_t ceiling) {
-  SK_LIST_EACH(n, &e->workers) {
+  SK_LIST_EACH (n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     if (sk_list_empty(&e->suspects)) return;
     if (can_take(w) && w->load < ceiling && w->suspects_n == 0) offer(w, sk_dispatch_pop_suspect(e, e->suspects.next));
@@ -204,7 +206,7 @@ static void hand_out_mourners(struct sk_engine *e, uint32_t ceiling) {
 /* The least loaded of those that are being filled. */
 static struct sk_worker *least_filled(const struct sk_engine *e, uint32_t ceiling) {
   struct sk_worker *best = NULL;
-  SK_LIST_EACH(n, &e->workers) {
+  SK_LIST_EACH (n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     if (w->filling && w->load < ceiling && (best == NULL || w->load < best->load)) best = w;
   }
@@ -213,10 +215,10 @@ static struct sk_worker *least_filled(const struct sk_engine *e, uint32_t ceilin
 
 /* Chooses which workers are filled now: those with less than `low`, the least loaded first, at most `max` of them. */
 static void choose_filled(struct sk_engine *e, uint32_t low, uint32_t max) {
-  SK_LIST_EACH(n, &e->workers) SK_WORKER_OF(n)->filling = false;
+  SK_LIST_EACH (n, &e->workers) SK_WORKER_OF(n)->filling = false;
   for (; max > 0; max--) {
     struct sk_worker *next = NULL;
-    SK_LIST_EACH(n, &e->workers) {
+    SK_LIST_EACH (n, &e->workers) {
       struct sk_worker *w = SK_WORKER_OF(n);
       if (can_take(w) && !w->filling && w->load < low && (next == NULL || w->load < next->load)) next = w;
     }
@@ -253,7 +255,8 @@ static void even_out(struct sk_engine *e, bool many) {
     if (rich == NULL || rich == poor || (many && poor->load > 0)) return;
     size_t surplus = rich->load > concurrency ? rich->load - concurrency : 0;
     size_t room = concurrency - poor->load;
-    if (surplus == 0 && poor->load == 0 && sk_share_running_for_ms(rich->share, sk_clock_mono_ms()) >= BUSY_MS) surplus = (rich->load + 1) / 2;
+    if (surplus == 0 && poor->load == 0 && sk_share_running_for_ms(rich->share, sk_clock_mono_ms()) >= BUSY_MS)
+      surplus = (rich->load + 1) / 2;
     if (take_back_last(rich, surplus < room ? surplus : room) == 0) return;
     hand_out(e, concurrency, concurrency, UINT32_MAX);
   }
@@ -286,7 +289,8 @@ void sk_dispatch_turn(struct sk_engine *e) {
   bool many = ahead >= AHEAD_MIN;
   uint32_t low = concurrency + (many ? ahead / 2 : ahead);
   hand_out(e, low, concurrency + ahead, many ? e->fill_max : UINT32_MAX);
-  if (e->local_n > 0 && least_loaded(e, low) && !sk_timer_active(e->next_turn)) sk_timer_start(e->next_turn, NEXT_TURN_MS);
+  if (e->local_n > 0 && least_loaded(e, low) && !sk_timer_active(e->next_turn))
+    sk_timer_start(e->next_turn, NEXT_TURN_MS);
   even_out(e, many);
 }
 
@@ -309,7 +313,7 @@ void sk_dispatch_fini(struct sk_engine *e) { sk_timer_free(e->next_turn); }
 static bool is_slow(const struct sk_engine *e) {
   if (sk_supervisor_ready_n(e) == 0) return e->deaths_in_a_row > 1;
   bool stuck = false;
-  SK_LIST_EACH(n, &e->workers) stuck |= SK_WORKER_OF(n)->stuck;
+  SK_LIST_EACH (n, &e->workers) stuck |= SK_WORKER_OF(n)->stuck;
   return stuck || sk_fetch_jobs_are_long(e);
 }
 

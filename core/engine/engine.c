@@ -72,7 +72,8 @@ static void on_drain_count(struct sk_op *op, void *ctx) {
 }
 
 static void check_drained(struct sk_engine *e) {
-  if (!e->options.drain || !e->drain_check || e->drain_counting || e->stopping || e->store == NULL || !is_idle(e)) return;
+  if (!e->options.drain || !e->drain_check || e->drain_counting || e->stopping || e->store == NULL || !is_idle(e))
+    return;
   struct sk_count_op *count = calloc(1, sizeof *count);
   if (count == NULL) return;
   count->op = (struct sk_op){ .cb = on_drain_count, .ctx = e };
@@ -95,7 +96,8 @@ static void on_turn(void *ctx) {
 /* -- the store's weather ----------------------------------------------------------------------------------------------------------- */
 
 void sk_engine_store_failed(struct sk_engine *e, enum sk_chore chore, const struct sk_err *err) {
-  static const char *const names[] = { "fetching jobs", "settling jobs", "renewing the lease", "listing queues", "declaring tasks" };
+  static const char *const names[] = { "fetching jobs", "settling jobs", "renewing the lease", "listing queues",
+                                       "declaring tasks" };
   bool told = e->troubles != 0; /* an outage is told once, whatever else fails in it */
   e->troubles |= 1u << chore;
   if (told) return;
@@ -138,7 +140,8 @@ static void on_store_changed(void *ctx) {
 static void on_lost(struct sk_engine *e) {
   e->declare_wanted = true; /* the store may have lost its data, and with it our tasks and queues */
   e->queues_stale = e->queues_all;
-  sk_logf(e->log, SK_LOG_WARN, "this engine's lease had ended: its jobs were given to others, what they do here does not count");
+  sk_logf(e->log, SK_LOG_WARN,
+          "this engine's lease had ended: its jobs were given to others, what they do here does not count");
   sk_dispatch_take_back_all(e);
   sk_dispatch_hand_back_all(e);
 }
@@ -157,8 +160,9 @@ static void on_beaten(struct sk_op *op, void *ctx) {
       sk_fetch_wake(e);
     }
     if (e->beat->lost) on_lost(e);
-    if (e->beat_late) sk_timer_start(e->beat_timer, 0); /* who knows when the store did it: maybe before this process was frozen */
-    e->stops_wanted = true; /* a change that nobody told of is found by the next beat */
+    if (e->beat_late)
+      sk_timer_start(e->beat_timer, 0); /* who knows when the store did it: maybe before this process was frozen */
+    e->stops_wanted = true;             /* a change that nobody told of is found by the next beat */
     sk_link_declare(e);
   }
   sk_op_fini(op);
@@ -187,7 +191,9 @@ static void on_store_closed(void *ctx) {
 void sk_engine_check_stopped(struct sk_engine *e) {
   if (e->closing || !sk_list_empty(&e->workers) || e->held_n > 0) return;
   if (!sk_settle_idle(e) && !e->give_up) return;
-  if (e->fetching || e->beating || e->counting || e->declaring || e->drain_counting || e->progress_in_flight || e->settles_in_flight) return;
+  if (e->fetching || e->beating || e->counting || e->declaring || e->drain_counting || e->progress_in_flight ||
+      e->settles_in_flight)
+    return;
   sk_requests_stop(e->requests);
   if (!sk_requests_idle(e->requests)) return;
   e->closing = true;
@@ -211,7 +217,9 @@ static void on_shutdown_timer(void *ctx) {
     sk_supervisor_abandon_all(e);
   } else if (!e->give_up) {
     /* The store is away: what could not be settled comes back to life when the lease ends. */
-    if (!sk_settle_idle(e)) sk_logf(e->log, SK_LOG_ERROR, "the store did not take %zu outcomes: those jobs run again", e->settling_n + e->settles_runs);
+    if (!sk_settle_idle(e))
+      sk_logf(e->log, SK_LOG_ERROR, "the store did not take %zu outcomes: those jobs run again",
+              e->settling_n + e->settles_runs);
     e->give_up = true;
   }
   sk_engine_wake(e);
@@ -255,7 +263,8 @@ void sk_engine_reload(struct sk_engine *e) {
 }
 
 enum sk_code sk_engine_configure(struct sk_engine *e, const struct sk_engine_options *options, struct sk_err *err) {
-  if (sk_fetch_use_queues(e, options->queues, options->queues_n) != SK_OK) return sk_err_set(err, SK_ENOMEM, "queues: out of memory");
+  if (sk_fetch_use_queues(e, options->queues, options->queues_n) != SK_OK)
+    return sk_err_set(err, SK_ENOMEM, "queues: out of memory");
   struct sk_engine_options *o = &e->options;
   o->workers = options->workers;
   o->concurrency = options->concurrency;
@@ -269,16 +278,18 @@ enum sk_code sk_engine_configure(struct sk_engine *e, const struct sk_engine_opt
 
 void sk_engine_trace(struct sk_engine *e) {
   int64_t now = sk_clock_mono_ms();
-  sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled", e->held_n, e->local_n, e->settling_n + e->settles_runs);
-  SK_LIST_EACH(wn, &e->workers) {
+  sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled", e->held_n,
+          e->local_n, e->settling_n + e->settles_runs);
+  SK_LIST_EACH (wn, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(wn);
     uint32_t on_cpu = atomic_load(&w->share->running);
-    SK_LIST_EACH(rn, &w->runs) {
+    SK_LIST_EACH (rn, &w->runs) {
       const struct sk_run *run = SK_RUN_OF(rn);
       if (!sk_run_has_started(run)) continue;
       int64_t ms = now - sk_share_started_ms(w->share, run->slot, now);
-      sk_logf(e->log, SK_LOG_INFO, "running job=%.*s task=%.*s worker=%u for=%.3fs%s", SK_STR_ARG(run->id), SK_STR_ARG(run->job.task), w->number,
-              (double)ms / 1000.0, on_cpu == run->slot + 1 ? " (on the CPU)" : "");
+      sk_logf(e->log, SK_LOG_INFO, "running job=%.*s task=%.*s worker=%u for=%.3fs%s", SK_STR_ARG(run->id),
+              SK_STR_ARG(run->job.task), w->number, (double)ms / 1000.0,
+              on_cpu == run->slot + 1 ? " (on the CPU)" : "");
     }
     if (w->pipe_closed) continue;
     struct sk_buf *out = sk_pipe_out(w->pipe);
@@ -316,8 +327,12 @@ static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
   e->settle_retry = sk_timer_new(e->loop, on_settle_retry, e);
   if (!e->turn || !e->tasks || !e->beat || !e->beat_timer || !e->shutdown || !e->settle_retry)
     return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
-  struct sk_requests_options o = {
-    .loop = e->loop, .args_bytes_max = e->options.args_bytes_max, .added = on_added, .cancelled = on_cancelled, .idle = on_requests_idle, .ctx = e };
+  struct sk_requests_options o = { .loop = e->loop,
+                                   .args_bytes_max = e->options.args_bytes_max,
+                                   .added = on_added,
+                                   .cancelled = on_cancelled,
+                                   .idle = on_requests_idle,
+                                   .ctx = e };
   e->requests = sk_requests_new(&o, err);
   if (e->requests == NULL) return err->code;
   enum sk_code code = sk_fetch_init(e, err);
@@ -346,7 +361,8 @@ static void free_engine(struct sk_engine *e) {
   free(e);
 }
 
-enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options *options, struct sk_engine **out, struct sk_err *err) {
+enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options *options, struct sk_engine **out,
+                           struct sk_err *err) {
   struct sk_engine *e = calloc(1, sizeof *e);
   if (e == NULL) return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
   e->options = *options;
@@ -378,7 +394,8 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
 }
 
 void sk_engine_free(struct sk_engine *e) {
-  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local) && sk_list_empty(&e->suspects) && sk_list_empty(&e->mourners));
+  assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local) && sk_list_empty(&e->suspects) &&
+         sk_list_empty(&e->mourners));
   free_engine(e);
 }
 

@@ -20,17 +20,17 @@ struct sk_engine;
 struct sk_engine_options {
   struct sk_store_options store; /* url, lease, durability; `engine` is filled in by the engine */
   uint32_t workers;
-  uint32_t concurrency;          /* jobs at once per worker */
+  uint32_t concurrency;               /* jobs at once per worker */
   const struct sk_queue_spec *queues; /* borrowed until the call returns; none: every queue there is, in turn */
   size_t queues_n;
   int64_t shutdown_timeout_ms;
-  uint64_t memory_max;           /* bytes per worker; 0 = no limit */
+  uint64_t memory_max; /* bytes per worker; 0 = no limit */
   size_t args_bytes_max;
   struct sk_policy policy;
-  bool drain;                    /* stop when nothing is ready, running or due any more */
-  const char *program;           /* path of the binary to run as a worker */
-  const char *dir;               /* the scripts */
-  const struct sk_log *log;      /* borrowed */
+  bool drain;               /* stop when nothing is ready, running or due any more */
+  const char *program;      /* path of the binary to run as a worker */
+  const char *dir;          /* the scripts */
+  const struct sk_log *log; /* borrowed */
   /* The engine has stopped; the loop may be left. */
   void (*stopped)(void *ctx);
   void *ctx;
@@ -43,7 +43,8 @@ struct sk_engine_totals {
 };
 
 /* Opens the store and starts the workers.  Fetching begins when the first of them has loaded the scripts.  options is copied. */
-enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options *options, struct sk_engine **out, struct sk_err *err);
+enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options *options, struct sk_engine **out,
+                           struct sk_err *err);
 /* Only after `stopped` was called. */
 void sk_engine_free(struct sk_engine *e);
 

@@ -16,7 +16,7 @@
 
 enum {
   AHEAD_MS = 8,
-  FETCH_MS_MAX = 200,  /* a slower fetch is an outage and says nothing about the way */
+  FETCH_MS_MAX = 200, /* a slower fetch is an outage and says nothing about the way */
   RATE_MS = 2,
   QUIET_MS = 20,
   LONG_MS = 50,        /* jobs are long when workers have some and this long none has ended */
@@ -56,7 +56,7 @@ size_t sk_fetch_depth(const struct sk_engine *e) {
 int64_t sk_fetch_room(const struct sk_engine *e) {
   int64_t room = 0;
   bool any = false;
-  SK_LIST_EACH(n, &e->workers) {
+  SK_LIST_EACH (n, &e->workers) {
     const struct sk_worker *w = SK_WORKER_OF(n);
     if (w->state != SK_WORKER_READY || w->stuck) continue;
     any = true;
@@ -77,7 +77,8 @@ static bool has_queue(const struct sk_engine *e, struct sk_str name) {
 static void tell_full(struct sk_engine *e, struct sk_str name) {
   if (e->queues_full) return;
   e->queues_full = true;
-  sk_logf(e->log, SK_LOG_WARN, "queue %.*s and maybe others are not served: an engine serves at most %d queues, name them with -q",
+  sk_logf(e->log, SK_LOG_WARN,
+          "queue %.*s and maybe others are not served: an engine serves at most %d queues, name them with -q",
           SK_STR_ARG(name), SK_QUEUES_MAX);
 }
 
@@ -188,7 +189,8 @@ static bool take(struct sk_engine *e, const struct sk_held *held, int64_t now_ms
     sk_settle_expired(run);
   } else {
     run->timeout_ms = sk_job_timeout_ms(&run->job, task);
-    if (run->timeout_ms > SK_SECONDS_MAX * 1000) run->timeout_ms = SK_SECONDS_MAX * 1000; /* a record from who knows where */
+    if (run->timeout_ms > SK_SECONDS_MAX * 1000)
+      run->timeout_ms = SK_SECONDS_MAX * 1000; /* a record from who knows where */
     run->may_expire = run->job.expires_ms != SK_UNSET || task->expires_ms != SK_UNSET;
     sk_dispatch_add(e, run, false);
   }

@@ -14,8 +14,8 @@ typedef void (*put_fn)(struct sk_str args, struct sk_str json, struct sk_buf *ou
 /* One end, its callbacks of one kind, and what they get. */
 struct giving {
   const struct sk_follow_end *end;
-  const char *what;    /* "on_success" */
-  struct sk_str json;  /* empty: nothing */
+  const char *what;   /* "on_success" */
+  struct sk_str json; /* empty: nothing */
   put_fn put;
   struct sk_follow *follow;
 };
@@ -54,7 +54,8 @@ static void refresh(struct sk_job *job, int64_t now_ms) {
 }
 
 /* The callback's record as it is to be stored, in the follow's arena. */
-static enum sk_code make_record(const struct giving *g, struct sk_str callback, struct sk_str *out, struct sk_err *err) {
+static enum sk_code make_record(const struct giving *g, struct sk_str callback, struct sk_str *out,
+                                struct sk_err *err) {
   struct sk_job job;
   struct sk_buf args = { 0 }, record = { 0 };
   enum sk_code code = sk_record_decode(callback, &job, err);
@@ -86,7 +87,9 @@ static enum sk_code add(const struct giving *g, const struct sk_callback *callba
   item->due_ms = callback->due_ms;
   item->delay_ms = callback->delay_ms;
   int64_t now_ms = g->end->now_ms;
-  int64_t in_ms = callback->delay_ms > 0 ? callback->delay_ms : callback->due_ms > now_ms ? callback->due_ms - now_ms : 0;
+  int64_t in_ms = callback->delay_ms > 0      ? callback->delay_ms
+                  : callback->due_ms > now_ms ? callback->due_ms - now_ms
+                                              : 0;
   if (in_ms < follow->due_in_ms) follow->due_in_ms = in_ms;
   return SK_OK;
 }
@@ -111,12 +114,14 @@ static bool add_all(const struct giving *g, struct sk_str callbacks) {
     enum sk_code code = add(g, &callback, &err);
     if (code == SK_ENOMEM) return false;
     if (code != SK_OK)
-      sk_logf(g->end->log, SK_LOG_ERROR, "job %.*s: an %s callback is left out: %s", SK_STR_ARG(g->end->job->id), g->what, err.message);
+      sk_logf(g->end->log, SK_LOG_ERROR, "job %.*s: an %s callback is left out: %s", SK_STR_ARG(g->end->job->id),
+              g->what, err.message);
   }
   enum sk_code code = sk_callback_next(&callbacks, &callback, &err);
   if (code == SK_ENOTFOUND) return true;
   if (code == SK_OK) sk_err_set(&err, SK_ELIMIT, "a job has at most %d of them", SK_CALLBACKS_MAX);
-  sk_logf(g->end->log, SK_LOG_ERROR, "job %.*s: its other %s callbacks are left out: %s", SK_STR_ARG(g->end->job->id), g->what, err.message);
+  sk_logf(g->end->log, SK_LOG_ERROR, "job %.*s: its other %s callbacks are left out: %s", SK_STR_ARG(g->end->job->id),
+          g->what, err.message);
   return true;
 }
 

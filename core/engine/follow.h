@@ -12,15 +12,15 @@
 struct sk_follow {
   struct sk_enqueue_item *items; /* for a settle's `follow` */
   size_t n;
-  int64_t due_in_ms;             /* of the earliest */
-  struct sk_arena text;          /* what the items point to */
+  int64_t due_in_ms;    /* of the earliest */
+  struct sk_arena text; /* what the items point to */
 };
 
 struct sk_follow_end {
   const struct sk_job *job; /* as sk_transition has left it */
   enum sk_ending ending;
   enum sk_settle_kind kind;
-  int64_t now_ms;           /* wall clock */
+  int64_t now_ms; /* wall clock */
   size_t args_bytes_max;
   const struct sk_log *log;
 };

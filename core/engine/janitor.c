@@ -12,9 +12,9 @@
 enum {
   JANITOR_MS = 50,
   JANITOR_IDLE_MS = 1000,
-  STUCK_MS = 100,       /* a job that keeps the CPU this long blocks its worker */
+  STUCK_MS = 100, /* a job that keeps the CPU this long blocks its worker */
   MEMORY_EVERY_MS = 250,
-  CLOCK_STEP_MS = 50,   /* a smaller step of the wall clock is drift */
+  CLOCK_STEP_MS = 50, /* a smaller step of the wall clock is drift */
   LOADING_LONG_MS = 5000,
 };
 /* What a worker may have beside its Lua heap before its memory counts as over the cap. */
@@ -35,7 +35,8 @@ static void check_memory(struct sk_worker *w) {
   uint64_t max = w->engine->options.memory_max;
   uint64_t resident = w->exited || w->killed != SK_KILL_NONE ? 0 : resident_bytes(w->pid);
   if (resident <= max + MEMORY_SLACK_BYTES) return;
-  sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u uses %" PRIu64 " bytes, memory_max is %" PRIu64 ": killing it", w->number, resident, max);
+  sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u uses %" PRIu64 " bytes, memory_max is %" PRIu64 ": killing it",
+          w->number, resident, max);
   sk_supervisor_kill(w, SK_KILL_MEMORY, NULL);
 }
 
@@ -66,7 +67,7 @@ static void on_janitor(void *ctx) {
   bool memory = e->options.memory_max > 0 && now >= e->memory_at_ms;
   if (memory) e->memory_at_ms = now + MEMORY_EVERY_MS;
   e->janitor_busy = false;
-  SK_LIST_EACH(n, &e->workers) {
+  SK_LIST_EACH (n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     e->janitor_busy |= w->load > 0;
     check_stuck(w, now);

@@ -76,7 +76,8 @@ void sk_link_declare(struct sk_engine *e) {
   sk_tasks_each(e->tasks, add_item, &d);
   if (queues_n > 0) memcpy(queues, bound, queues_n * sizeof *queues);
   *op = (struct sk_declare_op){
-    .op = { .cb = on_declared, .ctx = e }, .items = d.items, .items_n = d.n, .queues = queues, .queues_n = queues_n };
+    .op = { .cb = on_declared, .ctx = e }, .items = d.items, .items_n = d.n, .queues = queues, .queues_n = queues_n
+  };
   e->declaring = true;
   e->declare_wanted = false;
   e->store->ops->declare(e->store, op);
@@ -100,8 +101,9 @@ static bool is_queue(const struct sk_queue_item *q) {
   const struct sk_limit *l = &q->limit;
   const int64_t ms_max = SK_SECONDS_MAX * 1000;
   bool rate = l->rate > 0 ? l->per_ms > 0 && l->burst > 0 : l->per_ms == 0 && l->burst == 0;
-  return sk_name_check("queue", q->name, NULL) == SK_OK && in(q->max_len, 0, SK_QUEUE_LEN_MAX) && q->overflow <= SK_OVERFLOW_BLOCK &&
-         in(q->block_ms, 0, ms_max) && in(l->concurrency, 0, SK_LIMIT_CONCURRENCY_MAX) && in(l->rate, 0, SK_LIMIT_RATE_MAX) &&
+  return sk_name_check("queue", q->name, NULL) == SK_OK && in(q->max_len, 0, SK_QUEUE_LEN_MAX) &&
+         q->overflow <= SK_OVERFLOW_BLOCK && in(q->block_ms, 0, ms_max) &&
+         in(l->concurrency, 0, SK_LIMIT_CONCURRENCY_MAX) && in(l->rate, 0, SK_LIMIT_RATE_MAX) &&
          in(l->per_ms, 0, ms_max) && in(l->burst, 0, SK_LIMIT_RATE_MAX) && rate;
 }
 
@@ -110,7 +112,8 @@ static bool check_queues(const struct sk_worker *w, struct sk_reader *r) {
   for (uint32_t i = 0; i < n && !r->bad; i++) {
     struct sk_queue_item q = read_queue(r);
     if (r->bad || is_queue(&q)) continue;
-    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: queue %u: its name or numbers are out of range", w->number, i + 1);
+    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: queue %u: its name or numbers are out of range", w->number,
+            i + 1);
     return false;
   }
   return sk_reader_done(r);
@@ -282,7 +285,7 @@ static void reply(struct sk_worker *w, uint64_t request, enum sk_code code, stru
 
 static void on_answer(void *ctx, enum sk_code code, struct sk_str answer) {
   struct asked *a = ctx;
-  SK_LIST_EACH(n, &a->engine->workers) {
+  SK_LIST_EACH (n, &a->engine->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
     if (w->serial == a->serial && !w->pipe_closed) reply(w, a->request, code, answer);
   }
@@ -330,15 +333,15 @@ size_t sk_link_bytes(void *ctx, struct sk_str in) {
   struct sk_worker *w = ctx;
   size_t all = in.n;
   if (w->broken) return all; /* nothing it says counts any more */
-  w->stuck = false; /* it writes when no job has the CPU */
+  w->stuck = false;          /* it writes when no job has the CPU */
   struct sk_frame frame = { 0 };
   struct sk_err err;
   for (;;) {
     enum sk_code code = sk_wire_next(&in, &frame, &err);
     if (code == SK_ENOTFOUND) break;
     if (code == SK_OK && on_frame(w, &frame)) continue;
-    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u sent a frame of type %d that makes no sense: killing it", w->number,
-            code == SK_OK ? (int)frame.type : -1);
+    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u sent a frame of type %d that makes no sense: killing it",
+            w->number, code == SK_OK ? (int)frame.type : -1);
     w->broken = true;
     sk_supervisor_kill(w, SK_KILL_BROKEN, NULL);
     return all;

@@ -14,10 +14,10 @@ enum { PROGRESS_BATCH = 256, PROGRESS_BATCH_BYTES = 512 * 1024 };
 struct sk_live {
   struct sk_list node; /* in e->live while the store has not heard of it */
   struct sk_run *run;
-  int32_t percent;     /* -1: none */
+  int32_t percent; /* -1: none */
   size_t note_n;
   char note[SK_NOTE_BYTES_MAX];
-  struct sk_buf log;   /* lines (logic/trail.h) of this attempt */
+  struct sk_buf log; /* lines (logic/trail.h) of this attempt */
 };
 
 struct progress_batch {
@@ -68,7 +68,9 @@ void sk_live_note(struct sk_run *run, struct sk_str text) {
   sk_buf_fini(&line);
 }
 
-struct sk_str sk_live_log(const struct sk_run *run) { return run->live ? sk_buf_str(&run->live->log) : sk_str(NULL, 0); }
+struct sk_str sk_live_log(const struct sk_run *run) {
+  return run->live ? sk_buf_str(&run->live->log) : sk_str(NULL, 0);
+}
 
 void sk_live_hush(struct sk_run *run) {
   if (run->live) sk_list_remove(&run->live->node);

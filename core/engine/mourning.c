@@ -67,7 +67,9 @@ static void cut_waiting(struct sk_engine *e, int64_t since_ms, const char *why) 
   while ((run = sk_dispatch_pop_mourner(e, since_ms)) != NULL) sk_mourning_cut(run, why);
 }
 
-void sk_mourning_give_up(struct sk_engine *e) { cut_waiting(e, INT64_MAX, "the engine stops before its handlers could run"); }
+void sk_mourning_give_up(struct sk_engine *e) {
+  cut_waiting(e, INT64_MAX, "the engine stops before its handlers could run");
+}
 
 void sk_mourning_check(struct sk_engine *e) {
   cut_waiting(e, sk_clock_mono_ms() - SK_MOURN_MS, "no worker has had room for its handlers in time");

@@ -28,15 +28,15 @@ struct sk_requests {
 };
 
 struct request {
-  struct sk_list node;      /* in all */
+  struct sk_list node; /* in all */
   struct sk_requests *rs;
   unsigned operation;
   uint64_t owner;
-  bool abandoned;           /* nobody is there for the answer */
+  bool abandoned; /* nobody is there for the answer */
   sk_answer_cb cb;
   void *ctx;
-  struct sk_timer *timer;   /* for an answer without the store, that must not come inside the call */
-  struct sk_err err;        /* ... with its sentence */
+  struct sk_timer *timer; /* for an answer without the store, that must not come inside the call */
+  struct sk_err err;      /* ... with its sentence */
   union {
     struct sk_op op;
     struct sk_enqueue_op enqueue;
@@ -47,10 +47,10 @@ struct request {
     struct sk_pause_op pause;
     struct sk_tasks_op tasks;
   } u;
-  void *items;              /* owned array of the operation's inputs, */
-  struct sk_arena texts;    /* ... and their texts, when they are not in the payload */
-  int64_t due_in_ms;        /* ENQUEUE: the earliest */
-  struct sk_room room;      /* ENQUEUE: while it waits for room in a queue */
+  void *items;           /* owned array of the operation's inputs, */
+  struct sk_arena texts; /* ... and their texts, when they are not in the payload */
+  int64_t due_in_ms;     /* ENQUEUE: the earliest */
+  struct sk_room room;   /* ENQUEUE: while it waits for room in a queue */
   size_t payload_n;
   char payload[];
 };
@@ -145,7 +145,9 @@ static void add_count(struct sk_buf *b, const struct sk_count_op *c) {
     for (int s = 0; s < SK_STATES; s++) sk_wire_add_i64(b, c->queues[i].states[s]);
   }
   const struct sk_counters *k = &c->counters;
-  int64_t counters[] = { k->enqueued, k->done, k->retried, k->dead, k->cancelled, k->discarded, k->crashed, k->recovered };
+  int64_t counters[] = {
+    k->enqueued, k->done, k->retried, k->dead, k->cancelled, k->discarded, k->crashed, k->recovered
+  };
   for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) sk_wire_add_i64(b, counters[i]);
 }
 
@@ -216,7 +218,8 @@ static void on_room(void *ctx, enum sk_code code) {
   if (code == SK_OK)
     answer(q);
   else if (code == SK_EUNKNOWN)
-    finish(q, code, SK_STR_LIT("enqueue: the connection was lost while it waited for room; some jobs may have been added"));
+    finish(q, code,
+           SK_STR_LIT("enqueue: the connection was lost while it waited for room; some jobs may have been added"));
   else
     finish(q, code, SK_STR_LIT("enqueue: out of memory"));
 }
@@ -292,7 +295,9 @@ void sk_requests_stop(struct sk_requests *rs) {
 
 /* -- reading requests ------------------------------------------------------------------------------------------------------------------ */
 
-static enum sk_code malformed(struct request *q) { return sk_err_set(&q->err, SK_EINVAL, "request %u: malformed payload", q->operation); }
+static enum sk_code malformed(struct request *q) {
+  return sk_err_set(&q->err, SK_EINVAL, "request %u: malformed payload", q->operation);
+}
 
 static enum sk_code too_many(struct request *q, uint32_t n, uint32_t max) {
   return sk_err_set(&q->err, SK_ELIMIT, "request %u: %u items, the limit is %u", q->operation, n, max);
@@ -305,8 +310,8 @@ static enum sk_code read_enqueue_item(struct request *q, struct sk_reader *r, st
   if (r->bad) return malformed(q);
   const int64_t delay_max = SK_SECONDS_MAX * 1000, due_max = 2 * delay_max;
   if (delay_ms < 0 || delay_ms > delay_max || due_ms < 0 || due_ms > due_max)
-    return sk_err_set(&q->err, SK_ELIMIT, "enqueue: delay %lld ms, due at %lld ms: expected 0 to %lld and 0 to %lld", (long long)delay_ms,
-                      (long long)due_ms, (long long)delay_max, (long long)due_max);
+    return sk_err_set(&q->err, SK_ELIMIT, "enqueue: delay %lld ms, due at %lld ms: expected 0 to %lld and 0 to %lld",
+                      (long long)delay_ms, (long long)due_ms, (long long)delay_max, (long long)due_max);
   struct sk_job job;
   enum sk_code code = sk_record_decode(record, &job, &q->err);
   if (code == SK_OK) code = sk_job_check_shape(&job, q->rs->options.args_bytes_max, &q->err);
@@ -325,7 +330,9 @@ static void enqueue_items(struct request *q, size_t n, struct sk_store *store) {
   struct sk_enqueue_item *items = q->items;
   q->due_in_ms = INT64_MAX;
   for (size_t i = 0; i < n; i++) {
-    int64_t due_in = items[i].delay_ms > 0 ? items[i].delay_ms : items[i].due_ms > 0 ? items[i].due_ms - sk_clock_wall_ms() : 0;
+    int64_t due_in = items[i].delay_ms > 0 ? items[i].delay_ms
+                     : items[i].due_ms > 0 ? items[i].due_ms - sk_clock_wall_ms()
+                                           : 0;
     if (due_in < 0) due_in = 0;
     if (due_in < q->due_in_ms) q->due_in_ms = due_in;
   }
@@ -340,7 +347,8 @@ static enum sk_code start_enqueue(struct request *q, struct sk_reader *r, struct
   uint32_t n = sk_read_u32(r);
   if (r->bad || n == 0 || q->room.block_ms < 0) return malformed(q);
   if (q->room.block_ms > SK_SECONDS_MAX * 1000)
-    return sk_err_set(&q->err, SK_ELIMIT, "enqueue: block for %lld ms: expected at most %lld", (long long)q->room.block_ms, SK_SECONDS_MAX * 1000);
+    return sk_err_set(&q->err, SK_ELIMIT, "enqueue: block for %lld ms: expected at most %lld",
+                      (long long)q->room.block_ms, SK_SECONDS_MAX * 1000);
   if (n > SK_ENQUEUE_BATCH_MAX) return too_many(q, n, SK_ENQUEUE_BATCH_MAX);
   struct sk_enqueue_item *items = q->items = calloc(n, sizeof *items);
   if (items == NULL) return sk_err_set(&q->err, SK_ENOMEM, "enqueue: out of memory");
@@ -442,7 +450,8 @@ static enum sk_code start(struct request *q) {
 }
 
 /* NULL, and answered, when out of memory. */
-static struct request *new_request(struct sk_requests *rs, unsigned operation, size_t payload_n, sk_answer_cb cb, void *ctx) {
+static struct request *new_request(struct sk_requests *rs, unsigned operation, size_t payload_n, sk_answer_cb cb,
+                                   void *ctx) {
   struct request *q = malloc(sizeof *q + payload_n);
   if (q == NULL) {
     cb(ctx, SK_ENOMEM, SK_STR_LIT("request: out of memory")); /* the one answer that comes inside the call */
@@ -455,7 +464,8 @@ static struct request *new_request(struct sk_requests *rs, unsigned operation, s
   return q;
 }
 
-void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx) {
+void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb,
+                     void *ctx) {
   struct request *q = new_request(rs, operation, payload.n, cb, ctx);
   if (q == NULL) return;
   q->owner = owner;
@@ -464,7 +474,8 @@ void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation,
   if (code != SK_OK) refuse(q);
 }
 
-void sk_requests_enqueue(struct sk_requests *rs, struct sk_enqueue_item *items, size_t n, struct sk_arena *texts, sk_answer_cb cb, void *ctx) {
+void sk_requests_enqueue(struct sk_requests *rs, struct sk_enqueue_item *items, size_t n, struct sk_arena *texts,
+                         sk_answer_cb cb, void *ctx) {
   struct request *q = new_request(rs, SK_OP_ENQUEUE, 0, cb, ctx);
   if (q == NULL) {
     free(items);

@@ -64,10 +64,12 @@ struct sk_requests_options {
 struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err);
 void sk_requests_use(struct sk_requests *rs, struct sk_store *store);
 /* payload is copied.  owner: who asks, for sk_requests_abandon. */
-void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb, void *ctx);
+void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb,
+                     void *ctx);
 /* ENQUEUE of jobs that this process has made and checked itself: sk_enqueue_item_init's items, whose slices are in *texts.  Takes both
  * over: items is freed after the answer, *texts is empty on return. */
-void sk_requests_enqueue(struct sk_requests *rs, struct sk_enqueue_item *items, size_t n, struct sk_arena *texts, sk_answer_cb cb, void *ctx);
+void sk_requests_enqueue(struct sk_requests *rs, struct sk_enqueue_item *items, size_t n, struct sk_arena *texts,
+                         sk_answer_cb cb, void *ctx);
 /* That owner is gone: none of its requests waits any more; each is answered all the same. */
 void sk_requests_abandon(struct sk_requests *rs, uint64_t owner);
 /* The store says that something changed: those who wait look again. */

@@ -116,7 +116,7 @@ void sk_room_wait(struct sk_rooms *rooms, struct sk_room *room) {
 }
 
 void sk_rooms_changed(struct sk_rooms *rooms) {
-  SK_LIST_EACH(n, &rooms->waiting) {
+  SK_LIST_EACH (n, &rooms->waiting) {
     struct sk_room *room = SK_CONTAINER(n, struct sk_room, node);
     if (room->trying)
       room->again = true;

@@ -28,11 +28,11 @@ struct sk_room {
   struct sk_timer *timer;
   int64_t end_ms;
   struct sk_enqueue_op try;
-  size_t *tried;   /* owned; the index in items of each of try.items */
+  size_t *tried; /* owned; the index in items of each of try.items */
   bool trying;
-  bool again;      /* something has changed since this try was sent */
-  bool over;       /* no more tries */
-  bool unsure;     /* the answer to a try got lost: what is there under its own id now was added by it */
+  bool again;  /* something has changed since this try was sent */
+  bool over;   /* no more tries */
+  bool unsure; /* the answer to a try got lost: what is there under its own id now was added by it */
 };
 
 /* added(ctx, due_in_ms): some were added; may be NULL. */

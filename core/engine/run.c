@@ -25,7 +25,8 @@ struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struc
   run->queue = copy_to(&at, held->queue);
   run->id = copy_to(&at, held->id);
   if (record.n > SK_RECORD_BYTES_MAX) /* it would not fit a frame */
-    run->broken = sk_err_set(err, SK_ELIMIT, "record: %zu bytes, more than the limit of %d", record.n, SK_RECORD_BYTES_MAX);
+    run->broken =
+        sk_err_set(err, SK_ELIMIT, "record: %zu bytes, more than the limit of %d", record.n, SK_RECORD_BYTES_MAX);
   else
     run->broken = sk_record_decode(record, &run->job, err);
   if (run->broken != SK_OK) {

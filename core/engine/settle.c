@@ -67,9 +67,12 @@ void sk_settle_decided(struct sk_run *run) {
 /* Puts what has happened to it, and what it has logged, into the record to store.  False when out of memory. */
 static bool keep_story(struct sk_run *run, const struct sk_outcome *o, int64_t now_ms) {
   struct sk_job *job = &run->job;
-  const struct sk_trail_end end = {
-    .engine = sk_str(run->engine->id, SK_ID_BYTES), .worker = run->worker_number, .started_ms = o->started_ms, .now_ms = now_ms,
-    .ending = o->ending, .decision = &run->decision };
+  const struct sk_trail_end end = { .engine = sk_str(run->engine->id, SK_ID_BYTES),
+                                    .worker = run->worker_number,
+                                    .started_ms = o->started_ms,
+                                    .now_ms = now_ms,
+                                    .ending = o->ending,
+                                    .decision = &run->decision };
   sk_trail_extend(job, &end, &run->kept);
   size_t trail_n = run->kept.n;
   sk_lines_tail(job->log, sk_live_log(run), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &run->kept);
@@ -82,8 +85,13 @@ static bool keep_story(struct sk_run *run, const struct sk_outcome *o, int64_t n
 /* The jobs that follow.  False when there is no memory for them. */
 static bool find_follow(struct sk_run *run, enum sk_ending ending, int64_t now_ms) {
   const struct sk_engine *e = run->engine;
-  return sk_follow_new(&(struct sk_follow_end){ .job = &run->job, .ending = ending, .kind = run->decision.kind, .now_ms = now_ms,
-                                                .args_bytes_max = e->options.args_bytes_max, .log = e->log }, &run->follow);
+  return sk_follow_new(&(struct sk_follow_end){ .job = &run->job,
+                                                .ending = ending,
+                                                .kind = run->decision.kind,
+                                                .now_ms = now_ms,
+                                                .args_bytes_max = e->options.args_bytes_max,
+                                                .log = e->log },
+                       &run->follow);
 }
 
 /* Fills in the decision, the record to store and the jobs that follow.  False when there is no memory for them. */
@@ -91,7 +99,8 @@ static bool decide(struct sk_run *run, struct sk_outcome *o) {
   struct sk_engine *e = run->engine;
   int64_t now_ms = sk_clock_wall_ms();
   if (!own_outcome(run, o)) return false;
-  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, now_ms, sk_random_next(&e->random));
+  run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, now_ms,
+                                sk_random_next(&e->random));
   if (!find_follow(run, o->ending, now_ms)) return false;
   if (!stores_record(&run->decision, o)) return true;
   if (!keep_story(run, o, now_ms)) return false;
@@ -124,12 +133,16 @@ void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
 
 void sk_settle_unknown(struct sk_run *run) {
   char message[SK_NAME_BYTES_MAX + 64];
-  snprintf(message, sizeof message, "no script of this engine declares task \"%.*s\"", SK_STR_ARG(sk_str_head(run->job.task, SK_NAME_BYTES_MAX)));
-  sk_settle(run, &(struct sk_outcome){ .ending = SK_END_UNKNOWN_TASK, .message = sk_str_c(message), .delay_ms = SK_UNSET });
+  snprintf(message, sizeof message, "no script of this engine declares task \"%.*s\"",
+           SK_STR_ARG(sk_str_head(run->job.task, SK_NAME_BYTES_MAX)));
+  sk_settle(run,
+            &(struct sk_outcome){ .ending = SK_END_UNKNOWN_TASK, .message = sk_str_c(message), .delay_ms = SK_UNSET });
 }
 
 void sk_settle_expired(struct sk_run *run) {
-  sk_settle(run, &(struct sk_outcome){ .ending = SK_END_EXPIRED, .message = SK_STR_LIT("expired before it could start"), .delay_ms = SK_UNSET });
+  sk_settle(run, &(struct sk_outcome){ .ending = SK_END_EXPIRED,
+                                       .message = SK_STR_LIT("expired before it could start"),
+                                       .delay_ms = SK_UNSET });
 }
 
 void sk_settle_hand_back(struct sk_run *run) {
@@ -137,8 +150,10 @@ void sk_settle_hand_back(struct sk_run *run) {
 }
 
 void sk_settle_cancelled(struct sk_run *run, int64_t started_ms) {
-  sk_settle(run, &(struct sk_outcome){
-                   .ending = SK_END_CANCELLED, .message = SK_STR_LIT("cancelled"), .started_ms = started_ms, .delay_ms = SK_UNSET });
+  sk_settle(run, &(struct sk_outcome){ .ending = SK_END_CANCELLED,
+                                       .message = SK_STR_LIT("cancelled"),
+                                       .started_ms = started_ms,
+                                       .delay_ms = SK_UNSET });
 }
 
 void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
@@ -222,10 +237,11 @@ static void tell_refused(const struct sk_run *run) {
   for (size_t i = 0; run->follow && i < run->follow->n; i++) {
     const struct sk_enqueue_item *item = &run->follow->items[i];
     if (item->status == SK_EEXISTS && item->holder.n > 0)
-      sk_logf(run->engine->log, SK_LOG_WARN, "job %.*s: its callback %.*s is not added: job %.*s holds its lock", SK_STR_ARG(run->id),
-              SK_STR_ARG(item->id), SK_STR_ARG(item->holder));
+      sk_logf(run->engine->log, SK_LOG_WARN, "job %.*s: its callback %.*s is not added: job %.*s holds its lock",
+              SK_STR_ARG(run->id), SK_STR_ARG(item->id), SK_STR_ARG(item->holder));
     else if (item->status == SK_ELIMIT)
-      sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: its callback %.*s is not added: the store takes no job for queue %.*s", SK_STR_ARG(run->id),
+      sk_logf(run->engine->log, SK_LOG_ERROR,
+              "job %.*s: its callback %.*s is not added: the store takes no job for queue %.*s", SK_STR_ARG(run->id),
               SK_STR_ARG(item->id), SK_STR_ARG(item->queue));
   }
 }
@@ -296,7 +312,8 @@ static void on_settled(struct sk_op *op, void *ctx) {
         after(run);
       } else if (run->ending != SK_END_HANDED_BACK) {
         e->totals.stale++;
-        sk_logf(e->log, SK_LOG_WARN, "job %.*s was given to another engine meanwhile; what it did here does not count", SK_STR_ARG(run->id));
+        sk_logf(e->log, SK_LOG_WARN, "job %.*s was given to another engine meanwhile; what it did here does not count",
+                SK_STR_ARG(run->id));
       }
       sk_run_free(run);
     }

@@ -36,7 +36,8 @@ enum sk_code sk_share_map(int fd, struct sk_share **out, struct sk_err *err) {
   struct stat st;
   if (fstat(fd, &st) != 0) return sk_err_set(err, SK_ESYS, "memory shared with the core: %s", strerror(errno));
   size_t bytes = (size_t)st.st_size;
-  if (bytes < sizeof(struct sk_share)) return sk_err_set(err, SK_ECORRUPT, "memory shared with the core: %zu bytes", bytes);
+  if (bytes < sizeof(struct sk_share))
+    return sk_err_set(err, SK_ECORRUPT, "memory shared with the core: %zu bytes", bytes);
   enum sk_code code = map(fd, bytes, out, err);
   if (code != SK_OK || bytes_of((*out)->slots_n) == bytes) return code;
   munmap(*out, bytes);

@@ -44,10 +44,13 @@ enum sk_code sk_share_make(uint32_t slots_n, struct sk_share **out, int *fd, str
 enum sk_code sk_share_map(int fd, struct sk_share **out, struct sk_err *err);
 void sk_share_unmap(struct sk_share *s, uint32_t slots_n);
 
-static inline uint64_t sk_share_word(uint32_t generation, enum sk_slot_state state) { return (uint64_t)generation << 2 | (uint64_t)state; }
+static inline uint64_t sk_share_word(uint32_t generation, enum sk_slot_state state) {
+  return (uint64_t)generation << 2 | (uint64_t)state;
+}
 
 /* True when the slot was in `from` under this generation and is now in `to`. */
-static inline bool sk_share_move(struct sk_share *s, uint32_t slot, uint32_t generation, enum sk_slot_state from, enum sk_slot_state to) {
+static inline bool sk_share_move(struct sk_share *s, uint32_t slot, uint32_t generation, enum sk_slot_state from,
+                                 enum sk_slot_state to) {
   uint64_t expected = sk_share_word(generation, from);
   return atomic_compare_exchange_strong(&s->slots[slot].word, &expected, sk_share_word(generation, to));
 }

@@ -36,34 +36,35 @@ struct sk_run {
   struct sk_job job;          /* slices into `bytes`, or into `said` */
   const struct sk_task *task; /* NULL when unknown */
   struct sk_str id;
-  struct sk_str queue;        /* the one it was fetched from */
-  enum sk_code broken;        /* not SK_OK: its record can't be read, and `record` holds it as it is */
+  struct sk_str queue; /* the one it was fetched from */
+  enum sk_code broken; /* not SK_OK: its record can't be read, and `record` holds it as it is */
   uint64_t fence;
-  int64_t timeout_ms;         /* soft; 0 = none */
-  bool may_expire;            /* before it starts */
-  int64_t suspect_since_ms;   /* in e->suspects: since when; monotonic */
+  int64_t timeout_ms;       /* soft; 0 = none */
+  bool may_expire;          /* before it starts */
+  int64_t suspect_since_ms; /* in e->suspects: since when; monotonic */
   /* while with a worker */
   struct sk_worker *worker;
   uint32_t slot;
   uint32_t generation;
-  struct sk_heap_node hard;   /* in e->hard: when the worker is to be looked at, monotonic ms */
-  unsigned worker_number;     /* where it was offered last; 0: nowhere */
-  struct sk_live *live;       /* owned; what it has said; NULL: nothing */
-  int64_t stop_ms;            /* not 0: it was cancelled, and told so then; monotonic */
+  struct sk_heap_node hard; /* in e->hard: when the worker is to be looked at, monotonic ms */
+  unsigned worker_number;   /* where it was offered last; 0: nowhere */
+  struct sk_live *live;     /* owned; what it has said; NULL: nothing */
+  int64_t stop_ms;          /* not 0: it was cancelled, and told so then; monotonic */
   /* while settling */
   struct sk_decision decision;
   enum sk_ending ending;
-  int64_t started_ms;         /* wall clock; 0: it has not */
-  bool unheard;               /* set before sk_settle: no handler has run for how it failed */
-  bool mourning;              /* it waits for its handlers, or they run: mourning.c */
-  int64_t mourn_since_ms;     /* monotonic */
-  struct sk_follow *follow;   /* owned; its callbacks; NULL: none */
-  int64_t uncertain_ms;       /* not 0: a settle of it was sent whose answer got lost, and the lease was renewed last then; monotonic */
-  bool surplus;               /* handed back before it started, with nobody the wiser */
-  struct sk_buf said;         /* owned: what the outcome's slices point into */
-  struct sk_buf record;       /* owned: the record to store */
-  struct sk_buf kept;         /* owned: its trail and log */
-  char bytes[];               /* the record as fetched, the queue's name, the id */
+  int64_t started_ms;       /* wall clock; 0: it has not */
+  bool unheard;             /* set before sk_settle: no handler has run for how it failed */
+  bool mourning;            /* it waits for its handlers, or they run: mourning.c */
+  int64_t mourn_since_ms;   /* monotonic */
+  struct sk_follow *follow; /* owned; its callbacks; NULL: none */
+  int64_t
+      uncertain_ms; /* not 0: a settle of it was sent whose answer got lost, and the lease was renewed last then; monotonic */
+  bool surplus;         /* handed back before it started, with nobody the wiser */
+  struct sk_buf said;   /* owned: what the outcome's slices point into */
+  struct sk_buf record; /* owned: the record to store */
+  struct sk_buf kept;   /* owned: its trail and log */
+  char bytes[];         /* the record as fetched, the queue's name, the id */
 };
 
 /* STARTING until it has loaded the scripts.  All that are READY have loaded them in the same round (supervisor.c). */
@@ -82,9 +83,9 @@ enum sk_kill {
 struct sk_worker {
   struct sk_list node; /* in e->workers */
   struct sk_engine *engine;
-  uint32_t number;     /* 1, 2, ...: its place; a replacement gets the same */
-  uint64_t serial;     /* no other worker of this engine has it, ever */
-  uint64_t round;      /* e->round when it was started: older ones are drained after a reload */
+  uint32_t number; /* 1, 2, ...: its place; a replacement gets the same */
+  uint64_t serial; /* no other worker of this engine has it, ever */
+  uint64_t round;  /* e->round when it was started: older ones are drained after a reload */
   enum sk_worker_state state;
   struct sk_child *child;
   int pid;
@@ -92,22 +93,22 @@ struct sk_worker {
   struct sk_share *share;
   uint32_t slots_n;
   struct sk_list runs;
-  uint32_t load;       /* runs offered and started */
-  bool used;           /* it was offered a job once */
-  bool filling;        /* while jobs are given out: it gets some of them */
+  uint32_t load;           /* runs offered and started */
+  bool used;               /* it was offered a job once */
+  bool filling;            /* while jobs are given out: it gets some of them */
   struct sk_run **by_slot; /* owned; the run in each slot */
-  uint32_t *free_slots; /* owned stack of free slot numbers */
+  uint32_t *free_slots;    /* owned stack of free slot numbers */
   uint32_t free_n;
-  int64_t started_ms;  /* monotonic */
-  bool stuck;          /* a job has not yielded for a while: it is offered nothing more */
-  bool refused;        /* it said that the scripts can't be loaded */
-  bool slow_told;      /* ... that they take long */
-  bool broken;         /* it has sent what makes no sense: it is not heard any more */
+  int64_t started_ms; /* monotonic */
+  bool stuck;         /* a job has not yielded for a while: it is offered nothing more */
+  bool refused;       /* it said that the scripts can't be loaded */
+  bool slow_told;     /* ... that they take long */
+  bool broken;        /* it has sent what makes no sense: it is not heard any more */
   bool pipe_closed, exited;
   int exit_status, term_signal;
   enum sk_kill killed;
   struct sk_run *culprit; /* the run it was killed for */
-  uint32_t suspects_n; /* of its runs; see dispatch.c */
+  uint32_t suspects_n;    /* of its runs; see dispatch.c */
 };
 
 /* What the store may fail at; an outage lasts until all of it works again, and the log tells once of it. */
@@ -133,22 +134,23 @@ struct sk_engine {
   /* dispatch.c */
   struct sk_list local; /* fetched, with no worker yet */
   size_t local_n;
-  struct sk_list suspects; /* runs that would die with their next crash, waiting for a worker without one; beside local */
+  struct sk_list
+      suspects; /* runs that would die with their next crash, waiting for a worker without one; beside local */
   size_t suspects_n;
   struct sk_list mourners; /* runs whose handlers are to run; beside local */
   size_t mourners_n;
-  bool mourns_late;        /* while it stops, a worker was started for what was left of them */
-  size_t given_n;       /* with workers */
-  size_t held_n;        /* local + suspects + mourners + given */
-  uint32_t fill_max;    /* how many workers get short jobs in one turn */
+  bool mourns_late;  /* while it stops, a worker was started for what was left of them */
+  size_t given_n;    /* with workers */
+  size_t held_n;     /* local + suspects + mourners + given */
+  uint32_t fill_max; /* how many workers get short jobs in one turn */
   struct sk_timer *next_turn;
 
   /* supervisor.c */
   struct sk_list workers;
-  struct stat program;      /* which file options.program was at the start */
-  uint64_t round;           /* of loading the scripts: 0, and 1 more with each reload */
-  uint64_t ready_round;     /* the newest that a worker was ready in */
-  bool refused;             /* the scripts can't be loaded in `round`: those of ready_round stay */
+  struct stat program;  /* which file options.program was at the start */
+  uint64_t round;       /* of loading the scripts: 0, and 1 more with each reload */
+  uint64_t ready_round; /* the newest that a worker was ready in */
+  bool refused;         /* the scripts can't be loaded in `round`: those of ready_round stay */
   uint64_t serials;
   uint32_t deaths_in_a_row; /* workers that died before they were ready, or before they were offered a job */
   struct sk_timer *respawn;
@@ -167,25 +169,25 @@ struct sk_engine {
   struct sk_queue_spec *queues;        /* owned array; names in queues_names */
   size_t queues_n;
   struct sk_arena queues_names;
-  bool queues_all;        /* serve every queue there is */
+  bool queues_all; /* serve every queue there is */
   uint64_t queues_version;
   bool queues_stale;
-  bool queues_full;       /* told that there are more than are served */
+  bool queues_full; /* told that there are more than are served */
   struct sk_count_op *counting;
   bool fetching;
-  size_t fetch_taken;     /* of the fetched jobs; */
-  bool fetch_stuck;       /* ... the others wait for memory, and the fetch with them */
-  bool fetch_wanted;      /* something may be there */
-  bool fetch_again;       /* ... since the fetch under way was sent */
-  bool fetch_looks;       /* the fetch under way only looks for stops */
-  bool stops_wanted;      /* running jobs may have been cancelled since the last fetch was sent */
-  struct sk_timer *look;  /* when a look for stops may be sent again */
-  struct sk_timer *due;   /* when to look again: due jobs, safety poll, back-off */
-  int64_t due_at_ms;      /* monotonic; when `due` fires */
+  size_t fetch_taken;    /* of the fetched jobs; */
+  bool fetch_stuck;      /* ... the others wait for memory, and the fetch with them */
+  bool fetch_wanted;     /* something may be there */
+  bool fetch_again;      /* ... since the fetch under way was sent */
+  bool fetch_looks;      /* the fetch under way only looks for stops */
+  bool stops_wanted;     /* running jobs may have been cancelled since the last fetch was sent */
+  struct sk_timer *look; /* when a look for stops may be sent again */
+  struct sk_timer *due;  /* when to look again: due jobs, safety poll, back-off */
+  int64_t due_at_ms;     /* monotonic; when `due` fires */
   int64_t fetch_backoff_ms;
-  int64_t fetch_sent_us;  /* monotonic */
-  double fetch_ms;        /* how long a fetch takes, smoothed */
-  double per_ms;          /* completions, smoothed: how far ahead to fetch */
+  int64_t fetch_sent_us; /* monotonic */
+  double fetch_ms;       /* how long a fetch takes, smoothed */
+  double per_ms;         /* completions, smoothed: how far ahead to fetch */
   int64_t rate_at_us;
   int64_t rate_n;
   int64_t silent_since_ms; /* since when workers have jobs and none has ended; monotonic */
@@ -203,14 +205,14 @@ struct sk_engine {
   /* engine.c */
   struct sk_beat_op *beat;
   bool beating;
-  bool beat_late;        /* the beat under way was still under way when the next one was due */
-  int64_t beaten_ms;     /* when the lease was renewed last; monotonic */
+  bool beat_late;    /* the beat under way was still under way when the next one was due */
+  int64_t beaten_ms; /* when the lease was renewed last; monotonic */
   struct sk_timer *beat_timer;
   struct sk_timer *shutdown;
-  unsigned troubles;     /* bit per enum sk_chore: it failed and has not worked since */
-  unsigned hurried;      /* ... and was tried early because another one worked */
+  unsigned troubles; /* bit per enum sk_chore: it failed and has not worked since */
+  unsigned hurried;  /* ... and was tried early because another one worked */
   bool declaring;
-  bool declare_wanted;   /* the store does not know all tasks yet */
+  bool declare_wanted; /* the store does not know all tasks yet */
   struct sk_list live; /* of runs that have said what the store has not heard: live.c */
   bool progress_in_flight;
   bool held; /* TSTP */
@@ -238,18 +240,18 @@ enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err);
 void sk_fetch_fini(struct sk_engine *e);
 /* Serves these from now on; none: all there are.  SK_ENOMEM: only some of them. */
 enum sk_code sk_fetch_use_queues(struct sk_engine *e, const struct sk_queue_spec *queues, size_t n);
-void sk_fetch_stop(struct sk_engine *e);                   /* nothing is taken any more */
-void sk_fetch_retry(struct sk_engine *e);                  /* the store works again: don't wait for the back-off to end */
-void sk_fetch_wake(struct sk_engine *e);                   /* there may be jobs */
-void sk_fetch_wake_stops(struct sk_engine *e);             /* ... and running ones may have been cancelled */
+void sk_fetch_stop(struct sk_engine *e);       /* nothing is taken any more */
+void sk_fetch_retry(struct sk_engine *e);      /* the store works again: don't wait for the back-off to end */
+void sk_fetch_wake(struct sk_engine *e);       /* there may be jobs */
+void sk_fetch_wake_stops(struct sk_engine *e); /* ... and running ones may have been cancelled */
 void sk_fetch_due_within(struct sk_engine *e, int64_t ms); /* a job becomes due then */
 void sk_fetch_turn(struct sk_engine *e);
 void sk_fetch_queues_changed(struct sk_engine *e);
-void sk_fetch_count_done(struct sk_engine *e);             /* a job ended */
-void sk_fetch_count_first(struct sk_engine *e);            /* a worker gets a job, when none has any */
-size_t sk_fetch_depth(const struct sk_engine *e);          /* how many jobs to hold beyond the free slots */
-bool sk_fetch_jobs_are_long(const struct sk_engine *e);    /* none has ended for a while */
-int64_t sk_fetch_room(const struct sk_engine *e);          /* how many more to take; negative: how many are too many */
+void sk_fetch_count_done(struct sk_engine *e);          /* a job ended */
+void sk_fetch_count_first(struct sk_engine *e);         /* a worker gets a job, when none has any */
+size_t sk_fetch_depth(const struct sk_engine *e);       /* how many jobs to hold beyond the free slots */
+bool sk_fetch_jobs_are_long(const struct sk_engine *e); /* none has ended for a while */
+int64_t sk_fetch_room(const struct sk_engine *e);       /* how many more to take; negative: how many are too many */
 
 /* dispatch.c */
 enum sk_code sk_dispatch_init(struct sk_engine *e, struct sk_err *err);
@@ -275,11 +277,11 @@ void sk_dispatch_detach(struct sk_run *run);
 
 /* settle.c */
 void sk_settle(struct sk_run *run, const struct sk_outcome *outcome);
-void sk_settle_unknown(struct sk_run *run);   /* no script declares its task */
+void sk_settle_unknown(struct sk_run *run); /* no script declares its task */
 void sk_settle_expired(struct sk_run *run);
-void sk_settle_hand_back(struct sk_run *run); /* it has not started */
+void sk_settle_hand_back(struct sk_run *run);                     /* it has not started */
 void sk_settle_cancelled(struct sk_run *run, int64_t started_ms); /* wall clock; 0: it has not */
-void sk_settle_decided(struct sk_run *run);   /* as sk_settle has decided, now that its handlers have run */
+void sk_settle_decided(struct sk_run *run); /* as sk_settle has decided, now that its handlers have run */
 void sk_settle_broken(struct sk_run *run, const struct sk_err *why); /* a run whose record can't be read */
 void sk_settle_turn(struct sk_engine *e);
 bool sk_settle_idle(const struct sk_engine *e);
@@ -287,20 +289,21 @@ bool sk_settle_idle(const struct sk_engine *e);
 /* mourning.c */
 bool sk_mourning_is_due(const struct sk_run *run); /* it is decided, and there are handlers that have not run */
 void sk_mourning_begin(struct sk_run *run);
-void sk_mourning_over(struct sk_run *run);                  /* it is in no list, with no worker */
-void sk_mourning_cut(struct sk_run *run, const char *why);  /* the same, before they had run */
-void sk_mourning_give_up(struct sk_engine *e);              /* all that wait for a worker */
-void sk_mourning_check(struct sk_engine *e);                /* those that have waited too long */
+void sk_mourning_over(struct sk_run *run);                 /* it is in no list, with no worker */
+void sk_mourning_cut(struct sk_run *run, const char *why); /* the same, before they had run */
+void sk_mourning_give_up(struct sk_engine *e);             /* all that wait for a worker */
+void sk_mourning_check(struct sk_engine *e);               /* those that have waited too long */
 
 /* stop.c */
-void sk_stop_take(struct sk_engine *e, struct sk_str *ids, size_t n); /* what a fetch says of cancelled jobs; reorders ids */
+void sk_stop_take(struct sk_engine *e, struct sk_str *ids,
+                  size_t n); /* what a fetch says of cancelled jobs; reorders ids */
 
 /* supervisor.c */
 enum sk_code sk_supervisor_init(struct sk_engine *e, struct sk_err *err);
 void sk_supervisor_fini(struct sk_engine *e);
 enum sk_code sk_supervisor_start(struct sk_engine *e, struct sk_err *err);
 void sk_supervisor_reload(struct sk_engine *e);
-void sk_supervisor_drain(struct sk_engine *e);  /* workers end when their jobs have */
+void sk_supervisor_drain(struct sk_engine *e);   /* workers end when their jobs have */
 bool sk_supervisor_add_one(struct sk_engine *e); /* one more, for what is left to do while the engine stops */
 void sk_supervisor_kill_all(struct sk_engine *e);
 void sk_supervisor_abandon_all(struct sk_engine *e); /* those that not even a kill has ended */
@@ -313,7 +316,7 @@ uint32_t sk_supervisor_ready_n(const struct sk_engine *e);
 /* deadline.c: hard timeouts */
 enum sk_code sk_deadline_init(struct sk_engine *e, struct sk_err *err);
 void sk_deadline_fini(struct sk_engine *e);
-void sk_deadline_watch(struct sk_run *run);   /* it was offered, or told to stop: arms its hard timeout */
+void sk_deadline_watch(struct sk_run *run); /* it was offered, or told to stop: arms its hard timeout */
 void sk_deadline_forget(struct sk_run *run);
 
 /* janitor.c */

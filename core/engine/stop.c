@@ -60,7 +60,7 @@ void sk_stop_take(struct sk_engine *e, struct sk_str *ids, size_t n) {
     struct sk_run *run = SK_RUN_OF(it);
     if (has(&stops, run)) sk_settle_cancelled(sk_dispatch_pop_suspect(e, it), 0);
   }
-  SK_LIST_EACH(wn, &e->workers) {
+  SK_LIST_EACH (wn, &e->workers) {
     SK_LIST_EACH_SAFE(it, &SK_WORKER_OF(wn)->runs) {
       struct sk_run *run = SK_RUN_OF(it);
       if (has(&stops, run)) stop_given(run);

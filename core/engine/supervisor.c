@@ -36,7 +36,7 @@ enum {
 
 uint32_t sk_supervisor_ready_n(const struct sk_engine *e) {
   uint32_t n = 0;
-  SK_LIST_EACH(it, &e->workers) n += SK_WORKER_OF(it)->state == SK_WORKER_READY;
+  SK_LIST_EACH (it, &e->workers) n += SK_WORKER_OF(it)->state == SK_WORKER_READY;
   return n;
 }
 
@@ -56,7 +56,8 @@ static void describe_end(const struct sk_worker *w, char *out, size_t n) {
 
 static void settle_timed_out(struct sk_run *run, struct sk_outcome *o) {
   char message[160];
-  snprintf(message, sizeof message, "timed out after %.10g s and did not stop: its worker was killed", (double)run->timeout_ms / 1000.0);
+  snprintf(message, sizeof message, "timed out after %.10g s and did not stop: its worker was killed",
+           (double)run->timeout_ms / 1000.0);
   o->ending = SK_END_FAILED;
   o->kind = SK_KIND_TIMEOUT;
   o->message = sk_str_c(message);
@@ -66,8 +67,8 @@ static void settle_timed_out(struct sk_run *run, struct sk_outcome *o) {
 
 static void settle_crashed(struct sk_run *run, struct sk_outcome *o, const char *how) {
   char message[200];
-  snprintf(message, sizeof message, "its worker %s while it ran (crash %" PRId64 " of %" PRId64 ")", how, run->job.crashes + 1,
-           run->engine->options.policy.crashes_max);
+  snprintf(message, sizeof message, "its worker %s while it ran (crash %" PRId64 " of %" PRId64 ")", how,
+           run->job.crashes + 1, run->engine->options.policy.crashes_max);
   o->ending = SK_END_CRASHED;
   o->message = sk_str_c(message);
   sk_settle(run, o);
@@ -133,7 +134,7 @@ static const struct sk_run *running_in(const struct sk_worker *w) {
 
 static bool has_started_suspect(const struct sk_worker *w) {
   bool any = false;
-  SK_LIST_EACH(n, &w->runs) any |= sk_run_is_suspect(SK_RUN_OF(n)) && sk_run_has_started(SK_RUN_OF(n));
+  SK_LIST_EACH (n, &w->runs) any |= sk_run_is_suspect(SK_RUN_OF(n)) && sk_run_has_started(SK_RUN_OF(n));
   return any;
 }
 
@@ -171,7 +172,8 @@ static void on_pipe_closed(void *ctx, const struct sk_err *err) {
     sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: %s; killing it", w->number, err->message);
     sk_supervisor_kill(w, SK_KILL_UNHEARD, NULL);
   } else if (!w->exited) {
-    sk_child_kill(w->child, SIGKILL); /* without its pipe it is of no use; one that is exiting by itself is past being killed */
+    sk_child_kill(w->child,
+                  SIGKILL); /* without its pipe it is of no use; one that is exiting by itself is past being killed */
   }
   maybe_bury(w);
 }
@@ -207,8 +209,11 @@ static enum sk_code start_process(struct sk_worker *w, const int fds[2], struct 
   snprintf(concurrency, sizeof concurrency, "%u", e->options.concurrency);
   snprintf(memory, sizeof memory, "%" PRIu64, e->options.memory_max);
   snprintf(parent, sizeof parent, "%d", (int)getpid());
-  char *argv[] = { "skein", "worker", "run", (char *)(uintptr_t)e->options.dir, number, concurrency, memory, parent, NULL };
-  struct sk_child_options child = { .file = program_of(e), .argv = argv, .fds = fds, .fds_n = 2, .exited = on_exited, .ctx = w };
+  char *argv[] = { "skein", "worker", "run", (char *)(uintptr_t)e->options.dir, number, concurrency,
+                   memory,  parent,   NULL };
+  struct sk_child_options child = {
+    .file = program_of(e), .argv = argv, .fds = fds, .fds_n = 2, .exited = on_exited, .ctx = w
+  };
   w->child = sk_child_spawn(e->loop, &child, err);
   if (w->child == NULL) return err->code;
   w->pid = sk_child_pid(w->child);
@@ -234,15 +239,17 @@ static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *e
   struct sk_worker *w = calloc(1, sizeof *w);
   if (w == NULL) return sk_err_set(err, SK_ENOMEM, "start of worker %u: out of memory", number);
   *w = (struct sk_worker){
-    .engine = e, .number = number, .serial = ++e->serials, .round = e->round, .started_ms = sk_clock_mono_ms() };
+    .engine = e, .number = number, .serial = ++e->serials, .round = e->round, .started_ms = sk_clock_mono_ms()
+  };
   sk_list_init(&w->runs);
   sk_list_init(&w->node);
   w->slots_n = e->options.concurrency + SK_WORKER_WINDOW;
   w->free_slots = calloc(w->slots_n, sizeof *w->free_slots);
   w->by_slot = calloc(w->slots_n, sizeof(struct sk_run *));
   for (uint32_t i = w->slots_n; w->free_slots && i > 0; i--) w->free_slots[w->free_n++] = i - 1;
-  enum sk_code code = w->free_slots && w->by_slot ? connect_worker(w, err)
-                                                    : sk_err_set(err, SK_ENOMEM, "start of worker %u: out of memory", number);
+  enum sk_code code = w->free_slots && w->by_slot
+                          ? connect_worker(w, err)
+                          : sk_err_set(err, SK_ENOMEM, "start of worker %u: out of memory", number);
   if (code != SK_OK) {
     free_worker(w);
     return code;
@@ -260,7 +267,7 @@ static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *e
 
 /* Whether that place is taken by a worker that runs jobs, or will. */
 static bool is_manned(const struct sk_engine *e, uint32_t number) {
-  SK_LIST_EACH(n, &e->workers) {
+  SK_LIST_EACH (n, &e->workers) {
     const struct sk_worker *w = SK_WORKER_OF(n);
     if (w->number != number || w->state == SK_WORKER_DRAINING) continue;
     if (w->round == e->round || (e->refused && w->state == SK_WORKER_READY)) return true;
@@ -307,7 +314,9 @@ static void drain(struct sk_worker *w) {
   }
 }
 
-bool sk_supervisor_is_new_round(const struct sk_worker *w) { return w->state == SK_WORKER_STARTING && w->round > w->engine->ready_round; }
+bool sk_supervisor_is_new_round(const struct sk_worker *w) {
+  return w->state == SK_WORKER_STARTING && w->round > w->engine->ready_round;
+}
 
 void sk_supervisor_ready(struct sk_worker *w) {
   struct sk_engine *e = w->engine;
@@ -318,7 +327,7 @@ void sk_supervisor_ready(struct sk_worker *w) {
   if (first) {
     e->ready_round = w->round;
     e->refused = false;
-    SK_LIST_EACH(n, &e->workers)
+    SK_LIST_EACH (n, &e->workers)
       if (SK_WORKER_OF(n)->round < w->round) drain(SK_WORKER_OF(n));
     sk_dispatch_find_tasks(e);
     if (!e->stopping) fill_up(e);
@@ -330,7 +339,7 @@ void sk_supervisor_ready(struct sk_worker *w) {
 static void give_up_round(struct sk_engine *e, const char *why) {
   e->refused = true;
   sk_logf(e->log, SK_LOG_ERROR, "the scripts can't be loaded, the old ones stay in use: %s", why);
-  SK_LIST_EACH(n, &e->workers)
+  SK_LIST_EACH (n, &e->workers)
     if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING) drain(SK_WORKER_OF(n));
 }
 
@@ -352,7 +361,7 @@ void sk_supervisor_reload(struct sk_engine *e) {
   e->round++;
   e->refused = false;
   e->deaths_in_a_row = 0;
-  SK_LIST_EACH(n, &e->workers)
+  SK_LIST_EACH (n, &e->workers)
     if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING) drain(SK_WORKER_OF(n)); /* it loads what is out of date */
   fill_up(e);
 }
@@ -376,10 +385,12 @@ static void log_end(const struct sk_worker *w, bool well) {
   struct sk_log_fact facts[] = {
     { "worker", sk_str_c(number) },
     { "pid", sk_str_c(pid) },
-    w->term_signal ? (struct sk_log_fact){ "signal", sk_str_c(signal) } : (struct sk_log_fact){ "status", sk_str_c(status) },
+    w->term_signal ? (struct sk_log_fact){ "signal", sk_str_c(signal) }
+                   : (struct sk_log_fact){ "status", sk_str_c(status) },
     { "jobs", sk_str_c(jobs) },
   };
-  sk_log_line(w->engine->log, well ? SK_LOG_DEBUG : SK_LOG_WARN, well ? SK_STR_LIT("worker ended") : SK_STR_LIT("worker died"), facts, 4);
+  sk_log_line(w->engine->log, well ? SK_LOG_DEBUG : SK_LOG_WARN,
+              well ? SK_STR_LIT("worker ended") : SK_STR_LIT("worker died"), facts, 4);
 }
 
 /* A worker died while it loaded the scripts, without a word. */
@@ -387,7 +398,8 @@ static void died_loading(struct sk_engine *e, uint64_t round, const char *how) {
   uint32_t enough = e->options.workers > LOAD_DEATHS_MIN ? e->options.workers : LOAD_DEATHS_MIN;
   if (++e->deaths_in_a_row < enough || (e->ever_ready && (round == e->ready_round || e->refused))) return;
   struct sk_err err;
-  sk_err_set(&err, SK_EINVAL, "%u workers in a row died while they loaded the scripts (the last one %s)", e->deaths_in_a_row, how);
+  sk_err_set(&err, SK_EINVAL, "%u workers in a row died while they loaded the scripts (the last one %s)",
+             e->deaths_in_a_row, how);
   if (e->ever_ready)
     give_up_round(e, err.message);
   else
@@ -435,17 +447,18 @@ void sk_supervisor_kill(struct sk_worker *w, enum sk_kill why, struct sk_run *cu
 }
 
 void sk_supervisor_kill_all(struct sk_engine *e) {
-  SK_LIST_EACH(n, &e->workers) sk_supervisor_kill(SK_WORKER_OF(n), SK_KILL_SHUTDOWN, NULL);
+  SK_LIST_EACH (n, &e->workers) sk_supervisor_kill(SK_WORKER_OF(n), SK_KILL_SHUTDOWN, NULL);
 }
 
 void sk_supervisor_drain(struct sk_engine *e) {
-  SK_LIST_EACH(n, &e->workers) drain(SK_WORKER_OF(n));
+  SK_LIST_EACH (n, &e->workers) drain(SK_WORKER_OF(n));
 }
 
 void sk_supervisor_abandon_all(struct sk_engine *e) {
   SK_LIST_EACH_SAFE(n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
-    sk_logf(e->log, SK_LOG_ERROR, "worker %u (pid %d) was killed and does not end; going without it", w->number, w->pid);
+    sk_logf(e->log, SK_LOG_ERROR, "worker %u (pid %d) was killed and does not end; going without it", w->number,
+            w->pid);
     bury(w);
   }
 }

@@ -9,14 +9,16 @@
 struct sk_tasks {
   struct sk_task *by_name; /* of all sets */
   uint64_t set;
-  size_t n;                /* in this set */
+  size_t n; /* in this set */
   unsigned hooks;
   struct sk_queue_item *queues; /* owned array; names in `names` */
   size_t queues_n;
   struct sk_arena names;
 };
 
-struct sk_tasks *sk_tasks_new(void) { return calloc(1, sizeof(struct sk_tasks)); }
+struct sk_tasks *sk_tasks_new(void) {
+  return calloc(1, sizeof(struct sk_tasks));
+}
 
 static void free_chain(struct sk_task *t) {
   while (t) {
@@ -52,7 +54,8 @@ static bool same_template(const struct sk_job *a, const struct sk_job *b) {
 void sk_tasks_new_set(struct sk_tasks *tasks) {
   tasks->set++;
   tasks->n = 0;
-  for (size_t i = 0; i < tasks->queues_n; i++) tasks->queues[i] = (struct sk_queue_item){ .name = tasks->queues[i].name };
+  for (size_t i = 0; i < tasks->queues_n; i++)
+    tasks->queues[i] = (struct sk_queue_item){ .name = tasks->queues[i].name };
 }
 
 /* Puts t where `old` is, or is not yet.  False when out of memory: then it is not there. */
@@ -79,7 +82,8 @@ static struct sk_task *make(struct sk_str record, struct sk_err *err) {
   return NULL;
 }
 
-enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, unsigned hooks, bool *changed, struct sk_err *err) {
+enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, unsigned hooks, bool *changed,
+                          struct sk_err *err) {
   struct sk_err why = { 0 };
   struct sk_task *t = make(record, &why), *old;
   if (t == NULL) {
@@ -110,8 +114,8 @@ static struct sk_queue_item *find_queue(const struct sk_tasks *tasks, struct sk_
 
 static bool same_queue(const struct sk_queue_item *a, const struct sk_queue_item *b) {
   return a->max_len == b->max_len && a->overflow == b->overflow && a->block_ms == b->block_ms &&
-         a->limit.concurrency == b->limit.concurrency && a->limit.rate == b->limit.rate && a->limit.per_ms == b->limit.per_ms &&
-         a->limit.burst == b->limit.burst;
+         a->limit.concurrency == b->limit.concurrency && a->limit.rate == b->limit.rate &&
+         a->limit.per_ms == b->limit.per_ms && a->limit.burst == b->limit.burst;
 }
 
 static struct sk_queue_item *add_queue(struct sk_tasks *tasks, struct sk_str name) {
@@ -123,7 +127,8 @@ static struct sk_queue_item *add_queue(struct sk_tasks *tasks, struct sk_str nam
   return &queues[tasks->queues_n++];
 }
 
-enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_item *queue, bool *changed, struct sk_err *err) {
+enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_item *queue, bool *changed,
+                                struct sk_err *err) {
   struct sk_queue_item *there = find_queue(tasks, queue->name);
   *changed = there == NULL || !same_queue(there, queue);
   if (there == NULL) there = add_queue(tasks, queue->name);
@@ -148,7 +153,9 @@ bool sk_tasks_limit_queue(const struct sk_tasks *tasks, struct sk_str queue) {
 
 void sk_tasks_set_hooks(struct sk_tasks *tasks, unsigned hooks) { tasks->hooks = hooks; }
 
-unsigned sk_tasks_hooks(const struct sk_tasks *tasks, const struct sk_task *task) { return tasks->hooks | (task ? task->hooks : 0); }
+unsigned sk_tasks_hooks(const struct sk_tasks *tasks, const struct sk_task *task) {
+  return tasks->hooks | (task ? task->hooks : 0);
+}
 
 /* --------------------------------------------------------------------------------------------------------------------------------- */
 

@@ -30,9 +30,11 @@ void sk_tasks_free(struct sk_tasks *tasks);
 /* From here on there are no tasks but those that are put. */
 void sk_tasks_new_set(struct sk_tasks *tasks);
 /* Adds or replaces the template in record (copied).  *changed (may be NULL) tells whether it differs from what was there. */
-enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, unsigned hooks, bool *changed, struct sk_err *err);
+enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, unsigned hooks, bool *changed,
+                          struct sk_err *err);
 /* The same with what a queue is bound to (name copied). */
-enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_item *queue, bool *changed, struct sk_err *err);
+enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_item *queue, bool *changed,
+                                struct sk_err *err);
 /* Handlers for all tasks: SK_HOOK_*. */
 void sk_tasks_set_hooks(struct sk_tasks *tasks, unsigned hooks);
 /* Those, and the task's own; task may be NULL. */

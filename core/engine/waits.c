@@ -18,17 +18,17 @@
 enum { LOOK_MAX = 256, RETRY_MS = 500 };
 
 struct waited_job {
-  struct sk_list node;    /* in due or quiet */
+  struct sk_list node; /* in due or quiet */
   UT_hash_handle hh;
   struct sk_list waits;
   bool asked;
-  bool again;             /* asked, and something has happened since */
+  bool again; /* asked, and something has happened since */
   size_t id_n;
   char id[];
 };
 
 struct wait {
-  struct sk_list node;    /* in job->waits */
+  struct sk_list node; /* in job->waits */
   struct sk_waits *ws;
   struct waited_job *job;
   struct sk_timer *timer; /* NULL: for ever */
@@ -45,7 +45,7 @@ struct sk_waits {
   void *ctx;
   struct waited_job *jobs; /* by id */
   struct sk_list due, quiet;
-  struct sk_timer *retry;  /* the store failed */
+  struct sk_timer *retry; /* the store failed */
   bool looking, stopped;
   struct sk_get_op get;
   struct sk_str ids[LOOK_MAX];

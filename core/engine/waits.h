@@ -25,7 +25,7 @@ struct sk_waits *sk_waits_new(struct sk_loop *loop, void (*idle)(void *ctx), voi
 void sk_waits_use(struct sk_waits *ws, struct sk_store *store);
 /* timeout_ms -1: for ever; 0: looks once.  cb is called once, later.  SK_ENOMEM: it will not be called. */
 enum sk_code sk_waits_add(struct sk_waits *ws, struct sk_str id, int64_t timeout_ms, sk_waited_cb cb, void *ctx);
-void sk_waits_changed(struct sk_waits *ws);                  /* any job may have ended */
+void sk_waits_changed(struct sk_waits *ws);                   /* any job may have ended */
 void sk_waits_settled(struct sk_waits *ws, struct sk_str id); /* this one has */
 /* Answers whoever waits with that ctx with SK_ECANCELLED, at once. */
 void sk_waits_abandon(struct sk_waits *ws, const void *ctx);

@@ -10,9 +10,9 @@ struct sk_loop;
 struct sk_child;
 
 struct sk_child_options {
-  const char *file;        /* path of the program */
-  char *const *argv;       /* NULL-terminated */
-  const int *fds;          /* the child gets them as 3, 4, ...; they stay the caller's */
+  const char *file;  /* path of the program */
+  char *const *argv; /* NULL-terminated */
+  const int *fds;    /* the child gets them as 3, 4, ...; they stay the caller's */
   size_t fds_n;
   /* It has ended: by itself with exit_status, or by term_signal (not 0).  Called once. */
   void (*exited)(void *ctx, int exit_status, int term_signal);

@@ -53,7 +53,8 @@ static void do_nothing(uv_idle_t *uv) { (void)uv; }
 
 static void run_before_wait(uv_prepare_t *uv) {
   struct sk_loop *loop = uv->data;
-  struct sk_list now, *node; /* what these calls mark is for the next turn: two that mark each other must not keep events out */
+  struct sk_list now,
+      *node; /* what these calls mark is for the next turn: two that mark each other must not keep events out */
   sk_list_init(&now);
   sk_list_move(&now, &loop->deferred);
   while ((node = sk_list_pop(&now)) != NULL) {
@@ -92,9 +93,13 @@ struct sk_loop *sk_loop_new(struct sk_err *err) {
 
 void sk_loop_run(struct sk_loop *loop) { uv_run(&loop->uv, UV_RUN_DEFAULT); }
 void sk_loop_stop(struct sk_loop *loop) { uv_stop(&loop->uv); }
-bool sk_loop_turn(struct sk_loop *loop, bool wait) { return uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT) != 0; }
+bool sk_loop_turn(struct sk_loop *loop, bool wait) {
+  return uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT) != 0;
+}
 const char *sk_loop_version(void) { return uv_version_string(); }
-struct uv_loop_s *sk_loop_uv(struct sk_loop *loop) { return &loop->uv; }
+struct uv_loop_s *sk_loop_uv(struct sk_loop *loop) {
+  return &loop->uv;
+}
 int64_t sk_loop_now_ms(struct sk_loop *loop) { return (int64_t)uv_now(&loop->uv); }
 
 static void close_foreign(uv_handle_t *handle, void *arg) {

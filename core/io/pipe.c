@@ -13,21 +13,22 @@
 enum {
   PIPE_READ_BYTES = 64 * 1024,
   PIPE_SOCKET_BYTES = 512 * 1024,
-  PIPE_DRAIN_BYTES_MAX = 16 * 1024 * 1024, /* more than any socket holds: whoever writes on is not the one that has ended */
+  PIPE_DRAIN_BYTES_MAX =
+      16 * 1024 * 1024, /* more than any socket holds: whoever writes on is not the one that has ended */
 };
 
 struct sk_pipe {
   uv_pipe_t uv;
   struct sk_loop *loop;
   struct sk_pipe_events events;
-  struct sk_buf in;       /* the start of a frame whose end has not come yet */
-  struct sk_buf out;      /* appended, not handed to the kernel */
-  struct sk_buf sending;  /* in flight */
+  struct sk_buf in;      /* the start of a frame whose end has not come yet */
+  struct sk_buf out;     /* appended, not handed to the kernel */
+  struct sk_buf sending; /* in flight */
   uv_write_t write;
   struct sk_flush flush;
   bool writing;
-  bool closed;            /* events.closed was called */
-  bool *freed;            /* where to note that it was freed, while events.bytes runs */
+  bool closed; /* events.closed was called */
+  bool *freed; /* where to note that it was freed, while events.bytes runs */
   char chunk[PIPE_READ_BYTES];
 };
 

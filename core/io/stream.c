@@ -35,20 +35,20 @@ struct sk_stream {
   struct sk_loop *loop;
   struct sk_stream_events events;
   enum stage stage;
-  struct socket *socket;     /* CONNECTING, OPEN */
-  uv_getaddrinfo_t *lookup;  /* RESOLVING, asynchronously */
+  struct socket *socket;             /* CONNECTING, OPEN */
+  uv_getaddrinfo_t *lookup;          /* RESOLVING, asynchronously */
   struct addrinfo *addresses, *next; /* owned, from uv */
-  struct sk_timer *deadline; /* of the connecting */
-  struct sk_err failure;     /* of the last address */
-  struct sk_buf out;         /* plain, as appended */
+  struct sk_timer *deadline;         /* of the connecting */
+  struct sk_err failure;             /* of the last address */
+  struct sk_buf out;                 /* plain, as appended */
   struct sk_tls_context *tls_context;
-  struct sk_tls *tls;        /* owned */
-  char *host;                /* owned; with TLS */
-  struct sk_buf wire;        /* with TLS: encrypted, to be sent */
+  struct sk_tls *tls; /* owned */
+  char *host;         /* owned; with TLS */
+  struct sk_buf wire; /* with TLS: encrypted, to be sent */
   struct sk_flush flush;
-  bool *freed;               /* set when freed inside a callback of ours */
-  char where[300];           /* host:port, or the path */
-  char *chunk;               /* READ_BYTES */
+  bool *freed;     /* set when freed inside a callback of ours */
+  char where[300]; /* host:port, or the path */
+  char *chunk;     /* READ_BYTES */
 };
 
 static void on_ready(uv_poll_t *uv, int status, int events);
@@ -148,7 +148,8 @@ static void connect_unix(struct sk_stream *s, const char *path) {
   size_t n = strlen(path);
   s->stage = CONNECTING;
   if (n >= sizeof address.sun_path) {
-    sk_err_set(&s->failure, SK_EUNAVAILABLE, "%.100s...: a socket's path has at most %zu bytes", path, sizeof address.sun_path - 1);
+    sk_err_set(&s->failure, SK_EUNAVAILABLE, "%.100s...: a socket's path has at most %zu bytes", path,
+               sizeof address.sun_path - 1);
   } else {
     memcpy(address.sun_path, path, n);
     start_connect(s, (const struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1));

@@ -32,7 +32,8 @@ struct sk_stream_options {
   const char *host; /* name or address; copied */
   uint16_t port;
   const char *path; /* of a unix socket, in place of host and port; copied */
-  struct sk_tls_context *tls; /* speak TLS with host, which its certificate must be for; borrowed until the stream is freed */
+  struct sk_tls_context
+      *tls;           /* speak TLS with host, which its certificate must be for; borrowed until the stream is freed */
   int64_t connect_ms; /* at most this long until it is open */
   bool at_once;       /* look the name up inside the call, for sk_stream_wait */
   struct sk_stream_events events;

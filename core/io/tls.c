@@ -34,7 +34,8 @@ static enum sk_code load_files(SSL_CTX *ssl, const struct sk_tls_options *o, str
   if (o->cert && SSL_CTX_use_certificate_chain_file(ssl, o->cert) != 1)
     return sk_err_set(err, SK_EINVAL, "TLS: cert \"%s\": %s", o->cert, last_error());
   const char *key = o->key ? o->key : o->cert;
-  if (key && SSL_CTX_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) != 1) return sk_err_set(err, SK_EINVAL, "TLS: key \"%s\": %s", key, last_error());
+  if (key && SSL_CTX_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) != 1)
+    return sk_err_set(err, SK_EINVAL, "TLS: key \"%s\": %s", key, last_error());
   return SK_OK;
 }
 

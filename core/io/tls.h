@@ -12,8 +12,8 @@
 struct sk_tls_context; /* what connections share: certificates and keys */
 struct sk_tls;         /* one connection */
 
-struct sk_tls_options { /* paths of PEM files; NULL: none */
-  const char *ca;       /* authorities, in place of the system's */
+struct sk_tls_options {   /* paths of PEM files; NULL: none */
+  const char *ca;         /* authorities, in place of the system's */
   const char *cert, *key; /* of the client; the key may be in cert's file */
 };
 

@@ -67,7 +67,8 @@ static enum sk_code parse_option(struct plan *plan, struct sk_str part, struct s
   for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
     if (!sk_str_starts(part, options[i].name)) continue;
     if (*options[i].slot != NONE) return refuse(err, SK_EINVAL, part, "each option once");
-    if (plan->kind == LIST && options[i].slot == &plan->base) return refuse(err, SK_EINVAL, part, "no base: a list has its numbers");
+    if (plan->kind == LIST && options[i].slot == &plan->base)
+      return refuse(err, SK_EINVAL, part, "no base: a list has its numbers");
     size_t skip = strlen(options[i].name);
     int64_t v = 0;
     enum sk_code code = parse_number(sk_str(part.p + skip, part.n - skip), &v);
@@ -83,7 +84,8 @@ static enum sk_code parse_option(struct plan *plan, struct sk_str part, struct s
 static enum sk_code parse_part(struct plan *plan, struct sk_str part, struct sk_err *err) {
   bool is_step = plan->kind == LIST && part.n > 0 && part.p[0] >= '0' && part.p[0] <= '9';
   if (!is_step) return parse_option(plan, part, err);
-  if (plan->max != NONE || plan->jitter != NONE) return refuse(err, SK_EINVAL, part, "the list's numbers before its options");
+  if (plan->max != NONE || plan->jitter != NONE)
+    return refuse(err, SK_EINVAL, part, "the list's numbers before its options");
   if (plan->steps_n == SK_BACKOFF_STEPS_MAX) return refuse(err, SK_ELIMIT, part, "at most 64 numbers in a list");
   enum sk_code code = parse_number(part, &plan->steps[plan->steps_n]);
   if (code == SK_ELIMIT) return refuse(err, code, part, "at most 3153600000 seconds");

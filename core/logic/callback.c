@@ -15,8 +15,8 @@ enum sk_code sk_callback_next(struct sk_str *callbacks, struct sk_callback *out,
   out->delay_ms = sk_read_i64(&r);
   if (r.bad) return sk_err_set(err, SK_ECORRUPT, "callback: cut short");
   if (out->due_ms < 0 || out->due_ms > due_max || out->delay_ms < 0 || out->delay_ms > delay_max)
-    return sk_err_set(err, SK_ECORRUPT, "callback: delay %lld ms, due at %lld ms: expected 0 to %lld and 0 to %lld", (long long)out->delay_ms,
-                      (long long)out->due_ms, (long long)delay_max, (long long)due_max);
+    return sk_err_set(err, SK_ECORRUPT, "callback: delay %lld ms, due at %lld ms: expected 0 to %lld and 0 to %lld",
+                      (long long)out->delay_ms, (long long)out->due_ms, (long long)delay_max, (long long)due_max);
   *callbacks = sk_str(r.p, (size_t)(r.end - r.p));
   return SK_OK;
 }
@@ -29,7 +29,8 @@ enum sk_code sk_callbacks_check(struct sk_str callbacks, size_t args_bytes_max, 
   size_t n = 0;
   while ((code = sk_callback_next(&callbacks, &callback, err)) == SK_OK) {
     struct sk_job job;
-    if (++n > SK_CALLBACKS_MAX) return sk_err_set(err, SK_ELIMIT, "callbacks: more than %d, the limit", SK_CALLBACKS_MAX);
+    if (++n > SK_CALLBACKS_MAX)
+      return sk_err_set(err, SK_ELIMIT, "callbacks: more than %d, the limit", SK_CALLBACKS_MAX);
     code = sk_record_decode(callback.record, &job, err);
     if (code == SK_OK) code = sk_job_check_shape(&job, args_bytes_max, err);
     if (code == SK_OK) continue;
@@ -61,6 +62,10 @@ static void add_list(struct sk_buf *out, struct sk_str first, struct sk_str seco
   sk_buf_add_byte(out, ']');
 }
 
-void sk_callback_append(struct sk_str args, struct sk_str json, struct sk_buf *out) { add_list(out, inside(args), json); }
+void sk_callback_append(struct sk_str args, struct sk_str json, struct sk_buf *out) {
+  add_list(out, inside(args), json);
+}
 
-void sk_callback_prepend(struct sk_str args, struct sk_str json, struct sk_buf *out) { add_list(out, json, inside(args)); }
+void sk_callback_prepend(struct sk_str args, struct sk_str json, struct sk_buf *out) {
+  add_list(out, json, inside(args));
+}

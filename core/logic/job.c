@@ -1,9 +1,10 @@
 /* job.c - names of states and kinds; see job.h. */
 #include "logic/job.h"
 
-static const char *const STATE_NAMES[SK_STATES] = { "unknown", "scheduled", "ready", "running", "retry", "done", "dead", "cancelled" };
-static const char *const KIND_NAMES[SK_KINDS] = { "none",    "error",        "timeout", "crash",  "expired",
-                                                  "unknown_task", "fail", "result",  "cancelled" };
+static const char *const STATE_NAMES[SK_STATES] = { "unknown", "scheduled", "ready", "running",
+                                                    "retry",   "done",      "dead",  "cancelled" };
+static const char *const KIND_NAMES[SK_KINDS] = { "none",         "error", "timeout", "crash",    "expired",
+                                                  "unknown_task", "fail",  "result",  "cancelled" };
 
 const char *sk_state_name(enum sk_state state) { return (unsigned)state < SK_STATES ? STATE_NAMES[state] : "unknown"; }
 
@@ -13,7 +14,9 @@ enum sk_state sk_state_parse(struct sk_str name) {
   return SK_STATE_NONE;
 }
 
-const char *sk_error_kind_name(enum sk_error_kind kind) { return (unsigned)kind < SK_KINDS ? KIND_NAMES[kind] : "error"; }
+const char *sk_error_kind_name(enum sk_error_kind kind) {
+  return (unsigned)kind < SK_KINDS ? KIND_NAMES[kind] : "error";
+}
 
 enum sk_error_kind sk_error_kind_parse(struct sk_str name) {
   for (int i = SK_KIND_ERROR; i < SK_KINDS; i++)

@@ -38,7 +38,9 @@ const char *sk_state_name(enum sk_state state);
 /* SK_STATE_NONE when name is none of them. */
 enum sk_state sk_state_parse(struct sk_str name);
 /* Nothing more happens to it by itself. */
-static inline bool sk_state_is_final(enum sk_state s) { return s == SK_STATE_DONE || s == SK_STATE_DEAD || s == SK_STATE_CANCELLED; }
+static inline bool sk_state_is_final(enum sk_state s) {
+  return s == SK_STATE_DONE || s == SK_STATE_DEAD || s == SK_STATE_CANCELLED;
+}
 
 /* Why an attempt failed; stored and shown by name ("error", "timeout", ...). */
 enum sk_error_kind {
@@ -63,40 +65,41 @@ struct sk_job {
   struct sk_str id;
   struct sk_str task;
   struct sk_str queue;
-  struct sk_str args;         /* JSON array */
-  struct sk_str meta;         /* JSON object; empty = {} */
-  int32_t priority;           /* SK_PRIORITY_MIN..MAX; 0 */
-  int64_t enqueued_ms;        /* wall clock of whoever enqueued it */
+  struct sk_str args;  /* JSON array */
+  struct sk_str meta;  /* JSON object; empty = {} */
+  int32_t priority;    /* SK_PRIORITY_MIN..MAX; 0 */
+  int64_t enqueued_ms; /* wall clock of whoever enqueued it */
 
   /* Options: unset (SK_UNSET, empty) means "as the task's template says, else the default". */
-  int64_t retries;            /* attempts after the first */
-  int64_t timeout_ms;         /* per attempt; 0 = none */
-  int64_t keep_ms;            /* 0 = keep nothing */
-  int64_t expires_ms;         /* wall clock in a job's record; milliseconds after enqueue in a template */
-  int32_t keep_dead;          /* 0: dropped when dead; 1: kept in the dead set */
-  struct sk_str backoff;      /* backoff.h's text form */
+  int64_t retries;       /* attempts after the first */
+  int64_t timeout_ms;    /* per attempt; 0 = none */
+  int64_t keep_ms;       /* 0 = keep nothing */
+  int64_t expires_ms;    /* wall clock in a job's record; milliseconds after enqueue in a template */
+  int32_t keep_dead;     /* 0: dropped when dead; 1: kept in the dead set */
+  struct sk_str backoff; /* backoff.h's text form */
   struct sk_str retry_queue;
-  struct sk_str on_success;   /* callbacks (callback.h): what is enqueued when it is done */
-  struct sk_str on_error;     /* ... and when it is dead */
-  int32_t immutable;          /* 1: the result is not appended to on_success's args */
-  struct sk_str unique;       /* the lock it takes (lock.h's text form) */
-  struct sk_str limit;        /* the group it belongs to (limit.h's text form) */
+  struct sk_str on_success; /* callbacks (callback.h): what is enqueued when it is done */
+  struct sk_str on_error;   /* ... and when it is dead */
+  int32_t immutable;        /* 1: the result is not appended to on_success's args */
+  struct sk_str unique;     /* the lock it takes (lock.h's text form) */
+  struct sk_str limit;      /* the group it belongs to (limit.h's text form) */
 
   /* What has happened so far. */
-  int64_t attempts;           /* attempts that ended and counted */
-  int64_t crashes;            /* workers that died while it ran */
-  int64_t unknowns;           /* times its task was not found */
-  int64_t recoveries;         /* times it was taken over from a dead engine */
+  int64_t attempts;              /* attempts that ended and counted */
+  int64_t crashes;               /* workers that died while it ran */
+  int64_t unknowns;              /* times its task was not found */
+  int64_t recoveries;            /* times it was taken over from a dead engine */
   enum sk_error_kind error_kind; /* of the last failed attempt */
-  struct sk_str error;        /* its message */
+  struct sk_str error;           /* its message */
   struct sk_str traceback;
-  int64_t started_ms;         /* wall clock of the last attempt's start */
-  int64_t finished_ms;        /* wall clock of the end, in a final state */
-  struct sk_str result;       /* JSON; empty = none */
-  struct sk_str trail;        /* what has happened to it: lines "wall-clock-ms event[ detail]", oldest first, bounded (limits.h) */
-  struct sk_str log;          /* job:log: lines "wall-clock-ms text", oldest first, bounded; text has no newline */
+  int64_t started_ms;   /* wall clock of the last attempt's start */
+  int64_t finished_ms;  /* wall clock of the end, in a final state */
+  struct sk_str result; /* JSON; empty = none */
+  struct sk_str
+      trail; /* what has happened to it: lines "wall-clock-ms event[ detail]", oldest first, bounded (limits.h) */
+  struct sk_str log; /* job:log: lines "wall-clock-ms text", oldest first, bounded; text has no newline */
 
-  struct sk_str rest;         /* fields of a newer version, carried along unread */
+  struct sk_str rest; /* fields of a newer version, carried along unread */
 };
 
 /* The ways out of RUNNING (store.h: settle). */

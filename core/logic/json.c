@@ -21,7 +21,8 @@ static bool refuse(struct scan *s, const char *expected) {
   return false;
 }
 
-static enum sk_code describe(struct sk_str text, size_t at, enum sk_code code, const char *expected, struct sk_err *err) {
+static enum sk_code describe(struct sk_str text, size_t at, enum sk_code code, const char *expected,
+                             struct sk_err *err) {
   if (code == SK_ELIMIT) return sk_err_set(err, code, "JSON at byte %zu: nested too deep: %s", at, expected);
   if (at >= text.n) return sk_err_set(err, code, "JSON ends at byte %zu where %s was expected", at, expected);
   unsigned char c = (unsigned char)text.p[at];
@@ -251,7 +252,8 @@ enum sk_code sk_json_check(struct sk_str text, size_t depth_max, struct sk_err *
     refuse(&s, "nothing after the value");
   }
   size_t at = (size_t)(s.p - s.base);
-  if (s.code == SK_ELIMIT) return sk_err_set(err, SK_ELIMIT, "JSON at byte %zu: nested more than %zu deep", at, depth_max);
+  if (s.code == SK_ELIMIT)
+    return sk_err_set(err, SK_ELIMIT, "JSON at byte %zu: nested more than %zu deep", at, depth_max);
   return describe(text, at, s.code, s.expected, err);
 }
 

@@ -18,7 +18,15 @@
 /* No depth_max is greater than this: the walker keeps one bit per level. */
 #define SK_JSON_WALK_DEPTH_MAX 1024
 
-enum sk_json_type { SK_JSON_NONE, SK_JSON_NULL, SK_JSON_BOOL, SK_JSON_NUMBER, SK_JSON_STRING, SK_JSON_ARRAY, SK_JSON_OBJECT };
+enum sk_json_type {
+  SK_JSON_NONE,
+  SK_JSON_NULL,
+  SK_JSON_BOOL,
+  SK_JSON_NUMBER,
+  SK_JSON_STRING,
+  SK_JSON_ARRAY,
+  SK_JSON_OBJECT
+};
 
 /* Text is exactly one value, with arrays and objects nested at most depth_max deep (a scalar is 0 deep, [] is 1).
  * SK_OK; SK_EINVAL: malformed; SK_ELIMIT: too deep.  The message gives the offset of the first byte that is wrong. */

@@ -7,11 +7,15 @@
 static enum sk_code check_numbers(const struct sk_limit *l, struct sk_err *err) {
   const int64_t per_max = SK_SECONDS_MAX * 1000;
   if (l->group.n > SK_KEY_BYTES_MAX)
-    return sk_err_set(err, SK_ELIMIT, "limit: the key has %zu bytes, expected at most %d", l->group.n, SK_KEY_BYTES_MAX);
-  if (l->concurrency > SK_LIMIT_CONCURRENCY_MAX || l->rate > SK_LIMIT_RATE_MAX || l->burst > SK_LIMIT_RATE_MAX || l->per_ms > per_max)
-    return sk_err_set(err, SK_ELIMIT, "limit: concurrency %lld, rate %lld, burst %lld, per %lld ms: expected at most %d, %d, %d and %lld",
-                      (long long)l->concurrency, (long long)l->rate, (long long)l->burst, (long long)l->per_ms, SK_LIMIT_CONCURRENCY_MAX,
-                      SK_LIMIT_RATE_MAX, SK_LIMIT_RATE_MAX, (long long)per_max);
+    return sk_err_set(err, SK_ELIMIT, "limit: the key has %zu bytes, expected at most %d", l->group.n,
+                      SK_KEY_BYTES_MAX);
+  if (l->concurrency > SK_LIMIT_CONCURRENCY_MAX || l->rate > SK_LIMIT_RATE_MAX || l->burst > SK_LIMIT_RATE_MAX ||
+      l->per_ms > per_max)
+    return sk_err_set(
+        err, SK_ELIMIT,
+        "limit: concurrency %lld, rate %lld, burst %lld, per %lld ms: expected at most %d, %d, %d and %lld",
+        (long long)l->concurrency, (long long)l->rate, (long long)l->burst, (long long)l->per_ms,
+        SK_LIMIT_CONCURRENCY_MAX, SK_LIMIT_RATE_MAX, SK_LIMIT_RATE_MAX, (long long)per_max);
   return SK_OK;
 }
 
@@ -30,7 +34,8 @@ enum sk_code sk_limit_parse(struct sk_str text, struct sk_limit *out, struct sk_
   good &= l.rate > 0 ? l.per_ms > 0 && l.burst > 0 : l.per_ms == 0 && l.burst == 0;
   good &= !l.strict || l.concurrency == 1;
   if (!good || rest.n < 2 || rest.p[0] != '=')
-    return sk_err_set(err, SK_EINVAL, "limit \"%.*s\": expected concurrency;rate;per_ms;burst;order;=group", SK_STR_ARG(sk_str_head(text, 100)));
+    return sk_err_set(err, SK_EINVAL, "limit \"%.*s\": expected concurrency;rate;per_ms;burst;order;=group",
+                      SK_STR_ARG(sk_str_head(text, 100)));
   l.group = sk_str(rest.p + 1, rest.n - 1);
   enum sk_code code = check_numbers(&l, err);
   if (code == SK_OK) *out = l;

@@ -16,13 +16,16 @@ enum sk_code sk_lock_parse(struct sk_str text, struct sk_lock *out, struct sk_er
   struct sk_str rest = text;
   struct sk_lock lock = { .mode = mode_of(sk_text_until(&rest, ';')) };
   bool number = sk_text_number(sk_text_until(&rest, ';'), &lock.ttl_ms);
-  if (lock.mode == SK_LOCK_NONE || !number || rest.n < 2 || rest.p[0] != '=' || (lock.mode == SK_LOCK_THROTTLE && lock.ttl_ms == 0))
+  if (lock.mode == SK_LOCK_NONE || !number || rest.n < 2 || rest.p[0] != '=' ||
+      (lock.mode == SK_LOCK_THROTTLE && lock.ttl_ms == 0))
     return sk_err_set(err, SK_EINVAL, "unique \"%.*s\": expected mode;ttl_ms;=key", SK_STR_ARG(sk_str_head(text, 100)));
   lock.key = sk_str(rest.p + 1, rest.n - 1);
   if (lock.key.n > SK_KEY_BYTES_MAX)
-    return sk_err_set(err, SK_ELIMIT, "unique: the key has %zu bytes, expected at most %d", lock.key.n, SK_KEY_BYTES_MAX);
+    return sk_err_set(err, SK_ELIMIT, "unique: the key has %zu bytes, expected at most %d", lock.key.n,
+                      SK_KEY_BYTES_MAX);
   if (lock.ttl_ms > SK_SECONDS_MAX * 1000)
-    return sk_err_set(err, SK_ELIMIT, "unique: a ttl of %lld ms, expected at most %lld", (long long)lock.ttl_ms, SK_SECONDS_MAX * 1000);
+    return sk_err_set(err, SK_ELIMIT, "unique: a ttl of %lld ms, expected at most %lld", (long long)lock.ttl_ms,
+                      SK_SECONDS_MAX * 1000);
   *out = lock;
   return SK_OK;
 }

@@ -25,17 +25,21 @@ static struct shown show(struct sk_str s) {
 }
 
 static bool is_name_byte(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == ':' || c == '-';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+         c == ':' || c == '-';
 }
 
 static enum sk_code check_name(const char *what, struct sk_str name, size_t bytes_max, struct sk_err *err) {
-  if (name.n == 0) return sk_err_set(err, SK_EINVAL, "%s \"\": expected a name of 1 to %zu letters, digits or _ . : -", what, bytes_max);
+  if (name.n == 0)
+    return sk_err_set(err, SK_EINVAL, "%s \"\": expected a name of 1 to %zu letters, digits or _ . : -", what,
+                      bytes_max);
   if (name.n > bytes_max)
-    return sk_err_set(err, SK_ELIMIT, "%s \"%s\": %zu bytes, expected at most %zu", what, show(name).text, name.n, bytes_max);
+    return sk_err_set(err, SK_ELIMIT, "%s \"%s\": %zu bytes, expected at most %zu", what, show(name).text, name.n,
+                      bytes_max);
   for (size_t i = 0; i < name.n; i++) {
     if (is_name_byte(name.p[i])) continue;
-    return sk_err_set(err, SK_EINVAL, "%s \"%s\": byte %zu is 0x%02x, expected letters, digits or _ . : -", what, show(name).text, i + 1,
-                      (unsigned char)name.p[i]);
+    return sk_err_set(err, SK_EINVAL, "%s \"%s\": byte %zu is 0x%02x, expected letters, digits or _ . : -", what,
+                      show(name).text, i + 1, (unsigned char)name.p[i]);
   }
   return SK_OK;
 }
@@ -44,7 +48,9 @@ enum sk_code sk_name_check(const char *what, struct sk_str name, struct sk_err *
   return check_name(what, name, SK_NAME_BYTES_MAX, err);
 }
 
-enum sk_code sk_id_check(struct sk_str id, struct sk_err *err) { return check_name("job id", id, SK_ID_BYTES_MAX, err); }
+enum sk_code sk_id_check(struct sk_str id, struct sk_err *err) {
+  return check_name("job id", id, SK_ID_BYTES_MAX, err);
+}
 
 /* Levels that a stored value gets around it: args is one; signatures nest within signatures. */
 enum { ARGS_DEPTH_MAX = SK_JSON_DEPTH_MAX + 1 };
@@ -69,22 +75,22 @@ struct texts {
 static struct texts texts_of(const struct sk_job *job, size_t args_bytes_max) {
   static const char array[] = "a JSON array";
   return (struct texts){ {
-    { "args", job->args, args_bytes_max, ARGS_DEPTH_MAX, SK_JSON_ARRAY, array, true },
-    { "meta", job->meta, SK_META_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_OBJECT, "a JSON object", false },
-    { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
-    { "on_error", job->on_error, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
-    { "trail", job->trail, SK_TRAIL_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
-    { "log", job->log, SK_JOB_LOG_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
-    { "result", job->result, SK_RESULT_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_NONE, NULL, false },
-    { "error", job->error, SK_ERROR_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
-    { "traceback", job->traceback, SK_TRACEBACK_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+      { "args", job->args, args_bytes_max, ARGS_DEPTH_MAX, SK_JSON_ARRAY, array, true },
+      { "meta", job->meta, SK_META_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_OBJECT, "a JSON object", false },
+      { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+      { "on_error", job->on_error, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+      { "trail", job->trail, SK_TRAIL_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+      { "log", job->log, SK_JOB_LOG_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+      { "result", job->result, SK_RESULT_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_NONE, NULL, false },
+      { "error", job->error, SK_ERROR_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+      { "traceback", job->traceback, SK_TRACEBACK_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
   } };
 }
 
 static enum sk_code check_size(const struct text_rule *rule, struct sk_err *err) {
   if (rule->text.n <= rule->bytes_max) return SK_OK;
-  return sk_err_set(err, SK_ELIMIT, "%s: %zu bytes%s, expected at most %zu", rule->what, rule->text.n, rule->depth_max ? " of JSON" : "",
-                    rule->bytes_max);
+  return sk_err_set(err, SK_ELIMIT, "%s: %zu bytes%s, expected at most %zu", rule->what, rule->text.n,
+                    rule->depth_max ? " of JSON" : "", rule->bytes_max);
 }
 
 static enum sk_code check_json(const struct text_rule *rule, struct sk_err *err) {
@@ -100,7 +106,8 @@ static enum sk_code check_args_count(struct sk_str args, struct sk_err *err) {
   size_t n = 0;
   enum sk_code code = sk_json_array_count(args, &n, err);
   if (code != SK_OK) return code;
-  if (n > SK_ARGS_COUNT_MAX) return sk_err_set(err, SK_ELIMIT, "args: %zu values, expected at most %d", n, SK_ARGS_COUNT_MAX);
+  if (n > SK_ARGS_COUNT_MAX)
+    return sk_err_set(err, SK_ELIMIT, "args: %zu values, expected at most %d", n, SK_ARGS_COUNT_MAX);
   return SK_OK;
 }
 
@@ -130,8 +137,8 @@ static enum sk_code check_numbers(const struct sk_job *job, struct sk_err *err) 
     int64_t v = ranges[i].value, min = ranges[i].min, max = ranges[i].max;
     if (v >= min && v <= max) continue;
     if (min == SK_UNSET) min = 0; /* unset is ours; users know numbers from 0 */
-    return sk_err_set(err, v < min ? SK_EINVAL : SK_ELIMIT, "%s %lld: expected %lld to %lld", ranges[i].what, (long long)v, (long long)min,
-                      (long long)max);
+    return sk_err_set(err, v < min ? SK_EINVAL : SK_ELIMIT, "%s %lld: expected %lld to %lld", ranges[i].what,
+                      (long long)v, (long long)min, (long long)max);
   }
   return SK_OK;
 }

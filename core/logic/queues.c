@@ -39,8 +39,8 @@ static enum sk_code parse_spec(struct sk_str s, struct sk_queue_spec *out, struc
   if (code != SK_OK) return code;
   if (at == s.n || parse_weight(sk_str(s.p + at, s.n - at), &out->weight)) return SK_OK;
   struct sk_str shown = sk_str_head(sk_str(s.p + at, s.n - at), 40);
-  return sk_err_set(err, SK_EINVAL, "queue \"%.*s\": weight \"%.*s\", expected a whole number from 1 to %d", SK_STR_ARG(out->name),
-                    SK_STR_ARG(shown), SK_QUEUE_WEIGHT_MAX);
+  return sk_err_set(err, SK_EINVAL, "queue \"%.*s\": weight \"%.*s\", expected a whole number from 1 to %d",
+                    SK_STR_ARG(out->name), SK_STR_ARG(shown), SK_QUEUE_WEIGHT_MAX);
 }
 
 static enum sk_code add_spec(struct sk_str part, struct sk_queue_spec *specs, size_t *n, struct sk_err *err) {
@@ -72,11 +72,14 @@ static size_t count_parts(struct sk_str text) {
   return n;
 }
 
-enum sk_code sk_queues_parse(struct sk_str text, struct sk_arena *arena, struct sk_queue_spec **specs, size_t *n, struct sk_err *err) {
+enum sk_code sk_queues_parse(struct sk_str text, struct sk_arena *arena, struct sk_queue_spec **specs, size_t *n,
+                             struct sk_err *err) {
   *specs = NULL;
   *n = 0;
   size_t parts = text.n ? count_parts(text) : 0;
-  if (parts == 0) return sk_err_set(err, SK_EINVAL, "queues \"\": expected at least one name, as in \"critical,default\" or \"a:5,b:2\"");
+  if (parts == 0)
+    return sk_err_set(err, SK_EINVAL,
+                      "queues \"\": expected at least one name, as in \"critical,default\" or \"a:5,b:2\"");
   struct sk_queue_spec *found = sk_arena_array(arena, parts, sizeof *found);
   if (found == NULL) return sk_err_set(err, SK_ENOMEM, "queues: out of memory");
   size_t count = 0;
@@ -107,7 +110,8 @@ static int by_key(const void *a, const void *b) {
   return x->index < y->index ? -1 : 1;
 }
 
-void sk_queues_plan(const struct sk_queue_spec *specs, size_t n, size_t want, uint64_t random, struct sk_queue_plan *out) {
+void sk_queues_plan(const struct sk_queue_spec *specs, size_t n, size_t want, uint64_t random,
+                    struct sk_queue_plan *out) {
   if (n == 0) return;
   if (specs[0].weight == 0) {
     for (size_t i = 0; i < n; i++) out[i] = (struct sk_queue_plan){ .index = i, .quota = want };

@@ -22,7 +22,8 @@ struct sk_queue_spec {
 
 /* Text of a flag or of QUEUES.  The names point into text, the array lives in arena.  SK_EINVAL: no queue named, a bad name or
  * weight, one named twice; SK_ELIMIT: more than SK_QUEUES_MAX; SK_ENOMEM. */
-enum sk_code sk_queues_parse(struct sk_str text, struct sk_arena *arena, struct sk_queue_spec **specs, size_t *n, struct sk_err *err);
+enum sk_code sk_queues_parse(struct sk_str text, struct sk_arena *arena, struct sk_queue_spec **specs, size_t *n,
+                             struct sk_err *err);
 
 struct sk_queue_plan {
   size_t index; /* into specs */
@@ -34,6 +35,7 @@ struct sk_queue_plan {
  * Strict: in order, each with the quota `want`.  Weighted: a random order (the first is queue i with probability weight_i / sum,
  * and so on among the rest) and quotas that sum to `want` exactly and are want * weight_i / sum on average, each off by less
  * than 1; so for want = 1 one queue has quota 1, queue i with probability weight_i / sum. */
-void sk_queues_plan(const struct sk_queue_spec *specs, size_t n, size_t want, uint64_t random, struct sk_queue_plan *out);
+void sk_queues_plan(const struct sk_queue_spec *specs, size_t n, size_t want, uint64_t random,
+                    struct sk_queue_plan *out);
 
 #endif

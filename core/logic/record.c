@@ -13,16 +13,17 @@ struct field {
   bool unset_is_negative; /* numbers: SK_UNSET means absent; else 0 does */
 };
 
-#define F(type_, name, neg) { type_, offsetof(struct sk_job, name), neg }
+#define F(type_, name, neg)                                                                                            \
+  { type_, offsetof(struct sk_job, name), neg }
 static const struct field FIELDS[] = {
-  F(TEXT, id, false),           F(TEXT, task, false),        F(TEXT, queue, false),      F(TEXT, args, false),
-  F(TEXT, meta, false),         F(ZIGZAG32, priority, false), F(INT64, enqueued_ms, false), F(INT64, retries, true),
-  F(INT64, timeout_ms, true),   F(INT64, keep_ms, true),     F(INT64, expires_ms, true), F(INT32, keep_dead, true),
-  F(TEXT, backoff, false),      F(TEXT, retry_queue, false), F(TEXT, on_success, false), F(TEXT, on_error, false),
-  F(INT32, immutable, true),    F(INT64, attempts, false),   F(INT64, crashes, false),   F(INT64, unknowns, false),
-  F(INT64, recoveries, false),  F(KIND, error_kind, false),  F(TEXT, error, false),      F(TEXT, traceback, false),
-  F(INT64, started_ms, false),  F(INT64, finished_ms, false), F(TEXT, result, false),     F(TEXT, unique, false),
-  F(TEXT, limit, false),        F(TEXT, trail, false),       F(TEXT, log, false),
+  F(TEXT, id, false),          F(TEXT, task, false),         F(TEXT, queue, false),        F(TEXT, args, false),
+  F(TEXT, meta, false),        F(ZIGZAG32, priority, false), F(INT64, enqueued_ms, false), F(INT64, retries, true),
+  F(INT64, timeout_ms, true),  F(INT64, keep_ms, true),      F(INT64, expires_ms, true),   F(INT32, keep_dead, true),
+  F(TEXT, backoff, false),     F(TEXT, retry_queue, false),  F(TEXT, on_success, false),   F(TEXT, on_error, false),
+  F(INT32, immutable, true),   F(INT64, attempts, false),    F(INT64, crashes, false),     F(INT64, unknowns, false),
+  F(INT64, recoveries, false), F(KIND, error_kind, false),   F(TEXT, error, false),        F(TEXT, traceback, false),
+  F(INT64, started_ms, false), F(INT64, finished_ms, false), F(TEXT, result, false),       F(TEXT, unique, false),
+  F(TEXT, limit, false),       F(TEXT, trail, false),        F(TEXT, log, false),
 };
 #undef F
 enum { FIELDS_N = sizeof FIELDS / sizeof *FIELDS };
@@ -146,17 +147,22 @@ static bool set_number(struct sk_job *job, const struct field *f, struct sk_str 
 
 enum sk_code sk_record_decode(struct sk_str bytes, struct sk_job *job, struct sk_err *err) {
   sk_job_init(job);
-  if (bytes.n < 2 || bytes.p[0] != RECORD_MAGIC) return sk_err_set(err, SK_ECORRUPT, "job record: %zu bytes that do not start as one", bytes.n);
+  if (bytes.n < 2 || bytes.p[0] != RECORD_MAGIC)
+    return sk_err_set(err, SK_ECORRUPT, "job record: %zu bytes that do not start as one", bytes.n);
   if (bytes.p[1] != RECORD_VERSION)
-    return sk_err_set(err, SK_EVERSION, "job record: version %d, this engine reads version %d", (unsigned char)bytes.p[1], RECORD_VERSION);
+    return sk_err_set(err, SK_EVERSION, "job record: version %d, this engine reads version %d",
+                      (unsigned char)bytes.p[1], RECORD_VERSION);
   struct cursor c = { (const unsigned char *)bytes.p + 2, (const unsigned char *)bytes.p + bytes.n, false };
   uint64_t last = 0;
   while (c.p < c.end) {
     const unsigned char *at = c.p;
     uint64_t tag = take_varint(&c);
     struct sk_str value = take_bytes(&c, take_varint(&c));
-    if (c.bad) return sk_err_set(err, SK_ECORRUPT, "job record: field after tag %llu is cut short", (unsigned long long)last);
-    if (tag <= last) return sk_err_set(err, SK_ECORRUPT, "job record: tag %llu after %llu", (unsigned long long)tag, (unsigned long long)last);
+    if (c.bad)
+      return sk_err_set(err, SK_ECORRUPT, "job record: field after tag %llu is cut short", (unsigned long long)last);
+    if (tag <= last)
+      return sk_err_set(err, SK_ECORRUPT, "job record: tag %llu after %llu", (unsigned long long)tag,
+                        (unsigned long long)last);
     last = tag;
     if (tag > FIELDS_N) {
       if (job->rest.p == NULL) job->rest.p = (const char *)at;
@@ -167,7 +173,8 @@ enum sk_code sk_record_decode(struct sk_str bytes, struct sk_job *job, struct sk
     if (f->type == TEXT)
       memcpy((char *)job + f->offset, &value, sizeof value);
     else if (!set_number(job, f, value))
-      return sk_err_set(err, SK_ECORRUPT, "job record: field %llu holds a number out of range", (unsigned long long)tag);
+      return sk_err_set(err, SK_ECORRUPT, "job record: field %llu holds a number out of range",
+                        (unsigned long long)tag);
   }
   return SK_OK;
 }

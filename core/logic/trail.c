@@ -123,11 +123,12 @@ static void add_decision(const struct sk_trail_end *end, struct sk_buf *out) {
 void sk_trail_extend(const struct sk_job *job, const struct sk_trail_end *end, struct sk_buf *out) {
   struct sk_buf events = { 0 };
   int64_t from_ms = end->started_ms > 0 ? end->started_ms : end->now_ms;
-  if (job->recoveries > recoveries_told(job->trail)) sk_buf_addf(&events, "%" PRId64 " %s%" PRId64 "\n", from_ms, RECOVERED, job->recoveries);
+  if (job->recoveries > recoveries_told(job->trail))
+    sk_buf_addf(&events, "%" PRId64 " %s%" PRId64 "\n", from_ms, RECOVERED, job->recoveries);
   if (end->started_ms > 0) {
     bool counted = end->ending == SK_END_RETURNED || end->ending == SK_END_FAILED || end->ending == SK_END_FATAL;
-    sk_buf_addf(&events, "%" PRId64 " started engine=%.*s worker=%u attempt=%" PRId64 "\n", end->started_ms, SK_STR_ARG(end->engine), end->worker,
-                job->attempts + !counted);
+    sk_buf_addf(&events, "%" PRId64 " started engine=%.*s worker=%u attempt=%" PRId64 "\n", end->started_ms,
+                SK_STR_ARG(end->engine), end->worker, job->attempts + !counted);
   }
   add_failure(job, end, &events);
   add_decision(end, &events);

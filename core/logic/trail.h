@@ -17,9 +17,9 @@
 
 /* One end of an attempt. */
 struct sk_trail_end {
-  struct sk_str engine;   /* where it ran; empty: it never started */
+  struct sk_str engine; /* where it ran; empty: it never started */
   unsigned worker;
-  int64_t started_ms;     /* 0: it never started */
+  int64_t started_ms; /* 0: it never started */
   int64_t now_ms;
   enum sk_ending ending;
   const struct sk_decision *decision;

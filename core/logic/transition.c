@@ -39,7 +39,8 @@ static struct sk_decision die(struct sk_job *job, const struct sk_job *task, int
   return (struct sk_decision){ .kind = keep ? SK_SETTLE_DEAD : SK_SETTLE_DROP };
 }
 
-static struct sk_decision finish(struct sk_job *job, const struct sk_job *task, const struct sk_outcome *o, int64_t now_ms) {
+static struct sk_decision finish(struct sk_job *job, const struct sk_job *task, const struct sk_outcome *o,
+                                 int64_t now_ms) {
   job->attempts++;
   job->finished_ms = now_ms;
   job->result = o->result;
@@ -49,7 +50,8 @@ static struct sk_decision finish(struct sk_job *job, const struct sk_job *task, 
   return (struct sk_decision){ .kind = SK_SETTLE_DONE, .keep_ms = keep };
 }
 
-static struct sk_decision fail(struct sk_job *job, const struct sk_job *task, const struct sk_outcome *o, int64_t now_ms, uint64_t random) {
+static struct sk_decision fail(struct sk_job *job, const struct sk_job *task, const struct sk_outcome *o,
+                               int64_t now_ms, uint64_t random) {
   int64_t failures = job->attempts++;
   note_failure(job, o->kind == SK_KIND_NONE ? SK_KIND_ERROR : o->kind, o);
   if (failures >= sk_job_retries(job, task)) return die(job, task, now_ms);
@@ -83,14 +85,13 @@ struct sk_decision sk_transition(struct sk_job *job, const struct sk_job *task, 
     note_failure(job, SK_KIND_UNKNOWN_TASK, o);
     if (++job->unknowns >= policy->unknown_max) return die(job, task, now_ms);
     return (struct sk_decision){ .kind = SK_SETTLE_SNOOZE, .delay_ms = policy->unknown_delay_ms };
-  case SK_END_EXPIRED:
-    note_failure(job, SK_KIND_EXPIRED, o);
-    return die(job, task, now_ms);
+  case SK_END_EXPIRED: note_failure(job, SK_KIND_EXPIRED, o); return die(job, task, now_ms);
   case SK_END_CANCELLED:
     note_failure(job, SK_KIND_CANCELLED, o);
     job->finished_ms = now_ms;
     return (struct sk_decision){ .kind = SK_SETTLE_CANCELLED,
-                                 .keep_ms = option(job->keep_ms, task, task ? task->keep_ms : SK_UNSET, SK_KEEP_DEFAULT_MS) };
+                                 .keep_ms =
+                                     option(job->keep_ms, task, task ? task->keep_ms : SK_UNSET, SK_KEEP_DEFAULT_MS) };
   case SK_END_HANDED_BACK: break;
   }
   return (struct sk_decision){ .kind = SK_SETTLE_RELEASE };

@@ -25,8 +25,8 @@
 
 enum sk_ending {
   SK_END_RETURNED,
-  SK_END_FAILED,  /* with a kind */
-  SK_END_FATAL,   /* skein.fail */
+  SK_END_FAILED, /* with a kind */
+  SK_END_FATAL,  /* skein.fail */
   SK_END_DISCARDED,
   SK_END_SNOOZED,
   SK_END_CRASHED,
@@ -38,12 +38,12 @@ enum sk_ending {
 
 struct sk_outcome {
   enum sk_ending ending;
-  enum sk_error_kind kind;  /* FAILED */
-  struct sk_str result;     /* RETURNED: JSON; empty = nothing returned */
-  struct sk_str message;    /* of a failure */
+  enum sk_error_kind kind; /* FAILED */
+  struct sk_str result;    /* RETURNED: JSON; empty = nothing returned */
+  struct sk_str message;   /* of a failure */
   struct sk_str traceback;
-  int64_t delay_ms;         /* FAILED, SNOOZED: as the handler asked; SK_UNSET = by the job's back-off */
-  int64_t started_ms;       /* wall clock of the attempt's start; 0 = it never started */
+  int64_t delay_ms;   /* FAILED, SNOOZED: as the handler asked; SK_UNSET = by the job's back-off */
+  int64_t started_ms; /* wall clock of the attempt's start; 0 = it never started */
 };
 
 struct sk_policy {
@@ -59,8 +59,8 @@ struct sk_decision {
   struct sk_str to_queue; /* empty: the queue it was fetched from */
 };
 
-#define SK_RETRIES_DEFAULT 27        /* with the default back-off: 30 days */
-#define SK_KEEP_DEFAULT_MS 3600000   /* of a job whose handler returned a value, and of a cancelled one */
+#define SK_RETRIES_DEFAULT 27      /* with the default back-off: 30 days */
+#define SK_KEEP_DEFAULT_MS 3600000 /* of a job whose handler returned a value, and of a cancelled one */
 
 /* Updates job (counts, error, result, times; slices of the outcome are borrowed from then on) and says how to settle it.
  * task is the template of the job's task, or NULL when there is none. */

@@ -12,11 +12,11 @@ struct scheme {
   bool hostless; /* no host is no "localhost" */
 };
 static const struct scheme SCHEMES[] = {
-  { "memory", FILE_PATH, 0, false, true },        { "sqlite", FILE_PATH, 0, false, true },
-  { "redis", HOSTS, 6379, false, false },         { "rediss", HOSTS, 6379, false, false },
-  { "redis+unix", SOCKET_PATH, 0, false, true },  { "redis+sentinel", HOSTS, 26379, true, false },
-  { "redis+cluster", HOSTS, 6379, true, false },  { "amqp", HOSTS, 5672, true, false },
-  { "amqps", HOSTS, 5671, true, false },          { "sqs", HOSTS, 443, false, true },
+  { "memory", FILE_PATH, 0, false, true },       { "sqlite", FILE_PATH, 0, false, true },
+  { "redis", HOSTS, 6379, false, false },        { "rediss", HOSTS, 6379, false, false },
+  { "redis+unix", SOCKET_PATH, 0, false, true }, { "redis+sentinel", HOSTS, 26379, true, false },
+  { "redis+cluster", HOSTS, 6379, true, false }, { "amqp", HOSTS, 5672, true, false },
+  { "amqps", HOSTS, 5671, true, false },         { "sqs", HOSTS, 443, false, true },
 };
 enum { SCHEMES_N = sizeof SCHEMES / sizeof *SCHEMES };
 
@@ -63,7 +63,8 @@ static enum sk_code decode(struct parser *p, const char *what, struct sk_str s, 
     if (c == '%') {
       int high = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1, low = i + 2 < s.n ? hex_digit(s.p[i + 2]) : -1;
       if (high < 0 || low < 0)
-        return sk_err_set(p->err, SK_EINVAL, "store URL: a \"%%\" in the %s is not followed by two hex digits; a plain one is %%25", what);
+        return sk_err_set(p->err, SK_EINVAL,
+                          "store URL: a \"%%\" in the %s is not followed by two hex digits; a plain one is %%25", what);
       c = (char)(high * 16 + low);
       i += 2;
     }
@@ -82,7 +83,8 @@ static bool is_host_byte(char c, bool bracketed) {
 static bool find_scheme(struct parser *p, struct sk_str name) {
   char lower[32];
   if (name.n > 0 && name.n < sizeof lower) {
-    for (size_t i = 0; i < name.n; i++) lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? (char)(name.p[i] + ('a' - 'A')) : name.p[i];
+    for (size_t i = 0; i < name.n; i++)
+      lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? (char)(name.p[i] + ('a' - 'A')) : name.p[i];
     for (size_t i = 0; i < SCHEMES_N; i++) {
       if (!sk_str_eq_c(sk_str(lower, name.n), SCHEMES[i].name)) continue;
       p->scheme = &SCHEMES[i];
@@ -95,14 +97,18 @@ static bool find_scheme(struct parser *p, struct sk_str name) {
 
 /* The text is quoted only where no part of it can be a password. */
 static enum sk_code refuse_scheme(struct parser *p, struct sk_str text) {
-  static const char known[] = "expected memory:, sqlite:PATH, redis://, rediss://, redis+unix://PATH, redis+sentinel://, "
-                              "redis+cluster://, amqp://, amqps:// or sqs://";
+  static const char known[] =
+      "expected memory:, sqlite:PATH, redis://, rediss://, redis+unix://PATH, redis+sentinel://, "
+      "redis+cluster://, amqp://, amqps:// or sqs://";
   struct sk_str rest;
   struct sk_str name = cut(text, ':', &rest);
   bool plain = name.n > 0;
-  for (size_t i = 0; plain && i < name.n; i++) plain = is_host_byte(name.p[i], false) || name.p[i] == '+' || name.p[i] == '/';
-  if (!plain || (rest.p && !sk_str_starts(rest, "//"))) return sk_err_set(p->err, SK_EINVAL, "store URL: its scheme is not known: %s", known);
-  return sk_err_set(p->err, SK_EINVAL, "store URL \"%.*s%s\": %s", SK_STR_ARG(sk_str_head(name, 80)), rest.p ? "://..." : "", known);
+  for (size_t i = 0; plain && i < name.n; i++)
+    plain = is_host_byte(name.p[i], false) || name.p[i] == '+' || name.p[i] == '/';
+  if (!plain || (rest.p && !sk_str_starts(rest, "//")))
+    return sk_err_set(p->err, SK_EINVAL, "store URL: its scheme is not known: %s", known);
+  return sk_err_set(p->err, SK_EINVAL, "store URL \"%.*s%s\": %s", SK_STR_ARG(sk_str_head(name, 80)),
+                    rest.p ? "://..." : "", known);
 }
 
 static enum sk_code parse_user(struct parser *p, struct sk_str s) {
@@ -121,7 +127,8 @@ static enum sk_code parse_port(struct parser *p, struct sk_str host, struct sk_s
     v = v * 10 + (unsigned)(s.p[i] - '0');
   }
   if (!good || v < 1 || v > UINT16_MAX)
-    return sk_err_set(p->err, SK_EINVAL, "store URL: port of host \"%.*s\": expected a number from 1 to 65535", SK_STR_ARG(sk_str_head(host, 80)));
+    return sk_err_set(p->err, SK_EINVAL, "store URL: port of host \"%.*s\": expected a number from 1 to 65535",
+                      SK_STR_ARG(sk_str_head(host, 80)));
   *out = (uint16_t)v;
   return SK_OK;
 }
@@ -134,16 +141,20 @@ static enum sk_code parse_host(struct parser *p, struct sk_str s, struct sk_url_
     struct sk_str rest;
     name = cut(sk_str(s.p + 1, s.n - 1), ']', &rest);
     if (rest.p == NULL || (rest.n > 0 && rest.p[0] != ':'))
-      return sk_err_set(p->err, SK_EINVAL, "store URL: host: expected \"]\" behind an IPv6 address, then nothing or a port");
+      return sk_err_set(p->err, SK_EINVAL,
+                        "store URL: host: expected \"]\" behind an IPv6 address, then nothing or a port");
     if (rest.n > 0) port = sk_str(rest.p + 1, rest.n - 1);
   } else {
     name = cut(s, ':', &port);
   }
-  if (name.n == 0) return sk_err_set(p->err, SK_EINVAL, "store URL: a host is empty; expected host, host:port or [IPv6]:port");
+  if (name.n == 0)
+    return sk_err_set(p->err, SK_EINVAL, "store URL: a host is empty; expected host, host:port or [IPv6]:port");
   for (size_t i = 0; i < name.n; i++)
     if (!is_host_byte(name.p[i], bracketed))
-      return sk_err_set(p->err, SK_EINVAL, "store URL: host: byte %zu is 0x%02x, expected letters, digits, \".\" or \"-\", or an IPv6 address in []",
-                        i + 1, (unsigned char)name.p[i]);
+      return sk_err_set(
+          p->err, SK_EINVAL,
+          "store URL: host: byte %zu is 0x%02x, expected letters, digits, \".\" or \"-\", or an IPv6 address in []",
+          i + 1, (unsigned char)name.p[i]);
   out->port = p->scheme->port;
   out->name = sk_arena_copy(p->arena, name);
   if (out->name.p == NULL) return no_memory(p);
@@ -155,9 +166,11 @@ static enum sk_code parse_hosts(struct parser *p, struct sk_str s) {
   if (s.n == 0) s = SK_STR_LIT("localhost");
   size_t n = count(s, ',') + 1;
   if (n > 1 && !p->scheme->many_hosts)
-    return sk_err_set(p->err, SK_EINVAL, "store URL: %zu hosts, expected one with %s:// (several: redis+sentinel://, redis+cluster://)", n,
+    return sk_err_set(p->err, SK_EINVAL,
+                      "store URL: %zu hosts, expected one with %s:// (several: redis+sentinel://, redis+cluster://)", n,
                       p->scheme->name);
-  if (n > SK_URL_HOSTS_MAX) return sk_err_set(p->err, SK_ELIMIT, "store URL: %zu hosts, expected at most %d", n, SK_URL_HOSTS_MAX);
+  if (n > SK_URL_HOSTS_MAX)
+    return sk_err_set(p->err, SK_ELIMIT, "store URL: %zu hosts, expected at most %d", n, SK_URL_HOSTS_MAX);
   struct sk_url_host *hosts = sk_arena_array(p->arena, n, sizeof *hosts);
   if (hosts == NULL) return no_memory(p);
   for (size_t i = 0; i < n; i++) {
@@ -212,10 +225,13 @@ static enum sk_code parse_authority(struct parser *p, struct sk_str s) {
   struct sk_str head = cut(s, '?', &query);
   struct sk_str authority = cut(head, '/', &path);
   const char *at = find_last(s, '@');
-  if (find_byte(s, '#')) return sk_err_set(p->err, SK_EINVAL, "store URL: it has a \"#\"; within a part that is written %%23");
+  if (find_byte(s, '#'))
+    return sk_err_set(p->err, SK_EINVAL, "store URL: it has a \"#\"; within a part that is written %%23");
   if (at && at >= authority.p + authority.n)
-    return sk_err_set(p->err, SK_EINVAL, "store URL: \"@\" behind a \"/\" or \"?\": within a user or password these are written %%2F and %%3F, "
-                                         "and \"@\" elsewhere %%40");
+    return sk_err_set(
+        p->err, SK_EINVAL,
+        "store URL: \"@\" behind a \"/\" or \"?\": within a user or password these are written %%2F and %%3F, "
+        "and \"@\" elsewhere %%40");
   if (at) {
     enum sk_code code = parse_user(p, sk_str(s.p, (size_t)(at - s.p)));
     if (code != SK_OK) return code;
@@ -230,7 +246,8 @@ static enum sk_code parse_authority(struct parser *p, struct sk_str s) {
 static enum sk_code parse_socket(struct parser *p, struct sk_str s) {
   struct sk_str query;
   struct sk_str path = cut(s, '?', &query);
-  if (path.n == 0) return sk_err_set(p->err, SK_EINVAL, "store URL: redis+unix:// has no path, expected redis+unix:///path/to/socket");
+  if (path.n == 0)
+    return sk_err_set(p->err, SK_EINVAL, "store URL: redis+unix:// has no path, expected redis+unix:///path/to/socket");
   enum sk_code code = decode(p, "path", path, &p->url->path);
   if (code == SK_OK) code = parse_params(p, query);
   return code;
@@ -239,11 +256,13 @@ static enum sk_code parse_socket(struct parser *p, struct sk_str s) {
 /* What stands behind "memory:" or "sqlite:".  "sqlite:///abs" is a common spelling of "/abs"; "sqlite://rel" a common mistake. */
 static enum sk_code parse_file(struct parser *p, struct sk_str s) {
   if (sk_str_starts(s, "//") && !sk_str_starts(s, "///"))
-    return sk_err_set(p->err, SK_EINVAL, "store URL \"%s://...\": expected %s:PATH, without \"//\"", p->scheme->name, p->scheme->name);
+    return sk_err_set(p->err, SK_EINVAL, "store URL \"%s://...\": expected %s:PATH, without \"//\"", p->scheme->name,
+                      p->scheme->name);
   if (sk_str_starts(s, "///")) s = sk_str(s.p + 2, s.n - 2);
   if (find_byte(s, '\0')) return sk_err_set(p->err, SK_EINVAL, "store URL: the path has a NUL byte");
   if (s.n == 0 && sk_str_eq_c(p->url->scheme, "sqlite"))
-    return sk_err_set(p->err, SK_EINVAL, "store URL \"sqlite:\" has no path, expected sqlite:PATH, e.g. sqlite:.skein/jobs.db");
+    return sk_err_set(p->err, SK_EINVAL,
+                      "store URL \"sqlite:\" has no path, expected sqlite:PATH, e.g. sqlite:.skein/jobs.db");
   p->url->path = sk_arena_copy(p->arena, s);
   return p->url->path.p ? SK_OK : no_memory(p);
 }
@@ -251,12 +270,14 @@ static enum sk_code parse_file(struct parser *p, struct sk_str s) {
 enum sk_code sk_url_parse(struct sk_str text, struct sk_arena *arena, struct sk_url *out, struct sk_err *err) {
   *out = (struct sk_url){ 0 };
   struct parser p = { arena, out, NULL, err };
-  if (text.n > SK_URL_BYTES_MAX) return sk_err_set(err, SK_ELIMIT, "store URL: %zu bytes, expected at most %d", text.n, SK_URL_BYTES_MAX);
+  if (text.n > SK_URL_BYTES_MAX)
+    return sk_err_set(err, SK_ELIMIT, "store URL: %zu bytes, expected at most %d", text.n, SK_URL_BYTES_MAX);
   struct sk_str rest;
   struct sk_str name = cut(text, ':', &rest);
   if (rest.p == NULL || !find_scheme(&p, name)) return refuse_scheme(&p, text);
   if (p.scheme->form == FILE_PATH) return parse_file(&p, rest);
-  if (!sk_str_starts(rest, "//")) return sk_err_set(err, SK_EINVAL, "store URL: expected \"//\" behind \"%s:\"", p.scheme->name);
+  if (!sk_str_starts(rest, "//"))
+    return sk_err_set(err, SK_EINVAL, "store URL: expected \"//\" behind \"%s:\"", p.scheme->name);
   rest = sk_str(rest.p + 2, rest.n - 2);
   return p.scheme->form == SOCKET_PATH ? parse_socket(&p, rest) : parse_authority(&p, rest);
 }
@@ -279,7 +300,8 @@ static bool contains(struct sk_str s, const char *word) {
 static bool is_file_url(struct sk_str text) {
   for (size_t i = 0; i < SCHEMES_N; i++) {
     size_t n = strlen(SCHEMES[i].name);
-    if (SCHEMES[i].form == FILE_PATH && text.n > n && strncasecmp(text.p, SCHEMES[i].name, n) == 0 && text.p[n] == ':') return true;
+    if (SCHEMES[i].form == FILE_PATH && text.n > n && strncasecmp(text.p, SCHEMES[i].name, n) == 0 && text.p[n] == ':')
+      return true;
   }
   return false;
 }

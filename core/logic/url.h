@@ -24,18 +24,19 @@ enum { SK_URL_BYTES_MAX = 4096, SK_URL_HOSTS_MAX = 64 };
 
 struct sk_url_host {
   struct sk_str name; /* an IPv6 address stands without its brackets */
-  uint16_t port;      /* the scheme's default when the URL has none: 6379, sentinel 26379, amqp 5672, amqps 5671, sqs 443 */
+  uint16_t port; /* the scheme's default when the URL has none: 6379, sentinel 26379, amqp 5672, amqps 5671, sqs 443 */
 };
 struct sk_url_param {
   struct sk_str name, value;
 };
 struct sk_url {
-  struct sk_str scheme; /* "memory", "sqlite", "redis", "rediss", "redis+unix", ...; lower case */
-  struct sk_str user, password; /* p == NULL when absent */
+  struct sk_str scheme;            /* "memory", "sqlite", "redis", "rediss", "redis+unix", ...; lower case */
+  struct sk_str user, password;    /* p == NULL when absent */
   const struct sk_url_host *hosts; /* "localhost" when the URL names none (sqs: none) */
   size_t hosts_n;
   struct sk_str path; /* memory, sqlite, redis+unix: the path, as it is for open(2) */
-  const struct sk_str *segments; /* the others: the path's parts between slashes, decoded; a trailing empty one is dropped */
+  const struct sk_str
+      *segments; /* the others: the path's parts between slashes, decoded; a trailing empty one is dropped */
   size_t segments_n;
   const struct sk_url_param *params;
   size_t params_n;

@@ -62,8 +62,9 @@ int sk_lua_client_open(lua_State *L) {
   *c = (struct sk_lua_client){ 0 };
   luaL_getmetatable(L, CLIENT_TYPE);
   lua_setmetatable(L, -2);
-  struct sk_store_options options = {
-    .url = sk_str(url, n), .lease_ms = SK_LEASE_MS, .durability = normal ? SK_DURABLE_NORMAL : SK_DURABLE_FULL };
+  struct sk_store_options options = { .url = sk_str(url, n),
+                                      .lease_ms = SK_LEASE_MS,
+                                      .durability = normal ? SK_DURABLE_NORMAL : SK_DURABLE_FULL };
   struct sk_err err;
   if (sk_lua_client_init(c, &options, &err) == SK_OK) return 1;
   sk_lua_client_fini(c);

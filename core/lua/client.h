@@ -18,7 +18,7 @@ struct sk_store_options;
 
 /* A store, and requests to it, for those who wait. */
 struct sk_lua_client {
-  struct sk_loop *loop;   /* NULL once closed */
+  struct sk_loop *loop; /* NULL once closed */
   struct sk_store *store;
   struct sk_requests *requests;
   bool answered;

@@ -14,7 +14,7 @@
 #include "lua/runner.h"
 
 enum {
-  FAILURE_ARGS = 4,            /* job, kind, error value, traceback */
+  FAILURE_ARGS = 4,              /* job, kind, error value, traceback */
   RECORD_KEEP_BYTES = 64 * 1024, /* of a slot's buffer between jobs */
   SEND_AFTER_MS = 5,
 };
@@ -97,7 +97,9 @@ static void report_finalizer(void *ctx, struct sk_str message) {
   sk_buf_fini(&text);
 }
 
-void sk_jobs_protect(struct sk_runner *r, lua_CFunction step, void *ctx) { sk_vm_protect(r->vm, step, ctx, report_finalizer, r); }
+void sk_jobs_protect(struct sk_runner *r, lua_CFunction step, void *ctx) {
+  sk_vm_protect(r->vm, step, ctx, report_finalizer, r);
+}
 
 static const char *stop_text(enum sk_error_kind kind) { return kind == SK_KIND_TIMEOUT ? "timeout" : "cancelled"; }
 
@@ -105,9 +107,9 @@ static const char *stop_text(enum sk_error_kind kind) { return kind == SK_KIND_T
 struct trouble {
   struct sk_slot *slot;
   const char *kind;
-  const char *message;       /* a sentence of the runner's own; NULL: an error was raised */
+  const char *message; /* a sentence of the runner's own; NULL: an error was raised */
   bool out_of_memory;
-  lua_State *co;             /* whose stack is as the error left it, the error value on top; its thread is alive still */
+  lua_State *co; /* whose stack is as the error left it, the error value on top; its thread is alive still */
   struct sk_thread *handler; /* out; NULL when there is no memory for one */
 };
 
@@ -146,7 +148,8 @@ static void start_failure(struct trouble *f) {
   sk_jobs_protect(r, failure_step, f);
   drop_threads_but(slot, f->handler ? f->handler->co : NULL);
   if (f->handler == NULL) {
-    say_fail(r, slot, &(struct failure){ .delay_ms = -1, .kind = SK_KIND_ERROR, .message = SK_STR_LIT("out of memory") });
+    say_fail(r, slot,
+             &(struct failure){ .delay_ms = -1, .kind = SK_KIND_ERROR, .message = SK_STR_LIT("out of memory") });
     finish(slot);
     return;
   }
@@ -195,7 +198,8 @@ static int result_step(lua_State *L) {
   lua_xmove(res->co, L, 1);
   res->code = sk_lua_json_encode(L, 2, "result", &res->text, &res->err);
   if (res->code == SK_OK && res->text.n > SK_RESULT_BYTES_MAX)
-    res->code = sk_err_set(&res->err, SK_ELIMIT, "result: %zu bytes of JSON, the limit is %d", res->text.n, SK_RESULT_BYTES_MAX);
+    res->code = sk_err_set(&res->err, SK_ELIMIT, "result: %zu bytes of JSON, the limit is %d", res->text.n,
+                           SK_RESULT_BYTES_MAX);
   return 0;
 }
 
@@ -217,7 +221,7 @@ static void returned(struct sk_slot *slot) {
 
 static void raised(struct sk_slot *slot) {
   start_failure(&(struct trouble){
-    .slot = slot, .kind = "error", .co = slot->over->co, .out_of_memory = slot->over_status == LUA_ERRMEM });
+      .slot = slot, .kind = "error", .co = slot->over->co, .out_of_memory = slot->over_status == LUA_ERRMEM });
 }
 
 /* The handlers (skein/worker.lua guards them) have run, or have not stopped when they should. */
@@ -259,7 +263,7 @@ void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
   uint32_t generation = slot->generation;
   for (bool woke = true; woke && slot->active && slot->generation == generation && !slot->failing;) {
     woke = false;
-    SK_LIST_EACH(n, &slot->threads) {
+    SK_LIST_EACH (n, &slot->threads) {
       struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, node);
       if (!waits(t)) continue;
       sk_thread_unwait(t);
@@ -274,7 +278,9 @@ void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
 
 /* -- the start -------------------------------------------------------------------------------------------------------------------- */
 
-lua_Number sk_jobs_handle(const struct sk_slot *slot) { return (lua_Number)slot->generation * 1048576.0 + slot->number; }
+lua_Number sk_jobs_handle(const struct sk_slot *slot) {
+  return (lua_Number)slot->generation * 1048576.0 + slot->number;
+}
 
 struct sk_slot *sk_jobs_slot(struct sk_runner *r, lua_Number handle) {
   if (!(handle >= 0 && handle < 9007199254740992.0)) return NULL; /* it comes from scripts */
@@ -320,7 +326,8 @@ static void activate(struct sk_slot *slot) {
   slot->started_ms = sk_runner_now_ms(r);
   atomic_store(&r->share->slots[slot->number].started_ms, slot->started_ms);
   r->active++;
-  if (slot->timeout_ms > 0 && sk_heap_insert(&r->timeouts, &slot->soft, slot->started_ms + slot->timeout_ms)) sk_runner_arm_timer(r);
+  if (slot->timeout_ms > 0 && sk_heap_insert(&r->timeouts, &slot->soft, slot->started_ms + slot->timeout_ms))
+    sk_runner_arm_timer(r);
 }
 
 struct beginning {
@@ -473,7 +480,11 @@ void sk_jobs_drain(struct sk_runner *r) {
 
 static int trace_step(lua_State *L) {
   struct sk_thread *t = lua_touserdata(L, 1);
-  luaL_traceback(L, t->co, t->role == SK_ROLE_SPAWNED ? "thread of the job" : t->role == SK_ROLE_MAIN ? "job" : "its failure handlers", 0);
+  luaL_traceback(L, t->co,
+                 t->role == SK_ROLE_SPAWNED ? "thread of the job"
+                 : t->role == SK_ROLE_MAIN  ? "job"
+                                            : "its failure handlers",
+                 0);
   size_t bytes;
   const char *text = lua_tolstring(L, -1, &bytes);
   sk_runtime_log(t->runner, SK_LOG_INFO, t->slot, sk_str(text, bytes));
@@ -483,6 +494,6 @@ static int trace_step(lua_State *L) {
 void sk_jobs_trace(struct sk_runner *r) {
   for (uint32_t i = 0; i < r->share->slots_n; i++) {
     if (!r->slots[i].active) continue;
-    SK_LIST_EACH(n, &r->slots[i].threads) sk_jobs_protect(r, trace_step, SK_CONTAINER(n, struct sk_thread, node));
+    SK_LIST_EACH (n, &r->slots[i].threads) sk_jobs_protect(r, trace_step, SK_CONTAINER(n, struct sk_thread, node));
   }
 }

@@ -8,20 +8,22 @@
 
 #include "lua/json_slots.h"
 
-const double sk_lua_json_powers[SK_LUA_JSON_POWERS_MAX + 1] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+const double sk_lua_json_powers[SK_LUA_JSON_POWERS_MAX + 1] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                                                1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                                                1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 
 /* Its address is the key. */
 static const char REGISTRY_KEY = 0;
 
 /* The C API can neither tell nor make 64-bit integers; these three can.  Integers travel as pointers to them. */
-static const char HELPERS[] = "local ffi = require 'ffi'\n"
-                              "local istype, cast = ffi.istype, ffi.cast\n"
-                              "local int64, uint64 = ffi.typeof 'int64_t', ffi.typeof 'uint64_t'\n"
-                              "local int64_at, uint64_at = ffi.typeof 'const int64_t *', ffi.typeof 'const uint64_t *'\n"
-                              "return function(x) return istype(int64, x) and 1 or istype(uint64, x) and 2 or 0 end,\n"
-                              "  function(p) return cast(int64_at, p)[0] end,\n"
-                              "  function(p) return cast(uint64_at, p)[0] end\n";
+static const char HELPERS[] =
+    "local ffi = require 'ffi'\n"
+    "local istype, cast = ffi.istype, ffi.cast\n"
+    "local int64, uint64 = ffi.typeof 'int64_t', ffi.typeof 'uint64_t'\n"
+    "local int64_at, uint64_at = ffi.typeof 'const int64_t *', ffi.typeof 'const uint64_t *'\n"
+    "return function(x) return istype(int64, x) and 1 or istype(uint64, x) and 2 or 0 end,\n"
+    "  function(p) return cast(int64_at, p)[0] end,\n"
+    "  function(p) return cast(uint64_at, p)[0] end\n";
 
 void sk_lua_json_push_slot(lua_State *L, enum sk_lua_json_slot slot) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)&REGISTRY_KEY);

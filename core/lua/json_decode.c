@@ -18,7 +18,7 @@
 struct decoder {
   lua_State *L;
   const char *p, *end;
-  int metatable_at; /* stack index of the array metatable, nil until the first array */
+  int metatable_at;  /* stack index of the array metatable, nil until the first array */
   enum sk_code code; /* why it failed, where that is not the grammar's fault */
   const char *why;
 };
@@ -175,8 +175,10 @@ static bool decode_number(struct decoder *d) {
   /* Both operands exact: one rounding, the right one (Clinger). */
   exponent -= digits.decimals;
   if (digits.overflow || digits.value > (uint64_t)1 << 53 || exponent < -SK_LUA_JSON_POWERS_MAX ||
-      exponent > SK_LUA_JSON_POWERS_MAX) return decode_slow_double(d, from);
-  double x = exponent < 0 ? (double)digits.value / sk_lua_json_powers[-exponent] : (double)digits.value * sk_lua_json_powers[exponent];
+      exponent > SK_LUA_JSON_POWERS_MAX)
+    return decode_slow_double(d, from);
+  double x = exponent < 0 ? (double)digits.value / sk_lua_json_powers[-exponent]
+                          : (double)digits.value * sk_lua_json_powers[exponent];
   lua_pushnumber(d->L, negative ? -x : x);
   return true;
 }

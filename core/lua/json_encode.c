@@ -160,7 +160,8 @@ static enum sk_code refuse(const struct encoder *e, const struct frame *at, cons
 }
 
 /* The bytes from p on, of which the first that is not plain is at `plain`; the opening quote is there already. */
-static __attribute__((noinline)) void add_escaped(struct sk_buf *out, const char *p, const char *plain, const char *end) {
+static __attribute__((noinline)) void add_escaped(struct sk_buf *out, const char *p, const char *plain,
+                                                  const char *end) {
   for (;;) {
     sk_buf_add(out, p, (size_t)(plain - p));
     if (plain == end) break;
@@ -352,7 +353,8 @@ static enum sk_code encode_table(struct encoder *e, struct frame *at, int depth)
   for (const struct frame *f = at->up; f; f = f->up)
     if (f->table == at->table) return refuse(e, at, "a cycle (a table that contains itself)");
   if (depth > SK_JSON_DEPTH_MAX)
-    return sk_err_set(e->err, SK_ELIMIT, "%s: a value nested more than %d deep cannot be stored", path_to(e, at).text, SK_JSON_DEPTH_MAX);
+    return sk_err_set(e->err, SK_ELIMIT, "%s: a value nested more than %d deep cannot be stored", path_to(e, at).text,
+                      SK_JSON_DEPTH_MAX);
   bool marked = is_marked_array(e);
   lua_pushnil(L);
   if (!lua_next(L, -2)) {

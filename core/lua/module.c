@@ -135,14 +135,16 @@ struct field {
   enum type type;
   size_t offset;
 };
-#define F(type_, name_) { #name_, type_, offsetof(struct sk_job, name_) }
+#define F(type_, name_)                                                                                                \
+  { #name_, type_, offsetof(struct sk_job, name_) }
 /* Numbers are in the record's own units (ms). */
 static const struct field RECORD_FIELDS[] = {
-  F(TEXT, id),         F(TEXT, task),         F(TEXT, queue),       F(TEXT, args),        F(TEXT, meta),       F(INT32, priority),
-  F(INT64, enqueued_ms), F(INT64, retries),   F(INT64, timeout_ms), F(INT64, keep_ms),    F(INT64, expires_ms), F(INT32, keep_dead),
-  F(TEXT, backoff),    F(TEXT, retry_queue),  F(TEXT, on_success),  F(TEXT, on_error),    F(INT32, immutable), F(INT64, attempts),
-  F(INT64, crashes),   F(INT64, unknowns),    F(INT64, recoveries), F(KIND, error_kind),  F(TEXT, error),      F(TEXT, traceback),
-  F(INT64, started_ms), F(INT64, finished_ms), F(TEXT, result),     F(TEXT, unique),      F(TEXT, limit),      F(TEXT, trail),
+  F(TEXT, id),           F(TEXT, task),         F(TEXT, queue),     F(TEXT, args),        F(TEXT, meta),
+  F(INT32, priority),    F(INT64, enqueued_ms), F(INT64, retries),  F(INT64, timeout_ms), F(INT64, keep_ms),
+  F(INT64, expires_ms),  F(INT32, keep_dead),   F(TEXT, backoff),   F(TEXT, retry_queue), F(TEXT, on_success),
+  F(TEXT, on_error),     F(INT32, immutable),   F(INT64, attempts), F(INT64, crashes),    F(INT64, unknowns),
+  F(INT64, recoveries),  F(KIND, error_kind),   F(TEXT, error),     F(TEXT, traceback),   F(INT64, started_ms),
+  F(INT64, finished_ms), F(TEXT, result),       F(TEXT, unique),    F(TEXT, limit),       F(TEXT, trail),
   F(TEXT, log),
 };
 #undef F
@@ -158,7 +160,8 @@ static void set_field(lua_State *L, struct sk_job *job, const struct field *f) {
   }
   lua_Number number = lua_tonumber(L, -1);
   lua_Number limit = f->type == INT64 ? 9223372036854775808.0 : 2147483648.0;
-  if (!lua_isnumber(L, -1) || !(number >= -limit && number < limit)) luaL_error(L, "record.%s: a whole number is expected", f->name);
+  if (!lua_isnumber(L, -1) || !(number >= -limit && number < limit))
+    luaL_error(L, "record.%s: a whole number is expected", f->name);
   int64_t v = (int64_t)number;
   if (f->type == INT64)
     memcpy(at, &v, sizeof v);
@@ -288,7 +291,8 @@ static int core_item(lua_State *L) {
     sk_id_next(&m->ids, now_ms, id);
     job.id = sk_str(id, SK_ID_BYTES);
   }
-  bool simple = job.meta.n == 0 && job.on_success.n == 0 && job.on_error.n == 0; /* args are JSON: they were just made */
+  bool simple =
+      job.meta.n == 0 && job.on_success.n == 0 && job.on_error.n == 0; /* args are JSON: they were just made */
   if ((simple ? sk_job_check_shape : sk_job_check)(&job, args_max, &err) != SK_OK) return fail(L, &err);
   sk_record_encode(&job, &m->record);
   sk_wire_add_str(&m->item, sk_buf_str(&m->record));
@@ -371,7 +375,8 @@ static int core_digest(lua_State *L) {
   const char *p = luaL_checklstring(L, 1, &n);
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned digest_n = 0;
-  if (EVP_Digest(p, n, digest, &digest_n, EVP_sha256(), NULL) != 1) return luaL_error(L, "digest: this OpenSSL has no SHA-256");
+  if (EVP_Digest(p, n, digest, &digest_n, EVP_sha256(), NULL) != 1)
+    return luaL_error(L, "digest: this OpenSSL has no SHA-256");
   char hex[2 * EVP_MAX_MD_SIZE];
   for (unsigned i = 0; i < digest_n; i++) {
     hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
@@ -395,11 +400,21 @@ static int core_now(lua_State *L) {
 }
 
 static const luaL_Reg FUNCTIONS[] = {
-  { "pack", core_pack },     { "unpack", core_unpack }, { "record", core_record },
-  { "job", core_job },       { "name_check", core_name_check },
-  { "encode", core_encode }, { "encode_args", core_encode_args }, { "decode", core_decode },
-  { "now", core_now },       { "array", sk_lua_json_array }, { "backoff_check", core_backoff_check },
-  { "digest", core_digest }, { "client", sk_lua_client_open }, { "testing", sk_lua_testing_open }, { NULL, NULL },
+  { "pack", core_pack },
+  { "unpack", core_unpack },
+  { "record", core_record },
+  { "job", core_job },
+  { "name_check", core_name_check },
+  { "encode", core_encode },
+  { "encode_args", core_encode_args },
+  { "decode", core_decode },
+  { "now", core_now },
+  { "array", sk_lua_json_array },
+  { "backoff_check", core_backoff_check },
+  { "digest", core_digest },
+  { "client", sk_lua_client_open },
+  { "testing", sk_lua_testing_open },
+  { NULL, NULL },
 };
 
 __attribute__((visibility("default"))) int luaopen_skein_core(lua_State *L);

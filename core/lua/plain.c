@@ -18,15 +18,26 @@
 #include "lua/json.h"
 
 enum {
-  ARG_LIST = 1, ARG_FIRST, ARG_FACTS, ARG_HANDLES, ARG_META, ARG_ARGS_MAX, ARG_JOBS_MAX, ARG_BYTES_MAX,
+  ARG_LIST = 1,
+  ARG_FIRST,
+  ARG_FACTS,
+  ARG_HANDLES,
+  ARG_META,
+  ARG_ARGS_MAX,
+  ARG_JOBS_MAX,
+  ARG_BYTES_MAX,
   ARGS_N = ARG_BYTES_MAX,
   ITEMS_AT = ARGS_N, /* in place of the last one */
   WORK_AT,
-  NEXT_ARGS_MAX = ARG_FACTS + 1, NEXT_JOBS_MAX, NEXT_BYTES_MAX,
+  NEXT_ARGS_MAX = ARG_FACTS + 1,
+  NEXT_JOBS_MAX,
+  NEXT_BYTES_MAX,
   NEXT_ARGS_N = NEXT_BYTES_MAX,
-  NUMBER_BYTES_MAX = 32, ESCAPED_BYTES = 6, /* of a number as JSON, of a byte in a string of it */
+  NUMBER_BYTES_MAX = 32,
+  ESCAPED_BYTES = 6,      /* of a number as JSON, of a byte in a string of it */
   RECORD_BYTES_MAX = 512, /* of what stands in a request for a plain job, but for its args and names */
-  FACT_QUEUE = 1, FACT_PRIORITY, /* what facts[name] holds */
+  FACT_QUEUE = 1,
+  FACT_PRIORITY, /* what facts[name] holds */
 };
 
 static const char WORK_TYPE[] = "skein.plain";
@@ -63,15 +74,18 @@ struct call {
   struct work *work;
   int64_t now_ms;
   size_t args_bytes_max;
-  const char *task;      /* whose facts these are: the name's place in Lua's memory, since equal strings are one there */
-  struct sk_str queue;   /* alive in facts */
+  const char *task;    /* whose facts these are: the name's place in Lua's memory, since equal strings are one there */
+  struct sk_str queue; /* alive in facts */
   int32_t priority;
-  const char *good_name; /* the last queue's name that was checked, likewise */
-  bool has_ids;          /* one of the jobs has its id from its signature */
+  const char *good_name;      /* the last queue's name that was checked, likewise */
+  bool has_ids;               /* one of the jobs has its id from its signature */
   struct sk_lua_items *items; /* for plain_items, else NULL */
-  struct kept { const char *from; struct sk_str copy; } kept_queue, kept_task; /* the last ones' names, in items->texts */
-  bool looks;            /* for plain_next: args are not encoded, but */
-  size_t args_n;         /* ... this many bytes at most when they are */
+  struct kept {
+    const char *from;
+    struct sk_str copy;
+  } kept_queue, kept_task; /* the last ones' names, in items->texts */
+  bool looks;              /* for plain_next: args are not encoded, but */
+  size_t args_n;           /* ... this many bytes at most when they are */
 };
 
 /* One signature, as far as it was read. */
@@ -331,7 +345,8 @@ static void begin(lua_State *L, struct call *c) {
 
 /* Adds jobs as far as they are plain; the index of the first that was not added. */
 static int add_jobs(struct call *c, size_t bytes_max) {
-  int first = luaL_checkint(c->L, ARG_FIRST), jobs_max = luaL_checkint(c->L, ARG_JOBS_MAX), n = (int)lua_objlen(c->L, ARG_LIST);
+  int first = luaL_checkint(c->L, ARG_FIRST), jobs_max = luaL_checkint(c->L, ARG_JOBS_MAX),
+      n = (int)lua_objlen(c->L, ARG_LIST);
   int next = first;
   while (next <= n && next - first < jobs_max && add_job(c, next, bytes_max)) next++;
   return next;

@@ -33,7 +33,7 @@ void sk_lua_plain_next_push(lua_State *L);
 struct sk_lua_items {
   struct sk_enqueue_item *items; /* owned array; */
   size_t n;
-  struct sk_arena texts;         /* ... its slices */
+  struct sk_arena texts; /* ... its slices */
 };
 /* The items at that index, to be emptied by the caller; NULL when there are none. */
 struct sk_lua_items *sk_lua_items_at(lua_State *L, int index);

@@ -43,29 +43,29 @@ enum sk_role { SK_ROLE_MAIN, SK_ROLE_SPAWNED, SK_ROLE_FAILURE /* runs the failur
 struct sk_slot;
 
 struct sk_thread {
-  struct sk_list node;      /* in slot->threads, or in runner->pool */
+  struct sk_list node; /* in slot->threads, or in runner->pool */
   struct sk_runner *runner;
-  struct sk_slot *slot;     /* NULL once its job is over */
+  struct sk_slot *slot; /* NULL once its job is over */
   lua_State *co;
-  int ref;                  /* registry reference that keeps co alive */
+  int ref; /* registry reference that keeps co alive */
   enum sk_role role;
   enum sk_wait wait;
   struct sk_heap_node sleep; /* key: monotonic ms */
   uint64_t request;
   UT_hash_handle by_request; /* in runner->requests while it waits for an answer */
   UT_hash_handle by_co;      /* in runner->by_co, always */
-  struct sk_list joiners;   /* threads that wait for this one */
-  struct sk_list join_node; /* in another thread's joiners, or in runner->woken */
-  bool failed;              /* OVER: with an error */
-  bool cut;                 /* its job ended before it did */
-  bool shared;              /* a Lua handle refers to it: freed by whichever lets go last */
-  bool known;               /* scripts have asked for its coroutine: not for another job */
-  bool asked;               /* its outcome was asked for */
-  char *trouble;            /* owned; why it failed, for people; NULL */
+  struct sk_list joiners;    /* threads that wait for this one */
+  struct sk_list join_node;  /* in another thread's joiners, or in runner->woken */
+  bool failed;               /* OVER: with an error */
+  bool cut;                  /* its job ended before it did */
+  bool shared;               /* a Lua handle refers to it: freed by whichever lets go last */
+  bool known;                /* scripts have asked for its coroutine: not for another job */
+  bool asked;                /* its outcome was asked for */
+  char *trouble;             /* owned; why it failed, for people; NULL */
 };
 
 struct sk_slot {
-  struct sk_list node;      /* in runner->pending while it waits for its turn, in runner->ended when it is to be ended */
+  struct sk_list node; /* in runner->pending while it waits for its turn, in runner->ended when it is to be ended */
   struct sk_runner *runner;
   uint32_t number;
   uint32_t generation;
@@ -76,7 +76,7 @@ struct sk_slot {
   struct sk_buf message;    /* ... with these words; owned */
   struct sk_thread *over;   /* the main or failure thread once it has ended, with `over_status` of lua_resume */
   int over_status;
-  struct sk_buf record;     /* owned; job's slices point into it */
+  struct sk_buf record; /* owned; job's slices point into it */
   struct sk_job job;
   int64_t timeout_ms;
   int64_t retries;
@@ -85,7 +85,7 @@ struct sk_slot {
   enum sk_error_kind stop;  /* TIMEOUT or CANCELLED once it should stop */
   unsigned swallowed;       /* times it went on after that was raised */
   struct sk_list threads;
-  int job_ref;              /* the job's Lua table; LUA_NOREF */
+  int job_ref; /* the job's Lua table; LUA_NOREF */
 };
 
 struct sk_runner {
@@ -95,14 +95,14 @@ struct sk_runner {
   struct sk_pipe *pipe;
   struct sk_share *share;
   uint32_t concurrency;
-  struct sk_slot *slots;    /* share->slots_n of them */
+  struct sk_slot *slots; /* share->slots_n of them */
   uint32_t active;
   struct sk_list pending;
-  struct sk_list pool;      /* idle threads */
+  struct sk_list pool; /* idle threads */
   size_t pool_n;
-  struct sk_heap sleepers;  /* struct sk_thread.sleep */
-  struct sk_heap timeouts;  /* struct sk_slot.soft */
-  struct sk_timer *timer;   /* for the first of both */
+  struct sk_heap sleepers; /* struct sk_thread.sleep */
+  struct sk_heap timeouts; /* struct sk_slot.soft */
+  struct sk_timer *timer;  /* for the first of both */
   int64_t timer_at;
   struct sk_thread *requests; /* that wait for an answer, by request */
   struct sk_thread *by_co;    /* all */
@@ -116,10 +116,10 @@ struct sk_runner {
   int failed_ref;            /* Lua function: what to do with a failed attempt */
   int mourn_ref;             /* Lua function: runs the handlers of an attempt that failed in another worker */
   int job_meta_ref;
-  int misuse_ref;            /* Lua function: raises a text at the script's line */
-  int dropped_ref;           /* Lua table, weak keys: coroutines that were dropped before their end */
+  int misuse_ref;  /* Lua function: raises a text at the script's line */
+  int dropped_ref; /* Lua table, weak keys: coroutines that were dropped before their end */
   bool draining;
-  int64_t now_ms;  /* monotonic; as long as only the runner works, the time is not asked for again; 0: to be asked for */
+  int64_t now_ms; /* monotonic; as long as only the runner works, the time is not asked for again; 0: to be asked for */
   int64_t sent_ms; /* when an end was last sent without waiting for the loop; monotonic */
 };
 
@@ -135,7 +135,7 @@ void sk_thread_resume(struct sk_thread *t, int n);
 void sk_thread_unwait(struct sk_thread *t);
 /* Ends its part in the job: the coroutine is never resumed again.  No script may be on the C stack. */
 void sk_thread_drop(struct sk_thread *t);
-void sk_thread_release(struct sk_thread *t); /* its Lua handle is gone */
+void sk_thread_release(struct sk_thread *t);                        /* its Lua handle is gone */
 struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co); /* NULL when it is none of the runner's */
 void sk_runner_arm_timer(struct sk_runner *r);
 void sk_runner_on_timer(void *runner);

@@ -17,8 +17,8 @@
 #include "lua/json.h"
 #include "lua/runner.h"
 
-static const char TOKEN = 0;       /* its address is the token */
-static const char RUNNER_KEY = 0;  /* its address is the registry key of the runner */
+static const char TOKEN = 0;      /* its address is the token */
+static const char RUNNER_KEY = 0; /* its address is the registry key of the runner */
 static const char THREAD_TYPE[] = "skein.thread";
 
 enum { SEND_AFTER_MS = 50 }; /* on the CPU without a yield */
@@ -62,7 +62,8 @@ static int yield(lua_State *L) {
 /* The running thread, ready to wait.  Raises where no yield is possible. */
 static struct sk_thread *begin_wait(lua_State *L) {
   struct sk_thread *t = need_thread(L);
-  if (!lua_isyieldable(L)) misuse(L, "a job can't wait here: table.sort, string.gsub, a metamethod or an iterator of C calls this code");
+  if (!lua_isyieldable(L))
+    misuse(L, "a job can't wait here: table.sort, string.gsub, a metamethod or an iterator of C calls this code");
   sk_thread_unwait(t); /* what an earlier wait left whose yield failed further out */
   return t;
 }
@@ -109,7 +110,8 @@ static int rt_request(lua_State *L) {
   const char *payload = luaL_checklstring(L, 2, &n);
   struct sk_thread *t = begin_wait(L);
   struct sk_runner *r = t->runner;
-  if (n > SK_FRAME_BYTES_MAX - 64) return misuse(L, "request: %d bytes, the limit is %d", (int)n, SK_FRAME_BYTES_MAX - 64);
+  if (n > SK_FRAME_BYTES_MAX - 64)
+    return misuse(L, "request: %d bytes, the limit is %d", (int)n, SK_FRAME_BYTES_MAX - 64);
   if (must_stop(L, t)) return stop(L, t);
   t->request = ++r->next_request;
   struct sk_buf *out = sk_pipe_out(r->pipe);
@@ -145,7 +147,8 @@ static int rt_spawn(lua_State *L) {
   struct sk_thread *t = need_thread(L);
   struct sk_runner *r = t->runner;
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  if (r->depth >= SK_NESTED_MAX) return misuse(L, "skein.spawn: %d threads have started each other without waiting", SK_NESTED_MAX);
+  if (r->depth >= SK_NESTED_MAX)
+    return misuse(L, "skein.spawn: %d threads have started each other without waiting", SK_NESTED_MAX);
   if (lua_isyieldable(L)) {
     sk_thread_unwait(t);
     if (must_stop(L, t)) return stop(L, t);
@@ -236,9 +239,11 @@ static int rt_resume(lua_State *L) {
     return lua_isnil(L, -1) ? 0 : refuse_resume(L, "cannot resume dead coroutine");
   }
   if (t->slot == NULL || t->wait == SK_WAIT_OVER) return refuse_resume(L, "cannot resume dead coroutine");
-  if (t->wait != SK_WAIT_PARK) return refuse_resume(L, "cannot resume a job's coroutine that has not called coroutine.yield");
+  if (t->wait != SK_WAIT_PARK)
+    return refuse_resume(L, "cannot resume a job's coroutine that has not called coroutine.yield");
   if (r->depth >= SK_NESTED_MAX) return refuse_resume(L, "cannot resume: too many coroutines resume each other");
-  if (!sk_vm_capped(r->vm)) return refuse_resume(L, "cannot resume a job's coroutine in a finalizer"); /* that runs in the runner's own work */
+  if (!sk_vm_capped(r->vm))
+    return refuse_resume(L, "cannot resume a job's coroutine in a finalizer"); /* that runs in the runner's own work */
   int n = lua_gettop(L) - 1;
   if (!make_room(r, co, n + 1)) return misuse(L, "coroutine.resume: too many arguments");
   lua_pushnil(co);
@@ -266,7 +271,9 @@ static int rt_is_own(lua_State *L) {
 /* -- the job ------------------------------------------------------------------------------------------------------------------------ */
 
 /* NULL: that job is over, or it is no handle at all. */
-static struct sk_slot *slot_at(lua_State *L, int index) { return sk_jobs_slot(sk_runner_of(L), lua_tonumber(L, index)); }
+static struct sk_slot *slot_at(lua_State *L, int index) {
+  return sk_jobs_slot(sk_runner_of(L), lua_tonumber(L, index));
+}
 
 /* active(handle) -> boolean */
 static int rt_active(lua_State *L) {
@@ -479,10 +486,26 @@ static int rt_set_misuse(lua_State *L) {
 }
 
 static const luaL_Reg FUNCTIONS[] = {
-  { "sleep", rt_sleep },     { "park", rt_park },         { "request", rt_request }, { "spawn", rt_spawn },     { "results", rt_results },
-  { "join", rt_join },       { "trouble", rt_trouble },   { "resume", rt_resume },   { "know", rt_know },       { "is_own", rt_is_own },
-  { "active", rt_active },   { "remaining", rt_remaining }, { "field", rt_field },   { "progress", rt_progress }, { "attempt", rt_attempt },
-  { "log", rt_log },         { "note", rt_note },         { "setup", rt_setup },       { "set_misuse", rt_set_misuse }, { NULL, NULL },
+  { "sleep", rt_sleep },
+  { "park", rt_park },
+  { "request", rt_request },
+  { "spawn", rt_spawn },
+  { "results", rt_results },
+  { "join", rt_join },
+  { "trouble", rt_trouble },
+  { "resume", rt_resume },
+  { "know", rt_know },
+  { "is_own", rt_is_own },
+  { "active", rt_active },
+  { "remaining", rt_remaining },
+  { "field", rt_field },
+  { "progress", rt_progress },
+  { "attempt", rt_attempt },
+  { "log", rt_log },
+  { "note", rt_note },
+  { "setup", rt_setup },
+  { "set_misuse", rt_set_misuse },
+  { NULL, NULL },
 };
 
 /* lua_CFunction(runner): leaves the module in package.loaded. */

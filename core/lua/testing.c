@@ -24,13 +24,14 @@ struct kit {
   int64_t now_ms;         /* the clock, wall and monotonic */
   struct sk_tasks *tasks; /* owned */
   struct sk_random random;
-  struct sk_buf record;   /* what a settle stores, */
-  struct sk_buf story;    /* ... and what it tells in it; lines that job:log has said */
-  struct sk_buf last;     /* the queue that was served last: they take turns, by name */
+  struct sk_buf record; /* what a settle stores, */
+  struct sk_buf story;  /* ... and what it tells in it; lines that job:log has said */
+  struct sk_buf last;   /* the queue that was served last: they take turns, by name */
 };
 
-static const struct sk_policy POLICY = {
-  .crashes_max = SK_CRASHES_MAX, .unknown_max = SK_UNKNOWN_MAX, .unknown_delay_ms = SK_UNKNOWN_DELAY_MS };
+static const struct sk_policy POLICY = { .crashes_max = SK_CRASHES_MAX,
+                                         .unknown_max = SK_UNKNOWN_MAX,
+                                         .unknown_delay_ms = SK_UNKNOWN_DELAY_MS };
 
 /* -- waiting for the store ------------------------------------------------------------------------------------------------------ */
 
@@ -41,13 +42,13 @@ static void on_done(struct sk_op *op, void *ctx) {
 }
 
 /* Every operation is the same but for its slot, which C can't say without a macro. */
-#define RUN(kit, verb, operation)                                             \
-  do {                                                                        \
-    bool done = false;                                                        \
-    (operation)->op.cb = on_done;                                             \
-    (operation)->op.ctx = &done;                                              \
-    (kit)->client.store->ops->verb((kit)->client.store, operation);           \
-    while (!done && sk_loop_turn((kit)->client.loop, true)) continue;         \
+#define RUN(kit, verb, operation)                                                                                      \
+  do {                                                                                                                 \
+    bool done = false;                                                                                                 \
+    (operation)->op.cb = on_done;                                                                                      \
+    (operation)->op.ctx = &done;                                                                                       \
+    (kit)->client.store->ops->verb((kit)->client.store, operation);                                                    \
+    while (!done && sk_loop_turn((kit)->client.loop, true)) continue;                                                  \
   } while (0)
 
 /* Raises what op says; only memory can be wanting. */
@@ -95,10 +96,12 @@ static int compare(struct sk_str a, struct sk_str b) {
 static struct sk_fetch_queue *queues_in_turn(struct kit *kit, struct sk_count_op *count) {
   RUN(kit, count, count);
   size_t n = count->queues_n, first = 0;
-  struct sk_fetch_queue *queues = count->op.status == SK_OK ? sk_arena_array(&count->op.arena, n ? n : 1, sizeof *queues) : NULL;
+  struct sk_fetch_queue *queues =
+      count->op.status == SK_OK ? sk_arena_array(&count->op.arena, n ? n : 1, sizeof *queues) : NULL;
   if (queues == NULL) return NULL;
   while (first < n && kit->last.n > 0 && compare(count->queues[first].name, sk_buf_str(&kit->last)) <= 0) first++;
-  for (size_t i = 0; i < n; i++) queues[i] = (struct sk_fetch_queue){ .name = count->queues[(first + i) % n].name, .quota = 1 };
+  for (size_t i = 0; i < n; i++)
+    queues[i] = (struct sk_fetch_queue){ .name = count->queues[(first + i) % n].name, .quota = 1 };
   return queues;
 }
 
@@ -165,7 +168,8 @@ static int kit_fetch(lua_State *L) {
   struct sk_job job;
   struct sk_err err;
   bool some = fetch.held_n > 0;
-  if (some && sk_record_decode(fetch.held[0].record, &job, &err) != SK_OK) return raise(L, &fetch.op); /* the client made it */
+  if (some && sk_record_decode(fetch.held[0].record, &job, &err) != SK_OK)
+    return raise(L, &fetch.op); /* the client made it */
   if (some) {
     sk_buf_clear(&kit->last);
     sk_buf_add_str(&kit->last, fetch.held[0].queue);
@@ -234,7 +238,8 @@ static struct sk_outcome read_outcome(lua_State *L, int index) {
   };
   int64_t verdict = number_field(L, index, "verdict", -1);
   static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED };
-  if (verdict >= 0 && verdict < SK_VERDICTS) o.ending = o.kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict];
+  if (verdict >= 0 && verdict < SK_VERDICTS)
+    o.ending = o.kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict];
   if (o.delay_ms < 0) o.delay_ms = o.ending == SK_END_SNOOZED ? 0 : SK_UNSET;
   return o;
 }
@@ -268,11 +273,17 @@ static int kit_release(lua_State *L) {
 }
 
 /* As engine/settle.c does: what has happened to the job, and what it has logged in this attempt. */
-static void tell_story(struct kit *kit, struct sk_job *job, const struct sk_outcome *o, const struct sk_decision *d, struct sk_str log) {
+static void tell_story(struct kit *kit, struct sk_job *job, const struct sk_outcome *o, const struct sk_decision *d,
+                       struct sk_str log) {
   sk_buf_clear(&kit->story);
-  sk_trail_extend(job, &(struct sk_trail_end){
-    .engine = SK_STR_LIT(ENGINE), .worker = 1, .started_ms = o->started_ms, .now_ms = kit->now_ms, .ending = o->ending, .decision = d },
-    &kit->story);
+  sk_trail_extend(job,
+                  &(struct sk_trail_end){ .engine = SK_STR_LIT(ENGINE),
+                                          .worker = 1,
+                                          .started_ms = o->started_ms,
+                                          .now_ms = kit->now_ms,
+                                          .ending = o->ending,
+                                          .decision = d },
+                  &kit->story);
   size_t trail_n = kit->story.n;
   sk_lines_tail(job->log, log, SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &kit->story);
   job->trail = sk_str(kit->story.p, trail_n);
@@ -286,9 +297,15 @@ static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_out
   struct sk_err err;
   struct sk_str record = text_field(L, 2, "record"), log = text_field(L, 2, "log");
   if (sk_record_decode(record, &job, &err) != SK_OK) luaL_error(L, "testing: %s", err.message);
-  struct sk_decision d = sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
-  bool made = sk_follow_new(&(struct sk_follow_end){ .job = &job, .ending = o->ending, .kind = d.kind, .now_ms = kit->now_ms,
-                                                     .args_bytes_max = SK_ARGS_BYTES_MAX, .log = &silent }, follow);
+  struct sk_decision d =
+      sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
+  bool made = sk_follow_new(&(struct sk_follow_end){ .job = &job,
+                                                     .ending = o->ending,
+                                                     .kind = d.kind,
+                                                     .now_ms = kit->now_ms,
+                                                     .args_bytes_max = SK_ARGS_BYTES_MAX,
+                                                     .log = &silent },
+                            follow);
   tell_story(kit, &job, o, &d, log);
   sk_buf_clear(&kit->record);
   sk_record_encode(&job, &kit->record);
@@ -296,8 +313,11 @@ static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_out
     sk_follow_free(*follow);
     luaL_error(L, "testing: not enough memory");
   }
-  struct sk_settle_item item = {
-    .record = sk_buf_str(&kit->record), .kind = d.kind, .to_queue = d.to_queue, .delay_ms = d.delay_ms, .keep_ms = d.keep_ms };
+  struct sk_settle_item item = { .record = sk_buf_str(&kit->record),
+                                 .kind = d.kind,
+                                 .to_queue = d.to_queue,
+                                 .delay_ms = d.delay_ms,
+                                 .keep_ms = d.keep_ms };
   if (*follow) {
     item.follow = (*follow)->items;
     item.follow_n = (*follow)->n;
@@ -448,9 +468,19 @@ int sk_lua_testing_open(lua_State *L) {
 }
 
 static const luaL_Reg METHODS[] = {
-  { "call", kit_call },       { "clock", kit_clock },   { "declare", kit_declare },   { "bind", kit_bind },   { "fetch", kit_fetch },
-  { "read", kit_read },       { "release", kit_release }, { "settle", kit_settle },   { "progress", kit_progress }, { "note", kit_note },
-  { "stops", kit_stops },     { "close", kit_close },   { NULL, NULL },
+  { "call", kit_call },
+  { "clock", kit_clock },
+  { "declare", kit_declare },
+  { "bind", kit_bind },
+  { "fetch", kit_fetch },
+  { "read", kit_read },
+  { "release", kit_release },
+  { "settle", kit_settle },
+  { "progress", kit_progress },
+  { "note", kit_note },
+  { "stops", kit_stops },
+  { "close", kit_close },
+  { NULL, NULL },
 };
 
 void sk_lua_testing_register(lua_State *L) {

@@ -27,7 +27,9 @@ struct sk_vm {
   bool hurried;
 };
 
-static uint64_t half_way_up(const struct sk_vm *vm) { return vm->bytes < vm->max ? vm->bytes + (vm->max - vm->bytes) / 2 : vm->bytes; }
+static uint64_t half_way_up(const struct sk_vm *vm) {
+  return vm->bytes < vm->max ? vm->bytes + (vm->max - vm->bytes) / 2 : vm->bytes;
+}
 
 /* LuaJIT lets garbage grow to the size of what lives, and raises "not enough memory" at the cap without collecting first.  So that
  * garbage alone never fills the cap, the collector is told to do a whole cycle at its next chance once hurry_at is passed, which

@@ -10,11 +10,11 @@
 enum { SK_WORKER_PIPE_FD = 3, SK_WORKER_SHARE_FD = 4 };
 
 struct sk_worker_options {
-  const char *dir;      /* the scripts */
+  const char *dir; /* the scripts */
   uint32_t number;
   uint32_t concurrency;
-  uint64_t memory_max;  /* of the Lua heap; 0: none */
-  int parent_pid;       /* the core; the worker does not outlive it */
+  uint64_t memory_max; /* of the Lua heap; 0: none */
+  int parent_pid;      /* the core; the worker does not outlive it */
 };
 
 /* Loads the scripts and runs jobs until the core says that it is enough or goes away.  Returns the exit status. */

@@ -71,14 +71,14 @@ void sk_client_close(struct sk_client *client) {
 /* -- operations ------------------------------------------------------------------------------------------------------------ */
 
 /* Every operation is the same but for its slot and its struct, which C can't say without a macro. */
-#define BLOCKING(verb)                                                                      \
-  enum sk_code sk_client_##verb(struct sk_client *client, struct sk_##verb##_op *op) {      \
-    bool done = false;                                                                      \
-    op->op.cb = on_done;                                                                    \
-    op->op.ctx = &done;                                                                     \
-    client->store->ops->verb(client->store, op);                                            \
-    turn_until(client, &done);                                                              \
-    return op->op.status;                                                                   \
+#define BLOCKING(verb)                                                                                                 \
+  enum sk_code sk_client_##verb(struct sk_client *client, struct sk_##verb##_op *op) {                                 \
+    bool done = false;                                                                                                 \
+    op->op.cb = on_done;                                                                                               \
+    op->op.ctx = &done;                                                                                                \
+    client->store->ops->verb(client->store, op);                                                                       \
+    turn_until(client, &done);                                                                                         \
+    return op->op.status;                                                                                              \
   }
 
 BLOCKING(enqueue)

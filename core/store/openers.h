@@ -9,14 +9,15 @@
 
 /* An opener gets options whose URL has its scheme; the law of sk_store_open (store.h) is its own. */
 typedef enum sk_code (*sk_store_opener)(struct sk_loop *loop, const struct sk_store_options *options,
-                                        const struct sk_store_events *events, struct sk_store **out, struct sk_err *err);
+                                        const struct sk_store_events *events, struct sk_store **out,
+                                        struct sk_err *err);
 
-enum sk_code sk_memory_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
-                            struct sk_store **out, struct sk_err *err);
-enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
-                            struct sk_store **out, struct sk_err *err);
-enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
-                           struct sk_store **out, struct sk_err *err);
+enum sk_code sk_memory_open(struct sk_loop *loop, const struct sk_store_options *options,
+                            const struct sk_store_events *events, struct sk_store **out, struct sk_err *err);
+enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options *options,
+                            const struct sk_store_events *events, struct sk_store **out, struct sk_err *err);
+enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *options,
+                           const struct sk_store_events *events, struct sk_store **out, struct sk_err *err);
 
 /* SQLite's version, e.g. "3.40.1". */
 const char *sk_sqlite_version(void);

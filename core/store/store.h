@@ -40,8 +40,8 @@ struct sk_op;
 typedef void (*sk_op_cb)(struct sk_op *op, void *ctx);
 
 struct sk_op {
-  sk_op_cb cb; /* in */
-  void *ctx;   /* in */
+  sk_op_cb cb;           /* in */
+  void *ctx;             /* in */
   enum sk_code status;   /* out */
   struct sk_err err;     /* out; a sentence when status is not SK_OK */
   struct sk_arena arena; /* out: what the outputs point into */
@@ -79,11 +79,11 @@ struct sk_enqueue_item {
   int32_t priority;                      /* in */
   int64_t due_ms;                        /* in: wall clock; 0 or past = now */
   int64_t delay_ms;                      /* in: from the store's now; > 0 wins over due_ms */
-  bool fresh;                            /* in: the id was made for this job just now (id.h), and not sent to a store before: none has it */
-  struct sk_lock lock;                   /* in: zeroed: none */
-  struct sk_limit limit;                 /* in: zeroed: none */
-  enum sk_code status;                   /* out: SK_OK, SK_EEXISTS, SK_ELIMIT (the queue is full: max_len) */
-  struct sk_str holder;                  /* out, SK_EEXISTS by its lock: who holds it; empty: the id itself was there */
+  bool fresh; /* in: the id was made for this job just now (id.h), and not sent to a store before: none has it */
+  struct sk_lock lock;   /* in: zeroed: none */
+  struct sk_limit limit; /* in: zeroed: none */
+  enum sk_code status;   /* out: SK_OK, SK_EEXISTS, SK_ELIMIT (the queue is full: max_len) */
+  struct sk_str holder;  /* out, SK_EEXISTS by its lock: who holds it; empty: the id itself was there */
 };
 struct sk_enqueue_op {
   struct sk_op op;
@@ -92,7 +92,8 @@ struct sk_enqueue_op {
 };
 
 /* The item of a job with that record, due now; its slices are the job's.  SK_EINVAL, SK_ELIMIT: its lock or limit can't be read. */
-enum sk_code sk_enqueue_item_init(struct sk_enqueue_item *item, const struct sk_job *job, struct sk_str record, struct sk_err *err);
+enum sk_code sk_enqueue_item_init(struct sk_enqueue_item *item, const struct sk_job *job, struct sk_str record,
+                                  struct sk_err *err);
 
 /* -- fetch -------------------------------------------------------------------------------------------------------------
  * First makes READY what is due in these queues (SCHEDULED and RETRY whose time has come go to the front of their queue and
@@ -126,7 +127,8 @@ struct sk_held {
   struct sk_str id, queue, record;
   int32_t priority;
   uint64_t fence;
-  int64_t late_ms; /* now - due time, for a job that came due (see THE ORDER); else 0.  After a release it goes on counting. */
+  int64_t
+      late_ms; /* now - due time, for a job that came due (see THE ORDER); else 0.  After a release it goes on counting. */
 };
 struct sk_fetch_op {
   struct sk_op op;
@@ -135,8 +137,9 @@ struct sk_fetch_op {
   size_t want;                         /* in; <= SK_FETCH_BATCH_MAX */
   struct sk_held *held;                /* out, in the order to run them */
   size_t held_n;
-  bool more;          /* out: at least one of the queues (not paused) has READY jobs left that could be taken now */
-  int64_t due_in_ms;  /* out: until the earliest SCHEDULED or RETRY job of these queues, paused or not, is due, or a token is there for
+  bool more; /* out: at least one of the queues (not paused) has READY jobs left that could be taken now */
+  int64_t
+      due_in_ms; /* out: until the earliest SCHEDULED or RETRY job of these queues, paused or not, is due, or a token is there for
                        * one that is held back by nothing else (> 0); -1: none */
   struct sk_str *stops; /* out: ids */
   size_t stops_n;
@@ -154,14 +157,14 @@ struct sk_settle_item {
   struct sk_str id, queue; /* in: queue is the one it was fetched from */
   uint64_t fence;          /* in */
   enum sk_settle_kind kind;
-  struct sk_str record;    /* in: the new record; empty = as it is (RELEASE only), unused for DROP and when deleted */
-  bool crashed;            /* in: its worker died while it ran; adds to counters.crashed, nothing else */
-  struct sk_str to_queue;  /* in, RETRY and SNOOZE: where it waits; empty = queue */
+  struct sk_str record;   /* in: the new record; empty = as it is (RELEASE only), unused for DROP and when deleted */
+  bool crashed;           /* in: its worker died while it ran; adds to counters.crashed, nothing else */
+  struct sk_str to_queue; /* in, RETRY and SNOOZE: where it waits; empty = queue */
   int64_t delay_ms;
   int64_t keep_ms;
   struct sk_enqueue_item *follow; /* in: jobs to enqueue with it (callbacks, flow steps) */
   size_t follow_n;
-  enum sk_code status;     /* out: SK_OK, SK_ESTALE, SK_ESTATE */
+  enum sk_code status; /* out: SK_OK, SK_ESTALE, SK_ESTATE */
 };
 struct sk_settle_op {
   struct sk_op op;
@@ -191,8 +194,8 @@ struct sk_view {
   struct sk_str engine; /* RUNNING: by whom */
   int32_t percent;      /* job:progress of the last attempt; -1 when it said none.  A fetch starts anew. */
   struct sk_str note;
-  struct sk_str log;    /* job:log of the attempt that runs; earlier lines are in the record */
-  bool stopping;        /* RUNNING, or READY again: it was told to stop */
+  struct sk_str log;           /* job:log of the attempt that runs; earlier lines are in the record */
+  bool stopping;               /* RUNNING, or READY again: it was told to stop */
   enum sk_held_back held_back; /* get only; READY: what keeps it from being taken, besides those before it */
 };
 /* One view per id, in the order asked, state NONE where there is no such job. */
@@ -213,7 +216,7 @@ struct sk_filter {
 struct sk_list_op {
   struct sk_op op;
   struct sk_filter filter;
-  size_t offset, limit; /* limit <= SK_LIST_LIMIT_MAX */
+  size_t offset, limit;  /* limit <= SK_LIST_LIMIT_MAX */
   struct sk_view *views; /* out */
   size_t views_n;
 };
@@ -272,7 +275,7 @@ struct sk_pause_op {
 struct sk_progress_item {
   struct sk_str id, queue;
   uint64_t fence;
-  int32_t percent;   /* -1: none */
+  int32_t percent; /* -1: none */
   struct sk_str note;
   struct sk_str log; /* all of what the attempt has logged, <= SK_JOB_LOG_BYTES_MAX */
 };
@@ -292,10 +295,10 @@ struct sk_task_item {
 enum sk_overflow { SK_OVERFLOW_REJECT, SK_OVERFLOW_DROP_OLDEST, SK_OVERFLOW_BLOCK };
 struct sk_queue_item {
   struct sk_str name;
-  int64_t max_len;            /* 0: no bound */
-  enum sk_overflow overflow;  /* BLOCK: as REJECT; the client waits, */
-  int64_t block_ms;           /* so long */
-  struct sk_limit limit;      /* group and strict unused; zeroed: none */
+  int64_t max_len;           /* 0: no bound */
+  enum sk_overflow overflow; /* BLOCK: as REJECT; the client waits, */
+  int64_t block_ms;          /* so long */
+  struct sk_limit limit;     /* group and strict unused; zeroed: none */
 };
 struct sk_declare_op { /* adds or replaces by name */
   struct sk_op op;
@@ -320,17 +323,18 @@ enum sk_durability { SK_DURABLE_FULL, SK_DURABLE_NORMAL };
  * Called from any thread of the store; both or neither are set. */
 struct sk_store_clock {
   int64_t (*wall_ms)(void *ctx); /* due times, keep, held_ms */
-  int64_t (*mono_ms)(void *ctx); /* leases: never steps, the same for all engines that share the store on this machine */
+  int64_t (*mono_ms)(
+      void *ctx); /* leases: never steps, the same for all engines that share the store on this machine */
   void *ctx;
 };
 
 struct sk_store_options {
-  struct sk_str url;        /* as the user wrote it; borrowed during open */
-  struct sk_str engine;     /* id of the engine that opens it; empty: a client, which can't fetch, settle or beat */
+  struct sk_str url;    /* as the user wrote it; borrowed during open */
+  struct sk_str engine; /* id of the engine that opens it; empty: a client, which can't fetch, settle or beat */
   int64_t lease_ms;
   enum sk_durability durability; /* sqlite: "full": enqueue and settle reach the disk before they are answered */
-  bool must_exist;          /* a reading command: do not make a store that is not there (SK_ENOTFOUND) */
-  const struct sk_log *log; /* borrowed for the store's life; NULL: silent */
+  bool must_exist;               /* a reading command: do not make a store that is not there (SK_ENOTFOUND) */
+  const struct sk_log *log;      /* borrowed for the store's life; NULL: silent */
   struct sk_store_clock clock;
 };
 
@@ -371,7 +375,7 @@ struct sk_store {
  * SK_EINVAL: the URL is wrong or its scheme unknown.  SK_ENOTFOUND: must_exist.  SK_EUNAVAILABLE, SK_ECORRUPT, SK_EVERSION: it
  * can't be used, err says why; nothing was changed.  Opening as an engine takes back what a beat would, and at once the jobs of
  * engines that are known to be dead (same machine, embedded store).  `events` is copied. */
-enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *options, const struct sk_store_events *events,
-                           struct sk_store **out, struct sk_err *err);
+enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *options,
+                           const struct sk_store_events *events, struct sk_store **out, struct sk_err *err);
 
 #endif

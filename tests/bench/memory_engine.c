@@ -62,7 +62,8 @@ static void fill(struct seeding *s, size_t at, const char *task, long number, si
     fill(s, at, task, number, RECORD_BYTES - record->n);
     return;
   }
-  s->items[at] = (struct sk_enqueue_item){ .id = job.id, .queue = job.queue, .task = job.task, .record = sk_buf_str(record) };
+  s->items[at] =
+      (struct sk_enqueue_item){ .id = job.id, .queue = job.queue, .task = job.task, .record = sk_buf_str(record) };
 }
 
 static void on_enqueued(struct sk_op *op, void *ctx) {

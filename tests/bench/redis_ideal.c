@@ -26,17 +26,16 @@ enum { SHA_BYTES = 40 };
 #define READY "ideal:ready"
 #define HELD "ideal:held"
 
-static const char take_script[] =
-  "if ARGV[2] then redis.call('HDEL', KEYS[2], unpack(ARGV, 2)) end\n"
-  "local jobs = redis.call('LPOP', KEYS[1], ARGV[1])\n"
-  "if not jobs then return {} end\n"
-  "local held = {}\n"
-  "for i = 1, #jobs do\n"
-  "  held[2 * i - 1] = string.sub(jobs[i], 1, 26)\n"
-  "  held[2 * i] = jobs[i]\n"
-  "end\n"
-  "redis.call('HSET', KEYS[2], unpack(held))\n"
-  "return jobs\n";
+static const char take_script[] = "if ARGV[2] then redis.call('HDEL', KEYS[2], unpack(ARGV, 2)) end\n"
+                                  "local jobs = redis.call('LPOP', KEYS[1], ARGV[1])\n"
+                                  "if not jobs then return {} end\n"
+                                  "local held = {}\n"
+                                  "for i = 1, #jobs do\n"
+                                  "  held[2 * i - 1] = string.sub(jobs[i], 1, 26)\n"
+                                  "  held[2 * i] = jobs[i]\n"
+                                  "end\n"
+                                  "redis.call('HSET', KEYS[2], unpack(held))\n"
+                                  "return jobs\n";
 static const char done_script[] = "return redis.call('HDEL', KEYS[1], unpack(ARGV))\n";
 _Static_assert(SK_ID_BYTES == 26, "the script cuts the id off the record");
 
@@ -65,7 +64,9 @@ static redisReply *next_reply(struct ideal *r, const char *what) {
   return checked(r, reply, what);
 }
 
-static void call(struct ideal *r, const char *command) { freeReplyObject(checked(r, redisCommand(r->redis, command), command)); }
+static void call(struct ideal *r, const char *command) {
+  freeReplyObject(checked(r, redisCommand(r->redis, command), command));
+}
 
 /* The sum of the numbers of INFO's fields of these names (field b may be NULL). */
 static double info(struct ideal *r, const char *section, const char *a, const char *b) {
@@ -159,8 +160,10 @@ static long move(struct ideal *r, int in_flight, bool fused) {
       in_flight--;
     } else {
       moved += (long)reply->elements;
-      if (fused) append_take(r, reply);
-      else append_done(r, reply);
+      if (fused)
+        append_take(r, reply);
+      else
+        append_done(r, reply);
     }
   }
   return moved;

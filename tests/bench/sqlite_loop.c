@@ -60,7 +60,8 @@ struct bare {
 
 static sqlite3_stmt *prepare(struct bare *b, const char *sql) {
   sqlite3_stmt *st;
-  if (sqlite3_prepare_v3(b->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK) die(sql, sqlite3_errmsg(b->db));
+  if (sqlite3_prepare_v3(b->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK)
+    die(sql, sqlite3_errmsg(b->db));
   return st;
 }
 
@@ -72,8 +73,9 @@ static void run(struct bare *b, sqlite3_stmt *st) {
 static void bare_open(struct bare *b, const char *path, bool full) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   if (sqlite3_open_v2(path, &b->db, flags, NULL) != SQLITE_OK) die(path, "can't open");
-  const char *setup = "PRAGMA journal_mode=WAL; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768;"
-                      "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, record BLOB NOT NULL)";
+  const char *setup =
+      "PRAGMA journal_mode=WAL; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768;"
+      "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, record BLOB NOT NULL)";
   if (sqlite3_exec(b->db, setup, NULL, NULL, NULL) != SQLITE_OK) die("bare loop", sqlite3_errmsg(b->db));
   sqlite3_exec(b->db, full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
   b->begin = prepare(b, "BEGIN IMMEDIATE");
@@ -176,7 +178,8 @@ static void add_extra(struct moving *m, struct sk_enqueue_item *item) {
   if (m->extra == EXTRA_GROUP) item->limit = (struct sk_limit){ .group = SK_STR_LIT("g"), .concurrency = BATCH };
   if (m->extra != EXTRA_GROUPS) return;
   char *name = m->groups[m->next_group++ % GROUPS];
-  item->limit = (struct sk_limit){ .group = sk_str_c(name), .concurrency = 1, .rate = 1000000, .per_ms = 1, .burst = 1000 };
+  item->limit =
+      (struct sk_limit){ .group = sk_str_c(name), .concurrency = 1, .rate = 1000000, .per_ms = 1, .burst = 1000 };
 }
 
 static void submit_enqueue(struct moving *m) {
@@ -207,7 +210,8 @@ static void submit_settle(struct moving *m) {
   const struct sk_fetch_op *from = &m->fetch[1];
   for (size_t i = 0; i < from->held_n; i++) {
     const struct sk_held *held = &from->held[i];
-    m->settled[i] = (struct sk_settle_item){ .id = held->id, .queue = held->queue, .fence = held->fence, .kind = SK_SETTLE_DONE };
+    m->settled[i] =
+        (struct sk_settle_item){ .id = held->id, .queue = held->queue, .fence = held->fence, .kind = SK_SETTLE_DONE };
   }
   m->settle = (struct sk_settle_op){ .op = { .cb = on_op, .ctx = m }, .items = m->settled, .items_n = from->held_n };
   m->waiting++;
@@ -324,9 +328,11 @@ int main(int argc, char **argv) {
     if (only < 0 || only == 4) rates[4][i] = store_loop(&bench, by_turns, EXTRA_GROUP);
     if (only < 0 || only == 5) rates[5][i] = store_loop(&bench, by_turns, EXTRA_GROUPS);
   }
-  static const char *const names[MODES] = { "bare loop", "store, by turns", "store, in flight", "  with locks", "  in a group", "  in groups" };
+  static const char *const names[MODES] = { "bare loop",    "store, by turns", "store, in flight",
+                                            "  with locks", "  in a group",    "  in groups" };
   double yardstick = median(rates[0], rounds);
-  printf("sqlite, durability %s, %lld waiting, medians of %d\n", bench.full ? "full" : "normal", (long long)bench.backlog, rounds);
+  printf("sqlite, durability %s, %lld waiting, medians of %d\n", bench.full ? "full" : "normal",
+         (long long)bench.backlog, rounds);
   for (int i = 0; i < MODES; i++) {
     double rate = median(rates[i], rounds);
     printf("  %-18s %9.0f jobs/s  %5.2f\n", names[i], rate, yardstick > 0 ? rate / yardstick : 0);

@@ -30,7 +30,8 @@ static void die(const char *what, const char *why) {
 
 static sqlite3_stmt *prepare(struct yardstick *y, const char *sql) {
   sqlite3_stmt *st;
-  if (sqlite3_prepare_v3(y->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK) die(sql, sqlite3_errmsg(y->db));
+  if (sqlite3_prepare_v3(y->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK)
+    die(sql, sqlite3_errmsg(y->db));
   return st;
 }
 
@@ -40,9 +41,10 @@ static void run(struct yardstick *y, sqlite3_stmt *st) {
 }
 
 static void setup(struct yardstick *y, const char *path) {
-  static const char sql[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY;"
-                            "PRAGMA cache_size=-32768;"
-                            "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, record BLOB NOT NULL)";
+  static const char sql[] =
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY;"
+      "PRAGMA cache_size=-32768;"
+      "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, record BLOB NOT NULL)";
   if (sqlite3_open(path, &y->db) != SQLITE_OK) die(path, sqlite3_errmsg(y->db));
   if (sqlite3_exec(y->db, sql, NULL, NULL, NULL) != SQLITE_OK) die(path, sqlite3_errmsg(y->db));
   y->begin = prepare(y, "BEGIN IMMEDIATE");

@@ -43,7 +43,8 @@ static void within_a_batch_what_has_room_goes_in(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_client(w);
   bind_queue(h, .name = text("q"), .max_len = 2);
-  struct sk_enqueue_item items[] = { item(w, .id = "a"), item(w, .id = "b"), item(w, .id = "c"), item(w, .id = "d", .queue = "z") };
+  struct sk_enqueue_item items[] = { item(w, .id = "a"), item(w, .id = "b"), item(w, .id = "c"),
+                                     item(w, .id = "d", .queue = "z") };
   struct sk_enqueue_op op = { .items = items, .items_n = 4 };
   assert_code(run_enqueue(h, &op), SK_OK);
   const enum sk_code want[] = { SK_OK, SK_OK, SK_ELIMIT, SK_OK };
@@ -224,7 +225,8 @@ static void what_queues_are_bound_to_is_told_by_name(void **ctx) {
   assert_code(run_tasks(c, &op), SK_OK);
   assert_int_equal(op.items_n, 0);
   assert_int_equal(op.queues_n, 3);
-  assert_true(sk_str_eq_c(op.queues[0].name, "a") && sk_str_eq_c(op.queues[1].name, "m") && sk_str_eq_c(op.queues[2].name, "z"));
+  assert_true(sk_str_eq_c(op.queues[0].name, "a") && sk_str_eq_c(op.queues[1].name, "m") &&
+              sk_str_eq_c(op.queues[2].name, "z"));
   assert_int_equal(op.queues[0].max_len, 1);
   assert_int_equal(op.queues[0].overflow, SK_OVERFLOW_DROP_OLDEST);
   assert_int_equal(op.queues[0].limit.concurrency, 0);
@@ -263,7 +265,8 @@ static unsigned pick(struct twin *t, unsigned n) {
 /* A job that often has a lock, a limit or both, of few or of many, by round. */
 static struct sk_enqueue_item twin_item(struct world *w, struct twin *t, int i) {
   static const char *const locks[] = { "reject;0", "reject;50", "replace;0", "replace;50", "throttle;50" };
-  static const char *const limits[] = { "1;0;0;0;any", "3;0;0;0;any", "1;0;0;0;strict", "0;20;1000;5;any", "1000;0;0;0;any" };
+  static const char *const limits[] = { "1;0;0;0;any", "3;0;0;0;any", "1;0;0;0;strict", "0;20;1000;5;any",
+                                        "1000;0;0;0;any" };
   char id[32], lock[64], limit[64];
   unsigned kind = pick(t, 8), mode = pick(t, t->round % 3 ? 5 : 1), key = pick(t, t->round % 2 ? 400 : 30);
   unsigned numbers = pick(t, 30) ? (unsigned)t->round % 5 : pick(t, 5);
@@ -271,7 +274,8 @@ static struct sk_enqueue_item twin_item(struct world *w, struct twin *t, int i) 
   snprintf(id, sizeof id, "%s-%d", t->side, number);
   snprintf(lock, sizeof lock, "%s;=%s key %u", locks[mode], t->side, key);
   snprintf(limit, sizeof limit, "%s;=%s group %u", limits[numbers], t->side, pick(t, 6));
-  return item(w, .id = id, .queue = t->side, .lock = kind < 5 ? lock : NULL, .limit = kind > 2 ? limit : NULL, .delay_ms = pick(t, 60) ? 0 : 20);
+  return item(w, .id = id, .queue = t->side, .lock = kind < 5 ? lock : NULL, .limit = kind > 2 ? limit : NULL,
+              .delay_ms = pick(t, 60) ? 0 : 20);
 }
 
 /* The same ids, but for their sides? */

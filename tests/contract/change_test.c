@@ -3,7 +3,8 @@
 
 #include "contract.h"
 
-static const char *const names[SK_STATES] = { "none", "scheduled", "ready", "running", "retry", "done", "dead", "cancelled" };
+static const char *const names[SK_STATES] = { "none",  "scheduled", "ready", "running",
+                                              "retry", "done",      "dead",  "cancelled" };
 
 /* One job in each state, called like it, all in queue "q". */
 static void one_in_each_state(struct handle *h) {
@@ -11,10 +12,12 @@ static void one_in_each_state(struct handle *h) {
   const char *taken[] = { "running", "retry", "done", "dead", "cancelled" };
   for (size_t i = 0; i < 5; i++) put(h, .id = taken[i]);
   struct sk_fetch_op *op = take(h, 5, "q", NULL);
-  settle(h, &op->held[1], .kind = SK_SETTLE_RETRY, .delay_ms = 1000, .record = record_with(w, op->held[1].record, 4, 2));
+  settle(h, &op->held[1], .kind = SK_SETTLE_RETRY, .delay_ms = 1000,
+         .record = record_with(w, op->held[1].record, 4, 2));
   settle(h, &op->held[2], .kind = SK_SETTLE_DONE, .keep_ms = 100000);
   settle(h, &op->held[3], .kind = SK_SETTLE_DEAD, .record = record_with(w, op->held[3].record, 4, 2));
-  settle(h, &op->held[4], .kind = SK_SETTLE_CANCELLED, .keep_ms = 100000, .record = record_with(w, op->held[4].record, 4, 2));
+  settle(h, &op->held[4], .kind = SK_SETTLE_CANCELLED, .keep_ms = 100000,
+         .record = record_with(w, op->held[4].record, 4, 2));
   put(h, .id = "ready");
   put(h, .id = "scheduled", .delay_ms = 500);
 }
@@ -45,8 +48,12 @@ static void cancel_ends_what_waits_and_takes_what_runs(void **ctx) {
 static void delete_takes_all_but_running(void **ctx) {
   check_verb(*ctx, SK_VERB_DELETE, "scheduled ready retry done dead cancelled", "unknown");
 }
-static void retry_takes_dead_retry_and_cancelled(void **ctx) { check_verb(*ctx, SK_VERB_RETRY, "dead retry cancelled", "ready"); }
-static void promote_takes_scheduled_and_retry(void **ctx) { check_verb(*ctx, SK_VERB_PROMOTE, "scheduled retry", "ready"); }
+static void retry_takes_dead_retry_and_cancelled(void **ctx) {
+  check_verb(*ctx, SK_VERB_RETRY, "dead retry cancelled", "ready");
+}
+static void promote_takes_scheduled_and_retry(void **ctx) {
+  check_verb(*ctx, SK_VERB_PROMOTE, "scheduled retry", "ready");
+}
 
 static void by_filter_other_states_are_passed_over(void **ctx) {
   struct world *w = *ctx;

@@ -7,8 +7,9 @@
 #include "contract.h"
 
 static struct sk_client *open_it(struct world *w, bool must_exist) {
-  const struct sk_store_options options = { .url = text(w->url), .durability = SK_DURABLE_NORMAL, .must_exist = must_exist,
-                                            .engine = text("ignored") };
+  const struct sk_store_options options = {
+    .url = text(w->url), .durability = SK_DURABLE_NORMAL, .must_exist = must_exist, .engine = text("ignored")
+  };
   struct sk_client *client;
   struct sk_err err = { 0 };
   enum sk_code code = sk_client_open(&options, &client, &err);
@@ -45,7 +46,8 @@ static void a_client_enqueues_and_looks(void **ctx) {
   sk_client_close(client);
   assert_true(count_op.queues[0].paused);
   assert_int_equal(count_op.queues[0].states[SK_STATE_READY], 2);
-  struct sk_op *ops[] = { &put_op.op, &get.op, &list.op, &change_op.op, &pause.op, &declare.op, &tasks_op.op, &count_op.op };
+  struct sk_op *ops[] = { &put_op.op, &get.op,     &list.op,     &change_op.op,
+                          &pause.op,  &declare.op, &tasks_op.op, &count_op.op };
   for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) sk_op_fini(ops[i]);
 }
 

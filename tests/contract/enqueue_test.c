@@ -85,7 +85,8 @@ static void an_id_that_is_there_changes_nothing(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   assert_code(put(h, .id = "a"), SK_OK);
-  struct sk_enqueue_item items[] = { item(w, .id = "b"), item(w, .id = "a", .queue = "other", .delay_ms = 1000), item(w, .id = "b") };
+  struct sk_enqueue_item items[] = { item(w, .id = "b"), item(w, .id = "a", .queue = "other", .delay_ms = 1000),
+                                     item(w, .id = "b") };
   assert_code(enqueue_all(h, items, 3), SK_OK);
   assert_code(items[0].status, SK_OK);
   assert_code(items[1].status, SK_EEXISTS);
@@ -104,7 +105,8 @@ static void an_id_exists_in_every_state(void **ctx) {
   settle(h, take_job(h, "done"), .kind = SK_SETTLE_DONE, .keep_ms = 50);
   settle(h, take_job(h, "dead"), .kind = SK_SETTLE_DEAD);
   settle(h, take_job(h, "snooze"), .kind = SK_SETTLE_SNOOZE, .delay_ms = 50);
-  for (const char *id = "runs\0retry\0done\0dead\0snooze\0"; *id; id += strlen(id) + 1) assert_code(put(h, .id = id), SK_EEXISTS);
+  for (const char *id = "runs\0retry\0done\0dead\0snooze\0"; *id; id += strlen(id) + 1)
+    assert_code(put(h, .id = id), SK_EEXISTS);
 }
 
 static void an_id_that_is_gone_may_come_again(void **ctx) {
@@ -252,21 +254,24 @@ static void odd_locks_limits_and_names_are_refused_with_their_whole_batch(void *
   struct world *w = *ctx;
   struct handle *h = open_client(w);
   memset(long_name, 'k', sizeof long_name);
-#define NONSENSE(field, value, code, sentence) \
-  do { \
-    struct sk_enqueue_item odd = plain_item(); \
-    odd.field = value; \
-    assert_nonsense(h, odd, code, sentence); \
+#define NONSENSE(field, value, code, sentence)                                                                         \
+  do {                                                                                                                 \
+    struct sk_enqueue_item odd = plain_item();                                                                         \
+    odd.field = value;                                                                                                 \
+    assert_nonsense(h, odd, code, sentence);                                                                           \
   } while (0)
   NONSENSE(queue, sk_str(long_name, SK_NAME_BYTES_MAX + 1), SK_ELIMIT, "201 bytes");
   NONSENSE(task, sk_str(long_name, SK_NAME_BYTES_MAX + 1), SK_ELIMIT, "201 bytes");
   NONSENSE(lock, ((struct sk_lock){ .mode = SK_LOCK_REJECT }), SK_EINVAL, "a key of 0 bytes");
-  NONSENSE(lock, ((struct sk_lock){ SK_LOCK_REJECT, sk_str(long_name, SK_KEY_BYTES_MAX + 1), 0 }), SK_EINVAL, "a key of 257 bytes");
+  NONSENSE(lock, ((struct sk_lock){ SK_LOCK_REJECT, sk_str(long_name, SK_KEY_BYTES_MAX + 1), 0 }), SK_EINVAL,
+           "a key of 257 bytes");
   NONSENSE(lock, ((struct sk_lock){ SK_LOCK_REJECT, text("k"), -1 }), SK_EINVAL, "a ttl of -1 ms");
-  NONSENSE(lock, ((struct sk_lock){ SK_LOCK_THROTTLE, text("k"), 0 }), SK_EINVAL, "a ttl of 0 ms, expected more than 0");
+  NONSENSE(lock, ((struct sk_lock){ SK_LOCK_THROTTLE, text("k"), 0 }), SK_EINVAL,
+           "a ttl of 0 ms, expected more than 0");
   NONSENSE(limit, ((struct sk_limit){ .group = sk_str(long_name, SK_KEY_BYTES_MAX + 1) }), SK_EINVAL, "257 bytes");
   NONSENSE(limit, ((struct sk_limit){ .group = text("g"), .concurrency = -1 }), SK_EINVAL, "concurrency -1");
-  NONSENSE(limit, ((struct sk_limit){ .group = text("g"), .rate = 1, .per_ms = 0, .burst = 1 }), SK_EINVAL, "rate 1 per 0 ms");
+  NONSENSE(limit, ((struct sk_limit){ .group = text("g"), .rate = 1, .per_ms = 0, .burst = 1 }), SK_EINVAL,
+           "rate 1 per 0 ms");
   NONSENSE(limit, ((struct sk_limit){ .group = text("g"), .rate = 1, .per_ms = 1, .burst = 0 }), SK_EINVAL, "burst 0");
   struct sk_enqueue_item widest = plain_item();
   widest.queue = widest.task = sk_str(long_name, SK_NAME_BYTES_MAX);

@@ -2,11 +2,11 @@
 #include "contract.h"
 
 /* Waits until `other` has heard of something that came after this. */
-#define assert_heard(other, ...)                                   \
-  do {                                                             \
-    int before_ = (other)->changed;                                \
-    __VA_ARGS__;                                                   \
-    world_await_count((other)->world, &(other)->changed, before_ + 1); \
+#define assert_heard(other, ...)                                                                                       \
+  do {                                                                                                                 \
+    int before_ = (other)->changed;                                                                                    \
+    __VA_ARGS__;                                                                                                       \
+    world_await_count((other)->world, &(other)->changed, before_ + 1);                                                 \
   } while (0)
 
 static void enqueue_is_heard(void **ctx) {

@@ -65,8 +65,13 @@ static void a_slot_is_given_back_however_a_job_ends_or_when_it_waits_again(void 
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   const struct fate fates[] = {
-    { .kind = SK_SETTLE_DONE },      { .kind = SK_SETTLE_DONE, .keep_ms = 1000 },      { .kind = SK_SETTLE_DEAD }, { .kind = SK_SETTLE_DROP },
-    { .kind = SK_SETTLE_CANCELLED }, { .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000 }, { .kind = SK_SETTLE_RETRY, .delay_ms = 1000 },
+    { .kind = SK_SETTLE_DONE },
+    { .kind = SK_SETTLE_DONE, .keep_ms = 1000 },
+    { .kind = SK_SETTLE_DEAD },
+    { .kind = SK_SETTLE_DROP },
+    { .kind = SK_SETTLE_CANCELLED },
+    { .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000 },
+    { .kind = SK_SETTLE_RETRY, .delay_ms = 1000 },
     { .kind = SK_SETTLE_SNOOZE, .delay_ms = 1000 },
   };
   const char *const ids[] = { "a", "b", "c", "d", "e", "f", "g", "h" };
@@ -102,7 +107,9 @@ static void an_item_that_is_twice_in_a_settle_gives_one_slot_back(void **ctx) {
   for (size_t i = 0; i < 2; i++) {
     struct sk_settle_item items[2];
     for (int k = 0; k < 2; k++)
-      items[k] = (struct sk_settle_item){ .id = op->held[i].id, .queue = op->held[i].queue, .fence = op->held[i].fence, .kind = SK_SETTLE_DONE };
+      items[k] = (struct sk_settle_item){
+        .id = op->held[i].id, .queue = op->held[i].queue, .fence = op->held[i].fence, .kind = SK_SETTLE_DONE
+      };
     struct sk_settle_op twice = { .items = items, .items_n = 2 };
     assert_code(run_settle(h, &twice), SK_OK);
     assert_code(items[0].status, SK_OK);
@@ -300,7 +307,8 @@ static void strict_order_is_kept_through_crashes(void **ctx) {
 static void a_retrying_job_of_a_strict_group_gives_its_slot_back_when_it_goes_by_hand(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
-  for (const char *id = "a\0c\0d\0"; *id; id += 2) put(h, .id = id, .limit = STRICT("g"), .lock = *id == 'd' ? "replace;0;=k" : NULL);
+  for (const char *id = "a\0c\0d\0"; *id; id += 2)
+    put(h, .id = id, .limit = STRICT("g"), .lock = *id == 'd' ? "replace;0;=k" : NULL);
   settle(h, take_job(h, "a"), .kind = SK_SETTLE_RETRY, .delay_ms = 1000);
   assert_code(change(h, SK_VERB_CANCEL, "a", 1000), SK_OK);
   settle(h, take_job(h, "c"), .kind = SK_SETTLE_SNOOZE, .delay_ms = 1000);
@@ -580,7 +588,8 @@ static void within_its_turns_a_group_goes_first_in_first_out(void **ctx) {
   put_many(h, "b", 5, "100;0;0;0;any;=b", 0);
   struct sk_fetch_op *op = take(h, 10, "q", NULL);
   int next[2] = { 0, 0 };
-  for (size_t i = 0; i < op->held_n; i++) assert_int_equal(op->held[i].id.p[1] - '0', next[op->held[i].id.p[0] - 'a']++);
+  for (size_t i = 0; i < op->held_n; i++)
+    assert_int_equal(op->held[i].id.p[1] - '0', next[op->held[i].id.p[0] - 'a']++);
 }
 
 static void quotas_hold_with_groups(void **ctx) {
@@ -704,7 +713,10 @@ static void drain_settle(struct drain *d, int e) {
   struct sk_held *held = d->held[e][at];
   d->held[e][at] = d->held[e][--d->held_n[e]];
   int dice = drawn(&d->seed, 10);
-  struct fate fate = { .kind = dice < 6 ? SK_SETTLE_DONE : dice < 8 ? SK_SETTLE_RELEASE : dice < 9 ? SK_SETTLE_RETRY : SK_SETTLE_DROP };
+  struct fate fate = { .kind = dice < 6   ? SK_SETTLE_DONE
+                               : dice < 8 ? SK_SETTLE_RELEASE
+                               : dice < 9 ? SK_SETTLE_RETRY
+                                          : SK_SETTLE_DROP };
   if (fate.kind == SK_SETTLE_RETRY) fate.delay_ms = drawn(&d->seed, 50);
   assert_code(settle_one(d->engines[e], held, fate), SK_OK);
   d->running[tenant_of(held->id)]--;
@@ -803,11 +815,16 @@ static void check_cost(struct world *w, const char *numbers) {
   struct handle *h = open_engine(w, "e1");
   fill_with_groups(h, numbers);
   int64_t alone = least_us_of_a_job(h, "other"), among = least_us_of_a_job(h, "q");
-  if (among > 5 * alone + 200) fail_msg("a job takes %lld us among held back ones, %lld us alone", (long long)among, (long long)alone);
+  if (among > 5 * alone + 200)
+    fail_msg("a job takes %lld us among held back ones, %lld us alone", (long long)among, (long long)alone);
 }
 
-static void a_hundred_thousand_jobs_held_back_by_concurrency_cost_the_others_nothing(void **ctx) { check_cost(*ctx, "1;0;0;0"); }
-static void a_hundred_thousand_jobs_held_back_by_rate_cost_the_others_nothing(void **ctx) { check_cost(*ctx, "0;1;1000000000;1"); }
+static void a_hundred_thousand_jobs_held_back_by_concurrency_cost_the_others_nothing(void **ctx) {
+  check_cost(*ctx, "1;0;0;0");
+}
+static void a_hundred_thousand_jobs_held_back_by_rate_cost_the_others_nothing(void **ctx) {
+  check_cost(*ctx, "0;1;1000000000;1");
+}
 
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(no_more_of_a_group_run_than_it_has_slots),

@@ -60,7 +60,8 @@ static void jobs_without_a_lock_meet_none(void **ctx) {
 static void within_a_batch_the_first_takes_the_lock(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_client(w);
-  struct sk_enqueue_item items[] = { item(w, .id = "a", .lock = REJECT), item(w, .id = "b", .lock = REJECT), item(w, .id = "c") };
+  struct sk_enqueue_item items[] = { item(w, .id = "a", .lock = REJECT), item(w, .id = "b", .lock = REJECT),
+                                     item(w, .id = "c") };
   struct sk_enqueue_op op = { .items = items, .items_n = 3 };
   assert_code(run_enqueue(h, &op), SK_OK);
   assert_code(items[0].status, SK_OK);
@@ -115,12 +116,9 @@ static void a_lock_leaves_with_its_job_however_a_settle_ends_it(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   const struct fate ends[] = {
-    { .kind = SK_SETTLE_DONE },
-    { .kind = SK_SETTLE_DONE, .keep_ms = 100000 },
-    { .kind = SK_SETTLE_DEAD },
-    { .kind = SK_SETTLE_DROP },
-    { .kind = SK_SETTLE_CANCELLED },
-    { .kind = SK_SETTLE_CANCELLED, .keep_ms = 100000 },
+    { .kind = SK_SETTLE_DONE },      { .kind = SK_SETTLE_DONE, .keep_ms = 100000 },
+    { .kind = SK_SETTLE_DEAD },      { .kind = SK_SETTLE_DROP },
+    { .kind = SK_SETTLE_CANCELLED }, { .kind = SK_SETTLE_CANCELLED, .keep_ms = 100000 },
   };
   const char *const ids[] = { "a", "b", "c", "d", "e", "f" };
   for (size_t i = 0; i < 6; i++) {
@@ -356,7 +354,8 @@ static void a_lock_that_was_taken_after_a_throttles_time_outlives_a_beat(void **
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a", .lock = "throttle;1000;=k", .delay_ms = 5000);
   world_advance(w, 1000);
-  struct sk_enqueue_item items[] = { item(w, .id = "b", .lock = "reject;0;=l"), item(w, .id = "c", .lock = REJECT), item(w, .id = "d", .lock = REJECT) };
+  struct sk_enqueue_item items[] = { item(w, .id = "b", .lock = "reject;0;=l"), item(w, .id = "c", .lock = REJECT),
+                                     item(w, .id = "d", .lock = REJECT) };
   struct sk_enqueue_op op = { .items = items, .items_n = 3 };
   assert_code(run_enqueue(h, &op), SK_OK);
   assert_code(items[1].status, SK_OK);
@@ -389,7 +388,8 @@ static void a_follow_up_may_take_the_lock_of_the_job_that_ends(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a", .lock = REJECT);
   struct sk_enqueue_item follow = item(w, .id = "b", .lock = REJECT);
-  assert_code(settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .keep_ms = 1000, .follow = &follow, .follow_n = 1), SK_OK);
+  assert_code(settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .keep_ms = 1000, .follow = &follow, .follow_n = 1),
+              SK_OK);
   assert_code(follow.status, SK_OK);
   assert_string_equal(refused_by(h, .id = "c", .lock = REJECT), "b");
   follow = item(w, .id = "c", .lock = REJECT);

@@ -132,8 +132,11 @@ static void a_queue_that_is_empty_again_stays_in_the_count(void **ctx) {
   assert_memory_equal(count_queue(h, "q")->states, none, sizeof none);
 }
 
-static void progress_as(struct handle *h, const struct sk_held *held, uint64_t fence, int32_t percent, const char *note) {
-  struct sk_progress_item one = { .id = held->id, .queue = held->queue, .fence = fence, .percent = percent, .note = text(note) };
+static void progress_as(struct handle *h, const struct sk_held *held, uint64_t fence, int32_t percent,
+                        const char *note) {
+  struct sk_progress_item one = {
+    .id = held->id, .queue = held->queue, .fence = fence, .percent = percent, .note = text(note)
+  };
   struct sk_progress_op op = { .items = &one, .items_n = 1 };
   assert_code(run_progress(h, &op), SK_OK);
   sk_op_fini(&op.op);
@@ -198,7 +201,9 @@ static void a_log_at_the_limit_is_seen_whole(void **ctx) {
   struct sk_held *held = take_job(h, "a");
   char *log = sk_arena_alloc(&w->arena, SK_JOB_LOG_BYTES_MAX);
   memset(log, 'x', SK_JOB_LOG_BYTES_MAX);
-  struct sk_progress_item one = { .id = held->id, .queue = held->queue, .fence = held->fence, .log = sk_str(log, SK_JOB_LOG_BYTES_MAX) };
+  struct sk_progress_item one = {
+    .id = held->id, .queue = held->queue, .fence = held->fence, .log = sk_str(log, SK_JOB_LOG_BYTES_MAX)
+  };
   struct sk_progress_op op = { .items = &one, .items_n = 1 };
   assert_code(run_progress(h, &op), SK_OK);
   sk_op_fini(&op.op);
@@ -258,11 +263,13 @@ static void a_view_says_what_holds_a_ready_job_back(void **ctx) {
 static void tasks_are_declared_and_replaced_by_name(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1"), *c = open_client(w);
-  const struct sk_task_item first[] = { { .name = text("mail"), .queue = text("slow"), .priority = 1 }, { .name = text("add"), .queue = text("math"), .priority = -2 } };
+  const struct sk_task_item first[] = { { .name = text("mail"), .queue = text("slow"), .priority = 1 },
+                                        { .name = text("add"), .queue = text("math"), .priority = -2 } };
   struct sk_declare_op declare = { .items = first, .items_n = 2 };
   assert_code(run_declare(h, &declare), SK_OK);
   sk_op_fini(&declare.op);
-  const struct sk_task_item second[] = { { .name = text("mail"), .queue = text("default"), .priority = 0 }, { .name = text("zip"), .queue = text("z"), .priority = 2 } };
+  const struct sk_task_item second[] = { { .name = text("mail"), .queue = text("default"), .priority = 0 },
+                                         { .name = text("zip"), .queue = text("z"), .priority = 2 } };
   declare.items = second;
   assert_code(run_declare(h, &declare), SK_OK);
   sk_op_fini(&declare.op);

@@ -6,9 +6,8 @@
 #include "contract.h"
 
 static const struct suite *const suites[] = {
-  &law_suite,  &enqueue_suite, &fetch_suite,  &settle_suite, &beat_suite,
-  &look_suite, &change_suite,  &events_suite, &lock_suite,   &limit_suite,
-  &bound_suite, &stop_suite,   &client_suite, &model_suite,
+  &law_suite,    &enqueue_suite, &fetch_suite, &settle_suite, &beat_suite, &look_suite,   &change_suite,
+  &events_suite, &lock_suite,    &limit_suite, &bound_suite,  &stop_suite, &client_suite, &model_suite,
 };
 
 static const struct store_under_test *store_named(const char *name) {
@@ -54,7 +53,8 @@ int main(int argc, char **argv) {
   }
   size_t run = 0;
   int failed = 0;
-  for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) failed += run_suite(suites[i], kind, argc > 2 ? argv[2] : "*", &run);
+  for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++)
+    failed += run_suite(suites[i], kind, argc > 2 ? argv[2] : "*", &run);
   fflush(stderr);
   printf("%zu passed, %d failed\n", run - (size_t)failed, failed);
   return failed == 0 && run > 0 ? 0 : 1;

@@ -66,7 +66,9 @@ static int64_t running(const struct model *m, const struct model_group *group, i
   return n;
 }
 
-static bool no_slot(const struct sk_limit *limit, int64_t n) { return limit->concurrency > 0 && n >= limit->concurrency; }
+static bool no_slot(const struct sk_limit *limit, int64_t n) {
+  return limit->concurrency > 0 && n >= limit->concurrency;
+}
 
 /* What holds a READY job back, and for how long if it is only a token. */
 static enum sk_held_back held(const struct model *m, const struct model_job *job, int64_t *wait_us) {
@@ -90,7 +92,8 @@ bool next_priority(const struct model *m, int queue, int32_t *priority) {
   bool any = false;
   for (int i = 0; i < IDS; i++) {
     const struct model_job *job = &m->jobs[i];
-    if (job->state != SK_STATE_READY || job->queue != queue || held_back_in_model(m, job) != SK_HELD_BY_NOTHING) continue;
+    if (job->state != SK_STATE_READY || job->queue != queue || held_back_in_model(m, job) != SK_HELD_BY_NOTHING)
+      continue;
     if (!any || job->priority > *priority) *priority = job->priority;
     any = true;
   }
@@ -124,7 +127,8 @@ int64_t due_in_model(const struct model *m, int queue) {
     const struct model_job *job = &m->jobs[i];
     if (job->queue != queue) continue;
     if (job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_RETRY) sooner(&best, job->due_ms - now(m));
-    if (job->state == SK_STATE_READY && !m->paused[queue] && held(m, job, &wait_us) == SK_HELD_BY_RATE) sooner(&best, (wait_us + 999) / 1000);
+    if (job->state == SK_STATE_READY && !m->paused[queue] && held(m, job, &wait_us) == SK_HELD_BY_RATE)
+      sooner(&best, (wait_us + 999) / 1000);
   }
   return best;
 }
@@ -192,7 +196,9 @@ static struct model_job *oldest(struct model *m, int queue, const struct model_j
   for (int i = 0; i < IDS; i++) {
     struct model_job *job = &m->jobs[i];
     if (job->state != SK_STATE_READY || job->queue != queue || job == except) continue;
-    if (best == NULL || job->priority < best->priority || (job->priority == best->priority && compare_place(job, best) < 0)) best = job;
+    if (best == NULL || job->priority < best->priority ||
+        (job->priority == best->priority && compare_place(job, best) < 0))
+      best = job;
   }
   return best;
 }
@@ -263,35 +269,34 @@ enum sk_code enqueue_in_model(struct model *m, const struct model_item *item, ch
 
 enum sk_code settle_in_model(struct model *m, struct model_job *job, const struct sk_settle_item *one) {
   enum sk_settle_kind kind = one->kind;
-  if (job->stopping && (kind == SK_SETTLE_RETRY || kind == SK_SETTLE_SNOOZE || kind == SK_SETTLE_DEAD)) return SK_ESTATE;
+  if (job->stopping && (kind == SK_SETTLE_RETRY || kind == SK_SETTLE_SNOOZE || kind == SK_SETTLE_DEAD))
+    return SK_ESTATE;
   if (one->crashed) m->counters.crashed++;
   if (one->record.n) job->attempts++;
   switch (kind) {
-    case SK_SETTLE_DONE:
-      m->counters.done++;
-      finish(m, job, one->keep_ms ? SK_STATE_DONE : SK_STATE_NONE);
-      break;
-    case SK_SETTLE_CANCELLED:
-      m->counters.cancelled++;
-      finish(m, job, one->keep_ms ? SK_STATE_CANCELLED : SK_STATE_NONE);
-      break;
-    case SK_SETTLE_DEAD:
-      m->counters.dead++;
-      finish(m, job, SK_STATE_DEAD);
-      break;
-    case SK_SETTLE_DROP:
-      m->counters.discarded++;
-      finish(m, job, SK_STATE_NONE);
-      break;
-    case SK_SETTLE_RELEASE:
-      job->state = SK_STATE_READY;
-      break;
-    case SK_SETTLE_RETRY:
-    case SK_SETTLE_SNOOZE:
-      if (kind == SK_SETTLE_RETRY) m->counters.retried++;
-      if (one->to_queue.n) job->queue = queue_index(one->to_queue);
-      wait_until(m, job, kind == SK_SETTLE_RETRY ? SK_STATE_RETRY : SK_STATE_SCHEDULED, now(m) + one->delay_ms);
-      break;
+  case SK_SETTLE_DONE:
+    m->counters.done++;
+    finish(m, job, one->keep_ms ? SK_STATE_DONE : SK_STATE_NONE);
+    break;
+  case SK_SETTLE_CANCELLED:
+    m->counters.cancelled++;
+    finish(m, job, one->keep_ms ? SK_STATE_CANCELLED : SK_STATE_NONE);
+    break;
+  case SK_SETTLE_DEAD:
+    m->counters.dead++;
+    finish(m, job, SK_STATE_DEAD);
+    break;
+  case SK_SETTLE_DROP:
+    m->counters.discarded++;
+    finish(m, job, SK_STATE_NONE);
+    break;
+  case SK_SETTLE_RELEASE: job->state = SK_STATE_READY; break;
+  case SK_SETTLE_RETRY:
+  case SK_SETTLE_SNOOZE:
+    if (kind == SK_SETTLE_RETRY) m->counters.retried++;
+    if (one->to_queue.n) job->queue = queue_index(one->to_queue);
+    wait_until(m, job, kind == SK_SETTLE_RETRY ? SK_STATE_RETRY : SK_STATE_SCHEDULED, now(m) + one->delay_ms);
+    break;
   }
   return SK_OK;
 }
@@ -300,27 +305,27 @@ enum sk_code change_in_model(struct model *m, struct model_job *job, enum sk_ver
   enum sk_state s = job->state;
   if (s == SK_STATE_NONE) return SK_ENOTFOUND;
   switch (verb) {
-    case SK_VERB_CANCEL:
-      if (sk_state_is_final(s)) return SK_ESTATE;
-      if (s == SK_STATE_RUNNING) {
-        job->stopping = true;
-        return SK_OK;
-      }
-      m->counters.cancelled++;
-      finish(m, job, keep_ms ? SK_STATE_CANCELLED : SK_STATE_NONE);
+  case SK_VERB_CANCEL:
+    if (sk_state_is_final(s)) return SK_ESTATE;
+    if (s == SK_STATE_RUNNING) {
+      job->stopping = true;
       return SK_OK;
-    case SK_VERB_DELETE:
-      if (s == SK_STATE_RUNNING) return SK_ESTATE;
-      finish(m, job, SK_STATE_NONE);
-      return SK_OK;
-    case SK_VERB_RETRY:
-      if (s != SK_STATE_DEAD && s != SK_STATE_RETRY && s != SK_STATE_CANCELLED) return SK_ESTATE;
-      if (s != SK_STATE_RETRY) job->attempts = 0;
-      ready_last(m, job);
-      return SK_OK;
-    case SK_VERB_PROMOTE:
-      if (s != SK_STATE_SCHEDULED && s != SK_STATE_RETRY) return SK_ESTATE;
-      wait_until(m, job, s, now(m));
+    }
+    m->counters.cancelled++;
+    finish(m, job, keep_ms ? SK_STATE_CANCELLED : SK_STATE_NONE);
+    return SK_OK;
+  case SK_VERB_DELETE:
+    if (s == SK_STATE_RUNNING) return SK_ESTATE;
+    finish(m, job, SK_STATE_NONE);
+    return SK_OK;
+  case SK_VERB_RETRY:
+    if (s != SK_STATE_DEAD && s != SK_STATE_RETRY && s != SK_STATE_CANCELLED) return SK_ESTATE;
+    if (s != SK_STATE_RETRY) job->attempts = 0;
+    ready_last(m, job);
+    return SK_OK;
+  case SK_VERB_PROMOTE:
+    if (s != SK_STATE_SCHEDULED && s != SK_STATE_RETRY) return SK_ESTATE;
+    wait_until(m, job, s, now(m));
   }
   return SK_OK;
 }

@@ -13,7 +13,7 @@ enum { IDS = 50, QUEUES = 3, ENGINES = 2, KEYS = 4, MODEL_GROUPS = 4 };
 struct model_lock {
   bool held;
   bool throttle;
-  int64_t until_ms;      /* NEVER: as long as its job */
+  int64_t until_ms; /* NEVER: as long as its job */
   char holder[16];
   struct model_job *job; /* NULL: it has ended */
 };

@@ -59,8 +59,9 @@ static struct sk_enqueue_item draw_item(struct model *m, struct model_item *draw
   const char *mode = below(m, 2) ? lock_modes[below(m, 6)] : "";
   if (*mode) snprintf(lock, sizeof lock, "%s;=key%d", mode, drawn->key);
   if (drawn->group >= 0) draw_limit(m, drawn->group, limit);
-  struct sk_enqueue_item one = item(m->w, .id = drawn->job->id, .queue = queue_names[drawn->queue], .priority = drawn->priority,
-                                    .delay_ms = drawn->delay_ms, .lock = lock, .limit = limit);
+  struct sk_enqueue_item one =
+      item(m->w, .id = drawn->job->id, .queue = queue_names[drawn->queue], .priority = drawn->priority,
+           .delay_ms = drawn->delay_ms, .lock = lock, .limit = limit);
   drawn->lock = one.lock;
   drawn->limit = one.limit;
   return one;
@@ -80,7 +81,8 @@ static void step_enqueue(struct model *m) {
   assert_code(run_enqueue(below(m, 2) ? m->client : m->engines[0].h, &op), SK_OK);
   for (size_t i = 0; i < n; i++) {
     assert_code(items[i].status, want[i]);
-    if (!sk_str_eq_c(items[i].holder, holders[i])) fail_msg("holder: got %.*s, want %s", SK_STR_ARG(items[i].holder), holders[i]);
+    if (!sk_str_eq_c(items[i].holder, holders[i]))
+      fail_msg("holder: got %.*s, want %s", SK_STR_ARG(items[i].holder), holders[i]);
   }
   sk_op_fini(&op.op);
 }
@@ -100,7 +102,8 @@ static void expect_one(struct model *m, int engine, const struct sk_held *held, 
   run(m, job, engine, held->fence);
 }
 
-static void expect_held(struct model *m, int engine, const struct sk_fetch_op *op, size_t *at, size_t quota, int queue) {
+static void expect_held(struct model *m, int engine, const struct sk_fetch_op *op, size_t *at, size_t quota,
+                        int queue) {
   int32_t priority;
   while (!m->paused[queue] && quota-- > 0 && *at < op->want && next_priority(m, queue, &priority)) {
     if (*at >= op->held_n) fail_msg("a job of %s, priority %d, is missing in the fetch", queue_names[queue], priority);
@@ -147,12 +150,14 @@ static void step_fetch(struct model *m) {
   int engine = below(m, ENGINES), first = below(m, QUEUES);
   struct sk_fetch_queue queues[QUEUES];
   struct sk_fetch_op op = { .queues = queues, .queues_n = (size_t)below(m, QUEUES + 1), .want = (size_t)below(m, 6) };
-  for (int i = 0; i < QUEUES; i++) queues[i] = (struct sk_fetch_queue){ text(queue_names[(first + i) % QUEUES]), (size_t)below(m, 4) };
+  for (int i = 0; i < QUEUES; i++)
+    queues[i] = (struct sk_fetch_queue){ text(queue_names[(first + i) % QUEUES]), (size_t)below(m, 4) };
   assert_code(run_fetch(enter(m, engine), &op), SK_OK);
 
   size_t at = 0;
   for (size_t i = 0; i < op.queues_n; i++) promote_in_model(m, queue_index(queues[i].name));
-  for (size_t i = 0; i < op.queues_n; i++) expect_held(m, engine, &op, &at, queues[i].quota, queue_index(queues[i].name));
+  for (size_t i = 0; i < op.queues_n; i++)
+    expect_held(m, engine, &op, &at, queues[i].quota, queue_index(queues[i].name));
   for (size_t i = 0; i < op.queues_n; i++) expect_held(m, engine, &op, &at, op.want, queue_index(queues[i].name));
   assert_int_equal(op.held_n, at);
   expect_rest(m, &op);
@@ -249,7 +254,9 @@ static void step_reopen(struct model *m) {
 /* Queue 1 always has the same rate; all else changes. */
 static void bind_in_model(struct model *m, int queue, int64_t max_len, int64_t concurrency) {
   struct sk_queue_item *bound = &m->bounds[queue];
-  *bound = (struct sk_queue_item){ .name = text(queue_names[queue]), .max_len = max_len, .limit = { .concurrency = concurrency } };
+  *bound = (struct sk_queue_item){ .name = text(queue_names[queue]),
+                                   .max_len = max_len,
+                                   .limit = { .concurrency = concurrency } };
   bound->overflow = (enum sk_overflow)below(m, 3);
   if (queue == 1) {
     bound->limit.rate = 20;
@@ -298,8 +305,8 @@ static void check_jobs(struct model *m) {
     const struct sk_view *v = &op.views[i];
     struct model_job *job = job_named(m, v->id);
     if (!same_place(job, all[i]) || v->state != job->state || listed_at[job - m->jobs] != 0)
-      fail_msg("place %zu of the list: got %.*s, %s; want %s, %s", i, SK_STR_ARG(v->id), sk_state_name(v->state), all[i]->id,
-               sk_state_name(all[i]->state));
+      fail_msg("place %zu of the list: got %.*s, %s; want %s, %s", i, SK_STR_ARG(v->id), sk_state_name(v->state),
+               all[i]->id, sk_state_name(all[i]->state));
     listed_at[job - m->jobs] = i + 1;
     assert_true(sk_str_eq_c(v->queue, queue_names[job->queue]));
     assert_int_equal(v->priority, job->priority);
@@ -350,7 +357,9 @@ static void drain(struct model *m) {
   for (int e = 1; e < ENGINES; e++) close_handle(m->engines[e].h);
   for (int i = 0; i < IDS; i++)
     if (m->jobs[i].state == SK_STATE_RUNNING && m->jobs[i].holder == 0) {
-      const struct sk_held held = { .id = text(m->jobs[i].id), .queue = text(queue_names[m->jobs[i].queue]), .fence = m->jobs[i].fence };
+      const struct sk_held held = { .id = text(m->jobs[i].id),
+                                    .queue = text(queue_names[m->jobs[i].queue]),
+                                    .fence = m->jobs[i].fence };
       settle(h, &held, .kind = SK_SETTLE_DROP);
     }
   for (int turn = 0; turn < 4 * IDS; turn++) {

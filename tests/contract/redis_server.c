@@ -52,7 +52,8 @@ static void start_server(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(1);
     if (freopen("/dev/null", "w", stdout) == NULL) _exit(1);
-    execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server.path, "--save", "", "--dir", server.dir, "--daemonize", "no", (char *)NULL);
+    execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server.path, "--save", "", "--dir",
+           server.dir, "--daemonize", "no", (char *)NULL);
     _exit(127);
   }
   atexit(stop_server);

@@ -71,7 +71,8 @@ static void retry_waits_and_comes_back_at_the_front_with_its_new_record(void **c
   put(h, .id = "a");
   put(h, .id = "b");
   struct sk_held *held = take_job(h, "a");
-  assert_code(settle(h, held, .kind = SK_SETTLE_RETRY, .delay_ms = 50, .record = record_with(w, held->record, 1, 0)), SK_OK);
+  assert_code(settle(h, held, .kind = SK_SETTLE_RETRY, .delay_ms = 50, .record = record_with(w, held->record, 1, 0)),
+              SK_OK);
   assert_string_equal(state_of(h, "a"), "retry");
   assert_int_equal(view(h, "a")->due_ms, WALL_START_MS + 50);
   assert_int_equal(view(h, "a")->held_ms, 0);
@@ -160,7 +161,8 @@ static void release_keeps_the_record_or_takes_a_new_one(void **ctx) {
   assert_code(settle(h, held, .kind = SK_SETTLE_RELEASE), SK_OK);
   assert_true(sk_str_eq(view(h, "a")->record, first));
   held = take_job(h, "a");
-  assert_code(settle(h, held, .kind = SK_SETTLE_RELEASE, .record = record_with(w, first, 0, 2), .crashed = true), SK_OK);
+  assert_code(settle(h, held, .kind = SK_SETTLE_RELEASE, .record = record_with(w, first, 0, 2), .crashed = true),
+              SK_OK);
   held = take_job(h, "a");
   assert_int_equal(decoded(held->record).crashes, 2);
   assert_int_equal(count(h)->counters.crashed, 1);
@@ -172,7 +174,8 @@ static void a_wrong_fence_is_stale(void **ctx) {
   put(h, .id = "a");
   struct sk_held *held = take_job(h, "a");
   struct sk_enqueue_item follow = item(w, .id = "f");
-  assert_code(settle(h, held, .kind = SK_SETTLE_DROP, .fence = held->fence + 1, .follow = &follow, .follow_n = 1), SK_ESTALE);
+  assert_code(settle(h, held, .kind = SK_SETTLE_DROP, .fence = held->fence + 1, .follow = &follow, .follow_n = 1),
+              SK_ESTALE);
   assert_string_equal(state_of(h, "a"), "running");
   assert_string_equal(state_of(h, "f"), "unknown");
   assert_int_equal(count(h)->counters.discarded, 0);
@@ -228,7 +231,8 @@ static void follow_ups_come_with_it(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
   put(h, .id = "there");
-  struct sk_enqueue_item follow[] = { item(w, .id = "f1"), item(w, .id = "there"), item(w, .id = "f2", .queue = "z", .delay_ms = 9) };
+  struct sk_enqueue_item follow[] = { item(w, .id = "f1"), item(w, .id = "there"),
+                                      item(w, .id = "f2", .queue = "z", .delay_ms = 9) };
   assert_code(settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .follow = follow, .follow_n = 3), SK_OK);
   assert_code(follow[0].status, SK_OK);
   assert_code(follow[1].status, SK_EEXISTS);
@@ -249,7 +253,8 @@ static void a_batch_settles_each_item_for_itself(void **ctx) {
   memset(items, 0, sizeof items);
   for (size_t i = 0; i < 4; i++) {
     const struct sk_held *from = &held->held[i % 3];
-    items[i] = (struct sk_settle_item){ .id = from->id, .queue = from->queue, .fence = from->fence, .record = from->record };
+    items[i] =
+        (struct sk_settle_item){ .id = from->id, .queue = from->queue, .fence = from->fence, .record = from->record };
   }
   items[0].kind = SK_SETTLE_DEAD;
   items[1].kind = SK_SETTLE_DROP;
@@ -282,7 +287,12 @@ static void crashed_is_counted_with_any_kind(void **ctx) {
 
 static struct sk_settle_item ending(const struct sk_held *held, enum sk_settle_kind kind, int64_t keep_ms) {
   return (struct sk_settle_item){
-    .id = held->id, .queue = held->queue, .fence = held->fence, .kind = kind, .record = held->record, .keep_ms = keep_ms,
+    .id = held->id,
+    .queue = held->queue,
+    .fence = held->fence,
+    .kind = kind,
+    .record = held->record,
+    .keep_ms = keep_ms,
   };
 }
 
@@ -301,7 +311,9 @@ static const struct sk_held *held_as(const struct sk_fetch_op *op, const char *i
 }
 
 static void say(struct handle *h, const struct sk_held *held, const char *note, const char *log) {
-  struct sk_progress_item one = { .id = held->id, .queue = held->queue, .fence = held->fence, .percent = 50, .note = text(note), .log = text(log) };
+  struct sk_progress_item one = {
+    .id = held->id, .queue = held->queue, .fence = held->fence, .percent = 50, .note = text(note), .log = text(log)
+  };
   struct sk_progress_op op = { .items = &one, .items_n = 1 };
   assert_code(run_progress(h, &op), SK_OK);
   sk_op_fini(&op.op);
@@ -367,7 +379,8 @@ static void in_a_batch_of_all_sorts_each_ends_as_it_would_alone(void **ctx) {
   settle_items(h, items, ITEMS);
   for (int i = 0; i < ITEMS; i++) {
     bool stale = i == 6 || i == 9 || i == 13 || i == 16;
-    if (items[i].status != (stale ? SK_ESTALE : i == 5 ? SK_ESTATE : SK_OK)) fail_msg("item %d: %s", i, sk_code_name(items[i].status));
+    if (items[i].status != (stale ? SK_ESTALE : i == 5 ? SK_ESTATE : SK_OK))
+      fail_msg("item %d: %s", i, sk_code_name(items[i].status));
   }
   assert_string_equal(listed(c, .state = SK_STATE_DONE), "follows limited stopped doubled throttled locked kept");
   assert_string_equal(listed(c, .state = SK_STATE_DEAD), "crashed given-up");
@@ -449,7 +462,8 @@ static void keep_many(struct world *w, struct handle *h, struct handle *c, int a
     const struct sk_held *one = held[i * 77 % N];
     int keep = i % 4; /* 0: not at all */
     items[i] = ending(one, SK_SETTLE_DONE, keep * 1000);
-    for (int k = 0; k < keep; k++) want_n[k] += (size_t)sprintf(want[k] + want_n[k], "%s%.*s", want_n[k] ? " " : "", SK_STR_ARG(one->id));
+    for (int k = 0; k < keep; k++)
+      want_n[k] += (size_t)sprintf(want[k] + want_n[k], "%s%.*s", want_n[k] ? " " : "", SK_STR_ARG(one->id));
   }
   for (int i = 0; i < again; i++) items[N + i] = items[i * 90 + 1];
   settle_items(h, items, (size_t)(N + again));
@@ -464,7 +478,8 @@ static void keep_many(struct world *w, struct handle *h, struct handle *c, int a
     beat(h);
   }
   assert_string_equal(listed(c, .state = SK_STATE_NONE), "");
-  for (int i = 0; i < 3; i++) assert_int_equal(count_state(c, queues[i], SK_STATE_DONE) + count_state(c, queues[i], SK_STATE_RUNNING), 0);
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(count_state(c, queues[i], SK_STATE_DONE) + count_state(c, queues[i], SK_STATE_RUNNING), 0);
 }
 
 static void what_is_kept_of_a_batch_is_in_its_order_and_for_its_own_time(void **ctx) {
@@ -486,7 +501,8 @@ static void statuses_are_those_of_their_items_wherever_they_stand(void **ctx) {
   struct sk_fetch_op *op = take(h, N, "q", "z", NULL);
   assert_int_equal(op->held_n, N);
   struct sk_settle_item items[N];
-  const enum sk_settle_kind kinds[] = { SK_SETTLE_DONE, SK_SETTLE_DEAD, SK_SETTLE_DONE, SK_SETTLE_DROP, SK_SETTLE_CANCELLED };
+  const enum sk_settle_kind kinds[] = { SK_SETTLE_DONE, SK_SETTLE_DEAD, SK_SETTLE_DONE, SK_SETTLE_DROP,
+                                        SK_SETTLE_CANCELLED };
   for (int i = 0; i < N; i++) {
     items[i] = ending(&op->held[i], kinds[i % 5], i % 5 == 2 ? 0 : 1000);
     if (i % 7 == 3) items[i].fence++;
@@ -515,8 +531,9 @@ static void of_items_for_one_job_the_first_counts(void **ctx) {
   struct sk_fetch_op *op = take(h, 4, "q", NULL);
   const struct sk_held *a = &op->held[0], *b = &op->held[1], *c = &op->held[2], *d = &op->held[3];
   struct sk_settle_item items[] = {
-    ending(d, SK_SETTLE_DONE, 0),       ending(a, SK_SETTLE_DONE, 1000), ending(a, SK_SETTLE_DONE, 0), ending(b, SK_SETTLE_CANCELLED, 1000),
-    ending(c, SK_SETTLE_DEAD, 0),       ending(b, SK_SETTLE_DONE, 1000), ending(c, SK_SETTLE_DROP, 0), ending(d, SK_SETTLE_DONE, 1000),
+    ending(d, SK_SETTLE_DONE, 0),         ending(a, SK_SETTLE_DONE, 1000), ending(a, SK_SETTLE_DONE, 0),
+    ending(b, SK_SETTLE_CANCELLED, 1000), ending(c, SK_SETTLE_DEAD, 0),    ending(b, SK_SETTLE_DONE, 1000),
+    ending(c, SK_SETTLE_DROP, 0),         ending(d, SK_SETTLE_DONE, 1000),
   };
   settle_items(h, items, 8);
   const enum sk_code want[] = { SK_OK, SK_OK, SK_ESTALE, SK_OK, SK_OK, SK_ESTALE, SK_ESTALE, SK_ESTALE };

@@ -71,7 +71,9 @@ static void it_is_neither_retried_nor_dead(void **ctx) {
   const enum sk_settle_kind kinds[] = { SK_SETTLE_RETRY, SK_SETTLE_SNOOZE, SK_SETTLE_DEAD };
   for (int i = 0; i < 3; i++) {
     struct sk_enqueue_item follow = item(w, .id = "follow");
-    struct fate fate = { .kind = kinds[i], .crashed = true, .follow = &follow, .follow_n = 1, .record = record_with(w, held->record, 9, 9) };
+    struct fate fate = {
+      .kind = kinds[i], .crashed = true, .follow = &follow, .follow_n = 1, .record = record_with(w, held->record, 9, 9)
+    };
     assert_code(settle_one(h, held, fate), SK_ESTATE);
     assert_string_equal(state_of(h, "a"), "running");
     assert_string_equal(state_of(h, "follow"), "unknown");

@@ -131,8 +131,12 @@ static struct handle *open_handle(struct world *w, const char *engine) {
   return h;
 }
 
-struct handle *open_engine(struct world *w, const char *id) { return open_handle(w, id); }
-struct handle *open_client(struct world *w) { return open_handle(w, ""); }
+struct handle *open_engine(struct world *w, const char *id) {
+  return open_handle(w, id);
+}
+struct handle *open_client(struct world *w) {
+  return open_handle(w, "");
+}
 
 static void on_closed(void *ctx) { *(bool *)ctx = true; }
 
@@ -156,21 +160,22 @@ static void on_answer(struct sk_op *op, void *ctx) {
   struct answer *answer = ctx;
   if (answer->h->busy) fail_msg("the callback was called inside the call");
   if (answer->done) fail_msg("the callback was called twice");
-  if (op->status != SK_OK && op->err.message[0] == '\0') fail_msg("%s came without a sentence", sk_code_name(op->status));
+  if (op->status != SK_OK && op->err.message[0] == '\0')
+    fail_msg("%s came without a sentence", sk_code_name(op->status));
   answer->done = true;
 }
 
 /* The parentheses: the slot, and not the macro of that name. */
-#define RUN(verb)                                                             \
-  enum sk_code run_##verb(struct handle *h, struct sk_##verb##_op *op) {      \
-    struct answer answer = { .h = h };                                        \
-    op->op.cb = on_answer;                                                    \
-    op->op.ctx = &answer;                                                     \
-    h->busy = true;                                                           \
-    (h->store->ops->verb)(h->store, op);                                      \
-    h->busy = false;                                                          \
-    world_await(h->world, &answer.done);                                      \
-    return op->op.status;                                                     \
+#define RUN(verb)                                                                                                      \
+  enum sk_code run_##verb(struct handle *h, struct sk_##verb##_op *op) {                                               \
+    struct answer answer = { .h = h };                                                                                 \
+    op->op.cb = on_answer;                                                                                             \
+    op->op.ctx = &answer;                                                                                              \
+    h->busy = true;                                                                                                    \
+    (h->store->ops->verb)(h->store, op);                                                                               \
+    h->busy = false;                                                                                                   \
+    world_await(h->world, &answer.done);                                                                               \
+    return op->op.status;                                                                                              \
   }
 RUN(enqueue)
 RUN(fetch)
@@ -185,7 +190,9 @@ RUN(progress)
 RUN(declare)
 RUN(tasks)
 
-struct sk_str text(const char *z) { return sk_str_c(z); }
+struct sk_str text(const char *z) {
+  return sk_str_c(z);
+}
 
 struct sk_job decoded(struct sk_str record) {
   struct sk_job job;
@@ -224,7 +231,8 @@ struct sk_enqueue_item put_item(struct world *w, struct put p) {
   struct sk_lock lock = { .mode = SK_LOCK_NONE };
   struct sk_limit limit = { .concurrency = 0 };
   struct sk_err err = { 0 };
-  if (sk_lock_parse(job.unique, &lock, &err) != SK_OK || sk_limit_parse(job.limit, &limit, &err) != SK_OK) fail_msg("%s", err.message);
+  if (sk_lock_parse(job.unique, &lock, &err) != SK_OK || sk_limit_parse(job.limit, &limit, &err) != SK_OK)
+    fail_msg("%s", err.message);
   return (struct sk_enqueue_item){
     .lock = lock,
     .limit = limit,
@@ -381,7 +389,9 @@ const struct sk_queue_count *count_queue(struct handle *h, const char *name) {
   return NULL;
 }
 
-int64_t count_state(struct handle *h, const char *queue, enum sk_state state) { return count_queue(h, queue)->states[state]; }
+int64_t count_state(struct handle *h, const char *queue, enum sk_state state) {
+  return count_queue(h, queue)->states[state];
+}
 
 void set_paused(struct handle *h, const char *queue, bool paused) {
   struct sk_pause_op *op = new_op(h->world, sizeof *op);

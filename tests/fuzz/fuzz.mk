@@ -11,9 +11,9 @@ FUZZ_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fno-omit-frame-pointer -fsan
 	-fno-sanitize-recover=undefined -Icore $(SYSINC)
 
 # What a target needs besides.
-FUZZ_SRC_redis := core/store/redis_call.c
+FUZZ_SRC_redis := core/store/redis/call.c
 FUZZ_LIBS_redis := -lhiredis
-$(FUZZ_OUT)/redis: core/store/redis_call.c core/store/redis.h
+$(FUZZ_OUT)/redis: core/store/redis/call.c core/store/redis/redis.h
 
 $(FUZZ_OUT)/%: tests/fuzz/%.c $(FUZZ_LIB) $(wildcard core/base/*.h core/logic/*.h core/lua/*.h)
 	@mkdir -p $(@D)

@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   /* The reader counts levels from within the outermost one, so it goes one deeper. */
   if (container && code != SK_ELIMIT) assert((sk_json_end(&r, &err) == SK_OK) == (code == SK_OK));
-  if (type == SK_JSON_ARRAY && code == SK_OK) assert(sk_json_array_count(text, &counted, NULL) == SK_OK && counted == n);
+  if (type == SK_JSON_ARRAY && code == SK_OK)
+    assert(sk_json_array_count(text, &counted, NULL) == SK_OK && counted == n);
   found = sk_json_find(text, SK_STR_LIT("task"), &value);
   assert(!found || type == SK_JSON_OBJECT);
   if (found) check_value(value);

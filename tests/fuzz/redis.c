@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "store/redis.h"
+#include "store/redis/redis.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

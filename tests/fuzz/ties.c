@@ -18,7 +18,8 @@ static void check_lock(struct sk_str text) {
   }
   if (lock.mode == SK_LOCK_NONE) return;
   assert(lock.key.n > 0 && lock.key.n <= SK_KEY_BYTES_MAX && lock.key.p + lock.key.n == text.p + text.n);
-  assert(lock.ttl_ms >= 0 && lock.ttl_ms <= SK_SECONDS_MAX * 1000 && (lock.mode != SK_LOCK_THROTTLE || lock.ttl_ms > 0));
+  assert(lock.ttl_ms >= 0 && lock.ttl_ms <= SK_SECONDS_MAX * 1000 &&
+         (lock.mode != SK_LOCK_THROTTLE || lock.ttl_ms > 0));
 }
 
 static void check_limit(struct sk_str text) {

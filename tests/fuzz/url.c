@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_slices(const struct sk_url *url) {
   assert(url->scheme.p[url->scheme.n] == '\0');
-  for (size_t i = 0; i < url->hosts_n; i++) assert(url->hosts[i].name.n > 0 && strlen(url->hosts[i].name.p) == url->hosts[i].name.n);
+  for (size_t i = 0; i < url->hosts_n; i++)
+    assert(url->hosts[i].name.n > 0 && strlen(url->hosts[i].name.p) == url->hosts[i].name.n);
   for (size_t i = 0; i < url->segments_n; i++) assert(strlen(url->segments[i].p) == url->segments[i].n);
   for (size_t i = 0; i < url->params_n; i++) assert(strlen(url->params[i].value.p) == url->params[i].value.n);
   if (url->path.p) assert(strlen(url->path.p) == url->path.n);

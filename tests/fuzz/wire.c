@@ -15,9 +15,7 @@ static void read_payload(struct sk_str payload) {
     case 0: sk_read_u8(&r); break;
     case 1: sk_read_u32(&r); break;
     case 2: sk_read_i64(&r); break;
-    default:
-      s = sk_read_str(&r);
-      assert(s.n == 0 || (s.p >= payload.p && s.p + s.n <= payload.p + payload.n));
+    default: s = sk_read_str(&r); assert(s.n == 0 || (s.p >= payload.p && s.p + s.n <= payload.p + payload.n));
     }
     assert(r.p >= payload.p && r.p <= r.end);
   }

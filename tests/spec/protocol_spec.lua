@@ -74,16 +74,16 @@ describe("docs/PROTOCOL.md", function()
     assert.equal("error", core.job("S\1\22\1" .. string.char(#kinds + 1)).error_kind) -- as every unknown one
   end)
 
-  it("names the keys in the order of core/store/redis.c", function()
-    local source = assert(files.read "core/store/redis.c")
+  it("names the keys in the order of core/store/redis/redis.c", function()
+    local source = assert(files.read "core/store/redis/redis.c")
     local keys = rows_of "| KEYS | key | type | holds |\n|---|---|---|---|\n| 1 |"
     assert.same(quoted(source:match "store_keys%[%] = (%b{})"), column(keys, 2))
     keys = rows_of "| KEYS | key | type | holds |\n|---|---|---|---|\n| +1 |"
     assert.same(quoted(source:match "queue_keys%[%] = (%b{})"), column(keys, 2))
   end)
 
-  it("describes the format that core/store/redis.h writes", function()
-    local format = assert(files.read "core/store/redis.h"):match 'RD_FORMAT "(%d+)"'
+  it("describes the format that core/store/redis/redis.h writes", function()
+    local format = assert(files.read "core/store/redis/redis.h"):match 'RD_FORMAT "(%d+)"'
     assert.equal(format, PAGE:match "This page describes format `(%d+)`")
   end)
 

@@ -33,7 +33,13 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { READ_BYTES = 64 * 1024, HELD_BYTES_MAX = 16 * 1024 * 1024, COMMAND_BYTES_MAX = 256, DELAY_MS_MAX = 60000, BACKLOG = 128 };
+enum {
+  READ_BYTES = 64 * 1024,
+  HELD_BYTES_MAX = 16 * 1024 * 1024,
+  COMMAND_BYTES_MAX = 256,
+  DELAY_MS_MAX = 60000,
+  BACKLOG = 128
+};
 
 enum mode { PASS, PAUSE, SWALLOW, REFUSE };
 
@@ -134,7 +140,9 @@ static void close_all(struct proxy *p) {
 }
 
 /* One of its ends has said so. */
-static bool ended(const struct link *l) { return l->connected && !(l->side[0].wants_reading && l->side[1].wants_reading); }
+static bool ended(const struct link *l) {
+  return l->connected && !(l->side[0].wants_reading && l->side[1].wants_reading);
+}
 
 /* -- reading --------------------------------------------------------------------------------------------------------------- */
 
@@ -182,7 +190,8 @@ static void on_shutdown(uv_shutdown_t *req, int status) {
   struct side *s = req->handle->data;
   free(req);
   /* Both directions have ended: so has the link. */
-  if (!s->wants_reading && !other(s)->wants_reading && s->first == NULL && other(s)->first == NULL) close_link(s->link, false);
+  if (!s->wants_reading && !other(s)->wants_reading && s->first == NULL && other(s)->first == NULL)
+    close_link(s->link, false);
 }
 
 static void deliver(struct side *s, struct chunk *c) {
@@ -250,8 +259,10 @@ static void carry(struct side *to, const char *bytes, size_t n) {
   memcpy(c->bytes, bytes, n);
   /* In order, also when the delay has just become shorter. */
   if (to->last && c->due_us < to->last->due_us) c->due_us = to->last->due_us;
-  if (to->last) to->last->next = c;
-  else to->first = c;
+  if (to->last)
+    to->last->next = c;
+  else
+    to->first = c;
   to->last = c;
   to->held_bytes += n;
 }
@@ -383,7 +394,8 @@ static void obey(struct proxy *p, const char *command) {
     stop_listening(p);
     set_mode(p, REFUSE);
   } else if (strcmp(command, "stats") != 0) {
-    printf("error \"%s\": expected delay MS (0 to %d), pass, pause, swallow, close, refuse or stats\n", command, DELAY_MS_MAX);
+    printf("error \"%s\": expected delay MS (0 to %d), pass, pause, swallow, close, refuse or stats\n", command,
+           DELAY_MS_MAX);
     fflush(stdout);
     return;
   }

@@ -30,7 +30,7 @@ end
 local KEPT_KEYS = { head = true, jobs = true, queues = true, counts = true, tasks = true, templates = true, dead = true, done = true,
                     cancelled = true, kept = true, engines = true, leases = true, bounds = true }
 
--- Slots and lines that are left in the hash of groups (lua/skein/redis/lib/group.lua).
+-- Slots and lines that are left in the hash of groups (core/store/redis/scripts/lib/group.lua).
 local function groups_left(connection, name, left)
   local fields = assert(connection:call("HGETALL", name))
   for i = 1, #fields, 2 do

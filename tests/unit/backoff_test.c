@@ -38,12 +38,18 @@ static void each_kind_follows_its_sequence(void **state) {
     const char *text;
     int64_t seconds[6];
   } cases[] = {
-    { "exponential;base=2", { 2, 4, 8, 16, 32, 64 } },    { "fibonacci", { 1, 2, 3, 5, 8, 13 } },
-    { "fibonacci;base=10", { 10, 20, 30, 50, 80, 130 } }, { "linear", { 10, 20, 30, 40, 50, 60 } },
-    { "linear;base=3", { 3, 6, 9, 12, 15, 18 } },         { "constant", { 10, 10, 10, 10, 10, 10 } },
-    { "constant;base=0", { 0, 0, 0, 0, 0, 0 } },          { "list;1;5;30", { 1, 5, 30, 30, 30, 30 } },
-    { "list;0", { 0, 0, 0, 0, 0, 0 } },                   { "exponential;base=2;max=10", { 2, 4, 8, 10, 10, 10 } },
-    { "linear;max=25", { 10, 20, 25, 25, 25, 25 } },      { "exponential;max=21", { 20, 21, 21, 21, 21, 21 } },
+    { "exponential;base=2", { 2, 4, 8, 16, 32, 64 } },
+    { "fibonacci", { 1, 2, 3, 5, 8, 13 } },
+    { "fibonacci;base=10", { 10, 20, 30, 50, 80, 130 } },
+    { "linear", { 10, 20, 30, 40, 50, 60 } },
+    { "linear;base=3", { 3, 6, 9, 12, 15, 18 } },
+    { "constant", { 10, 10, 10, 10, 10, 10 } },
+    { "constant;base=0", { 0, 0, 0, 0, 0, 0 } },
+    { "list;1;5;30", { 1, 5, 30, 30, 30, 30 } },
+    { "list;0", { 0, 0, 0, 0, 0, 0 } },
+    { "exponential;base=2;max=10", { 2, 4, 8, 10, 10, 10 } },
+    { "linear;max=25", { 10, 20, 25, 25, 25, 25 } },
+    { "exponential;max=21", { 20, 21, 21, 21, 21, 21 } },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     assert_int_equal(sk_backoff_check(sk_str_c(cases[i].text), NULL), SK_OK);
@@ -63,9 +69,17 @@ static void decimals_count_to_the_millisecond(void **state) {
 
 static void nothing_overflows_or_is_negative(void **state) {
   (void)state;
-  const char *texts[] = { "",           "exponential;base=2", "exponential;base=0.000001", "exponential;base=3153600000", "fibonacci",
-                          "fibonacci;base=3153600000", "linear", "linear;base=3153600000;jitter=1", "exponential;jitter=1" };
-  const int64_t counts[] = { INT64_MIN, -1, 0, 1, 50, 61, 62, 63, 64, 80, 237, 238, 300, 301, SK_RETRIES_MAX, INT32_MAX, INT64_MAX };
+  const char *texts[] = { "",
+                          "exponential;base=2",
+                          "exponential;base=0.000001",
+                          "exponential;base=3153600000",
+                          "fibonacci",
+                          "fibonacci;base=3153600000",
+                          "linear",
+                          "linear;base=3153600000;jitter=1",
+                          "exponential;jitter=1" };
+  const int64_t counts[] = { INT64_MIN,      -1,        0,        1, 50, 61, 62, 63, 64, 80, 237, 238, 300, 301,
+                             SK_RETRIES_MAX, INT32_MAX, INT64_MAX };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
       for (int round = 0; round < 20; round++) {
@@ -120,10 +134,28 @@ static void numbers_reach_a_hundred_years_and_no_further(void **state) {
 
 static void what_is_no_backoff_is_refused_by_name_and_counts_as_the_default(void **state) {
   (void)state;
-  const char *bad[] = { "quadratic",      "Exponential",    "exponential ",      ";",          "list",           "list;",        "list;;1",
-                        "list;-1",        "list;1e3",       "list;1;base=2",     "constant;",  "constant;base=", "constant;base=-1",
-                        "constant;base=1.", "constant;base=.5", "constant;base=1.1234567", "constant;base=1;base=2", "constant;jitter=1.1",
-                        "constant;1",     "list;1;max=2;3", "constant;base=nan", "constant;Base=1" };
+  const char *bad[] = { "quadratic",
+                        "Exponential",
+                        "exponential ",
+                        ";",
+                        "list",
+                        "list;",
+                        "list;;1",
+                        "list;-1",
+                        "list;1e3",
+                        "list;1;base=2",
+                        "constant;",
+                        "constant;base=",
+                        "constant;base=-1",
+                        "constant;base=1.",
+                        "constant;base=.5",
+                        "constant;base=1.1234567",
+                        "constant;base=1;base=2",
+                        "constant;jitter=1.1",
+                        "constant;1",
+                        "list;1;max=2;3",
+                        "constant;base=nan",
+                        "constant;Base=1" };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     struct sk_err err = { 0 };
     assert_int_equal(sk_backoff_check(sk_str_c(bad[i]), &err), SK_EINVAL);

@@ -135,8 +135,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(they_are_read_one_by_one),   cmocka_unit_test(every_cut_is_found),
     cmocka_unit_test(what_is_no_job_is_refused),  cmocka_unit_test(they_are_limited_in_bytes),
-    cmocka_unit_test(they_are_limited_in_number),
-    cmocka_unit_test(args_get_a_value_at_either_end),
+    cmocka_unit_test(they_are_limited_in_number), cmocka_unit_test(args_get_a_value_at_either_end),
   };
   return cmocka_run_group_tests_name("callback", tests, NULL, NULL);
 }

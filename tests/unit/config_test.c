@@ -12,9 +12,11 @@
 #include "app/nearest.c"
 #include "app/values.c"
 
-static const char *const VARIABLES[] = { "SKEIN_STORE", "REDIS_URL", "WORKERS", "QUEUES", "SKEIN_CONCURRENCY", "SKEIN_DURABILITY",
-                                         "SKEIN_ARGS_BYTES_MAX", "LOG_LEVEL", "LOG_FORMAT", "SKEIN_HTTP", "SKEIN_SHUTDOWN_TIMEOUT",
-                                         "SKEIN_LOG_FILE", "SKEIN_MEMORY_MAX", "SKEIN_UNKNOWN_MAX", "SKEIN_LEASE" };
+static const char *const VARIABLES[] = {
+  "SKEIN_STORE",          "REDIS_URL",         "WORKERS",    "QUEUES",     "SKEIN_CONCURRENCY",      "SKEIN_DURABILITY",
+  "SKEIN_ARGS_BYTES_MAX", "LOG_LEVEL",         "LOG_FORMAT", "SKEIN_HTTP", "SKEIN_SHUTDOWN_TIMEOUT", "SKEIN_LOG_FILE",
+  "SKEIN_MEMORY_MAX",     "SKEIN_UNKNOWN_MAX", "SKEIN_LEASE"
+};
 
 static int clear_environment(void **state) {
   (void)state;
@@ -48,7 +50,9 @@ static void defaults(void **state) {
 static void the_first_source_wins(void **state) {
   (void)state;
   static const struct sk_option options[] = { SK_OPTIONS_ENGINE };
-  static const struct sk_command command = { .name = "run", .options = options, .options_n = sizeof options / sizeof *options };
+  static const struct sk_command command = { .name = "run",
+                                             .options = options,
+                                             .options_n = sizeof options / sizeof *options };
   struct sk_args args = { .command = &command, .values = { NULL, "7" } };
   setenv("WORKERS", "3", 1);
   setenv("SKEIN_CONCURRENCY", "20", 1);
@@ -146,16 +150,19 @@ static void durations(void **state) {
   static const struct {
     const char *text;
     int64_t ms;
-  } good[] = { { "0", 0 },         { "1.5", 1500 },     { "250ms", 250 },     { "10s", 10000 },
-               { "5m", 300000 },   { "2h", 7200000 },   { "1d", 86400000 },   { ".5s", 500 },
-               { "1M", 60000 },    { "3153600000", 3153600000000 } };
+  } good[] = {
+    { "0", 0 },        { "1.5", 1500 },    { "250ms", 250 }, { "10s", 10000 }, { "5m", 300000 },
+    { "2h", 7200000 }, { "1d", 86400000 }, { ".5s", 500 },   { "1M", 60000 },  { "3153600000", 3153600000000 }
+  };
   int64_t ms;
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
     assert_int_equal(sk_value_duration(sk_str_c(good[i].text), &ms, NULL), SK_OK);
     assert_int_equal(ms, good[i].ms);
   }
-  static const char *const bad[] = { "", "s", "-1", "1x", "1 s", "1e3", "inf", "nan", "0x10", "1.2.3", "3153600001", "1mss" };
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(sk_value_duration(sk_str_c(bad[i]), &ms, NULL), SK_EINVAL);
+  static const char *const bad[] = { "",    "s",   "-1",   "1x",    "1 s",        "1e3",
+                                     "inf", "nan", "0x10", "1.2.3", "3153600001", "1mss" };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    assert_int_equal(sk_value_duration(sk_str_c(bad[i]), &ms, NULL), SK_EINVAL);
 }
 
 static void sizes(void **state) {
@@ -163,14 +170,20 @@ static void sizes(void **state) {
   static const struct {
     const char *text;
     int64_t bytes;
-  } good[] = { { "0", 0 }, { "1000", 1000 }, { "512KB", 524288 }, { "256MB", 268435456 }, { "256m", 268435456 }, { "1.5GiB", 1610612736 } };
+  } good[] = { { "0", 0 },
+               { "1000", 1000 },
+               { "512KB", 524288 },
+               { "256MB", 268435456 },
+               { "256m", 268435456 },
+               { "1.5GiB", 1610612736 } };
   int64_t bytes;
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
     assert_int_equal(sk_value_bytes(sk_str_c(good[i].text), &bytes, NULL), SK_OK);
     assert_int_equal(bytes, good[i].bytes);
   }
   static const char *const bad[] = { "", "MB", "-1", "1TB", "many", "9999999999GB" };
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(sk_value_bytes(sk_str_c(bad[i]), &bytes, NULL), SK_EINVAL);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    assert_int_equal(sk_value_bytes(sk_str_c(bad[i]), &bytes, NULL), SK_EINVAL);
 }
 
 static void points_in_time(void **state) {
@@ -185,8 +198,8 @@ static void points_in_time(void **state) {
     { "2026-11-21T22:00:00.25Z", 1795298400250 },
     { "2026-11-22T00:00+02:00", 1795298400000 },
     { "2026-11-21T14:30:00-0730", 1795298400000 },
-    { "2026-11-21 23:00", 1795298400000 },      /* Berlin, winter */
-    { "2026-07-01T12:00:00", 1782900000000 },   /* Berlin, summer */
+    { "2026-11-21 23:00", 1795298400000 },    /* Berlin, winter */
+    { "2026-07-01T12:00:00", 1782900000000 }, /* Berlin, summer */
     { "2026-11-22", 1795302000000 },
   };
   int64_t ms;
@@ -194,10 +207,21 @@ static void points_in_time(void **state) {
     assert_int_equal(sk_value_time(sk_str_c(good[i].text), &ms, NULL), SK_OK);
     assert_int_equal(ms, good[i].ms);
   }
-  static const char *const bad[] = { "",           "tomorrow",         "2026-02-30",           "2026-13-01", "2026-11-21T25:00Z",
-                                     "2026-11-21T", "2026-11-21 22:60", "2026-11-21T22:00:00+", "2026-1-1",   "2026-11-21T22:00:00Zx",
-                                     "9999-01-01", "9999999999", "1969-12-31" };
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(sk_value_time(sk_str_c(bad[i]), &ms, NULL), SK_EINVAL);
+  static const char *const bad[] = { "",
+                                     "tomorrow",
+                                     "2026-02-30",
+                                     "2026-13-01",
+                                     "2026-11-21T25:00Z",
+                                     "2026-11-21T",
+                                     "2026-11-21 22:60",
+                                     "2026-11-21T22:00:00+",
+                                     "2026-1-1",
+                                     "2026-11-21T22:00:00Zx",
+                                     "9999-01-01",
+                                     "9999999999",
+                                     "1969-12-31" };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    assert_int_equal(sk_value_time(sk_str_c(bad[i]), &ms, NULL), SK_EINVAL);
 }
 
 static void whole_numbers(void **state) {
@@ -206,7 +230,8 @@ static void whole_numbers(void **state) {
   assert_int_equal(sk_value_int(SK_STR_LIT("-2"), -2, 2, &v, NULL), SK_OK);
   assert_int_equal(v, -2);
   static const char *const bad[] = { "", "-", "3", "-3", "1.0", "1x", "99999999999999999999999999" };
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(sk_value_int(sk_str_c(bad[i]), -2, 2, &v, NULL), SK_EINVAL);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    assert_int_equal(sk_value_int(sk_str_c(bad[i]), -2, 2, &v, NULL), SK_EINVAL);
 }
 
 int main(void) {

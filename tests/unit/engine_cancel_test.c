@@ -44,7 +44,7 @@ static void a_job_that_waits_is_cancelled_at_once(void **state) {
   is_cancelled_within(w, t, SOON_MS);
   struct seen s = see(w, t);
   assert_int_equal(s.kind, SK_KIND_CANCELLED);
-  assert_int_equal(s.attempts, 0); /* neither a failure, */
+  assert_int_equal(s.attempts, 0);        /* neither a failure, */
   assert_int_equal(effects(w, "on_"), 0); /* nor anything for handlers */
   until(w, w->engine->held_n == 0 && worker_of(w, 1)->load == 0);
   assert_int_equal(w->engine->totals.retried + w->engine->totals.dead, 0);
@@ -241,7 +241,8 @@ static void one_past_its_hard_timeout_too_is_cancelled(void **state) {
 /* Its handlers wait for a worker, or run: they may, but what they are told of does not come about. */
 static void one_whose_handlers_run_is_cancelled_after_them(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('crash', { keep = 60, on_death = function() fx('death') await('go') end }, function(job) ffi.C._exit(7) end)");
+  script(w, "skein.task('crash', { keep = 60, on_death = function() fx('death') await('go') end }, function(job) "
+            "ffi.C._exit(7) end)");
   world_start(w);
   struct told t = enqueue(w, "crash", "[]");
   until(w, effects(w, "death") == 1);

@@ -21,8 +21,10 @@ static const char GOOD[] =
     "skein.task('burn', K, function(job, n) burn(n) return 1 end) "
     "skein.task('fail', K, function(job) if job.attempt < 3 then error('not yet') end return 1 end) "
     "skein.task('snooze', K, function(job, n) if math.random(3) > 1 then job:snooze(0.005) end return 1 end) "
-    "skein.task('chat', K, function(job, n) for i = 1, 5 do job:progress(i, 'half way') skein.sleep(0.001) end print('said') return 1 end) "
-    "skein.task('parent', K, function(job) skein.enqueue({ task = 'short', queue = 'children' }):wait(0.05) return 1 end) "
+    "skein.task('chat', K, function(job, n) for i = 1, 5 do job:progress(i, 'half way') skein.sleep(0.001) end "
+    "print('said') return 1 end) "
+    "skein.task('parent', K, function(job) skein.enqueue({ task = 'short', queue = 'children' }):wait(0.05) return 1 "
+    "end) "
     "skein.task('die', K, function(job) if math.random(4) == 1 then os.exit(3) end return 1 end)";
 static const char BAD[] = "error('broken')";
 
@@ -36,18 +38,18 @@ static unsigned rnd(unsigned n) {
 
 static size_t length(const struct sk_list *l) {
   size_t n = 0;
-  SK_LIST_EACH(it, l) n++;
+  SK_LIST_EACH (it, l) n++;
   return n;
 }
 
 static void audit(struct world *w) {
   const struct sk_engine *e = w->engine;
   size_t given = 0;
-  SK_LIST_EACH(wn, &e->workers) {
+  SK_LIST_EACH (wn, &e->workers) {
     const struct sk_worker *worker = SK_WORKER_OF(wn);
     assert_int_equal(length(&worker->runs), worker->load);
     assert_int_equal(worker->free_n + worker->load, worker->slots_n);
-    SK_LIST_EACH(rn, &worker->runs) {
+    SK_LIST_EACH (rn, &worker->runs) {
       const struct sk_run *run = SK_RUN_OF(rn);
       assert_true(run->worker == worker && worker->by_slot[run->slot] == run && run->task != NULL);
     }
@@ -81,7 +83,7 @@ static void add_jobs(struct world *w) {
 static void kill_one(struct world *w) {
   static const int signals[] = { SIGKILL, SIGSEGV, SIGABRT };
   unsigned at = rnd(6);
-  SK_LIST_EACH(n, &w->engine->workers)
+  SK_LIST_EACH (n, &w->engine->workers)
     if (at-- == 0) kill(SK_WORKER_OF(n)->pid, signals[rnd(3)]);
 }
 
@@ -164,7 +166,8 @@ static void storm(struct world *w, int64_t crashes_max) {
   for (int i = 0; i < jobs_n; i++) {
     until(w, sk_state_is_final(see(w, jobs[i]).state));
     struct seen seen = see(w, jobs[i]);
-    assert_true(seen.state == SK_STATE_DONE || (seen.state == SK_STATE_DEAD && seen.kind == SK_KIND_CRASH && seen.crashes == crashes_max));
+    assert_true(seen.state == SK_STATE_DONE ||
+                (seen.state == SK_STATE_DEAD && seen.kind == SK_KIND_CRASH && seen.crashes == crashes_max));
   }
   until(w, w->engine->held_n == 0);
   audit(w);

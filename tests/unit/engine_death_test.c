@@ -8,7 +8,8 @@
 
 #include "engine_world.h"
 
-static const char HOLD[] = "skein.task('hold', { keep = 60 }, function(job, n) fx('start', n, pid) await('go') fx('end', n) end)";
+static const char HOLD[] =
+    "skein.task('hold', { keep = 60 }, function(job, n) fx('start', n, pid) await('go') fx('end', n) end)";
 
 static void jobs_that_ran_when_their_worker_was_killed_run_again_and_count_a_crash(void **state) {
   struct world *w = *state;
@@ -97,7 +98,8 @@ static void no_job_dies_for_its_neighbour(void **state) {
   struct world *w = *state;
   w->options.concurrency = 2;
   script(w, "skein.task('good', { keep = 60 }, function(job) skein.sleep(0.1) end) "
-            "skein.task('sly', { keep = 60 }, function(job) uv.new_timer():start(10, 0, function() os.exit(9) end) skein.sleep(60) end)");
+            "skein.task('sly', { keep = 60 }, function(job) uv.new_timer():start(10, 0, function() os.exit(9) end) "
+            "skein.sleep(60) end)");
   world_start(w);
   struct told sly = enqueue(w, "sly", "[]"), good = enqueue(w, "good", "[]"); /* dies when no job is on the CPU */
   until(w, see(w, sly).state == SK_STATE_DEAD);
@@ -108,8 +110,10 @@ static void no_job_dies_for_its_neighbour(void **state) {
 static void a_hard_timeout_is_the_fault_of_the_neighbour_that_keeps_the_cpu(void **state) {
   struct world *w = *state;
   w->options.concurrency = 2;
-  script(w, "skein.task('late', { timeout = 0.3, keep = 60 }, function(job) if there('go') then return 1 end fx('late') skein.sleep(10) end) "
-            "skein.task('hog', { keep = 60 }, function(job) if there('go') then return 1 end fx('hog') while true do end end)");
+  script(w, "skein.task('late', { timeout = 0.3, keep = 60 }, function(job) if there('go') then return 1 end "
+            "fx('late') skein.sleep(10) end) "
+            "skein.task('hog', { keep = 60 }, function(job) if there('go') then return 1 end fx('hog') while true do "
+            "end end)");
   world_start(w);
   struct told late = enqueue(w, "late", "[]");
   until(w, effects(w, "late") == 1);
@@ -144,7 +148,8 @@ static void a_worker_is_buried_although_its_child_holds_the_pipe(void **state) {
 static void what_a_worker_said_before_it_died_counts(void **state) {
   struct world *w = *state;
   script(w, "skein.task('quick', { keep = 60 }, function(job) return 1 end) "
-            "skein.task('last', function(job) skein.sleep(0.02) if not there('once') then io.open(DIR .. '/once', 'w'):close() os.exit(1) end end)");
+            "skein.task('last', function(job) skein.sleep(0.02) if not there('once') then io.open(DIR .. '/once', "
+            "'w'):close() os.exit(1) end end)");
   world_start(w);
   struct told quick = enqueue(w, "quick", "[]");
   enqueue(w, "last", "[]");
@@ -157,7 +162,8 @@ static void what_a_worker_said_before_it_died_counts(void **state) {
 
 static void nonsense_on_the_pipe_ends_the_worker_and_is_logged_once(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('t', function(job) local junk = ('z'):rep(200000) ffi.C.write(3, junk, #junk) while true do end end)");
+  script(w, "skein.task('t', function(job) local junk = ('z'):rep(200000) ffi.C.write(3, junk, #junk) while true do "
+            "end end)");
   world_start(w);
   struct told t = enqueue(w, "t", "[]");
   until(w, see(w, t).state == SK_STATE_DEAD);
@@ -180,10 +186,11 @@ static void a_frame_of_a_job_that_it_does_not_run_ends_the_worker(void **state) 
 static void a_worker_that_scribbles_over_the_shared_page_hurts_only_itself(void **state) {
   struct world *w = *state;
   w->options.concurrency = 3;
-  script(w, "skein.task('good', { keep = 60 }, function(job) return 1 end) "
-            "skein.task('hold', { timeout = 100 }, function(job) fx('hold') await('go') end) "
-            "skein.task('bad', function(job) fx('cut', ffi.C.ftruncate(4, 0)) "
-            "local p = ffi.C.mmap(nil, 4096, 3, 1, 4, 0) ffi.fill(p, 4096, 0xff) fx('filled') burn(200) os.exit(1) end)");
+  script(w,
+         "skein.task('good', { keep = 60 }, function(job) return 1 end) "
+         "skein.task('hold', { timeout = 100 }, function(job) fx('hold') await('go') end) "
+         "skein.task('bad', function(job) fx('cut', ffi.C.ftruncate(4, 0)) "
+         "local p = ffi.C.mmap(nil, 4096, 3, 1, 4, 0) ffi.fill(p, 4096, 0xff) fx('filled') burn(200) os.exit(1) end)");
   world_start(w);
   enqueue(w, "hold", "[]");
   until(w, effects(w, "hold") == 1);
@@ -191,7 +198,7 @@ static void a_worker_that_scribbles_over_the_shared_page_hurts_only_itself(void 
   until(w, effects(w, "filled") == 1);
   assert_int_equal(effects(w, "cut -1"), 1);
   sk_engine_trace(w->engine);
-  write_file(w, "go", ""); /* who was beside it may finish */
+  write_file(w, "go", "");                      /* who was beside it may finish */
   until(w, see(w, bad).state == SK_STATE_DEAD); /* it is found out although it spoilt what tells on it */
   struct told good = enqueue(w, "good", "[]");
   until(w, see(w, good).state == SK_STATE_DONE);

@@ -36,7 +36,8 @@ static void jobs_that_turn_out_long_are_handed_back(void **state) {
   w->options.concurrency = 1;
   script(w, "skein.task('short', function(job) end) "
             "skein.task('long', function(job) fx('long') await('go') end) "
-            "skein.task('urgent', function(job) local n = 0 for _ in io.lines(DIR .. '/fx') do n = n + 1 end fx('urgent after', n) end)");
+            "skein.task('urgent', function(job) local n = 0 for _ in io.lines(DIR .. '/fx') do n = n + 1 end "
+            "fx('urgent after', n) end)");
   for (int i = 0; i < 4000; i++) enqueue(w, "short", "[]");
   for (int i = 0; i < 300; i++) enqueue(w, "long", "[]");
   world_start(w);
@@ -154,7 +155,8 @@ static void a_thousand_queues_are_served_and_no_more(void **state) {
 static void a_new_queue_is_learnt_without_counting_for_each_job(void **state) {
   struct world *w = *state;
   script(w, "skein.task('t', function(job) fx('t') end) "
-            "skein.task('many', function(job) for _ = 1, 200 do skein.enqueue({ task = 't', queue = 'fresh' }) end fx('many') end)");
+            "skein.task('many', function(job) for _ = 1, 200 do skein.enqueue({ task = 't', queue = 'fresh' }) end "
+            "fx('many') end)");
   world_start(w);
   enqueue(w, "many", "[]");
   until(w, effects(w, "many") == 1 && effects(w, "t") == 200 + 0);

@@ -40,10 +40,11 @@ void *malloc(size_t n) { return fails(__builtin_return_address(0)) ? NULL : __li
 void *calloc(size_t n, size_t size) { return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(n, size); }
 void *realloc(void *p, size_t n) { return fails(__builtin_return_address(0)) ? NULL : __libc_realloc(p, n); }
 
-static const char TASKS[] = "skein.task('t', { keep = 60, retries = 3, backoff = { 0 } }, function(job, n) job:progress(n) "
-                            "if n % 5 == 0 and job.attempt == 1 then error('once') end "
-                            "if n % 7 == 0 then skein.enqueue({ task = 'u', queue = 'q' .. n }):wait(5) end return n end) "
-                            "skein.task('u', { keep = 60 }, function(job) return 1 end)";
+static const char TASKS[] =
+    "skein.task('t', { keep = 60, retries = 3, backoff = { 0 } }, function(job, n) job:progress(n) "
+    "if n % 5 == 0 and job.attempt == 1 then error('once') end "
+    "if n % 7 == 0 then skein.enqueue({ task = 'u', queue = 'q' .. n }):wait(5) end return n end) "
+    "skein.task('u', { keep = 60 }, function(job) return 1 end)";
 
 /* The start succeeds, fails, or the engine stops by itself with the reason; whichever, all is given back. */
 static void at_its_start(void **state) {
@@ -94,7 +95,8 @@ static void while_it_runs(void **state) {
   for (int i = 0; i < JOBS; i++) {
     until(w, sk_state_is_final(see(w, t[i]).state));
     struct seen s = see(w, t[i]);
-    if (s.state != SK_STATE_DONE && s.kind != SK_KIND_CRASH) fail_msg("job %d: %s: %s", i, sk_state_name(s.state), s.error);
+    if (s.state != SK_STATE_DONE && s.kind != SK_KIND_CRASH)
+      fail_msg("job %d: %s: %s", i, sk_state_name(s.state), s.error);
   }
   until(w, w->engine->held_n == 0);
 }

@@ -14,7 +14,8 @@
 static void a_hard_timeout_runs_the_handlers_in_the_next_worker(void **state) {
   struct world *w = *state;
   script(w, "skein.task('loop', { timeout = 0.05, retries = 1, backoff = { 0.01 }, on_error = function(job, err) "
-            "fx('error', job.id, err.kind, job.attempt, pid) end, on_death = function(job, err) fx('death', job.id, err.kind, job.attempt) end }, "
+            "fx('error', job.id, err.kind, job.attempt, pid) end, on_death = function(job, err) fx('death', job.id, "
+            "err.kind, job.attempt) end }, "
             "function(job) fx('start') while true do end end)");
   world_start(w);
   struct told t = enqueue(w, "loop", "[]");
@@ -50,7 +51,8 @@ static void an_expired_job_runs_the_death_handlers_and_an_unknown_one_those_for_
   world_start(w);
   until(w, is_ready(w, 1));
   sk_engine_hold(w->engine, true);
-  struct told expired = enqueue_with(w, "t", "[]", &(struct extra){ .expires_in_ms = 1 }), unknown = enqueue(w, "none", "[]");
+  struct told expired = enqueue_with(w, "t", "[]", &(struct extra){ .expires_in_ms = 1 }),
+              unknown = enqueue(w, "none", "[]");
   int64_t after = sk_clock_wall_ms() + 5;
   until(w, sk_clock_wall_ms() > after);
   sk_engine_hold(w->engine, false);
@@ -78,7 +80,8 @@ static void without_handlers_nothing_waits_for_a_worker(void **state) {
 
 static void a_worker_that_dies_of_the_handlers_changes_nothing(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('crash', { on_death = function(job) fx('death') ffi.C._exit(8) end }, function(job) ffi.C._exit(7) end)");
+  script(w, "skein.task('crash', { on_death = function(job) fx('death') ffi.C._exit(8) end }, function(job) "
+            "ffi.C._exit(7) end)");
   world_start(w);
   struct told t = enqueue(w, "crash", "[]");
   until(w, see(w, t).state == SK_STATE_DEAD);
@@ -91,7 +94,8 @@ static void a_worker_that_dies_of_the_handlers_changes_nothing(void **state) {
 
 static void a_handler_that_fails_changes_nothing(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('crash', { on_death = function(job) fx('death') error('no') end }, function(job) ffi.C._exit(7) end)");
+  script(w, "skein.task('crash', { on_death = function(job) fx('death') error('no') end }, function(job) "
+            "ffi.C._exit(7) end)");
   world_start(w);
   struct told t = enqueue(w, "crash", "[]");
   until(w, see(w, t).state == SK_STATE_DEAD);
@@ -100,7 +104,8 @@ static void a_handler_that_fails_changes_nothing(void **state) {
 
 static void handlers_run_while_the_engine_stops(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('loop', { timeout = 0.05, retries = 0, on_death = function(job, err) skein.sleep(0.05) fx('death') end }, "
+  script(w, "skein.task('loop', { timeout = 0.05, retries = 0, on_death = function(job, err) skein.sleep(0.05) "
+            "fx('death') end }, "
             "function(job) fx('start') while true do end end)");
   w->options.shutdown_timeout_ms = 60000;
   world_start(w);
@@ -133,7 +138,8 @@ static void handlers_that_nobody_can_load_do_not_hold_up_the_end(void **state) {
 /* The scripts were being loaded anew when the stop came: the one worker for what is left takes no others along. */
 static void one_worker_is_enough_for_handlers_at_the_end(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('loop', { timeout = 0.05, retries = 0, on_death = function(job, err) fx('death') skein.sleep(0.05) fx('over') end }, "
+  script(w, "skein.task('loop', { timeout = 0.05, retries = 0, on_death = function(job, err) fx('death') "
+            "skein.sleep(0.05) fx('over') end }, "
             "function(job) fx('start') while true do end end)");
   w->options.shutdown_timeout_ms = 60000;
   w->options.workers = 2;
@@ -164,19 +170,22 @@ static void a_stop_at_once_leaves_them_out_and_says_so(void **state) {
 
 /* -- callbacks ------------------------------------------------------------------------------------------------------------------------- */
 
-static const char TELL[] = "skein.task('tell', function(job, ...) local t = { ... } for i = 1, #t do t[i] = t[i] == skein.null and 'null' or t[i] end "
+static const char TELL[] = "skein.task('tell', function(job, ...) local t = { ... } for i = 1, #t do t[i] = t[i] == "
+                           "skein.null and 'null' or t[i] end "
                            "fx('told', unpack(t)) end) ";
 
 static void callbacks_get_the_result_or_the_error(void **state) {
   struct world *w = *state;
   char text[2048];
   snprintf(text, sizeof text, "%s%s", TELL,
-           "skein.task('good', function(job, v) return v end) skein.task('bad', { retries = 1, backoff = { 0 } }, function(job) error('ouch', 0) end) "
+           "skein.task('good', function(job, v) return v end) skein.task('bad', { retries = 1, backoff = { 0 } }, "
+           "function(job) error('ouch', 0) end) "
            "local tell = { { task = 'tell', args = { 'x' } }, { task = 'tell', args = {}, delay = 0.05 } } "
            "skein.task('go', function(job) skein.enqueue({ task = 'good', on_success = tell, on_error = tell }, 42) "
            "skein.enqueue({ task = 'good', on_success = { task = 'tell', args = { 'fixed' } }, immutable = true }, 43) "
            "skein.enqueue({ task = 'good', on_success = { task = 'tell', args = { 'nil' } } }) "
-           "skein.enqueue({ task = 'bad', dead = false, on_success = tell, on_error = { task = 'tell', args = { 'y' } } }) end)");
+           "skein.enqueue({ task = 'bad', dead = false, on_success = tell, on_error = { task = 'tell', args = { 'y' } "
+           "} }) end)");
   script(w, text);
   world_start(w);
   enqueue(w, "go", "[]");
@@ -195,7 +204,8 @@ static void a_result_that_does_not_fit_is_null_and_the_job_is_done(void **state)
   snprintf(text, sizeof text, "%s%s", TELL,
            "skein.task('big', { keep = 60 }, function(job) return ('x'):rep(1000) end) "
            "local many = {} for i = 1, 200 do many[i] = i end "
-           "skein.task('go', function(job) fx('id', skein.enqueue({ task = 'big', on_success = { task = 'tell', args = { 'short' } } }).id) "
+           "skein.task('go', function(job) fx('id', skein.enqueue({ task = 'big', on_success = { task = 'tell', args = "
+           "{ 'short' } } }).id) "
            "skein.enqueue({ task = 'big', on_success = { task = 'tell', args = many } }) end)");
   script(w, text);
   w->options.args_bytes_max = 900;
@@ -246,8 +256,10 @@ static void a_callback_that_is_refused_is_told_and_the_job_is_done(void **state)
   char text[2048];
   snprintf(text, sizeof text, "%s%s", TELL,
            "skein.queue('full', { max_len = 1 }) skein.task('good', { keep = 60 }, function(job) end) "
-           "skein.task('go', function(job) local wait = { task = 'tell', queue = 'full', delay = 60, args = { 'locked' }, unique = { key = 1 } } skein.enqueue(wait) "
-           "fx('id', skein.enqueue({ task = 'good', on_success = { { task = 'tell', args = { 'locked' }, unique = { key = 1 } }, "
+           "skein.task('go', function(job) local wait = { task = 'tell', queue = 'full', delay = 60, args = { 'locked' "
+           "}, unique = { key = 1 } } skein.enqueue(wait) "
+           "fx('id', skein.enqueue({ task = 'good', on_success = { { task = 'tell', args = { 'locked' }, unique = { "
+           "key = 1 } }, "
            "{ task = 'tell', queue = 'full', args = { 'let in' } } } }).id) end)");
   script(w, text);
   world_start(w);
@@ -315,7 +327,8 @@ static size_t lines_of(const char *s) {
 
 static void a_job_keeps_its_trail_and_its_last_lines(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('t', { keep = 60, retries = 1, backoff = { 0 } }, function(job) for i = 1, 60 do job:log('line %d of %d', i, job.attempt) end "
+  script(w, "skein.task('t', { keep = 60, retries = 1, backoff = { 0 } }, function(job) for i = 1, 60 do job:log('line "
+            "%d of %d', i, job.attempt) end "
             "if job.attempt == 1 then await('go') error('no', 0) end end)");
   world_start(w);
   struct told t = enqueue(w, "t", "[]");

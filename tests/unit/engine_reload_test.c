@@ -49,7 +49,8 @@ static void scripts_that_cannot_be_loaded_keep_the_old_ones(void **state) {
   until(w, logged(w, "trying again") >= 2);
   assert_int_equal(sk_supervisor_ready_n(w->engine), 2);
   script(w, good);
-  until(w, is_ready(w, 1) && is_ready(w, 2) && is_ready(w, 3) && workers_n(w) == 3); /* the others follow it to the new scripts */
+  until(w, is_ready(w, 1) && is_ready(w, 2) && is_ready(w, 3) &&
+               workers_n(w) == 3); /* the others follow it to the new scripts */
   t = enqueue(w, "t", "[]");
   until(w, see(w, t).state == SK_STATE_DONE);
 }
@@ -111,7 +112,7 @@ static void many_reloads_at_once_start_few_workers(void **state) {
   until(w, is_ready(w, 1) && is_ready(w, 2));
   for (int i = 0; i < 10; i++) sk_engine_reload(w->engine);
   size_t alive = 0;
-  SK_LIST_EACH(n, &w->engine->workers) alive += SK_WORKER_OF(n)->state != SK_WORKER_DRAINING;
+  SK_LIST_EACH (n, &w->engine->workers) alive += SK_WORKER_OF(n)->state != SK_WORKER_DRAINING;
   assert_int_equal(alive, 4); /* the ready ones, and those of the last reload */
   until(w, workers_n(w) == 2 && is_ready(w, 1) && is_ready(w, 2));
   assert_int_equal(w->engine->ready_round, 10);

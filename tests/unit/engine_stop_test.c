@@ -110,7 +110,8 @@ static void a_worker_that_dies_of_a_job_while_it_drains_is_told_and_counted(void
 /* A request of a job whose worker is gone: the engine ends when it is answered. */
 static void a_request_under_way_does_not_hold_up_the_end(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('t', function(job) fx('asks') skein.enqueue('quick') end) skein.task('quick', function(job) end)");
+  script(w,
+         "skein.task('t', function(job) fx('asks') skein.enqueue('quick') end) skein.task('quick', function(job) end)");
   world_start(w);
   until(w, is_ready(w, 1));
   w->gate.keep[OP_ENQUEUE] = true;
@@ -126,7 +127,8 @@ static void a_request_under_way_does_not_hold_up_the_end(void **state) {
 
 static void who_waits_for_a_job_does_not_hold_up_the_end(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('t', function(job) fx('waits') skein.enqueue_in(3600, 'quick'):wait() end) skein.task('quick', function(job) end)");
+  script(w, "skein.task('t', function(job) fx('waits') skein.enqueue_in(3600, 'quick'):wait() end) skein.task('quick', "
+            "function(job) end)");
   world_start(w);
   enqueue(w, "t", "[]");
   until(w, effects(w, "waits") == 1);
@@ -180,7 +182,8 @@ static void a_drain_of_nothing_ends_at_once(void **state) {
 static void a_drain_ends_after_the_last_job_that_jobs_enqueued(void **state) {
   struct world *w = *state;
   w->options.drain = true;
-  script(w, "skein.task('t', { retries = 1, backoff = { 0.1 } }, function(job, n) fx('t', n) if n > 0 then skein.enqueue_in(0.05, 't', n - 1) end "
+  script(w, "skein.task('t', { retries = 1, backoff = { 0.1 } }, function(job, n) fx('t', n) if n > 0 then "
+            "skein.enqueue_in(0.05, 't', n - 1) end "
             "if n == 3 and job.attempt == 1 then error('once') end end)");
   enqueue(w, "t", "[5]");
   world_start(w);
@@ -230,7 +233,10 @@ static void enqueue_behind_a_paused_one(struct world *w) {
     sk_buf_fini(&record);
     if (i > 0) continue;
     bool done = false;
-    struct sk_fetch_op fetch = { .op = { .cb = op_done, .ctx = &done }, .queues = &(struct sk_fetch_queue){ job.queue, 1 }, .queues_n = 1, .want = 1 };
+    struct sk_fetch_op fetch = { .op = { .cb = op_done, .ctx = &done },
+                                 .queues = &(struct sk_fetch_queue){ job.queue, 1 },
+                                 .queues_n = 1,
+                                 .want = 1 };
     other->ops->fetch(other, &fetch);
     until(w, done);
     assert_int_equal(fetch.held_n, 1);

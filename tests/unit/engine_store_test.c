@@ -143,7 +143,8 @@ static void tasks_are_declared_when_the_store_is_back(void **state) {
 static void a_job_that_waits_for_another_hears_of_its_end_after_an_outage(void **state) {
   struct world *w = *state;
   script(w, "skein.task('child', { keep = 60 }, function(job) await('go') return 7 end) "
-            "skein.task('parent', { keep = 60 }, function(job) local h = skein.enqueue('child') fx('waits') fx('got', h:wait(10)) end)");
+            "skein.task('parent', { keep = 60 }, function(job) local h = skein.enqueue('child') fx('waits') fx('got', "
+            "h:wait(10)) end)");
   start_ready(w);
   enqueue(w, "parent", "[]");
   until(w, effects(w, "waits") == 1);
@@ -181,7 +182,7 @@ static void a_lost_lease_gives_up_what_has_not_started(void **state) {
   sk_engine_hold(w->engine, false);
   until(w, effects(w, "hold") == 1 && w->engine->held_n == 4);
   w->engine->silent_since_ms = INT64_MAX / 2; /* they don't count as long: it keeps them */
-  sk_engine_hold(w->engine, true); /* so that it takes none of them again */
+  sk_engine_hold(w->engine, true);            /* so that it takes none of them again */
   w->gate.keep[OP_BEAT] = true;
   /* Another engine on the same store gives ours up. */
   struct sk_store_options other = w->options.store;
@@ -207,7 +208,8 @@ static void a_lost_lease_gives_up_what_has_not_started(void **state) {
 static void progress_of_a_chatty_job_takes_no_memory(void **state) {
   struct world *w = *state;
   script(w, "skein.task('chat', { keep = 60 }, function(job) local note = ('x'):rep(1000) "
-            "job:progress(1, note) fx('first') await('more') for i = 1, 3000 do job:progress(i % 100, note) if i % 100 == 0 then skein.sleep(0) end end "
+            "job:progress(1, note) fx('first') await('more') for i = 1, 3000 do job:progress(i % 100, note) if i % 100 "
+            "== 0 then skein.sleep(0) end end "
             "fx('all') await('go') end)");
   start_ready(w);
   w->gate.keep[OP_PROGRESS] = true;

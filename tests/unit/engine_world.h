@@ -32,8 +32,8 @@ struct gate {
   struct sk_store *real;
   struct sk_loop *loop;
   struct sk_defer *answers;
-  struct sk_list failed;  /* ops to answer with SK_EUNAVAILABLE */
-  struct sk_list kept;    /* ops that wait until they are let through */
+  struct sk_list failed; /* ops to answer with SK_EUNAVAILABLE */
+  struct sk_list kept;   /* ops that wait until they are let through */
   bool fail[OPS], keep[OPS];
   long calls[OPS];
 };
@@ -67,8 +67,10 @@ static inline void write_file(const struct world *w, const char *name, const cha
 static inline void script(const struct world *w, const char *text) {
   static const char prelude[] =
       "local skein = require 'skein' local ffi = require 'ffi' local uv = require 'luv' local DIR = '%s' "
-      "pcall(ffi.cdef, 'int getpid(void); int fork(void); unsigned sleep(unsigned); void _exit(int); long write(int, const void *, size_t); "
-      "int ftruncate(int, long); void *mmap(void *, size_t, int, int, int, long); int close(int); int kill(int, int);') "
+      "pcall(ffi.cdef, 'int getpid(void); int fork(void); unsigned sleep(unsigned); void _exit(int); long write(int, "
+      "const void *, size_t); "
+      "int ftruncate(int, long); void *mmap(void *, size_t, int, int, int, long); int close(int); int kill(int, "
+      "int);') "
       "local pid = uv.os_getpid() "
       "local function fx(...) local t = {...} for i = 1, #t do t[i] = tostring(t[i]) end "
       "local f = io.open(DIR .. '/fx', 'a') f:write(table.concat(t, ' '), '\\n') f:close() end "
@@ -121,15 +123,20 @@ static inline void show_log(const struct world *w) {
   if (system(command) != 0) fputs("no log\n", stderr);
   const struct sk_engine *e = w->engine;
   if (e == NULL) return;
-  fprintf(stderr, "held=%zu local=%zu given=%zu suspects=%zu settling=%zu+%zu fetching=%d wanted=%d backoff=%lld due=%d room=%lld troubles=%x\n",
-          e->held_n, e->local_n, e->given_n, e->suspects_n, e->settling_n, e->settles_in_flight, e->fetching, e->fetch_wanted,
-          (long long)e->fetch_backoff_ms, sk_timer_active(e->due), (long long)sk_fetch_room(e), e->troubles);
-  fprintf(stderr, "round=%llu ready_round=%llu refused=%d ever_ready=%d stopping=%d deaths=%u respawn=%d\n", (unsigned long long)e->round,
-          (unsigned long long)e->ready_round, e->refused, e->ever_ready, e->stopping, e->deaths_in_a_row, sk_timer_active(e->respawn));
-  SK_LIST_EACH(n, &e->workers) {
+  fprintf(stderr,
+          "held=%zu local=%zu given=%zu suspects=%zu settling=%zu+%zu fetching=%d wanted=%d backoff=%lld due=%d "
+          "room=%lld troubles=%x\n",
+          e->held_n, e->local_n, e->given_n, e->suspects_n, e->settling_n, e->settles_in_flight, e->fetching,
+          e->fetch_wanted, (long long)e->fetch_backoff_ms, sk_timer_active(e->due), (long long)sk_fetch_room(e),
+          e->troubles);
+  fprintf(stderr, "round=%llu ready_round=%llu refused=%d ever_ready=%d stopping=%d deaths=%u respawn=%d\n",
+          (unsigned long long)e->round, (unsigned long long)e->ready_round, e->refused, e->ever_ready, e->stopping,
+          e->deaths_in_a_row, sk_timer_active(e->respawn));
+  SK_LIST_EACH (n, &e->workers) {
     const struct sk_worker *worker = SK_WORKER_OF(n);
-    fprintf(stderr, "worker %u pid=%d state=%d round=%llu load=%u stuck=%d killed=%d exited=%d closed=%d\n", worker->number, worker->pid,
-            worker->state, (unsigned long long)worker->round, worker->load, worker->stuck, worker->killed, worker->exited, worker->pipe_closed);
+    fprintf(stderr, "worker %u pid=%d state=%d round=%llu load=%u stuck=%d killed=%d exited=%d closed=%d\n",
+            worker->number, worker->pid, worker->state, (unsigned long long)worker->round, worker->load, worker->stuck,
+            worker->killed, worker->exited, worker->pipe_closed);
   }
 }
 
@@ -140,16 +147,16 @@ static inline void on_tick(void *ctx) {
   sk_timer_start(w->tick, TICK_MS);
 }
 
-#define until(w, condition)                                                             \
-  do {                                                                                  \
-    int64_t until_ = sk_clock_mono_ms() + PATIENCE_MS;                                  \
-    while (!(condition)) {                                                              \
-      if (sk_clock_mono_ms() > until_) {                                                \
-        show_log(w);                                                                    \
-        fail_msg("in vain for %d s: %s (%s:%d)", PATIENCE_MS / 1000, #condition, __FILE__, __LINE__); \
-      }                                                                                 \
-      sk_loop_turn((w)->loop, true);                                                    \
-    }                                                                                   \
+#define until(w, condition)                                                                                            \
+  do {                                                                                                                 \
+    int64_t until_ = sk_clock_mono_ms() + PATIENCE_MS;                                                                 \
+    while (!(condition)) {                                                                                             \
+      if (sk_clock_mono_ms() > until_) {                                                                               \
+        show_log(w);                                                                                                   \
+        fail_msg("in vain for %d s: %s (%s:%d)", PATIENCE_MS / 1000, #condition, __FILE__, __LINE__);                  \
+      }                                                                                                                \
+      sk_loop_turn((w)->loop, true);                                                                                   \
+    }                                                                                                                  \
   } while (0)
 
 /* Turns the loop for a time in which something must not happen. */
@@ -165,14 +172,14 @@ static inline void op_done(struct sk_op *op, void *ctx) {
 }
 
 /* Runs one operation on the test's own handle. */
-#define look(w, verb, o)                                 \
-  do {                                                   \
-    bool done_ = false;                                  \
-    (o)->op.cb = op_done;                                \
-    (o)->op.ctx = &done_;                                \
-    (w)->client->ops->verb((w)->client, (o));            \
-    until((w), done_);                                   \
-    assert_int_equal((o)->op.status, SK_OK);             \
+#define look(w, verb, o)                                                                                               \
+  do {                                                                                                                 \
+    bool done_ = false;                                                                                                \
+    (o)->op.cb = op_done;                                                                                              \
+    (o)->op.ctx = &done_;                                                                                              \
+    (w)->client->ops->verb((w)->client, (o));                                                                          \
+    until((w), done_);                                                                                                 \
+    assert_int_equal((o)->op.status, SK_OK);                                                                           \
   } while (0)
 
 /* -- the gate --------------------------------------------------------------------------------------------------------------------- */
@@ -198,10 +205,10 @@ static inline bool gate_stops(struct gate *g, struct sk_op *op, int kind) {
   return true;
 }
 
-#define GATE(verb, KIND)                                                             \
-  static inline void gate_##verb(struct sk_store *s, struct sk_##verb##_op *op) {    \
-    struct gate *g = SK_CONTAINER(s, struct gate, store);                            \
-    if (!gate_stops(g, &op->op, KIND)) g->real->ops->verb(g->real, op);              \
+#define GATE(verb, KIND)                                                                                               \
+  static inline void gate_##verb(struct sk_store *s, struct sk_##verb##_op *op) {                                      \
+    struct gate *g = SK_CONTAINER(s, struct gate, store);                                                              \
+    if (!gate_stops(g, &op->op, KIND)) g->real->ops->verb(g->real, op);                                                \
   }
 GATE(enqueue, OP_ENQUEUE)
 GATE(fetch, OP_FETCH)
@@ -212,10 +219,10 @@ GATE(count, OP_COUNT)
 GATE(declare, OP_DECLARE)
 GATE(progress, OP_PROGRESS)
 #undef GATE
-#define PASS(verb)                                                                   \
-  static inline void gate_##verb(struct sk_store *s, struct sk_##verb##_op *op) {    \
-    struct gate *g = SK_CONTAINER(s, struct gate, store);                            \
-    g->real->ops->verb(g->real, op);                                                 \
+#define PASS(verb)                                                                                                     \
+  static inline void gate_##verb(struct sk_store *s, struct sk_##verb##_op *op) {                                      \
+    struct gate *g = SK_CONTAINER(s, struct gate, store);                                                              \
+    g->real->ops->verb(g->real, op);                                                                                   \
   }
 PASS(list)
 PASS(change)
@@ -257,9 +264,20 @@ static inline void gate_fail_all(struct world *w, bool fail) {
 /* Puts the gate before the engine's store. */
 static inline void gate_insert(struct world *w) {
   static const struct sk_store_ops ops = {
-    .scheme = "gate", .enqueue = gate_enqueue, .fetch = gate_fetch, .settle = gate_settle, .beat = gate_beat, .get = gate_get,
-    .list = gate_list, .count = gate_count, .change = gate_change, .pause = gate_pause, .progress = gate_progress,
-    .declare = gate_declare, .tasks = gate_tasks, .close = gate_close,
+    .scheme = "gate",
+    .enqueue = gate_enqueue,
+    .fetch = gate_fetch,
+    .settle = gate_settle,
+    .beat = gate_beat,
+    .get = gate_get,
+    .list = gate_list,
+    .count = gate_count,
+    .change = gate_change,
+    .pause = gate_pause,
+    .progress = gate_progress,
+    .declare = gate_declare,
+    .tasks = gate_tasks,
+    .close = gate_close,
   };
   struct gate *g = &w->gate;
   g->store.ops = &ops;
@@ -277,7 +295,8 @@ static inline void world_init(struct world *w) {
   static int worlds;
   *w = (struct world){ 0 };
   signal(SIGPIPE, SIG_IGN);
-  setenv("ASAN_OPTIONS", "detect_leaks=0:handle_segv=0", 1); /* of the workers, which leave their memory to the system */
+  setenv("ASAN_OPTIONS", "detect_leaks=0:handle_segv=0",
+         1); /* of the workers, which leave their memory to the system */
   strcpy(w->dir, "/tmp/skein-unit.XXXXXX");
   assert_non_null(mkdtemp(w->dir));
   char path[128];
@@ -385,8 +404,12 @@ static inline struct told enqueue_with(struct world *w, const char *task, const 
   if (x->expires_in_ms) job.expires_ms = job.enqueued_ms + x->expires_in_ms;
   struct sk_buf record = { 0 };
   sk_record_encode(&job, &record);
-  struct sk_enqueue_item item = {
-    .id = job.id, .queue = job.queue, .task = job.task, .record = sk_buf_str(&record), .priority = x->priority, .delay_ms = x->delay_ms };
+  struct sk_enqueue_item item = { .id = job.id,
+                                  .queue = job.queue,
+                                  .task = job.task,
+                                  .record = sk_buf_str(&record),
+                                  .priority = x->priority,
+                                  .delay_ms = x->delay_ms };
   struct sk_enqueue_op op = { .items = &item, .items_n = 1 };
   look(w, enqueue, &op);
   assert_int_equal(item.status, SK_OK);
@@ -436,7 +459,7 @@ static inline int64_t jobs_in(struct world *w, enum sk_state state) {
 /* -- workers ---------------------------------------------------------------------------------------------------------------------- */
 
 static inline struct sk_worker *worker_of(struct world *w, uint32_t number) {
-  SK_LIST_EACH(n, &w->engine->workers)
+  SK_LIST_EACH (n, &w->engine->workers)
     if (SK_WORKER_OF(n)->number == number && SK_WORKER_OF(n)->state != SK_WORKER_DRAINING) return SK_WORKER_OF(n);
   return NULL;
 }
@@ -448,7 +471,7 @@ static inline bool is_ready(struct world *w, uint32_t number) {
 
 static inline size_t workers_n(struct world *w) {
   size_t n = 0;
-  SK_LIST_EACH(it, &w->engine->workers) n++;
+  SK_LIST_EACH (it, &w->engine->workers) n++;
   return n;
 }
 

@@ -83,7 +83,7 @@ static void a_list_is_first_in_first_out_with_a_way_to_the_front(void **state) {
   sk_list_push_front(&head, &items[3].link);
   const int expected[] = { 3, 0, 1, 2 };
   int at = 0;
-  SK_LIST_EACH(it, &head) assert_int_equal(SK_CONTAINER(it, struct item, link)->number, expected[at++]);
+  SK_LIST_EACH (it, &head) assert_int_equal(SK_CONTAINER(it, struct item, link)->number, expected[at++]);
   assert_int_equal(at, 4);
   sk_list_remove(&items[0].link);
   assert_true(sk_list_empty(&items[0].link));

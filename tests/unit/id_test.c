@@ -80,7 +80,7 @@ static void the_copy_of_a_generator_in_a_forked_process_goes_its_own_way(void **
   close(pipes[0]);
   close(pipes[1]);
   sk_id_next(&gen, 1000, id);
-  assert_memory_equal(id, other, 10); /* the same millisecond, */
+  assert_memory_equal(id, other, 10);               /* the same millisecond, */
   assert_memory_not_equal(id + 10, other + 10, 14); /* and not one after the other */
 }
 

@@ -255,7 +255,9 @@ static void on_exited(void *ctx, int exit_status, int term_signal) {
 static struct sk_child *start(const char *script, const int *fds, size_t fds_n, struct life *l) {
   struct sk_err err;
   char *argv[] = { "sh", "-c", (char *)(uintptr_t)script, NULL };
-  struct sk_child_options o = { .file = "/bin/sh", .argv = argv, .fds = fds, .fds_n = fds_n, .exited = on_exited, .ctx = l };
+  struct sk_child_options o = {
+    .file = "/bin/sh", .argv = argv, .fds = fds, .fds_n = fds_n, .exited = on_exited, .ctx = l
+  };
   struct sk_child *c = sk_child_spawn(loop, &o, &err);
   assert_non_null(c);
   return c;

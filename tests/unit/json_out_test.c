@@ -21,7 +21,8 @@ static void assert_text(struct sk_buf *out, const char *expected) {
 
 static void spliced_json_stays_as_it_is(void **state) {
   (void)state;
-  static const char *const texts[] = { "[1, \"a\\\\\\\"\\n\", {\"b\":null}]", "9007199254740993", "\"\xc3\xa9\xf0\x9f\xa6\xa2\"", "\"\\ud83e\\udda2\"" };
+  static const char *const texts[] = { "[1, \"a\\\\\\\"\\n\", {\"b\":null}]", "9007199254740993",
+                                       "\"\xc3\xa9\xf0\x9f\xa6\xa2\"", "\"\\ud83e\\udda2\"" };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     struct sk_buf out = { 0 };
     sk_json_out_raw(&out, sk_str_c(texts[i]));
@@ -33,7 +34,8 @@ static void bytes_that_are_no_utf8_become_replacements(void **state) {
   (void)state;
   struct sk_buf out = { 0 };
   sk_json_out_raw(&out, SK_STR_LIT("[\"a\xff\xc3\",\"\xed\xa0\x80\",\"\\ud800x\",\"\xe2\x82\"]"));
-  assert_text(&out, "[\"a\xef\xbf\xbd\xef\xbf\xbd\",\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\",\"\\ufffdx\",\"\xef\xbf\xbd\xef\xbf\xbd\"]");
+  assert_text(&out, "[\"a\xef\xbf\xbd\xef\xbf\xbd\",\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\",\"\\ufffdx\","
+                    "\"\xef\xbf\xbd\xef\xbf\xbd\"]");
   out = (struct sk_buf){ 0 };
   sk_json_out_text(&out, SK_STR_LIT("\"\xff\n"));
   assert_text(&out, "\"\\\"\xef\xbf\xbd\\n\"");
@@ -61,27 +63,39 @@ static void a_job_is_an_object_with_every_field(void **state) {
   job.enqueued_ms = 1795298914123;
   job.error_kind = SK_KIND_TIMEOUT;
   job.error = SK_STR_LIT("too slow");
-  struct sk_view view = { .id = job.id, .queue = SK_STR_LIT("q"), .state = SK_STATE_RUNNING, .priority = -1, .held_ms = 1795298914999,
-                          .engine = SK_STR_LIT("e1"), .percent = 50, .note = SK_STR_LIT("half"), .log = SK_STR_LIT("7 new\n"), .stopping = true };
+  struct sk_view view = { .id = job.id,
+                          .queue = SK_STR_LIT("q"),
+                          .state = SK_STATE_RUNNING,
+                          .priority = -1,
+                          .held_ms = 1795298914999,
+                          .engine = SK_STR_LIT("e1"),
+                          .percent = 50,
+                          .note = SK_STR_LIT("half"),
+                          .log = SK_STR_LIT("7 new\n"),
+                          .stopping = true };
   job.trail = SK_STR_LIT("5 done\n");
   job.log = SK_STR_LIT("6 old\n");
   struct sk_buf out = { 0 };
   sk_json_out_job(&out, &view, &job);
   assert_int_equal(sk_json_check(sk_buf_str(&out), 8, NULL), SK_OK);
-  assert_text(&out, "{\"id\":\"j1\",\"task\":\"add\",\"queue\":\"q\",\"state\":\"running\",\"priority\":-1,\"args\":[1,2],\"meta\":{},"
-                    "\"attempts\":1,\"retries\":3,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":\"2026-11-21T22:08:34.123Z\","
-                    "\"due_at\":null,\"started_at\":\"2026-11-21T22:08:34.999Z\",\"finished_at\":null,"
-                    "\"error\":{\"kind\":\"timeout\",\"message\":\"too slow\",\"traceback\":null},\"result\":null,"
-                    "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\",\"stopping\":true,\"held_back\":null,"
-                    "\"trail\":[{\"at\":\"1970-01-01T00:00:00.005Z\",\"event\":\"done\",\"detail\":null}],"
-                    "\"log\":[{\"at\":\"1970-01-01T00:00:00.006Z\",\"text\":\"old\"},{\"at\":\"1970-01-01T00:00:00.007Z\",\"text\":\"new\"}]}");
+  assert_text(
+      &out, "{\"id\":\"j1\",\"task\":\"add\",\"queue\":\"q\",\"state\":\"running\",\"priority\":-1,\"args\":[1,2],"
+            "\"meta\":{},"
+            "\"attempts\":1,\"retries\":3,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":\"2026-11-21T22:08:34.123Z\","
+            "\"due_at\":null,\"started_at\":\"2026-11-21T22:08:34.999Z\",\"finished_at\":null,"
+            "\"error\":{\"kind\":\"timeout\",\"message\":\"too slow\",\"traceback\":null},\"result\":null,"
+            "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\",\"stopping\":true,\"held_back\":null,"
+            "\"trail\":[{\"at\":\"1970-01-01T00:00:00.005Z\",\"event\":\"done\",\"detail\":null}],"
+            "\"log\":[{\"at\":\"1970-01-01T00:00:00.006Z\",\"text\":\"old\"},{\"at\":\"1970-01-01T00:00:00.007Z\","
+            "\"text\":\"new\"}]}");
   sk_job_init(&job);
   view = (struct sk_view){ .id = SK_STR_LIT("j2"), .queue = SK_STR_LIT("q"), .state = SK_STATE_READY, .percent = -1 };
   sk_json_out_job(&out, &view, &job);
-  assert_text(&out, "{\"id\":\"j2\",\"task\":\"\",\"queue\":\"q\",\"state\":\"ready\",\"priority\":0,\"args\":null,\"meta\":{},"
-                    "\"attempts\":0,\"retries\":null,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":null,\"due_at\":null,"
-                    "\"started_at\":null,\"finished_at\":null,\"error\":null,\"result\":null,\"progress\":null,\"engine\":null,"
-                    "\"stopping\":false,\"held_back\":null,\"trail\":[],\"log\":[]}");
+  assert_text(
+      &out, "{\"id\":\"j2\",\"task\":\"\",\"queue\":\"q\",\"state\":\"ready\",\"priority\":0,\"args\":null,\"meta\":{},"
+            "\"attempts\":0,\"retries\":null,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":null,\"due_at\":null,"
+            "\"started_at\":null,\"finished_at\":null,\"error\":null,\"result\":null,\"progress\":null,\"engine\":null,"
+            "\"stopping\":false,\"held_back\":null,\"trail\":[],\"log\":[]}");
 }
 
 static void times_and_spans_read_well(void **state) {
@@ -90,8 +104,8 @@ static void times_and_spans_read_well(void **state) {
   static const struct {
     int64_t ms;
     const char *text;
-  } spans[] = { { 0, "0ms" },      { 999, "999ms" },    { 1500, "1.5s" },        { 59999, "59s" },
-                { 120000, "2m" },  { 3600000, "1h00m" }, { 7800000, "2h10m" },   { 259200000, "3d" } };
+  } spans[] = { { 0, "0ms" },     { 999, "999ms" },     { 1500, "1.5s" },     { 59999, "59s" },
+                { 120000, "2m" }, { 3600000, "1h00m" }, { 7800000, "2h10m" }, { 259200000, "3d" } };
   for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
     sk_text_span(spans[i].ms, text);
     assert_string_equal(text, spans[i].text);

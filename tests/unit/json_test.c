@@ -22,19 +22,79 @@ static enum sk_code check(const char *text) {
 
 static void well_formed_text_is_accepted(void **state) {
   (void)state;
-  const char *good[] = { "null", "true", "false", "0", "-0", "12.5e+3", "1E-7", "\"\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"", "[]", "{}", " [ 1 , 2 ] ",
-                         "\t\r\n{ \"a\" : [ { } , [ ] ] , \"\" : null }\n", "\"\xff\xfe\x80\"", "\"\\ud800\"", "\"\\udc00\\ud800\"", "[[[[[[[[]]]]]]]]",
-                         "{\"a\":1,\"a\":2}", "\"\x7f\"" };
+  const char *good[] = { "null",
+                         "true",
+                         "false",
+                         "0",
+                         "-0",
+                         "12.5e+3",
+                         "1E-7",
+                         "\"\"",
+                         "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"",
+                         "[]",
+                         "{}",
+                         " [ 1 , 2 ] ",
+                         "\t\r\n{ \"a\" : [ { } , [ ] ] , \"\" : null }\n",
+                         "\"\xff\xfe\x80\"",
+                         "\"\\ud800\"",
+                         "\"\\udc00\\ud800\"",
+                         "[[[[[[[[]]]]]]]]",
+                         "{\"a\":1,\"a\":2}",
+                         "\"\x7f\"" };
   for (size_t i = 0; i < sizeof good / sizeof *good; i++)
     if (check(good[i]) != SK_OK) fail_msg("refused: %s", good[i]);
 }
 
 static void malformed_text_is_refused(void **state) {
   (void)state;
-  const char *bad[] = { "",       " ",       "nul",     "nulL",   "True",    "01",    "-",      "+1",       "1.",        ".5",       "1e",      "1e+",
-                        "0x10",   "NaN",     "\"",      "\"\\\"", "\"\\x\"", "\"\n\"", "\"\x01\"", "\"\\u12g4\"", "\"\\u123\"", "[",      "[1",      "[1,",
-                        "[1,]",   "[,1]",    "[1 2]",   "]",      "{",       "{}}",   "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}",    "{1:1}",   "{\"a\":1 \"b\":2}",
-                        "[1}",    "{\"a\":1]", "1 2",   "[] []",  "'a'",     "[1]//", "\"\\ud83d\\u\"", "tru", "-a",      "1.e5",     "[\"a]",   "\v1",
+  const char *bad[] = { "",
+                        " ",
+                        "nul",
+                        "nulL",
+                        "True",
+                        "01",
+                        "-",
+                        "+1",
+                        "1.",
+                        ".5",
+                        "1e",
+                        "1e+",
+                        "0x10",
+                        "NaN",
+                        "\"",
+                        "\"\\\"",
+                        "\"\\x\"",
+                        "\"\n\"",
+                        "\"\x01\"",
+                        "\"\\u12g4\"",
+                        "\"\\u123\"",
+                        "[",
+                        "[1",
+                        "[1,",
+                        "[1,]",
+                        "[,1]",
+                        "[1 2]",
+                        "]",
+                        "{",
+                        "{}}",
+                        "{\"a\"}",
+                        "{\"a\":}",
+                        "{\"a\":1,}",
+                        "{a:1}",
+                        "{1:1}",
+                        "{\"a\":1 \"b\":2}",
+                        "[1}",
+                        "{\"a\":1]",
+                        "1 2",
+                        "[] []",
+                        "'a'",
+                        "[1]//",
+                        "\"\\ud83d\\u\"",
+                        "tru",
+                        "-a",
+                        "1.e5",
+                        "[\"a]",
+                        "\v1",
                         "\xef\xbb\xbf{}" };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     if (check(bad[i]) != SK_EINVAL) fail_msg("not refused: %s", bad[i]);
@@ -165,7 +225,9 @@ static void elements_are_counted(void **state) {
 
 static void a_member_is_found_by_what_its_name_stands_for(void **state) {
   (void)state;
-  struct sk_str object = SK_STR_LIT("{\"a\":1,\"t\\u0061sk\":\"x\",\"n\":{\"a\":2},\"a\":3,\"\\ud83d\\ude00\":4,\"\":5}"), value;
+  struct sk_str object =
+                    SK_STR_LIT("{\"a\":1,\"t\\u0061sk\":\"x\",\"n\":{\"a\":2},\"a\":3,\"\\ud83d\\ude00\":4,\"\":5}"),
+                value;
   assert_true(sk_json_find(object, SK_STR_LIT("task"), &value) && sk_str_eq_c(value, "\"x\""));
   assert_true(sk_json_find(object, SK_STR_LIT("a"), &value) && sk_str_eq_c(value, "3"));
   assert_true(sk_json_find(object, SK_STR_LIT("\xf0\x9f\x98\x80"), &value) && sk_str_eq_c(value, "4"));
@@ -184,10 +246,13 @@ static void strings_are_unescaped_to_utf8_and_other_bytes_pass(void **state) {
     { SK_STR_LIT("\"\""), SK_STR_LIT("") },
     { SK_STR_LIT("\"plain\""), SK_STR_LIT("plain") },
     { SK_STR_LIT("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""), SK_STR_LIT("\"\\/\b\f\n\r\t") },
-    { SK_STR_LIT("\"a\\u0000b\\u007f\\u0080\\u07FF\\u0800\\uffff\""), SK_STR_LIT("a\0b\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf") },
+    { SK_STR_LIT("\"a\\u0000b\\u007f\\u0080\\u07FF\\u0800\\uffff\""),
+      SK_STR_LIT("a\0b\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf") },
     { SK_STR_LIT("\"\\uD83D\\uDE00\\udbff\\udfff\""), SK_STR_LIT("\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf") },
-    { SK_STR_LIT("\"\\ud800\\u0041\\udc00\""), SK_STR_LIT("\xed\xa0\x80" "A\xed\xb0\x80") },
-    { SK_STR_LIT("\"\xff\xc3\\n\x80 and a longer run of plain bytes\""), SK_STR_LIT("\xff\xc3\n\x80 and a longer run of plain bytes") },
+    { SK_STR_LIT("\"\\ud800\\u0041\\udc00\""), SK_STR_LIT("\xed\xa0\x80"
+                                                          "A\xed\xb0\x80") },
+    { SK_STR_LIT("\"\xff\xc3\\n\x80 and a longer run of plain bytes\""),
+      SK_STR_LIT("\xff\xc3\n\x80 and a longer run of plain bytes") },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct sk_buf b = { 0 };
@@ -239,7 +304,9 @@ static void whole_numbers_are_read_up_to_their_limits(void **state) {
   assert_true(sk_json_int(SK_STR_LIT(" -42 "), &v) && v == -42);
   assert_true(sk_json_int(SK_STR_LIT("9223372036854775807"), &v) && v == INT64_MAX);
   assert_true(sk_json_int(SK_STR_LIT("-9223372036854775808"), &v) && v == INT64_MIN);
-  const char *bad[] = { "9223372036854775808", "-9223372036854775809", "99999999999999999999", "1.0", "1e3", "\"1\"", "", "1x", "01", "-" };
+  const char *bad[] = {
+    "9223372036854775808", "-9223372036854775809", "99999999999999999999", "1.0", "1e3", "\"1\"", "", "1x", "01", "-"
+  };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(sk_json_int(sk_str_c(bad[i]), &v));
 }
 

@@ -24,8 +24,20 @@ static void a_lock_is_read(void **state) {
 
 static void a_lock_that_makes_no_sense_is_refused(void **state) {
   (void)state;
-  static const char *const bad[] = { "reject", "reject;", "reject;1", "reject;1;", "reject;1;=", "reject;1;args", "reject;-1;=k", "reject;;=k",
-                                     "debounce;1;=k", "other;1;=k", "throttle;0;=k", "reject;1x;=k", ";;", "reject;9999999999999999999;=k" };
+  static const char *const bad[] = { "reject",
+                                     "reject;",
+                                     "reject;1",
+                                     "reject;1;",
+                                     "reject;1;=",
+                                     "reject;1;args",
+                                     "reject;-1;=k",
+                                     "reject;;=k",
+                                     "debounce;1;=k",
+                                     "other;1;=k",
+                                     "throttle;0;=k",
+                                     "reject;1x;=k",
+                                     ";;",
+                                     "reject;9999999999999999999;=k" };
   struct sk_lock lock;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     assert_int_equal(sk_lock_parse(sk_str_c(bad[i]), &lock, NULL), SK_EINVAL);
@@ -61,8 +73,17 @@ static void a_limit_is_read(void **state) {
   assert_true(sk_str_eq_c(l.group, "tenant;1"));
   assert_int_equal(sk_limit_parse(SK_STR_LIT("1;0;0;0;strict;=k"), &l, NULL), SK_OK);
   assert_true(l.strict);
-  static const char *const bad[] = { "1", "1;0;0;0;any", "1;0;0;0;any;=", "1;0;0;0;any;task", "2;0;0;0;strict;=k", "1;5;0;1;any;=k",
-                                     "1;5;1;0;any;=k", "1;0;1;0;any;=k", "1;0;0;0;some;=k", ";0;0;0;any;=k", "-1;0;0;0;any;=k" };
+  static const char *const bad[] = { "1",
+                                     "1;0;0;0;any",
+                                     "1;0;0;0;any;=",
+                                     "1;0;0;0;any;task",
+                                     "2;0;0;0;strict;=k",
+                                     "1;5;0;1;any;=k",
+                                     "1;5;1;0;any;=k",
+                                     "1;0;1;0;any;=k",
+                                     "1;0;0;0;some;=k",
+                                     ";0;0;0;any;=k",
+                                     "-1;0;0;0;any;=k" };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     assert_int_equal(sk_limit_parse(sk_str_c(bad[i]), &l, NULL), SK_EINVAL);
     assert_int_equal(l.group.n, 0);
@@ -75,7 +96,7 @@ static int64_t start_all(const struct sk_limit *l, int64_t late_us) {
   static int64_t starts[50000];
   int64_t full = 0, now = 1000000000, wait;
   size_t rate = (size_t)l->rate, n = 10 * rate, i = 0;
-  for (; i < n; now += wait > 0 ? wait + late_us * (int64_t)(i % 7) / 6 : 0) {
+  for (; i<n; now += wait> 0 ? wait + late_us * (int64_t)(i % 7) / 6 : 0) {
     wait = sk_limit_wait_us(l, full, now);
     if (wait > 0) continue;
     full = sk_limit_take(l, full, now);
@@ -87,7 +108,8 @@ static int64_t start_all(const struct sk_limit *l, int64_t late_us) {
 
 static void a_bucket_of_one_never_lets_more_than_the_rate_into_a_window(void **state) {
   (void)state;
-  const struct sk_limit few = { .rate = 7, .per_ms = 1000, .burst = 1 }, many = { .rate = 1000, .per_ms = 1000, .burst = 1 };
+  const struct sk_limit few = { .rate = 7, .per_ms = 1000, .burst = 1 },
+                        many = { .rate = 1000, .per_ms = 1000, .burst = 1 };
   const struct sk_limit short_one = { .rate = 30, .per_ms = 10, .burst = 1 };
   assert_true(start_all(&few, 0) < 9860000); /* and not slower than that */
   assert_true(start_all(&many, 0) < 10250000);

@@ -53,7 +53,9 @@ static const char *written(struct fixture *f) {
 
 static void a_text_line_has_time_level_message_and_facts(void **state) {
   struct fixture *f = *state;
-  struct sk_log_fact facts[] = { { "worker", SK_STR_LIT("1") }, { "why", SK_STR_LIT("two words") }, { "none", SK_STR_LIT("") } };
+  struct sk_log_fact facts[] = { { "worker", SK_STR_LIT("1") },
+                                 { "why", SK_STR_LIT("two words") },
+                                 { "none", SK_STR_LIT("") } };
   sk_log_line(&f->log, SK_LOG_INFO, SK_STR_LIT("worker started"), facts, 3);
   const char *line = written(f);
   assert_int_equal(line[4], '-');
@@ -140,7 +142,8 @@ static void a_sentence_too_long_is_cut_not_overrun(void **state) {
 static void every_code_has_a_name_of_its_own(void **state) {
   (void)state;
   for (int a = SK_OK; a <= SK_ESYS; a++)
-    for (int b = SK_OK; b < a; b++) assert_string_not_equal(sk_code_name((enum sk_code)a), sk_code_name((enum sk_code)b));
+    for (int b = SK_OK; b < a; b++)
+      assert_string_not_equal(sk_code_name((enum sk_code)a), sk_code_name((enum sk_code)b));
 }
 
 #define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

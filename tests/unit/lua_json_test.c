@@ -19,40 +19,40 @@
 
 /* same(a, b): equal in value and type, NaN apart; tables by content and by whether they are marked as arrays when empty. */
 static const char PRELUDE[] =
-  "ffi = require 'ffi'\n"
-  "function nested(n) local t = {} for i = 2, n do t = {t} end return t end\n"
-  "function cycle() local t = {1, {}} t[2].back = t return t end\n"
-  "function same(a, b)\n"
-  "  if type(a) ~= type(b) then return false end\n"
-  "  if type(a) == 'cdata' then return tostring(a) == tostring(b) end\n"
-  "  if type(a) == 'number' then return a == b and 1 / a == 1 / b end\n"
-  "  if type(a) ~= 'table' then return a == b end\n"
-  "  if next(a) == nil and getmetatable(a) ~= getmetatable(b) then return false end\n"
-  "  for k, v in pairs(a) do if not same(v, b[k]) then return false end end\n"
-  "  for k in pairs(b) do if a[k] == nil then return false end end\n"
-  "  return true\n"
-  "end\n"
-  "local R = math.random\n"
-  "local makers = {\n"
-  "  function() return R(-1000, 1000) end,\n"
-  "  function() return (R() - 0.5) * 10 ^ R(-320, 300) end,\n"
-  "  function() return R(-1e6, 1e6) / 10 ^ R(0, 6) end,\n"
-  "  function() return R(0, 2 ^ 31) * R(0, 2 ^ 31) * 2 ^ R(-5, 5) end,\n"
-  "  function() local s = {} for i = 1, R(0, 40) do s[i] = string.char(R(0, 255)) end return table.concat(s) end,\n"
-  "  function() return R() < 0.5 end,\n"
-  "  function() return null end,\n"
-  "  function() return ffi.cast('int64_t', R(2 ^ 22, 2 ^ 31 - 1)) * 0x100000000LL + R(0, 2 ^ 31) end,\n"
-  "  function() return -(ffi.cast('int64_t', R(2 ^ 22, 2 ^ 31 - 1)) * 0x100000000LL) - R(0, 2 ^ 31) end,\n"
-  "  function() return ffi.cast('uint64_t', R(2 ^ 31, 2 ^ 32 - 1)) * 0x100000000ULL + R(0, 2 ^ 31) end,\n"
-  "}\n"
-  "function random_value(depth)\n"
-  "  local kind = R(depth > 0 and 14 or 10)\n"
-  "  if kind <= 10 then return makers[kind]() end\n"
-  "  local t = {}\n"
-  "  if kind <= 12 then for i = 1, R(0, 40) - 5 do t[i] = random_value(depth - 1) end return array(t) end\n"
-  "  for i = 1, R(0, 24) - 3 do t[makers[5]()] = random_value(depth - 1) end\n"
-  "  return t\n"
-  "end\n";
+    "ffi = require 'ffi'\n"
+    "function nested(n) local t = {} for i = 2, n do t = {t} end return t end\n"
+    "function cycle() local t = {1, {}} t[2].back = t return t end\n"
+    "function same(a, b)\n"
+    "  if type(a) ~= type(b) then return false end\n"
+    "  if type(a) == 'cdata' then return tostring(a) == tostring(b) end\n"
+    "  if type(a) == 'number' then return a == b and 1 / a == 1 / b end\n"
+    "  if type(a) ~= 'table' then return a == b end\n"
+    "  if next(a) == nil and getmetatable(a) ~= getmetatable(b) then return false end\n"
+    "  for k, v in pairs(a) do if not same(v, b[k]) then return false end end\n"
+    "  for k in pairs(b) do if a[k] == nil then return false end end\n"
+    "  return true\n"
+    "end\n"
+    "local R = math.random\n"
+    "local makers = {\n"
+    "  function() return R(-1000, 1000) end,\n"
+    "  function() return (R() - 0.5) * 10 ^ R(-320, 300) end,\n"
+    "  function() return R(-1e6, 1e6) / 10 ^ R(0, 6) end,\n"
+    "  function() return R(0, 2 ^ 31) * R(0, 2 ^ 31) * 2 ^ R(-5, 5) end,\n"
+    "  function() local s = {} for i = 1, R(0, 40) do s[i] = string.char(R(0, 255)) end return table.concat(s) end,\n"
+    "  function() return R() < 0.5 end,\n"
+    "  function() return null end,\n"
+    "  function() return ffi.cast('int64_t', R(2 ^ 22, 2 ^ 31 - 1)) * 0x100000000LL + R(0, 2 ^ 31) end,\n"
+    "  function() return -(ffi.cast('int64_t', R(2 ^ 22, 2 ^ 31 - 1)) * 0x100000000LL) - R(0, 2 ^ 31) end,\n"
+    "  function() return ffi.cast('uint64_t', R(2 ^ 31, 2 ^ 32 - 1)) * 0x100000000ULL + R(0, 2 ^ 31) end,\n"
+    "}\n"
+    "function random_value(depth)\n"
+    "  local kind = R(depth > 0 and 14 or 10)\n"
+    "  if kind <= 10 then return makers[kind]() end\n"
+    "  local t = {}\n"
+    "  if kind <= 12 then for i = 1, R(0, 40) - 5 do t[i] = random_value(depth - 1) end return array(t) end\n"
+    "  for i = 1, R(0, 24) - 3 do t[makers[5]()] = random_value(depth - 1) end\n"
+    "  return t\n"
+    "end\n";
 
 static int setup(void **state) {
   lua_State *L = luaL_newstate();
@@ -84,7 +84,8 @@ static int eval(lua_State *L, const char *expression) {
 }
 
 static void assert_text(const struct sk_buf *b, const char *about, const char *expected) {
-  if (!sk_str_eq_c(sk_buf_str(b), expected)) fail_msg("%s: %.*s, expected %s", about, SK_STR_ARG(sk_buf_str(b)), expected);
+  if (!sk_str_eq_c(sk_buf_str(b), expected))
+    fail_msg("%s: %.*s, expected %s", about, SK_STR_ARG(sk_buf_str(b)), expected);
 }
 
 /* The expression's text is as given, and what is decoded from it is the same value. */
@@ -101,7 +102,8 @@ static void assert_round_trip(lua_State *L, const char *expression, const char *
   if (sk_lua_json_decode(L, sk_buf_str(&b), &err) != SK_OK) fail_msg("%s: %s", expression, err.message);
   assert_int_equal(lua_gettop(L), top + 3);
   lua_call(L, 2, 1);
-  if (!lua_toboolean(L, -1)) fail_msg("%s came back as something else from %.*s", expression, SK_STR_ARG(sk_buf_str(&b)));
+  if (!lua_toboolean(L, -1))
+    fail_msg("%s came back as something else from %.*s", expression, SK_STR_ARG(sk_buf_str(&b)));
   lua_settop(L, top);
   sk_buf_fini(&b);
 }
@@ -115,7 +117,8 @@ static void assert_refused(lua_State *L, const char *expression, enum sk_code co
   assert_int_equal(sk_lua_json_encode_args(L, top + 1, top + n, &b, &err), code);
   assert_text(&b, expression, "before");
   assert_int_equal(lua_gettop(L), top + n);
-  if (message && strcmp(err.message, message) != 0) fail_msg("%s: \"%s\", expected \"%s\"", expression, err.message, message);
+  if (message && strcmp(err.message, message) != 0)
+    fail_msg("%s: \"%s\", expected \"%s\"", expression, err.message, message);
   lua_settop(L, top);
   sk_buf_fini(&b);
 }
@@ -136,12 +139,36 @@ static void plain_values_round_trip(void **state) {
 static void numbers_round_trip_in_their_shortest_form(void **state) {
   lua_State *L = *state;
   const char *cases[][2] = {
-    { "0", "0" }, { "-0.0", "-0.0" }, { "42", "42" }, { "-42", "-42" }, { "2^53-1", "9007199254740991" }, { "-(2^53-1)", "-9007199254740991" },
-    { "2^53", "9007199254740992.0" }, { "-2^53", "-9007199254740992.0" }, { "0.1", "0.1" }, { "-0.1", "-0.1" }, { "0.1+0.2", "0.30000000000000004" },
-    { "1/3", "0.3333333333333333" }, { "1e15", "1000000000000000" }, { "1e300", "1e+300" }, { "1e308", "1e+308" }, { "5e-324", "4.94065645841247e-324" },
-    { "1.7976931348623157e308", "1.7976931348623157e+308" }, { "2.2250738585072014e-308", NULL }, { "123456.789", "123456.789" }, { "0.0001", "0.0001" },
-    { "0.00001", "1e-05" }, { "1e20", "1e+20" }, { "2^60", NULL }, { "100.5", "100.5" }, { "1732550400.123", "1732550400.123" }, { "0.000123", "0.000123" },
-    { "1e-7", "1e-07" }, { "0.999999", "0.999999" }, { "123456789012.5", "123456789012.5" }, { "2251799813685248.5", "2251799813685248.5" },
+    { "0", "0" },
+    { "-0.0", "-0.0" },
+    { "42", "42" },
+    { "-42", "-42" },
+    { "2^53-1", "9007199254740991" },
+    { "-(2^53-1)", "-9007199254740991" },
+    { "2^53", "9007199254740992.0" },
+    { "-2^53", "-9007199254740992.0" },
+    { "0.1", "0.1" },
+    { "-0.1", "-0.1" },
+    { "0.1+0.2", "0.30000000000000004" },
+    { "1/3", "0.3333333333333333" },
+    { "1e15", "1000000000000000" },
+    { "1e300", "1e+300" },
+    { "1e308", "1e+308" },
+    { "5e-324", "4.94065645841247e-324" },
+    { "1.7976931348623157e308", "1.7976931348623157e+308" },
+    { "2.2250738585072014e-308", NULL },
+    { "123456.789", "123456.789" },
+    { "0.0001", "0.0001" },
+    { "0.00001", "1e-05" },
+    { "1e20", "1e+20" },
+    { "2^60", NULL },
+    { "100.5", "100.5" },
+    { "1732550400.123", "1732550400.123" },
+    { "0.000123", "0.000123" },
+    { "1e-7", "1e-07" },
+    { "0.999999", "0.999999" },
+    { "123456789012.5", "123456789012.5" },
+    { "2251799813685248.5", "2251799813685248.5" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) assert_round_trip(L, cases[i][0], cases[i][1]);
 }
@@ -213,7 +240,8 @@ static void strings_hold_any_bytes(void **state) {
   assert_round_trip(L, "'a\\0b'", "\"a\\u0000b\"");
   assert_round_trip(L, "'\"\\\\/\\n\\r\\t\\b\\f\\127'", "\"\\\"\\\\/\\n\\r\\t\\u0008\\u000c\x7f\"");
   assert_round_trip(L, "'\\255\\254\\128'", "\"\xff\xfe\x80\"");
-  assert_round_trip(L, "'h\xc3\xa9llo \xe2\x82\xac \xf0\x9f\x98\x80'", "\"h\xc3\xa9llo \xe2\x82\xac \xf0\x9f\x98\x80\"");
+  assert_round_trip(L, "'h\xc3\xa9llo \xe2\x82\xac \xf0\x9f\x98\x80'",
+                    "\"h\xc3\xa9llo \xe2\x82\xac \xf0\x9f\x98\x80\"");
   assert_round_trip(L, "('\\0'):rep(5000)", NULL);
   assert_round_trip(L, "('x'):rep(100000) .. '\\n'", NULL);
   assert_round_trip(L, "{['\\0\"\\255'] = 'k'}", "{\"\\u0000\\\"\xff\":\"k\"}");
@@ -225,9 +253,11 @@ static void tables_of_every_size_round_trip(void **state) {
   lua_State *L = *state;
   char expression[200];
   for (int n = 0; n <= 70; n++) {
-    snprintf(expression, sizeof expression, "(function() local t = {} for i = 1, %d do t[i] = {i} end return array(t) end)()", n);
+    snprintf(expression, sizeof expression,
+             "(function() local t = {} for i = 1, %d do t[i] = {i} end return array(t) end)()", n);
     assert_round_trip(L, expression, NULL);
-    snprintf(expression, sizeof expression, "(function() local t = {} for i = 1, %d do t['k' .. i] = {i} end return t end)()", n);
+    snprintf(expression, sizeof expression,
+             "(function() local t = {} for i = 1, %d do t['k' .. i] = {i} end return t end)()", n);
     assert_round_trip(L, expression, NULL);
   }
 }
@@ -236,9 +266,12 @@ static void decoded_arrays_are_marked_and_objects_are_not(void **state) {
   lua_State *L = *state;
   assert_int_equal(sk_lua_json_decode(L, SK_STR_LIT("{\"a\":[],\"b\":[1],\"c\":{}}"), NULL), SK_OK);
   lua_setglobal(L, "decoded");
-  assert_int_equal(eval(L, "getmetatable(decoded.a) == getmetatable(array{}) and getmetatable(decoded.b) == getmetatable(array{}) and "
-                           "not getmetatable(decoded.c) and not getmetatable(decoded) and "
-                           "getmetatable(decoded.a).__jsontype == 'array' and getmetatable(decoded.a).__name == 'skein.array'"), 1);
+  assert_int_equal(
+      eval(L,
+           "getmetatable(decoded.a) == getmetatable(array{}) and getmetatable(decoded.b) == getmetatable(array{}) and "
+           "not getmetatable(decoded.c) and not getmetatable(decoded) and "
+           "getmetatable(decoded.a).__jsontype == 'array' and getmetatable(decoded.a).__name == 'skein.array'"),
+      1);
   assert_true(lua_toboolean(L, -1));
   lua_pop(L, 1);
 }
@@ -247,7 +280,9 @@ static void arrays_are_recognised_whatever_their_layout(void **state) {
   lua_State *L = *state;
   assert_round_trip(L, "{[3] = 'c', [2] = 'b', [1] = 'a'}", "[\"a\",\"b\",\"c\"]");
   assert_round_trip(L, "(function() local t = {} for i = 40, 1, -1 do t[i] = i % 7 end return t end)()", NULL);
-  assert_round_trip(L, "(function() local t = {1, 2, 3, 4, 5, 6} for i = 1, 4 do t[#t] = nil end t[3] = 'x' return t end)()", "[1,2,\"x\"]");
+  assert_round_trip(
+      L, "(function() local t = {1, 2, 3, 4, 5, 6} for i = 1, 4 do t[#t] = nil end t[3] = 'x' return t end)()",
+      "[1,2,\"x\"]");
   struct sk_buf b = { 0 };
   eval(L, "setmetatable({}, {__jsontype = 'array'})");
   assert_int_equal(sk_lua_json_encode(L, -1, "x", &b, NULL), SK_OK);
@@ -316,7 +351,8 @@ static void the_same_table_twice_is_no_cycle(void **state) {
 static void no_metamethod_is_called(void **state) {
   lua_State *L = *state;
   struct sk_buf b = { 0 };
-  eval(L, "setmetatable({1, 2}, {__index = error, __len = error, __pairs = error, __ipairs = error, __tostring = error, __newindex = error, "
+  eval(L, "setmetatable({1, 2}, {__index = error, __len = error, __pairs = error, __ipairs = error, __tostring = "
+          "error, __newindex = error, "
           "__call = error, __metatable = false})");
   assert_int_equal(sk_lua_json_encode(L, -1, "x", &b, NULL), SK_OK);
   assert_text(&b, "metamethods", "[1,2]");
@@ -345,7 +381,8 @@ static void a_path_too_long_to_show_is_cut(void **state) {
   lua_State *L = *state;
   struct sk_buf b = { 0 };
   struct sk_err err;
-  eval(L, "(function() local t = print for i = 1, 60 do t = {['some rather long key, longer than is shown of a key'] = t} end return t end)()");
+  eval(L, "(function() local t = print for i = 1, 60 do t = {['some rather long key, longer than is shown of a key'] = "
+          "t} end return t end)()");
   assert_int_equal(sk_lua_json_encode(L, -1, "result", &b, &err), SK_EINVAL);
   const char *piece = "result[\"some rather long key, longer than is sho...\"][\"some";
   assert_true(sk_str_starts(sk_str_c(err.message), piece));
@@ -355,7 +392,8 @@ static void a_path_too_long_to_show_is_cut(void **state) {
 }
 
 static void text_without_end_is_refused(void **state) {
-  assert_refused(*state, "(function() local t = {} for i = 1, 60 do t = {t, t} end return t end)()", SK_ELIMIT, "args: more than 4194304 bytes of JSON");
+  assert_refused(*state, "(function() local t = {} for i = 1, 60 do t = {t, t} end return t end)()", SK_ELIMIT,
+                 "args: more than 4194304 bytes of JSON");
   assert_refused(*state, "('x'):rep(5 * 1024 * 1024)", SK_ELIMIT, NULL);
 }
 
@@ -403,8 +441,32 @@ static void two_hundred_args_are_accepted_and_one_more_is_not(void **state) {
 
 static void malformed_text_pushes_nothing_and_says_where(void **state) {
   lua_State *L = *state;
-  const char *bad[] = { "", "[", "[1,2", "[1,]", "{\"a\":1,}", "{\"a\"", "{\"a\":", "{1:2}", "nul", "truE", "01", "-", "1.", "1e", "\"a", "\"\\", "\"\\q\"", "\"a\\n",
-                        "\"\x01\"", "\"\\n\x01\"", "\"\\u12\"", "[1] 2", "[1}", "1e400", "-1e400", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,x]",
+  const char *bad[] = { "",
+                        "[",
+                        "[1,2",
+                        "[1,]",
+                        "{\"a\":1,}",
+                        "{\"a\"",
+                        "{\"a\":",
+                        "{1:2}",
+                        "nul",
+                        "truE",
+                        "01",
+                        "-",
+                        "1.",
+                        "1e",
+                        "\"a",
+                        "\"\\",
+                        "\"\\q\"",
+                        "\"a\\n",
+                        "\"\x01\"",
+                        "\"\\n\x01\"",
+                        "\"\\u12\"",
+                        "[1] 2",
+                        "[1}",
+                        "1e400",
+                        "-1e400",
+                        "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,x]",
                         "{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,\"8\":1,\"9\":1,x}" };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     size_t n = strlen(bad[i]);
@@ -443,7 +505,8 @@ static void the_locale_changes_nothing(void **state) {
   const char *locales[] = { "de_DE.UTF-8", "fr_FR.UTF-8", "ps_AF.UTF-8", "C" };
   for (size_t i = 0; i < sizeof locales / sizeof *locales; i++) {
     if (setlocale(LC_ALL, locales[i]) == NULL) continue;
-    assert_round_trip(*state, "{0.1, 1/3, 1e300, 2^53, -0.0}", "[0.1,0.3333333333333333,1e+300,9007199254740992.0,-0.0]");
+    assert_round_trip(*state, "{0.1, 1/3, 1e300, 2^53, -0.0}",
+                      "[0.1,0.3333333333333333,1e+300,9007199254740992.0,-0.0]");
     assert_decodes(*state, "0.10000000000000000000001", "0.1");
   }
   setlocale(LC_ALL, "C");
@@ -493,7 +556,8 @@ static void *allocate(void *ud, void *p, size_t old, size_t n) {
 
 static int decode_and_encode(lua_State *L) {
   struct sk_buf *b = lua_touserdata(L, 1);
-  struct sk_str text = SK_STR_LIT("{\"a\":[1,2,{\"b\":\"\\n some string\"}],\"c\":[9007199254740993,1.5,\"x\"],\"d\":{\"e\":[[],[]]}}");
+  struct sk_str text =
+      SK_STR_LIT("{\"a\":[1,2,{\"b\":\"\\n some string\"}],\"c\":[9007199254740993,1.5,\"x\"],\"d\":{\"e\":[[],[]]}}");
   if (sk_lua_json_decode(L, text, NULL) != SK_OK) return luaL_error(L, "decode");
   if (sk_lua_json_encode(L, -1, "x", b, NULL) != SK_OK) return luaL_error(L, "encode");
   return 0;

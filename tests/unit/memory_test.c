@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "io/loop.h"
-#include "store/memory.h"
+#include "store/memory/memory.h"
 
 struct world {
   struct sk_loop *loop;
@@ -32,12 +32,12 @@ static void await(struct world *w) {
   w->done = false;
 }
 
-#define RUN(w, verb, operation)                    \
-  do {                                             \
-    (operation).op.cb = on_answer;                 \
-    (operation).op.ctx = (w);                      \
-    ((w)->store->ops->verb)((w)->store, &(operation)); \
-    await(w);                                      \
+#define RUN(w, verb, operation)                                                                                        \
+  do {                                                                                                                 \
+    (operation).op.cb = on_answer;                                                                                     \
+    (operation).op.ctx = (w);                                                                                          \
+    ((w)->store->ops->verb)((w)->store, &(operation));                                                                 \
+    await(w);                                                                                                          \
   } while (0)
 
 static int setup(void **state) {
@@ -74,7 +74,11 @@ static void put(struct world *w, int i, enum sk_lock_mode mode, int64_t rate) {
     .queue = sk_str_c(queue),
     .task = SK_STR_LIT("t"),
     .lock = { .mode = mode, .key = sk_str_c(id), .ttl_ms = 500 },
-    .limit = { .group = sk_str_c(id), .concurrency = 1, .rate = rate, .per_ms = rate ? 1000 : 0, .burst = rate ? 1 : 0 },
+    .limit = { .group = sk_str_c(id),
+               .concurrency = 1,
+               .rate = rate,
+               .per_ms = rate ? 1000 : 0,
+               .burst = rate ? 1 : 0 },
   };
   struct sk_enqueue_op op = { .items = &one, .items_n = 1 };
   RUN(w, enqueue, op);
@@ -84,8 +88,9 @@ static void put(struct world *w, int i, enum sk_lock_mode mode, int64_t rate) {
 
 /* Takes all there is and ends it; returns how many. */
 static size_t finish_all(struct world *w) {
-  static const struct sk_fetch_queue queues[] = { { SK_STR_LIT("q0"), 1000 }, { SK_STR_LIT("q1"), 1000 }, { SK_STR_LIT("q2"), 1000 },
-                                                  { SK_STR_LIT("q3"), 1000 }, { SK_STR_LIT("q4"), 1000 }, { SK_STR_LIT("q5"), 1000 },
+  static const struct sk_fetch_queue queues[] = { { SK_STR_LIT("q0"), 1000 }, { SK_STR_LIT("q1"), 1000 },
+                                                  { SK_STR_LIT("q2"), 1000 }, { SK_STR_LIT("q3"), 1000 },
+                                                  { SK_STR_LIT("q4"), 1000 }, { SK_STR_LIT("q5"), 1000 },
                                                   { SK_STR_LIT("q6"), 1000 } };
   struct sk_fetch_op fetch = { .queues = queues, .queues_n = 7, .want = SK_FETCH_BATCH_MAX };
   RUN(w, fetch, fetch);

@@ -21,7 +21,9 @@ static struct sk_job a_good_job(void) {
   return job;
 }
 
-static enum sk_code check(const struct sk_job *job, struct sk_err *err) { return sk_job_check(job, SK_ARGS_BYTES_MAX, err); }
+static enum sk_code check(const struct sk_job *job, struct sk_err *err) {
+  return sk_job_check(job, SK_ARGS_BYTES_MAX, err);
+}
 
 static void assert_refused(const struct sk_job *job, enum sk_code code, const char *sentence) {
   struct sk_err err = { 0 };
@@ -86,11 +88,11 @@ static void a_plain_job_is_accepted_and_so_is_one_with_everything_set(void **sta
 static void each_wrong_part_is_named(void **state) {
   (void)state;
   struct sk_job job;
-#define REFUSED(field, value, code, sentence) \
-  do { \
-    job = a_good_job(); \
-    job.field = value; \
-    assert_refused(&job, code, sentence); \
+#define REFUSED(field, value, code, sentence)                                                                          \
+  do {                                                                                                                 \
+    job = a_good_job();                                                                                                \
+    job.field = value;                                                                                                 \
+    assert_refused(&job, code, sentence);                                                                              \
   } while (0)
   REFUSED(id, SK_STR_LIT(""), SK_EINVAL, "job id \"\"");
   REFUSED(task, SK_STR_LIT("no spaces"), SK_EINVAL, "task \"no spaces\"");

@@ -50,12 +50,14 @@ static void names_are_separated_by_commas_or_spaces_and_strict_without_weights(v
 static void with_a_weight_anywhere_the_others_count_one(void **state) {
   (void)state;
   assert_specs("a:5,b:2", 2, (struct sk_queue_spec[]){ { SK_STR_LIT("a"), 5 }, { SK_STR_LIT("b"), 2 } });
-  assert_specs("a,b:1000", 2, (struct sk_queue_spec[]){ { SK_STR_LIT("a"), 1 }, { SK_STR_LIT("b"), SK_QUEUE_WEIGHT_MAX } });
+  assert_specs("a,b:1000", 2,
+               (struct sk_queue_spec[]){ { SK_STR_LIT("a"), 1 }, { SK_STR_LIT("b"), SK_QUEUE_WEIGHT_MAX } });
 }
 
 static void a_name_may_hold_colons(void **state) {
   (void)state;
-  assert_specs("mail:eu mail:eu:us:7", 2, (struct sk_queue_spec[]){ { SK_STR_LIT("mail:eu"), 1 }, { SK_STR_LIT("mail:eu:us"), 7 } });
+  assert_specs("mail:eu mail:eu:us:7", 2,
+               (struct sk_queue_spec[]){ { SK_STR_LIT("mail:eu"), 1 }, { SK_STR_LIT("mail:eu:us"), 7 } });
   assert_specs("a: b", 2, (struct sk_queue_spec[]){ { SK_STR_LIT("a:"), 0 }, { SK_STR_LIT("b"), 0 } });
 }
 
@@ -68,7 +70,8 @@ static void what_is_wrong_is_named(void **state) {
     { " , ", "queues \"\": expected at least one name, as in \"critical,default\" or \"a:5,b:2\"" },
     { "a:0", "queue \"a\": weight \"0\", expected a whole number from 1 to 1000" },
     { "a:1001", "queue \"a\": weight \"1001\", expected a whole number from 1 to 1000" },
-    { "a:99999999999999999999", "queue \"a\": weight \"99999999999999999999\", expected a whole number from 1 to 1000" },
+    { "a:99999999999999999999",
+      "queue \"a\": weight \"99999999999999999999\", expected a whole number from 1 to 1000" },
     { "a:-1", "queue \"a\": weight \"-1\", expected a whole number from 1 to 1000" },
     { "a:1.5", "queue \"a\": weight \"1.5\", expected a whole number from 1 to 1000" },
     { "a:5x", "queue \"a\": weight \"5x\", expected a whole number from 1 to 1000" },
@@ -114,7 +117,9 @@ static void a_strict_plan_is_in_order_and_lets_each_queue_fill_the_fetch(void **
 }
 
 enum { N = 4, ROUNDS = 200000 };
-static const struct sk_queue_spec WEIGHTED[N] = { { SK_STR_LIT("a"), 5 }, { SK_STR_LIT("b"), 2 }, { SK_STR_LIT("c"), 1 }, { SK_STR_LIT("d"), 12 } };
+static const struct sk_queue_spec WEIGHTED[N] = {
+  { SK_STR_LIT("a"), 5 }, { SK_STR_LIT("b"), 2 }, { SK_STR_LIT("c"), 1 }, { SK_STR_LIT("d"), 12 }
+};
 enum { SUM = 20 };
 
 /* The rounds' random numbers count up: the plan itself has to mix them. */
@@ -174,7 +179,8 @@ static void quotas_sum_to_want_and_follow_the_weights_on_average(void **state) {
       }
       assert_int_equal(sum, wants[w]);
     }
-    for (int i = 0; i < N; i++) assert_true(fabs(total[i] / 20000 - (double)wants[w] * WEIGHTED[i].weight / SUM) < 0.02);
+    for (int i = 0; i < N; i++)
+      assert_true(fabs(total[i] / 20000 - (double)wants[w] * WEIGHTED[i].weight / SUM) < 0.02);
   }
 }
 

@@ -13,8 +13,9 @@
 static uint64_t seed = 42;
 static uint64_t next_random(void) { return (seed = seed * 6364136223846793005u + 1442695040888963407u) >> 16; }
 
-static const char POOL[] = "a pool of bytes \0\x01\xff\x80 from which random texts are cut, long enough for lengths of two LEB128 bytes: "
-                           "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+static const char POOL[] =
+    "a pool of bytes \0\x01\xff\x80 from which random texts are cut, long enough for lengths of two LEB128 bytes: "
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 
 static struct sk_str random_text(void) {
   if (next_random() % 3 == 0) return sk_str(NULL, 0);
@@ -36,7 +37,8 @@ static struct sk_job random_job(void) {
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = random_text();
   int64_t *options[] = { &job.retries, &job.timeout_ms, &job.keep_ms, &job.expires_ms };
   for (size_t i = 0; i < sizeof options / sizeof *options; i++) *options[i] = random_number(SK_UNSET);
-  int64_t *counts[] = { &job.enqueued_ms, &job.attempts, &job.crashes, &job.unknowns, &job.recoveries, &job.started_ms, &job.finished_ms };
+  int64_t *counts[] = { &job.enqueued_ms, &job.attempts,   &job.crashes,    &job.unknowns,
+                        &job.recoveries,  &job.started_ms, &job.finished_ms };
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) *counts[i] = random_number(0);
   job.priority = (int32_t)(next_random() % 5) - 2;
   job.keep_dead = (int32_t)(next_random() % 3) - 1;
@@ -46,17 +48,19 @@ static struct sk_job random_job(void) {
 }
 
 static void assert_same(const struct sk_job *a, const struct sk_job *b) {
-  const struct sk_str *x[] = { &a->id,          &a->task,       &a->queue,    &a->args,  &a->meta,      &a->backoff, &a->rest,
-                               &a->retry_queue, &a->on_success, &a->on_error, &a->error, &a->traceback, &a->result,
-                               &a->unique,      &a->limit,      &a->trail,    &a->log };
-  const struct sk_str *y[] = { &b->id,          &b->task,       &b->queue,    &b->args,  &b->meta,      &b->backoff, &b->rest,
-                               &b->retry_queue, &b->on_success, &b->on_error, &b->error, &b->traceback, &b->result,
-                               &b->unique,      &b->limit,      &b->trail,    &b->log };
+  const struct sk_str *x[] = { &a->id,     &a->task,        &a->queue,      &a->args,     &a->meta,  &a->backoff,
+                               &a->rest,   &a->retry_queue, &a->on_success, &a->on_error, &a->error, &a->traceback,
+                               &a->result, &a->unique,      &a->limit,      &a->trail,    &a->log };
+  const struct sk_str *y[] = { &b->id,     &b->task,        &b->queue,      &b->args,     &b->meta,  &b->backoff,
+                               &b->rest,   &b->retry_queue, &b->on_success, &b->on_error, &b->error, &b->traceback,
+                               &b->result, &b->unique,      &b->limit,      &b->trail,    &b->log };
   for (size_t i = 0; i < sizeof x / sizeof *x; i++) assert_true(sk_str_eq(*x[i], *y[i]));
-  const int64_t m[] = { a->retries, a->timeout_ms, a->keep_ms,    a->expires_ms, a->enqueued_ms, a->attempts,  a->crashes,   a->unknowns,
-                        a->started_ms, a->finished_ms, a->recoveries, a->priority, a->keep_dead, a->immutable, a->error_kind };
-  const int64_t n[] = { b->retries, b->timeout_ms, b->keep_ms,    b->expires_ms, b->enqueued_ms, b->attempts,  b->crashes,   b->unknowns,
-                        b->started_ms, b->finished_ms, b->recoveries, b->priority, b->keep_dead, b->immutable, b->error_kind };
+  const int64_t m[] = { a->retries,    a->timeout_ms, a->keep_ms,   a->expires_ms, a->enqueued_ms,
+                        a->attempts,   a->crashes,    a->unknowns,  a->started_ms, a->finished_ms,
+                        a->recoveries, a->priority,   a->keep_dead, a->immutable,  a->error_kind };
+  const int64_t n[] = { b->retries,    b->timeout_ms, b->keep_ms,   b->expires_ms, b->enqueued_ms,
+                        b->attempts,   b->crashes,    b->unknowns,  b->started_ms, b->finished_ms,
+                        b->recoveries, b->priority,   b->keep_dead, b->immutable,  b->error_kind };
   assert_memory_equal(m, n, sizeof m);
 }
 
@@ -145,14 +149,31 @@ static void what_is_not_a_record_is_refused_by_reason(void **state) {
   assert_int_equal(decode(SK_STR_LIT(""), &job), SK_ECORRUPT);
   assert_int_equal(decode(SK_STR_LIT("{\"id\":1}"), &job), SK_ECORRUPT);
   assert_int_equal(decode(SK_STR_LIT("S\x02"), &job), SK_EVERSION);
-  assert_int_equal(decode(SK_STR_LIT("S\x01\x00\x00"), &job), SK_ECORRUPT);                       /* tag 0 */
-  assert_int_equal(decode(SK_STR_LIT("S\x01\x02\x01" "a\x01\x01" "b"), &job), SK_ECORRUPT);       /* tags descend */
-  assert_int_equal(decode(SK_STR_LIT("S\x01\x01\x01" "a\x01\x01" "b"), &job), SK_ECORRUPT);       /* a tag twice */
-  assert_int_equal(decode(SK_STR_LIT("S\x01\x01\x7f" "a"), &job), SK_ECORRUPT);                   /* longer than it is */
-  assert_int_equal(decode(SK_STR_LIT("S\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), &job), SK_ECORRUPT); /* 70-bit length */
-  assert_int_equal(decode(SK_STR_LIT("S\x01\x08\x08\xff\xff\xff\xff\xff\xff\xff\xff"), &job), SK_ECORRUPT); /* retries of 2^64 - 1 */
-  assert_int_equal(decode(SK_STR_LIT("S\x01\x08\x09" "123456789"), &job), SK_ECORRUPT);
-  assert_int_equal(decode(SK_STR_LIT("S\x01\x0c\x05\x01\x01\x01\x01\x01"), &job), SK_ECORRUPT);   /* keep_dead past 32 bits */
+  assert_int_equal(decode(SK_STR_LIT("S\x01\x00\x00"), &job), SK_ECORRUPT); /* tag 0 */
+  assert_int_equal(decode(SK_STR_LIT("S\x01\x02\x01"
+                                     "a\x01\x01"
+                                     "b"),
+                          &job),
+                   SK_ECORRUPT); /* tags descend */
+  assert_int_equal(decode(SK_STR_LIT("S\x01\x01\x01"
+                                     "a\x01\x01"
+                                     "b"),
+                          &job),
+                   SK_ECORRUPT); /* a tag twice */
+  assert_int_equal(decode(SK_STR_LIT("S\x01\x01\x7f"
+                                     "a"),
+                          &job),
+                   SK_ECORRUPT); /* longer than it is */
+  assert_int_equal(decode(SK_STR_LIT("S\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), &job),
+                   SK_ECORRUPT); /* 70-bit length */
+  assert_int_equal(decode(SK_STR_LIT("S\x01\x08\x08\xff\xff\xff\xff\xff\xff\xff\xff"), &job),
+                   SK_ECORRUPT); /* retries of 2^64 - 1 */
+  assert_int_equal(decode(SK_STR_LIT("S\x01\x08\x09"
+                                     "123456789"),
+                          &job),
+                   SK_ECORRUPT);
+  assert_int_equal(decode(SK_STR_LIT("S\x01\x0c\x05\x01\x01\x01\x01\x01"), &job),
+                   SK_ECORRUPT); /* keep_dead past 32 bits */
 }
 
 static void states_and_kinds_have_names_that_parse_back(void **state) {

@@ -45,7 +45,9 @@ static int setup(void **state) {
   w->loop = sk_loop_new(&err);
   struct sk_store_options options = { .url = SK_STR_LIT("memory:") };
   assert_int_equal(sk_store_open(w->loop, &options, NULL, &w->store, &err), SK_OK);
-  struct sk_requests_options o = { .loop = w->loop, .store = w->store, .args_bytes_max = SK_ARGS_BYTES_MAX, .added = on_added, .ctx = w };
+  struct sk_requests_options o = {
+    .loop = w->loop, .store = w->store, .args_bytes_max = SK_ARGS_BYTES_MAX, .added = on_added, .ctx = w
+  };
   w->requests = sk_requests_new(&o, &err);
   *state = w;
   return 0;
@@ -123,7 +125,9 @@ static struct sk_buf enqueue_payload(const struct enqueued *jobs, uint32_t n) { 
 static struct sk_buf sample(unsigned operation) {
   struct sk_buf b = { 0 };
   switch ((enum sk_operation)operation) {
-  case SK_OP_ENQUEUE: return enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 0, NULL, NULL }, { "b", "[1]", 0, 5000, NULL, NULL } }, 2);
+  case SK_OP_ENQUEUE:
+    return enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 0, NULL, NULL }, { "b", "[1]", 0, 5000, NULL, NULL } },
+                           2);
   case SK_OP_GET:
     sk_buf_add_u32(&b, 2);
     sk_wire_add_str(&b, SK_STR_LIT("a"));
@@ -166,12 +170,14 @@ static void every_operation_works_whole_and_is_refused_cut(void **state) {
     for (size_t n = 0; n < b.n; n++) {
       char *part = malloc(n ? n : 1); /* exactly as long, so that a sanitizer sees a read past it */
       memcpy(part, b.p, n);
-      if (ask(w, operation, sk_str(part, n), NULL) == SK_OK) fail_msg("operation %u takes %zu of %zu bytes", operation, n, b.n);
+      if (ask(w, operation, sk_str(part, n), NULL) == SK_OK)
+        fail_msg("operation %u takes %zu of %zu bytes", operation, n, b.n);
       free(part);
     }
     assert_int_equal(ask(w, operation, sk_buf_str(&b), NULL), SK_OK);
     sk_buf_add_byte(&b, 0);
-    if (operation != SK_OP_COUNT && operation != SK_OP_TASKS) assert_int_equal(ask(w, operation, sk_buf_str(&b), NULL), SK_EINVAL);
+    if (operation != SK_OP_COUNT && operation != SK_OP_TASKS)
+      assert_int_equal(ask(w, operation, sk_buf_str(&b), NULL), SK_EINVAL);
     sk_buf_fini(&b);
   }
   assert_int_equal(ask(w, 0, sk_str(NULL, 0), NULL), SK_EINVAL);
@@ -184,7 +190,8 @@ static void noise_is_answered_and_hurts_nothing(void **state) {
   for (int i = 0; i < 20000; i++) {
     unsigned operation = (unsigned)rand_r(&seed) % (SK_OP_TASKS + 2);
     struct sk_buf b = sample(operation);
-    for (int changes = rand_r(&seed) % 4; changes > 0 && b.n > 0; changes--) b.p[(unsigned)rand_r(&seed) % b.n] = (char)rand_r(&seed);
+    for (int changes = rand_r(&seed) % 4; changes > 0 && b.n > 0; changes--)
+      b.p[(unsigned)rand_r(&seed) % b.n] = (char)rand_r(&seed);
     if (operation == SK_OP_WAIT && b.n >= 8) memset(b.p + b.n - 8, 0, 8); /* not for ever */
     ask(w, operation, sk_buf_str(&b), NULL);
     sk_buf_fini(&b);
@@ -214,13 +221,14 @@ static void delays_are_kept_within_their_limit(void **state) {
     int64_t due_ms, delay_ms;
     enum sk_code code;
   } cases[] = {
-    { 0, most, SK_OK },         { 0, most + 1, SK_ELIMIT },     { 0, INT64_MAX, SK_ELIMIT }, { 0, -1, SK_ELIMIT },
-    { 2 * most, 0, SK_OK },     { 2 * most + 1, 0, SK_ELIMIT }, { -1, 0, SK_ELIMIT },        { INT64_MIN, 0, SK_ELIMIT },
+    { 0, most, SK_OK },     { 0, most + 1, SK_ELIMIT },     { 0, INT64_MAX, SK_ELIMIT }, { 0, -1, SK_ELIMIT },
+    { 2 * most, 0, SK_OK }, { 2 * most + 1, 0, SK_ELIMIT }, { -1, 0, SK_ELIMIT },        { INT64_MIN, 0, SK_ELIMIT },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char id[8];
     snprintf(id, sizeof id, "j%zu", i);
-    struct sk_buf b = enqueue_payload(&(struct enqueued){ id, "[]", cases[i].due_ms, cases[i].delay_ms, NULL, NULL }, 1);
+    struct sk_buf b =
+        enqueue_payload(&(struct enqueued){ id, "[]", cases[i].due_ms, cases[i].delay_ms, NULL, NULL }, 1);
     assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), cases[i].code);
     sk_buf_fini(&b);
   }
@@ -228,11 +236,15 @@ static void delays_are_kept_within_their_limit(void **state) {
 
 static void the_engine_hears_of_the_earliest_of_a_batch(void **state) {
   struct world *w = *state;
-  struct sk_buf b = enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 9000, NULL, NULL }, { "b", "[]", 0, 300, NULL, NULL }, { "c", "[]", 0, 7000, NULL, NULL } }, 3);
+  struct sk_buf b = enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 9000, NULL, NULL },
+                                                         { "b", "[]", 0, 300, NULL, NULL },
+                                                         { "c", "[]", 0, 7000, NULL, NULL } },
+                                    3);
   assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), SK_OK);
   assert_int_equal(w->added_in_ms, 300);
   sk_buf_fini(&b);
-  b = enqueue_payload((struct enqueued[]){ { "d", "[]", 1, 0, NULL, NULL }, { "e", "[]", 0, 300, NULL, NULL } }, 2); /* due long ago */
+  b = enqueue_payload((struct enqueued[]){ { "d", "[]", 1, 0, NULL, NULL }, { "e", "[]", 0, 300, NULL, NULL } },
+                      2); /* due long ago */
   assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), NULL), SK_OK);
   assert_int_equal(w->added_in_ms, 0);
   sk_buf_fini(&b);
@@ -240,8 +252,10 @@ static void the_engine_hears_of_the_earliest_of_a_batch(void **state) {
 
 static void whoever_holds_the_lock_is_named(void **state) {
   struct world *w = *state;
-  struct sk_buf out, b = enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 0, "reject;0;=k", NULL }, { "b", "[]", 0, 0, "reject;0;=k", NULL },
-                                                              { "a", "[]", 0, 0, NULL, NULL } }, 3);
+  struct sk_buf out, b = enqueue_payload((struct enqueued[]){ { "a", "[]", 0, 0, "reject;0;=k", NULL },
+                                                              { "b", "[]", 0, 0, "reject;0;=k", NULL },
+                                                              { "a", "[]", 0, 0, NULL, NULL } },
+                                         3);
   assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), &out), SK_OK);
   struct sk_reader r = sk_reader(sk_buf_str(&out));
   assert_int_equal(sk_read_u8(&r), SK_OK);
@@ -270,14 +284,17 @@ static void on_op(struct sk_op *op, void *ctx) {
 
 static void bind_queue(struct world *w, int64_t max_len) {
   bool done = false;
-  struct sk_queue_item queue = { .name = SK_STR_LIT("q"), .max_len = max_len, .overflow = SK_OVERFLOW_BLOCK, .block_ms = 1000 };
+  struct sk_queue_item queue = {
+    .name = SK_STR_LIT("q"), .max_len = max_len, .overflow = SK_OVERFLOW_BLOCK, .block_ms = 1000
+  };
   struct sk_declare_op op = { .op = { .cb = on_op, .ctx = &done }, .queues = &queue, .queues_n = 1 };
   w->store->ops->declare(w->store, &op);
   while (!done) sk_loop_turn(w->loop, true);
   sk_op_fini(&op.op);
 }
 
-static void start_blocked(struct world *w, struct answer *a, int64_t block_ms, const struct enqueued *jobs, uint32_t n) {
+static void start_blocked(struct world *w, struct answer *a, int64_t block_ms, const struct enqueued *jobs,
+                          uint32_t n) {
   struct sk_buf b = block_payload(block_ms, jobs, n);
   sk_requests_run(w->requests, 7, SK_OP_ENQUEUE, sk_buf_str(&b), on_answer, a);
   sk_buf_fini(&b);
@@ -320,7 +337,8 @@ static void what_waits_for_room_gets_it_when_there_is_some(void **state) {
   struct world *w = *state;
   fill(w);
   struct answer a = { 0 };
-  start_blocked(w, &a, 60000, (struct enqueued[]){ { "a", "[]", 0, 0, NULL, NULL }, { "c", "[]", 0, 0, NULL, NULL } }, 2);
+  start_blocked(w, &a, 60000, (struct enqueued[]){ { "a", "[]", 0, 0, NULL, NULL }, { "c", "[]", 0, 0, NULL, NULL } },
+                2);
   assert_int_equal(a.n, 0);
   int64_t from = sk_clock_mono_ms();
   int added = w->added;
@@ -355,7 +373,8 @@ static void what_was_tried_before_is_not_fresh_any_more(void **state) {
   ops.enqueue = watch_enqueue;
   w->store->ops = &ops;
   struct answer a = { 0 };
-  struct sk_buf b = block_payload(60000, (struct enqueued[]){ { "c", "[]", 0, 0, NULL, NULL }, { "d", "[]", 0, 0, NULL, NULL } }, 2);
+  struct sk_buf b =
+      block_payload(60000, (struct enqueued[]){ { "c", "[]", 0, 0, NULL, NULL }, { "d", "[]", 0, 0, NULL, NULL } }, 2);
   b.p[sizeof(int64_t)] = 1;
   sk_requests_run(w->requests, 7, SK_OP_ENQUEUE, sk_buf_str(&b), on_answer, &a);
   sk_buf_fini(&b);

@@ -51,7 +51,7 @@ static void an_offer_is_either_started_or_revoked(void **state) {
   atomic_store(&s->core->slots[0].word, sk_share_word(1, SK_SLOT_OFFERED));
   assert_true(sk_share_move(s->core, 0, 1, SK_SLOT_OFFERED, SK_SLOT_REVOKED));
   assert_false(sk_share_move(s->worker, 0, 1, SK_SLOT_OFFERED, SK_SLOT_STARTED));
-  atomic_store(&s->core->slots[0].word, sk_share_word(2, SK_SLOT_OFFERED)); /* the slot is offered anew */
+  atomic_store(&s->core->slots[0].word, sk_share_word(2, SK_SLOT_OFFERED));       /* the slot is offered anew */
   assert_false(sk_share_move(s->worker, 0, 1, SK_SLOT_OFFERED, SK_SLOT_STARTED)); /* the old offer is not this one */
   assert_true(sk_share_move(s->worker, 0, 2, SK_SLOT_OFFERED, SK_SLOT_STARTED));
   assert_false(sk_share_move(s->core, 0, 2, SK_SLOT_OFFERED, SK_SLOT_REVOKED));

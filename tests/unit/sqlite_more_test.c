@@ -41,7 +41,9 @@ static void bind_queue(struct world *w, struct sk_queue_item queue) {
 }
 
 static struct sk_limit group(const char *name, int64_t concurrency, int64_t rate) {
-  return (struct sk_limit){ .group = sk_str_c(name), .concurrency = concurrency, .rate = rate, .per_ms = rate ? 1000 : 0, .burst = rate ? 1 : 0 };
+  return (struct sk_limit){
+    .group = sk_str_c(name), .concurrency = concurrency, .rate = rate, .per_ms = rate ? 1000 : 0, .burst = rate ? 1 : 0
+  };
 }
 
 /* -- any order of things ---------------------------------------------------------------------------------------------------- */
@@ -72,7 +74,10 @@ static void add_some(struct chaos *c) {
   };
   if (g < 3) item.limit = group(groups[g], 1 + g, g == 1 ? 50 : 0);
   if (g == 2) item.limit = (struct sk_limit){ .group = sk_str_c("c"), .concurrency = 1, .strict = true };
-  if (lock < 4) item.lock = (struct sk_lock){ .mode = (enum sk_lock_mode)lock, .key = text("k%u", roll(c, 5)), .ttl_ms = lock == 3 ? 100 : 0 };
+  if (lock < 4)
+    item.lock = (struct sk_lock){ .mode = (enum sk_lock_mode)lock,
+                                  .key = text("k%u", roll(c, 5)),
+                                  .ttl_ms = lock == 3 ? 100 : 0 };
   enqueue(c->w, item);
 }
 
@@ -94,8 +99,11 @@ static void take_some(struct chaos *c) {
 static void settle_some(struct chaos *c) {
   if (c->held_n == 0) return;
   size_t at = roll(c, (uint32_t)c->held_n), last = c->held_n - 1;
-  struct sk_enqueue_item follow = { .id = text("f%u", roll(c, IDS)), .queue = SK_STR_LIT("q1"), .task = SK_STR_LIT("t"),
-                                    .record = SK_STR_LIT("t"), .limit = group("a", 2, 0) };
+  struct sk_enqueue_item follow = { .id = text("f%u", roll(c, IDS)),
+                                    .queue = SK_STR_LIT("q1"),
+                                    .task = SK_STR_LIT("t"),
+                                    .record = SK_STR_LIT("t"),
+                                    .limit = group("a", 2, 0) };
   struct sk_settle_item item = {
     .id = sk_str_c(c->names[at][0]),
     .queue = sk_str_c(c->names[at][1]),
@@ -122,8 +130,11 @@ static void settle_some(struct chaos *c) {
 static void say_something(struct chaos *c) {
   if (c->held_n == 0) return;
   size_t at = roll(c, (uint32_t)c->held_n);
-  struct sk_progress_item item = { .id = sk_str_c(c->names[at][0]), .fence = c->held[at].fence, .percent = (int32_t)roll(c, 100),
-                                   .note = SK_STR_LIT("so far"), .log = SK_STR_LIT("1 a line") };
+  struct sk_progress_item item = { .id = sk_str_c(c->names[at][0]),
+                                   .fence = c->held[at].fence,
+                                   .percent = (int32_t)roll(c, 100),
+                                   .note = SK_STR_LIT("so far"),
+                                   .log = SK_STR_LIT("1 a line") };
   struct sk_progress_op op = { .items = &item, .items_n = 1 };
   RUN(c->w, progress, &op);
   assert_int_equal(op.op.status, SK_OK);
@@ -154,8 +165,10 @@ static void whatever_happens_the_tables_tell_the_same_story(void **state) {
   for (uint32_t seed = 1; seed <= 3; seed++) {
     struct chaos c = { .w = w, .seed = seed };
     assert_int_equal(open_store(w, .engine = "e", .normal = true), SK_OK);
-    bind_queue(w, (struct sk_queue_item){ .name = SK_STR_LIT("q0"), .max_len = 20, .overflow = SK_OVERFLOW_DROP_OLDEST });
-    bind_queue(w, (struct sk_queue_item){ .name = SK_STR_LIT("q1"), .limit = { .concurrency = 6, .rate = 200, .per_ms = 1000, .burst = 3 } });
+    bind_queue(w,
+               (struct sk_queue_item){ .name = SK_STR_LIT("q0"), .max_len = 20, .overflow = SK_OVERFLOW_DROP_OLDEST });
+    bind_queue(w, (struct sk_queue_item){ .name = SK_STR_LIT("q1"),
+                                          .limit = { .concurrency = 6, .rate = 200, .per_ms = 1000, .burst = 3 } });
     for (int i = 0; i < STEPS; i++) {
       step(&c);
       if (i % AUDIT_EVERY == 0) assert_sound(w->path);
@@ -170,7 +183,9 @@ static void nothing_is_left_of_what_is_over(void **state) {
   w->wall_ms = w->mono_ms = 1000000;
   assert_int_equal(open_store(w, .engine = "e", .normal = true), SK_OK);
   for (unsigned i = 0; i < 100; i++) {
-    struct sk_enqueue_item item = { .id = text("j%u", i), .limit = group("g", 0, 100), .lock = { SK_LOCK_THROTTLE, text("k%u", i), 5000 } };
+    struct sk_enqueue_item item = { .id = text("j%u", i),
+                                    .limit = group("g", 0, 100),
+                                    .lock = { SK_LOCK_THROTTLE, text("k%u", i), 5000 } };
     item.limit.group = text("g%u", i);
     assert_int_equal(enqueue(w, item), SK_OK);
   }
@@ -198,14 +213,15 @@ static void nothing_is_left_of_what_is_over(void **state) {
 
 static const char *const SQL[][2] = {
 #define SQ_STMT(name, sql) { #name, sql },
-#include "store/sqlite_sql.h"
+#include "store/sqlite/sql.h"
 #undef SQ_STMT
 };
 
 /* Those that look at all there is: few rows, or what was asked for. */
 static bool may_scan(const char *name) {
-  static const char *const names[] = { "HEAD", "HEAD_SAVE", "QUEUES", "OLDEST", "STOPS", "BOUNDS", "ENGINES", "HOLDS", "HOLD_ENGINE",
-                                       "HOLD_DELETE_ENGINE", "EACH_LATER", "TASKS" };
+  static const char *const names[] = { "HEAD",       "HEAD_SAVE", "QUEUES", "OLDEST",      "STOPS",
+                                       "BOUNDS",     "ENGINES",   "HOLDS",  "HOLD_ENGINE", "HOLD_DELETE_ENGINE",
+                                       "EACH_LATER", "TASKS" };
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp(name, names[i]) == 0) return true;
   return false;
@@ -222,7 +238,8 @@ static void every_statement_has_its_index(void **state) {
     char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", SQL[i][1]);
     bool plain = strncmp(SQL[i][1], "PRAGMA", 6) == 0 || may_scan(SQL[i][0]);
     if (!plain) {
-      if (sqlite3_prepare_v2(db, explain, -1, &st, NULL) != SQLITE_OK) fail_msg("%s: %s", SQL[i][0], sqlite3_errmsg(db));
+      if (sqlite3_prepare_v2(db, explain, -1, &st, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", SQL[i][0], sqlite3_errmsg(db));
       while (sqlite3_step(st) == SQLITE_ROW) {
         const char *detail = (const char *)sqlite3_column_text(st, 3);
         if (strncmp(detail, "SCAN", 4) == 0 || strstr(detail, "TEMP B-TREE")) fail_msg("%s: %s", SQL[i][0], detail);
@@ -237,36 +254,41 @@ static void every_statement_has_its_index(void **state) {
 /* -- a file of the first version ---------------------------------------------------------------------------------------------- */
 
 static const char version_1[] =
-  "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one=1), fence INTEGER NOT NULL, seq INTEGER NOT NULL,"
-  " queues_version INTEGER NOT NULL, enqueued INTEGER NOT NULL, done INTEGER NOT NULL, retried INTEGER NOT NULL,"
-  " dead INTEGER NOT NULL, cancelled INTEGER NOT NULL, discarded INTEGER NOT NULL, crashed INTEGER NOT NULL,"
-  " recovered INTEGER NOT NULL);"
-  "INSERT INTO store VALUES (1, 0, 1, 2, 2, 0, 0, 0, 0, 0, 0, 0);"
-  "CREATE TABLE queue (q INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL DEFAULT 0,"
-  " front INTEGER NOT NULL DEFAULT 0,"
-  " c1 INTEGER NOT NULL DEFAULT 0, c2 INTEGER NOT NULL DEFAULT 0, c3 INTEGER NOT NULL DEFAULT 0, c4 INTEGER NOT NULL DEFAULT 0,"
-  " c5 INTEGER NOT NULL DEFAULT 0, c6 INTEGER NOT NULL DEFAULT 0, c7 INTEGER NOT NULL DEFAULT 0,"
-  " h0 INTEGER NOT NULL DEFAULT 0, h1 INTEGER NOT NULL DEFAULT 0, h2 INTEGER NOT NULL DEFAULT 0, h3 INTEGER NOT NULL DEFAULT 0,"
-  " h4 INTEGER NOT NULL DEFAULT 0,"
-  " t0 INTEGER NOT NULL DEFAULT 0, t1 INTEGER NOT NULL DEFAULT 0, t2 INTEGER NOT NULL DEFAULT 0, t3 INTEGER NOT NULL DEFAULT 0,"
-  " t4 INTEGER NOT NULL DEFAULT 0, t5 INTEGER NOT NULL DEFAULT 0);"
-  "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, q INTEGER NOT NULL,"
-  " rank INTEGER NOT NULL, due INTEGER NOT NULL, ord INTEGER NOT NULL, hold INTEGER NOT NULL, held_ms INTEGER NOT NULL,"
-  " keep_until INTEGER, percent INTEGER, note TEXT, task TEXT NOT NULL, record BLOB NOT NULL);"
-  "CREATE TABLE front (q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, rank, due, ord, n)) WITHOUT ROWID;"
-  "CREATE TABLE later (q INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, due, ord, n)) WITHOUT ROWID;"
-  "CREATE TABLE ended (state INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (state, ord, n)) WITHOUT ROWID;"
-  "CREATE TABLE kept (until INTEGER, n INTEGER, PRIMARY KEY (until, n)) WITHOUT ROWID;"
-  "CREATE TABLE engine (num INTEGER PRIMARY KEY, token INTEGER NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL,"
-  " beat_ms INTEGER NOT NULL, lease_ms INTEGER NOT NULL);"
-  "CREATE TABLE hold (fence INTEGER PRIMARY KEY, engine INTEGER NOT NULL, jobs BLOB NOT NULL);"
-  "CREATE TABLE task (name TEXT PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL) WITHOUT ROWID;"
-  "INSERT INTO task VALUES ('t', 'q', 1);"
-  "INSERT INTO queue (q, name, c1, c2, t2, t5) VALUES (1, 'q', 1, 1, 1, 1);" /* one job in line, one that came due */
-  "INSERT INTO job VALUES ((1<<47)+(2<<44), 'first', 2, 1, 2, 0, 0, 1<<56, 1<<40, NULL, NULL, NULL, 't', x'78'),"
-  " ((1<<47)+(5<<44), 'due', 1, 1, 2, 1000, 1, 1<<56, 1<<40, NULL, 40, 'so far', 't', x'79');"
-  "INSERT INTO later VALUES (1, 1000, 1, (1<<47)+(5<<44));"
-  "PRAGMA application_id=1399547246; PRAGMA user_version=1;";
+    "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one=1), fence INTEGER NOT NULL, seq INTEGER NOT NULL,"
+    " queues_version INTEGER NOT NULL, enqueued INTEGER NOT NULL, done INTEGER NOT NULL, retried INTEGER NOT NULL,"
+    " dead INTEGER NOT NULL, cancelled INTEGER NOT NULL, discarded INTEGER NOT NULL, crashed INTEGER NOT NULL,"
+    " recovered INTEGER NOT NULL);"
+    "INSERT INTO store VALUES (1, 0, 1, 2, 2, 0, 0, 0, 0, 0, 0, 0);"
+    "CREATE TABLE queue (q INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL DEFAULT 0,"
+    " front INTEGER NOT NULL DEFAULT 0,"
+    " c1 INTEGER NOT NULL DEFAULT 0, c2 INTEGER NOT NULL DEFAULT 0, c3 INTEGER NOT NULL DEFAULT 0, c4 INTEGER NOT NULL "
+    "DEFAULT 0,"
+    " c5 INTEGER NOT NULL DEFAULT 0, c6 INTEGER NOT NULL DEFAULT 0, c7 INTEGER NOT NULL DEFAULT 0,"
+    " h0 INTEGER NOT NULL DEFAULT 0, h1 INTEGER NOT NULL DEFAULT 0, h2 INTEGER NOT NULL DEFAULT 0, h3 INTEGER NOT NULL "
+    "DEFAULT 0,"
+    " h4 INTEGER NOT NULL DEFAULT 0,"
+    " t0 INTEGER NOT NULL DEFAULT 0, t1 INTEGER NOT NULL DEFAULT 0, t2 INTEGER NOT NULL DEFAULT 0, t3 INTEGER NOT NULL "
+    "DEFAULT 0,"
+    " t4 INTEGER NOT NULL DEFAULT 0, t5 INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, q INTEGER NOT NULL,"
+    " rank INTEGER NOT NULL, due INTEGER NOT NULL, ord INTEGER NOT NULL, hold INTEGER NOT NULL, held_ms INTEGER NOT "
+    "NULL,"
+    " keep_until INTEGER, percent INTEGER, note TEXT, task TEXT NOT NULL, record BLOB NOT NULL);"
+    "CREATE TABLE front (q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, rank, due, ord, "
+    "n)) WITHOUT ROWID;"
+    "CREATE TABLE later (q INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, due, ord, n)) WITHOUT ROWID;"
+    "CREATE TABLE ended (state INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (state, ord, n)) WITHOUT ROWID;"
+    "CREATE TABLE kept (until INTEGER, n INTEGER, PRIMARY KEY (until, n)) WITHOUT ROWID;"
+    "CREATE TABLE engine (num INTEGER PRIMARY KEY, token INTEGER NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL,"
+    " beat_ms INTEGER NOT NULL, lease_ms INTEGER NOT NULL);"
+    "CREATE TABLE hold (fence INTEGER PRIMARY KEY, engine INTEGER NOT NULL, jobs BLOB NOT NULL);"
+    "CREATE TABLE task (name TEXT PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO task VALUES ('t', 'q', 1);"
+    "INSERT INTO queue (q, name, c1, c2, t2, t5) VALUES (1, 'q', 1, 1, 1, 1);" /* one job in line, one that came due */
+    "INSERT INTO job VALUES ((1<<47)+(2<<44), 'first', 2, 1, 2, 0, 0, 1<<56, 1<<40, NULL, NULL, NULL, 't', x'78'),"
+    " ((1<<47)+(5<<44), 'due', 1, 1, 2, 1000, 1, 1<<56, 1<<40, NULL, 40, 'so far', 't', x'79');"
+    "INSERT INTO later VALUES (1, 1000, 1, (1<<47)+(5<<44));"
+    "PRAGMA application_id=1399547246; PRAGMA user_version=1;";
 
 static void a_store_of_the_first_version_is_brought_up_with_its_jobs(void **state) {
   struct world *w = *state;

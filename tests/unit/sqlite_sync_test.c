@@ -13,10 +13,10 @@
 static struct {
   pthread_mutex_t lock;
   pthread_cond_t let_go;
-  int syncs;           /* that were begun */
-  int failing;         /* as many fail */
-  bool held;           /* they wait until let go */
-  off_t synced_bytes;  /* of the file synced last, when that was begun */
+  int syncs;          /* that were begun */
+  int failing;        /* as many fail */
+  bool held;          /* they wait until let go */
+  off_t synced_bytes; /* of the file synced last, when that was begun */
 } disk = { .lock = PTHREAD_MUTEX_INITIALIZER, .let_go = PTHREAD_COND_INITIALIZER };
 
 /* Seen by libraries too. */
@@ -111,7 +111,9 @@ static void on_lone(struct sk_op *op, void *ctx) {
 }
 
 static void submit_lone(struct world *w, struct lone *l, const char *id) {
-  l->item = (struct sk_enqueue_item){ .id = sk_str_c(id), .queue = SK_STR_LIT("q"), .task = SK_STR_LIT("t"), .record = SK_STR_LIT("r") };
+  l->item = (struct sk_enqueue_item){
+    .id = sk_str_c(id), .queue = SK_STR_LIT("q"), .task = SK_STR_LIT("t"), .record = SK_STR_LIT("r")
+  };
   l->enqueue = (struct sk_enqueue_op){ .op = { .cb = on_lone, .ctx = &l->waiting }, .items = &l->item, .items_n = 1 };
   l->waiting = 1;
   w->store->ops->enqueue(w->store, &l->enqueue);
@@ -140,12 +142,13 @@ static void nothing_is_answered_before_its_sync_and_a_fetch_does_not_wait_for_it
   assert_int_equal(syncs_taken(), 1);
 
   hold_syncs(true);
-  struct sk_settle_item item = { .id = held.held[0].id, .queue = held.held[0].queue, .fence = held.held[0].fence, .kind = SK_SETTLE_DONE };
+  struct sk_settle_item item = {
+    .id = held.held[0].id, .queue = held.held[0].queue, .fence = held.held[0].fence, .kind = SK_SETTLE_DONE
+  };
   int waiting = 1;
   struct sk_settle_op settle_op = { .op = { .cb = on_lone, .ctx = &waiting }, .items = &item, .items_n = 1 };
   w->store->ops->settle(w->store, &settle_op);
-  while (count(w, SK_STATE_RUNNING) == 1) {
-  }
+  while (count(w, SK_STATE_RUNNING) == 1) {}
   struct sk_fetch_op none = fetch(w, 1);
   assert_int_equal(none.held_n, 0);
   assert_int_equal(waiting, 1);
@@ -168,8 +171,7 @@ static void commits_that_wait_share_a_sync(void **state) {
   hold_syncs(true);
   for (int i = 0; i < COMMITS; i++) {
     submit_lone(w, &lones[i], ids[i]);
-    while (count(w, SK_STATE_READY) < i + 2) {
-    }
+    while (count(w, SK_STATE_READY) < i + 2) {}
   }
   hold_syncs(false);
   for (int i = 0; i < COMMITS; i++) await_lone(w, &lones[i]);
@@ -183,8 +185,7 @@ static void close_waits_for_the_disk(void **state) {
   assert_int_equal(open_store(w), SK_OK);
   hold_syncs(true);
   submit_lone(w, &lone, "a");
-  while (count(w, SK_STATE_READY) == 0) {
-  }
+  while (count(w, SK_STATE_READY) == 0) {}
   w->store->ops->close(w->store, on_closed, w);
   for (int i = 0; i < 100; i++) sk_loop_turn(w->loop, false);
   assert_int_equal(lone.waiting, 1);

@@ -298,7 +298,8 @@ static void work_forever(struct world *w) {
   for (int i = 0;; i++) {
     if (put(w, 20, 50, i % 3 ? 0 : 1) != SK_OK) _exit(4);
     struct sk_fetch_op held = fetch(w, 15);
-    const enum sk_settle_kind kinds[] = { SK_SETTLE_DONE, SK_SETTLE_RETRY, SK_SETTLE_DEAD, SK_SETTLE_RELEASE, SK_SETTLE_SNOOZE };
+    const enum sk_settle_kind kinds[] = { SK_SETTLE_DONE, SK_SETTLE_RETRY, SK_SETTLE_DEAD, SK_SETTLE_RELEASE,
+                                          SK_SETTLE_SNOOZE };
     if (i % 4 && settle(w, &held, kinds[i % 5], i % 2) != SK_OK) _exit(5);
     sk_op_fini(&held.op);
   }
@@ -419,8 +420,7 @@ static void thousands_of_kept_records_are_dropped_after_one_beat(void **state) {
   assert_int_equal(count(w, SK_STATE_DONE), 4500);
   w->wall_ms += 5000;
   beat(w);
-  while (count(w, SK_STATE_DONE) > 0) {
-  }
+  while (count(w, SK_STATE_DONE) > 0) {}
   close_store(w);
   assert_sound(w->path);
   assert_int_equal(ask(w->path, "SELECT count(*) FROM kept"), 0);

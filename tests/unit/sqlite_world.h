@@ -106,13 +106,13 @@ static inline void on_op(struct sk_op *op, void *ctx) {
   ((struct world *)ctx)->waiting--;
 }
 
-#define RUN(w, slot, operation)                                                 \
-  do {                                                                          \
-    (operation)->op.cb = on_op;                                                 \
-    (operation)->op.ctx = (w);                                                  \
-    (w)->waiting++;                                                             \
-    (w)->store->ops->slot((w)->store, (operation));                             \
-    while ((w)->waiting > 0) sk_loop_turn((w)->loop, true);                     \
+#define RUN(w, slot, operation)                                                                                        \
+  do {                                                                                                                 \
+    (operation)->op.cb = on_op;                                                                                        \
+    (operation)->op.ctx = (w);                                                                                         \
+    (w)->waiting++;                                                                                                    \
+    (w)->store->ops->slot((w)->store, (operation));                                                                    \
+    while ((w)->waiting > 0) sk_loop_turn((w)->loop, true);                                                            \
   } while (0)
 
 enum { JOBS_MAX = 1000 };
@@ -160,12 +160,15 @@ static inline struct sk_fetch_op fetch(struct world *w, size_t want) {
 }
 
 /* Settles all that was fetched in one way; returns the operation's status. */
-static inline enum sk_code settle(struct world *w, const struct sk_fetch_op *from, enum sk_settle_kind kind, int64_t keep_ms) {
+static inline enum sk_code settle(struct world *w, const struct sk_fetch_op *from, enum sk_settle_kind kind,
+                                  int64_t keep_ms) {
   struct sk_settle_item items[JOBS_MAX];
   assert_true(from->held_n <= JOBS_MAX);
   for (size_t i = 0; i < from->held_n; i++) {
     const struct sk_held *held = &from->held[i];
-    items[i] = (struct sk_settle_item){ .id = held->id, .queue = held->queue, .fence = held->fence, .kind = kind, .keep_ms = keep_ms };
+    items[i] = (struct sk_settle_item){
+      .id = held->id, .queue = held->queue, .fence = held->fence, .kind = kind, .keep_ms = keep_ms
+    };
     items[i].record = held->record;
   }
   struct sk_settle_op op = { .items = items, .items_n = from->held_n };
@@ -220,12 +223,14 @@ static inline void assert_sound(const char *path) {
     "SELECT count(*) FROM queue WHERE c6 <> (SELECT count(*) FROM job WHERE job.q=queue.q AND state=6)",
     "SELECT count(*) FROM queue WHERE c7 <> (SELECT count(*) FROM job WHERE job.q=queue.q AND state=7)",
     "SELECT count(*) FROM queue WHERE front <> (SELECT count(*) FROM front WHERE front.q=queue.q)",
-    "SELECT (SELECT count(*) FROM job WHERE state=8) - (SELECT count(*) FROM job JOIN front USING (n, q, rank) WHERE state=8)",
+    "SELECT (SELECT count(*) FROM job WHERE state=8) - (SELECT count(*) FROM job JOIN front USING (n, q, rank) WHERE "
+    "state=8)",
     "SELECT (SELECT count(*) FROM front) - (SELECT count(*) FROM job WHERE state=8)",
     ("SELECT (SELECT count(*) FROM job WHERE state IN (1, 4)) -"
      " (SELECT count(*) FROM job JOIN later USING (n, q, due, ord) WHERE state IN (1, 4))"),
     "SELECT (SELECT count(*) FROM later) - (SELECT count(*) FROM job WHERE state IN (1, 4))",
-    "SELECT (SELECT count(*) FROM job WHERE state > 4 AND state < 8) - (SELECT count(*) FROM job JOIN ended USING (n, state, ord))",
+    "SELECT (SELECT count(*) FROM job WHERE state > 4 AND state < 8) - (SELECT count(*) FROM job JOIN ended USING (n, "
+    "state, ord))",
     "SELECT (SELECT count(*) FROM ended) - (SELECT count(*) FROM job WHERE state > 4 AND state < 8)",
     "SELECT (SELECT count(*) FROM kept) - (SELECT count(*) FROM job JOIN kept USING (n) WHERE keep_until=until)",
     "SELECT count(*) FROM job WHERE state=3 AND hold - 72057594037927936 NOT IN (SELECT fence FROM hold)",
@@ -241,11 +246,13 @@ static inline void assert_sound(const char *path) {
     "SELECT (SELECT count(*) FROM line WHERE g>0) - (SELECT count(*) FROM (SELECT DISTINCT g, q, rank FROM member))",
     "SELECT (SELECT count(*) FROM line WHERE g>0) - (SELECT count(*) FROM line JOIN grp USING (g, at))",
     "SELECT (SELECT stops FROM store) - (SELECT count(*) FROM stop)",
-    "SELECT (SELECT count(*) FROM stop) - (SELECT count(*) FROM job JOIN stop USING (id) WHERE more&4 AND state IN (2, 3, 8))",
+    "SELECT (SELECT count(*) FROM stop) - (SELECT count(*) FROM job JOIN stop USING (id) WHERE more&4 AND state IN (2, "
+    "3, 8))",
     "SELECT count(*) FROM job WHERE state IN (5, 6, 7) AND more&7",
     "SELECT (SELECT count(*) FROM said) - (SELECT count(*) FROM job JOIN said USING (id) WHERE more&8)",
     "SELECT (SELECT count(*) FROM said) - (SELECT count(*) FROM job WHERE more&8)",
-    "SELECT count(*) FROM lock WHERE throttle=0 AND id NOT IN (SELECT id FROM job WHERE state NOT IN (5, 6, 7) AND more&1)",
+    "SELECT count(*) FROM lock WHERE throttle=0 AND id NOT IN (SELECT id FROM job WHERE state NOT IN (5, 6, 7) AND "
+    "more&1)",
   };
   for (size_t i = 0; i < sizeof differences / sizeof differences[0]; i++)
     if (ask(path, differences[i]) != 0) fail_msg("not sound: %s", differences[i]);

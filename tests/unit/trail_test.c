@@ -25,19 +25,22 @@ static struct sk_job job_with(const char *error, enum sk_error_kind kind) {
   return job;
 }
 
-#define assert_trail(job, end, text)                       \
-  do {                                                     \
-    struct sk_buf out_ = { 0 };                            \
-    sk_trail_extend(&(job), &(end), &out_);                \
-    sk_buf_add_byte(&out_, '\0');                          \
-    assert_string_equal(out_.p, text);                     \
-    sk_buf_fini(&out_);                                    \
+#define assert_trail(job, end, text)                                                                                   \
+  do {                                                                                                                 \
+    struct sk_buf out_ = { 0 };                                                                                        \
+    sk_trail_extend(&(job), &(end), &out_);                                                                            \
+    sk_buf_add_byte(&out_, '\0');                                                                                      \
+    assert_string_equal(out_.p, text);                                                                                 \
+    sk_buf_fini(&out_);                                                                                                \
   } while (0)
 
 static void an_attempt_is_told_from_its_start_to_what_becomes_of_the_job(void **state) {
   (void)state;
-  struct sk_decision retry = { .kind = SK_SETTLE_RETRY, .delay_ms = 1500 }, dead = { .kind = SK_SETTLE_DEAD }, done = { .kind = SK_SETTLE_DONE };
-  struct sk_trail_end end = { .engine = SK_STR_LIT("E"), .worker = 2, .started_ms = 10, .now_ms = 20, .ending = SK_END_FAILED, .decision = &retry };
+  struct sk_decision retry = { .kind = SK_SETTLE_RETRY, .delay_ms = 1500 }, dead = { .kind = SK_SETTLE_DEAD },
+                     done = { .kind = SK_SETTLE_DONE };
+  struct sk_trail_end end = {
+    .engine = SK_STR_LIT("E"), .worker = 2, .started_ms = 10, .now_ms = 20, .ending = SK_END_FAILED, .decision = &retry
+  };
   struct sk_job job = job_with("oh\tno\nsecond line", SK_KIND_ERROR);
   job.attempts = 1;
   assert_trail(job, end, "10 started engine=E worker=2 attempt=1\n20 failed error oh no\n20 retry in 1.5 s\n");
@@ -47,7 +50,9 @@ static void an_attempt_is_told_from_its_start_to_what_becomes_of_the_job(void **
   assert_trail(job, end, "5 done\n20 failed expired oh no\n20 dead\n");
   job = job_with("", SK_KIND_NONE);
   job.attempts = 3;
-  end = (struct sk_trail_end){ .engine = SK_STR_LIT("E"), .worker = 1, .started_ms = 7, .now_ms = 8, .ending = SK_END_RETURNED, .decision = &done };
+  end = (struct sk_trail_end){
+    .engine = SK_STR_LIT("E"), .worker = 1, .started_ms = 7, .now_ms = 8, .ending = SK_END_RETURNED, .decision = &done
+  };
   assert_trail(job, end, "7 started engine=E worker=1 attempt=3\n8 done\n");
 }
 
@@ -105,8 +110,12 @@ static void lines_are_kept_whole_within_their_bytes(void **state) {
     size_t lines_max, bytes_max;
     const char *text;
   } cases[] = {
-    { 9, 21, "1 aaaa\n2 bbbb\n3 cccc\n" }, { 9, 20, "2 bbbb\n3 cccc\n" }, { 2, 99, "2 bbbb\n3 cccc\n" },
-    { 1, 99, "3 cccc\n" },                 { 0, 99, "" },                 { 9, 6, "" },
+    { 9, 21, "1 aaaa\n2 bbbb\n3 cccc\n" },
+    { 9, 20, "2 bbbb\n3 cccc\n" },
+    { 2, 99, "2 bbbb\n3 cccc\n" },
+    { 1, 99, "3 cccc\n" },
+    { 0, 99, "" },
+    { 9, 6, "" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct sk_buf out = { 0 };

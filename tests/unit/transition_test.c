@@ -70,15 +70,16 @@ static void a_done_job_is_kept_as_it_says_else_its_task_else_for_its_result(void
     const char *result;
     int64_t keep_ms;
   } cases[] = {
-    { SK_UNSET, SK_UNSET, "", 0 },        { SK_UNSET, SK_UNSET, "1", SK_KEEP_DEFAULT_MS },
-    { SK_UNSET, 0, "1", 0 },              { SK_UNSET, 7000, "", 7000 },
-    { 5000, 7000, "", 5000 },             { 0, 7000, "1", 0 },
+    { SK_UNSET, SK_UNSET, "", 0 }, { SK_UNSET, SK_UNSET, "1", SK_KEEP_DEFAULT_MS },
+    { SK_UNSET, 0, "1", 0 },       { SK_UNSET, 7000, "", 7000 },
+    { 5000, 7000, "", 5000 },      { 0, 7000, "1", 0 },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct sk_job job = a_job(), task = a_template();
     job.keep_ms = cases[i].own;
     task.keep_ms = cases[i].task;
-    assert_int_equal(end(&job, &task, ENDED(SK_END_RETURNED, .result = sk_str_c(cases[i].result))).keep_ms, cases[i].keep_ms);
+    assert_int_equal(end(&job, &task, ENDED(SK_END_RETURNED, .result = sk_str_c(cases[i].result))).keep_ms,
+                     cases[i].keep_ms);
   }
 }
 
@@ -88,7 +89,8 @@ static void failed_is_retried_until_its_retries_are_used_up(void **state) {
   task.retries = 2;
   task.backoff = SK_STR_LIT("constant");
   for (int64_t attempt = 1; attempt <= 2; attempt++) {
-    struct sk_decision d = end(&job, &task, ENDED(SK_END_FAILED, .message = SK_STR_LIT("oh"), .traceback = SK_STR_LIT("at 1")));
+    struct sk_decision d =
+        end(&job, &task, ENDED(SK_END_FAILED, .message = SK_STR_LIT("oh"), .traceback = SK_STR_LIT("at 1")));
     assert_int_equal(d.kind, SK_SETTLE_RETRY);
     assert_true(d.delay_ms > 0);
     assert_int_equal(d.to_queue.n, 0);
@@ -260,7 +262,8 @@ static void a_job_that_is_handed_back_is_as_it_was(void **state) {
 
 static void dead_false_drops_what_dies_however_it_dies(void **state) {
   (void)state;
-  static const enum sk_ending deaths[] = { SK_END_FATAL, SK_END_EXPIRED, SK_END_FAILED, SK_END_CRASHED, SK_END_UNKNOWN_TASK };
+  static const enum sk_ending deaths[] = { SK_END_FATAL, SK_END_EXPIRED, SK_END_FAILED, SK_END_CRASHED,
+                                           SK_END_UNKNOWN_TASK };
   for (size_t i = 0; i < sizeof deaths / sizeof *deaths; i++) {
     struct sk_job job = a_job(), task = a_template();
     task.keep_dead = 0;

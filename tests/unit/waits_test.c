@@ -87,7 +87,9 @@ static void op_done(struct sk_op *op, void *ctx) {
 }
 
 static void add_job(struct world *w, const char *id) {
-  struct sk_enqueue_item item = { .id = sk_str_c(id), .queue = SK_STR_LIT("q"), .task = SK_STR_LIT("t"), .record = SK_STR_LIT("S\x01") };
+  struct sk_enqueue_item item = {
+    .id = sk_str_c(id), .queue = SK_STR_LIT("q"), .task = SK_STR_LIT("t"), .record = SK_STR_LIT("S\x01")
+  };
   bool done = false;
   struct sk_enqueue_op op = { .op = { .cb = op_done, .ctx = &done }, .items = &item, .items_n = 1 };
   w->real->ops->enqueue(w->real, &op);
@@ -98,7 +100,9 @@ static void add_job(struct world *w, const char *id) {
 static void cancel_job(struct world *w, const char *id) {
   struct sk_str ids = sk_str_c(id);
   bool done = false;
-  struct sk_change_op op = { .op = { .cb = op_done, .ctx = &done }, .verb = SK_VERB_CANCEL, .ids = &ids, .ids_n = 1, .keep_ms = 60000 };
+  struct sk_change_op op = {
+    .op = { .cb = op_done, .ctx = &done }, .verb = SK_VERB_CANCEL, .ids = &ids, .ids_n = 1, .keep_ms = 60000
+  };
   w->real->ops->change(w->real, &op);
   while (!done) sk_loop_turn(w->loop, true);
   assert_int_equal(op.changed, 1);

@@ -1,0 +1,100 @@
+/* memory/bound.c - what queues are bound to (store.h, BOUNDED QUEUES and a queue's own limit). */
+#include <stdlib.h>
+
+#include "store/memory/memory.h"
+
+static int64_t now_us(const struct mem *mem) { return mem->now_ms * 1000; }
+
+/* -- declaring --------------------------------------------------------------------------------------------------------------- */
+
+struct mem_bound *sk_mem_bound_find(const struct mem *mem, struct sk_str name) {
+  struct mem_bound *bound;
+  HASH_FIND(hh, mem->bounds, name.p, name.n, bound);
+  return bound;
+}
+
+static bool binds(const struct sk_queue_item *item) {
+  return item->max_len > 0 || item->limit.concurrency > 0 || item->limit.rate > 0;
+}
+
+static struct mem_bound *bound_new(struct mem *mem, struct sk_str name) {
+  struct mem_bound *bound = calloc(1, sizeof *bound + name.n);
+  if (bound == NULL) return NULL;
+  memcpy(bound->bytes, name.p, name.n);
+  HASH_ADD_KEYPTR(hh, mem->bounds, bound->bytes, name.n, bound);
+  if (bound->hh.tbl != NULL) return bound;
+  free(bound);
+  return NULL;
+}
+
+bool sk_mem_bind(struct mem *mem, const struct sk_queue_item *item) {
+  struct mem_bound *bound = sk_mem_bound_find(mem, item->name);
+  struct mem_queue *queue = sk_mem_queue_find(mem, item->name);
+  if (!binds(item)) {
+    if (queue != NULL) queue->bound = NULL;
+    if (bound != NULL) HASH_DEL(mem->bounds, bound);
+    free(bound);
+    return true;
+  }
+  if (bound == NULL) bound = bound_new(mem, item->name);
+  if (bound == NULL) return false;
+  bound->item = *item;
+  bound->item.name = sk_str(bound->bytes, item->name.n);
+  bound->item.limit.group = sk_str(NULL, 0);
+  bound->item.limit.strict = false;
+  if (queue != NULL) queue->bound = bound;
+  return true;
+}
+
+void sk_mem_bounds_free(struct mem *mem) {
+  struct mem_bound *bound, *next;
+  HASH_ITER(hh, mem->bounds, bound, next) {
+    HASH_DEL(mem->bounds, bound);
+    free(bound);
+  }
+}
+
+/* -- what it means for the queue ----------------------------------------------------------------------------------------------- */
+
+bool sk_mem_is_full(const struct mem_queue *queue, int64_t leaving) {
+  if (queue->bound == NULL || queue->bound->item.max_len == 0) return false;
+  const int64_t *n = queue->states;
+  return n[SK_STATE_SCHEDULED] + n[SK_STATE_READY] + n[SK_STATE_RETRY] - leaving >= queue->bound->item.max_len;
+}
+
+static bool has_slot(const struct mem_queue *queue) {
+  return queue->bound->item.limit.concurrency == 0 ||
+         queue->states[SK_STATE_RUNNING] < queue->bound->item.limit.concurrency;
+}
+
+enum sk_held_back sk_mem_queue_held_back(const struct mem *mem, const struct mem_queue *queue) {
+  const struct mem_bound *bound = queue->bound;
+  if (bound == NULL) return SK_HELD_BY_NOTHING;
+  if (!has_slot(queue)) return SK_HELD_BY_CONCURRENCY;
+  return sk_limit_wait_us(&bound->item.limit, bound->full_us, now_us(mem)) > 0 ? SK_HELD_BY_RATE : SK_HELD_BY_NOTHING;
+}
+
+void sk_mem_queue_taken(const struct mem *mem, struct mem_queue *queue) {
+  struct mem_bound *bound = queue->bound;
+  if (bound != NULL) bound->full_us = sk_limit_take(&bound->item.limit, bound->full_us, now_us(mem));
+}
+
+int64_t sk_mem_token_in_ms(const struct mem *mem, const struct mem_queue *queue) {
+  if (queue->bound == NULL && queue->tokens.n == 0) return -1;
+  int64_t own_us = 0;
+  if (queue->bound != NULL) {
+    if (!has_slot(queue)) return -1;
+    own_us = sk_limit_wait_us(&queue->bound->item.limit, queue->bound->full_us, now_us(mem));
+  }
+  const struct sk_heap_node *group = sk_heap_first(&queue->tokens);
+  int64_t wait_us;
+  if (own_us > 0 && sk_mem_next(queue) != NULL) {
+    wait_us = own_us;
+  } else if (group != NULL) {
+    int64_t group_us = group->key - now_us(mem);
+    wait_us = group_us > own_us ? group_us : own_us;
+  } else {
+    return -1;
+  }
+  return wait_us / 1000 + (wait_us % 1000 != 0);
+}

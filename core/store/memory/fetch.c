@@ -1,0 +1,147 @@
+/* memory/fetch.c - fetch: what is due becomes READY, groups whose token is there open, and jobs are taken in turns. */
+#include "store/memory/memory.h"
+
+/* One of the queues that a fetch names. */
+struct candidate {
+  struct mem_queue *queue; /* NULL: unknown, or paused */
+  struct sk_str name;      /* for the held jobs; made at the first */
+};
+
+struct fetching {
+  struct mem_handle *h;
+  struct sk_fetch_op *op;
+  struct candidate *from; /* one per queue of op */
+  bool no_memory, made_room;
+};
+
+/* -- taking ------------------------------------------------------------------------------------------------------------------ */
+
+enum { JOB_BYTES_AHEAD = 512, CACHE_LINE_BYTES = 64 };
+
+/* Sets the job behind this one in its line, which was written as long ago as the line is long, on its way into the cache with the
+ * most usual size of record.  Where there is none it is the line's head: no harm. */
+static void prefetch_after(const struct mem_job *job) {
+  const char *next = (const char *)SK_CONTAINER(job->node.next, struct mem_job, node);
+  for (size_t at = 0; at < JOB_BYTES_AHEAD; at += CACHE_LINE_BYTES) __builtin_prefetch(next + at);
+}
+
+/* The next of the queue's jobs becomes RUNNING.  False when there is none, or no memory to report it in. */
+static bool take_one(struct fetching *f, struct candidate *from) {
+  struct mem_queue *queue = from->queue;
+  struct mem *mem = f->h->mem;
+  if (queue->bound != NULL && sk_mem_queue_held_back(mem, queue) != SK_HELD_BY_NOTHING) return false;
+  struct mem_job *job = sk_mem_next(queue);
+  if (job == NULL) return false;
+  prefetch_after(job);
+  struct sk_arena *arena = &f->op->op.arena;
+  if (from->name.p == NULL) from->name = sk_arena_copy(arena, queue->name);
+  struct sk_held held = {
+    .id = sk_arena_copy(arena, job->id),
+    .queue = from->name,
+    .record = sk_arena_copy(arena, job->record),
+    .priority = job->priority,
+    .late_ms = job->due_ms < mem->now_ms ? mem->now_ms - job->due_ms : 0,
+  };
+  if (held.id.p == NULL || held.queue.p == NULL || held.record.p == NULL) {
+    f->no_memory = true;
+    return false;
+  }
+  /* Who waits for room in it must hear of it. */
+  if (queue->bound != NULL && queue->bound->item.overflow == SK_OVERFLOW_BLOCK && sk_mem_is_full(queue, 0))
+    f->made_room = true;
+  sk_mem_turn(job);
+  sk_mem_leave(mem, job);
+  sk_mem_enter_running(mem, job, f->h);
+  sk_mem_queue_taken(mem, queue);
+  held.fence = job->fence;
+  f->op->held[f->op->held_n++] = held;
+  return true;
+}
+
+static void take(struct fetching *f, struct candidate *from, size_t quota) {
+  while (quota-- > 0 && f->op->held_n < f->op->want && take_one(f, from)) {}
+}
+
+/* -- looking ----------------------------------------------------------------------------------------------------------------- */
+
+static void due_in(struct sk_fetch_op *op, int64_t in_ms) {
+  if (in_ms > 0 && (op->due_in_ms < 0 || in_ms < op->due_in_ms)) op->due_in_ms = in_ms;
+}
+
+/* Makes READY what is due, and fills in due_in_ms and the queues that may give something; returns how many READY jobs those have. */
+static size_t look(struct fetching *f) {
+  struct mem *mem = f->h->mem;
+  size_t ready = 0;
+  f->op->due_in_ms = -1;
+  for (size_t i = 0; i < f->op->queues_n; i++) {
+    struct mem_queue *queue = sk_mem_queue_find(mem, f->op->queues[i].name);
+    if (queue == NULL) continue;
+    sk_mem_promote(mem, queue);
+    struct sk_heap_node *first = sk_heap_first(&queue->due);
+    if (first != NULL) due_in(f->op, first->key - mem->now_ms);
+    if (queue->paused) continue;
+    sk_mem_tokens_due(mem, queue);
+    f->from[i].queue = queue;
+    ready += (size_t)queue->states[SK_STATE_READY];
+  }
+  return ready;
+}
+
+/* What is left in the queues: whether more could be taken now, and when a token is there for what could not. */
+static void look_at_rest(struct fetching *f) {
+  const struct mem *mem = f->h->mem;
+  f->op->more = false;
+  for (size_t i = 0; i < f->op->queues_n; i++) {
+    const struct mem_queue *queue = f->from[i].queue;
+    if (queue == NULL || queue->states[SK_STATE_READY] == 0) continue;
+    if (sk_mem_next(queue) != NULL && sk_mem_queue_held_back(mem, queue) == SK_HELD_BY_NOTHING) f->op->more = true;
+    due_in(f->op, sk_mem_token_in_ms(mem, queue));
+  }
+}
+
+/* Those to be stopped are the first of its held jobs.  Without memory for all of them the others are told the next time. */
+static void tell_stops(struct mem_handle *h, struct sk_fetch_op *op) {
+  size_t n = 0;
+  SK_LIST_EACH (it, &h->held) {
+    if (!SK_CONTAINER(it, struct mem_job, node)->stopping) break;
+    n++;
+  }
+  if (n == 0) return;
+  op->stops = sk_arena_array(&op->op.arena, n, sizeof *op->stops);
+  if (op->stops == NULL) return;
+  for (struct sk_list *it = h->held.next; op->stops_n < n; it = it->next) {
+    struct sk_str id = sk_arena_copy(&op->op.arena, SK_CONTAINER(it, struct mem_job, node)->id);
+    if (id.p == NULL) return;
+    op->stops[op->stops_n++] = id;
+  }
+}
+
+static enum sk_code fetch(struct mem_handle *h, struct sk_fetch_op *op) {
+  struct fetching f = { .h = h, .op = op, .from = sk_arena_array(&op->op.arena, op->queues_n, sizeof *f.from) };
+  if (f.from == NULL) return SK_ENOMEM;
+  size_t ready = look(&f);
+  op->held = sk_arena_array(&op->op.arena, ready < op->want ? ready : op->want, sizeof *op->held);
+  if (op->held == NULL) return SK_ENOMEM;
+  for (size_t i = 0; i < op->queues_n; i++)
+    if (f.from[i].queue) take(&f, &f.from[i], op->queues[i].quota);
+  for (size_t i = 0; i < op->queues_n; i++)
+    if (f.from[i].queue) take(&f, &f.from[i], op->want);
+  if (f.no_memory && op->held_n == 0) return SK_ENOMEM;
+  look_at_rest(&f);
+  if (f.made_room) sk_mem_notify(h);
+  tell_stops(h, op);
+  return SK_OK;
+}
+
+void sk_mem_fetch(struct sk_store *store, struct sk_fetch_op *op) {
+  struct mem_handle *h = sk_mem_begin(store, &op->op);
+  op->held = NULL;
+  op->held_n = 0;
+  op->stops = NULL;
+  op->stops_n = 0;
+  enum sk_code code = sk_mem_check_engine(h, "fetch", &op->op.err);
+  if (code == SK_OK) code = sk_check_fetch(op, &op->op.err);
+  if (code == SK_OK) code = fetch(h, op);
+  op->queues_version = h->mem->queues_version;
+  sk_mem_answer(h, &op->op, code);
+}

@@ -1,0 +1,233 @@
+/* memory/jobs.c - the table of jobs and their moves between states (memory.h has the picture).  All of it under the lock. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "logic/record.h"
+#include "store/memory/memory.h"
+
+/* -- the table ------------------------------------------------------------------------------------------------------------- */
+
+struct mem_queue *sk_mem_queue_find(const struct mem *mem, struct sk_str name) {
+  struct mem_queue *queue;
+  HASH_FIND(hh, mem->queues, name.p, name.n, queue);
+  return queue;
+}
+
+struct mem_queue *sk_mem_queue(struct mem *mem, struct sk_str name) {
+  struct mem_queue *queue = sk_mem_queue_find(mem, name);
+  if (queue != NULL) return queue;
+  queue = calloc(1, sizeof *queue + name.n);
+  if (queue == NULL) return NULL;
+  memcpy(queue->bytes, name.p, name.n);
+  queue->name = sk_str(queue->bytes, name.n);
+  for (size_t i = 0; i < SK_PRIORITIES; i++) {
+    sk_mem_line_init(&queue->plain[i], (struct mem_line_key){ .queue = queue, .rank = i });
+    sk_list_init(&queue->turns[i]);
+  }
+  HASH_ADD_KEYPTR(hh, mem->queues, queue->bytes, name.n, queue);
+  if (queue->hh.tbl == NULL) {
+    free(queue);
+    return NULL;
+  }
+  queue->bound = mem->bounds ? sk_mem_bound_find(mem, name) : NULL;
+  mem->queues_version++;
+  return queue;
+}
+
+/* One block for the job, its names and its first record. */
+static struct mem_job *job_new(const struct sk_enqueue_item *item) {
+  struct mem_job *job = malloc(sizeof *job + item->id.n + item->task.n + item->record.n);
+  if (job == NULL) return NULL;
+  memset(job, 0, sizeof *job);
+  char *p = job->bytes;
+  struct sk_str *slices[] = { &job->id, &job->task, &job->record };
+  const struct sk_str from[] = { item->id, item->task, item->record };
+  for (size_t i = 0; i < 3; i++) {
+    if (from[i].n) memcpy(p, from[i].p, from[i].n);
+    *slices[i] = sk_str(p, from[i].n);
+    p += from[i].n;
+  }
+  job->priority = item->priority;
+  sk_list_init(&job->node);
+  return job;
+}
+
+void sk_mem_free(struct mem_job *job) {
+  free(job->owned_record);
+  free(job->said);
+  free(job);
+}
+
+/* Into the table and its group; false when out of memory. */
+static bool enrol(struct mem *mem, struct mem_job *job, const struct sk_enqueue_item *item) {
+  if (item->limit.group.n) {
+    job->line = sk_mem_line_join(mem, &item->limit, job->queue, job->priority);
+    if (job->line == NULL) return false;
+  }
+  if (sk_mem_table_add(&mem->jobs, job)) return true;
+  if (job->line != NULL) sk_mem_line_quit(mem, job->line);
+  return false;
+}
+
+struct mem_job *sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item) {
+  struct mem_queue *queue = sk_mem_queue(mem, item->queue);
+  int64_t due_ms = item->delay_ms > 0 ? sk_mem_later(mem->now_ms, item->delay_ms) : item->due_ms;
+  if (queue == NULL || (due_ms > mem->now_ms && !sk_heap_reserve(&queue->due))) return NULL;
+  struct mem_job *job = job_new(item);
+  if (job == NULL) return NULL;
+  job->queue = queue;
+  if (!enrol(mem, job, item)) {
+    sk_mem_free(job);
+    return NULL;
+  }
+  if (job->line != NULL) sk_mem_group_renumber(mem, job->line->key.group, &item->limit);
+  if (due_ms <= mem->now_ms)
+    sk_mem_enter_last(mem, job);
+  else
+    sk_mem_wait(mem, job, queue, SK_STATE_SCHEDULED, due_ms);
+  return job;
+}
+
+void sk_mem_drop(struct mem *mem, struct mem_job *job) {
+  sk_mem_leave(mem, job);
+  sk_mem_lock_leave(mem, job);
+  sk_mem_ungrant(mem, job);
+  if (job->line != NULL) sk_mem_line_quit(mem, job->line);
+  sk_mem_table_remove(&mem->jobs, job);
+  sk_mem_free(job);
+}
+
+void sk_mem_drop_ended(struct mem *mem) {
+  for (struct sk_heap_node *first; (first = sk_heap_first(&mem->kept)) != NULL && first->key <= mem->now_ms;)
+    sk_mem_drop(mem, SK_CONTAINER(first, struct mem_job, place));
+}
+
+/* -- states ---------------------------------------------------------------------------------------------------------------- */
+
+void sk_mem_leave(struct mem *mem, struct mem_job *job) {
+  if (job->state == SK_STATE_NONE) return; /* new */
+  if (job->state == SK_STATE_READY)
+    sk_mem_line_remove(sk_mem_line_of(job), job);
+  else if (sk_heap_has(&job->place))
+    sk_heap_remove(sk_state_is_final(job->state) ? &mem->kept : &job->queue->due, &job->place);
+  else
+    sk_list_remove(&job->node);
+  job->queue->states[job->state]--;
+  job->state = SK_STATE_NONE;
+  job->holder = NULL;
+}
+
+static void set_state(struct mem_job *job, enum sk_state state) {
+  assert(job->state == SK_STATE_NONE);
+  job->state = state;
+  job->queue->states[state]++;
+}
+
+void sk_mem_enter_ready(struct mem_job *job) {
+  set_state(job, SK_STATE_READY);
+  sk_mem_line_put(sk_mem_line_of(job), job);
+}
+
+void sk_mem_enter_last(struct mem *mem, struct mem_job *job) {
+  set_state(job, SK_STATE_READY);
+  job->due_ms = MEM_NEVER;
+  job->seq = ++mem->seq;
+  sk_mem_line_push(sk_mem_line_of(job), job);
+}
+
+/* Into another queue, with its place in its group; false when out of memory. */
+static bool move(struct mem *mem, struct mem_job *job, struct mem_queue *queue) {
+  struct mem_line *line = NULL;
+  if (job->line != NULL) {
+    line = sk_mem_line_join(mem, &job->line->key.group->limit, queue, job->priority);
+    if (line == NULL) return false;
+  }
+  sk_mem_leave(mem, job);
+  struct mem_line *from = job->line;
+  job->line = line;
+  job->queue = queue;
+  if (from != NULL) sk_mem_line_quit(mem, from);
+  return true;
+}
+
+bool sk_mem_wait(struct mem *mem, struct mem_job *job, struct mem_queue *queue, enum sk_state state, int64_t due_ms) {
+  if (!sk_heap_reserve(&queue->due)) return false;
+  if (queue != job->queue && !move(mem, job, queue)) return false;
+  sk_mem_leave(mem, job);
+  if (job->granted && !job->line->key.group->limit.strict) sk_mem_ungrant(mem, job);
+  job->due_ms = due_ms;
+  job->seq = ++mem->seq;
+  if (due_ms <= mem->now_ms) {
+    sk_mem_enter_ready(job);
+    return true;
+  }
+  set_state(job, state);
+  sk_mem_heap_put(&queue->due, job, due_ms);
+  return true;
+}
+
+void sk_mem_enter_running(struct mem *mem, struct mem_job *job, struct mem_handle *holder) {
+  set_state(job, SK_STATE_RUNNING);
+  sk_mem_grant(mem, job);
+  job->holder = holder;
+  job->fence = ++mem->fence;
+  job->held_ms = mem->now_ms;
+  free(job->said);
+  job->said = NULL;
+  if (job->stopping)
+    sk_list_push_front(&holder->held, &job->node);
+  else
+    sk_list_push(&holder->held, &job->node);
+}
+
+void sk_mem_stop(struct mem_job *job) {
+  assert(job->state == SK_STATE_RUNNING);
+  job->stopping = true;
+  sk_list_remove(&job->node);
+  sk_list_push_front(&job->holder->held, &job->node);
+}
+
+bool sk_mem_finish(struct mem *mem, struct mem_job *job, enum sk_state state, int64_t end_ms) {
+  if (end_ms != MEM_NEVER && !sk_heap_reserve(&mem->kept)) return false;
+  sk_mem_leave(mem, job);
+  sk_mem_lock_leave(mem, job);
+  sk_mem_ungrant(mem, job);
+  job->stopping = false;
+  set_state(job, state);
+  job->seq = ++mem->seq;
+  if (end_ms != MEM_NEVER) sk_mem_heap_put(&mem->kept, job, end_ms);
+  return true;
+}
+
+void sk_mem_promote(struct mem *mem, struct mem_queue *queue) {
+  for (struct mem_job *job; (job = sk_mem_heap_job(&queue->due)) != NULL && job->due_ms <= mem->now_ms;) {
+    sk_mem_leave(mem, job);
+    sk_mem_enter_ready(job);
+  }
+}
+
+/* -- records --------------------------------------------------------------------------------------------------------------- */
+
+void sk_mem_set_record(struct mem_job *job, struct sk_str record) {
+  free(job->owned_record);
+  job->owned_record = (char *)(uintptr_t)record.p;
+  job->record = record;
+}
+
+struct sk_str sk_mem_copy(struct sk_str s) {
+  char *p = malloc(s.n + 1);
+  if (p != NULL && s.n) memcpy(p, s.p, s.n);
+  return sk_str(p, p ? s.n : 0);
+}
+
+struct sk_str sk_mem_edit(const struct mem_job *job, void (*edit)(struct sk_job *, int64_t now_ms), int64_t now_ms) {
+  struct sk_job fields;
+  if (sk_record_decode(job->record, &fields, NULL) != SK_OK) return sk_mem_copy(job->record);
+  edit(&fields, now_ms);
+  struct sk_buf buf = { 0 };
+  sk_record_encode(&fields, &buf);
+  if (!buf.failed) return sk_buf_str(&buf);
+  sk_buf_fini(&buf);
+  return sk_str(NULL, 0);
+}

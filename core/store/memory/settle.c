@@ -1,0 +1,133 @@
+/* memory/settle.c - settle and progress: what an engine says of the jobs that it holds. */
+#include <stdlib.h>
+
+#include "store/memory/memory.h"
+
+/* The job that an engine holds under that fence; NULL when it does not. */
+static struct mem_job *held_job(struct mem_handle *h, struct sk_str id, uint64_t fence) {
+  struct mem_job *job = sk_mem_find(h->mem, id);
+  return job && job->state == SK_STATE_RUNNING && job->holder == h && job->fence == fence ? job : NULL;
+}
+
+/* What becomes of the job.  `record` is malloced and taken, unless the answer is false: out of memory, nothing changed. */
+static bool apply(struct mem *mem, struct mem_job *job, const struct sk_settle_item *item, struct sk_str record) {
+  struct mem_queue *queue = job->queue;
+  bool ok = true;
+  switch (item->kind) {
+  case SK_SETTLE_DONE: ok = sk_mem_finish(mem, job, SK_STATE_DONE, sk_mem_later(mem->now_ms, item->keep_ms)); break;
+  case SK_SETTLE_CANCELLED:
+    ok = sk_mem_finish(mem, job, SK_STATE_CANCELLED, sk_mem_later(mem->now_ms, item->keep_ms));
+    break;
+  case SK_SETTLE_DEAD: ok = sk_mem_finish(mem, job, SK_STATE_DEAD, MEM_NEVER); break;
+  case SK_SETTLE_RETRY:
+  case SK_SETTLE_SNOOZE:
+    if (item->to_queue.n) queue = sk_mem_queue(mem, item->to_queue);
+    ok = queue && sk_mem_wait(mem, job, queue, item->kind == SK_SETTLE_RETRY ? SK_STATE_RETRY : SK_STATE_SCHEDULED,
+                              sk_mem_later(mem->now_ms, item->delay_ms > 0 ? item->delay_ms : 0));
+    break;
+  case SK_SETTLE_RELEASE:
+    sk_mem_leave(mem, job);
+    sk_mem_enter_ready(job);
+    break;
+  case SK_SETTLE_DROP: sk_mem_drop(mem, job); return true;
+  }
+  if (ok && record.p) sk_mem_set_record(job, record);
+  return ok;
+}
+
+static void count_settled(struct sk_counters *c, const struct sk_settle_item *item) {
+  int64_t *const by_kind[SK_SETTLE_KINDS] = {
+    [SK_SETTLE_DONE] = &c->done,      [SK_SETTLE_RETRY] = &c->retried,       [SK_SETTLE_DEAD] = &c->dead,
+    [SK_SETTLE_DROP] = &c->discarded, [SK_SETTLE_CANCELLED] = &c->cancelled,
+  };
+  if (by_kind[item->kind]) ++*by_kind[item->kind];
+  if (item->crashed) c->crashed++;
+}
+
+/* Deleted at once: dropped, or finished and not kept. */
+static bool is_deleted(const struct sk_settle_item *item) {
+  bool kept_if = item->kind == SK_SETTLE_DONE || item->kind == SK_SETTLE_CANCELLED;
+  return item->kind == SK_SETTLE_DROP || (kept_if && item->keep_ms <= 0);
+}
+
+static bool is_refused_when_stopping(enum sk_settle_kind kind) {
+  return kind == SK_SETTLE_RETRY || kind == SK_SETTLE_SNOOZE || kind == SK_SETTLE_DEAD;
+}
+
+static enum sk_code settle_one(struct mem_handle *h, struct sk_settle_item *item, struct sk_arena *arena) {
+  struct mem *mem = h->mem;
+  struct mem_job *job = held_job(h, item->id, item->fence);
+  if (job == NULL) return SK_ESTALE;
+  if (job->stopping && is_refused_when_stopping(item->kind)) return SK_ESTATE;
+  bool deleted = is_deleted(item);
+  bool replaced = !deleted && (item->kind != SK_SETTLE_RELEASE || item->record.n > 0);
+  struct sk_str record = replaced ? sk_mem_copy(item->record) : sk_str(NULL, 0);
+  if (replaced && record.p == NULL) return SK_ENOMEM;
+  size_t added = 0;
+  if (sk_mem_add_all(mem, item->follow, item->follow_n, job, arena, &added) != SK_OK) {
+    free((void *)(uintptr_t)record.p);
+    return SK_ENOMEM;
+  }
+  if (deleted) {
+    sk_mem_drop(mem, job);
+  } else if (!apply(mem, job, item, record)) {
+    free((void *)(uintptr_t)record.p);
+    sk_mem_take_back(mem, item->follow, item->follow_n);
+    return SK_ENOMEM;
+  }
+  mem->counters.enqueued += (int64_t)added;
+  count_settled(&mem->counters, item);
+  return SK_OK;
+}
+
+static enum sk_code check_settle(struct mem_handle *h, const struct sk_settle_op *op, struct sk_err *err) {
+  enum sk_code code = sk_mem_check_engine(h, "settle", err);
+  return code == SK_OK ? sk_check_settle(op, err) : code;
+}
+
+void sk_mem_settle(struct sk_store *store, struct sk_settle_op *op) {
+  struct mem_handle *h = sk_mem_begin(store, &op->op);
+  enum sk_code code = check_settle(h, op, &op->op.err);
+  bool any = false;
+  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) sk_mem_table_prefetch(&h->mem->jobs, op->items[i].id);
+  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
+    op->items[i].status = settle_one(h, &op->items[i], &op->op.arena);
+    if (op->items[i].status == SK_OK) any = true;
+    /* A repeat finds the items before this one SK_ESTALE, as after SK_EUNKNOWN. */
+    if (op->items[i].status == SK_ENOMEM) code = SK_ENOMEM;
+  }
+  if (any) sk_mem_notify(h);
+  sk_mem_answer(h, &op->op, code);
+}
+
+/* -- progress ---------------------------------------------------------------------------------------------------------------- */
+
+/* A malloced copy of what it says; NULL when out of memory. */
+static struct mem_said *said_new(const struct sk_progress_item *item) {
+  struct sk_str note = sk_str_head(item->note, SK_NOTE_BYTES_MAX), log = sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX);
+  struct mem_said *said = malloc(sizeof *said + note.n + log.n);
+  if (said == NULL) return NULL;
+  said->percent = item->percent;
+  said->note = sk_str(said->bytes, note.n);
+  said->log = sk_str(said->bytes + note.n, log.n);
+  if (note.n) memcpy(said->bytes, note.p, note.n);
+  if (log.n) memcpy(said->bytes + note.n, log.p, log.n);
+  return said;
+}
+
+void sk_mem_progress(struct sk_store *store, struct sk_progress_op *op) {
+  struct mem_handle *h = sk_mem_begin(store, &op->op);
+  enum sk_code code = sk_mem_check_engine(h, "progress", &op->op.err);
+  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
+    struct mem_job *job = held_job(h, op->items[i].id, op->items[i].fence);
+    if (job == NULL) continue;
+    struct mem_said *said = said_new(&op->items[i]);
+    if (said == NULL) {
+      code = SK_ENOMEM;
+      continue;
+    }
+    free(job->said);
+    job->said = said;
+  }
+  sk_mem_answer(h, &op->op, code);
+}

@@ -1,0 +1,45 @@
+/* memory/table.h - the memory store's jobs by id: open addressing with linear probing, so that finding a job among millions
+ * costs two cache misses (the slot, the job) and an id that is not there one; those of a batch can be had at the same time
+ * (sk_mem_table_prefetch).  Ids are hashed with a random key of the table's own, so that nobody can choose ids that collide. */
+#ifndef SK_STORE_MEMORY_TABLE_H
+#define SK_STORE_MEMORY_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct mem_job;
+
+struct mem_slot {
+  uint64_t hash;
+  struct mem_job *job; /* borrowed; NULL: free */
+};
+
+struct mem_table {
+  struct mem_slot *slots; /* owned; NULL while it never had a job */
+  size_t cap;             /* a power of two */
+  size_t n;
+  uint64_t key;
+};
+
+/* The table's hash of any bytes. */
+uint64_t sk_mem_hash(const struct mem_table *t, struct sk_str s);
+
+void sk_mem_table_init(struct mem_table *t);
+/* Frees the slots, not the jobs. */
+void sk_mem_table_fini(struct mem_table *t);
+/* Sets the id's slot on its way into the cache: for all of a batch before the first of them is looked for. */
+void sk_mem_table_prefetch(const struct mem_table *t, struct sk_str id);
+/* NULL when there is none. */
+struct mem_job *sk_mem_table_find(const struct mem_table *t, struct sk_str id);
+/* Adds a job whose id is not in the table; false when out of memory. */
+bool sk_mem_table_add(struct mem_table *t, struct mem_job *job);
+/* Takes out a job that is in the table. */
+void sk_mem_table_remove(struct mem_table *t, const struct mem_job *job);
+
+/* The first job at or after slot *at, which moves behind it; NULL at the end.  The table must not change meanwhile. */
+struct mem_job *sk_mem_table_next(const struct mem_table *t, size_t *at);
+
+#endif

@@ -1,0 +1,90 @@
+/* redis/change.c - changing the Redis store by hand: cancel, delete, retry, promote; pause and resume; declare. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "redis_scripts.h"
+#include "store/redis/redis.h"
+
+enum { CHANGE_PIECE = 500 }; /* jobs that change.lua changes by filter at a time */
+
+void sk_rd_change_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_change_op *op = (void *)whole;
+  struct rd_command *c = &s->command;
+  bool by_id = op->ids_n > 0;
+  sk_rd_name_all(s);
+  sk_rd_begin(s, RD_SCRIPT_CHANGE);
+  sk_rd_arg_int(c, (int64_t)op->verb);
+  sk_rd_arg_int(c, op->keep_ms > 0 ? op->keep_ms : 0);
+  sk_rd_arg_int(c, by_id ? 0 : (int64_t)op->filter.state);
+  sk_rd_arg(c, by_id ? sk_str(NULL, 0) : op->filter.queue);
+  sk_rd_arg(c, by_id ? sk_str(NULL, 0) : op->filter.task);
+  for (size_t i = 0; i < op->ids_n; i++) sk_rd_arg(c, op->ids[i]);
+}
+
+enum rd_next sk_rd_change_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_change_op *op = (void *)whole;
+  if (sk_rd_learns_queues(s, reply)) return RD_AGAIN;
+  struct sk_str statuses = sk_rd_text(reply, 1);
+  if (sk_rd_item(reply, 0, RD_INT) == NULL || statuses.n != op->ids_n) return sk_rd_odd(s, whole, "change");
+  size_t changed = (size_t)sk_rd_number(reply, 0);
+  op->changed += changed;
+  if (op->ids_n == 0) return changed == CHANGE_PIECE ? RD_AGAIN : RD_DONE;
+  op->statuses = sk_arena_array(&whole->arena, op->ids_n, sizeof *op->statuses);
+  if (op->statuses == NULL) {
+    whole->status = SK_ENOMEM;
+    return RD_DONE;
+  }
+  for (size_t i = 0; i < op->ids_n; i++)
+    op->statuses[i] = statuses.p[i] == '0' ? SK_OK : statuses.p[i] == '1' ? SK_ENOTFOUND : SK_ESTATE;
+  return RD_DONE;
+}
+
+void sk_rd_pause_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_pause_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  sk_rd_name(s, op->queue);
+  sk_rd_begin(s, RD_SCRIPT_PAUSE);
+  sk_rd_arg_c(&s->command, op->paused ? "1" : "0");
+}
+
+enum rd_next sk_rd_pause_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  return reply->type == RD_INT ? RD_DONE : sk_rd_odd(s, whole, "pause");
+}
+
+/* -- declare ----------------------------------------------------------------------------------------------------------------- */
+
+/* "max_len;overflow;block_ms;concurrency;rate;per_ms;burst" (lib/bound.lua); empty: it is bound to nothing. */
+static void add_bound(struct rd_command *c, const struct sk_queue_item *it) {
+  static const char *const overflows[] = {
+    [SK_OVERFLOW_REJECT] = "reject", [SK_OVERFLOW_DROP_OLDEST] = "drop_oldest", [SK_OVERFLOW_BLOCK] = "block"
+  };
+  const struct sk_limit *l = &it->limit;
+  char text[200] = "";
+  if (it->max_len > 0 || l->concurrency > 0 || l->rate > 0)
+    snprintf(text, sizeof text, "%" PRId64 ";%s;%" PRId64 ";%" PRId64 ";%" PRId64 ";%" PRId64 ";%" PRId64, it->max_len,
+             overflows[it->overflow], sk_rd_ms(it->block_ms), l->concurrency, l->rate, l->per_ms, l->burst);
+  sk_rd_arg(c, it->name);
+  sk_rd_arg_c(c, text);
+}
+
+void sk_rd_declare_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_declare_op *op = (void *)whole;
+  struct rd_command *c = &s->command;
+  sk_rd_begin_declared(s, RD_SCRIPT_DECLARE);
+  sk_rd_arg_int(c, (int64_t)op->items_n);
+  for (size_t i = 0; i < op->items_n; i++) {
+    struct sk_buf value = { 0 };
+    sk_buf_addf(&value, "%d:", (int)op->items[i].priority);
+    sk_buf_add_str(&value, op->items[i].queue);
+    sk_rd_arg(c, op->items[i].name);
+    sk_rd_arg(c, sk_buf_str(&value));
+    sk_rd_arg(c, op->items[i].template);
+    if (value.failed) c->args.failed = true;
+    sk_buf_fini(&value);
+  }
+  for (size_t i = 0; i < op->queues_n; i++) add_bound(c, &op->queues[i]);
+}
+
+enum rd_next sk_rd_declare_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  return reply->type == RD_INT ? RD_DONE : sk_rd_odd(s, whole, "declare");
+}

@@ -1,0 +1,308 @@
+/* redis.h - the inside of the Redis store, for redis*.c only.
+ *
+ *   struct rd_store ─┬─ waiting: ops not sent yet        op ─► build ─► EVALSHA ─► conn `calls`   one command an op, pipelined
+ *                    ├─ sent: ops in the order of        op ◄─ parse ◄─ reply   ◄─
+ *                    │        their replies              changed ◄──── message ◄─ conn `wakes`    SUBSCRIBE
+ *                    └─ answers: done, cb not run yet
+ *
+ * Every decision is one script that runs inside Redis (core/store/redis/scripts/; docs/PROTOCOL.md has the keys), so an op is one command
+ * and nothing of a job is remembered here.  All keys share one hash tag: scripts are atomic over all queues, on a cluster too.
+ *
+ * An op waits while there is no connection, but not for long: then it is SK_EUNAVAILABLE.  An op whose command was sent when the
+ * connection went away is SK_EUNKNOWN, or sent again if it only looks.  What a fetch took whose answer got lost is handed back
+ * before the next one ("orphans" in recover.lua).
+ *
+ * Files: redis.c (open, close, slots), redis/link.c (sending, answering, outages), redis/conn.c (one connection), redis/call.c
+ * (commands and replies), redis/enqueue.c, redis/work.c, redis/look.c, redis/change.c (the ops), redis/host.c (who runs on this machine). */
+#ifndef SK_STORE_REDIS_H
+#define SK_STORE_REDIS_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "logic/url.h"
+#include "store/check.h"
+#include "store/openers.h"
+
+struct sk_async;
+struct sk_timer;
+struct sk_tls_context;
+
+/* Of keys and values; head.format says which one a store is written in. */
+#define RD_FORMAT "1"
+
+/* -- redis/call.c: commands and replies ------------------------------------------------------------------------------------------ */
+
+struct rd_reply { /* in an arena */
+  enum rd_type { RD_TEXT, RD_INT, RD_NIL, RD_ARRAY, RD_STATUS, RD_ERROR } type;
+  int64_t number;          /* INT */
+  struct sk_str text;      /* TEXT, STATUS, ERROR */
+  struct rd_reply **items; /* ARRAY; NULL where memory ran out */
+  size_t n;
+};
+
+/* A command in the making: its arguments, each as a bulk string. */
+struct rd_command {
+  struct sk_buf args;
+  size_t n;
+};
+void sk_rd_arg(struct rd_command *c, struct sk_str s);
+/* An argument of n bytes, which the caller appends to c->args, and "\r\n" behind them. */
+void sk_rd_arg_begin(struct rd_command *c, size_t n);
+void sk_rd_arg_c(struct rd_command *c, const char *z);
+void sk_rd_arg_int(struct rd_command *c, int64_t v);
+/* Appends the whole command to out and empties it.  False when out of memory: out is as it was. */
+bool sk_rd_command_end(struct rd_command *c, struct sk_buf *out);
+
+/* Reads replies out of what arrives. */
+struct rd_reader;
+struct rd_reader *sk_rd_reader_new(void);
+void sk_rd_reader_free(struct rd_reader *r);
+/* SK_OK, SK_ENOMEM, or SK_ECORRUPT: these bytes are not the Redis protocol. */
+enum sk_code sk_rd_reader_feed(struct rd_reader *r, struct sk_str bytes, struct sk_err *err);
+/* The next reply, NULL while it is not all there; it lives in *arena, which is then the caller's. */
+enum sk_code sk_rd_reader_next(struct rd_reader *r, struct rd_reply **out, struct sk_arena *arena, struct sk_err *err);
+
+/* Item i of an array when it is of that type; NULL, nil or 0 when it is not. */
+const struct rd_reply *sk_rd_item(const struct rd_reply *array, size_t i, enum rd_type type);
+struct sk_str sk_rd_text(const struct rd_reply *array, size_t i);
+int64_t sk_rd_number(const struct rd_reply *array, size_t i);
+
+/* A job's value, taken apart (core/store/redis/scripts/lib/value.lua). */
+struct rd_value {
+  char code;
+  int64_t due_ms; /* RD_NEVER: it never waited */
+  int32_t priority;
+  struct sk_str queue, task, record;
+};
+#define RD_NEVER INT64_MAX
+bool sk_rd_value_read(struct sk_str bytes, struct rd_value *out);
+
+/* -- redis/conn.c: one connection, which comes back by itself ---------------------------------------------------------------------- */
+
+struct rd_config { /* owned by the store */
+  struct sk_arena arena;
+  struct sk_url url;
+  const char *path;           /* a unix socket, in place of the URL's hosts */
+  const char *master;         /* the URL's hosts are sentinels: the name of the master to ask them for */
+  bool cluster;               /* the URL's hosts are nodes of a cluster: some know who has our slot */
+  struct sk_tls_context *tls; /* NULL: plain */
+  int64_t db;
+  struct sk_str prefix;
+  int64_t timeout_ms;    /* a server that says nothing for so long is gone */
+  struct sk_str channel; /* of wake-ups */
+  char shown[300];       /* the server, for messages */
+  const struct sk_log *log;
+};
+
+struct rd_conn_events {
+  void (*ready)(void *ctx);
+  /* The next reply, or message; the arena's content is taken or freed by the callee. */
+  void (*reply)(void *ctx, struct rd_reply *reply, struct sk_arena *arena);
+  /* It went away, or could not be made; another try follows by itself. */
+  void (*down)(void *ctx, const struct sk_err *err);
+  void *ctx;
+};
+struct rd_conn;
+struct rd_conn *sk_rd_conn_new(struct sk_loop *loop, const struct rd_config *config, bool subscriber,
+                               const struct rd_conn_events *events);
+void sk_rd_conn_start(struct rd_conn *c, bool at_once);
+/* Blocks until something happened on it, at most timeout_ms; for one started at_once. */
+void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms);
+/* Drops the connection; a new one is made. */
+void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err);
+/* The same, to where a reply "MOVED slot host:port" says; false when it is none. */
+bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved);
+bool sk_rd_conn_is_ready(const struct rd_conn *c);
+/* May its user use MULTI?  False before it was ready. */
+bool sk_rd_conn_can_multi(const struct rd_conn *c);
+void sk_rd_conn_no_multi(struct rd_conn *c); /* a right was taken away: not before the next greeting */
+bool sk_rd_conn_is_down(const struct rd_conn *c);
+/* To append commands to, when ready; and how many replies that will bring. */
+struct sk_buf *sk_rd_conn_out(struct rd_conn *c);
+void sk_rd_conn_expect(struct rd_conn *c, size_t replies);
+void sk_rd_conn_free(struct rd_conn *c);
+
+/* -- the store ---------------------------------------------------------------------------------------------------------------------- */
+
+enum rd_kind {
+  RD_ENQUEUE,
+  RD_FETCH,
+  RD_SETTLE,
+  RD_BEAT,
+  RD_GET,
+  RD_LIST,
+  RD_COUNT,
+  RD_CHANGE,
+  RD_PAUSE,
+  RD_PROGRESS,
+  RD_DECLARE,
+  RD_TASKS,
+  /* The store's own: */
+  RD_OPEN,
+  RD_RECOVER,
+  RD_LOAD,
+  /* The same with the keys of all queues, since one of their jobs replaces one that is who knows where. */
+  RD_ENQUEUE_ALL,
+  RD_SETTLE_ALL,
+  /* Many jobs that may come in for sure, in a MULTI (redis/enqueue.c). */
+  RD_ENQUEUE_STORED,
+};
+
+struct rd_names {
+  struct sk_str *names; /* owned array; the texts are whoever's that filled it says */
+  size_t n, cap;
+};
+
+struct rd_store {
+  struct sk_store store; /* first: the vtable sees this */
+  struct sk_loop *loop;
+  struct rd_config config;
+  struct sk_store_clock clock;
+  struct sk_store_events events;
+  struct rd_conn *calls, *wakes;         /* wakes: NULL when nobody wants to know */
+  struct sk_async *wake;                 /* answers are due */
+  struct sk_timer *keep_alive;           /* runs while ops are submitted: only then the loop must go on */
+  struct sk_timer *patience;             /* runs while ops wait for a connection */
+  struct sk_timer *retry;                /* ... and while they wait for a slot of the cluster that is being moved */
+  struct sk_err down;                    /* why there is no connection */
+  struct sk_list waiting, sent, answers; /* of sk_op.node */
+  size_t early;                          /* replies that came to the first of `sent` before its last one, */
+  struct sk_buf early_error;             /* ... and the first error among them; */
+  bool bare;                             /* ... which was MULTI's own: what followed was no transaction */
+  int64_t bounded_ms;        /* when a queue was bounded last, as far as this client knows; monotonic, 0: never */
+  size_t submitted;          /* ops that are not answered yet, the store's own included */
+  struct rd_command command; /* in the making */
+  struct sk_buf key_args;    /* the keys of the whole store, as arguments of a command */
+  struct rd_names named;     /* the queues of the command in the making; texts borrowed from its op */
+  struct rd_names known;     /* all queues, as far as known; texts owned */
+  char origin[27];           /* who we are in wake-ups */
+
+  /* Engines only. */
+  struct sk_str engine; /* owned; empty: a client */
+  char said[256];       /* which process on which host this is */
+  int64_t lease_ms;
+  bool lost;              /* given up by others, and not told yet */
+  uint64_t last_fence;    /* of the last fetch that was answered */
+  int64_t session;        /* goes up when a fetch's answer got lost, which may run yet */
+  bool orphans;           /* a fetch's answer got lost: hand back before the next one, */
+  bool recovering;        /* which is under way: */
+  struct sk_list fetches; /* those that wait for it */
+
+  bool opening, closing, left;
+  void (*close_cb)(void *ctx);
+  void *close_ctx;
+};
+
+/* What a reply means for its op. */
+enum rd_next {
+  RD_DONE,  /* op->status says how */
+  RD_AGAIN, /* build it anew and send it */
+  RD_LATER, /* someone else answers it */
+};
+
+struct rd_verb {
+  void (*build)(struct rd_store *s, struct sk_op *op);
+  enum rd_next (*parse)(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply);
+  bool looks;     /* it changes nothing: may be sent again */
+  size_t replies; /* that its commands bring, and op->more of them; the last one is parsed.  0: 1 */
+};
+extern const struct rd_verb sk_rd_verbs[];
+#define RD_VERB(name)                                                                                                  \
+  void sk_rd_##name##_build(struct rd_store *s, struct sk_op *op);                                                     \
+  enum rd_next sk_rd_##name##_parse(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply);
+/* redis/enqueue.c */
+RD_VERB(enqueue)
+RD_VERB(stored)
+/* redis/work.c */
+RD_VERB(fetch)
+RD_VERB(settle)
+RD_VERB(beat)
+RD_VERB(recover)
+RD_VERB(progress)
+RD_VERB(open)
+/* redis/look.c */
+RD_VERB(get)
+RD_VERB(list)
+RD_VERB(count)
+RD_VERB(tasks)
+/* redis/change.c */
+RD_VERB(change)
+RD_VERB(pause)
+RD_VERB(declare)
+
+struct rd_open_op {
+  struct sk_op op;
+  bool must_exist;
+  struct sk_str format; /* out; empty: there is no store */
+};
+struct rd_recover_op {
+  struct sk_op op;
+  const char *how;        /* "gone", "leave", "orphans" (recover.lua) */
+  struct sk_str *engines; /* gone: pairs, engine and what it said of itself; in op.arena's or the caller's memory */
+  size_t engines_n;       /* pairs */
+  uint64_t fence;         /* orphans: greater than this */
+  size_t recovered;       /* out */
+};
+
+/* -- redis/link.c: sending, answering, outages --------------------------------------------------------------------------------------- */
+
+/* Takes an op in; `checked` is not SK_OK: it is answered with that, and what op->err says. */
+void sk_rd_submit(struct rd_store *s, struct sk_op *op, enum rd_kind kind, enum sk_code checked);
+/* The same for the store's own, also while closing. */
+void sk_rd_submit_own(struct rd_store *s, struct sk_op *op, enum rd_kind kind);
+/* Has an op answered that RD_LATER left open. */
+void sk_rd_answer(struct rd_store *s, struct sk_op *op, enum sk_code status);
+/* Runs the callbacks that are due. */
+void sk_rd_run_answers(struct rd_store *s);
+bool sk_rd_link_open(struct rd_store *s);
+void sk_rd_link_free(struct rd_store *s);
+/* After a step of closing: frees the store when all is done. */
+void sk_rd_try_close(struct rd_store *s);
+
+/* -- redis/host.c: which process this is, and whether another one of this machine is gone ------------------------------------------------ */
+void sk_rd_describe_self(char *out, size_t n);
+/* Is the process that described itself so known to be dead?  When in doubt no: then its lease decides. */
+bool sk_rd_is_dead(struct sk_str said);
+
+/* -- what the ops share: redis.c ------------------------------------------------------------------------------------------------------- */
+
+/* A key of the whole store, as the next argument. */
+void sk_rd_key(struct rd_store *s, const char *name);
+/* The key of a queue's list of that rank. */
+void sk_rd_list_key(struct rd_store *s, size_t rank, struct sk_str queue);
+/* Ends the command in the making and appends it to what is sent, with another one to follow in the same op. */
+void sk_rd_next(struct rd_store *s);
+/* Begins EVALSHA of a script, with the keys of all queues in s->named and the arguments all scripts have. */
+void sk_rd_begin(struct rd_store *s, int script);
+/* The same with EVAL, for where a script that the server has forgotten would come too late. */
+void sk_rd_begin_text(struct rd_store *s, int script);
+/* The same, of one that names no queue but the keys of what is declared. */
+void sk_rd_begin_declared(struct rd_store *s, int script);
+const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n);
+/* s->named := nothing / all known queues. */
+void sk_rd_name_none(struct rd_store *s);
+void sk_rd_name_all(struct rd_store *s);
+/* Adds all known queues to s->named. */
+void sk_rd_name_known(struct rd_store *s);
+/* The index (from 1) of a queue in s->named, added if need be; 0 when out of memory. */
+size_t sk_rd_name(struct rd_store *s, struct sk_str queue);
+/* Is this the reply of a script that was not given all queues?  Then they are known now. */
+bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply);
+/* The queues of the items are the first in s->named, in the order in which they will be met. */
+void sk_rd_name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n);
+/* Has it a lock or a limit? */
+bool sk_rd_is_tied(const struct sk_enqueue_item *it);
+/* May these go in a MULTI? */
+bool sk_rd_can_store(const struct rd_store *s, const struct sk_enqueue_item *items, size_t n);
+/* The arguments of one follow-up. */
+void sk_rd_add_follow(struct rd_store *s, const struct sk_enqueue_item *it);
+/* An item's status and holder by its letter in a reply; holders: what is left of the list of them. */
+void sk_rd_read_status(struct sk_enqueue_item *it, char letter, const struct rd_reply *holders, size_t *at);
+/* No due time is later, and no delay longer: numbers in scripts are doubles. */
+int64_t sk_rd_ms(int64_t v);
+/* op->status and err for a reply of another shape than expected. */
+enum rd_next sk_rd_odd(struct rd_store *s, struct sk_op *op, const char *what);
+
+#endif

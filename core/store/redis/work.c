@@ -1,0 +1,401 @@
+/* redis/work.c - the Redis store's part in a job's life: fetch, settle, beat, recover, progress, open. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "redis_scripts.h"
+#include "store/redis/redis.h"
+
+enum { GROUP_MAX = 2000 }; /* jobs of a settle in one group */
+
+/* -- fetch ----------------------------------------------------------------------------------------------------------------- */
+
+void sk_rd_fetch_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_fetch_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  for (size_t i = 0; i < op->queues_n; i++) sk_rd_name(s, op->queues[i].name);
+  sk_rd_begin(s, RD_SCRIPT_FETCH);
+  sk_rd_arg_int(&s->command, (int64_t)op->want);
+  sk_rd_arg_int(&s->command, s->session);
+  for (size_t i = 0; i < s->named.n; i++) {
+    size_t quota = 0; /* a queue that is named twice */
+    for (size_t k = 0; k < op->queues_n; k++)
+      if (sk_str_eq(op->queues[k].name, s->named.names[i]))
+        quota += op->queues[k].quota < op->want ? op->queues[k].quota : op->want;
+    sk_rd_arg_int(&s->command, (int64_t)quota);
+  }
+}
+
+/* Takes the first off ids that are joined by spaces. */
+static struct sk_str next_id(struct sk_str *ids) {
+  const char *space = memchr(ids->p, ' ', ids->n);
+  struct sk_str id = sk_str(ids->p, space ? (size_t)(space - ids->p) : ids->n);
+  size_t taken = id.n + (space != NULL);
+  *ids = sk_str(ids->p + taken, ids->n - taken);
+  return id;
+}
+
+/* The jobs of one fence; false when ids and values are not as many. */
+static bool add_held(struct sk_fetch_op *op, uint64_t fence, struct sk_str ids, const struct rd_reply *values,
+                     int64_t now_ms) {
+  size_t before = op->held_n;
+  for (size_t i = 0; i < values->n && ids.n > 0; i++) {
+    struct rd_value value;
+    bool good = sk_rd_value_read(sk_rd_text(values, i), &value);
+    op->held[op->held_n++] = (struct sk_held){
+      .id = next_id(&ids),
+      .queue = value.queue,
+      .record = value.record,
+      .priority = value.priority,
+      .fence = fence,
+      .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
+    };
+  }
+  return op->held_n - before == values->n && ids.n == 0;
+}
+
+enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_fetch_op *op = (void *)whole;
+  const struct rd_reply *taken = sk_rd_item(reply, 5, RD_ARRAY); /* for each fence: it, ids, values */
+  if (taken == NULL || taken->n % 3 != 0) return sk_rd_odd(s, whole, "fetch");
+  size_t n = 0;
+  for (size_t i = 0; i < taken->n; i += 3) {
+    const struct rd_reply *values = sk_rd_item(taken, i + 2, RD_ARRAY);
+    if (values == NULL || sk_rd_item(taken, i + 1, RD_TEXT) == NULL) return sk_rd_odd(s, whole, "fetch");
+    n += values->n;
+  }
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  op->due_in_ms = sk_rd_number(reply, 1);
+  op->more = sk_rd_number(reply, 2) != 0;
+  op->queues_version = (uint64_t)sk_rd_number(reply, 3);
+  const struct rd_reply *stops = sk_rd_item(reply, 6, RD_ARRAY);
+  op->held = sk_arena_array(&whole->arena, n, sizeof *op->held);
+  op->stops = sk_arena_array(&whole->arena, stops ? stops->n : 0, sizeof *op->stops);
+  if (op->held == NULL || op->stops == NULL) { /* what it took is handed back before the next one */
+    s->orphans = true;
+    whole->status = SK_ENOMEM;
+    return RD_DONE;
+  }
+  for (size_t i = 0; stops && i < stops->n; i++) op->stops[op->stops_n++] = sk_rd_text(stops, i);
+  for (size_t i = 0; i < taken->n; i += 3) {
+    uint64_t fence = (uint64_t)sk_rd_number(taken, i);
+    if (fence > s->last_fence) s->last_fence = fence;
+    if (!add_held(op, fence, sk_rd_text(taken, i + 1), taken->items[i + 2], sk_rd_number(reply, 4)))
+      return sk_rd_odd(s, whole, "fetch");
+  }
+  return RD_DONE;
+}
+
+/* -- settle ---------------------------------------------------------------------------------------------------------------- */
+
+/* What is sent in groups: jobs that end, with nothing that belongs to one of them alone. */
+enum sort { ALONE, GONE, STAYS };
+
+static enum sort sort_of(const struct sk_settle_item *it) {
+  if (it->crashed || it->follow_n > 0) return ALONE;
+  switch (it->kind) {
+  case SK_SETTLE_DROP: return GONE;
+  case SK_SETTLE_DONE: return it->keep_ms > 0 ? STAYS : GONE;
+  case SK_SETTLE_CANCELLED: return it->keep_ms > 0 ? STAYS : ALONE;
+  case SK_SETTLE_DEAD: return STAYS;
+  case SK_SETTLE_RETRY:
+  case SK_SETTLE_SNOOZE:
+  case SK_SETTLE_RELEASE: break;
+  }
+  return ALONE;
+}
+
+/* Which go together, as far as no item stands between them that goes alone: those that are gone of one fence, queue and kind; all of a
+ * kind that stay, since their order is to be seen. */
+static bool go_together(const struct sk_settle_item *a, const struct sk_settle_item *b) {
+  enum sort sort = sort_of(a);
+  if (sort == ALONE || sort != sort_of(b) || a->kind != b->kind) return false;
+  return sort == STAYS || (a->fence == b->fence && sk_str_eq(a->queue, b->queue));
+}
+
+/* In one group. */
+static bool same_group(const struct sk_settle_item *a, const struct sk_settle_item *b) {
+  if (!go_together(a, b)) return false;
+  return sort_of(a) == GONE || (a->fence == b->fence && a->keep_ms == b->keep_ms && sk_str_eq(a->queue, b->queue));
+}
+
+static int compare_ids(const void *pa, const void *pb, void *ctx) {
+  const struct sk_settle_op *op = ctx;
+  struct sk_str a = op->items[*(const uint32_t *)pa].id, b = op->items[*(const uint32_t *)pb].id;
+  if (a.n != b.n) return a.n < b.n ? -1 : 1;
+  return memcmp(a.p, b.p, a.n);
+}
+
+/* Do items of several kinds end one job?  (When in doubt yes.)  Then they must not change places: the first one counts. */
+static bool are_at_odds(struct sk_settle_op *op, uint32_t *scratch) {
+  bool several = false;
+  for (size_t i = 1; i < op->items_n && !several; i++)
+    several = op->items[i].kind != op->items[0].kind || sort_of(&op->items[i]) != sort_of(&op->items[0]);
+  if (!several) return false;
+  for (size_t i = 0; i < op->items_n; i++) scratch[i] = (uint32_t)i;
+  qsort_r(scratch, op->items_n, sizeof *scratch, compare_ids, op);
+  for (size_t i = 1; i < op->items_n; i++)
+    if (compare_ids(&scratch[i - 1], &scratch[i], op) == 0) return true;
+  return false;
+}
+
+/* The numbers of the items in the order in which they are sent, groups together; the same for building and parsing. */
+static void order_items(struct sk_settle_op *op, uint32_t *order) {
+  bool at_odds = are_at_odds(op, order);
+  for (size_t i = 0; i < op->items_n; i++) order[i] = (uint32_t)i;
+  if (at_odds) return;
+  for (size_t first = 0, run_end = 0, to; first < op->items_n; first = to) {
+    if (run_end <= first)
+      for (run_end = first; run_end < op->items_n && sort_of(&op->items[run_end]) != ALONE;) run_end++;
+    /* Moves to the front of what is left of the run all that go with its first. */
+    const struct sk_settle_item *lead = &op->items[order[first]];
+    to = first + 1;
+    for (size_t k = to; k < run_end && to - first < GROUP_MAX; k++) {
+      if (!go_together(lead, &op->items[order[k]])) continue;
+      uint32_t moved = order[k];
+      memmove(&order[to + 1], &order[to], (k - to) * sizeof *order);
+      order[to++] = moved;
+    }
+  }
+}
+
+static const char *const kinds[SK_SETTLE_KINDS] = {
+  [SK_SETTLE_DONE] = "d", [SK_SETTLE_RETRY] = "t",     [SK_SETTLE_SNOOZE] = "s",  [SK_SETTLE_DEAD] = "D",
+  [SK_SETTLE_DROP] = "x", [SK_SETTLE_CANCELLED] = "c", [SK_SETTLE_RELEASE] = "r",
+};
+
+static void add_other(struct rd_store *s, const struct sk_settle_item *it) {
+  struct rd_command *c = &s->command;
+  size_t queue = sk_rd_name(s, it->queue);
+  sk_rd_arg_c(c, "=");
+  sk_rd_arg(c, it->id);
+  sk_rd_arg_int(c, (int64_t)it->fence);
+  sk_rd_arg_c(c, kinds[it->kind]);
+  sk_rd_arg_int(c, (int64_t)queue);
+  sk_rd_arg_int(c, (int64_t)(it->to_queue.n ? sk_rd_name(s, it->to_queue) : queue));
+  sk_rd_arg_int(c, sk_rd_ms(it->delay_ms));
+  sk_rd_arg_int(c, sk_rd_ms(it->keep_ms));
+  sk_rd_arg_c(c, it->crashed ? "1" : "0");
+  sk_rd_arg(c, it->record);
+  sk_rd_arg_int(c, (int64_t)it->follow_n);
+  for (size_t i = 0; i < it->follow_n; i++) sk_rd_add_follow(s, &it->follow[i]);
+}
+
+static void add_group(struct rd_store *s, const struct sk_settle_op *op, const uint32_t *order, size_t n) {
+  struct rd_command *c = &s->command;
+  const struct sk_settle_item *lead = &op->items[order[0]];
+  bool stays = sort_of(lead) == STAYS;
+  sk_rd_arg_c(c, stays ? "+" : "-");
+  sk_rd_arg_int(c, (int64_t)lead->fence);
+  sk_rd_arg_c(c, kinds[lead->kind]);
+  sk_rd_arg_int(c, (int64_t)sk_rd_name(s, lead->queue));
+  sk_rd_arg_int(c, (int64_t)n);
+  if (stays) sk_rd_arg_int(c, sk_rd_ms(lead->keep_ms));
+  for (size_t i = 0; i < n; i++) {
+    sk_rd_arg(c, op->items[order[i]].id);
+    if (stays) sk_rd_arg(c, op->items[order[i]].record);
+  }
+}
+
+static bool has_tied_follow(const struct sk_settle_op *op) {
+  for (size_t i = 0; i < op->items_n; i++)
+    for (size_t k = 0; k < op->items[i].follow_n; k++)
+      if (sk_rd_is_tied(&op->items[i].follow[k])) return true;
+  return false;
+}
+
+void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
+  struct sk_settle_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  for (size_t i = 0; i < op->items_n; i++) {
+    sk_rd_name(s, op->items[i].queue);
+    if (op->items[i].to_queue.n) sk_rd_name(s, op->items[i].to_queue);
+    sk_rd_name_items(s, op->items[i].follow, op->items[i].follow_n);
+  }
+  if (whole->kind == RD_SETTLE_ALL) sk_rd_name_known(s);
+  sk_rd_begin(s, RD_SCRIPT_SETTLE);
+  sk_rd_arg_c(&s->command, has_tied_follow(op) ? "1" : "0");
+  uint32_t *order = malloc((op->items_n + 1) * sizeof *order);
+  if (order == NULL) {
+    s->command.args.failed = true;
+    return;
+  }
+  order_items(op, order);
+  for (size_t i = 0, end; i < op->items_n; i = end) {
+    const struct sk_settle_item *it = &op->items[order[i]];
+    for (end = i + 1; end < op->items_n && end - i < GROUP_MAX && same_group(it, &op->items[order[end]]);) end++;
+    if (sort_of(it) == ALONE)
+      add_other(s, it);
+    else
+      add_group(s, op, order + i, end - i);
+  }
+  free(order);
+}
+
+enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_settle_op *op = (void *)whole;
+  if (sk_rd_learns_queues(s, reply)) {
+    whole->kind = RD_SETTLE_ALL;
+    return RD_AGAIN;
+  }
+  struct sk_str statuses = sk_rd_text(reply, 1), follow = sk_rd_text(reply, 2);
+  const struct rd_reply *holders = sk_rd_item(reply, 3, RD_ARRAY);
+  if (sk_rd_item(reply, 1, RD_TEXT) == NULL || (statuses.n != 0 && statuses.n != op->items_n))
+    return sk_rd_odd(s, whole, "settle");
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  uint32_t *order = statuses.n ? malloc(op->items_n * sizeof *order) : NULL;
+  if (statuses.n &&
+      order == NULL) { /* it has happened, but who knows to which of them: a repeat finds those done stale */
+    whole->status = SK_ENOMEM;
+    return RD_DONE;
+  }
+  if (order) order_items(op, order);
+  size_t at = 0, holder = 0; /* follow-ups are never in groups, so they are in the op's order */
+  for (size_t i = 0; i < op->items_n; i++) {
+    struct sk_settle_item *it = &op->items[i];
+    it->status = SK_OK;
+    for (size_t k = 0; k < it->follow_n; k++, at++)
+      sk_rd_read_status(&it->follow[k], at < follow.n ? follow.p[at] : '0', holders, &holder);
+  }
+  for (size_t i = 0; order && i < op->items_n; i++)
+    if (statuses.p[i] != '0') op->items[order[i]].status = statuses.p[i] == '2' ? SK_ESTATE : SK_ESTALE;
+  free(order);
+  return RD_DONE;
+}
+
+/* -- beat ------------------------------------------------------------------------------------------------------------------ */
+
+/* "session said" */
+static void add_said(struct rd_store *s) {
+  char text[sizeof s->said + 24];
+  snprintf(text, sizeof text, "%" PRId64 " %s", s->session, s->said);
+  sk_rd_arg_c(&s->command, text);
+}
+
+void sk_rd_beat_build(struct rd_store *s, struct sk_op *whole) {
+  (void)whole;
+  sk_rd_name_none(s);
+  sk_rd_begin(s, RD_SCRIPT_BEAT);
+  add_said(s);
+  sk_rd_arg_c(&s->command, RD_FORMAT);
+}
+
+/* A recover that a beat asked for. */
+struct beat_recover {
+  struct rd_recover_op recover; /* its engines are in the beat's arena */
+  struct rd_store *store;
+  struct sk_beat_op *beat;
+};
+
+static void beat_done(struct rd_store *s, struct sk_beat_op *op, enum sk_code status) {
+  if (status == SK_OK) {
+    op->lost = s->lost;
+    s->lost = false;
+  }
+  sk_rd_answer(s, &op->op, status);
+}
+
+static void on_recovered(struct sk_op *whole, void *ctx) {
+  struct beat_recover *r = ctx;
+  struct sk_beat_op *beat = r->beat;
+  beat->recovered = r->recover.recovered;
+  if (whole->status != SK_OK) beat->op.err = whole->err;
+  beat_done(r->store, beat, whole->status);
+  sk_op_fini(whole);
+  free(r);
+}
+
+/* Those whose lease is over, and those of this machine that are dead, in pairs for recover.lua. */
+static size_t find_gone(struct sk_str *out, const struct rd_reply *gone, const struct rd_reply *others) {
+  size_t n = 0;
+  for (size_t i = 0; i < gone->n; i++, n++) {
+    out[n * 2] = sk_rd_text(gone, i);
+    out[n * 2 + 1] = sk_str(NULL, 0);
+  }
+  for (size_t i = 0; i + 1 < others->n; i += 2) {
+    if (!sk_rd_is_dead(sk_rd_text(others, i + 1))) continue;
+    out[n * 2] = sk_rd_text(others, i);
+    out[n * 2 + 1] = sk_rd_text(others, i + 1);
+    n++;
+  }
+  return n;
+}
+
+enum rd_next sk_rd_beat_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct sk_beat_op *op = (void *)whole;
+  const struct rd_reply *gone = sk_rd_item(reply, 2, RD_ARRAY), *others = sk_rd_item(reply, 3, RD_ARRAY);
+  if (gone == NULL || others == NULL) return sk_rd_odd(s, whole, "beat");
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  if (sk_rd_number(reply, 1) != 0) return RD_AGAIN; /* more records to drop */
+  struct sk_str *engines = sk_arena_array(&whole->arena, gone->n * 2 + others->n, sizeof *engines);
+  size_t n = engines ? find_gone(engines, gone, others) : 0;
+  struct beat_recover *r = n ? calloc(1, sizeof *r) : NULL;
+  if (r == NULL) { /* nobody is gone; out of memory, the next beat recovers them */
+    op->lost = s->lost;
+    s->lost = false;
+    return RD_DONE;
+  }
+  *r = (struct beat_recover){ .store = s, .beat = op };
+  r->recover.op = (struct sk_op){ .cb = on_recovered, .ctx = r };
+  r->recover.how = "gone";
+  r->recover.engines = engines;
+  r->recover.engines_n = n;
+  sk_rd_submit_own(s, &r->recover.op, RD_RECOVER);
+  return RD_LATER;
+}
+
+void sk_rd_recover_build(struct rd_store *s, struct sk_op *whole) {
+  const struct rd_recover_op *op = (void *)whole;
+  sk_rd_name_all(s);
+  sk_rd_begin(s, RD_SCRIPT_RECOVER);
+  sk_rd_arg_c(&s->command, op->how);
+  for (size_t i = 0; i < op->engines_n * 2; i++) sk_rd_arg(&s->command, op->engines[i]);
+  if (op->engines_n > 0) return;
+  sk_rd_arg_int(&s->command, (int64_t)op->fence);
+  add_said(s);
+}
+
+enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct rd_recover_op *op = (void *)whole;
+  if (sk_rd_learns_queues(s, reply)) return RD_AGAIN;
+  if (sk_rd_item(reply, 0, RD_INT) == NULL) return sk_rd_odd(s, whole, "recover");
+  op->recovered = (size_t)sk_rd_number(reply, 0);
+  return RD_DONE;
+}
+
+/* -- progress, open -------------------------------------------------------------------------------------------------------- */
+
+void sk_rd_progress_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_progress_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  sk_rd_begin(s, RD_SCRIPT_PROGRESS);
+  for (size_t i = 0; i < op->items_n; i++) {
+    const struct sk_progress_item *it = &op->items[i];
+    sk_rd_arg(&s->command, it->id);
+    sk_rd_arg_int(&s->command, (int64_t)it->fence);
+    sk_rd_arg_int(&s->command, it->percent);
+    sk_rd_arg(&s->command, sk_str_head(it->note, SK_NOTE_BYTES_MAX));
+    sk_rd_arg(&s->command, sk_str_head(it->log, SK_JOB_LOG_BYTES_MAX));
+  }
+}
+
+enum rd_next sk_rd_progress_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  if (sk_rd_item(reply, 0, RD_INT) == NULL) return sk_rd_odd(s, whole, "progress");
+  s->lost |= sk_rd_number(reply, 0) != 0;
+  return RD_DONE;
+}
+
+void sk_rd_open_build(struct rd_store *s, struct sk_op *whole) {
+  const struct rd_open_op *op = (void *)whole;
+  sk_rd_name_none(s);
+  sk_rd_begin(s, RD_SCRIPT_OPEN);
+  sk_rd_arg_c(&s->command, RD_FORMAT);
+  sk_rd_arg_c(&s->command, op->must_exist ? "1" : "0");
+}
+
+enum rd_next sk_rd_open_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  struct rd_open_op *op = (void *)whole;
+  if (reply->type != RD_TEXT) return sk_rd_odd(s, whole, "open");
+  op->format = reply->text;
+  return RD_DONE;
+}

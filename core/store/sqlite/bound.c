@@ -1,0 +1,78 @@
+/* sqlite/bound.c - what queues of the sqlite store are bound to: how long they may be, how many of their jobs may run, how fast.
+ *
+ * Kept by name, since a queue may be bound before it is there; read with the queue's row, written by declare alone, but for the time
+ * at which the bucket is full: that goes with the queue's row. */
+#include "store/sqlite/sqlite.h"
+
+static enum sk_code no_memory(struct sq_db *db) {
+  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+}
+
+enum sk_code sk_sq_bound_declare(struct sq_db *db, const struct sk_queue_item *item) {
+  const struct sk_limit *limit = &item->limit;
+  bool none = item->max_len == 0 && limit->concurrency == 0 && limit->rate == 0;
+  enum sq_stmt which = none ? SQL_BOUND_DELETE : SQL_BOUND_SAVE;
+  sqlite3_stmt *st = sk_sq(db, which);
+  const int64_t numbers[] = { item->max_len, (int64_t)item->overflow, item->block_ms, limit->concurrency,
+                              limit->rate,   limit->per_ms,           limit->burst };
+  sk_sq_text(st, 1, item->name);
+  for (int i = 0; !none && i < 7; i++) sk_sq_int(st, i + 2, numbers[i]);
+  enum sk_code code = sk_sq_run(db, which);
+  struct sq_queue *queue;
+  if (code == SK_OK) code = sk_sq_queue(db, item->name, false, &queue);
+  if (code != SK_OK || queue == NULL) return code;
+  queue->max_len = item->max_len;
+  queue->overflow = item->overflow;
+  queue->limit = (struct sk_limit){
+    .concurrency = limit->concurrency, .rate = limit->rate, .per_ms = limit->per_ms, .burst = limit->burst
+  };
+  if (none) queue->full_us = 0;
+  return SK_OK;
+}
+
+enum sk_code sk_sq_bounds(struct sq_db *db, struct sk_tasks_op *op) {
+  enum sk_code code = SK_OK;
+  size_t n = 0;
+  while (sk_sq_next(db, SQL_BOUNDS, &code)) n++;
+  if (code != SK_OK) return code;
+  op->queues_n = 0;
+  op->queues = sk_arena_array(&op->op.arena, n, sizeof *op->queues);
+  if (op->queues == NULL) return no_memory(db);
+  sqlite3_stmt *st = sk_sq(db, SQL_BOUNDS);
+  while (code == SK_OK && op->queues_n < n && sk_sq_next(db, SQL_BOUNDS, &code)) {
+    struct sk_queue_item *item = &op->queues[op->queues_n++];
+    *item = (struct sk_queue_item){
+      .name = sk_arena_copy(&op->op.arena, sk_sq_column(st, 0)),
+      .max_len = sqlite3_column_int64(st, 1),
+      .overflow = (enum sk_overflow)sqlite3_column_int(st, 2),
+      .block_ms = sqlite3_column_int64(st, 3),
+      .limit = { .concurrency = sqlite3_column_int64(st, 4),
+                 .rate = sqlite3_column_int64(st, 5),
+                 .per_ms = sqlite3_column_int64(st, 6),
+                 .burst = sqlite3_column_int64(st, 7) },
+    };
+    if (item->name.p == NULL) code = no_memory(db);
+  }
+  sk_sq_reset(db, SQL_BOUNDS);
+  return code;
+}
+
+size_t sk_sq_bound_allows(const struct sq_db *db, const struct sq_queue *queue, size_t want) {
+  const struct sk_limit *limit = &queue->limit;
+  if (limit->concurrency > 0) {
+    int64_t room = limit->concurrency - queue->states[SK_STATE_RUNNING];
+    if (room < (int64_t)want) want = room > 0 ? (size_t)room : 0;
+  }
+  if (limit->rate == 0) return want;
+  int64_t now_us = sk_sq_now_us(db), full_us = queue->full_us;
+  size_t n = 0;
+  for (; n < want && sk_limit_wait_us(limit, full_us, now_us) == 0; n++)
+    full_us = sk_limit_take(limit, full_us, now_us);
+  return n;
+}
+
+void sk_sq_bound_took(struct sq_db *db, struct sq_queue *queue, size_t n) {
+  if (queue->limit.rate == 0) return;
+  for (size_t i = 0; i < n; i++) queue->full_us = sk_limit_take(&queue->limit, queue->full_us, sk_sq_now_us(db));
+  sk_sq_dirty(db, queue);
+}

@@ -1,0 +1,155 @@
+/* sqlite/change.c - changing the sqlite store by hand: cancel, delete, retry, promote; pause and resume; declare; and dropping
+ * what has had its time: kept records, locks, groups.  In a write transaction. */
+#include "store/sqlite/sqlite.h"
+
+static enum sk_code no_memory(struct sq_db *db) {
+  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+}
+
+/* -- change ---------------------------------------------------------------------------------------------------------------- */
+
+#define BIT(state) (1u << (state))
+
+bool sk_sq_verb_takes(enum sk_verb verb, enum sk_state state) {
+  static const unsigned states_of[] = {
+    /* the left column in store.h */
+    [SK_VERB_CANCEL] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_READY) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_RUNNING),
+    [SK_VERB_DELETE] = ~BIT(SK_STATE_RUNNING),
+    [SK_VERB_RETRY] = BIT(SK_STATE_DEAD) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_CANCELLED),
+    [SK_VERB_PROMOTE] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_RETRY),
+  };
+  return (states_of[verb] & BIT(state)) != 0;
+}
+
+static void set_finished(struct sk_job *job, int64_t now_ms) { job->finished_ms = now_ms; }
+
+static void start_anew(struct sk_job *job, int64_t now_ms) {
+  (void)now_ms;
+  job->attempts = job->crashes = job->unknowns = 0;
+  job->finished_ms = 0;
+}
+
+static enum sk_code cancel(struct sq_db *db, struct sq_row *row, struct sk_arena *arena, struct sk_str record,
+                           int64_t keep_ms) {
+  sk_sq_head(db)->counters.cancelled++;
+  if (keep_ms <= 0) return sk_sq_delete(db, row);
+  struct sk_str edited = sk_sq_edit(arena, record, set_finished, db->now_ms);
+  if (edited.p == NULL) return no_memory(db);
+  return sk_sq_move_ended(db, row, SK_STATE_CANCELLED, sk_sq_later(db->now_ms, keep_ms), edited);
+}
+
+static enum sk_code retry(struct sq_db *db, struct sq_row *row, struct sk_arena *arena, struct sk_str record) {
+  if (row->state != SK_STATE_RETRY) record = sk_sq_edit(arena, record, start_anew, 0);
+  if (record.p == NULL) return no_memory(db);
+  return sk_sq_move_last(db, row, record);
+}
+
+static enum sk_code apply(struct sq_db *db, const struct sk_change_op *op, struct sq_row *row, struct sk_arena *arena,
+                          const struct sq_text *text) {
+  db->notify = true;
+  switch (op->verb) {
+  case SK_VERB_CANCEL:
+    if (row->state == SK_STATE_RUNNING) return sk_sq_stop(db, row, text->id);
+    return cancel(db, row, arena, text->record, op->keep_ms);
+  case SK_VERB_RETRY: return retry(db, row, arena, text->record);
+  case SK_VERB_PROMOTE: return sk_sq_move_later(db, row, row->q, sk_sq_state(row->state), db->now_ms, NULL);
+  case SK_VERB_DELETE: break;
+  }
+  return sk_sq_delete(db, row);
+}
+
+static enum sk_code change_id(struct sq_db *db, struct sk_change_op *op, struct sk_str id, enum sk_code *status) {
+  struct sk_arena arena = { 0 };
+  struct sq_row row;
+  struct sq_text text;
+  bool found;
+  enum sk_code code = sk_sq_load_id(db, id, &row, &arena, &text, &found);
+  *status = !found ? SK_ENOTFOUND : sk_sq_verb_takes(op->verb, sk_sq_state(row.state)) ? SK_OK : SK_ESTATE;
+  if (code == SK_OK && *status == SK_OK) code = apply(db, op, &row, &arena, &text);
+  sk_arena_fini(&arena);
+  return code;
+}
+
+enum sk_code sk_sq_change_ids(struct sq_db *db, struct sk_change_op *op) {
+  op->changed = 0;
+  op->statuses = sk_arena_array(&op->op.arena, op->ids_n, sizeof *op->statuses);
+  if (op->statuses == NULL) return no_memory(db);
+  enum sk_code code = SK_OK;
+  for (size_t i = 0; code == SK_OK && i < op->ids_n; i++) {
+    code = change_id(db, op, op->ids[i], &op->statuses[i]);
+    if (op->statuses[i] == SK_OK) op->changed++;
+  }
+  return code;
+}
+
+enum sk_code sk_sq_change_number(struct sq_db *db, struct sk_change_op *op, int64_t n, size_t *changed) {
+  struct sk_arena arena = { 0 };
+  const struct sk_filter *filter = &op->filter;
+  struct sq_row row;
+  struct sq_text text;
+  struct sq_queue *queue;
+  bool found;
+  enum sk_code code = sk_sq_load(db, n, &row, &arena, &text, &found);
+  if (code == SK_OK && found) code = sk_sq_queue_of(db, row.q, &queue);
+  /* Others had their turn since it was found: look again. */
+  bool matches = code == SK_OK && found && sk_sq_verb_takes(op->verb, sk_sq_state(row.state)) &&
+                 (filter->state == SK_STATE_NONE || filter->state == sk_sq_state(row.state)) &&
+                 (filter->queue.n == 0 || sk_str_eq(filter->queue, queue->name)) &&
+                 (filter->task.n == 0 || sk_str_eq(filter->task, text.task));
+  if (matches) {
+    code = apply(db, op, &row, &arena, &text);
+    ++*changed;
+  }
+  sk_arena_fini(&arena);
+  return code;
+}
+
+/* -- pause, declare, expire -------------------------------------------------------------------------------------------------- */
+
+enum sk_code sk_sq_pause(struct sq_db *db, struct sk_pause_op *op) {
+  struct sq_queue *queue;
+  enum sk_code code = sk_sq_queue(db, op->queue, true, &queue);
+  if (code != SK_OK || queue->paused == op->paused) return code;
+  queue->paused = op->paused;
+  sk_sq_dirty(db, queue);
+  sk_sq_head(db)->queues_version++;
+  db->notify = true;
+  return SK_OK;
+}
+
+enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op) {
+  enum sk_code code = SK_OK;
+  for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
+    sqlite3_stmt *st = sk_sq(db, SQL_TASK_SAVE);
+    sk_sq_text(st, 1, op->items[i].name);
+    sk_sq_text(st, 2, op->items[i].queue);
+    sk_sq_int(st, 3, op->items[i].priority);
+    sk_sq_blob(st, 4, op->items[i].template);
+    code = sk_sq_run(db, SQL_TASK_SAVE);
+  }
+  for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) code = sk_sq_bound_declare(db, &op->queues[i]);
+  if (op->queues_n > 0) db->notify = true; /* what was held back may run */
+  return code;
+}
+
+enum sk_code sk_sq_expire(struct sq_db *db) {
+  enum { BATCH = 1000 };
+  int64_t ns[BATCH];
+  size_t n = 0;
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_KEPT_OVER);
+  sk_sq_int(st, 1, db->now_ms);
+  sk_sq_int(st, 2, BATCH);
+  while (sk_sq_next(db, SQL_KEPT_OVER, &code)) ns[n++] = sqlite3_column_int64(st, 0);
+  for (size_t i = 0; code == SK_OK && i < n; i++) {
+    struct sq_row row;
+    bool found;
+    code = sk_sq_load(db, ns[i], &row, NULL, NULL, &found);
+    if (code == SK_OK && found) code = sk_sq_delete(db, &row);
+  }
+  int64_t locks = 0, groups = 0;
+  if (code == SK_OK) code = sk_sq_locks_expire(db, BATCH, &locks);
+  if (code == SK_OK) code = sk_sq_groups_expire(db, BATCH, &groups);
+  db->expiry_due = n == BATCH || locks == BATCH || groups == BATCH;
+  return code;
+}

@@ -1,0 +1,461 @@
+/* sqlite/db.c - the sqlite store's connection: opening, the schema and its versions, statements, transactions, errors.
+ *
+ * A file is looked at before anything is written to it: one that is not ours, or newer than we are, stays as it is. */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "store/openers.h"
+#include "store/sqlite/sqlite.h"
+
+enum {
+  APPLICATION_ID = 0x536b656e,           /* "Sken": PRAGMA application_id of our files */
+  BUSY_MS_MAX = 5000,                    /* wait this long for another process's transaction */
+  CACHE_KIB = 32 * 1024,                 /* of database pages in memory */
+  JOURNAL_BYTES_KEPT = 64 * 1024 * 1024, /* the log's file is cut to this when it starts over */
+};
+
+/* -- the schema, one step a version ---------------------------------------------------------------------------------------- */
+
+static const char *const MIGRATIONS[] = {
+  /* 1 */
+  "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one=1), fence INTEGER NOT NULL, seq INTEGER NOT NULL,"
+  " queues_version INTEGER NOT NULL, enqueued INTEGER NOT NULL, done INTEGER NOT NULL, retried INTEGER NOT NULL,"
+  " dead INTEGER NOT NULL, cancelled INTEGER NOT NULL, discarded INTEGER NOT NULL, crashed INTEGER NOT NULL,"
+  " recovered INTEGER NOT NULL);"
+  "INSERT INTO store VALUES (1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);"
+  "CREATE TABLE queue (q INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL DEFAULT 0,"
+  " front INTEGER NOT NULL DEFAULT 0," /* jobs in table front */
+  " c1 INTEGER NOT NULL DEFAULT 0, c2 INTEGER NOT NULL DEFAULT 0, c3 INTEGER NOT NULL DEFAULT 0, c4 INTEGER NOT NULL "
+  "DEFAULT 0,"
+  " c5 INTEGER NOT NULL DEFAULT 0, c6 INTEGER NOT NULL DEFAULT 0, c7 INTEGER NOT NULL DEFAULT 0," /* jobs by state */
+  " h0 INTEGER NOT NULL DEFAULT 0, h1 INTEGER NOT NULL DEFAULT 0, h2 INTEGER NOT NULL DEFAULT 0, h3 INTEGER NOT NULL "
+  "DEFAULT 0,"
+  " h4 INTEGER NOT NULL DEFAULT 0," /* head and tail of the lanes */
+  " t0 INTEGER NOT NULL DEFAULT 0, t1 INTEGER NOT NULL DEFAULT 0, t2 INTEGER NOT NULL DEFAULT 0, t3 INTEGER NOT NULL "
+  "DEFAULT 0,"
+  " t4 INTEGER NOT NULL DEFAULT 0, t5 INTEGER NOT NULL DEFAULT 0);"
+  "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, q INTEGER NOT NULL,"
+  " rank INTEGER NOT NULL, due INTEGER NOT NULL, ord INTEGER NOT NULL, hold INTEGER NOT NULL, held_ms INTEGER NOT NULL,"
+  " keep_until INTEGER, percent INTEGER, note TEXT, task TEXT NOT NULL, record BLOB NOT NULL);"
+  "CREATE TABLE front (q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, rank, due, ord, "
+  "n)) WITHOUT ROWID;"
+  "CREATE TABLE later (q INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, due, ord, n)) WITHOUT ROWID;"
+  "CREATE TABLE ended (state INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (state, ord, n)) WITHOUT ROWID;"
+  "CREATE TABLE kept (until INTEGER, n INTEGER, PRIMARY KEY (until, n)) WITHOUT ROWID;"
+  "CREATE TABLE engine (num INTEGER PRIMARY KEY, token INTEGER NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL,"
+  " beat_ms INTEGER NOT NULL, lease_ms INTEGER NOT NULL);"
+  "CREATE TABLE hold (fence INTEGER PRIMARY KEY, engine INTEGER NOT NULL, jobs BLOB NOT NULL);"
+  "CREATE TABLE task (name TEXT PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL) WITHOUT ROWID;",
+  /* 2: locks, groups, bounds, stops, templates; what an attempt said has its own table */
+  "ALTER TABLE store ADD COLUMN stops INTEGER NOT NULL DEFAULT 0;"   /* rows of stop */
+  "ALTER TABLE queue ADD COLUMN grouped INTEGER NOT NULL DEFAULT 0;" /* jobs in table member */
+  "CREATE TABLE said (id TEXT PRIMARY KEY, percent INTEGER NOT NULL, note TEXT NOT NULL, log TEXT NOT NULL) WITHOUT "
+  "ROWID;"
+  "INSERT INTO said SELECT id, percent, coalesce(note, ''), '' FROM job WHERE percent IS NOT NULL;"
+  "ALTER TABLE job DROP COLUMN note;"
+  "ALTER TABLE job RENAME COLUMN percent TO more;" /* sqlite.h: SQ_MORE_...; NULL: nothing of it */
+  "UPDATE job SET more=8 WHERE more IS NOT NULL;"
+  "ALTER TABLE task ADD COLUMN template BLOB NOT NULL DEFAULT x'';"
+  "CREATE TABLE lock (key BLOB PRIMARY KEY, id TEXT NOT NULL, until INTEGER NOT NULL, throttle INTEGER NOT NULL) "
+  "WITHOUT ROWID;"
+  "CREATE INDEX lock_id ON lock (id);"
+  "CREATE INDEX lock_until ON lock (until) WHERE until>0;"
+  "CREATE TABLE grp (g INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, concurrency INTEGER NOT NULL, rate INTEGER NOT "
+  "NULL,"
+  " per_ms INTEGER NOT NULL, burst INTEGER NOT NULL, strict INTEGER NOT NULL, slots INTEGER NOT NULL, full_us INTEGER "
+  "NOT NULL,"
+  " jobs INTEGER NOT NULL, at INTEGER NOT NULL);"
+  "CREATE INDEX grp_idle ON grp (full_us) WHERE jobs=0;"
+  "CREATE TABLE member (g INTEGER, q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER,"
+  " PRIMARY KEY (g, q, rank, due, ord, n)) WITHOUT ROWID;"
+  "CREATE INDEX member_order ON member (q, rank, due, ord);"
+  "CREATE TABLE line (g INTEGER, q INTEGER, rank INTEGER, turn INTEGER NOT NULL, at INTEGER NOT NULL,"
+  " PRIMARY KEY (g, q, rank)) WITHOUT ROWID;"
+  "CREATE INDEX line_open ON line (q, rank, turn) WHERE at=0;"
+  "CREATE INDEX line_soon ON line (q, at) WHERE at>0;"
+  "CREATE TABLE bound (name TEXT PRIMARY KEY, max_len INTEGER NOT NULL, overflow INTEGER NOT NULL, block_ms INTEGER "
+  "NOT NULL,"
+  " concurrency INTEGER NOT NULL, rate INTEGER NOT NULL, per_ms INTEGER NOT NULL, burst INTEGER NOT NULL,"
+  " full_us INTEGER NOT NULL) WITHOUT ROWID;"
+  "CREATE TABLE stop (id TEXT PRIMARY KEY) WITHOUT ROWID;",
+};
+enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
+
+/* -- errors ------------------------------------------------------------------------------------------------------------------ */
+
+static enum sk_code code_of(int rc) {
+  switch (rc & 0xff) {
+  case SQLITE_OK:
+  case SQLITE_ROW:
+  case SQLITE_DONE: return SK_OK;
+  case SQLITE_NOMEM: return SK_ENOMEM;
+  case SQLITE_CORRUPT:
+  case SQLITE_NOTADB: return SK_ECORRUPT;
+  default: return SK_EUNAVAILABLE;
+  }
+}
+
+/* SQLite tries to open for reading what it could not open for writing, and then reports why that failed: asks the folder
+ * itself why nothing can be written there. */
+static int errno_of_folder(const char *path, int otherwise) {
+  char folder[PATH_MAX];
+  int n = snprintf(folder, sizeof folder, "%s", path);
+  char *slash = strrchr(folder, '/');
+  if (n < 0 || (size_t)n >= sizeof folder) return otherwise;
+  if (slash == NULL)
+    memcpy(folder, ".", 2);
+  else
+    slash[slash == folder] = '\0';
+  return access(folder, W_OK) == 0 ? otherwise : errno;
+}
+
+enum sk_code sk_sq_fail(struct sq_db *db) {
+  int rc = sqlite3_extended_errcode(db->db), sys = sqlite3_system_errno(db->db);
+  if ((rc & 0xff) == SQLITE_CANTOPEN) sys = errno_of_folder(db->path, sys);
+  enum sk_code code = code_of(rc);
+  if (code == SK_OK) code = SK_EUNAVAILABLE;
+  switch (rc & 0xff) {
+  case SQLITE_BUSY:
+    return sk_err_set(&db->err, code, "%s: another process has kept it locked for %d s", db->path, BUSY_MS_MAX / 1000);
+  case SQLITE_FULL: return sk_err_set(&db->err, code, "%s: no space left to write", db->path);
+  case SQLITE_IOERR:
+  case SQLITE_CANTOPEN:
+  case SQLITE_READONLY:
+    if (sys != 0) return sk_err_set(&db->err, code, "%s: %s: %s", db->path, sqlite3_errmsg(db->db), strerror(sys));
+    break;
+  default: break;
+  }
+  return sk_err_set(&db->err, code, "%s: %s", db->path, sqlite3_errmsg(db->db));
+}
+
+/* -- statements ---------------------------------------------------------------------------------------------------------------- */
+
+static const char *const SQL[SQL_STMTS] = {
+#define SQ_STMT(name, sql) [SQL_##name] = sql,
+#include "store/sqlite/sql.h"
+#undef SQ_STMT
+};
+
+static enum sk_code prepare_all(struct sq_db *db) {
+  for (int i = 0; i < SQL_STMTS; i++)
+    if (sqlite3_prepare_v3(db->db, SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &db->stmts[i], NULL) != SQLITE_OK)
+      return sk_sq_fail(db);
+  return SK_OK;
+}
+
+enum sk_code sk_sq_run(struct sq_db *db, enum sq_stmt which) {
+  sqlite3_stmt *st = db->stmts[which];
+  int rc = sqlite3_step(st);
+  enum sk_code code = rc == SQLITE_DONE || rc == SQLITE_ROW ? SK_OK : sk_sq_fail(db);
+  sqlite3_reset(st);
+  return code;
+}
+
+bool sk_sq_next(struct sq_db *db, enum sq_stmt which, enum sk_code *code) {
+  int rc = sqlite3_step(db->stmts[which]);
+  if (rc == SQLITE_ROW) return true;
+  if (rc != SQLITE_DONE) *code = sk_sq_fail(db);
+  sqlite3_reset(db->stmts[which]);
+  return false;
+}
+
+struct sk_str sk_sq_column(sqlite3_stmt *st, int at) {
+  const char *p = sqlite3_column_blob(st, at); /* text comes as its bytes */
+  return sk_str(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
+}
+
+static enum sk_code exec(struct sq_db *db, const char *sql) {
+  return sqlite3_exec(db->db, sql, NULL, NULL, NULL) == SQLITE_OK ? SK_OK : sk_sq_fail(db);
+}
+
+/* The first column of the first row. */
+static enum sk_code ask(struct sq_db *db, const char *sql, int64_t *out) {
+  sqlite3_stmt *st = NULL;
+  *out = 0;
+  int rc = sqlite3_prepare_v2(db->db, sql, -1, &st, NULL);
+  if (rc == SQLITE_OK) rc = sqlite3_step(st);
+  if (rc == SQLITE_ROW) *out = sqlite3_column_int64(st, 0);
+  enum sk_code code = rc == SQLITE_ROW || rc == SQLITE_DONE ? SK_OK : sk_sq_fail(db);
+  sqlite3_finalize(st);
+  return code;
+}
+
+/* -- transactions -------------------------------------------------------------------------------------------------------------- */
+
+/* Transactions of ours last a millisecond or so: look again soon, then less often.  SQLite's own handler would sleep longer. */
+static int on_busy(void *ctx, int tries) {
+  struct sq_db *db = ctx;
+  enum { FIRST_US = 100, STEP_US = 25, LAST_US = 5000 };
+  int64_t now_ms = sk_clock_mono_ms();
+  if (tries == 0) db->busy_since_ms = now_ms;
+  if (now_ms - db->busy_since_ms >= BUSY_MS_MAX) return 0;
+  long us = FIRST_US + (long)tries * STEP_US;
+  struct timespec pause = { .tv_nsec = (us < LAST_US ? us : LAST_US) * 1000 };
+  nanosleep(&pause, NULL);
+  return 1;
+}
+
+bool sk_sq_changed_by_others(struct sq_db *db, int64_t *seen) {
+  sqlite3_stmt *st = sk_sq(db, SQL_DATA_VERSION);
+  int64_t now = sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : *seen;
+  sqlite3_reset(st);
+  bool changed = now != *seen;
+  *seen = now;
+  return changed;
+}
+
+/* Cached rows stay right while no other connection commits. */
+static enum sk_code refresh(struct sq_db *db) {
+  if (sk_sq_changed_by_others(db, &db->data_version)) db->epoch++;
+  return sk_sq_head_load(db);
+}
+
+enum sk_code sk_sq_begin(struct sq_db *db) {
+  db->notify = false;
+  enum sk_code code = sk_sq_run(db, SQL_BEGIN);
+  if (code != SK_OK) return code;
+  db->now_ms = sk_store_wall_ms(&db->clock); /* now, since the lock may have taken a while */
+  code = refresh(db);
+  if (code != SK_OK) sk_sq_rollback(db);
+  return code;
+}
+
+void sk_sq_rollback(struct sq_db *db) {
+  for (int i = 0; i < SQL_STMTS; i++) sqlite3_reset(db->stmts[i]);
+  if (!sqlite3_get_autocommit(db->db)) {
+    sqlite3_step(sk_sq(db, SQL_ROLLBACK)); /* what fails here has failed already, and the transaction is over */
+    sqlite3_reset(sk_sq(db, SQL_ROLLBACK));
+  }
+  sk_sq_forget(db);
+  sk_sq_holds_end(db, false);
+}
+
+enum sk_code sk_sq_commit(struct sq_db *db) {
+  enum sk_code code = sk_sq_flush(db);
+  if (code == SK_OK) code = sk_sq_run(db, SQL_COMMIT);
+  if (code != SK_OK) {
+    sk_sq_rollback(db);
+    return code;
+  }
+  sk_sq_holds_end(db, true);
+  return SK_OK;
+}
+
+enum sk_code sk_sq_begin_read(struct sq_db *db) {
+  db->now_ms = sk_store_wall_ms(&db->clock);
+  enum sk_code code = sk_sq_run(db, SQL_BEGIN_READ);
+  if (code != SK_OK) return code;
+  code = refresh(db);
+  if (code != SK_OK) sk_sq_end_read(db);
+  return code;
+}
+
+void sk_sq_end_read(struct sq_db *db) {
+  for (int i = 0; i < SQL_STMTS; i++) sqlite3_reset(db->stmts[i]);
+  if (!sqlite3_get_autocommit(db->db)) (void)sk_sq_run(db, SQL_COMMIT); /* nothing was written */
+}
+
+static int on_wal(void *ctx, sqlite3 *handle, const char *name, int pages) {
+  (void)handle, (void)name;
+  ((struct sq_db *)ctx)->wal_pages = pages;
+  return SQLITE_OK;
+}
+
+void sk_sq_checkpoint(struct sq_db *db) {
+  /* Without room or memory the log goes on growing, and the next try may do. */
+  (void)sqlite3_wal_checkpoint_v2(db->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  db->wal_pages = 0;
+}
+
+enum sk_code sk_sq_start_over(struct sq_db *db) {
+  /* Twice, since the failure that made it needed may be reported to SQLite's descriptor of the log as well, once. */
+  enum { TRIES = 2 };
+  int rc = SQLITE_BUSY;
+  sqlite3_busy_handler(db->db, NULL, NULL); /* others may take their time; the next commit tries again */
+  for (int i = 0; i < TRIES && rc != SQLITE_OK; i++)
+    rc = sqlite3_wal_checkpoint_v2(db->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+  sqlite3_busy_handler(db->db, on_busy, db);
+  if (rc != SQLITE_OK) return sk_sq_fail(db);
+  db->wal_pages = 0;
+  return SK_OK;
+}
+
+enum sk_code sk_sq_thread(const struct sq_db *db, pthread_t *out, void *(*body)(void *arg), void *arg,
+                          struct sk_err *err) {
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  int rc = pthread_create(out, NULL, body, arg);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return rc == 0 ? SK_OK : sk_err_set(err, SK_ESYS, "%s: no thread for it: %s", db->path, strerror(rc));
+}
+
+/* -- opening ------------------------------------------------------------------------------------------------------------------- */
+
+/* The file is ours (or empty: *version = 0), and not newer than we are. */
+static enum sk_code check_file(struct sq_db *db, int64_t *version) {
+  int64_t application, tables;
+  enum sk_code code = ask(db, "PRAGMA application_id", &application);
+  if (code == SK_OK) code = ask(db, "PRAGMA user_version", version);
+  if (code == SK_OK) code = ask(db, "SELECT count(*) FROM sqlite_master", &tables);
+  if (code == SK_ECORRUPT)
+    return sk_err_set(&db->err, code, "%s: not a Skein store, nor any SQLite database", db->path);
+  if (code != SK_OK) return code;
+  if (application != APPLICATION_ID && (application != 0 || *version != 0 || tables != 0))
+    return sk_err_set(&db->err, SK_ECORRUPT,
+                      "%s: an SQLite database of another program (application id %lld, a Skein store has %d)", db->path,
+                      (long long)application, APPLICATION_ID);
+  if (*version > SCHEMA_VERSION)
+    return sk_err_set(&db->err, SK_EVERSION, "%s: schema version %lld, this skein knows up to %d", db->path,
+                      (long long)*version, SCHEMA_VERSION);
+  return SK_OK;
+}
+
+/* Several processes may find an empty file at once; who is second finds it migrated. */
+static enum sk_code migrate(struct sq_db *db) {
+  int64_t version;
+  enum sk_code code = exec(db, "BEGIN IMMEDIATE");
+  if (code != SK_OK) return code;
+  code = check_file(db, &version);
+  for (; code == SK_OK && version < SCHEMA_VERSION; version++) code = exec(db, MIGRATIONS[version]);
+  char pragmas[96];
+  snprintf(pragmas, sizeof pragmas, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID, SCHEMA_VERSION);
+  if (code == SK_OK) code = exec(db, pragmas);
+  if (code == SK_OK) code = exec(db, "COMMIT");
+  if (code == SK_OK) return SK_OK;
+  struct sk_err err = db->err;
+  if (!sqlite3_get_autocommit(db->db)) (void)exec(db, "ROLLBACK");
+  db->err = err;
+  return code;
+}
+
+/* Switching to WAL needs the file alone and does not wait for it by itself. */
+static enum sk_code enter_wal(struct sq_db *db) {
+  enum { TRY_MS = 10 };
+  enum sk_code code;
+  for (int tries = 0; (code = exec(db, "PRAGMA journal_mode=WAL")) != SK_OK; tries++) {
+    if ((sqlite3_errcode(db->db) & 0xff) != SQLITE_BUSY || tries * TRY_MS >= BUSY_MS_MAX) return code;
+    struct timespec pause = { .tv_nsec = TRY_MS * 1000000 };
+    nanosleep(&pause, NULL);
+  }
+  return SK_OK;
+}
+
+static enum sk_code set_up(struct sq_db *db) {
+  int64_t version;
+  char pragmas[256];
+  sqlite3_extended_result_codes(db->db, 1);
+  sqlite3_busy_handler(db->db, on_busy, db);
+  enum sk_code code = exec(db, "BEGIN"); /* one look: another process may be making it a store just now */
+  if (code == SK_OK) code = check_file(db, &version);
+  (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
+  if (code != SK_OK) return code;
+  if (sqlite3_db_readonly(db->db, "main") == 1)
+    return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it can only be read", db->path);
+  /* No mmap: an I/O error would be a signal.  Deleted bytes need no zeroing. */
+  snprintf(pragmas, sizeof pragmas,
+           "PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=0;"
+           "PRAGMA cache_size=-%d; PRAGMA journal_size_limit=%d; PRAGMA main.synchronous=NORMAL",
+           CACHE_KIB, JOURNAL_BYTES_KEPT);
+  code = enter_wal(db);
+  if (code == SK_OK) code = exec(db, pragmas);
+  if (code == SK_OK && version < SCHEMA_VERSION) code = migrate(db);
+  sqlite3_wal_hook(db->db, on_wal, db);
+  return code == SK_OK ? prepare_all(db) : code;
+}
+
+/* Makes the file's folder when only that one is missing. */
+static enum sk_code make_parent(const char *path, struct sk_err *err) {
+  const char *slash = strrchr(path, '/');
+  if (slash == NULL || slash == path) return SK_OK;
+  char *parent = strndup(path, (size_t)(slash - path));
+  if (parent == NULL) return sk_err_set(err, SK_ENOMEM, "%s: out of memory", path);
+  enum sk_code code = SK_OK;
+  if (access(parent, F_OK) != 0 && mkdir(parent, 0777) != 0 && errno != EEXIST)
+    code = sk_err_set(err, SK_EUNAVAILABLE, "%s: its folder can't be made: %s", path, strerror(errno));
+  free(parent);
+  return code;
+}
+
+/* The path of "sqlite:PATH", so that SQLite takes it for nothing else (":memory:", "file:..."), and the one of its lock. */
+static enum sk_code set_paths(struct sq_db *db, struct sk_str url, struct sk_err *err) {
+  struct sk_str path = sk_str(url.p + sizeof "sqlite:" - 1, url.n - (sizeof "sqlite:" - 1));
+  if (path.n == 0) return sk_err_set(err, SK_EINVAL, "store URL \"sqlite:\": expected a file's path after the colon");
+  if (memchr(path.p, 0, path.n)) return sk_err_set(err, SK_EINVAL, "store URL \"sqlite:...\": the path holds a NUL");
+  const char *here = sk_str_starts(path, ":memory:") || sk_str_starts(path, "file:") ? "./" : "";
+  size_t n = strlen(here) + path.n;
+  db->path = malloc(n + 1);
+  db->lock_path = malloc(n + sizeof "-lock");
+  if (db->path == NULL || db->lock_path == NULL) return sk_err_set(err, SK_ENOMEM, "store: out of memory");
+  snprintf(db->path, n + 1, "%s%.*s", here, SK_STR_ARG(path));
+  snprintf(db->lock_path, n + sizeof "-lock", "%s-lock", db->path);
+  return SK_OK;
+}
+
+static void read_boot_id(struct sq_db *db) {
+  FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+  size_t n = f ? fread(db->boot_id, 1, sizeof db->boot_id - 1, f) : 0;
+  while (n > 0 && db->boot_id[n - 1] == '\n') n--;
+  db->boot_id[n] = 0;
+  if (f) fclose(f);
+}
+
+static enum sk_code open_file(struct sq_db *db, bool must_exist, struct sk_err *err) {
+  struct stat st;
+  if (stat(db->path, &st) == 0) {
+    if (S_ISDIR(st.st_mode)) return sk_err_set(err, SK_EUNAVAILABLE, "%s: a folder, expected a file", db->path);
+  } else if (must_exist) {
+    if (errno == ENOENT || errno == ENOTDIR) return sk_err_set(err, SK_ENOTFOUND, "no store at %s", db->path);
+    return sk_err_set(err, SK_EUNAVAILABLE, "%s: %s", db->path, strerror(errno));
+  } else if (make_parent(db->path, err) != SK_OK) {
+    return err->code;
+  }
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (must_exist ? 0 : SQLITE_OPEN_CREATE);
+  enum sk_code code = sqlite3_open_v2(db->path, &db->db, flags, NULL) == SQLITE_OK ? set_up(db) : sk_sq_fail(db);
+  if (code == SK_OK) code = sk_sq_lock_open(db);
+  if (code != SK_OK) *err = db->err;
+  return code;
+}
+
+struct sq_db *sk_sq_db_open(const struct sk_store_options *options, struct sk_err *err) {
+  struct sk_err local;
+  if (err == NULL) err = &local;
+  struct sq_db *db = calloc(1, sizeof *db);
+  if (db == NULL) {
+    sk_err_set(err, SK_ENOMEM, "store: out of memory");
+    return NULL;
+  }
+  db->lock_fd = -1;
+  db->clock = options->clock;
+  db->log = options->log;
+  db->epoch = 1;
+  sk_list_init(&db->self.coming);
+  sk_list_init(&db->self.over);
+  sk_list_init(&db->self.going);
+  read_boot_id(db);
+  if (set_paths(db, options->url, err) == SK_OK && open_file(db, options->must_exist, err) == SK_OK) return db;
+  sk_sq_db_close(db);
+  return NULL;
+}
+
+void sk_sq_db_close(struct sq_db *db) {
+  for (int i = 0; i < SQL_STMTS; i++) sqlite3_finalize(db->stmts[i]);
+  sqlite3_close(db->db);
+  sk_sq_forget(db);
+  sk_sq_holds_free(db);
+  if (db->lock_fd >= 0) close(db->lock_fd);
+  free(db->by_number);
+  free((void *)(uintptr_t)db->self.name.p);
+  free(db->lock_path);
+  free(db->path);
+  free(db);
+}
+
+const char *sk_sqlite_version(void) { return sqlite3_libversion(); }

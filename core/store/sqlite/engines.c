@@ -1,0 +1,329 @@
+/* sqlite/engines.c - who works on a sqlite store, what they hold, and what becomes of it when they die.
+ *
+ * An engine is alive while it keeps its byte of PATH-lock locked and has beaten within its lease, by the clock that all processes
+ * of the machine share and nobody sets (and since the same boot).  The lock is an open file description's, which the kernel
+ * drops the moment the process dies: whoever looks next, at its open or its beat, knows at once.  The file is never removed.
+ *
+ * An engine whose lease was ended while it lives (it was stopped for long) finds its row gone: it holds nothing any more, its
+ * settles are stale, and it enters itself anew. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "store/sqlite/sqlite.h"
+
+/* -- the lock file ------------------------------------------------------------------------------------------------------------- */
+
+enum { POKE_BYTE = 0 }; /* written, never locked; engine 1 has byte 1, and so on */
+
+enum sk_code sk_sq_lock_open(struct sq_db *db) {
+  db->lock_fd = open(db->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (db->lock_fd >= 0) return SK_OK;
+  return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: %s", db->lock_path, strerror(errno));
+}
+
+void sk_sq_poke(struct sq_db *db) {
+  ssize_t n = pwrite(db->lock_fd, "!", 1, POKE_BYTE);
+  (void)n; /* on a full disk others find out by their safety poll */
+}
+
+static enum sk_code lock_byte(struct sq_db *db, int64_t num, bool *got) {
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = num, .l_len = 1 };
+  *got = fcntl(db->lock_fd, F_OFD_SETLK, &lock) == 0;
+  if (*got || errno == EAGAIN || errno == EACCES) return SK_OK;
+  return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it can't be locked: %s", db->lock_path, strerror(errno));
+}
+
+/* Does another process, or handle, keep that byte locked?  When in doubt yes: then the lease decides. */
+static bool is_locked(struct sq_db *db, int64_t num) {
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = num, .l_len = 1 };
+  return fcntl(db->lock_fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
+/* -- holds in memory ----------------------------------------------------------------------------------------------------------- */
+
+struct sq_hold *sk_sq_hold_find(struct sq_db *db, uint64_t fence) {
+  struct sq_hold *hold;
+  HASH_FIND(hh, db->self.holds, &fence, sizeof fence, hold);
+  return hold;
+}
+
+void sk_sq_hold_settled(struct sq_db *db, uint64_t fence) {
+  struct sq_hold *hold = sk_sq_hold_find(db, fence);
+  if (hold == NULL) return;
+  assert(hold->left > 0);
+  if (--hold->left == 0) sk_list_push(&db->self.over, &hold->node);
+}
+
+static void hold_free(struct sq_db *db, struct sq_hold *hold) {
+  HASH_DEL(db->self.holds, hold);
+  sk_list_remove(&hold->node);
+  free(hold);
+}
+
+void sk_sq_holds_free(struct sq_db *db) {
+  struct sq_hold *hold, *next;
+  HASH_ITER(hh, db->self.holds, hold, next) hold_free(db, hold);
+}
+
+static void free_all(struct sq_db *db, struct sk_list *list) {
+  while (!sk_list_empty(list)) hold_free(db, SK_CONTAINER(list->next, struct sq_hold, node));
+}
+
+void sk_sq_holds_end(struct sq_db *db, bool committed) {
+  struct sq_self *self = &db->self;
+  if (committed) {
+    free_all(db, &self->going);
+    while (sk_list_pop(&self->coming) != NULL) {}
+  } else {
+    free_all(db, &self->coming);
+    sk_list_move(&self->over, &self->going);
+  }
+}
+
+/* -- holds in the store -------------------------------------------------------------------------------------------------------- */
+
+/* The numbers as differences, zigzag, base 128: a run of neighbours is a byte each. */
+static void numbers_encode(struct sk_buf *out, const int64_t *ns, size_t n) {
+  uint64_t last = 0;
+  for (size_t i = 0; i < n; i++) {
+    uint64_t diff = (uint64_t)ns[i] - last;
+    uint64_t v = diff << 1 ^ (diff >> 63 ? UINT64_MAX : 0);
+    for (; v >= 0x80; v >>= 7) sk_buf_add_byte(out, (char)(v | 0x80));
+    sk_buf_add_byte(out, (char)v);
+    last = (uint64_t)ns[i];
+  }
+}
+
+enum sk_code sk_sq_hold_read(struct sq_db *db, struct sk_arena *arena, struct sk_str blob, int64_t **ns, size_t *n) {
+  *n = 0;
+  *ns = sk_arena_array(arena, blob.n, sizeof **ns); /* a byte each at least */
+  if (*ns == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  uint64_t last = 0, v = 0;
+  unsigned shift = 0;
+  for (size_t i = 0; i < blob.n && shift < 64; i++) {
+    v |= (uint64_t)(blob.p[i] & 0x7f) << shift;
+    shift += 7;
+    if (blob.p[i] & 0x80) continue;
+    last += v >> 1 ^ (v & 1 ? UINT64_MAX : 0);
+    (*ns)[(*n)++] = (int64_t)last;
+    v = shift = 0;
+  }
+  return SK_OK;
+}
+
+/* Deletes the rows of fetches whose jobs are all settled. */
+static enum sk_code drop_over(struct sq_db *db) {
+  enum sk_code code = SK_OK;
+  while (code == SK_OK && !sk_list_empty(&db->self.over)) {
+    struct sq_hold *hold = SK_CONTAINER(db->self.over.next, struct sq_hold, node);
+    sk_sq_int(sk_sq(db, SQL_HOLD_DELETE), 1, (int64_t)hold->fence);
+    code = sk_sq_run(db, SQL_HOLD_DELETE);
+    sk_list_remove(&hold->node);
+    sk_list_push(&db->self.going, &hold->node);
+  }
+  return code;
+}
+
+enum sk_code sk_sq_hold(struct sq_db *db, uint64_t fence, const int64_t *ns, size_t n) {
+  enum sk_code code = drop_over(db);
+  if (code != SK_OK) return code;
+  struct sq_hold *hold = calloc(1, sizeof *hold);
+  if (hold == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  hold->fence = fence;
+  hold->left = n;
+  HASH_ADD(hh, db->self.holds, fence, sizeof hold->fence, hold);
+  if (hold->hh.tbl == NULL) {
+    free(hold);
+    return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  }
+  sk_list_push(&db->self.coming, &hold->node);
+  struct sk_buf jobs = { 0 };
+  numbers_encode(&jobs, ns, n);
+  sqlite3_stmt *st = sk_sq(db, SQL_HOLD_ADD);
+  sk_sq_int(st, 1, (int64_t)fence);
+  sk_sq_int(st, 2, db->self.num);
+  sk_sq_blob(st, 3, sk_buf_str(&jobs));
+  code = jobs.failed ? sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path) : sk_sq_run(db, SQL_HOLD_ADD);
+  sk_buf_fini(&jobs);
+  return code;
+}
+
+/* -- giving back --------------------------------------------------------------------------------------------------------------- */
+
+static void count_recovery(struct sk_job *job, int64_t now_ms) {
+  (void)now_ms;
+  job->recoveries++;
+}
+
+/* The job returns to its place if it is still held under that fence. */
+static enum sk_code give_back_job(struct sq_db *db, struct sk_arena *arena, int64_t n, int64_t fence, bool recovered,
+                                  size_t *count) {
+  struct sq_row row;
+  struct sq_text text;
+  bool found;
+  enum sk_code code = sk_sq_load(db, n, &row, arena, recovered ? &text : NULL, &found);
+  if (code != SK_OK || !found || row.state != SK_STATE_RUNNING || row.hold != SQ_HOLD_BASE + fence) return code;
+  struct sk_str record = recovered ? sk_sq_edit(arena, text.record, count_recovery, 0) : sk_str(NULL, 0);
+  if (recovered && record.p == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  ++*count;
+  return sk_sq_return(db, &row, recovered ? &record : NULL);
+}
+
+/* All that an engine holds is READY again, and the engine is entered no more. */
+static enum sk_code give_back(struct sq_db *db, int64_t num, bool recovered, size_t *count) {
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_HOLD_ENGINE);
+  sk_sq_int(st, 1, num);
+  while (code == SK_OK && sk_sq_next(db, SQL_HOLD_ENGINE, &code)) {
+    struct sk_arena arena = { 0 };
+    int64_t fence = sqlite3_column_int64(st, 0), *ns;
+    size_t n;
+    code = sk_sq_hold_read(db, &arena, sk_sq_column(st, 1), &ns, &n);
+    for (size_t i = 0; code == SK_OK && i < n; i++) code = give_back_job(db, &arena, ns[i], fence, recovered, count);
+    sk_arena_fini(&arena);
+  }
+  sk_sq_reset(db, SQL_HOLD_ENGINE);
+  sk_sq_int(sk_sq(db, SQL_HOLD_DELETE_ENGINE), 1, num);
+  if (code == SK_OK) code = sk_sq_run(db, SQL_HOLD_DELETE_ENGINE);
+  sk_sq_int(sk_sq(db, SQL_ENGINE_DELETE), 1, num);
+  if (code == SK_OK) code = sk_sq_run(db, SQL_ENGINE_DELETE);
+  if (*count > 0) db->notify = true;
+  return code;
+}
+
+/* The next engine that is gone; 0 when there is none. */
+static enum sk_code find_gone(struct sq_db *db, int64_t mono_ms, int64_t *num) {
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_ENGINES);
+  *num = 0;
+  while (*num == 0 && sk_sq_next(db, SQL_ENGINES, &code)) {
+    int64_t candidate = sqlite3_column_int64(st, 0);
+    bool same_boot = sk_str_eq_c(sk_sq_column(st, 1), db->boot_id);
+    bool beats = mono_ms - sqlite3_column_int64(st, 2) < sqlite3_column_int64(st, 3);
+    if (candidate == db->self.num || (same_boot && beats && is_locked(db, candidate))) continue;
+    *num = candidate;
+    struct sk_str name = sk_sq_column(st, 4);
+    if (db->log)
+      sk_logf(db->log, SK_LOG_WARN, "engine %.*s is gone (%s): its jobs are ready again", SK_STR_ARG(name),
+              same_boot ? beats ? "its process died" : "its lease ended" : "the machine was restarted");
+  }
+  sk_sq_reset(db, SQL_ENGINES);
+  return code;
+}
+
+static enum sk_code recover(struct sq_db *db, size_t *recovered) {
+  int64_t mono_ms = sk_store_mono_ms(&db->clock), num;
+  enum sk_code code;
+  *recovered = 0;
+  while ((code = find_gone(db, mono_ms, &num)) == SK_OK && num != 0) {
+    code = give_back(db, num, true, recovered);
+    if (code != SK_OK) return code;
+  }
+  if (*recovered > 0) sk_sq_head(db)->counters.recovered += (int64_t)*recovered;
+  return code;
+}
+
+/* -- this engine --------------------------------------------------------------------------------------------------------------- */
+
+/* The lowest number that no engine has and whose byte can be locked. */
+static enum sk_code find_number(struct sq_db *db, int64_t *out) {
+  enum sk_code code = SK_OK;
+  bool got = false;
+  *out = 0;
+  while (code == SK_OK && !got) {
+    ++*out;
+    sk_sq_int(sk_sq(db, SQL_ENGINE_TOKEN), 1, *out);
+    bool taken = sk_sq_next(db, SQL_ENGINE_TOKEN, &code);
+    sk_sq_reset(db, SQL_ENGINE_TOKEN);
+    if (code == SK_OK && !taken) code = lock_byte(db, *out, &got);
+  }
+  return code;
+}
+
+static enum sk_code enter(struct sq_db *db) {
+  struct sq_self *self = &db->self;
+  enum sk_code code = self->num ? SK_OK : find_number(db, &self->num);
+  if (code != SK_OK) return code;
+  self->token = ++sk_sq_head(db)->fence;
+  self->epoch = db->epoch;
+  sqlite3_stmt *st = sk_sq(db, SQL_ENGINE_ADD);
+  sk_sq_int(st, 1, self->num);
+  sk_sq_int(st, 2, self->token);
+  sk_sq_text(st, 3, self->name);
+  sk_sq_text(st, 4, sk_str_c(db->boot_id));
+  sk_sq_int(st, 5, sk_store_mono_ms(&db->clock));
+  sk_sq_int(st, 6, self->lease_ms);
+  return sk_sq_run(db, SQL_ENGINE_ADD);
+}
+
+enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_ms) {
+  char *copy = malloc(name.n + 1);
+  if (copy == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  memcpy(copy, name.p, name.n);
+  db->self.name = sk_str(copy, name.n);
+  db->self.lease_ms = lease_ms;
+  enum sk_code code = sk_sq_begin(db);
+  if (code != SK_OK) return code;
+  size_t recovered;
+  code = recover(db, &recovered);
+  if (code == SK_OK) code = enter(db);
+  if (code == SK_OK) code = sk_sq_commit(db);
+  if (code != SK_OK) {
+    sk_sq_rollback(db);
+    return code;
+  }
+  if (db->notify) sk_sq_poke(db);
+  return SK_OK;
+}
+
+enum sk_code sk_sq_sign_off(struct sq_db *db) {
+  enum sk_code code = sk_sq_begin(db);
+  if (code != SK_OK) return code;
+  size_t count = 0;
+  code = sk_sq_check_self(db);
+  if (code == SK_OK) code = give_back(db, db->self.num, false, &count);
+  if (code == SK_OK) code = sk_sq_commit(db);
+  if (code != SK_OK) {
+    sk_sq_rollback(db);
+    return code;
+  }
+  if (db->notify) sk_sq_poke(db);
+  return SK_OK;
+}
+
+enum sk_code sk_sq_check_self(struct sq_db *db) {
+  struct sq_self *self = &db->self;
+  if (self->epoch == db->epoch) return SK_OK; /* no other connection has written since */
+  sqlite3_stmt *st = sk_sq(db, SQL_ENGINE_TOKEN);
+  sk_sq_int(st, 1, self->num);
+  enum sk_code code = SK_OK;
+  bool mine = sk_sq_next(db, SQL_ENGINE_TOKEN, &code) && sqlite3_column_int64(st, 0) == self->token;
+  sk_sq_reset(db, SQL_ENGINE_TOKEN);
+  if (code != SK_OK) return code;
+  if (mine) {
+    self->epoch = db->epoch;
+    return SK_OK;
+  }
+  self->lost = true;
+  sk_sq_holds_free(db);
+  return enter(db);
+}
+
+enum sk_code sk_sq_beat(struct sq_db *db, struct sk_beat_op *op) {
+  op->recovered = 0;
+  op->lost = false;
+  enum sk_code code = sk_sq_check_self(db);
+  if (code != SK_OK) return code;
+  op->lost = db->self.lost;
+  sqlite3_stmt *st = sk_sq(db, SQL_ENGINE_BEAT);
+  sk_sq_int(st, 1, db->self.num);
+  sk_sq_int(st, 2, db->self.token);
+  sk_sq_int(st, 3, sk_store_mono_ms(&db->clock));
+  code = sk_sq_run(db, SQL_ENGINE_BEAT);
+  if (code == SK_OK) code = recover(db, &op->recovered);
+  return code == SK_OK ? sk_sq_expire(db) : code;
+}

@@ -1,0 +1,188 @@
+/* sqlite/group.c - the groups of the sqlite store: their numbers, slots and buckets, their lines and whose turn it is.
+ *
+ * A group's `at` says when a job of it could be taken (sqlite.h); each of its lines has a copy, which an index orders.  It is set
+ * whenever slots, bucket or numbers change, so a line with at = 0 is open, and one with a time opens once a fetch sees that it is
+ * over.  A shut line costs a fetch nothing. */
+#include "store/sqlite/sqlite.h"
+
+/* -- the row of a group ---------------------------------------------------------------------------------------------------- */
+
+static void read_group(sqlite3_stmt *st, struct sq_group *group) {
+  *group = (struct sq_group){
+    .g = sqlite3_column_int64(st, 0),
+    .limit = { .concurrency = sqlite3_column_int64(st, 1),
+               .rate = sqlite3_column_int64(st, 2),
+               .per_ms = sqlite3_column_int64(st, 3),
+               .burst = sqlite3_column_int64(st, 4),
+               .strict = sqlite3_column_int(st, 5) != 0 },
+    .slots = sqlite3_column_int64(st, 6),
+    .full_us = sqlite3_column_int64(st, 7),
+    .jobs = sqlite3_column_int64(st, 8),
+    .at = sqlite3_column_int64(st, 9),
+  };
+}
+
+enum sk_code sk_sq_group_load(struct sq_db *db, int64_t g, struct sq_group *out) {
+  enum sk_code code = SK_OK;
+  sk_sq_int(sk_sq(db, SQL_GROUP), 1, g);
+  bool found = sk_sq_next(db, SQL_GROUP, &code);
+  if (found) read_group(sk_sq(db, SQL_GROUP), out);
+  sk_sq_reset(db, SQL_GROUP);
+  if (found || code != SK_OK) return code;
+  return sk_err_set(&db->err, SK_ECORRUPT, "%s: a job is in group number %lld, which is not there", db->path,
+                    (long long)g);
+}
+
+/* When a job of it could be taken, as things are. */
+static int64_t at_of(const struct sq_db *db, const struct sq_group *group) {
+  const struct sk_limit *limit = &group->limit;
+  if (limit->concurrency > 0 && group->slots >= limit->concurrency) return SQ_SHUT;
+  int64_t now_us = sk_sq_now_us(db), wait_us = sk_limit_wait_us(limit, group->full_us, now_us);
+  return wait_us > 0 ? sk_sq_later(now_us, wait_us) : 0;
+}
+
+/* Writes it after a change, and tells its lines; or it goes. */
+static enum sk_code save(struct sq_db *db, struct sq_group *group) {
+  if (group->jobs == 0 && group->full_us <= sk_sq_now_us(db)) {
+    sk_sq_int(sk_sq(db, SQL_GROUP_DELETE), 1, group->g);
+    return sk_sq_run(db, SQL_GROUP_DELETE);
+  }
+  int64_t at = at_of(db, group);
+  enum sk_code code = SK_OK;
+  if (at != group->at) {
+    sk_sq_int(sk_sq(db, SQL_LINES_AT), 1, group->g);
+    sk_sq_int(sk_sq(db, SQL_LINES_AT), 2, at);
+    code = sk_sq_run(db, SQL_LINES_AT);
+  }
+  group->at = at;
+  sqlite3_stmt *st = sk_sq(db, SQL_GROUP_SAVE);
+  sk_sq_int(st, 1, group->g);
+  sk_sq_int(st, 2, group->slots);
+  sk_sq_int(st, 3, group->full_us);
+  sk_sq_int(st, 4, group->jobs);
+  sk_sq_int(st, 5, at);
+  return code == SK_OK ? sk_sq_run(db, SQL_GROUP_SAVE) : code;
+}
+
+static void bind_numbers(sqlite3_stmt *st, const struct sk_limit *limit) {
+  sk_sq_int(st, 1, limit->concurrency);
+  sk_sq_int(st, 2, limit->rate);
+  sk_sq_int(st, 3, limit->per_ms);
+  sk_sq_int(st, 4, limit->burst);
+  sk_sq_int(st, 5, limit->strict);
+}
+
+static enum sk_code make(struct sq_db *db, const struct sk_limit *limit, int64_t *g) {
+  sqlite3_stmt *st = sk_sq(db, SQL_GROUP_ADD);
+  bind_numbers(st, limit);
+  sk_sq_blob(st, 6, limit->group);
+  enum sk_code code = sk_sq_run(db, SQL_GROUP_ADD);
+  *g = sqlite3_last_insert_rowid(db->db);
+  return code;
+}
+
+static bool same_numbers(const struct sk_limit *a, const struct sk_limit *b) {
+  return a->concurrency == b->concurrency && a->rate == b->rate && a->per_ms == b->per_ms && a->burst == b->burst &&
+         a->strict == b->strict;
+}
+
+enum sk_code sk_sq_group_join(struct sq_db *db, const struct sk_limit *limit, int64_t *g) {
+  struct sq_group group;
+  enum sk_code code = SK_OK;
+  sk_sq_blob(sk_sq(db, SQL_GROUP_NAMED), 1, limit->group);
+  bool found = sk_sq_next(db, SQL_GROUP_NAMED, &code);
+  if (found) read_group(sk_sq(db, SQL_GROUP_NAMED), &group);
+  sk_sq_reset(db, SQL_GROUP_NAMED);
+  if (code != SK_OK) return code;
+  if (!found) return make(db, limit, g);
+  *g = group.g;
+  group.jobs++;
+  if (same_numbers(&group.limit, limit)) return save(db, &group);
+  group.limit = *limit;
+  sqlite3_stmt *st = sk_sq(db, SQL_GROUP_SET);
+  bind_numbers(st, limit);
+  sk_sq_int(st, 6, group.g);
+  code = sk_sq_run(db, SQL_GROUP_SET);
+  return code == SK_OK ? save(db, &group) : code;
+}
+
+/* -- slots ----------------------------------------------------------------------------------------------------------------- */
+
+enum sk_code sk_sq_group_take(struct sq_db *db, int64_t g) {
+  struct sq_group group;
+  enum sk_code code = sk_sq_group_load(db, g, &group);
+  if (code != SK_OK) return code;
+  group.slots++;
+  group.full_us = sk_limit_take(&group.limit, group.full_us, sk_sq_now_us(db));
+  return save(db, &group);
+}
+
+enum sk_code sk_sq_group_let_go(struct sq_db *db, struct sq_row *row, bool gone) {
+  bool has_slot = row->more & SQ_MORE_SLOT;
+  if (sk_sq_group(row) == 0 || (!has_slot && !gone)) return SK_OK;
+  struct sq_group group;
+  enum sk_code code = sk_sq_group_load(db, sk_sq_group(row), &group);
+  if (code != SK_OK) return code;
+  if (has_slot) group.slots--;
+  if (gone) group.jobs--;
+  row->more &= ~(int64_t)SQ_MORE_SLOT;
+  return save(db, &group);
+}
+
+enum sk_code sk_sq_group_wait(struct sq_db *db, struct sq_row *row) {
+  if (!(row->more & SQ_MORE_SLOT)) return SK_OK;
+  struct sq_group group;
+  enum sk_code code = sk_sq_group_load(db, sk_sq_group(row), &group);
+  return code != SK_OK || group.limit.strict ? code : sk_sq_group_let_go(db, row, false);
+}
+
+enum sk_code sk_sq_groups_expire(struct sq_db *db, int64_t most, int64_t *n) {
+  sk_sq_int(sk_sq(db, SQL_GROUPS_IDLE), 1, sk_sq_now_us(db));
+  sk_sq_int(sk_sq(db, SQL_GROUPS_IDLE), 2, most);
+  enum sk_code code = sk_sq_run(db, SQL_GROUPS_IDLE);
+  *n = sqlite3_changes(db->db);
+  return code;
+}
+
+/* -- lines ----------------------------------------------------------------------------------------------------------------- */
+
+enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool add) {
+  const int64_t numbers[] = { sk_sq_group(row), row->q, row->rank, row->due ? row->due : SQ_NEVER, row->ord, row->n };
+  enum sq_stmt member = add ? SQL_MEMBER_ADD : SQL_MEMBER_DELETE, line = add ? SQL_LINE_ADD : SQL_LINE_DELETE_EMPTY;
+  for (int i = 0; i < 6; i++) sk_sq_int(sk_sq(db, member), i + 1, numbers[i]);
+  for (int i = 0; i < 3; i++) sk_sq_int(sk_sq(db, line), i + 1, numbers[i]);
+  if (add) sk_sq_int(sk_sq(db, line), 4, ++sk_sq_head(db)->seq); /* a new line has its turn after the others */
+  enum sk_code code = sk_sq_run(db, member);
+  return code == SK_OK ? sk_sq_run(db, line) : code;
+}
+
+enum sk_code sk_sq_lines_open(struct sq_db *db, const struct sq_queue *queue) {
+  enum { MOST = 1024 }; /* more than a fetch takes: the others are open soon enough */
+  int64_t groups[MOST];
+  int n = 0;
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_LINES_OVER);
+  sk_sq_int(st, 1, queue->q);
+  sk_sq_int(st, 2, sk_sq_now_us(db));
+  sk_sq_int(st, 3, MOST);
+  while (sk_sq_next(db, SQL_LINES_OVER, &code)) groups[n++] = sqlite3_column_int64(st, 0);
+  for (int i = 0; code == SK_OK && i < n; i++) {
+    struct sq_group group;
+    code = sk_sq_group_load(db, groups[i], &group);
+    if (code == SK_OK) code = save(db, &group);
+  }
+  return code;
+}
+
+enum sk_code sk_sq_lines_look(struct sq_db *db, const struct sq_queue *queue, bool *open, int64_t *soon_us) {
+  enum sk_code code = SK_OK;
+  *soon_us = SQ_NEVER;
+  sk_sq_int(sk_sq(db, SQL_LINE_OPEN), 1, queue->q);
+  *open = sk_sq_next(db, SQL_LINE_OPEN, &code);
+  sk_sq_reset(db, SQL_LINE_OPEN);
+  if (code != SK_OK) return code;
+  sk_sq_int(sk_sq(db, SQL_LINE_SOON), 1, queue->q);
+  if (sk_sq_next(db, SQL_LINE_SOON, &code)) *soon_us = sqlite3_column_int64(sk_sq(db, SQL_LINE_SOON), 0);
+  sk_sq_reset(db, SQL_LINE_SOON);
+  return code;
+}

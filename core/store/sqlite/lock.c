@@ -1,0 +1,178 @@
+/* sqlite/lock.c - what stands between a job and the sqlite store, and what leaves with it: locks, the room in a bounded queue, stops.
+ *
+ * A lock is found by its key when a job comes, and by its holder's id when that goes; a job that took none (job.more) asks for
+ * neither.  Rows whose time is over are as good as none; a beat deletes them. */
+#include "store/sqlite/sqlite.h"
+
+static enum sk_code no_memory(struct sq_db *db) {
+  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+}
+
+/* -- locks ----------------------------------------------------------------------------------------------------------------- */
+
+/* Who holds it, in arena; *held says whether anyone does, *outlived that it is a job that has ended (and whose id may be another's). */
+static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, struct sk_str key, struct sk_str *id,
+                                bool *held, bool *outlived) {
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_LOCK);
+  sk_sq_blob(st, 1, key);
+  *held = sk_sq_next(db, SQL_LOCK, &code);
+  if (*held) {
+    int64_t until = sqlite3_column_int64(st, 1);
+    *held = until == 0 || until > db->now_ms;
+    *outlived = sqlite3_column_int(st, 2) == 2;
+    *id = sk_arena_copy(arena, sk_sq_column(st, 0));
+    if (id->p == NULL) code = no_memory(db);
+  }
+  sk_sq_reset(db, SQL_LOCK);
+  return code;
+}
+
+enum sk_code sk_sq_lock_take(struct sq_db *db, const struct sk_enqueue_item *item) {
+  const struct sk_lock *lock = &item->lock;
+  sqlite3_stmt *st = sk_sq(db, SQL_LOCK_TAKE);
+  sk_sq_blob(st, 1, lock->key);
+  sk_sq_text(st, 2, item->id);
+  sk_sq_int(st, 3, lock->ttl_ms > 0 ? sk_sq_later(db->now_ms, lock->ttl_ms) : 0);
+  sk_sq_int(st, 4, lock->mode == SK_LOCK_THROTTLE);
+  return sk_sq_run(db, SQL_LOCK_TAKE);
+}
+
+enum sk_code sk_sq_locks_expire(struct sq_db *db, int64_t most, int64_t *n) {
+  sk_sq_int(sk_sq(db, SQL_LOCKS_OVER), 1, db->now_ms);
+  sk_sq_int(sk_sq(db, SQL_LOCKS_OVER), 2, most);
+  enum sk_code code = sk_sq_run(db, SQL_LOCKS_OVER);
+  *n = sqlite3_changes(db->db);
+  return code;
+}
+
+/* -- admission ------------------------------------------------------------------------------------------------------------- */
+
+static bool is_waiting(const struct sq_row *row) {
+  enum sk_state state = sk_sq_state(row->state);
+  return state == SK_STATE_SCHEDULED || state == SK_STATE_READY || state == SK_STATE_RETRY;
+}
+
+/* The job whose lock the new one wants: item's status says that it is refused for that, or *replaced that `old` is to go. */
+static enum sk_code check_lock(struct sq_db *db, struct sk_arena *arena, struct sk_enqueue_item *item,
+                               struct sq_row *old, bool *replaced) {
+  struct sk_str holder;
+  bool held, outlived = false;
+  *replaced = false;
+  if (item->lock.mode == SK_LOCK_NONE) return SK_OK;
+  enum sk_code code = find_holder(db, arena, item->lock.key, &holder, &held, &outlived);
+  if (code != SK_OK || !held) return code;
+  if (item->lock.mode != SK_LOCK_REPLACE) {
+    item->status = SK_EEXISTS;
+    item->holder = holder;
+    return SK_OK;
+  }
+  if (outlived) return SK_OK;
+  code = sk_sq_load_id(db, holder, old, NULL, NULL, replaced);
+  *replaced = *replaced && is_waiting(old);
+  return code;
+}
+
+/* Is there room in queue once `old` has gone?  *drop: when the oldest goes too.  Else item's status says that it is full. */
+static void check_room(const struct sq_queue *queue, const struct sq_row *old, struct sk_enqueue_item *item,
+                       bool *drop) {
+  bool own = old && old->q == queue->q;
+  int64_t waiting = sk_sq_waiting(queue) - own;
+  int64_t ready = queue->states[SK_STATE_READY] - (own && sk_sq_state(old->state) == SK_STATE_READY);
+  *drop = queue->max_len > 0 && waiting >= queue->max_len;
+  if (*drop && (queue->overflow != SK_OVERFLOW_DROP_OLDEST || ready <= 0)) item->status = SK_ELIMIT;
+}
+
+static enum sk_code discard(struct sq_db *db, struct sq_row *row) {
+  sk_sq_head(db)->counters.discarded++;
+  return sk_sq_delete(db, row);
+}
+
+/* The READY job that is first in THE ORDER of the lowest priority that has any. */
+static enum sk_code drop_oldest(struct sq_db *db, const struct sq_queue *queue) {
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_OLDEST);
+  for (int64_t rank = SK_PRIORITIES - 1; code == SK_OK && rank >= 0; rank--) {
+    sk_sq_int(st, 1, queue->q);
+    sk_sq_int(st, 2, rank);
+    sk_sq_int(st, 3, sk_sq_number(queue->q, rank, queue->head[rank]));
+    sk_sq_int(st, 4, sk_sq_number(queue->q, rank, queue->tail[rank]));
+    bool found = sk_sq_next(db, SQL_OLDEST, &code);
+    int64_t n = found ? sqlite3_column_int64(st, 0) : 0;
+    sk_sq_reset(db, SQL_OLDEST);
+    if (!found) continue;
+    struct sq_row row;
+    code = sk_sq_load(db, n, &row, NULL, NULL, &found);
+    return code == SK_OK && found ? discard(db, &row) : code;
+  }
+  return code;
+}
+
+enum sk_code sk_sq_admit(struct sq_db *db, struct sk_arena *arena, struct sq_queue *queue, struct sk_enqueue_item *item,
+                         bool follow) {
+  struct sq_row old;
+  bool exists, replaced = false, drop = false;
+  item->status = SK_OK;
+  enum sk_code code = sk_sq_load_id(db, item->id, &old, NULL, NULL, &exists);
+  if (exists) item->status = SK_EEXISTS;
+  if (code != SK_OK || exists) return code;
+  code = check_lock(db, arena, item, &old, &replaced);
+  if (code != SK_OK || item->status != SK_OK) return code;
+  if (!follow) check_room(queue, replaced ? &old : NULL, item, &drop);
+  if (item->status != SK_OK) return SK_OK;
+  if (replaced) code = discard(db, &old);
+  return code == SK_OK && drop ? drop_oldest(db, queue) : code;
+}
+
+/* -- stops ----------------------------------------------------------------------------------------------------------------- */
+
+enum sk_code sk_sq_stop(struct sq_db *db, const struct sq_row *row, struct sk_str id) {
+  if (row->more & SQ_MORE_STOP) return SK_OK;
+  sk_sq_text(sk_sq(db, SQL_STOP_ADD), 1, id);
+  enum sk_code code = sk_sq_run(db, SQL_STOP_ADD);
+  if (code != SK_OK) return code;
+  sk_sq_head(db)->stops++;
+  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 1, row->n);
+  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 2, row->more | SQ_MORE_STOP);
+  return sk_sq_run(db, SQL_JOB_MORE);
+}
+
+enum sk_code sk_sq_stops(struct sq_db *db, struct sk_arena *arena, struct sk_str **ids, size_t *n) {
+  *n = 0;
+  *ids = NULL;
+  if (db->head.stops <= 0) return SK_OK;
+  *ids = sk_arena_array(arena, (size_t)db->head.stops, sizeof **ids);
+  enum sk_code code = *ids ? SK_OK : no_memory(db);
+  sqlite3_stmt *st = sk_sq(db, SQL_STOPS);
+  while (code == SK_OK && *n < (size_t)db->head.stops && sk_sq_next(db, SQL_STOPS, &code)) {
+    if (sk_sq_hold_find(db, sk_sq_fence(sqlite3_column_int64(st, 1))) == NULL) continue;
+    struct sk_str id = sk_arena_copy(arena, sk_sq_column(st, 0));
+    if (id.p == NULL) code = no_memory(db);
+    (*ids)[(*n)++] = id;
+  }
+  sk_sq_reset(db, SQL_STOPS);
+  return code;
+}
+
+/* -- the end of a job ------------------------------------------------------------------------------------------------------ */
+
+static enum sk_code let_go_lock(struct sq_db *db, const struct sq_row *row) {
+  sk_sq_int(sk_sq(db, SQL_LOCK_LET_GO), 1, row->n);
+  enum sk_code code = sk_sq_run(db, SQL_LOCK_LET_GO);
+  if (code != SK_OK || sqlite3_changes(db->db) > 0) return code;
+  sk_sq_int(sk_sq(db, SQL_LOCK_OUTLIVE), 1, row->n);
+  return sk_sq_run(db, SQL_LOCK_OUTLIVE);
+}
+
+enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone) {
+  enum sk_code code = row->more & SQ_MORE_LOCK ? let_go_lock(db, row) : SK_OK;
+  if (code == SK_OK && row->more & SQ_MORE_STOP) {
+    sk_sq_int(sk_sq(db, SQL_STOP_DELETE), 1, row->n);
+    code = sk_sq_run(db, SQL_STOP_DELETE);
+    sk_sq_head(db)->stops--;
+  }
+  if (code == SK_OK) code = sk_sq_group_let_go(db, row, gone);
+  if (code == SK_OK && gone) code = sk_sq_said_forget(db, row);
+  row->more &= ~(int64_t)(SQ_MORE_LOCK | SQ_MORE_STOP);
+  return code;
+}

@@ -1,0 +1,445 @@
+/* sqlite/rows.c - the rows of the sqlite store: the cached ones of store and queue, and a job's moves between states.
+ *
+ * A job is always in exactly the side table that its state asks for (sqlite.h has the table) and counted once in its queue's
+ * row: that is for sk_sq_leave and sk_sq_enter, which every move goes through. */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "logic/record.h"
+#include "store/sqlite/sqlite.h"
+
+/* -- the row of store ---------------------------------------------------------------------------------------------------------- */
+
+static int64_t *counter_at(struct sk_counters *c, int i) {
+  int64_t *const all[] = { &c->enqueued,  &c->done,      &c->retried, &c->dead,
+                           &c->cancelled, &c->discarded, &c->crashed, &c->recovered };
+  return i < (int)(sizeof all / sizeof all[0]) ? all[i] : NULL;
+}
+
+enum sk_code sk_sq_head_load(struct sq_db *db) {
+  if (db->head_epoch == db->epoch) return SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_HEAD);
+  enum sk_code code = SK_OK;
+  if (!sk_sq_next(db, SQL_HEAD, &code))
+    return code != SK_OK ? code : sk_err_set(&db->err, SK_ECORRUPT, "%s: its table \"store\" has no row", db->path);
+  db->head.fence = sqlite3_column_int64(st, 0);
+  db->head.seq = sqlite3_column_int64(st, 1);
+  db->head.queues_version = sqlite3_column_int64(st, 2);
+  int64_t *counter;
+  int i = 0;
+  for (; (counter = counter_at(&db->head.counters, i)) != NULL; i++) *counter = sqlite3_column_int64(st, 3 + i);
+  db->head.stops = sqlite3_column_int64(st, 3 + i);
+  sk_sq_reset(db, SQL_HEAD);
+  db->head_epoch = db->epoch;
+  return SK_OK;
+}
+
+struct sq_head *sk_sq_head(struct sq_db *db) {
+  db->head_dirty = true;
+  return &db->head;
+}
+
+static enum sk_code head_save(struct sq_db *db) {
+  sqlite3_stmt *st = sk_sq(db, SQL_HEAD_SAVE);
+  sk_sq_int(st, 1, db->head.fence);
+  sk_sq_int(st, 2, db->head.seq);
+  sk_sq_int(st, 3, db->head.queues_version);
+  int64_t *counter;
+  int i = 0;
+  for (; (counter = counter_at(&db->head.counters, i)) != NULL; i++) sk_sq_int(st, 4 + i, *counter);
+  sk_sq_int(st, 4 + i, db->head.stops);
+  return sk_sq_run(db, SQL_HEAD_SAVE);
+}
+
+/* -- the rows of queue ------------------------------------------------------------------------------------------------------------ */
+
+enum {
+  COL_PAUSED = 2,
+  COL_FRONT = 3,
+  COL_STATES = 3,
+  COL_HEADS = 11,
+  COL_TAILS = 16,
+  COL_MEMBERS = 22,
+  COL_BOUND = 23
+}; /* of SQ_QUEUE and SQ_BOUND; states count from 1 */
+
+static void queue_read(struct sq_db *db, struct sq_queue *queue, sqlite3_stmt *st) {
+  queue->paused = sqlite3_column_int(st, COL_PAUSED) != 0;
+  queue->front = sqlite3_column_int64(st, COL_FRONT);
+  for (int i = 1; i < SK_STATES; i++) queue->states[i] = sqlite3_column_int64(st, COL_STATES + i);
+  for (int i = 0; i < SK_PRIORITIES; i++) queue->head[i] = sqlite3_column_int64(st, COL_HEADS + i);
+  for (int i = 0; i < SQ_LANES; i++) queue->tail[i] = sqlite3_column_int64(st, COL_TAILS + i);
+  queue->members = sqlite3_column_int64(st, COL_MEMBERS);
+  /* All NULL, which is read as 0, when it is bound to nothing. */
+  queue->max_len = sqlite3_column_int64(st, COL_BOUND);
+  queue->overflow = (enum sk_overflow)sqlite3_column_int(st, COL_BOUND + 1);
+  queue->limit = (struct sk_limit){
+    .concurrency = sqlite3_column_int64(st, COL_BOUND + 3),
+    .rate = sqlite3_column_int64(st, COL_BOUND + 4),
+    .per_ms = sqlite3_column_int64(st, COL_BOUND + 5),
+    .burst = sqlite3_column_int64(st, COL_BOUND + 6),
+  };
+  queue->full_us = sqlite3_column_int64(st, COL_BOUND + 7);
+  queue->epoch = db->epoch;
+}
+
+static enum sk_code full_save(struct sq_db *db, const struct sq_queue *queue) {
+  sqlite3_stmt *st = sk_sq(db, SQL_BOUND_FULL);
+  sk_sq_text(st, 1, queue->name);
+  sk_sq_int(st, 2, queue->full_us);
+  return sk_sq_run(db, SQL_BOUND_FULL);
+}
+
+static enum sk_code queue_save(struct sq_db *db, const struct sq_queue *queue) {
+  sqlite3_stmt *st = sk_sq(db, SQL_QUEUE_SAVE);
+  sk_sq_int(st, 1, queue->q);
+  sk_sq_int(st, COL_PAUSED, queue->paused);
+  sk_sq_int(st, COL_FRONT, queue->front);
+  for (int i = 1; i < SK_STATES; i++) sk_sq_int(st, COL_STATES + i, queue->states[i]);
+  for (int i = 0; i < SK_PRIORITIES; i++) sk_sq_int(st, COL_HEADS + i, queue->head[i]);
+  for (int i = 0; i < SQ_LANES; i++) sk_sq_int(st, COL_TAILS + i, queue->tail[i]);
+  sk_sq_int(st, COL_MEMBERS, queue->members);
+  enum sk_code code = sk_sq_run(db, SQL_QUEUE_SAVE);
+  return code == SK_OK && queue->limit.rate > 0 ? full_save(db, queue) : code;
+}
+
+static enum sk_code no_memory(struct sq_db *db) {
+  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+}
+
+static bool number_reserve(struct sq_db *db, int64_t q) {
+  if ((size_t)q < db->by_number_cap) return true;
+  size_t cap = (size_t)q * 2 + 16;
+  struct sq_queue **grown = realloc(db->by_number, cap * sizeof *grown);
+  if (grown == NULL) return false;
+  memset(grown + db->by_number_cap, 0, (cap - db->by_number_cap) * sizeof *grown);
+  db->by_number = grown;
+  db->by_number_cap = cap;
+  return true;
+}
+
+/* Adds a queue to the cache, as new. */
+static struct sq_queue *queue_new(struct sq_db *db, int64_t q, struct sk_str name) {
+  struct sq_queue *queue = calloc(1, sizeof *queue + name.n);
+  if (queue == NULL || !number_reserve(db, q)) {
+    free(queue);
+    return NULL;
+  }
+  if (name.n) memcpy(queue->bytes, name.p, name.n);
+  queue->q = q;
+  queue->name = sk_str(queue->bytes, name.n);
+  queue->epoch = db->epoch;
+  HASH_ADD_KEYPTR(hh, db->queues, queue->bytes, name.n, queue);
+  if (queue->hh.tbl == NULL) {
+    free(queue);
+    return NULL;
+  }
+  db->by_number[q] = queue;
+  return queue;
+}
+
+/* Reads the row on which `which` stands next; cached may be NULL.  *out is NULL when there is no row. */
+static enum sk_code queue_fetch(struct sq_db *db, enum sq_stmt which, struct sq_queue *cached, struct sq_queue **out) {
+  sqlite3_stmt *st = sk_sq(db, which);
+  enum sk_code code = SK_OK;
+  *out = NULL;
+  if (!sk_sq_next(db, which, &code)) return code;
+  if (cached == NULL) cached = queue_new(db, sqlite3_column_int64(st, 0), sk_sq_column(st, 1));
+  if (cached != NULL) queue_read(db, cached, st);
+  sk_sq_reset(db, which);
+  *out = cached;
+  return cached ? SK_OK : no_memory(db);
+}
+
+static enum sk_code queue_make(struct sq_db *db, struct sk_str name, struct sq_queue **out) {
+  sqlite3_stmt *st = sk_sq(db, SQL_QUEUE_MAX);
+  enum sk_code code = SK_OK;
+  int64_t q = sk_sq_next(db, SQL_QUEUE_MAX, &code) ? sqlite3_column_int64(st, 0) + 1 : 0;
+  sk_sq_reset(db, SQL_QUEUE_MAX);
+  if (code != SK_OK) return code;
+  if (q > SQ_QUEUES_MAX)
+    return sk_err_set(&db->err, SK_ELIMIT, "%s: queue \"%.*s\" would be one more than the %d that a store can have",
+                      db->path, SK_STR_ARG(name), SQ_QUEUES_MAX);
+  st = sk_sq(db, SQL_QUEUE_ADD);
+  sk_sq_int(st, 1, q);
+  sk_sq_text(st, 2, name);
+  code = sk_sq_run(db, SQL_QUEUE_ADD);
+  if (code != SK_OK) return code;
+  sk_sq_head(db)->queues_version++;
+  sk_sq_text(sk_sq(db, SQL_QUEUE_BY_NAME), 1, name); /* it may have been bound before it was there */
+  return queue_fetch(db, SQL_QUEUE_BY_NAME, NULL, out);
+}
+
+enum sk_code sk_sq_queue(struct sq_db *db, struct sk_str name, bool make, struct sq_queue **out) {
+  struct sq_queue *cached;
+  HASH_FIND(hh, db->queues, name.p, name.n, cached);
+  *out = cached;
+  if (cached != NULL && cached->epoch == db->epoch) return SK_OK;
+  sk_sq_text(sk_sq(db, SQL_QUEUE_BY_NAME), 1, name);
+  enum sk_code code = queue_fetch(db, SQL_QUEUE_BY_NAME, cached, out);
+  return code == SK_OK && *out == NULL && make ? queue_make(db, name, out) : code;
+}
+
+enum sk_code sk_sq_queue_of(struct sq_db *db, int64_t q, struct sq_queue **out) {
+  struct sq_queue *cached = q > 0 && (size_t)q < db->by_number_cap ? db->by_number[q] : NULL;
+  *out = cached;
+  if (cached != NULL && cached->epoch == db->epoch) return SK_OK;
+  sk_sq_int(sk_sq(db, SQL_QUEUE_BY_NUMBER), 1, q);
+  enum sk_code code = queue_fetch(db, SQL_QUEUE_BY_NUMBER, cached, out);
+  if (code == SK_OK && *out == NULL)
+    code = sk_err_set(&db->err, SK_ECORRUPT, "%s: a job is in queue number %lld, which is not there", db->path,
+                      (long long)q);
+  return code;
+}
+
+void sk_sq_dirty(struct sq_db *db, struct sq_queue *queue) {
+  if (queue->dirty) return;
+  queue->dirty = true;
+  queue->next_dirty = db->dirty;
+  db->dirty = queue;
+}
+
+enum sk_code sk_sq_flush(struct sq_db *db) {
+  enum sk_code code = SK_OK;
+  for (; code == SK_OK && db->dirty != NULL; db->dirty = db->dirty->next_dirty) {
+    code = queue_save(db, db->dirty);
+    db->dirty->dirty = false;
+  }
+  if (code == SK_OK && db->head_dirty) code = head_save(db);
+  db->head_dirty = false;
+  return code;
+}
+
+void sk_sq_forget(struct sq_db *db) {
+  struct sq_queue *queue, *next;
+  HASH_ITER(hh, db->queues, queue, next) {
+    HASH_DEL(db->queues, queue);
+    free(queue);
+  }
+  if (db->by_number_cap) memset(db->by_number, 0, db->by_number_cap * sizeof *db->by_number);
+  db->dirty = NULL;
+  db->head_dirty = false;
+  db->epoch++;
+}
+
+/* -- a job's row --------------------------------------------------------------------------------------------------------------- */
+
+enum { COL_ID = 10, COL_TASK, COL_RECORD }; /* of SQ_FULL */
+
+static enum sk_code read_row(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, struct sk_arena *arena,
+                             struct sq_text *text) {
+  int64_t *const numbers[] = { &row->n,   &row->state, &row->q,       &row->rank,       &row->due,
+                               &row->ord, &row->hold,  &row->held_ms, &row->keep_until, &row->more };
+  for (int i = 0; i < COL_ID; i++) *numbers[i] = sqlite3_column_int64(st, i);
+  bool in_line = (row->n >> SQ_LANE_SHIFT & SQ_LANE_MASK) != SQ_LANE_APART;
+  if (row->due == 0 && in_line && !sk_state_is_final(sk_sq_state(row->state))) row->ord = row->n & SQ_SEQ_MASK;
+  if (text == NULL) return SK_OK;
+  text->id = sk_arena_copy(arena, sk_sq_column(st, COL_ID));
+  text->task = sk_arena_copy(arena, sk_sq_column(st, COL_TASK));
+  text->record = sk_arena_copy(arena, sk_sq_column(st, COL_RECORD));
+  text->note = text->log = sk_str("", 0);
+  text->percent = -1;
+  return text->id.p && text->task.p && text->record.p ? SK_OK : no_memory(db);
+}
+
+static enum sk_code read_said(struct sq_db *db, struct sk_arena *arena, struct sq_text *text) {
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_SAID);
+  sk_sq_text(st, 1, text->id);
+  if (sk_sq_next(db, SQL_SAID, &code)) {
+    text->percent = sqlite3_column_int(st, 0);
+    text->note = sk_arena_copy(arena, sk_sq_column(st, 1));
+    text->log = sk_arena_copy(arena, sk_sq_column(st, 2));
+    if (text->note.p == NULL || text->log.p == NULL) code = no_memory(db);
+  }
+  sk_sq_reset(db, SQL_SAID);
+  return code;
+}
+
+static enum sk_code load(struct sq_db *db, enum sq_stmt which, struct sq_row *row, struct sk_arena *arena,
+                         struct sq_text *text, bool *found) {
+  enum sk_code code = SK_OK;
+  *found = sk_sq_next(db, which, &code);
+  if (*found) code = read_row(db, sk_sq(db, which), row, arena, text);
+  sk_sq_reset(db, which);
+  return code == SK_OK && *found && text && row->more & SQ_MORE_SAID ? read_said(db, arena, text) : code;
+}
+
+enum sk_code sk_sq_load(struct sq_db *db, int64_t n, struct sq_row *row, struct sk_arena *arena, struct sq_text *text,
+                        bool *found) {
+  enum sq_stmt which = text ? SQL_JOB_FULL : SQL_JOB;
+  sk_sq_int(sk_sq(db, which), 1, n);
+  return load(db, which, row, arena, text, found);
+}
+
+enum sk_code sk_sq_load_id(struct sq_db *db, struct sk_str id, struct sq_row *row, struct sk_arena *arena,
+                           struct sq_text *text, bool *found) {
+  enum sq_stmt which = text ? SQL_JOB_ID_FULL : SQL_JOB_ID;
+  sk_sq_text(sk_sq(db, which), 1, id);
+  return load(db, which, row, arena, text, found);
+}
+
+/* -- between states ------------------------------------------------------------------------------------------------------------ */
+
+/* Adds the row to the side table of its state, or takes it out. */
+static enum sk_code place(struct sq_db *db, const struct sq_row *row, bool add) {
+  enum sq_stmt which;
+  sqlite3_stmt *st;
+  switch (row->state) {
+  case SQ_FRONT:
+    which = add ? SQL_FRONT_ADD : SQL_FRONT_DELETE;
+    st = sk_sq(db, which);
+    sk_sq_int(st, 1, row->q);
+    sk_sq_int(st, 2, row->rank);
+    sk_sq_int(st, 3, row->due ? row->due : SQ_NEVER);
+    sk_sq_int(st, 4, row->ord);
+    sk_sq_int(st, 5, row->n);
+    return sk_sq_run(db, which);
+  case SQ_MEMBER: return sk_sq_member_place(db, row, add);
+  case SK_STATE_SCHEDULED:
+  case SK_STATE_RETRY:
+    which = add ? SQL_LATER_ADD : SQL_LATER_DELETE;
+    st = sk_sq(db, which);
+    sk_sq_int(st, 1, row->q);
+    sk_sq_int(st, 2, row->due);
+    sk_sq_int(st, 3, row->ord);
+    sk_sq_int(st, 4, row->n);
+    return sk_sq_run(db, which);
+  case SK_STATE_DONE:
+  case SK_STATE_DEAD:
+  case SK_STATE_CANCELLED:
+    which = add ? SQL_ENDED_ADD : SQL_ENDED_DELETE;
+    st = sk_sq(db, which);
+    sk_sq_int(st, 1, row->state);
+    sk_sq_int(st, 2, row->ord);
+    sk_sq_int(st, 3, row->n);
+    return sk_sq_run(db, which);
+  default: return SK_OK; /* in line, running */
+  }
+}
+
+static enum sk_code place_kept(struct sq_db *db, const struct sq_row *row, bool add) {
+  if (row->keep_until == 0 || !sk_state_is_final(sk_sq_state(row->state))) return SK_OK;
+  enum sq_stmt which = add ? SQL_KEPT_ADD : SQL_KEPT_DELETE;
+  sk_sq_int(sk_sq(db, which), 1, row->keep_until);
+  sk_sq_int(sk_sq(db, which), 2, row->n);
+  return sk_sq_run(db, which);
+}
+
+static enum sk_code move(struct sq_db *db, const struct sq_row *row, bool enter) {
+  struct sq_queue *queue;
+  enum sk_code code = sk_sq_queue_of(db, row->q, &queue);
+  if (code == SK_OK) code = place(db, row, enter);
+  if (code == SK_OK) code = place_kept(db, row, enter);
+  if (code != SK_OK) return code;
+  queue->states[sk_sq_state(row->state)] += enter ? 1 : -1;
+  if (row->state == SQ_FRONT) queue->front += enter ? 1 : -1;
+  if (row->state == SQ_MEMBER) queue->members += enter ? 1 : -1;
+  sk_sq_dirty(db, queue);
+  return SK_OK;
+}
+
+enum sk_code sk_sq_leave(struct sq_db *db, const struct sq_row *row) { return move(db, row, false); }
+enum sk_code sk_sq_enter(struct sq_db *db, const struct sq_row *row) { return move(db, row, true); }
+
+enum sk_code sk_sq_save(struct sq_db *db, const struct sq_row *row, const struct sk_str *record) {
+  enum sq_stmt which = record ? SQL_JOB_SAVE_RECORD : SQL_JOB_SAVE;
+  sqlite3_stmt *st = sk_sq(db, which);
+  const int64_t numbers[] = { row->n, row->state, row->q, row->rank, row->due, row->ord, row->hold, row->held_ms };
+  for (int i = 0; i < 8; i++) sk_sq_int(st, i + 1, numbers[i]);
+  sk_sq_some(st, 9, row->keep_until);
+  sk_sq_some(st, 10, row->more);
+  if (record) sk_sq_blob(st, 11, *record);
+  return sk_sq_run(db, which);
+}
+
+enum sk_code sk_sq_said_forget(struct sq_db *db, struct sq_row *row) {
+  if (!(row->more & SQ_MORE_SAID)) return SK_OK;
+  row->more &= ~(int64_t)SQ_MORE_SAID;
+  sk_sq_int(sk_sq(db, SQL_SAID_DELETE), 1, row->n);
+  return sk_sq_run(db, SQL_SAID_DELETE);
+}
+
+/* A place in line that is not passed yet, or else the front, all of which stands before the line. */
+enum sk_code sk_sq_return(struct sq_db *db, struct sq_row *row, const struct sk_str *record) {
+  struct sq_queue *queue;
+  enum sk_code code = sk_sq_leave(db, row);
+  if (code == SK_OK) code = sk_sq_queue_of(db, row->q, &queue);
+  if (code != SK_OK) return code;
+  row->state = SQ_FRONT;
+  if (row->due == 0 && row->ord >= queue->head[row->rank]) {
+    int64_t old = row->n;
+    row->state = SQ_LINE;
+    row->n = sk_sq_number(row->q, row->rank, row->ord);
+    sk_sq_int(sk_sq(db, SQL_JOB_MOVE), 1, old);
+    sk_sq_int(sk_sq(db, SQL_JOB_MOVE), 2, row->n);
+    code = sk_sq_run(db, SQL_JOB_MOVE);
+  }
+  if (code == SK_OK) code = sk_sq_enter(db, row);
+  return code == SK_OK ? sk_sq_save(db, row, record) : code;
+}
+
+enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str record) {
+  struct sq_queue *queue;
+  enum sk_code code = sk_sq_leave(db, row);
+  if (code == SK_OK) code = sk_sq_queue_of(db, row->q, &queue);
+  if (code == SK_OK) code = sk_sq_said_forget(db, row);
+  if (code != SK_OK) return code;
+  int64_t old = row->n;
+  row->state = sk_sq_needs_slot(row) ? SQ_MEMBER : SQ_LINE;
+  row->due = 0;
+  row->ord = queue->tail[row->rank]++;
+  row->n = row->state == SQ_LINE ? sk_sq_number(row->q, row->rank, row->ord)
+                                 : sk_sq_number(row->q, SQ_LANE_APART, queue->tail[SQ_LANE_APART]++);
+  sqlite3_stmt *st = sk_sq(db, SQL_JOB_RENUMBER);
+  sk_sq_int(st, 1, old);
+  sk_sq_int(st, 2, row->n);
+  sk_sq_blob(st, 3, record);
+  sk_sq_int(st, 4, row->state);
+  sk_sq_int(st, 5, row->ord);
+  sk_sq_some(st, 6, row->more);
+  code = sk_sq_run(db, SQL_JOB_RENUMBER);
+  return code == SK_OK ? sk_sq_enter(db, row) : code;
+}
+
+enum sk_code sk_sq_move_later(struct sq_db *db, struct sq_row *row, int64_t q, enum sk_state state, int64_t due_ms,
+                              const struct sk_str *record) {
+  enum sk_code code = sk_sq_leave(db, row);
+  row->q = q;
+  row->state = due_ms > db->now_ms ? (int64_t)state : sk_sq_needs_slot(row) ? SQ_MEMBER : SQ_FRONT;
+  row->due = due_ms > 0 ? due_ms : 1; /* 0 would be first in, first out */
+  row->ord = ++sk_sq_head(db)->seq;
+  if (code == SK_OK) code = sk_sq_enter(db, row);
+  return code == SK_OK ? sk_sq_save(db, row, record) : code;
+}
+
+enum sk_code sk_sq_move_ended(struct sq_db *db, struct sq_row *row, enum sk_state state, int64_t until,
+                              struct sk_str record) {
+  enum sk_code code = sk_sq_leave(db, row);
+  if (code == SK_OK && row->more) code = sk_sq_let_go(db, row, false);
+  row->state = state;
+  row->ord = ++sk_sq_head(db)->seq;
+  row->keep_until = until;
+  if (code == SK_OK) code = sk_sq_enter(db, row);
+  return code == SK_OK ? sk_sq_save(db, row, &record) : code;
+}
+
+enum sk_code sk_sq_delete(struct sq_db *db, struct sq_row *row) {
+  enum sk_code code = sk_sq_leave(db, row);
+  if (code == SK_OK && row->more) code = sk_sq_let_go(db, row, true);
+  if (code != SK_OK) return code;
+  sk_sq_int(sk_sq(db, SQL_JOB_DELETE), 1, row->n);
+  return sk_sq_run(db, SQL_JOB_DELETE);
+}
+
+struct sk_str sk_sq_edit(struct sk_arena *arena, struct sk_str record, void (*edit)(struct sk_job *, int64_t now_ms),
+                         int64_t now_ms) {
+  struct sk_job job;
+  if (sk_record_decode(record, &job, NULL) != SK_OK) return sk_arena_copy(arena, record);
+  edit(&job, now_ms);
+  struct sk_buf buf = { 0 };
+  sk_record_encode(&job, &buf);
+  struct sk_str edited = buf.failed ? sk_str(NULL, 0) : sk_arena_copy(arena, sk_buf_str(&buf));
+  sk_buf_fini(&buf);
+  return edited;
+}

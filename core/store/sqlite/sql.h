@@ -1,0 +1,177 @@
+/* sqlite/sql.h - every statement of the sqlite store, prepared once.  An X-file: include it with SQ_STMT(name, sql) defined. */
+
+#define SQ_ROW "n, state, q, rank, due, ord, hold, held_ms, keep_until, more"
+#define SQ_FULL SQ_ROW ", id, task, record"
+#define SQ_QUEUE                                                                                                       \
+  "q, queue.name, paused, front, c1, c2, c3, c4, c5, c6, c7, h0, h1, h2, h3, h4, t0, t1, t2, t3, t4, t5, grouped"
+#define SQ_BOUND "max_len, overflow, block_ms, concurrency, rate, per_ms, burst, full_us"
+#define SQ_GROUP "g, concurrency, rate, per_ms, burst, strict, slots, full_us, jobs, at"
+
+SQ_STMT(BEGIN, "BEGIN IMMEDIATE")
+SQ_STMT(BEGIN_READ, "BEGIN")
+SQ_STMT(COMMIT, "COMMIT")
+SQ_STMT(ROLLBACK, "ROLLBACK")
+SQ_STMT(DATA_VERSION, "PRAGMA data_version")
+
+/* store, queue */
+SQ_STMT(
+    HEAD,
+    "SELECT fence, seq, queues_version, enqueued, done, retried, dead, cancelled, discarded, crashed, recovered, stops"
+    " FROM store")
+SQ_STMT(HEAD_SAVE,
+        "UPDATE store SET fence=?1, seq=?2, queues_version=?3, enqueued=?4, done=?5, retried=?6, dead=?7, cancelled=?8,"
+        " discarded=?9, crashed=?10, recovered=?11, stops=?12")
+SQ_STMT(QUEUE_BY_NAME,
+        "SELECT " SQ_QUEUE ", " SQ_BOUND " FROM queue LEFT JOIN bound ON bound.name=queue.name WHERE queue.name=?1")
+SQ_STMT(QUEUE_BY_NUMBER,
+        "SELECT " SQ_QUEUE ", " SQ_BOUND " FROM queue LEFT JOIN bound ON bound.name=queue.name WHERE q=?1")
+SQ_STMT(QUEUES, "SELECT q FROM queue ORDER BY name")
+SQ_STMT(QUEUE_MAX, "SELECT coalesce(max(q), 0) FROM queue")
+SQ_STMT(QUEUE_ADD, "INSERT INTO queue (q, name) VALUES (?1, ?2)")
+SQ_STMT(
+    QUEUE_SAVE,
+    "UPDATE queue SET paused=?2, front=?3, c1=?4, c2=?5, c3=?6, c4=?7, c5=?8, c6=?9, c7=?10,"
+    " h0=?11, h1=?12, h2=?13, h3=?14, h4=?15, t0=?16, t1=?17, t2=?18, t3=?19, t4=?20, t5=?21, grouped=?22 WHERE q=?1")
+
+/* job */
+SQ_STMT(JOB, "SELECT " SQ_ROW " FROM job WHERE n=?1")
+SQ_STMT(JOB_FULL, "SELECT " SQ_FULL " FROM job WHERE n=?1")
+SQ_STMT(JOB_ID, "SELECT " SQ_ROW " FROM job WHERE id=?1")
+SQ_STMT(JOB_ID_FULL, "SELECT " SQ_FULL " FROM job WHERE id=?1")
+/* Literals where the value is the same for all (hold = SQ_HOLD_BASE; held_ms of as many bytes as a time has): binding costs. */
+SQ_STMT(JOB_ADD_LINE, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record)"
+                      " VALUES (?1, ?2, 2, ?3, ?4, 0, 0, 72057594037927936, 1099511627776, ?5, ?6)")
+SQ_STMT(JOB_ADD_LATER, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record)"
+                       " VALUES (?1, ?2, 1, ?3, ?4, ?7, ?8, 72057594037927936, 1099511627776, ?5, ?6)")
+SQ_STMT(JOB_ADD, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record, more)"
+                 " VALUES (?1, ?2, ?9, ?3, ?4, ?7, ?8, 72057594037927936, 1099511627776, ?5, ?6, ?10)")
+SQ_STMT(JOB_SAVE, "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, more=?10"
+                  " WHERE n=?1")
+SQ_STMT(JOB_SAVE_RECORD,
+        "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, more=?10,"
+        " record=?11 WHERE n=?1")
+SQ_STMT(JOB_RENUMBER, "UPDATE job SET n=?2, state=?4, due=0, ord=?5, keep_until=NULL, more=?6, record=?3 WHERE n=?1")
+SQ_STMT(JOB_MOVE, "UPDATE job SET n=?2 WHERE n=?1")
+SQ_STMT(JOB_MORE, "UPDATE job SET more=?2 WHERE n=?1")
+SQ_STMT(JOB_DELETE, "DELETE FROM job WHERE n=?1")
+SQ_STMT(JOB_DELETE_HELD, "DELETE FROM job WHERE id=?1 AND state=3 AND hold=?2 AND q=?3 AND more IS NULL")
+SQ_STMT(JOB_TAKE, "UPDATE job SET state=3, hold=?2, held_ms=?3, more=?4 WHERE n=?1")
+SQ_STMT(JOB_TAKE_LINE, "UPDATE job SET state=3, hold=?3, held_ms=?4 WHERE n BETWEEN ?1 AND ?2 AND state=2")
+SQ_STMT(JOB_PROMOTE, "UPDATE job SET state=?2 WHERE n=?1")
+
+/* the line and what stands before it */
+SQ_STMT(LINE, "SELECT n, id, record, more FROM job WHERE n>=?1 AND n<?2 AND state=2 ORDER BY n LIMIT ?3")
+SQ_STMT(FRONT,
+        "SELECT job.n, job.id, job.record, job.more, front.due, front.ord FROM front CROSS JOIN job ON job.n=front.n"
+        " WHERE front.q=?1 AND front.rank=?2 ORDER BY front.due, front.ord LIMIT ?3")
+SQ_STMT(FRONT_ADD, "INSERT INTO front (q, rank, due, ord, n) VALUES (?1, ?2, ?3, ?4, ?5)")
+SQ_STMT(FRONT_DELETE, "DELETE FROM front WHERE q=?1 AND rank=?2 AND due=?3 AND ord=?4 AND n=?5")
+
+SQ_STMT(LATER_DUE,
+        "SELECT later.due, later.ord, later.n, job.state, job.rank, job.more FROM later CROSS JOIN job ON job.n=later.n"
+        " WHERE later.q=?1 AND later.due<=?2 ORDER BY later.due, later.ord LIMIT ?3")
+SQ_STMT(LATER_FIRST, "SELECT due FROM later WHERE q=?1 ORDER BY due LIMIT 1")
+SQ_STMT(LATER_ADD, "INSERT INTO later (q, due, ord, n) VALUES (?1, ?2, ?3, ?4)")
+SQ_STMT(LATER_DELETE, "DELETE FROM later WHERE q=?1 AND due=?2 AND ord=?3 AND n=?4")
+
+SQ_STMT(ENDED_ADD, "INSERT INTO ended (state, ord, n) VALUES (?1, ?2, ?3)")
+SQ_STMT(ENDED_DELETE, "DELETE FROM ended WHERE state=?1 AND ord=?2 AND n=?3")
+SQ_STMT(KEPT_ADD, "INSERT INTO kept (until, n) VALUES (?1, ?2)")
+SQ_STMT(KEPT_DELETE, "DELETE FROM kept WHERE until=?1 AND n=?2")
+SQ_STMT(KEPT_OVER, "SELECT n FROM kept WHERE until<=?1 ORDER BY until LIMIT ?2")
+
+/* the first of a lane in THE ORDER, wherever it stands: ?1 queue, ?2 rank, ?3 and ?4 the lane's head and tail */
+SQ_STMT(OLDEST,
+        "SELECT n FROM (SELECT * FROM (SELECT due, ord, n FROM front WHERE q=?1 AND rank=?2 ORDER BY due, ord LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT due, ord, n FROM member WHERE q=?1 AND rank=?2 ORDER BY due, ord LIMIT 1)"
+        " UNION ALL SELECT * FROM (SELECT 9223372036854775807, n & 17592186044415, n FROM job"
+        " WHERE n>=?3 AND n<?4 AND state=2 ORDER BY n LIMIT 1)) ORDER BY due, ord LIMIT 1")
+
+/* groups: their numbers; their READY jobs that need a slot; the lines of those, by queue and rank (g = 0: the turn of the others) */
+SQ_STMT(GROUP, "SELECT " SQ_GROUP " FROM grp WHERE g=?1")
+SQ_STMT(GROUP_NAMED, "SELECT " SQ_GROUP " FROM grp WHERE name=?1")
+SQ_STMT(GROUP_ADD, "INSERT INTO grp (concurrency, rate, per_ms, burst, strict, name, slots, full_us, jobs, at)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 1, 0)")
+SQ_STMT(GROUP_SAVE, "UPDATE grp SET slots=?2, full_us=?3, jobs=?4, at=?5 WHERE g=?1")
+SQ_STMT(GROUP_SET, "UPDATE grp SET concurrency=?1, rate=?2, per_ms=?3, burst=?4, strict=?5 WHERE g=?6")
+SQ_STMT(GROUP_DELETE, "DELETE FROM grp WHERE g=?1")
+SQ_STMT(GROUPS_IDLE, "DELETE FROM grp WHERE g IN (SELECT g FROM grp WHERE jobs=0 AND full_us<=?1 LIMIT ?2)")
+SQ_STMT(
+    MEMBER,
+    "SELECT job.n, job.id, job.record, job.more, member.due, member.ord FROM member CROSS JOIN job ON job.n=member.n"
+    " WHERE member.g=?1 AND member.q=?2 AND member.rank=?3 ORDER BY member.due, member.ord LIMIT 1")
+SQ_STMT(MEMBER_ADD, "INSERT INTO member (g, q, rank, due, ord, n) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+SQ_STMT(MEMBER_DELETE, "DELETE FROM member WHERE g=?1 AND q=?2 AND rank=?3 AND due=?4 AND ord=?5 AND n=?6")
+SQ_STMT(LINE_ADD, "INSERT OR IGNORE INTO line (g, q, rank, turn, at) SELECT ?1, ?2, ?3, ?4, at FROM grp WHERE g=?1")
+SQ_STMT(LINE_DELETE_EMPTY, "DELETE FROM line WHERE g=?1 AND q=?2 AND rank=?3"
+                           " AND NOT EXISTS (SELECT 1 FROM member WHERE g=?1 AND q=?2 AND rank=?3)")
+SQ_STMT(LINE_NEXT, "SELECT g, turn FROM line WHERE q=?1 AND rank=?2 AND at=0 ORDER BY turn LIMIT 1")
+SQ_STMT(LINE_OPEN, "SELECT 1 FROM line WHERE q=?1 AND at=0 LIMIT 1")
+SQ_STMT(LINE_SOON, "SELECT at FROM line WHERE q=?1 AND at>0 ORDER BY at LIMIT 1")
+SQ_STMT(LINES_OVER, "SELECT g FROM line WHERE q=?1 AND at>0 AND at<=?2 ORDER BY at LIMIT ?3")
+SQ_STMT(LINE_TURN, "UPDATE line SET turn=?4 WHERE g=?1 AND q=?2 AND rank=?3")
+SQ_STMT(LINES_AT, "UPDATE line SET at=?2 WHERE g=?1")
+SQ_STMT(PLAIN_TURN, "SELECT turn FROM line WHERE g=0 AND q=?1 AND rank=?2")
+SQ_STMT(PLAIN_TURN_SAVE, "INSERT INTO line (g, q, rank, turn, at) VALUES (0, ?1, ?2, ?3, -1)"
+                         " ON CONFLICT (g, q, rank) DO UPDATE SET turn=excluded.turn")
+
+/* what the last attempt said */
+SQ_STMT(SAID, "SELECT percent, note, log FROM said WHERE id=?1")
+SQ_STMT(SAID_SAVE, "INSERT OR REPLACE INTO said (id, percent, note, log) VALUES (?1, ?2, ?3, ?4)")
+SQ_STMT(SAID_DELETE, "DELETE FROM said WHERE id=(SELECT id FROM job WHERE n=?1)")
+
+/* locks, stops */
+SQ_STMT(LOCK, "SELECT id, until, throttle FROM lock WHERE key=?1")
+SQ_STMT(LOCK_TAKE, "INSERT OR REPLACE INTO lock (key, id, until, throttle) VALUES (?1, ?2, ?3, ?4)")
+SQ_STMT(LOCK_LET_GO, "DELETE FROM lock WHERE id=(SELECT id FROM job WHERE n=?1) AND throttle=0")
+SQ_STMT(LOCK_OUTLIVE, "UPDATE lock SET throttle=2 WHERE id=(SELECT id FROM job WHERE n=?1) AND throttle=1")
+SQ_STMT(LOCKS_OVER, "DELETE FROM lock WHERE key IN (SELECT key FROM lock WHERE until>0 AND until<=?1 LIMIT ?2)")
+SQ_STMT(STOP_ADD, "INSERT INTO stop (id) VALUES (?1)")
+SQ_STMT(STOP_DELETE, "DELETE FROM stop WHERE id=(SELECT id FROM job WHERE n=?1)")
+SQ_STMT(STOPS, "SELECT job.id, job.hold FROM stop CROSS JOIN job ON job.id=stop.id WHERE job.state=3")
+
+/* bounds */
+SQ_STMT(
+    BOUND_SAVE,
+    "INSERT INTO bound (name, max_len, overflow, block_ms, concurrency, rate, per_ms, burst, full_us)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0) ON CONFLICT (name) DO UPDATE SET max_len=?2, overflow=?3, block_ms=?4,"
+    " concurrency=?5, rate=?6, per_ms=?7, burst=?8")
+SQ_STMT(BOUND_FULL, "UPDATE bound SET full_us=?2 WHERE name=?1")
+SQ_STMT(BOUND_DELETE, "DELETE FROM bound WHERE name=?1")
+SQ_STMT(BOUNDS, "SELECT name, " SQ_BOUND " FROM bound ORDER BY name")
+
+/* engines */
+SQ_STMT(ENGINE_ADD, "INSERT INTO engine (num, token, name, boot, beat_ms, lease_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+SQ_STMT(ENGINE_TOKEN, "SELECT token FROM engine WHERE num=?1")
+SQ_STMT(ENGINE_BEAT, "UPDATE engine SET beat_ms=?3 WHERE num=?1 AND token=?2")
+SQ_STMT(ENGINE_DELETE, "DELETE FROM engine WHERE num=?1")
+SQ_STMT(ENGINES, "SELECT num, boot, beat_ms, lease_ms, name FROM engine ORDER BY num")
+SQ_STMT(HOLD_ADD, "INSERT INTO hold (fence, engine, jobs) VALUES (?1, ?2, ?3)")
+SQ_STMT(HOLD_DELETE, "DELETE FROM hold WHERE fence=?1")
+SQ_STMT(HOLD_DELETE_ENGINE, "DELETE FROM hold WHERE engine=?1")
+SQ_STMT(HOLD_ENGINE, "SELECT fence, jobs FROM hold WHERE engine=?1 ORDER BY fence")
+SQ_STMT(HOLDS, "SELECT fence, jobs FROM hold ORDER BY fence")
+SQ_STMT(HOLDER, "SELECT engine.name FROM hold JOIN engine ON engine.num=hold.engine WHERE hold.fence=?1")
+
+/* looking: ?1 state or place, ?2 queue number (0: any), ?3 task (empty: any) */
+SQ_STMT(
+    EACH_LINE,
+    "SELECT n, 9223372036854775807, n & 17592186044415 FROM job WHERE n>=?1 AND n<?2 AND state=2 AND (?3='' OR task=?3)"
+    " ORDER BY n")
+SQ_STMT(
+    EACH_FRONT,
+    "SELECT job.n, front.due, front.ord FROM front CROSS JOIN job ON job.n=front.n WHERE front.q=?1 AND front.rank=?2"
+    " AND (?3='' OR job.task=?3) ORDER BY front.due, front.ord")
+SQ_STMT(EACH_MEMBER,
+        "SELECT job.n, member.due, member.ord FROM member CROSS JOIN job ON job.n=member.n WHERE member.q=?1"
+        " AND member.rank=?2 AND (?3='' OR job.task=?3) ORDER BY member.due, member.ord")
+SQ_STMT(EACH_LATER,
+        "SELECT job.n FROM later CROSS JOIN job ON job.n=later.n WHERE job.state=?1 AND (?2=0 OR later.q=?2)"
+        " AND (?3='' OR job.task=?3) ORDER BY later.due, later.ord")
+SQ_STMT(EACH_ENDED,
+        "SELECT job.n FROM ended CROSS JOIN job ON job.n=ended.n WHERE ended.state=?1 AND (?2=0 OR job.q=?2)"
+        " AND (?3='' OR job.task=?3) ORDER BY ended.ord DESC")
+
+SQ_STMT(TASK_SAVE, "INSERT INTO task (name, queue, priority, template) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name)"
+                   " DO UPDATE SET queue=excluded.queue, priority=excluded.priority, template=excluded.template")
+SQ_STMT(TASKS, "SELECT name, queue, priority, template FROM task ORDER BY name")

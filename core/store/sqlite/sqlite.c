@@ -1,0 +1,623 @@
+/* sqlite.c - the sqlite store's handle: the slots of store.h, the thread that does the work, its groups, the `changed` event.
+ *
+ * All that touches the file happens on one thread of the store's own, so that no fsync delays a timer of the loop.  The thread
+ * takes all that is submitted (up to a bound) as one group: the writing operations in one transaction with one commit, then
+ * the reading ones, then all answers.  When a group fails, each of its operations is tried in a transaction of its own, so that
+ * an operation fails for its own reasons only.  Nothing is kept of a transaction that failed.
+ *
+ * With durability full, an operation that must last is answered only when a second thread has synced the log (sqlite/sync.c); the
+ * others of its group, and later groups, do not wait for that.  So answers may come in another order than the submissions, and what
+ * is not on the disk yet can be fetched and looked at already.
+ *
+ * Between groups it does what must not hold up anyone: checkpoints, and the long chores (a change of all jobs that match a
+ * filter, dropping kept records), a bounded piece at a time. */
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "io/loop.h"
+#include "store/sqlite/sqlite.h"
+
+enum {
+  GROUP_WEIGHT_MAX = 8192, /* items of one transaction, about; an operation is never split */
+  SWEEP_PIECE = 1000,      /* jobs of a filtered change in one transaction */
+  CHECKPOINT_PAGES = 1000, /* of the log, 4 MB: then it is copied into the database */
+  HINT_PAUSE_MS = 1,       /* between two looks whether another has committed */
+  KEEP_ALIVE_MS = 1000000000,
+};
+
+enum kind { ENQUEUE, FETCH, SETTLE, BEAT, GET, LIST, COUNT, CHANGE, PAUSE, PROGRESS, DECLARE, TASKS };
+
+/* A filtered change at work: the jobs that matched when it began. */
+struct sweep {
+  struct sk_change_op *op; /* NULL: none */
+  int64_t *ns;             /* owned */
+  size_t n, cap, at;
+  bool failed; /* out of memory while listing */
+};
+
+struct sq_store {
+  struct sk_store store; /* first: the vtable sees this */
+  struct sq_db *db;      /* the thread's */
+  struct sq_sync *sync;  /* the thread's; NULL: durability normal */
+  pthread_t thread;
+
+  /* The loop's. */
+  struct sk_async *wake;
+  struct sk_timer *keep_alive; /* runs while operations are submitted: only then the loop must go on */
+  struct sk_watch *watch;      /* of PATH-lock; NULL: nobody wants to know, or it can't be watched */
+  struct sk_timer *hint_pause;
+  bool hinted; /* a hint came during the pause */
+  size_t submitted;
+  struct sk_store_events events;
+  void (*close_cb)(void *ctx);
+  void *close_ctx;
+
+  /* The thread's. */
+  struct sk_list sweeps; /* of sk_op.node: filtered changes */
+  struct sweep sweep;    /* the first of them */
+  int64_t told_version;  /* PRAGMA data_version when `changed` was last told */
+
+  pthread_mutex_t lock; /* guards what follows */
+  pthread_cond_t work;
+  struct sk_list pending; /* of sk_op.node */
+  struct sk_list answers; /* of sk_op.node */
+  bool check;             /* someone may have committed: look */
+  bool closing;
+  bool changed;
+  bool finished; /* the thread has ended */
+};
+
+/* -- groups: on the thread ------------------------------------------------------------------------------------------------- */
+
+static bool is_read(const struct sk_op *op) {
+  return op->kind == GET || op->kind == LIST || op->kind == COUNT || op->kind == TASKS;
+}
+
+/* Must what it did survive a power cut?  What only moves jobs to RUNNING and back need not: they are READY then. */
+static bool is_durable(const struct sk_op *op) {
+  return op->kind == ENQUEUE || op->kind == SETTLE || op->kind == CHANGE || op->kind == PAUSE || op->kind == DECLARE;
+}
+
+static bool is_sweep(const struct sk_op *op) {
+  return op->kind == CHANGE && ((const struct sk_change_op *)(const void *)op)->ids_n == 0;
+}
+
+static size_t weight_of(const struct sk_op *op) {
+  const void *whole = op;
+  switch ((enum kind)op->kind) {
+  case ENQUEUE: return 1 + ((const struct sk_enqueue_op *)whole)->items_n;
+  case FETCH: return 1 + ((const struct sk_fetch_op *)whole)->want;
+  case SETTLE: return 1 + ((const struct sk_settle_op *)whole)->items_n;
+  case CHANGE: return 1 + ((const struct sk_change_op *)whole)->ids_n;
+  case BEAT:
+  case GET:
+  case LIST:
+  case COUNT:
+  case PAUSE:
+  case PROGRESS:
+  case DECLARE:
+  case TASKS: break;
+  }
+  return 1;
+}
+
+static enum sk_code perform(struct sq_db *db, struct sk_op *op) {
+  void *whole = op;
+  sk_arena_fini(&op->arena); /* of a try that was rolled back */
+  switch ((enum kind)op->kind) {
+  case ENQUEUE: return sk_sq_enqueue(db, whole);
+  case FETCH: return sk_sq_fetch(db, whole);
+  case SETTLE: return sk_sq_settle(db, whole);
+  case BEAT: return sk_sq_beat(db, whole);
+  case GET: return sk_sq_get(db, whole);
+  case LIST: return sk_sq_list(db, whole);
+  case COUNT: return sk_sq_count(db, whole);
+  case CHANGE: return sk_sq_change_ids(db, whole);
+  case PAUSE: return sk_sq_pause(db, whole);
+  case PROGRESS: return sk_sq_progress(db, whole);
+  case DECLARE: return sk_sq_declare(db, whole);
+  case TASKS: return sk_sq_tasks(db, whole);
+  }
+  return SK_EUNSUPPORTED;
+}
+
+/* What an operation still has to do once it is committed. */
+static void committed(struct sq_db *db, struct sk_op *op) {
+  if (op->kind == FETCH) sk_sq_fetch_done(db, (void *)op);
+  if (op->kind == SETTLE) sk_sq_settle_done(db, (void *)op);
+  if (op->kind == BEAT) db->self.lost = false; /* it has been told */
+}
+
+static void set_status(struct sq_db *db, struct sk_op *op, enum sk_code code) {
+  op->status = code;
+  if (code != SK_OK) op->err = db->err;
+}
+
+/* All of `ops` in one transaction; on failure nothing happened, and *culprit is the one that failed: NULL when that was none of
+ * them (the transaction did not begin, or not commit), so that the others would fare no better. */
+static enum sk_code write_group(struct sq_db *db, struct sk_list *ops, struct sk_op **culprit) {
+  *culprit = NULL;
+  enum sk_code code = sk_sq_begin(db);
+  if (code != SK_OK) return code;
+  SK_LIST_EACH (it, ops) {
+    struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    code = perform(db, op);
+    if (code == SK_OK) continue;
+    sk_sq_rollback(db);
+    *culprit = op;
+    return code;
+  }
+  code = sk_sq_commit(db);
+  if (code != SK_OK) return code;
+  if (db->notify) sk_sq_poke(db);
+  SK_LIST_EACH (it, ops) {
+    struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    committed(db, op);
+    op->status = SK_OK;
+  }
+  return SK_OK;
+}
+
+static void fail_all(struct sq_db *db, struct sk_list *ops, enum sk_code code) {
+  SK_LIST_EACH (it, ops) set_status(db, SK_CONTAINER(it, struct sk_op, node), code);
+}
+
+static void write_one_by_one(struct sq_db *db, struct sk_list *ops) {
+  struct sk_list left, one;
+  struct sk_op *culprit = NULL;
+  sk_list_init(&left);
+  sk_list_init(&one);
+  sk_list_move(&left, ops);
+  for (struct sk_list *it; (it = sk_list_pop(&left)) != NULL; sk_list_move(ops, &one)) {
+    sk_list_push(&one, it);
+    enum sk_code code = write_group(db, &one, &culprit);
+    if (code == SK_OK) continue;
+    fail_all(db, &one, code);
+    if (culprit != NULL) continue;
+    fail_all(db, &left, code);
+    sk_list_move(&one, &left);
+  }
+}
+
+static void write_all(struct sq_db *db, struct sk_list *ops) {
+  if (sk_list_empty(ops)) return;
+  struct sk_op *culprit;
+  enum sk_code code = write_group(db, ops, &culprit);
+  if (code == SK_OK) return;
+  bool alone = ops->next == ops->prev;
+  if (culprit != NULL && !alone)
+    write_one_by_one(db, ops);
+  else
+    fail_all(db, ops, code);
+}
+
+static void read_all(struct sq_db *db, struct sk_list *ops) {
+  SK_LIST_EACH (it, ops) {
+    struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    enum sk_code code = sk_sq_begin_read(db);
+    if (code == SK_OK) {
+      code = perform(db, op);
+      sk_sq_end_read(db);
+    }
+    set_status(db, op, code);
+  }
+}
+
+/* Has the operations answered, on the loop.  Called on either thread. */
+static void answer(void *ctx, struct sk_list *ops) {
+  struct sq_store *s = ctx;
+  if (sk_list_empty(ops)) return;
+  pthread_mutex_lock(&s->lock);
+  sk_list_move(&s->answers, ops);
+  pthread_mutex_unlock(&s->lock);
+  sk_async_send(s->wake);
+}
+
+/* Has operations answered that are committed or failed: those that must last when they are on the disk. */
+static void answer_written(struct sq_store *s, struct sk_list *ops) {
+  struct sk_list lasting, others;
+  sk_list_init(&lasting);
+  sk_list_init(&others);
+  for (struct sk_list *it; (it = sk_list_pop(ops)) != NULL;) {
+    const struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    sk_list_push(s->sync != NULL && op->status == SK_OK && is_durable(op) ? &lasting : &others, it);
+  }
+  answer(s, &others);
+  if (sk_list_empty(&lasting)) return;
+  if (sk_sq_sync_failed(s->sync) && sk_sq_start_over(s->db) == SK_OK) sk_sq_sync_mended(s->sync);
+  sk_sq_sync_wait(s->sync, &lasting);
+}
+
+static void run_group(struct sq_store *s, struct sk_list *group) {
+  struct sk_list writes, reads;
+  sk_list_init(&writes);
+  sk_list_init(&reads);
+  for (struct sk_list *it; (it = sk_list_pop(group)) != NULL;) {
+    const struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    sk_list_push(is_read(op) ? &reads : is_sweep(op) ? &s->sweeps : &writes, it);
+  }
+  write_all(s->db, &writes);
+  answer_written(s, &writes);
+  read_all(s->db, &reads);
+  answer(s, &reads);
+}
+
+/* -- chores: on the thread ------------------------------------------------------------------------------------------------- */
+
+static bool sweep_note(void *ctx, int64_t n) {
+  struct sweep *w = ctx;
+  if (w->n == w->cap) {
+    size_t cap = w->cap ? w->cap * 2 : 1024;
+    int64_t *grown = realloc(w->ns, cap * sizeof *grown);
+    if (grown == NULL) {
+      w->failed = true;
+      return false;
+    }
+    w->ns = grown;
+    w->cap = cap;
+  }
+  w->ns[w->n++] = n;
+  return true;
+}
+
+static enum sk_code sweep_begin(struct sq_db *db, struct sweep *w, struct sk_change_op *op) {
+  *w = (struct sweep){ .op = op };
+  op->changed = 0;
+  op->statuses = NULL;
+  enum sk_code code = sk_sq_begin_read(db);
+  if (code != SK_OK) return code;
+  for (int state = SK_STATE_SCHEDULED; code == SK_OK && state < SK_STATES; state++) {
+    if (!sk_sq_verb_takes(op->verb, (enum sk_state)state)) continue;
+    if (op->filter.state != SK_STATE_NONE && (int)op->filter.state != state) continue;
+    code = sk_sq_each(db, &op->filter, (enum sk_state)state, sweep_note, w);
+    if (w->failed) code = sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  }
+  sk_sq_end_read(db);
+  return code;
+}
+
+static enum sk_code sweep_piece(struct sq_db *db, struct sweep *w) {
+  size_t changed = 0, end = w->n - w->at < SWEEP_PIECE ? w->n : w->at + SWEEP_PIECE;
+  enum sk_code code = sk_sq_begin(db);
+  if (code != SK_OK) return code;
+  for (size_t i = w->at; code == SK_OK && i < end; i++) code = sk_sq_change_number(db, w->op, w->ns[i], &changed);
+  if (code == SK_OK)
+    code = sk_sq_commit(db);
+  else
+    sk_sq_rollback(db);
+  if (code != SK_OK) return code;
+  if (db->notify) sk_sq_poke(db);
+  w->at = end;
+  w->op->changed += changed;
+  return SK_OK;
+}
+
+/* A piece of the first filtered change, begun if need be; answered when it is done or fails. */
+static void sweep_on(struct sq_store *s) {
+  struct sweep *w = &s->sweep;
+  enum sk_code code = SK_OK;
+  struct sk_op *op = SK_CONTAINER(s->sweeps.next, struct sk_op, node);
+  if (w->op == NULL) code = sweep_begin(s->db, w, (void *)op);
+  if (code == SK_OK && w->at < w->n) code = sweep_piece(s->db, w);
+  if (code == SK_OK && w->at < w->n) return;
+  set_status(s->db, op, code);
+  free(w->ns);
+  *w = (struct sweep){ 0 };
+  struct sk_list done;
+  sk_list_init(&done);
+  sk_list_remove(&op->node);
+  sk_list_push(&done, &op->node);
+  answer_written(s, &done);
+}
+
+static void expire_on(struct sq_store *s) {
+  enum sk_code code = sk_sq_begin(s->db);
+  if (code == SK_OK) {
+    code = sk_sq_expire(s->db);
+    if (code == SK_OK)
+      code = sk_sq_commit(s->db);
+    else
+      sk_sq_rollback(s->db);
+  }
+  if (code != SK_OK) s->db->expiry_due = false; /* the next beat tries again */
+}
+
+static bool has_chores(const struct sq_store *s) { return !sk_list_empty(&s->sweeps) || s->db->expiry_due; }
+
+static void check_changed(struct sq_store *s) {
+  if (!sk_sq_changed_by_others(s->db, &s->told_version)) return;
+  pthread_mutex_lock(&s->lock);
+  s->changed = true;
+  pthread_mutex_unlock(&s->lock);
+  sk_async_send(s->wake);
+}
+
+/* -- the thread ------------------------------------------------------------------------------------------------------------ */
+
+/* Waits for something to do; a group of it, and whether others are to be looked at.  False when it is all done. */
+static bool next_work(struct sq_store *s, struct sk_list *group, bool *check) {
+  pthread_mutex_lock(&s->lock);
+  while (sk_list_empty(&s->pending) && !s->check && !s->closing && !has_chores(s))
+    pthread_cond_wait(&s->work, &s->lock);
+  size_t weight = 0;
+  while (!sk_list_empty(&s->pending)) {
+    struct sk_list *first = s->pending.next;
+    weight += weight_of(SK_CONTAINER(first, struct sk_op, node));
+    if (weight > GROUP_WEIGHT_MAX && !sk_list_empty(group)) break;
+    sk_list_remove(first);
+    sk_list_push(group, first);
+  }
+  *check = s->check;
+  s->check = false;
+  bool over = s->closing && sk_list_empty(group) && sk_list_empty(&s->sweeps);
+  pthread_mutex_unlock(&s->lock);
+  return !over;
+}
+
+static void finish(struct sq_store *s) {
+  if (s->sync != NULL) sk_sq_sync_stop(s->sync);
+  if (s->db->self.num != 0 && sk_sq_sign_off(s->db) != SK_OK && s->db->log)
+    sk_logf(s->db->log, SK_LOG_WARN, "%s; its jobs are ready again when the store is opened next", s->db->err.message);
+  sk_sq_db_close(s->db); /* which copies the log into the database if no one else has it open */
+  pthread_mutex_lock(&s->lock);
+  s->finished = true;
+  pthread_mutex_unlock(&s->lock);
+  sk_async_send(s->wake);
+}
+
+static void *thread_main(void *arg) {
+  struct sq_store *s = arg;
+  struct sk_list group;
+  sk_list_init(&group);
+  for (bool check; next_work(s, &group, &check);) {
+    run_group(s, &group);
+    if (check) check_changed(s);
+    if (s->db->wal_pages >= CHECKPOINT_PAGES) sk_sq_checkpoint(s->db);
+    if (!sk_list_empty(&s->sweeps)) sweep_on(s);
+    if (s->db->expiry_due) expire_on(s);
+  }
+  finish(s);
+  return NULL;
+}
+
+/* -- the loop's side ------------------------------------------------------------------------------------------------------- */
+
+static void on_nothing(void *ctx) { (void)ctx; }
+
+static void store_free(struct sq_store *s) {
+  sk_async_free(s->wake);
+  sk_timer_free(s->keep_alive);
+  sk_timer_free(s->hint_pause);
+  sk_watch_free(s->watch);
+  pthread_mutex_destroy(&s->lock);
+  pthread_cond_destroy(&s->work);
+  free(s);
+}
+
+static void on_wake(void *ctx) {
+  struct sq_store *s = ctx;
+  struct sk_list answers;
+  sk_list_init(&answers);
+  pthread_mutex_lock(&s->lock);
+  sk_list_move(&answers, &s->answers);
+  bool changed = s->changed, finished = s->finished;
+  s->changed = false;
+  pthread_mutex_unlock(&s->lock);
+  if (changed && s->close_cb == NULL) s->events.changed(s->events.ctx);
+  for (struct sk_list *it; (it = sk_list_pop(&answers)) != NULL;) {
+    struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    if (--s->submitted == 0 && s->close_cb == NULL) sk_timer_stop(s->keep_alive);
+    op->cb(op, op->ctx);
+  }
+  if (!finished) return;
+  pthread_join(s->thread, NULL);
+  void (*cb)(void *) = s->close_cb;
+  void *cb_ctx = s->close_ctx;
+  store_free(s);
+  cb(cb_ctx);
+}
+
+static void ask_check(struct sq_store *s) {
+  pthread_mutex_lock(&s->lock);
+  s->check = true;
+  pthread_cond_signal(&s->work);
+  pthread_mutex_unlock(&s->lock);
+}
+
+/* Someone, maybe this handle itself, has committed something.  Looked into at once, but not more often than every pause. */
+static void on_hint(void *ctx) {
+  struct sq_store *s = ctx;
+  if (s->close_cb != NULL) return;
+  if (sk_timer_active(s->hint_pause)) {
+    s->hinted = true;
+    return;
+  }
+  sk_timer_start(s->hint_pause, HINT_PAUSE_MS);
+  ask_check(s);
+}
+
+static void on_hint_pause(void *ctx) {
+  struct sq_store *s = ctx;
+  if (!s->hinted) return;
+  s->hinted = false;
+  on_hint(s);
+}
+
+/* Submits an operation, or has it answered with what check_* found wrong with it (in op->err). */
+static void submit(struct sk_store *store, struct sk_op *op, enum kind kind, enum sk_code checked) {
+  struct sq_store *s = SK_CONTAINER(store, struct sq_store, store);
+  assert(s->close_cb == NULL && op->cb != NULL);
+  op->arena = (struct sk_arena){ 0 };
+  op->kind = (int)kind;
+  op->status = checked;
+  if (s->submitted++ == 0) sk_timer_start(s->keep_alive, KEEP_ALIVE_MS);
+  pthread_mutex_lock(&s->lock);
+  sk_list_push(checked == SK_OK ? &s->pending : &s->answers, &op->node);
+  if (checked == SK_OK) pthread_cond_signal(&s->work);
+  pthread_mutex_unlock(&s->lock);
+  if (checked != SK_OK) sk_async_send(s->wake);
+}
+
+/* -- slots ----------------------------------------------------------------------------------------------------------------- */
+
+static enum sk_code check_engine(struct sk_store *store, const char *what, struct sk_err *err) {
+  bool is_engine =
+      SK_CONTAINER(store, struct sq_store, store)->db->self.name.n > 0; /* set before the thread was there */
+  return sk_check_engine(is_engine, what, err);
+}
+
+static void sqlite_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, ENQUEUE, sk_check_enqueue(op->items, op->items_n, &op->op.err));
+}
+
+static void sqlite_fetch(struct sk_store *store, struct sk_fetch_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  op->held = NULL;
+  op->held_n = 0;
+  enum sk_code code = check_engine(store, "fetch", &op->op.err);
+  if (code == SK_OK) code = sk_check_fetch(op, &op->op.err);
+  submit(store, &op->op, FETCH, code);
+}
+
+static void sqlite_settle(struct sk_store *store, struct sk_settle_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  enum sk_code code = check_engine(store, "settle", &op->op.err);
+  if (code == SK_OK) code = sk_check_settle(op, &op->op.err);
+  submit(store, &op->op, SETTLE, code);
+}
+
+static void sqlite_beat(struct sk_store *store, struct sk_beat_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, BEAT, check_engine(store, "beat", &op->op.err));
+}
+
+static void sqlite_get(struct sk_store *store, struct sk_get_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, GET, SK_OK);
+}
+
+static void sqlite_list(struct sk_store *store, struct sk_list_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  op->views = NULL;
+  op->views_n = 0;
+  submit(store, &op->op, LIST, sk_check_list(op, &op->op.err));
+}
+
+static void sqlite_count(struct sk_store *store, struct sk_count_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, COUNT, SK_OK);
+}
+
+static void sqlite_change(struct sk_store *store, struct sk_change_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  op->changed = 0;
+  submit(store, &op->op, CHANGE, SK_OK);
+}
+
+static void sqlite_pause(struct sk_store *store, struct sk_pause_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, PAUSE, sk_check_pause(op, &op->op.err));
+}
+
+static void sqlite_progress(struct sk_store *store, struct sk_progress_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, PROGRESS, check_engine(store, "progress", &op->op.err));
+}
+
+static void sqlite_declare(struct sk_store *store, struct sk_declare_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, DECLARE, sk_check_declare(op, &op->op.err));
+}
+
+static void sqlite_tasks(struct sk_store *store, struct sk_tasks_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, TASKS, SK_OK);
+}
+
+static void sqlite_close(struct sk_store *store, void (*cb)(void *ctx), void *ctx) {
+  struct sq_store *s = SK_CONTAINER(store, struct sq_store, store);
+  assert(s->close_cb == NULL && cb != NULL);
+  s->close_cb = cb;
+  s->close_ctx = ctx;
+  sk_timer_start(s->keep_alive, KEEP_ALIVE_MS);
+  pthread_mutex_lock(&s->lock);
+  s->closing = true;
+  pthread_cond_signal(&s->work);
+  pthread_mutex_unlock(&s->lock);
+}
+
+static const struct sk_store_ops sqlite_ops = {
+  .scheme = "sqlite",
+  .enqueue = sqlite_enqueue,
+  .fetch = sqlite_fetch,
+  .settle = sqlite_settle,
+  .beat = sqlite_beat,
+  .get = sqlite_get,
+  .list = sqlite_list,
+  .count = sqlite_count,
+  .change = sqlite_change,
+  .pause = sqlite_pause,
+  .progress = sqlite_progress,
+  .declare = sqlite_declare,
+  .tasks = sqlite_tasks,
+  .close = sqlite_close,
+};
+
+/* -- open ------------------------------------------------------------------------------------------------------------------ */
+
+static enum sk_code start_threads(struct sq_store *s, enum sk_durability durability, struct sk_err *err) {
+  enum sk_code code = durability == SK_DURABLE_FULL ? sk_sq_sync_start(s->db, answer, s, &s->sync, err) : SK_OK;
+  if (code == SK_OK) code = sk_sq_thread(s->db, &s->thread, thread_main, s, err);
+  if (code != SK_OK && s->sync != NULL) sk_sq_sync_stop(s->sync);
+  return code;
+}
+
+static enum sk_code make_handles(struct sq_store *s, struct sk_loop *loop, struct sk_err *err) {
+  s->wake = sk_async_new(loop, on_wake, s);
+  s->keep_alive = sk_timer_new(loop, on_nothing, s);
+  s->hint_pause = sk_timer_new(loop, on_hint_pause, s);
+  if (s->wake == NULL || s->keep_alive == NULL || s->hint_pause == NULL)
+    return sk_err_set(err, SK_ENOMEM, "%s: out of memory", s->db->path);
+  sk_async_unref(s->wake);
+  sk_timer_unref(s->hint_pause);
+  if (s->events.changed == NULL) return SK_OK;
+  struct sk_err why;
+  s->watch = sk_watch_new(loop, s->db->lock_path, on_hint, s, &why);
+  if (s->watch != NULL)
+    sk_watch_unref(s->watch);
+  else if (s->db->log)
+    sk_logf(s->db->log, SK_LOG_WARN, "%s: what other processes do will be noticed late", why.message);
+  return SK_OK;
+}
+
+enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options *options,
+                            const struct sk_store_events *events, struct sk_store **out, struct sk_err *err) {
+  struct sk_err local = { 0 };
+  if (err == NULL) err = &local;
+  struct sq_store *s = calloc(1, sizeof *s);
+  if (s == NULL) return sk_err_set(err, SK_ENOMEM, "store: out of memory");
+  s->store.ops = &sqlite_ops;
+  s->events = events ? *events : (struct sk_store_events){ 0 };
+  sk_list_init(&s->sweeps);
+  sk_list_init(&s->pending);
+  sk_list_init(&s->answers);
+  pthread_mutex_init(&s->lock, NULL);
+  pthread_cond_init(&s->work, NULL);
+  s->db = sk_sq_db_open(options, err);
+  enum sk_code code = s->db ? make_handles(s, loop, err) : err->code;
+  if (code == SK_OK && options->engine.n) {
+    code = sk_sq_sign_on(s->db, options->engine, options->lease_ms);
+    if (code != SK_OK) *err = s->db->err;
+  }
+  if (code == SK_OK) sk_sq_changed_by_others(s->db, &s->told_version);
+  if (code == SK_OK) code = start_threads(s, options->durability, err);
+  if (code == SK_OK) {
+    *out = &s->store;
+    return SK_OK;
+  }
+  if (s->db) sk_sq_db_close(s->db);
+  store_free(s);
+  return code;
+}
