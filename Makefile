@@ -14,16 +14,19 @@ Q := $(if $(V),,@)
 .DEFAULT_GOAL := build
 
 # -- flags ------------------------------------------------------------------------------------------------------------
-WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
+# What an initialiser leaves out is zero: meant so, and clang warns of it.
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Wno-missing-field-initializers -Werror
 HARDEN := -fstack-protector-strong
 OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 OPT_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+OPT_clang := $(OPT_release)
 OPT := $(OPT_$(VARIANT))
 PKGS := luajit libuv sqlite3 hiredis openssl
 # Library headers are not ours to warn about: -isystem.
 SYSINC = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(PKGS)))
 CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(HARDEN) $(OPT) -Icore -I$(OUT)/gen $(SYSINC)
-LDFLAGS = -Wl,-z,relro,-z,now -Wl,-E $(if $(filter asan,$(VARIANT)),-fsanitize=address$(comma)undefined)
+LDFLAGS = -Wl,-z,relro,-z,now -Wl,-E $(if $(filter asan,$(VARIANT)),-fsanitize=address$(comma)undefined) $(if $(filter tsan,$(VARIANT)),-fsanitize=thread)
 LIBS = $(shell pkg-config --libs $(PKGS) yaml-0.1) -llua5.1-luv -lpthread -lm -ldl
 comma := ,
 OUT := $(BUILD)/$(VARIANT)
@@ -104,12 +107,21 @@ test: deps ## Run every test there is, from a bare machine
 check: ## Lint, unit, spec and contract tests: under a minute
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
-	@$(MAKE) --no-print-directory unit spec contract
+	@$(MAKE) --no-print-directory -j2 -Otarget unit spec contract
 
 .PHONY: asan
 asan: ## Run the unit and contract tests under the address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory VARIANT=asan -j$$(nproc) build test-programs
+	@$(MAKE) --no-print-directory VARIANT=asan build test-programs
 	@$(MAKE) --no-print-directory VARIANT=asan unit contract
+
+.PHONY: tsan
+tsan: ## Run the contract tests of the stores with threads under the thread sanitizer
+	@$(MAKE) --no-print-directory VARIANT=tsan $(BUILD)/tsan/tests/contract/contract
+	@$(MAKE) --no-print-directory VARIANT=tsan contract-memory contract-sqlite
+
+.PHONY: clang
+clang: ## Build everything with clang, warnings are errors
+	@$(MAKE) --no-print-directory VARIANT=clang CC=clang build test-programs
 
 .PHONY: install
 install: build ## Install the binary, the Lua module and the Redis scripts (PREFIX=/usr/local)

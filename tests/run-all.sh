@@ -1,6 +1,8 @@
 #!/bin/bash
-# run-all.sh - every test there is, from a built tree: unit, contract, spec, system on each store, a short chaos run.  The last
-# line is the sum over all of them, `N passed, N failed`; the exit status is 1 when anything failed or did not run.
+# run-all.sh - every test there is, from a built tree: unit, contract, spec, examples, system on each store, a short chaos run; then
+# a build with clang, unit and contract tests under the sanitizers, and the fuzz targets over their corpora.  The last line is the
+# sum over all of them, `N passed, N failed`; the exit status is 1 when anything failed or did not run.  Groups that measure
+# latencies run one after the other; within the others make runs two programs at a time.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 MAKE=${MAKE:-make}
@@ -16,6 +18,7 @@ group() {
   local name=$1 status p f
   shift
   echo "== $name"
+  SECONDS=0
   "$@" 2>&1 | tee "$out"
   status=${PIPESTATUS[0]}
   read -r p f < <(awk '
@@ -32,6 +35,22 @@ group() {
   fi
   passed=$((passed + p))
   failed=$((failed + f))
+  echo "-- $name: $p passed, $f failed in $SECONDS s"
+}
+
+# A group that is one test: it ends with status 0 or not.
+step() {
+  echo "== $1"
+  local name=$1
+  SECONDS=0
+  shift
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $name"
+  fi
+  echo "-- $name: $SECONDS s"
 }
 
 # The Lua module's own specs.
@@ -47,6 +66,10 @@ group examples "$MAKE" --no-print-directory examples
 group system "$MAKE" --no-print-directory system
 group system-redis "$MAKE" --no-print-directory system SKEIN_TEST_STORE=redis
 group chaos "$MAKE" --no-print-directory chaos-short
+step clang "$MAKE" --no-print-directory clang
+group asan "$MAKE" --no-print-directory -j2 -Otarget asan
+group tsan "$MAKE" --no-print-directory -j2 -Otarget tsan
+step fuzz-corpus "$MAKE" --no-print-directory -j2 fuzz-corpus
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

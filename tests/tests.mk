@@ -30,11 +30,10 @@ $(OUT)/locale/en_US.UTF-8:
 	@mkdir -p $(@D)
 	$(Q)localedef -i en_US -f UTF-8 $(abspath $@)
 
-.PHONY: contract
-contract: $(OUT)/tests/contract/contract $(OUT)/locale/en_US.UTF-8 ## Run the store contract on memory, sqlite and redis
-	@set -o pipefail; $< memory 2>&1 | $(call shorten,contract-memory)
-	@set -o pipefail; $< sqlite 2>&1 | $(call shorten,contract-sqlite)
-	@set -o pipefail; LOCPATH='$(abspath $(OUT)/locale)' LC_ALL=en_US.UTF-8 $< redis 2>&1 | $(call shorten,contract-redis)
+.PHONY: contract contract-memory contract-sqlite contract-redis
+contract: contract-memory contract-sqlite contract-redis ## Run the store contract on memory, sqlite and redis
+contract-memory contract-sqlite contract-redis: contract-%: $(OUT)/tests/contract/contract $(OUT)/locale/en_US.UTF-8
+	@set -o pipefail; $(if $(filter redis,$*),LOCPATH='$(abspath $(OUT)/locale)' LC_ALL=en_US.UTF-8) $< $* 2>&1 | $(call shorten,contract-$*)
 
 .PHONY: test-programs
 test-programs: $(UNIT_BIN) $(OUT)/tests/contract/contract
