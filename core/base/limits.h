@@ -60,6 +60,7 @@
 #define SK_SHUTDOWN_TIMEOUT_MS 25000 /* setting shutdown_timeout */
 #define SK_SAFETY_POLL_MS 5000       /* an idle engine looks into the store this often even without a wake-up */
 #define SK_STORE_BACKOFF_MIN_MS 50   /* first wait after a failed store call */
+#define SK_STORE_TIMEOUT_MS 5000     /* a client waits for the store no longer; ?timeout= of its URL */
 #define SK_STORE_BACKOFF_MAX_MS 5000 /* longest wait between tries */
 #define SK_LOG_LINE_BYTES_MAX 8192   /* a log line; longer ones are cut */
 

@@ -11,12 +11,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "store/openers.h"
 #include "store/sqlite/sqlite.h"
 
 enum {
   APPLICATION_ID = 0x536b656e,           /* "Sken": PRAGMA application_id of our files */
-  BUSY_MS_MAX = 5000,                    /* wait this long for another process's transaction */
   CACHE_KIB = 32 * 1024,                 /* of database pages in memory */
   JOURNAL_BYTES_KEPT = 64 * 1024 * 1024, /* the log's file is cut to this when it starts over */
 };
@@ -123,7 +121,8 @@ enum sk_code sk_sq_fail(struct sq_db *db) {
   if (code == SK_OK) code = SK_EUNAVAILABLE;
   switch (rc & 0xff) {
   case SQLITE_BUSY:
-    return sk_err_set(&db->err, code, "%s: another process has kept it locked for %d s", db->path, BUSY_MS_MAX / 1000);
+    return sk_err_set(&db->err, code, "%s: another process has kept it locked for %g s", db->path,
+                      (double)db->timeout_ms / 1000);
   case SQLITE_FULL: return sk_err_set(&db->err, code, "%s: no space left to write", db->path);
   case SQLITE_IOERR:
   case SQLITE_CANTOPEN:
@@ -193,9 +192,7 @@ static enum sk_code ask(struct sq_db *db, const char *sql, int64_t *out) {
 static int on_busy(void *ctx, int tries) {
   struct sq_db *db = ctx;
   enum { FIRST_US = 100, STEP_US = 25, LAST_US = 5000 };
-  int64_t now_ms = sk_clock_mono_ms();
-  if (tries == 0) db->busy_since_ms = now_ms;
-  if (now_ms - db->busy_since_ms >= BUSY_MS_MAX) return 0;
+  if (atomic_load(&db->hurry) || sk_clock_mono_ms() >= db->busy_until_ms) return 0;
   long us = FIRST_US + (long)tries * STEP_US;
   struct timespec pause = { .tv_nsec = (us < LAST_US ? us : LAST_US) * 1000 };
   nanosleep(&pause, NULL);
@@ -219,6 +216,9 @@ static enum sk_code refresh(struct sq_db *db) {
 
 enum sk_code sk_sq_begin(struct sq_db *db) {
   db->notify = false;
+  if (db->access != SQ_WRITES)
+    return sk_err_set(&db->err, SK_EUNAVAILABLE, "this user may only read the store: %s", db->denied.message);
+  db->busy_until_ms = db->deadline_ms ? db->deadline_ms : sk_clock_mono_ms() + db->timeout_ms;
   enum sk_code code = sk_sq_run(db, SQL_BEGIN);
   if (code != SK_OK) return code;
   db->now_ms = sk_store_wall_ms(&db->clock); /* now, since the lock may have taken a while */
@@ -249,6 +249,7 @@ enum sk_code sk_sq_commit(struct sq_db *db) {
 }
 
 enum sk_code sk_sq_begin_read(struct sq_db *db) {
+  db->busy_until_ms = db->deadline_ms ? db->deadline_ms : sk_clock_mono_ms() + db->timeout_ms;
   db->now_ms = sk_store_wall_ms(&db->clock);
   enum sk_code code = sk_sq_run(db, SQL_BEGIN_READ);
   if (code != SK_OK) return code;
@@ -340,12 +341,23 @@ static enum sk_code migrate(struct sq_db *db) {
 static enum sk_code enter_wal(struct sq_db *db) {
   enum { TRY_MS = 10 };
   enum sk_code code;
-  for (int tries = 0; (code = exec(db, "PRAGMA journal_mode=WAL")) != SK_OK; tries++) {
-    if ((sqlite3_errcode(db->db) & 0xff) != SQLITE_BUSY || tries * TRY_MS >= BUSY_MS_MAX) return code;
+  while ((code = exec(db, "PRAGMA journal_mode=WAL")) != SK_OK) {
+    if ((sqlite3_errcode(db->db) & 0xff) != SQLITE_BUSY || sk_clock_mono_ms() >= db->busy_until_ms) return code;
     struct timespec pause = { .tv_nsec = TRY_MS * 1000000 };
     nanosleep(&pause, NULL);
   }
   return SK_OK;
+}
+
+/* The rest for who may only read: the store is as it is. */
+static enum sk_code set_up_reading(struct sq_db *db, int64_t version) {
+  if (version == 0) return sk_err_set(&db->err, SK_ENOTFOUND, "no store at %s", db->path);
+  if (version < SCHEMA_VERSION)
+    return sk_err_set(&db->err, SK_EVERSION,
+                      "%s: schema version %lld, this skein reads %d; whoever may write it brings it up to date",
+                      db->path, (long long)version, SCHEMA_VERSION);
+  enum sk_code code = exec(db, "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0");
+  return code == SK_OK ? prepare_all(db) : code;
 }
 
 static enum sk_code set_up(struct sq_db *db) {
@@ -357,8 +369,7 @@ static enum sk_code set_up(struct sq_db *db) {
   if (code == SK_OK) code = check_file(db, &version);
   (void)sqlite3_exec(db->db, "ROLLBACK", NULL, NULL, NULL);
   if (code != SK_OK) return code;
-  if (sqlite3_db_readonly(db->db, "main") == 1)
-    return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it can only be read", db->path);
+  if (db->access != SQ_WRITES) return set_up_reading(db, version);
   /* No mmap: an I/O error would be a signal.  Deleted bytes need no zeroing. */
   snprintf(pragmas, sizeof pragmas,
            "PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=0;"
@@ -371,34 +382,6 @@ static enum sk_code set_up(struct sq_db *db) {
   return code == SK_OK ? prepare_all(db) : code;
 }
 
-/* Makes the file's folder when only that one is missing. */
-static enum sk_code make_parent(const char *path, struct sk_err *err) {
-  const char *slash = strrchr(path, '/');
-  if (slash == NULL || slash == path) return SK_OK;
-  char *parent = strndup(path, (size_t)(slash - path));
-  if (parent == NULL) return sk_err_set(err, SK_ENOMEM, "%s: out of memory", path);
-  enum sk_code code = SK_OK;
-  if (access(parent, F_OK) != 0 && mkdir(parent, 0777) != 0 && errno != EEXIST)
-    code = sk_err_set(err, SK_EUNAVAILABLE, "%s: its folder can't be made: %s", path, strerror(errno));
-  free(parent);
-  return code;
-}
-
-/* The path of "sqlite:PATH", so that SQLite takes it for nothing else (":memory:", "file:..."), and the one of its lock. */
-static enum sk_code set_paths(struct sq_db *db, struct sk_str url, struct sk_err *err) {
-  struct sk_str path = sk_str(url.p + sizeof "sqlite:" - 1, url.n - (sizeof "sqlite:" - 1));
-  if (path.n == 0) return sk_err_set(err, SK_EINVAL, "store URL \"sqlite:\": expected a file's path after the colon");
-  if (memchr(path.p, 0, path.n)) return sk_err_set(err, SK_EINVAL, "store URL \"sqlite:...\": the path holds a NUL");
-  const char *here = sk_str_starts(path, ":memory:") || sk_str_starts(path, "file:") ? "./" : "";
-  size_t n = strlen(here) + path.n;
-  db->path = malloc(n + 1);
-  db->lock_path = malloc(n + sizeof "-lock");
-  if (db->path == NULL || db->lock_path == NULL) return sk_err_set(err, SK_ENOMEM, "store: out of memory");
-  snprintf(db->path, n + 1, "%s%.*s", here, SK_STR_ARG(path));
-  snprintf(db->lock_path, n + sizeof "-lock", "%s-lock", db->path);
-  return SK_OK;
-}
-
 static void read_boot_id(struct sq_db *db) {
   FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
   size_t n = f ? fread(db->boot_id, 1, sizeof db->boot_id - 1, f) : 0;
@@ -407,20 +390,32 @@ static void read_boot_id(struct sq_db *db) {
   if (f) fclose(f);
 }
 
-static enum sk_code open_file(struct sq_db *db, bool must_exist, struct sk_err *err) {
-  struct stat st;
-  if (stat(db->path, &st) == 0) {
-    if (S_ISDIR(st.st_mode)) return sk_err_set(err, SK_EUNAVAILABLE, "%s: a folder, expected a file", db->path);
-  } else if (must_exist) {
-    if (errno == ENOENT || errno == ENOTDIR) return sk_err_set(err, SK_ENOTFOUND, "no store at %s", db->path);
-    return sk_err_set(err, SK_EUNAVAILABLE, "%s: %s", db->path, strerror(errno));
-  } else if (make_parent(db->path, err) != SK_OK) {
-    return err->code;
-  }
-  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (must_exist ? 0 : SQLITE_OPEN_CREATE);
-  enum sk_code code = sqlite3_open_v2(db->path, &db->db, flags, NULL) == SQLITE_OK ? set_up(db) : sk_sq_fail(db);
+/* Opens the file as db->access says. */
+static enum sk_code open_file(struct sq_db *db) {
+  bool ours = db->access == SQ_WRITES && sk_sq_files_are_ours(db, APPLICATION_ID);
+  enum sk_code code = ours ? sk_sq_files_complete(db) : SK_OK;
+  if (code != SK_OK) return code;
+  code = sk_sq_files_open(db) == SQLITE_OK ? set_up(db) : sk_sq_fail(db);
   if (code == SK_OK) code = sk_sq_lock_open(db);
-  if (code != SK_OK) *err = db->err;
+  return code;
+}
+
+static void close_file(struct sq_db *db) {
+  for (int i = 0; i < SQL_STMTS; i++) sqlite3_finalize(db->stmts[i]);
+  memset(db->stmts, 0, sizeof db->stmts);
+  sqlite3_close(db->db);
+  db->db = NULL;
+  if (db->lock_fd >= 0) close(db->lock_fd);
+  db->lock_fd = -1;
+}
+
+enum sk_code sk_sq_reopen(struct sq_db *db) {
+  close_file(db);
+  sk_sq_forget(db);
+  db->busy_until_ms = sk_clock_mono_ms() + db->timeout_ms;
+  enum sk_code code = sk_sq_files_decide(db, true, false, &db->err);
+  if (code == SK_OK) code = open_file(db);
+  if (code != SK_OK) close_file(db);
   return code;
 }
 
@@ -440,17 +435,19 @@ struct sq_db *sk_sq_db_open(const struct sk_store_options *options, struct sk_er
   sk_list_init(&db->self.over);
   sk_list_init(&db->self.going);
   read_boot_id(db);
-  if (set_paths(db, options->url, err) == SK_OK && open_file(db, options->must_exist, err) == SK_OK) return db;
+  enum sk_code code = sk_sq_files_find(db, options, err);
+  db->busy_until_ms = sk_clock_mono_ms() + db->timeout_ms;
+  if (code == SK_OK) code = sk_sq_files_decide(db, options->must_exist, options->engine.n > 0, err);
+  if (code == SK_OK && (code = open_file(db)) != SK_OK) *err = db->err;
+  if (code == SK_OK) return db;
   sk_sq_db_close(db);
   return NULL;
 }
 
 void sk_sq_db_close(struct sq_db *db) {
-  for (int i = 0; i < SQL_STMTS; i++) sqlite3_finalize(db->stmts[i]);
-  sqlite3_close(db->db);
+  close_file(db);
   sk_sq_forget(db);
   sk_sq_holds_free(db);
-  if (db->lock_fd >= 0) close(db->lock_fd);
   free(db->by_number);
   free((void *)(uintptr_t)db->self.name.p);
   free(db->lock_path);

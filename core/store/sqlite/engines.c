@@ -20,7 +20,8 @@
 enum { POKE_BYTE = 0 }; /* written, never locked; engine 1 has byte 1, and so on */
 
 enum sk_code sk_sq_lock_open(struct sq_db *db) {
-  db->lock_fd = open(db->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (db->access != SQ_WRITES) return SK_OK; /* it wakes nobody */
+  db->lock_fd = sk_sq_files_open_lock(db);
   if (db->lock_fd >= 0) return SK_OK;
   return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: %s", db->lock_path, strerror(errno));
 }

@@ -22,6 +22,7 @@ enum {
   GROUP_WEIGHT_MAX = 8192, /* items of one transaction, about; an operation is never split */
   SWEEP_PIECE = 1000,      /* jobs of a filtered change in one transaction */
   CHECKPOINT_PAGES = 1000, /* of the log, 4 MB: then it is copied into the database */
+  READ_TRIES = 10,         /* of a read, when the files change under it */
   HINT_PAUSE_MS = 1,       /* between two looks whether another has committed */
   KEEP_ALIVE_MS = 1000000000,
 };
@@ -192,15 +193,28 @@ static void write_all(struct sq_db *db, struct sk_list *ops) {
     fail_all(db, ops, code);
 }
 
+static enum sk_code read_once(struct sq_db *db, struct sk_op *op) {
+  enum sk_code code = sk_sq_files_changed(db) ? sk_sq_reopen(db) : SK_OK;
+  if (code == SK_OK) code = sk_sq_begin_read(db);
+  if (code != SK_OK) return code;
+  code = perform(db, op);
+  sk_sq_end_read(db);
+  return code;
+}
+
+/* Again when the files have changed under a connection that holds no lock. */
+static enum sk_code read_one(struct sq_db *db, struct sk_op *op) {
+  enum sk_code code = read_once(db, op);
+  for (int i = 1; i < READ_TRIES && sk_sq_files_changed(db); i++) code = read_once(db, op);
+  if (code == SK_OK && sk_sq_files_changed(db))
+    code = sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it changes all the time while it is read", db->path);
+  return code;
+}
+
 static void read_all(struct sq_db *db, struct sk_list *ops) {
   SK_LIST_EACH (it, ops) {
     struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
-    enum sk_code code = sk_sq_begin_read(db);
-    if (code == SK_OK) {
-      code = perform(db, op);
-      sk_sq_end_read(db);
-    }
-    set_status(db, op, code);
+    set_status(db, op, read_one(db, op));
   }
 }
 
@@ -326,7 +340,7 @@ static void expire_on(struct sq_store *s) {
 static bool has_chores(const struct sq_store *s) { return !sk_list_empty(&s->sweeps) || s->db->expiry_due; }
 
 static void check_changed(struct sq_store *s) {
-  if (!sk_sq_changed_by_others(s->db, &s->told_version)) return;
+  if (s->db->db == NULL || !sk_sq_changed_by_others(s->db, &s->told_version)) return;
   pthread_mutex_lock(&s->lock);
   s->changed = true;
   pthread_mutex_unlock(&s->lock);
@@ -568,7 +582,8 @@ static const struct sk_store_ops sqlite_ops = {
 /* -- open ------------------------------------------------------------------------------------------------------------------ */
 
 static enum sk_code start_threads(struct sq_store *s, enum sk_durability durability, struct sk_err *err) {
-  enum sk_code code = durability == SK_DURABLE_FULL ? sk_sq_sync_start(s->db, answer, s, &s->sync, err) : SK_OK;
+  bool syncs = durability == SK_DURABLE_FULL && s->db->access == SQ_WRITES;
+  enum sk_code code = syncs ? sk_sq_sync_start(s->db, answer, s, &s->sync, err) : SK_OK;
   if (code == SK_OK) code = sk_sq_thread(s->db, &s->thread, thread_main, s, err);
   if (code != SK_OK && s->sync != NULL) sk_sq_sync_stop(s->sync);
   return code;
@@ -582,7 +597,7 @@ static enum sk_code make_handles(struct sq_store *s, struct sk_loop *loop, struc
     return sk_err_set(err, SK_ENOMEM, "%s: out of memory", s->db->path);
   sk_async_unref(s->wake);
   sk_timer_unref(s->hint_pause);
-  if (s->events.changed == NULL) return SK_OK;
+  if (s->events.changed == NULL || s->db->access != SQ_WRITES) return SK_OK;
   struct sk_err why;
   s->watch = sk_watch_new(loop, s->db->lock_path, on_hint, s, &why);
   if (s->watch != NULL)

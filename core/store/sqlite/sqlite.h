@@ -46,7 +46,10 @@
 #define SK_STORE_SQLITE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sqlite3.h>
+#include <sys/types.h>
+#include <time.h>
 
 /* Out of memory is a status: uthash then leaves hh.tbl NULL. */
 #define HASH_NONFATAL_OOM 1
@@ -163,6 +166,16 @@ struct sq_self {
   struct sk_list going;  /* its row was deleted in the open transaction */
 };
 
+enum sq_access { SQ_WRITES, SQ_READS_LIVE, SQ_READS_STILL, SQ_READS_LOG }; /* see files.c */
+
+/* By which a change of the files shows. */
+struct sq_stamp {
+  ino_t ino;
+  off_t bytes, log_bytes;
+  struct timespec changed, log_changed;
+  bool has_index;
+};
+
 /* The connection.  Belongs to the store's thread once that runs. */
 struct sq_db {
   sqlite3 *db;
@@ -174,7 +187,17 @@ struct sq_db {
   struct sk_store_clock clock;
   char boot_id[64];
   int wal_pages; /* after the last commit */
-  int64_t busy_since_ms;
+
+  /* files.c: what this process may do with the files. */
+  enum sq_access access;
+  struct sk_err denied;  /* why not all, when it may only read */
+  struct sq_stamp stamp; /* SQ_READS_STILL, SQ_READS_LOG: of the files, when they were opened */
+
+  /* Waiting for other processes' transactions. */
+  int64_t timeout_ms;    /* the longest wait */
+  int64_t deadline_ms;   /* of the operations at work, monotonic; 0: timeout_ms from the transaction's begin */
+  int64_t busy_until_ms; /* of the transaction at work, monotonic */
+  _Atomic bool hurry;    /* set by the loop: no wait any more */
 
   /* The open transaction. */
   int64_t now_ms;
@@ -200,6 +223,8 @@ struct sq_db {
 /* Opens the file of options, makes or migrates its schema, prepares.  Owned result; NULL with err. */
 struct sq_db *sk_sq_db_open(const struct sk_store_options *options, struct sk_err *err);
 void sk_sq_db_close(struct sq_db *db);
+/* Opens the file anew for reading, when its files have changed.  On failure there is no connection: db->db is NULL. */
+enum sk_code sk_sq_reopen(struct sq_db *db);
 /* Turns what sqlite said last into a status. */
 enum sk_code sk_sq_fail(struct sq_db *db);
 
@@ -248,6 +273,23 @@ enum sk_code sk_sq_start_over(struct sq_db *db);
 /* Starts a thread that gets no signals: those are for the program's own threads. */
 enum sk_code sk_sq_thread(const struct sq_db *db, pthread_t *out, void *(*body)(void *arg), void *arg,
                           struct sk_err *err);
+
+/* -- files.c: where the files are, whose they are, what we may do with them -------------------------------------------- */
+
+/* Sets db->path, db->lock_path and db->timeout_ms by the URL; makes the folder, unless must_exist. */
+enum sk_code sk_sq_files_find(struct sq_db *db, const struct sk_store_options *options, struct sk_err *err);
+/* Sets db->access; makes a database where there is none, unless must_exist (SK_ENOTFOUND). */
+enum sk_code sk_sq_files_decide(struct sq_db *db, bool must_exist, bool must_write, struct sk_err *err);
+/* Looks, without touching any other file, whether that id is in the database. */
+bool sk_sq_files_are_ours(const struct sq_db *db, int64_t application_id);
+/* Makes the log and its index, so that they are the database owner's. */
+enum sk_code sk_sq_files_complete(struct sq_db *db);
+/* Opens db->db as db->access says; SQLite's result. */
+int sk_sq_files_open(struct sq_db *db);
+/* A descriptor of PATH-lock, made if need be; -1 with errno. */
+int sk_sq_files_open_lock(const struct sq_db *db);
+/* Did the files change under a connection that holds no lock, or is there none?  Then what was read may be wrong: sk_sq_reopen. */
+bool sk_sq_files_changed(const struct sq_db *db);
 
 /* -- sqlite/sync.c: answers that wait for the disk --------------------------------------------------------------------------------- */
 
