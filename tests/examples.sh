@@ -16,11 +16,26 @@ try() {
   "$skein" enqueue "$name.start" -s "$store" >>"$dir/log" 2>&1 || return
   timeout 60 "$skein" run "scripts/$name" -s "$store" --drain >>"$dir/log" 2>&1 || return
   [ "$("$skein" jobs -s "$store" --json --state dead)" = "[]" ] || return
+  [ ! -e "scripts/$name/_enqueue.lua" ] || program "$name" "$store" >>"$dir/log" 2>&1 || return
   [ ! -d "scripts/$name/spec" ] || specs "scripts/$name/spec" >>"$dir/log" 2>&1
 }
 
+# A plain program that waits for a job, beside an engine that is told to stop afterwards.
+program() {
+  local engine status=0
+  "$skein" run "scripts/$1" -s "$2" &
+  engine=$!
+  module timeout 30 luajit "scripts/$1/_enqueue.lua" "$2" || status=$?
+  kill -TERM $engine
+  wait $engine && return $status
+}
+
+module() {
+  LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH="$(dirname "$skein")/lua/?.so;;" "$@"
+}
+
 specs() {
-  LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH="$(dirname "$skein")/lua/?.so;;" timeout 60 busted --lua=luajit "$1"
+  module timeout 60 busted --lua=luajit "$1"
 }
 
 for folder in scripts/*/; do

@@ -1,34 +1,18 @@
--- What becomes of failures: back-offs, giving up, putting off, and the handlers that hear of it.
+-- A failed attempt is retried after its back-off; handlers hear of each failure and of the last one.
 --   skein enqueue retries.start && skein run scripts/retries --drain
 local skein = require "skein"
 
-skein.on("error", function(job, err) print("will be retried:", err.kind, err.message) end)
-skein.on("death", function(job, err) print("given up after attempt", err.attempt, err.message) end)
+skein.on("error", function(job, err) print("attempt", job.attempt, "will be retried:", err.message) end)
 
--- Each form of back-off names the seconds before the next attempt; a function may compute them.
-skein.task("retries.list", { retries = 2, backoff = { 0.1, 0.2 } }, function(job)
-  if job.attempt <= 2 then error("no luck yet") end
+-- The back-off is a list of seconds here; names such as "exponential" and functions work too.
+skein.task("retries.start", { retries = 3, backoff = { 0.1, 0.2, 0.4 } }, function(job)
+  if job.attempt == 1 then error("no luck yet") end
+  if job.attempt == 2 then skein.retry_in(0.3, "the other side said: later") end -- the handler names the delay itself
+  print("done at attempt " .. job.attempt)
+  skein.enqueue("retries.shop", skein.now() + 0.5)
 end)
 
-skein.task("retries.computed", { retries = 3, backoff = function(attempt) return attempt / 10 end }, function(job)
-  if job.attempt <= 3 then error("no luck yet") end
-end)
-
--- The handler may say itself when to try again ...
-skein.task("retries.asked", { retries = 1 }, function(job)
-  if job.attempt == 1 then skein.retry_in(0.1, "the other side said: later") end
-end)
-
--- ... put the job off without counting an attempt ...
-local opens
-skein.task("retries.closed", { retries = 0 }, function(job)
-  opens = opens or skein.now() + 0.3
-  if skein.now() < opens then job:snooze(0.1) end
-end)
-
--- ... or drop it.  (skein.fail would make it dead at once; `dead = false` keeps no record of one that died.)
-skein.task("retries.pointless", function() skein.discard("the user is gone") end)
-
-skein.task("retries.start", function()
-  for _, name in ipairs { "list", "computed", "asked", "closed", "pointless" } do skein.enqueue("retries." .. name) end
+skein.task("retries.shop", { retries = 0 }, function(job, opens)
+  if skein.now() < opens then job:snooze(0.2) end -- again later, without counting an attempt
+  print("open")
 end)
