@@ -62,6 +62,8 @@
 #define SK_STORE_BACKOFF_MIN_MS 50   /* first wait after a failed store call */
 #define SK_STORE_TIMEOUT_MS 5000     /* a client waits for the store no longer; ?timeout= of its URL */
 #define SK_STORE_BACKOFF_MAX_MS 5000 /* longest wait between tries */
+#define SK_SEND_AGAIN_MAX 4          /* times that one store operation is sent again at once; then it fails */
+#define SK_SLOT_RETRY_MS 50          /* between tries while a slot of a Redis cluster moves */
 #define SK_LOG_LINE_BYTES_MAX 8192   /* a log line; longer ones are cut */
 
 #endif

@@ -49,6 +49,9 @@ struct sk_op {
   struct sk_list node;
   int kind;
   size_t more;
+  unsigned again;        /* times that it was sent again at once */
+  int64_t wait_until_ms; /* while it waits to be sent; monotonic */
+  int64_t slot_until_ms; /* redis cluster: how long it waits for a slot that moves; 0: it does not */
 };
 
 /* Frees what the outputs point into; the op can be filled and submitted again. */

@@ -4,6 +4,7 @@
 --   p.delay_ms = 5      each piece of data is passed on that much later, each way
 --   p.swallow = true    what arrives is taken and never passed on; connections stay open, new ones too.  One that lost bytes
 --                       stays silent afterwards, until an end closes it
+--   p.rewrite = fn      what the server sends is passed on as fn(data) says; proxy.as_redis_62 words errors of scripts as Redis 6.2 does
 --   p:cut()             closes every connection
 --   p.refuse = true     new connections are closed at once
 --
@@ -43,6 +44,7 @@ local function relay(self, pair, from, to)
   from:read_start(function(err, data)
     if data then
       self.bytes = self.bytes + #data
+      if self.rewrite and from == pair.far then data = self.rewrite(data) end
       pass(self, pair, to, data)
     elseif not err and self.swallow then
       pair.mute = true
@@ -80,6 +82,15 @@ function M.start(host, port)
   end))
   self.port = self.listener:getsockname().port
   return self
+end
+
+--- An error of a script in the words of Redis 6.2: "READONLY You can't write ... script: SHA1, on @user_script:12." of 7.0 is within
+--- "ERR Error running script" there.
+function M.as_redis_62(data)
+  return (data:gsub("%-(%u+) ([^\r\n]-) script: (%x+), on @user_script:(%d+)%.\r\n", function(word, text, sha, line)
+    local said = word == "ERR" and text or "-" .. word .. " " .. text
+    return ("-ERR Error running script (call to f_%s): @user_script:%s: @user_script: %s: %s \r\n"):format(sha, line, line, said)
+  end))
 end
 
 --- Closes every connection, as a broken network does.

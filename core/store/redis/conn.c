@@ -7,8 +7,9 @@
  *                              └── cluster: "MOVED slot host:port"
  *
  * Greeting: AUTH, SELECT, INFO; a subscriber then SUBSCRIBEs, others make sure that the server is the master, try whether they may use
- * transactions, and in a cluster make sure that it has our slot.  (All our keys have one hash tag, so there is one slot.)  A server that owes a reply and says nothing for the
- * timeout is taken for gone; a subscriber, which is owed nothing, asks now and then. */
+ * transactions, in a cluster make sure that it has our slot (all our keys have one hash tag, so there is one), and ask which rights they
+ * lack.  A server that owes a reply and says nothing for the timeout is taken for gone; a subscriber, which is owed nothing, asks now
+ * and then. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "base/id.h"
 #include "io/loop.h"
 #include "io/stream.h"
+#include "store/redis/errors.h"
 #include "store/redis/redis.h"
 
 enum { PING_MS = 10000, PAUSE_MAX_MS = 1000, VERSION_MIN_MAJOR = 6, VERSION_MIN_MINOR = 2 };
@@ -30,6 +32,7 @@ enum greeting {
   GREET_MULTI,
   GREET_EXEC,
   GREET_SLOT,
+  GREET_RIGHTS,
   GREET_SUBSCRIBE,
   GREETINGS
 };
@@ -153,6 +156,17 @@ static void ask_sentinel(struct rd_conn *c) {
   sk_buf_fini(&m.args);
 }
 
+/* Asks which rights are missing, before a script could fail for want of one. */
+static void greet_rights(struct rd_conn *c, struct rd_command *m) {
+  const struct rd_config *config = c->config;
+  sk_rd_arg_c(m, "EVAL");
+  sk_rd_arg(m, config->rights);
+  sk_rd_arg_int(m, 1);
+  sk_rd_arg(m, config->channel); /* no key, but of our prefix */
+  sk_rd_arg(m, config->channel);
+  greet(c, m, GREET_RIGHTS);
+}
+
 static void on_opened(void *ctx) {
   struct rd_conn *c = ctx;
   const struct rd_config *config = c->config;
@@ -199,6 +213,7 @@ static void on_opened(void *ctx) {
     sk_rd_arg(&m, config->channel); /* no key, but of our slot */
     greet(c, &m, GREET_SLOT);
   }
+  if (!c->subscriber) greet_rights(c, &m);
   sk_buf_fini(&m.args);
   sk_timer_stop(c->watch);
   sk_rd_conn_expect(c, c->greetings_n);
@@ -246,6 +261,41 @@ static void check_policy(struct rd_conn *c, const struct rd_reply *reply) {
       c->config->shown, SK_STR_ARG(policy));
 }
 
+/* The user whom the server takes us for, for messages. */
+static struct sk_str user_of(const struct rd_conn *c) {
+  return c->config->url.user.n ? c->config->url.user : SK_STR_LIT("default");
+}
+
+static enum sk_code lacks(const struct rd_conn *c, struct sk_str what, struct sk_err *err) {
+  return sk_err_set(
+      err, SK_EUNAVAILABLE,
+      "%s: user \"%.*s\" has no right to %.*s (docs/PROTOCOL.md, \"Rights\", has the rule for ACL SETUSER)",
+      c->config->shown, SK_STR_ARG(sk_str_head(user_of(c), 60)), SK_STR_ARG(what));
+}
+
+/* The reply of the script `rights`.  Where EVAL itself is not allowed, scripts go by SCRIPT LOAD; other errors are not about rights. */
+static enum sk_code check_rights(struct rd_conn *c, const struct rd_reply *reply, struct sk_err *err) {
+  struct sk_buf missing = { 0 };
+  if (reply->type == RD_ERROR) {
+    if (sk_rd_errors_classify(reply->text, NULL) != RD_TROUBLE_NO_RIGHT) return SK_OK;
+    if (memmem(reply->text.p, reply->text.n, " key", 4) == NULL) { /* no "permissions to access a key": it is EVAL */
+      c->can_multi = false;
+      return SK_OK;
+    }
+    sk_buf_addf(&missing, "use keys {%.*s}:*", SK_STR_ARG(c->config->prefix));
+  }
+  for (size_t i = 0; reply->type == RD_ARRAY && i < reply->n; i++)
+    sk_buf_addf(&missing, "%s%.*s", i ? ", " : "", SK_STR_ARG(sk_rd_text(reply, i)));
+  enum sk_code code = missing.n ? lacks(c, sk_str_head(sk_buf_str(&missing), 250), err) : SK_OK;
+  sk_buf_fini(&missing);
+  return code;
+}
+
+/* While the slot moves its old owner says ASK for a key that is not there, and is the one to wait at. */
+static bool is_moving(const struct rd_reply *reply) {
+  return sk_rd_errors_classify(reply->text, NULL) == RD_TROUBLE_SLOT && !sk_str_starts(reply->text, "CLUSTERDOWN");
+}
+
 static enum sk_code check_greeting(struct rd_conn *c, enum greeting g, const struct rd_reply *reply,
                                    struct sk_err *err) {
   bool failed = reply->type == RD_ERROR;
@@ -260,9 +310,12 @@ static enum sk_code check_greeting(struct rd_conn *c, enum greeting g, const str
     if (!failed) return check_info(c, reply->text, err);
     if (sk_str_starts(reply->text, "NOPERM")) return SK_OK;
     break;
+  case GREET_RIGHTS: return check_rights(c, reply, err);
+  case GREET_SLOT:
+    if (!failed || is_moving(reply)) return SK_OK;
+    break;
   case GREET_AUTH:
   case GREET_SELECT:
-  case GREET_SLOT:
   case GREET_SUBSCRIBE:
   case GREETINGS:
     if (!failed) return SK_OK;
@@ -429,10 +482,10 @@ void sk_rd_conn_no_multi(struct rd_conn *c) { c->can_multi = false; }
 
 void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err) { go_down(c, err); }
 
-bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved) {
+bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved, bool at_once) {
   if (!read_moved(c, moved)) return false;
   hang_up(c);
-  c->at_once = false;
+  c->at_once = at_once;
   dial_as(c, DIALING);
   return true;
 }

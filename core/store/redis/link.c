@@ -9,10 +9,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "io/loop.h"
+#include "store/redis/errors.h"
 #include "store/redis/redis.h"
 
-enum { PATIENCE_MS = 1000, RETRY_MS = 50, KEEP_ALIVE_MS = 1000000000 };
+enum { PATIENCE_MS = 1000, KEEP_ALIVE_MS = 1000000000 };
 
 static struct sk_op *op_of(struct sk_list *node) { return SK_CONTAINER(node, struct sk_op, node); }
 
@@ -51,16 +53,35 @@ static void fail_op(struct rd_store *s, struct sk_op *op, enum sk_code status, c
   sk_rd_answer(s, op, status);
 }
 
-static void fail_waiting(struct rd_store *s, const struct sk_err *why) {
+/* Answers what waits and has waited until now_ms or longer. */
+static void fail_waiting(struct rd_store *s, const struct sk_err *why, int64_t now_ms) {
+  int64_t next_ms = INT64_MAX;
+  SK_LIST_EACH_SAFE(node, &s->waiting) {
+    struct sk_op *op = op_of(node);
+    if (op->wait_until_ms > now_ms) {
+      if (op->wait_until_ms < next_ms) next_ms = op->wait_until_ms;
+      continue;
+    }
+    sk_list_remove(node);
+    fail_op(s, op, SK_EUNAVAILABLE, why);
+  }
   sk_timer_stop(s->patience);
-  for (struct sk_list *node; (node = sk_list_pop(&s->waiting)) != NULL;) fail_op(s, op_of(node), SK_EUNAVAILABLE, why);
+  if (next_ms < INT64_MAX) sk_timer_start(s->patience, next_ms - now_ms);
 }
 
 static void on_patience(void *ctx) {
   struct rd_store *s = ctx;
   struct sk_err why = s->down;
   if (why.message[0] == '\0') sk_err_set(&why, SK_EUNAVAILABLE, "%s: no connection", s->config.shown);
-  fail_waiting(s, &why);
+  fail_waiting(s, &why, sk_clock_mono_ms());
+}
+
+/* Lets an op wait until a time. */
+static void wait_until(struct rd_store *s, struct sk_op *op, int64_t until_ms) {
+  int64_t left_ms = until_ms - sk_clock_mono_ms();
+  op->wait_until_ms = until_ms;
+  sk_list_push(&s->waiting, &op->node);
+  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, left_ms > 0 ? left_ms : 0);
 }
 
 /* -- sending --------------------------------------------------------------------------------------------------------------- */
@@ -122,6 +143,7 @@ static void send_op(struct rd_store *s, struct sk_op *op) {
     sk_rd_answer(s, op, SK_ENOMEM);
     return;
   }
+  op->wait_until_ms = 0;
   sk_list_push(&s->sent, &op->node);
   sk_rd_conn_expect(s->calls, replies_of(op));
 }
@@ -136,12 +158,13 @@ static void send_or_wait(struct rd_store *s, struct sk_op *op) {
     send_op(s, op);
     return;
   }
-  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, PATIENCE_MS);
-  sk_list_push(&s->waiting, &op->node);
+  wait_until(s, op, sk_clock_mono_ms() + PATIENCE_MS);
 }
 
 static void take_in(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
   op->kind = (int)kind;
+  op->again = 0;
+  op->slot_until_ms = 0;
   op->arena = (struct sk_arena){ 0 };
   if (s->submitted++ == 0) sk_timer_start(s->keep_alive, KEEP_ALIVE_MS);
 }
@@ -163,29 +186,10 @@ void sk_rd_submit(struct rd_store *s, struct sk_op *op, enum rd_kind kind, enum 
 
 /* -- replies --------------------------------------------------------------------------------------------------------------- */
 
-static bool starts_with_any(struct sk_str text, const char *const *prefixes) {
-  for (; *prefixes; prefixes++)
-    if (sk_str_starts(text, *prefixes)) return true;
-  return false;
-}
-
-/* An error is what Redis says instead of doing something: a script that fails, fails at its first write. */
-static enum sk_code error_code(struct sk_str text) {
-  static const char *const weather[] = { "EXECABORT",  "LOADING",    "BUSY",        "OOM",        "READONLY", "MISCONF",
-                                         "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",   "MOVED",    "ASK",
-                                         "NOAUTH",     "NOPERM",     "WRONGPASS",   "UNKILLABLE", NULL };
-  return starts_with_any(text, weather) ? SK_EUNAVAILABLE : SK_ECORRUPT;
-}
-
-/* The server forgot its scripts (SCRIPT FLUSH, a restart, a failover): tells it this one again, then the op. */
-static bool reload(struct rd_store *s, struct sk_op *op) {
+/* Tells the server a script's text. */
+static bool send_load(struct rd_store *s, const char *text, size_t n) {
   struct sk_op *load = calloc(1, sizeof *load);
-  size_t n;
-  const char *text = sk_rd_script_text(s, op, &n);
-  if (load == NULL || text == NULL) {
-    free(load);
-    return false;
-  }
+  if (load == NULL) return false;
   load->cb = load_done;
   load->kind = RD_LOAD;
   sk_rd_arg_c(&s->command, "SCRIPT");
@@ -198,33 +202,49 @@ static bool reload(struct rd_store *s, struct sk_op *op) {
   s->submitted++;
   sk_list_push(&s->sent, &load->node);
   sk_rd_conn_expect(s->calls, 1);
+  return true;
+}
+
+/* The server has forgotten its scripts (SCRIPT FLUSH, a restart, a failover): sends it this one, then the op again.  Where SCRIPT is
+ * not allowed the op goes with the text in it.  False: not once more. */
+static bool reload(struct rd_store *s, struct sk_op *op) {
+  size_t n;
+  const char *text = sk_rd_script_text(s, op, &n);
+  if (text == NULL || ++op->again > SK_SEND_AGAIN_MAX) return false;
+  if (!s->no_load && !send_load(s, text, n)) return false;
+  s->as_text = s->no_load;
   send_op(s, op);
+  s->as_text = false;
   return true;
 }
 
 /* In a cluster: our slot is at another node now (MOVED), or on its way there (ASK, TRYAGAIN: a script names keys that don't exist, so
- * that neither node takes it until the slot has arrived).  Nothing has happened, so the op waits; all that were sent with it hear the
- * same, and when they have, the connection moves. */
-static bool wait_for_slot(struct rd_store *s, struct sk_op *op, struct sk_str text) {
-  bool moved = sk_str_starts(text, "MOVED ");
-  if (!s->config.cluster || (!moved && !sk_str_starts(text, "ASK ") && !sk_str_starts(text, "TRYAGAIN"))) return false;
+ * that neither node takes it until the slot has arrived).  Nothing has happened, so the op waits, for the URL's timeout at most; all
+ * that were sent with it hear the same, and when they have, the connection moves. */
+static bool wait_for_slot(struct rd_store *s, struct sk_op *op, enum rd_trouble trouble, struct sk_str text) {
+  bool moved = trouble == RD_TROUBLE_MOVED;
+  if (!s->config.cluster || (!moved && trouble != RD_TROUBLE_SLOT)) return false;
+  int64_t now_ms = sk_clock_mono_ms();
+  if (op->slot_until_ms == 0) op->slot_until_ms = now_ms + s->config.timeout_ms;
+  if (now_ms >= op->slot_until_ms) return false;
   sk_err_set(&s->down, SK_EUNAVAILABLE, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(text, 200)));
-  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, PATIENCE_MS);
-  sk_list_push(&s->waiting, &op->node);
-  if (!moved || !sk_list_empty(&s->sent) || !sk_rd_conn_move(s->calls, text))
-    if (!sk_timer_active(s->retry)) sk_timer_start(s->retry, RETRY_MS);
+  wait_until(s, op, op->slot_until_ms);
+  bool go = moved && sk_list_empty(&s->sent) && ++op->again <= SK_SEND_AGAIN_MAX; /* two nodes may name each other */
+  if (!go || !sk_rd_conn_move(s->calls, text, s->opening))
+    if (!sk_timer_active(s->retry)) sk_timer_start(s->retry, SK_SLOT_RETRY_MS);
   return true;
 }
 
 static void take_error(struct rd_store *s, struct sk_op *op, struct sk_str text) {
-  if (sk_str_starts(text, "NOSCRIPT") && reload(s, op)) return;
-  if (wait_for_slot(s, op, text)) return;
-  enum sk_code code = error_code(text);
-  sk_err_set(&op->err, code, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(text, 300)));
-  bool demoted = sk_str_starts(text, "READONLY");
+  struct sk_str said;
+  enum rd_trouble trouble = sk_rd_errors_classify(text, &said);
+  if (trouble == RD_TROUBLE_NO_SCRIPT && reload(s, op)) return;
+  if (wait_for_slot(s, op, trouble, said)) return;
+  enum sk_code code = sk_rd_errors_code(trouble);
+  sk_err_set(&op->err, code, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(said, 300)));
   struct sk_err why = op->err;
   sk_rd_answer(s, op, code);
-  if (demoted) sk_rd_conn_drop(s->calls, &why); /* another server may be the master now */
+  if (trouble == RD_TROUBLE_DEMOTED) sk_rd_conn_drop(s->calls, &why); /* another server may be the master now */
 }
 
 /* A reply that is not the last one of its op; an error in it is why the last one says that nothing was done.  When MULTI itself is refused
@@ -250,13 +270,31 @@ static void take_bare(struct rd_store *s, struct sk_op *op) {
 
 /* Whether HSET or EVAL is what this user may not use: nothing was done, and the script can do it. */
 static bool try_script(struct rd_store *s, struct sk_op *op, struct sk_str said) {
-  struct sk_str early = sk_buf_str(&s->early_error);
-  if (op->kind != RD_ENQUEUE_STORED || !sk_str_starts(said, "EXECABORT") ||
-      !(sk_str_starts(early, "NOPERM") || sk_str_starts(early, "ERR ")))
+  enum rd_trouble early = sk_rd_errors_classify(sk_buf_str(&s->early_error), NULL);
+  if (op->kind != RD_ENQUEUE_STORED || sk_rd_errors_classify(said, NULL) != RD_TROUBLE_ABORTED ||
+      (early != RD_TROUBLE_NO_RIGHT && early != RD_TROUBLE_REFUSED))
     return false;
   sk_rd_conn_no_multi(s->calls);
   send_or_wait(s, op);
   return true;
+}
+
+/* SCRIPT LOAD was refused: where that is for want of a right, ops carry their script's text from here on. */
+static void take_load_error(struct rd_store *s, struct sk_op *op, struct sk_str text) {
+  if (sk_rd_errors_classify(text, NULL) == RD_TROUBLE_NO_RIGHT) s->no_load = true;
+  sk_rd_answer(s, op, SK_OK);
+}
+
+/* An op is to be sent again, with what its reply has taught. */
+static void send_again(struct rd_store *s, struct sk_op *op, bool learnt) {
+  sk_arena_fini(&op->arena);
+  if (!learnt || ++op->again <= SK_SEND_AGAIN_MAX) {
+    send_or_wait(s, op);
+    return;
+  }
+  sk_err_set(&op->err, SK_ECORRUPT, "%s: a script asked %d times for the names of queues that it was given",
+             s->config.shown, SK_SEND_AGAIN_MAX);
+  sk_rd_answer(s, op, SK_ECORRUPT);
 }
 
 static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) {
@@ -277,7 +315,7 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
   }
   if (reply->type == RD_ERROR) {
     if (op->kind == RD_LOAD)
-      sk_rd_answer(s, op, SK_OK);
+      take_load_error(s, op, reply->text);
     else if (!had_early || !try_script(s, op, reply->text))
       take_error(s, op, had_early ? sk_buf_str(&s->early_error) : reply->text);
     sk_arena_fini(arena);
@@ -287,10 +325,7 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
   op->status = SK_OK;
   switch (sk_rd_verbs[op->kind].parse(s, op, reply)) {
   case RD_DONE: sk_rd_answer(s, op, op->status); break;
-  case RD_AGAIN:
-    sk_arena_fini(&op->arena);
-    send_or_wait(s, op);
-    break;
+  case RD_AGAIN: send_again(s, op, sk_rd_item(reply, 1, RD_ARRAY) && sk_rd_number(reply, 0) == -1); break;
   case RD_LATER: break;
   }
 }
@@ -309,13 +344,15 @@ static void on_ready(void *ctx) {
   sk_timer_stop(s->patience);
   sk_timer_stop(s->retry);
   s->down = (struct sk_err){ 0 };
+  s->no_load = false;
   send_waiting(s);
 }
 
-static void on_retry(void *ctx) {
-  struct rd_store *s = ctx;
+void sk_rd_link_retry(struct rd_store *s) {
   if (sk_rd_conn_is_ready(s->calls)) send_waiting(s);
 }
+
+static void on_retry(void *ctx) { sk_rd_link_retry(ctx); }
 
 static void on_down(void *ctx, const struct sk_err *err) {
   struct rd_store *s = ctx;
@@ -332,17 +369,20 @@ static void on_down(void *ctx, const struct sk_err *err) {
     }
   }
   s->down = *err;
-  if (s->opening) fail_waiting(s, err); /* the first try decides */
-  if (!sk_timer_active(s->patience) && !sk_list_empty(&looks)) sk_timer_start(s->patience, PATIENCE_MS);
-  sk_list_move(&looks, &s->waiting);
-  sk_list_move(&s->waiting, &looks);
+  if (s->opening) fail_waiting(s, err, INT64_MAX); /* the first try decides */
+  sk_list_move(&looks, &s->waiting);               /* behind them, in the order of their coming */
+  for (struct sk_list *node; (node = sk_list_pop(&looks)) != NULL;) {
+    int64_t until_ms = op_of(node)->wait_until_ms, patient_ms = sk_clock_mono_ms() + PATIENCE_MS;
+    wait_until(s, op_of(node), until_ms ? until_ms : patient_ms);
+  }
 }
 
 /* -- wake-ups -------------------------------------------------------------------------------------------------------------- */
 
 static void on_message(void *ctx, struct rd_reply *reply, struct sk_arena *arena) {
   struct rd_store *s = ctx;
-  bool others = sk_str_eq_c(sk_rd_text(reply, 0), "message") && !sk_str_eq_c(sk_rd_text(reply, 2), s->origin);
+  bool others = sk_str_eq_c(sk_rd_text(reply, 0), "message") && !sk_str_eq_c(sk_rd_text(reply, 2), s->origin) &&
+                sk_rd_text(reply, 2).n > 0; /* an empty one only tries a right */
   sk_arena_fini(arena);
   if (others && !s->opening && !s->closing) s->events.changed(s->events.ctx);
 }

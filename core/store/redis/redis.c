@@ -13,7 +13,7 @@
 #include "io/loop.h"
 #include "io/tls.h"
 
-enum { OPEN_MS = 5000, TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
+enum { TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
 
 /* -- keys and scripts ------------------------------------------------------------------------------------------------------- */
 
@@ -91,15 +91,20 @@ static void begin(struct rd_store *s, const char *command, struct sk_str script)
   begin_args(s);
 }
 
-void sk_rd_begin(struct rd_store *s, int script) { begin(s, "EVALSHA", sk_str_c(RD_SCRIPTS[script].sha1)); }
+static struct sk_str text_of(int script) { return sk_str(RD_SCRIPTS[script].text, RD_SCRIPTS[script].bytes); }
 
-void sk_rd_begin_text(struct rd_store *s, int script) {
-  begin(s, "EVAL", sk_str(RD_SCRIPTS[script].text, RD_SCRIPTS[script].bytes));
+void sk_rd_begin_text(struct rd_store *s, int script) { begin(s, "EVAL", text_of(script)); }
+
+void sk_rd_begin(struct rd_store *s, int script) {
+  if (s->as_text)
+    sk_rd_begin_text(s, script);
+  else
+    begin(s, "EVALSHA", sk_str_c(RD_SCRIPTS[script].sha1));
 }
 
 void sk_rd_begin_declared(struct rd_store *s, int script) {
   sk_rd_name_none(s);
-  begin_keys(s, "EVALSHA", sk_str_c(RD_SCRIPTS[script].sha1), 2);
+  begin_keys(s, s->as_text ? "EVAL" : "EVALSHA", s->as_text ? text_of(script) : sk_str_c(RD_SCRIPTS[script].sha1), 2);
   add_key(s, "tasks", sk_str(NULL, 0));
   add_key(s, "templates", sk_str(NULL, 0));
   begin_args(s);
@@ -442,6 +447,7 @@ static enum sk_code read_url(struct rd_config *c, const struct sk_store_options 
   if (url->segments_n == before_db + 1 && !parse_number(db, INT32_MAX, &c->db))
     return bad(c, err, "database", db, "a number");
   if (c->cluster && c->db != 0) return bad(c, err, "database", db, "none: a cluster has only 0");
+  c->rights = text_of(RD_SCRIPT_RIGHTS);
   struct sk_buf channel = { 0 };
   sk_buf_addf(&channel, "{%.*s}:wake", SK_STR_ARG(c->prefix));
   c->channel = sk_arena_copy(&c->arena, sk_buf_str(&channel));
@@ -468,10 +474,14 @@ static enum sk_code run_blocking(struct rd_store *s, struct sk_op *op, enum rd_k
     int64_t left_ms = deadline_ms - sk_clock_mono_ms();
     if (left_ms <= 0) {
       struct sk_err late;
-      sk_err_set(&late, SK_EUNAVAILABLE, "%s: no answer within %d s", s->config.shown, OPEN_MS / 1000);
+      sk_err_set(&late, SK_EUNAVAILABLE, "%s: no answer within %.1f s", s->config.shown,
+                 (double)s->config.timeout_ms / 1000.0);
       sk_rd_conn_drop(s->calls, &late);
     } else {
-      sk_rd_conn_wait(s->calls, left_ms);
+      /* Ops that wait for a slot of the cluster: the retry timer does not run while nobody turns the loop. */
+      bool slot = sk_rd_conn_is_ready(s->calls) && !sk_list_empty(&s->waiting);
+      sk_rd_conn_wait(s->calls, slot && left_ms > SK_SLOT_RETRY_MS ? SK_SLOT_RETRY_MS : left_ms);
+      if (slot) sk_rd_link_retry(s);
     }
     while (!sk_list_empty(&s->answers)) sk_rd_run_answers(s);
   }
@@ -503,7 +513,7 @@ static enum sk_code enter(struct rd_store *s, int64_t deadline_ms, struct sk_err
 }
 
 static enum sk_code converse(struct rd_store *s, const struct sk_store_options *options, struct sk_err *err) {
-  int64_t deadline_ms = sk_clock_mono_ms() + OPEN_MS;
+  int64_t deadline_ms = sk_clock_mono_ms() + s->config.timeout_ms;
   struct rd_open_op op = { .must_exist = options->must_exist };
   sk_rd_conn_start(s->calls, true);
   if (s->wakes) sk_rd_conn_start(s->wakes, true);

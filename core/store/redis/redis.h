@@ -91,6 +91,7 @@ struct rd_config { /* owned by the store */
   int64_t db;
   struct sk_str prefix;
   int64_t timeout_ms;    /* a server that says nothing for so long is gone */
+  struct sk_str rights;  /* the text of the script `rights` */
   struct sk_str channel; /* of wake-ups */
   char shown[300];       /* the server, for messages */
   const struct sk_log *log;
@@ -113,7 +114,7 @@ void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms);
 /* Drops the connection; a new one is made. */
 void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err);
 /* The same, to where a reply "MOVED slot host:port" says; false when it is none. */
-bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved);
+bool sk_rd_conn_move(struct rd_conn *c, struct sk_str moved, bool at_once);
 bool sk_rd_conn_is_ready(const struct rd_conn *c);
 /* May its user use MULTI?  False before it was ready. */
 bool sk_rd_conn_can_multi(const struct rd_conn *c);
@@ -190,6 +191,8 @@ struct rd_store {
   bool recovering;        /* which is under way: */
   struct sk_list fetches; /* those that wait for it */
 
+  bool no_load; /* this user may not use SCRIPT LOAD; until the next greeting */
+  bool as_text; /* the command in the making carries its script's text */
   bool opening, closing, left;
   void (*close_cb)(void *ctx);
   void *close_ctx;
@@ -256,6 +259,8 @@ void sk_rd_submit_own(struct rd_store *s, struct sk_op *op, enum rd_kind kind);
 void sk_rd_answer(struct rd_store *s, struct sk_op *op, enum sk_code status);
 /* Runs the callbacks that are due. */
 void sk_rd_run_answers(struct rd_store *s);
+/* Sends what waits for a slot of a cluster, as the retry timer does; for open, which turns no loop. */
+void sk_rd_link_retry(struct rd_store *s);
 bool sk_rd_link_open(struct rd_store *s);
 void sk_rd_link_free(struct rd_store *s);
 /* After a step of closing: frees the store when all is done. */

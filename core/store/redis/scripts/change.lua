@@ -136,5 +136,5 @@ end
 save_groups()
 for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, by) end
 sweep()
-if changed > 0 then call("PUBLISH", ARGV[3], ARGV[2]) end
+if changed > 0 then redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
 return { changed, table.concat(statuses) }

@@ -10,5 +10,5 @@ end
 for k = tasks_end + 1, #ARGV, 2 do
   if ARGV[k + 1] ~= "" then call("HSET", BOUNDS, "=" .. ARGV[k], ARGV[k + 1]) else call("HDEL", BOUNDS, "=" .. ARGV[k], "@" .. ARGV[k]) end
 end
-if tasks_end < #ARGV then call("PUBLISH", ARGV[3], ARGV[2]) end
+if tasks_end < #ARGV then redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
 return 1

@@ -122,7 +122,7 @@ if ties then
 end
 if refused < n then
   call("HINCRBY", HEAD, "enqueued", n - refused)
-  call("PUBLISH", ARGV[3], ARGV[2])
+  redis.pcall("PUBLISH", ARGV[3], ARGV[2])
 end
 if refused == 0 then return "" end
 for i = 1, n do statuses[i] = statuses[i] or "0" end

@@ -7,5 +7,5 @@ if is == want then return 0 end
 -- include full
 call("HSET", QUEUES, ARGV[7], want)
 call("HINCRBY", QUEUES, "", 1)
-if is or want == "1" then call("PUBLISH", ARGV[3], ARGV[2]) end
+if is or want == "1" then redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
 return 1

@@ -73,6 +73,6 @@ else
 end
 if given > 0 then
   if how == "gone" then call("HINCRBY", HEAD, "recovered", given) end
-  call("PUBLISH", ARGV[3], ARGV[2])
+  redis.pcall("PUBLISH", ARGV[3], ARGV[2])
 end
 return { given }

@@ -350,7 +350,7 @@ if odd < n then
   for field, by in pairs(counts) do if by ~= 0 then call("HINCRBY", COUNTS, field, by) end end
   for name, by in pairs(counters) do call("HINCRBY", HEAD, name, by) end
   if ties then ties.sweep() end
-  call("PUBLISH", ARGV[3], ARGV[2])
+  redis.pcall("PUBLISH", ARGV[3], ARGV[2])
 end
 if odd > 0 then
   for i = 1, n do statuses[i] = statuses[i] or "0" end

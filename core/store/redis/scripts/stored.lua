@@ -24,5 +24,5 @@ for at = argi + 1, #ARGV, 2 do
   total = total + n
 end
 call("HINCRBY", HEAD, "enqueued", total)
-call("PUBLISH", ARGV[3], ARGV[2])
+redis.pcall("PUBLISH", ARGV[3], ARGV[2])
 return ""

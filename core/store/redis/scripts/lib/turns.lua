@@ -156,7 +156,7 @@ local function pay(i, b)
     take_tokens(b, taken[i])
     call("HSET", BOUNDS, "@" .. names[i], digits(b.full))
   end
-  if b.overflow == "block" and b.max_len > 0 and waiting_in(names[i]) + taken[i] >= b.max_len then call("PUBLISH", ARGV[3], ARGV[2]) end
+  if b.overflow == "block" and b.max_len > 0 and waiting_in(names[i]) + taken[i] >= b.max_len then redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
 end
 
 -- After the last job was taken: can more be taken now?
