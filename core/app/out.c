@@ -2,6 +2,7 @@
 #include "app/out.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "app/exits.h"
 
+enum { STDERR_WAIT_MS = 1000 };         /* for a reader of our complaint */
 enum { MESSAGE_BYTES_MAX = 16 * 1024 }; /* room for the longest stored error; what is longer is cut */
 
 /* 0 or an errno. */
@@ -33,7 +35,9 @@ void sk_out_error(const char *verb, const char *fmt, ...) {
   va_end(ap);
   struct sk_buf line = { 0 };
   sk_buf_addf(&line, verb ? "skein %s: %s\n" : "skein%s: %s\n", verb ? verb : "", message);
-  if (line.n > 0) write_all(STDERR_FILENO, line.p, line.n); /* nowhere left to complain */
+  struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
+  bool reads = poll(&ready, 1, STDERR_WAIT_MS) != 0;
+  if (line.n > 0 && reads) write_all(STDERR_FILENO, line.p, line.n); /* nowhere left to complain */
   sk_buf_fini(&line);
 }
 

@@ -14,9 +14,12 @@
 #include "app/verbs.h"
 #include "app/watch.h"
 #include "base/clock.h"
+#include "base/limits.h"
+#include "base/log_sink.h"
 #include "base/version.h"
 #include "engine/engine.h"
 #include "io/loop.h"
+#include "io/watchdog.h"
 #include "logic/url.h"
 
 static const struct sk_option OPTIONS[] = {
@@ -284,6 +287,46 @@ static int exit_code_of(enum sk_code code) {
   return SK_EXIT_UNAVAILABLE;
 }
 
+/* The log's last lines come first, and nothing here waits for a stderr that nobody reads. */
+static void tell_failure(const struct run *r, const char *message) {
+  sk_log_sink_flush(&r->log);
+  sk_out_error("run", "%s", message);
+}
+
+/* On the watchdog's thread: the loop is stuck in one of its turns.  Its workers end with this process, and its jobs run elsewhere. */
+static void on_late(void *ctx, int64_t ms) {
+  const struct run *r = ctx;
+  if (r->log.sink) {
+    sk_logf(&r->log, SK_LOG_ERROR,
+            "the engine's loop has not gone on for %g s, which is a fault of skein itself: aborting, so that its jobs "
+            "run elsewhere",
+            (double)ms / 1000);
+    sk_log_sink_flush(&r->log);
+  }
+  abort();
+}
+
+/* Without memory for a watchdog the engine runs all the same. */
+static struct sk_watchdog *start_watchdog(struct run *r) {
+  struct sk_err err;
+  struct sk_watchdog *watchdog = NULL;
+  struct sk_watchdog_options options = { .turn_ms_max = SK_TURN_MS_MAX, .late = on_late, .ctx = r };
+  if (sk_watchdog_start(r->loop, &options, &watchdog, &err) != SK_OK) sk_logf(&r->log, SK_LOG_WARN, "%s", err.message);
+  return watchdog;
+}
+
+static int end_of(struct run *r) {
+  struct sk_err err;
+  enum sk_code code = sk_engine_outcome(r->engine, &err);
+  if (code != SK_OK)
+    tell_failure(r, err.message);
+  else
+    log_end(r);
+  int exit_code = exit_code_of(code);
+  if (exit_code == SK_EXIT_OK && r->drain && sk_engine_totals(r->engine)->dead > 0) exit_code = SK_EXIT_FAILED;
+  return exit_code;
+}
+
 static int run_engine(struct run *r, const struct sk_args *args) {
   struct sk_err err;
   r->loop = sk_loop_new(&err);
@@ -297,25 +340,29 @@ static int run_engine(struct run *r, const struct sk_args *args) {
   enum sk_code code = start_reloading(r, args, &err);
   if (code == SK_OK) code = sk_engine_new(r->loop, &options, &r->engine, &err);
   if (code != SK_OK) {
-    sk_out_error("run", "%s", err.message);
+    tell_failure(r, err.message);
     stop_reloading(r);
     unwatch_signals(r);
     sk_loop_free(r->loop);
     return exit_code_of(code);
   }
+  struct sk_watchdog *watchdog = start_watchdog(r);
   sk_loop_run(r->loop);
+  sk_watchdog_stop(watchdog);
   stop_reloading(r);
   unwatch_signals(r);
-  code = sk_engine_outcome(r->engine, &err);
-  if (code != SK_OK) {
-    sk_out_error("run", "%s", err.message);
-  } else {
-    log_end(r);
-  }
-  int exit_code = exit_code_of(code);
-  if (exit_code == SK_EXIT_OK && r->drain && sk_engine_totals(r->engine)->dead > 0) exit_code = SK_EXIT_FAILED;
+  int exit_code = end_of(r);
   sk_engine_free(r->engine);
   sk_loop_free(r->loop);
+  return exit_code;
+}
+
+/* From here on the log is written by a thread: a reader that stands still must not stop the engine. */
+static int run_logged(struct run *r, const struct sk_args *args) {
+  struct sk_err err;
+  if (sk_log_sink_start(&r->log, &err) != SK_OK) sk_logf(&r->log, SK_LOG_WARN, "%s", err.message);
+  int exit_code = run_engine(r, args);
+  sk_log_sink_stop(&r->log);
   return exit_code;
 }
 
@@ -326,7 +373,7 @@ int sk_app_run(int argc, char **argv) {
   struct run r = { 0 };
   sk_log_init(&r.log);
   exit_code = read_settings(&r, &args);
-  if (exit_code == SK_EXIT_OK) exit_code = run_engine(&r, &args);
+  if (exit_code == SK_EXIT_OK) exit_code = run_logged(&r, &args);
   sk_config_fini(&r.config);
   free(r.queues);
   free(r.program);

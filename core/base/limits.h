@@ -65,5 +65,10 @@
 #define SK_SEND_AGAIN_MAX 4          /* times that one store operation is sent again at once; then it fails */
 #define SK_SLOT_RETRY_MS 50          /* between tries while a slot of a Redis cluster moves */
 #define SK_LOG_LINE_BYTES_MAX 8192   /* a log line; longer ones are cut */
+#define SK_LOG_BUFFER_BYTES_MAX                                                                                        \
+  (4 * 1024 * 1024)           /* log lines that wait for a slow reader; more are lost, and counted */
+#define SK_LOG_FLUSH_MS 1000  /* how long an end waits for a log that is not read */
+#define SK_TURN_MS_MAX 10000  /* a turn of the core's loop; one that takes longer ends the core (io/watchdog.h) */
+#define SK_CONFIG_MS_MAX 5000 /* config.lua's process runs so long at most */
 
 #endif

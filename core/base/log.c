@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log_sink.h"
 
 static const char *const LEVEL_NAMES[] = { "debug", "info", "warn", "error", "off" };
 static const char *const LEVEL_TAGS[] = { "DEBUG", "INFO ", "WARN ", "ERROR", "OFF  " };
@@ -29,11 +31,24 @@ bool sk_log_level_parse(struct sk_str name, enum sk_log_level *out) {
   return false;
 }
 
+/* A FIFO is opened for both directions: its opening then waits for no reader, and neither does a write before there is one. */
+static int open_file(const char *path) {
+  const int flags = O_CREAT | O_APPEND | O_CLOEXEC;
+  struct stat st;
+  bool fifo = stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+  return open(path, flags | (fifo ? O_RDWR : O_WRONLY), 0644);
+}
+
+/* The descriptor stays the same when the file is opened anew: a thread may be writing to it (log_sink.c). */
 enum sk_code sk_log_reopen(struct sk_log *log, const char *path, struct sk_err *err) {
-  int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  int fd = open_file(path);
   if (fd < 0) return sk_err_set(err, SK_ESYS, "log file \"%s\": %s", path, strerror(errno));
-  if (log->path) close(log->fd);
-  log->fd = fd;
+  if (log->path == NULL) {
+    log->fd = fd;
+  } else {
+    dup3(fd, log->fd, O_CLOEXEC);
+    close(fd);
+  }
   log->path = path;
   log->color = false;
   return SK_OK;
@@ -95,18 +110,27 @@ static void add_object(struct sk_buf *b, enum sk_log_level level, struct sk_str 
   sk_buf_add_byte(b, '}');
 }
 
+void sk_log_format(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
+                   const struct sk_log_fact *facts, size_t n, struct sk_buf *out) {
+  struct sk_str cut = sk_str_head(message, SK_LOG_LINE_BYTES_MAX);
+  if (log->json)
+    add_object(out, level, cut, facts, n);
+  else
+    add_text(out, log, level, cut, facts, n);
+  sk_buf_add_byte(out, '\n');
+}
+
 void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
                  const struct sk_log_fact *facts, size_t n) {
   if (level < log->level) return;
   struct sk_buf b = { 0 };
-  struct sk_str cut = sk_str_head(message, SK_LOG_LINE_BYTES_MAX);
-  if (log->json)
-    add_object(&b, level, cut, facts, n);
-  else
-    add_text(&b, log, level, cut, facts, n);
-  sk_buf_add_byte(&b, '\n');
-  ssize_t ignored = write(log->fd, b.p, b.n); /* nowhere to report a log that can't be written */
-  (void)ignored;
+  sk_log_format(log, level, message, facts, n, &b);
+  if (log->sink) {
+    sk_log_sink_put(log->sink, log, sk_buf_str(&b));
+  } else {
+    ssize_t ignored = write(log->fd, b.p, b.n); /* nowhere to report a log that can't be written */
+    (void)ignored;
+  }
   sk_buf_fini(&b);
 }
 

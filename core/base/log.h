@@ -1,4 +1,4 @@
-/* log.h - log lines on stderr or a file, as text or JSON, one write(2) a line so that processes never mix theirs.
+/* log.h - log lines on stderr or a file, as text or JSON, whole lines to a write(2) so that processes never mix theirs.
  *
  *   2026-11-21T22:08:34.123Z INFO  worker started worker=1 pid=4711
  *   {"time":"2026-11-21T22:08:34.123Z","level":"info","message":"worker started","worker":"1","pid":"4711"}
@@ -10,8 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+
+struct sk_log_sink;
 
 enum sk_log_level { SK_LOG_DEBUG, SK_LOG_INFO, SK_LOG_WARN, SK_LOG_ERROR, SK_LOG_OFF };
 
@@ -21,6 +24,8 @@ struct sk_log {
   bool json;
   bool color;
   const char *path; /* borrowed; NULL for stderr */
+  struct sk_log_sink
+      *sink; /* a thread that writes the lines (log_sink.h); NULL: whoever logs writes them, and may wait */
 };
 
 /* Starts on stderr at INFO, text. */
@@ -36,6 +41,9 @@ struct sk_log_fact {
 };
 void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
                  const struct sk_log_fact *facts, size_t n);
+/* Appends the line that sk_log_line would write. */
+void sk_log_format(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
+                   const struct sk_log_fact *facts, size_t n, struct sk_buf *out);
 
 /* printf-style, without facts. */
 void sk_logf(const struct sk_log *log, enum sk_log_level level, const char *fmt, ...)

@@ -89,10 +89,16 @@ void sk_dispatch_detach(struct sk_run *run) {
 
 /* -- taking back ---------------------------------------------------------------------------------------------------------------- */
 
-/* False when the worker has started it. */
-static bool take_back(struct sk_run *run) {
+/* Takes an offered run out of its worker; it is in no list then.  False when the worker has started it. */
+static bool withdraw(struct sk_run *run) {
   if (!sk_share_move(run->worker->share, run->slot, run->generation, SK_SLOT_OFFERED, SK_SLOT_REVOKED)) return false;
   sk_dispatch_detach(run);
+  return true;
+}
+
+/* False when the worker has started it. */
+static bool take_back(struct sk_run *run) {
+  if (!withdraw(run)) return false;
   sk_dispatch_add(run->engine, run, true);
   return true;
 }
@@ -152,18 +158,30 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
   if (run->timeout_ms > 0) sk_deadline_watch(run);
 }
 
+static bool is_expired(const struct sk_run *run) {
+  return run->may_expire && !run->mourning && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms());
+}
+
+static void give(struct sk_worker *w, struct sk_run *run) {
+  if (is_expired(run))
+    sk_settle_expired(run);
+  else
+    offer(w, run);
+}
+
 static bool can_take(const struct sk_worker *w) {
   bool works = w->state == SK_WORKER_READY ||
                (w->engine->stopping && w->state == SK_WORKER_DRAINING && w->killed == SK_KILL_NONE);
   return works && !w->stuck && !w->pipe_closed && w->free_n > 0;
 }
 
-/* The worker with the most room below `ceiling`, NULL when all are at it. */
-static struct sk_worker *least_loaded(const struct sk_engine *e, uint32_t ceiling) {
+/* The worker with the least jobs of those below `ceiling`, with `innocent` of those without a suspect; NULL when there is none. */
+static struct sk_worker *least_loaded(const struct sk_engine *e, uint32_t ceiling, bool innocent) {
   struct sk_worker *best = NULL;
   SK_LIST_EACH (n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
-    if (can_take(w) && w->load < ceiling && (best == NULL || w->load < best->load)) best = w;
+    if (!can_take(w) || w->load >= ceiling || (innocent && w->suspects_n > 0)) continue;
+    if (best == NULL || w->load < best->load) best = w;
   }
   return best;
 }
@@ -177,16 +195,13 @@ static struct sk_worker *most_loaded(const struct sk_engine *e) {
   return best;
 }
 
-/* Gives each worker that has no suspect the next of them, and those that have waited long enough to any. */
+/* Gives each suspect to the least loaded worker that has none, and those that have waited long enough to any.  Each round gives one
+ * away, so there are no more rounds than suspects. */
 static void hand_out_suspects(struct sk_engine *e, uint32_t ceiling) {
-  SK_LIST_EACH (n, &e->workers) {
-    struct sk_worker *w = SK_WORKER_OF(n);
-    if (sk_list_empty(&e->suspects)) return;
-    if (can_take(w) && w->load < ceiling && w->suspects_n == 0) offer(w, sk_dispatch_pop_suspect(e, e->suspects.next));
-  }
   int64_t long_ago = sk_clock_mono_ms() - SUSPECT_WAIT_MS;
-  while (!sk_list_empty(&e->suspects) && SK_RUN_OF(e->suspects.next)->suspect_since_ms <= long_ago) {
-    struct sk_worker *w = least_loaded(e, ceiling);
+  while (!sk_list_empty(&e->suspects)) {
+    struct sk_worker *w = least_loaded(e, ceiling, true);
+    if (w == NULL && SK_RUN_OF(e->suspects.next)->suspect_since_ms <= long_ago) w = least_loaded(e, ceiling, false);
     if (w == NULL) return;
     offer(w, sk_dispatch_pop_suspect(e, e->suspects.next));
   }
@@ -200,7 +215,8 @@ static void push_suspect(struct sk_engine *e, struct sk_run *run) {
 
 static void hand_out_mourners(struct sk_engine *e, uint32_t ceiling) {
   struct sk_worker *w;
-  while (e->mourners_n > 0 && (w = least_loaded(e, ceiling)) != NULL) offer(w, sk_dispatch_pop_mourner(e, INT64_MAX));
+  while (e->mourners_n > 0 && (w = least_loaded(e, ceiling, false)) != NULL)
+    offer(w, sk_dispatch_pop_mourner(e, INT64_MAX));
 }
 
 /* The least loaded of those that are being filled. */
@@ -235,30 +251,53 @@ static void hand_out(struct sk_engine *e, uint32_t low, uint32_t ceiling, uint32
   struct sk_worker *w;
   while (e->local_n > 0 && (w = least_filled(e, ceiling)) != NULL) {
     struct sk_run *run = sk_dispatch_pop(e, e->local.next);
-    if (run->may_expire && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms()))
-      sk_settle_expired(run);
-    else if (sk_run_is_suspect(run))
+    if (sk_run_is_suspect(run) && !is_expired(run))
       push_suspect(e, run);
     else
-      offer(w, run);
+      give(w, run);
   }
   hand_out_suspects(e, ceiling);
 }
 
+/* Moves up to n jobs that `rich` has not started to `poor`, the last ones, in their order; returns how many.  A suspect stays where it is
+ * when `poor` has one already: it would wait there, too. */
+static size_t move_last(struct sk_worker *rich, struct sk_worker *poor, size_t n) {
+  struct sk_list moved;
+  sk_list_init(&moved);
+  size_t moved_n = 0, suspects_n = poor->suspects_n;
+  if (n > poor->free_n) n = poor->free_n;
+  for (struct sk_list *it = rich->runs.prev, *prev = it->prev; it != &rich->runs && moved_n < n;
+       it = prev, prev = it->prev) {
+    struct sk_run *run = SK_RUN_OF(it);
+    bool suspect = sk_run_is_suspect(run);
+    if (suspect && suspects_n > 0) continue;
+    if (!withdraw(run)) break; /* jobs start in the order in which they were offered */
+    sk_list_push_front(&moved, &run->node);
+    moved_n++;
+    suspects_n += suspect;
+  }
+  for (struct sk_list *it; (it = sk_list_pop(&moved)) != NULL;) give(poor, SK_RUN_OF(it));
+  return moved_n;
+}
+
+/* How many jobs `rich` can't start yet that `poor` could. */
+static size_t surplus_of(const struct sk_worker *rich, const struct sk_worker *poor) {
+  size_t concurrency = poor->engine->options.concurrency;
+  size_t surplus = rich->load > concurrency ? rich->load - concurrency : 0;
+  size_t room = concurrency - poor->load;
+  bool busy = sk_share_running_for_ms(rich->share, sk_clock_mono_ms()) >= BUSY_MS;
+  if (surplus == 0 && poor->load == 0 && busy) surplus = (rich->load + 1) / 2;
+  return surplus < room ? surplus : room;
+}
+
 /* Nothing waits here: moves what `rich` can't start yet to workers with a free slot; with many jobs that are short, only to workers that
- * have nothing to do, since the next fetch is here before the others have. */
+ * have nothing to do, since the next fetch is here before the others have.  A job goes from the most to the least loaded worker and
+ * never back in the same turn: each round fills one worker or empties another one's surplus, and there are no more rounds than workers. */
 static void even_out(struct sk_engine *e, bool many) {
-  struct sk_worker *poor;
-  uint32_t concurrency = e->options.concurrency;
-  while (e->local_n == 0 && (poor = least_loaded(e, concurrency)) != NULL) {
-    struct sk_worker *rich = most_loaded(e);
-    if (rich == NULL || rich == poor || (many && poor->load > 0)) return;
-    size_t surplus = rich->load > concurrency ? rich->load - concurrency : 0;
-    size_t room = concurrency - poor->load;
-    if (surplus == 0 && poor->load == 0 && sk_share_running_for_ms(rich->share, sk_clock_mono_ms()) >= BUSY_MS)
-      surplus = (rich->load + 1) / 2;
-    if (take_back_last(rich, surplus < room ? surplus : room) == 0) return;
-    hand_out(e, concurrency, concurrency, UINT32_MAX);
+  SK_LIST_EACH (n, &e->workers) { /* counts the rounds */
+    struct sk_worker *poor = least_loaded(e, e->options.concurrency, false), *rich = most_loaded(e);
+    if (e->local_n > 0 || poor == NULL || rich == NULL || rich == poor || (many && poor->load > 0)) return;
+    if (move_last(rich, poor, surplus_of(rich, poor)) == 0) return;
   }
 }
 
@@ -289,7 +328,7 @@ void sk_dispatch_turn(struct sk_engine *e) {
   bool many = ahead >= AHEAD_MIN;
   uint32_t low = concurrency + (many ? ahead / 2 : ahead);
   hand_out(e, low, concurrency + ahead, many ? e->fill_max : UINT32_MAX);
-  if (e->local_n > 0 && least_loaded(e, low) && !sk_timer_active(e->next_turn))
+  if (e->local_n > 0 && least_loaded(e, low, false) && !sk_timer_active(e->next_turn))
     sk_timer_start(e->next_turn, NEXT_TURN_MS);
   even_out(e, many);
 }

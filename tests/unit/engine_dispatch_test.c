@@ -86,6 +86,25 @@ static void a_busy_worker_gives_to_an_idle_one(void **state) {
   assert_true(effects(w, one) > 0 && effects(w, other) > 0);
 }
 
+/* The worker that is busy is the first of the list, and it is offered a suspect that it can't start; the other worker is idle.  The two
+ * must not pass the suspect to each other for ever. */
+static void an_idle_worker_takes_the_suspect_of_a_busy_one(void **state) {
+  struct world *w = *state;
+  w->options.workers = 2;
+  w->options.concurrency = 4;
+  script(w, "skein.task('hog', function(job) fx('hog') while not there('go') do end end) "
+            "skein.task('last', function(job) fx('last', pid) end)");
+  world_start(w);
+  until(w, is_ready(w, 1) && is_ready(w, 2));
+  enqueue(w, "hog", "[]");
+  until(w, effects(w, "hog") == 1);
+  for (int i = 1; i <= 20; i++) {
+    enqueue_with(w, "last", "[]", &(struct extra){ .crashes = 2 });
+    until(w, effects(w, "last") == i);
+  }
+  write_file(w, "go", "");
+}
+
 /* Each job keeps the CPU long enough to count as stuck; the next starts when it ends, not when the janitor looks next. */
 static void a_worker_that_was_stuck_is_used_at_once(void **state) {
   struct world *w = *state;
@@ -170,6 +189,7 @@ int main(void) {
     T(jobs_that_turn_out_long_are_handed_back),
     T(a_job_that_keeps_the_cpu_lets_go_of_its_neighbours),
     T(a_busy_worker_gives_to_an_idle_one),
+    T(an_idle_worker_takes_the_suspect_of_a_busy_one),
     T(a_worker_that_was_stuck_is_used_at_once),
     T(the_end_of_a_job_does_not_wait_for_its_neighbours),
     T(a_job_that_expires_while_it_waits_for_a_worker_does_not_start),

@@ -388,6 +388,7 @@ struct extra {
   const char *queue;
   int32_t priority;
   int64_t delay_ms, expires_in_ms;
+  int64_t crashes; /* that it has behind it */
 };
 
 static inline struct told enqueue_with(struct world *w, const char *task, const char *args, const struct extra *x) {
@@ -401,6 +402,7 @@ static inline struct told enqueue_with(struct world *w, const char *task, const 
   job.args = sk_str_c(args);
   job.priority = x->priority;
   job.enqueued_ms = sk_clock_wall_ms();
+  job.crashes = x->crashes;
   if (x->expires_in_ms) job.expires_ms = job.enqueued_ms + x->expires_in_ms;
   struct sk_buf record = { 0 };
   sk_record_encode(&job, &record);
