@@ -14,10 +14,12 @@
 
 #include "app/config_yaml.h"
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/limits.h"
 
 extern char **environ;
 
-enum { CONFIG_OUTPUT_BYTES_MAX = 1024 * 1024 };
+enum { CONFIG_OUTPUT_BYTES_MAX = 1024 * 1024, EXIT_LOOK_MS = 5 };
 
 char *sk_scripts_program(struct sk_err *err) {
   char path[PATH_MAX];
@@ -32,25 +34,54 @@ char *sk_scripts_program(struct sk_err *err) {
   return copy;
 }
 
-/* Reads both ends as they come, until both are closed: a child that fills the one must not wait for us at the other. */
-static enum sk_code read_both(const int fds[2], struct sk_buf *const bufs[2], struct sk_err *err) {
-  struct pollfd ends[2] = { { fds[0], POLLIN, 0 }, { fds[1], POLLIN, 0 } };
+static enum sk_code took_too_long(struct sk_err *err) {
+  return sk_err_set(err, SK_ETIMEOUT, "config.lua: it has not ended within %d s, and was killed",
+                    SK_CONFIG_MS_MAX / 1000);
+}
+
+static enum sk_code read_end(struct pollfd *end, struct sk_buf *buf, struct sk_err *err) {
   char chunk[4096];
+  ssize_t n = read(end->fd, chunk, sizeof chunk);
+  if (n < 0 && errno != EINTR) return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
+  if (n == 0) end->fd = -1;
+  if (n > 0) sk_buf_add(buf, chunk, (size_t)n);
+  if (buf->failed) return sk_err_set(err, SK_ENOMEM, "config.lua: out of memory");
+  if (buf->n > CONFIG_OUTPUT_BYTES_MAX)
+    return sk_err_set(err, SK_ELIMIT, "config.lua: it printed more than %d bytes", CONFIG_OUTPUT_BYTES_MAX);
+  return SK_OK;
+}
+
+/* Reads both ends as they come, until both are closed: a child that fills the one must not wait for us at the other. */
+static enum sk_code read_both(const int fds[2], struct sk_buf *const bufs[2], int64_t end_ms, struct sk_err *err) {
+  struct pollfd ends[2] = { { fds[0], POLLIN, 0 }, { fds[1], POLLIN, 0 } };
   while (ends[0].fd >= 0 || ends[1].fd >= 0) {
-    if (poll(ends, 2, -1) < 0 && errno != EINTR)
-      return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
-    for (int i = 0; i < 2; i++) {
-      if (ends[i].fd < 0 || ends[i].revents == 0) continue;
-      ssize_t n = read(ends[i].fd, chunk, sizeof chunk);
-      if (n < 0 && errno != EINTR) return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
-      if (n == 0) ends[i].fd = -1;
-      if (n > 0) sk_buf_add(bufs[i], chunk, (size_t)n);
-      if (bufs[i]->failed) return sk_err_set(err, SK_ENOMEM, "config.lua: out of memory");
-      if (bufs[i]->n > CONFIG_OUTPUT_BYTES_MAX)
-        return sk_err_set(err, SK_ELIMIT, "config.lua: it printed more than %d bytes", CONFIG_OUTPUT_BYTES_MAX);
+    int64_t left_ms = end_ms - sk_clock_mono_ms();
+    if (left_ms <= 0) return took_too_long(err);
+    int ready = poll(ends, 2, (int)left_ms);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0) return sk_err_set(err, SK_ESYS, "config.lua's process: %s", strerror(errno));
+    for (int i = 0; i < 2 && ready > 0; i++) {
+      enum sk_code code = ends[i].fd >= 0 && ends[i].revents ? read_end(&ends[i], bufs[i], err) : SK_OK;
+      if (code != SK_OK) return code;
     }
   }
   return SK_OK;
+}
+
+/* Waits for the child's end; kills it, and what it has started, when the time is over. */
+static enum sk_code wait_exit(pid_t pid, int64_t end_ms, int *status, struct sk_err *err) {
+  bool late = false;
+  for (;;) {
+    pid_t got = waitpid(pid, status, late ? 0 : WNOHANG);
+    if (got == pid || (got < 0 && errno != EINTR)) break;
+    if (got < 0) continue;
+    late = sk_clock_mono_ms() >= end_ms;
+    if (late)
+      kill(-pid, SIGKILL);
+    else
+      poll(NULL, 0, EXIT_LOOK_MS);
+  }
+  return late ? took_too_long(err) : SK_OK;
 }
 
 static enum sk_code open_pipes(int out[2], int bad[2], struct sk_err *err) {
@@ -61,27 +92,40 @@ static enum sk_code open_pipes(int out[2], int bad[2], struct sk_err *err) {
   return SK_ESYS;
 }
 
-/* Runs `program worker config DIR` with what it prints to stdout and to stderr read into the buffers. */
+/* Starts `program worker config DIR` in a process group of its own; it ends with us. */
+static int start_config(const char *program, const char *dir, int out, int bad, pid_t *pid) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attr;
+  char parent[16];
+  snprintf(parent, sizeof parent, "%d", (int)getpid());
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, bad, STDERR_FILENO);
+  posix_spawnattr_init(&attr);
+  posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
+  char *argv[] = { "skein", "worker", "config", (char *)(uintptr_t)dir, parent, NULL };
+  int rc = posix_spawn(pid, program, &actions, &attr, argv, environ);
+  posix_spawnattr_destroy(&attr);
+  posix_spawn_file_actions_destroy(&actions);
+  return rc;
+}
+
+/* What it prints to stdout and to stderr is read into the buffers.  Nothing of it is left after SK_CONFIG_MS_MAX. */
 static enum sk_code run_config(const char *program, const char *dir, struct sk_buf *said, struct sk_buf *errors,
                                int *status, struct sk_err *err) {
   int out[2], bad[2];
   if (open_pipes(out, bad, err) != SK_OK) return SK_ESYS;
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, bad[1], STDERR_FILENO);
-  char *argv[] = { "skein", "worker", "config", (char *)(uintptr_t)dir, NULL };
   pid_t pid;
-  int rc = posix_spawn(&pid, program, &actions, NULL, argv, environ);
-  posix_spawn_file_actions_destroy(&actions);
+  int64_t end_ms = sk_clock_mono_ms() + SK_CONFIG_MS_MAX;
+  int rc = start_config(program, dir, out[1], bad[1], &pid);
   close(out[1]), close(bad[1]);
-  enum sk_code code = rc == 0 ? read_both((int[]){ out[0], bad[0] }, (struct sk_buf *[]){ said, errors }, err)
+  enum sk_code code = rc == 0 ? read_both((int[]){ out[0], bad[0] }, (struct sk_buf *[]){ said, errors }, end_ms, err)
                               : sk_err_set(err, SK_ESYS, "start of \"%s\": %s", program, strerror(rc));
   close(out[0]), close(bad[0]);
-  if (rc == 0 && code != SK_OK) kill(pid, SIGKILL); /* it may be in the middle of printing for ever */
-  if (rc == 0)
-    while (waitpid(pid, status, 0) < 0 && errno == EINTR) continue;
-  return code;
+  if (rc != 0) return code;
+  if (code != SK_OK) kill(-pid, SIGKILL); /* it may be in the middle of printing for ever */
+  enum sk_code ended = wait_exit(pid, end_ms, status, code == SK_OK ? err : NULL);
+  return code == SK_OK ? ended : code;
 }
 
 static enum sk_code apply(struct sk_str said, const char *source, struct sk_config *config, struct sk_err *err) {

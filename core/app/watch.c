@@ -10,7 +10,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { WATCH_QUIET_MS = 100, FOLDERS_MAX = 1000 };
+#include "base/clock.h"
+
+enum {
+  WATCH_QUIET_MS = 100, /* without a change before the scripts are looked at; */
+  WATCH_LATEST_MS =
+      1000, /* ... at the latest this long after the first one: files of a store may lie in the folder, and never rest */
+  FOLDERS_MAX = 1000,
+};
 
 struct sk_script_watch {
   struct sk_loop *loop;
@@ -18,6 +25,7 @@ struct sk_script_watch {
   sk_io_cb changed;
   void *ctx;
   struct sk_timer *quiet;
+  int64_t first_ms; /* of the changes that `quiet` stands for; monotonic */
   struct sk_watch *folders[FOLDERS_MAX];
   size_t folders_n;
   uint64_t digest;
@@ -25,7 +33,10 @@ struct sk_script_watch {
 
 static void on_event(void *ctx) {
   struct sk_script_watch *w = ctx;
-  sk_timer_start(w->quiet, WATCH_QUIET_MS);
+  int64_t now = sk_clock_mono_ms();
+  if (!sk_timer_active(w->quiet)) w->first_ms = now;
+  int64_t left_ms = w->first_ms + WATCH_LATEST_MS - now;
+  sk_timer_start(w->quiet, left_ms < WATCH_QUIET_MS ? left_ms : WATCH_QUIET_MS);
 }
 
 static void unwatch(struct sk_script_watch *w) {

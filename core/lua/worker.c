@@ -265,4 +265,8 @@ static int look(const char *name, const char *dir) {
 
 const char *sk_worker_lua_version(void) { return LUAJIT_VERSION; }
 int sk_worker_check(const char *dir, int json) { return look(json ? "check_json" : "check", dir); }
-int sk_worker_config(const char *dir) { return look("config", dir); }
+
+int sk_worker_config(const char *dir, int parent_pid) {
+  die_with_parent(parent_pid);
+  return look("config", dir);
+}

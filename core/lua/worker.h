@@ -27,6 +27,6 @@ const char *sk_worker_lua_version(void);
  *   check:  lists tasks (and what else is declared), or prints `file:line: message` to stderr and returns 1
  *   config: prints DIR/config.lua's settings as lines `name<TAB>value`; nothing when there is no such file */
 int sk_worker_check(const char *dir, int json);
-int sk_worker_config(const char *dir);
+int sk_worker_config(const char *dir, int parent_pid); /* ends with that process */
 
 #endif
