@@ -42,7 +42,7 @@ describe("a log whose reader stands still", function()
     local engine, reader = run_unread(t, { "-w", "1" })
     for _ = 1, 40 do t:enqueue "noisy" end
     t:wait_effects("ran", 40, 20)
-    local seen, lost = 0, nil
+    local seen, lost = 0
     repeat
       local line = assert(reader:read "*l")
       if line:find "x+ job=" then seen = seen + 1 end
