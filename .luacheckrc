@@ -22,7 +22,7 @@ stds.redis = {
     "u64", "body_of", "body_ends", "queue_of", "queue_in", "later_member", "before",
     "ATTEMPTS", "CRASHES", "UNKNOWNS", "RECOVERIES", "FINISHED", "record_edit",
     -- lib/add.lua, lib/engine.lua, lib/walk.lua
-    "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task",
+    "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task", "list_first",
     -- lib/uses.lua, lib/bucket.lua, lib/bound.lua, lib/lock.lua, lib/ties.lua
     "has_notes", "has_stops", "has_locks", "has_groups", "has_bounds", "now_us", "token_us", "take_tokens", "tokens_left", "digits",
     "bound_of", "jobs_in", "waiting_in", "bound_slot", "holder_said", "holder_of", "unlock", "lock_take", "untie",
@@ -37,7 +37,7 @@ stds.redis = {
     -- lib/turns.lua
     "look_at", "least", "take_turns", "finish",
     -- lib/held.lua, lib/views.lua
-    "FENCE_JOBS", "engine_of", "left_held", "leave_fences", "place_taken", "each_held", "view", "holds", "notes",
+    "FENCE_JOBS", "engine_of", "left_held", "leave_fences", "place_taken", "view", "holds", "notes",
     "logs", "stops",
   },
 }

@@ -52,3 +52,11 @@ struct sk_str sk_arena_copy(struct sk_arena *a, struct sk_str s) {
   if (s.n) memcpy(p, s.p, s.n);
   return sk_str(p, s.n);
 }
+
+void sk_arena_move(struct sk_arena *a, struct sk_arena *from) {
+  struct sk_arena_block **end = &from->blocks;
+  while (*end) end = &(*end)->next;
+  *end = a->blocks;
+  a->blocks = from->blocks;
+  from->blocks = NULL;
+}

@@ -19,5 +19,7 @@ void *sk_arena_alloc(struct sk_arena *a, size_t n);
 void *sk_arena_array(struct sk_arena *a, size_t n, size_t size);
 /* A copy of s, followed by a NUL; a slice with p == NULL when out of memory. */
 struct sk_str sk_arena_copy(struct sk_arena *a, struct sk_str s);
+/* Moves all that `from` holds into a; addresses stay. */
+void sk_arena_move(struct sk_arena *a, struct sk_arena *from);
 
 #endif

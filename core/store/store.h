@@ -104,6 +104,7 @@ enum sk_code sk_enqueue_item_init(struct sk_enqueue_item *item, const struct sk_
  * earlier fence under that id).  Atomic.  Queues are tried in the order given: a first pass takes up to each queue's quota, a
  * second pass fills up to `want` in the same order.  A paused queue gives nothing (what is due in it still becomes READY).
  * want = 0 only promotes and looks.
+ * One fetch promotes a bounded number of jobs, the first that came due; what is left is due at once: due_in_ms is 1 then at most, or more.
  *
  * THE ORDER within a queue: higher priority first; of equal priority first the jobs that came due, by their due time, then the
  * others first in, first out.  A job put at the front by hand or by a retry without delay counts as due at that moment; equal
@@ -213,7 +214,8 @@ struct sk_filter {
   enum sk_state state; /* NONE = any */
   struct sk_str queue, task;
 };
-/* Jobs in a stable order: states in the order of the enum, within a state its own order (READY: by queue name, then the order
+/* In steps, each short however many jobs there are: what comes, goes or moves between two of them may be missed or seen twice.
+ * Jobs in a stable order: states in the order of the enum, within a state its own order (READY: by queue name, then the order
  * they will run in; SCHEDULED, RETRY: due; RUNNING: longest first, those of one fetch in any order; DEAD, DONE, CANCELLED:
  * latest first). */
 struct sk_list_op {
@@ -256,7 +258,8 @@ struct sk_count_op {
  *                                      and finished_ms is cleared
  *   PROMOTE  SCHEDULED RETRY        -> READY at the front
  * Locks, slots and stops of what ends or goes, go with it.
- * By filter: in an order of the store's own.  By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left
+ * By filter: in an order of the store's own, per job, in steps, between which other operations have their turn; a crash in the midst leaves
+ * the rest as it was, and a job that comes to match while it goes on may be passed over.  By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left
  * column.  Each job atomic. */
 enum sk_verb { SK_VERB_CANCEL, SK_VERB_DELETE, SK_VERB_RETRY, SK_VERB_PROMOTE };
 struct sk_change_op {

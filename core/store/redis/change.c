@@ -5,30 +5,34 @@
 #include "redis_scripts.h"
 #include "store/redis/redis.h"
 
-enum { CHANGE_PIECE = 500 }; /* jobs that change.lua changes by filter at a time */
-
+/* By filter the jobs are those that a look found: redis/steps.c.  more: the queues are known that the reply asked for. */
 void sk_rd_change_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_change_op *op = (void *)whole;
   struct rd_command *c = &s->command;
-  bool by_id = op->ids_n > 0;
-  sk_rd_name_all(s);
+  bool matching = whole->kind == RD_CHANGE_MATCHING;
+  sk_rd_name_none(s);
+  if (whole->more) sk_rd_name_known(s);
   sk_rd_begin(s, RD_SCRIPT_CHANGE);
   sk_rd_arg_int(c, (int64_t)op->verb);
   sk_rd_arg_int(c, op->keep_ms > 0 ? op->keep_ms : 0);
-  sk_rd_arg_int(c, by_id ? 0 : (int64_t)op->filter.state);
-  sk_rd_arg(c, by_id ? sk_str(NULL, 0) : op->filter.queue);
-  sk_rd_arg(c, by_id ? sk_str(NULL, 0) : op->filter.task);
+  if (matching && op->filter.state == SK_STATE_NONE)
+    sk_rd_arg_c(c, "any");
+  else
+    sk_rd_arg_int(c, matching ? (int64_t)op->filter.state : 0);
+  sk_rd_arg(c, matching ? op->filter.queue : sk_str(NULL, 0));
+  sk_rd_arg(c, matching ? op->filter.task : sk_str(NULL, 0));
   for (size_t i = 0; i < op->ids_n; i++) sk_rd_arg(c, op->ids[i]);
 }
 
 enum rd_next sk_rd_change_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_change_op *op = (void *)whole;
-  if (sk_rd_learns_queues(s, reply)) return RD_AGAIN;
+  if (sk_rd_learns_queues(s, reply)) {
+    whole->more = 1;
+    return RD_AGAIN;
+  }
   struct sk_str statuses = sk_rd_text(reply, 1);
   if (sk_rd_item(reply, 0, RD_INT) == NULL || statuses.n != op->ids_n) return sk_rd_odd(s, whole, "change");
-  size_t changed = (size_t)sk_rd_number(reply, 0);
-  op->changed += changed;
-  if (op->ids_n == 0) return changed == CHANGE_PIECE ? RD_AGAIN : RD_DONE;
+  op->changed = (size_t)sk_rd_number(reply, 0);
   op->statuses = sk_arena_array(&whole->arena, op->ids_n, sizeof *op->statuses);
   if (op->statuses == NULL) {
     whole->status = SK_ENOMEM;

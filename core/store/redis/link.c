@@ -166,6 +166,7 @@ static void take_in(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
   op->again = 0;
   op->slot_until_ms = 0;
   op->arena = (struct sk_arena){ 0 };
+  op->more = 0;
   if (s->submitted++ == 0) sk_timer_start(s->keep_alive, KEEP_ALIVE_MS);
 }
 
@@ -173,6 +174,11 @@ void sk_rd_submit_own(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
   take_in(s, op, kind);
   op->err = (struct sk_err){ 0 };
   send_or_wait(s, op);
+}
+
+void sk_rd_submit_in_steps(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
+  assert(!s->closing && op->cb != NULL);
+  take_in(s, op, kind);
 }
 
 void sk_rd_submit(struct rd_store *s, struct sk_op *op, enum rd_kind kind, enum sk_code checked) {
@@ -361,8 +367,11 @@ static void on_down(void *ctx, const struct sk_err *err) {
   s->early = 0;
   for (struct sk_list *node; (node = sk_list_pop(&s->sent)) != NULL;) {
     struct sk_op *op = op_of(node);
-    if (sk_rd_verbs[op->kind].looks && !s->opening) {
+    bool looks_once_more = sk_rd_verbs[op->kind].looks && !s->opening && op->more++ == 0;
+    if (looks_once_more) {
       sk_list_push(&looks, node);
+    } else if (sk_rd_verbs[op->kind].looks) {
+      fail_op(s, op, SK_EUNAVAILABLE, err);
     } else {
       if (op->kind == RD_FETCH) s->orphans = true;
       fail_op(s, op, SK_EUNKNOWN, err);

@@ -67,11 +67,11 @@ static void read_view(const struct rd_reply *reply, size_t i, struct sk_view *vi
 }
 
 /* { ids, values, holds, notes, logs, stops, what holds them back }; NULL when that is not what it is, or out of memory. */
-static struct sk_view *read_views(struct sk_op *op, const struct rd_reply *reply, size_t *n) {
+struct sk_view *sk_rd_read_views(struct sk_arena *arena, const struct rd_reply *reply, size_t *n) {
   for (size_t i = 0; i < 4; i++)
     if (sk_rd_item(reply, i, RD_ARRAY) == NULL) return NULL;
   *n = reply->items[0]->n;
-  struct sk_view *views = sk_arena_array(&op->arena, *n, sizeof *views);
+  struct sk_view *views = sk_arena_array(arena, *n, sizeof *views);
   for (size_t i = 0; views && i < *n; i++) read_view(reply, i, &views[i]);
   return views;
 }
@@ -86,27 +86,35 @@ void sk_rd_get_build(struct rd_store *s, struct sk_op *whole) {
 enum rd_next sk_rd_get_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_get_op *op = (void *)whole;
   size_t n;
-  op->views = read_views(whole, reply, &n);
+  op->views = sk_rd_read_views(&whole->arena, reply, &n);
   return op->views && n == op->ids_n ? RD_DONE : sk_rd_odd(s, whole, "get");
 }
 
 void sk_rd_list_build(struct rd_store *s, struct sk_op *whole) {
-  const struct sk_list_op *op = (void *)whole;
+  const struct rd_look_op *op = (void *)whole;
   struct rd_command *c = &s->command;
-  sk_rd_name_all(s);
+  sk_rd_name_none(s);
+  sk_rd_name_these(s, op->queues, op->queues_n);
   sk_rd_begin(s, RD_SCRIPT_LIST);
-  sk_rd_arg_int(c, (int64_t)op->filter.state);
-  sk_rd_arg(c, op->filter.queue);
-  sk_rd_arg(c, op->filter.task);
-  sk_rd_arg_int(c, (int64_t)op->offset);
+  sk_rd_arg_c(c, op->states);
+  sk_rd_arg(c, op->filter->queue);
+  sk_rd_arg(c, op->filter->task);
+  sk_rd_arg_int(c, (int64_t)op->skip);
   sk_rd_arg_int(c, (int64_t)op->limit);
+  sk_rd_arg(c, op->cursor);
+  sk_rd_arg_c(c, op->ids_only ? "ids" : "");
+  sk_rd_arg_c(c, !op->names_first ? "" : s->known_version[0] ? s->known_version : "unknown");
 }
 
 enum rd_next sk_rd_list_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
-  struct sk_list_op *op = (void *)whole;
-  if (sk_rd_learns_queues(s, reply)) return RD_AGAIN;
-  op->views = read_views(whole, reply, &op->views_n);
-  return op->views ? RD_DONE : sk_rd_odd(s, whole, "list");
+  struct rd_look_op *op = (void *)whole;
+  op->reply = NULL;
+  if (sk_rd_learns_queues(s, reply)) return RD_DONE;
+  for (size_t i = 0; i < 10; i++)
+    if (i != 7 && i != 8 && sk_rd_item(reply, i, RD_ARRAY) == NULL) return sk_rd_odd(s, whole, "list");
+  if (sk_rd_item(reply, 7, RD_TEXT) == NULL) return sk_rd_odd(s, whole, "list");
+  op->reply = reply;
+  return RD_DONE;
 }
 
 /* -- count ----------------------------------------------------------------------------------------------------------------- */

@@ -118,12 +118,25 @@ static enum rd_next load_parse(struct rd_store *s, struct sk_op *op, const struc
 const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n) {
   (void)s;
   static const int script_of[] = {
-    [RD_ENQUEUE] = RD_SCRIPT_ENQUEUE,     [RD_FETCH] = RD_SCRIPT_FETCH,       [RD_SETTLE] = RD_SCRIPT_SETTLE,
-    [RD_BEAT] = RD_SCRIPT_BEAT,           [RD_GET] = RD_SCRIPT_GET,           [RD_LIST] = RD_SCRIPT_LIST,
-    [RD_COUNT] = RD_SCRIPT_COUNT,         [RD_CHANGE] = RD_SCRIPT_CHANGE,     [RD_PAUSE] = RD_SCRIPT_PAUSE,
-    [RD_OPEN] = RD_SCRIPT_OPEN,           [RD_PROGRESS] = RD_SCRIPT_PROGRESS, [RD_RECOVER] = RD_SCRIPT_RECOVER,
-    [RD_DECLARE] = RD_SCRIPT_DECLARE,     [RD_TASKS] = RD_SCRIPT_TASKS,       [RD_LOAD] = -1,
-    [RD_ENQUEUE_ALL] = RD_SCRIPT_ENQUEUE, [RD_SETTLE_ALL] = RD_SCRIPT_SETTLE, [RD_ENQUEUE_STORED] = RD_SCRIPT_STORED,
+    [RD_ENQUEUE] = RD_SCRIPT_ENQUEUE,
+    [RD_FETCH] = RD_SCRIPT_FETCH,
+    [RD_SETTLE] = RD_SCRIPT_SETTLE,
+    [RD_BEAT] = RD_SCRIPT_BEAT,
+    [RD_GET] = RD_SCRIPT_GET,
+    [RD_LIST] = RD_SCRIPT_LIST,
+    [RD_COUNT] = RD_SCRIPT_COUNT,
+    [RD_CHANGE] = RD_SCRIPT_CHANGE,
+    [RD_CHANGE_MATCHING] = RD_SCRIPT_CHANGE,
+    [RD_PAUSE] = RD_SCRIPT_PAUSE,
+    [RD_OPEN] = RD_SCRIPT_OPEN,
+    [RD_PROGRESS] = RD_SCRIPT_PROGRESS,
+    [RD_RECOVER] = RD_SCRIPT_RECOVER,
+    [RD_DECLARE] = RD_SCRIPT_DECLARE,
+    [RD_TASKS] = RD_SCRIPT_TASKS,
+    [RD_LOAD] = -1,
+    [RD_ENQUEUE_ALL] = RD_SCRIPT_ENQUEUE,
+    [RD_SETTLE_ALL] = RD_SCRIPT_SETTLE,
+    [RD_ENQUEUE_STORED] = RD_SCRIPT_STORED,
   };
   int script = script_of[op->kind];
   if (script < 0) return NULL;
@@ -140,6 +153,7 @@ const struct rd_verb sk_rd_verbs[] = {
   [RD_LIST] = { sk_rd_list_build, sk_rd_list_parse, true },
   [RD_COUNT] = { sk_rd_count_build, sk_rd_count_parse, true },
   [RD_CHANGE] = { sk_rd_change_build, sk_rd_change_parse, false },
+  [RD_CHANGE_MATCHING] = { sk_rd_change_build, sk_rd_change_parse, false },
   [RD_PAUSE] = { sk_rd_pause_build, sk_rd_pause_parse, false },
   [RD_PROGRESS] = { sk_rd_progress_build, sk_rd_progress_parse, false },
   [RD_DECLARE] = { sk_rd_declare_build, sk_rd_declare_parse, false },
@@ -174,6 +188,10 @@ void sk_rd_name_all(struct rd_store *s) {
   for (size_t i = 0; i < s->known.n; i++) names_add(&s->named, s->known.names[i]);
 }
 
+void sk_rd_name_these(struct rd_store *s, const struct sk_str *queues, size_t n) {
+  for (size_t i = 0; i < n; i++) names_add(&s->named, queues[i]);
+}
+
 void sk_rd_name_known(struct rd_store *s) {
   for (size_t i = 0; i < s->known.n; i++) sk_rd_name(s, s->known.names[i]);
 }
@@ -191,8 +209,9 @@ static void forget_known(struct rd_store *s) {
 
 bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply) {
   const struct rd_reply *names = sk_rd_item(reply, 1, RD_ARRAY);
-  if (names == NULL || reply->n != 2 || sk_rd_number(reply, 0) != -1) return false;
+  if (names == NULL || reply->n < 2 || reply->n > 3 || sk_rd_number(reply, 0) != -1) return false;
   forget_known(s);
+  snprintf(s->known_version, sizeof s->known_version, "%.*s", SK_STR_ARG(sk_str_head(sk_rd_text(reply, 2), 20)));
   for (size_t i = 0; i < names->n; i++) {
     struct sk_str name = sk_rd_text(names, i);
     char *copy = name.n ? malloc(name.n) : NULL; /* "" holds the version */
@@ -257,7 +276,11 @@ static void redis_list(struct sk_store *store, struct sk_list_op *op) {
   op->op.err = (struct sk_err){ 0 };
   op->views = NULL;
   op->views_n = 0;
-  sk_rd_submit(of(store), &op->op, RD_LIST, sk_check_list(op, &op->op.err));
+  enum sk_code code = sk_check_list(op, &op->op.err);
+  if (code == SK_OK)
+    sk_rd_list(of(store), op);
+  else
+    sk_rd_submit(of(store), &op->op, RD_LIST, code);
 }
 
 static void redis_count(struct sk_store *store, struct sk_count_op *op) {
@@ -269,7 +292,10 @@ static void redis_change(struct sk_store *store, struct sk_change_op *op) {
   op->op.err = (struct sk_err){ 0 };
   op->statuses = NULL;
   op->changed = 0;
-  sk_rd_submit(of(store), &op->op, RD_CHANGE, SK_OK);
+  if (op->ids_n > 0)
+    sk_rd_submit(of(store), &op->op, RD_CHANGE, SK_OK);
+  else
+    sk_rd_change_by_filter(of(store), op);
 }
 
 static void redis_pause(struct sk_store *store, struct sk_pause_op *op) {

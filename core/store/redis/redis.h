@@ -9,7 +9,7 @@
  * and nothing of a job is remembered here.  All keys share one hash tag: scripts are atomic over all queues, on a cluster too.
  *
  * An op waits while there is no connection, but not for long: then it is SK_EUNAVAILABLE.  An op whose command was sent when the
- * connection went away is SK_EUNKNOWN, or sent again if it only looks.  What a fetch took whose answer got lost is handed back
+ * connection went away is SK_EUNKNOWN, or sent once more if it only looks.  What a fetch took whose answer got lost is handed back
  * before the next one ("orphans" in recover.lua).
  *
  * Files: redis.c (open, close, slots), redis/link.c (sending, answering, outages), redis/conn.c (one connection), redis/call.c
@@ -136,6 +136,7 @@ enum rd_kind {
   RD_LIST,
   RD_COUNT,
   RD_CHANGE,
+  RD_CHANGE_MATCHING, /* by id, if they still match the filter */
   RD_PAUSE,
   RD_PROGRESS,
   RD_DECLARE,
@@ -177,7 +178,8 @@ struct rd_store {
   struct rd_command command; /* in the making */
   struct sk_buf key_args;    /* the keys of the whole store, as arguments of a command */
   struct rd_names named;     /* the queues of the command in the making; texts borrowed from its op */
-  struct rd_names known;     /* all queues, as far as known; texts owned */
+  struct rd_names known;     /* the queues that a reply named last (sk_rd_learns_queues); texts owned */
+  char known_version[24];    /* of the store's queues, when those were all of them; "0": they never were */
   char origin[27];           /* who we are in wake-ups */
 
   /* Engines only. */
@@ -240,8 +242,22 @@ struct rd_open_op {
   bool must_exist;
   struct sk_str format; /* out; empty: there is no store */
 };
+/* A step of walking through jobs (list.lua). */
+struct rd_look_op {
+  struct sk_op op;
+  const char *states; /* digits of enum sk_state */
+  const struct sk_filter *filter;
+  const struct sk_str *queues; /* whose waiting jobs are wanted */
+  size_t queues_n;
+  size_t skip, limit;
+  struct sk_str cursor; /* "": from the start */
+  bool ids_only;
+  bool names_first;             /* if the queues are others than s->known: only learns those */
+  const struct rd_reply *reply; /* out; NULL: it only learnt the queues */
+};
 struct rd_recover_op {
   struct sk_op op;
+  char cursor[32];        /* where the next step goes on; "" at first */
   const char *how;        /* "gone", "leave", "orphans" (recover.lua) */
   struct sk_str *engines; /* gone: pairs, engine and what it said of itself; in op.arena's or the caller's memory */
   size_t engines_n;       /* pairs */
@@ -255,7 +271,9 @@ struct rd_recover_op {
 void sk_rd_submit(struct rd_store *s, struct sk_op *op, enum rd_kind kind, enum sk_code checked);
 /* The same for the store's own, also while closing. */
 void sk_rd_submit_own(struct rd_store *s, struct sk_op *op, enum rd_kind kind);
-/* Has an op answered that RD_LATER left open. */
+/* Takes an op in that its steps answer, which are ops of the store's own: sk_rd_answer. */
+void sk_rd_submit_in_steps(struct rd_store *s, struct sk_op *op, enum rd_kind kind);
+/* Has an op answered that RD_LATER left open, or that is done in steps. */
 void sk_rd_answer(struct rd_store *s, struct sk_op *op, enum sk_code status);
 /* Runs the callbacks that are due. */
 void sk_rd_run_answers(struct rd_store *s);
@@ -270,6 +288,12 @@ void sk_rd_try_close(struct rd_store *s);
 void sk_rd_describe_self(char *out, size_t n);
 /* Is the process that described itself so known to be dead?  When in doubt no: then its lease decides. */
 bool sk_rd_is_dead(struct sk_str said);
+
+/* -- redis/steps.c: what looks through all jobs, in steps ------------------------------------------------------------------------------- */
+void sk_rd_list(struct rd_store *s, struct sk_list_op *op);
+void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op);
+/* redis/look.c: the views of a reply of get or list; NULL: it is another reply, or memory ran out. */
+struct sk_view *sk_rd_read_views(struct sk_arena *arena, const struct rd_reply *reply, size_t *n);
 
 /* -- what the ops share: redis.c ------------------------------------------------------------------------------------------------------- */
 
@@ -289,6 +313,8 @@ const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n);
 /* s->named := nothing / all known queues. */
 void sk_rd_name_none(struct rd_store *s);
 void sk_rd_name_all(struct rd_store *s);
+/* Adds queues to s->named, none of which is in it. */
+void sk_rd_name_these(struct rd_store *s, const struct sk_str *queues, size_t n);
 /* Adds all known queues to s->named. */
 void sk_rd_name_known(struct rd_store *s);
 /* The index (from 1) of a queue in s->named, added if need be; 0 when out of memory. */

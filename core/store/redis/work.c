@@ -344,11 +344,14 @@ enum rd_next sk_rd_beat_parse(struct rd_store *s, struct sk_op *whole, const str
   return RD_LATER;
 }
 
+/* more: the queues are known that the reply asked for. */
 void sk_rd_recover_build(struct rd_store *s, struct sk_op *whole) {
   const struct rd_recover_op *op = (void *)whole;
-  sk_rd_name_all(s);
+  sk_rd_name_none(s);
+  if (whole->more) sk_rd_name_known(s);
   sk_rd_begin(s, RD_SCRIPT_RECOVER);
   sk_rd_arg_c(&s->command, op->how);
+  sk_rd_arg_c(&s->command, op->cursor);
   for (size_t i = 0; i < op->engines_n * 2; i++) sk_rd_arg(&s->command, op->engines[i]);
   if (op->engines_n > 0) return;
   sk_rd_arg_int(&s->command, (int64_t)op->fence);
@@ -357,10 +360,17 @@ void sk_rd_recover_build(struct rd_store *s, struct sk_op *whole) {
 
 enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct rd_recover_op *op = (void *)whole;
-  if (sk_rd_learns_queues(s, reply)) return RD_AGAIN;
-  if (sk_rd_item(reply, 0, RD_INT) == NULL) return sk_rd_odd(s, whole, "recover");
-  op->recovered = (size_t)sk_rd_number(reply, 0);
-  return RD_DONE;
+  if (sk_rd_learns_queues(s, reply)) {
+    whole->more = 1;
+    return RD_AGAIN;
+  }
+  struct sk_str cursor = sk_rd_text(reply, 1);
+  if (sk_rd_item(reply, 0, RD_INT) == NULL || sk_rd_item(reply, 1, RD_TEXT) == NULL || cursor.n >= sizeof op->cursor)
+    return sk_rd_odd(s, whole, "recover");
+  whole->again = 0; /* this step went well */
+  op->recovered += (size_t)sk_rd_number(reply, 0);
+  snprintf(op->cursor, sizeof op->cursor, "%.*s", SK_STR_ARG(cursor));
+  return cursor.n > 0 ? RD_AGAIN : RD_DONE;
 }
 
 /* -- progress, open -------------------------------------------------------------------------------------------------------- */

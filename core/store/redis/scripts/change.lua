@@ -1,11 +1,11 @@
--- change: cancel, delete, retry or promote by hand: each job given, or up to 500 that match a filter.  Atomic.  All queues are named,
--- else the reply asks for them (lib/unknown.lua).  A running job that is cancelled is to be stopped, and by filter passed over if it is already.
--- ARGV   verb (0 CANCEL, 1 DELETE, 2 RETRY, 3 PROMOTE), keep ms, state (0: any), queue, task ("": any); then ids, if not by filter
--- Reply  { changed, statuses: "0" done, "1" not found, "2" in another state }
+-- change: cancel, delete, retry or promote by hand: each job given.  Atomic.  The queues of the jobs are named, else the reply says which
+-- they are.  By filter: list says which ids match; here those are passed over that do not match any more, and running ones that are to be
+-- stopped already.
+-- ARGV   verb (0 CANCEL, 1 DELETE, 2 RETRY, 3 PROMOTE), keep ms, state (0: not by filter, "any": any), queue, task ("": any); then ids
+-- Reply  { changed, statuses: "0" done, "1" not found, "2" in another state }, or { -1, queues }
 -- include frame
 -- include queues
 -- include value
--- include unknown
 -- include record
 -- include uses
 -- include held
@@ -14,11 +14,23 @@
 -- include group
 -- include belong
 -- include ties
--- include walk
-if not knows_all_queues() then return unknown_queue() end
+local verb, keep, state = tonumber(ARGV[argi + 1]), tonumber(ARGV[argi + 2]), ARGV[argi + 3]
+local filter_queue, filter_task = ARGV[argi + 4], ARGV[argi + 5]
+local unnamed, unnamed_seen = {}, {}
+for from = argi + 6, #ARGV, 100 do
+  for _, value in ipairs(call("HMGET", JOBS, unpack(ARGV, from, math.min(from + 99, #ARGV)))) do
+    local queue = value and queue_in(value)
+    if queue and not index_of[queue] and not unnamed_seen[queue] then
+      unnamed_seen[queue] = true
+      unnamed[#unnamed + 1] = queue
+    end
+  end
+end
+if #unnamed > 0 then
+  for i = 1, queues_n do unnamed[#unnamed + 1] = names[i] end
+  return { -1, unnamed }
+end
 -- include full
-local verb, keep, state = tonumber(ARGV[argi + 1]), tonumber(ARGV[argi + 2]), tonumber(ARGV[argi + 3])
-filter_queue, filter_task = ARGV[argi + 4], ARGV[argi + 5]
 local TAKES = { [0] = { true, true, true, true, false, false, false }, -- by state: SCHEDULED READY RUNNING RETRY DONE DEAD CANCELLED
                 { true, true, false, true, true, true, true },
                 { false, false, false, true, false, true, true },
@@ -97,41 +109,34 @@ local function change(id, value)
   APPLY[verb](id, value:sub(1, 1), body, queue_of(body))
 end
 
+-- Is the job, by filter, not one that is wanted?
+local function passed_over(id, value, held)
+  if state == "0" then return false end
+  if state ~= "any" and tonumber(state) ~= (held and 3 or STATE[value:sub(1, 1)]) then return true end
+  if held and call("SISMEMBER", STOPS, id) == 1 then return true end
+  local body = body_of(value)
+  local queue_end, task_end = body_ends(body)
+  return (filter_queue ~= "" and body:sub(3, queue_end) ~= filter_queue) or (filter_task ~= "" and body:sub(queue_end + 2, task_end) ~= filter_task)
+end
+
 local statuses, changed = {}, 0
-if ARGV[argi + 6] then
-  for k = argi + 6, #ARGV do
-    local id = ARGV[k]
-    local value = call("HGET", JOBS, id)
-    if not value then
-      statuses[#statuses + 1] = "1"
-    elseif call("HEXISTS", HELD, id) == 1 and verb == 0 then
-      call("SADD", STOPS, id)
-      statuses[#statuses + 1] = "0"
-      changed = changed + 1
-    elseif call("HEXISTS", HELD, id) == 1 or not TAKES[verb][STATE[value:sub(1, 1)]] then
-      statuses[#statuses + 1] = "2"
-    else
-      change(id, value)
-      statuses[#statuses + 1] = "0"
-      changed = changed + 1
-    end
+for k = argi + 6, #ARGV do
+  local id, status = ARGV[k], "2"
+  local value = call("HGET", JOBS, id)
+  local held = value and call("HEXISTS", HELD, id) == 1
+  if not value then
+    status = "1"
+  elseif passed_over(id, value, held) then
+    status = "2"
+  elseif held and verb == 0 then
+    call("SADD", STOPS, id)
+    status = "0"
+  elseif not held and TAKES[verb][STATE[value:sub(1, 1)]] then
+    change(id, value)
+    status = "0"
   end
-else
-  local found, running = {}, {}
-  local function note(id, value)
-    found[#found + 1] = { id, value }
-    return #found < 500
-  end
-  local function note_running(id)
-    if call("SISMEMBER", STOPS, id) == 0 then running[#running + 1] = id end
-    return #found + #running < 500
-  end
-  for s = 1, 7 do
-    if TAKES[verb][s] and (state == 0 or state == s) and #found + #running < 500 then walk(s, s == 3 and note_running or note) end
-  end
-  for _, f in ipairs(found) do change(f[1], f[2]) end
-  if #running > 0 then call("SADD", STOPS, unpack(running)) end
-  changed = #found + #running
+  statuses[#statuses + 1] = status
+  if status == "0" then changed = changed + 1 end
 end
 save_groups()
 for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, by) end

@@ -17,17 +17,17 @@ enter(ARGV[argi + 2])
 
 -- What only groups and bounded queues need; to make it for every call would cost as much as the call.
 local ties
+local to_promote, bytes_promoted = 500, 0 -- due jobs that this call may still make READY; what is left is due at the next one
 local function promote(i, later, front)
   repeat
-    local due = call("ZRANGEBYSCORE", later, "-inf", now, "WITHSCORES", "LIMIT", 0, 500)
+    local n = math.min(has_groups and 25 or 50, to_promote)
+    local due = call("ZRANGEBYSCORE", later, "-inf", now, "LIMIT", 0, n)
     if #due == 0 then return end
-    local members, ids = {}, {}
-    for k = 1, #due, 2 do
-      members[#members + 1] = due[k]
-      ids[#ids + 1] = due[k]:sub(10)
-    end
+    local members, ids = due, {}
+    for k = 1, #due do ids[k] = due[k]:sub(10) end
     local values = call("HMGET", JOBS, unpack(ids))
     call("ZREM", later, unpack(members))
+    to_promote = to_promote - (has_groups and 4 or 1) * #due
     local hset, zadd, by_code, ready_n = {}, {}, { s = 0, t = 0 }, 0
     for k, value in ipairs(values) do
       local code = members[k]:sub(9, 9)
@@ -35,6 +35,7 @@ local function promote(i, later, front)
       local g, slot = nil, false
       if value and has_groups then g, slot = ties.membership(ids[k]) end
       if value then
+        bytes_promoted = bytes_promoted + #value
         ready_n = ready_n + 1
         hset[#hset + 1] = ids[k]
         hset[#hset + 1] = (g and not slot and "g" or "f") .. value:sub(2)
@@ -53,7 +54,8 @@ local function promote(i, later, front)
     end
     if by_code.s > 0 then call("HINCRBY", COUNTS, "1:" .. names[i], -by_code.s) end
     if by_code.t > 0 then call("HINCRBY", COUNTS, "4:" .. names[i], -by_code.t) end
-  until #members < 500
+    if bytes_promoted > 2 ^ 20 then to_promote = 0 end
+  until #members < n or to_promote <= 0
 end
 
 -- The first write is a pop: Redis refuses a script that needs memory at its first write or not at all, and a full Redis must be
@@ -63,9 +65,29 @@ local ready, total, due_in = {}, 0, -1 -- ready: jobs that need no slot
 for i = 1, queues_n do taken[i] = 0 end
 
 -- Pops up to `limit` from a list, past the ghosts.  popped_before: of each id how many were popped before it (lib/group.lua).
-local popped_before = {}
+local popped_before, ghosts_left = {}, 4000 -- ghosts that this call may still pop
+local function pop_ghosts(ids_popped, ghosts, rank)
+  local fields, counts, gone, left = {}, {}, {}, {}
+  for k, id in ipairs(ids_popped) do fields[k] = rank .. id end
+  for k, count in ipairs(call("HMGET", ghosts, unpack(fields))) do
+    local field = fields[k]
+    left[field] = left[field] or tonumber(count or 0)
+    counts[k] = left[field] > 0
+    if counts[k] then
+      left[field], gone[field] = left[field] - 1, true
+      ghosts_left = ghosts_left - 1
+    end
+  end
+  local hdel = {}
+  for field in pairs(gone) do
+    if left[field] == 0 then hdel[#hdel + 1] = field else call("HSET", ghosts, field, left[field]) end
+  end
+  if #hdel > 0 then call("HDEL", ghosts, unpack(hdel)) end
+  return counts
+end
+
 local function take_list(list, ghosts, queue, rank, limit)
-  for _ = 1, 100 do
+  repeat
     local ids_popped = call("LPOP", list, limit)
     if not ids_popped then return end
     local before = has_groups and ties.popped(queue, rank, #ids_popped)
@@ -73,21 +95,16 @@ local function take_list(list, ghosts, queue, rank, limit)
       ids, n = ids_popped, #ids_popped
       return
     end
+    local is_ghost = ghosts and pop_ghosts(ids_popped, ghosts, rank)
     for k, id in ipairs(ids_popped) do
-      local ghost = ghosts and call("HGET", ghosts, rank .. id)
-      if not ghost then
+      if not ghosts or not is_ghost[k] then
         n = n + 1
         ids[n] = id
         popped_before[n] = before and before + k - 1
         limit = limit - 1
-      elseif ghost == "1" then
-        call("HDEL", ghosts, rank .. id)
-      else
-        call("HINCRBY", ghosts, rank .. id, -1)
       end
     end
-    if limit == 0 or not ghosts then break end
-  end
+  until limit == 0 or not ghosts or ghosts_left <= 0
 end
 
 -- Takes up to `limit` jobs of a rank that need no slot: those in front, then the list.
@@ -125,9 +142,9 @@ local function take(i, limit)
   if ghosts and ready[i] <= 0 then -- what is left of its lists are ghosts
     for rank = 0, 4 do
       if has_groups then ties.popped(names[i], rank, call("LLEN", KEYS[base + 4 + rank])) end
-      call("DEL", KEYS[base + 4 + rank])
+      call("UNLINK", KEYS[base + 4 + rank])
     end
-    call("DEL", ghosts)
+    call("UNLINK", ghosts)
   end
 end
 
@@ -142,11 +159,11 @@ end
 for i = 1, queues_n do
   local base = base_of(i)
   local first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
-  if first[2] and tonumber(first[2]) <= now then
+  if first[2] and tonumber(first[2]) <= now and to_promote > 0 then
     promote(i, KEYS[base + 1], KEYS[base + 2])
     first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
   end
-  if first[2] and (due_in < 0 or first[2] - now < due_in) then due_in = first[2] - now end
+  if first[2] and (due_in < 0 or first[2] - now < due_in) then due_in = math.max(1, first[2] - now) end
 end
 
 if queues_n > 0 then
@@ -237,7 +254,7 @@ end
 -- The jobs that this engine holds and is to stop.
 local stops = {}
 if has_stops then
-  local all = call("SMEMBERS", STOPS)
+  local all = call("SCARD", STOPS) > 1000 and call("SRANDMEMBER", STOPS, 1000) or call("SMEMBERS", STOPS)
   for from = 1, #all, 4000 do
     for k, fence in ipairs(call("HMGET", HELD, unpack(all, from, math.min(from + 3999, #all)))) do
       if fence and engine_of(fence) == ARGV[4] then stops[#stops + 1] = all[from + k - 1] end

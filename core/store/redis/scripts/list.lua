@@ -1,11 +1,12 @@
--- list: jobs in the order of their states, and within a state in its own (store.h).  All queues are named, else the reply asks for
--- them (lib/unknown.lua).
--- ARGV   state (0: any), queue, task ("": any), offset, limit
--- Reply  { ids, values, then what lib/views.lua says of them }
+-- list: jobs in the order of their states, and within a state in its own (store.h), a bounded number in one call: lib/walk.lua.  Of the
+-- jobs that wait, those in the queues that are named.
+-- ARGV   states (digits; 0: any), queue, task ("": any), offset, limit; then, "" or not there: a cursor from the last reply (its offset
+--        and limit are what is left of them); "ids" when only ids are wanted; a version of `queues` that must be the present one
+-- Reply  { ids, values, then what lib/views.lua says of them, {}, the next cursor ("": that were all), what is left of the offset, queues of
+--        the jobs when only ids are wanted }; or where the version is another { -1, all queues, version }
 -- include frame
 -- include queues
 -- include value
--- include unknown
 -- include uses
 -- include held
 -- include bucket
@@ -13,22 +14,35 @@
 -- include belong
 -- include walk
 -- include views
-if not knows_all_queues() then return unknown_queue() end
-local state, skip, limit = tonumber(ARGV[argi + 1]), tonumber(ARGV[argi + 4]), tonumber(ARGV[argi + 5])
-filter_queue, filter_task = ARGV[argi + 2], ARGV[argi + 3]
-local ids, values = {}, {}
+local states, skip, limit = ARGV[argi + 1], tonumber(ARGV[argi + 4]), tonumber(ARGV[argi + 5])
+local cursor, bare, version = ARGV[argi + 6] or "", ARGV[argi + 7] == "ids", ARGV[argi + 8] or ""
+if version ~= "" then
+  local present = call("HGET", QUEUES, "") or "0"
+  if present ~= version then return { -1, call("HKEYS", QUEUES), present } end
+end
+filter_queue, filter_task, list_first = ARGV[argi + 2], ARGV[argi + 3], bare
+local ids, values, queues, queue_seen = {}, {}, {}, {}
 local function note(id, value)
   if skip > 0 then
     skip = skip - 1
-  elseif #ids < limit then
-    ids[#ids + 1] = id
+    return
+  end
+  ids[#ids + 1] = id
+  if bare then
+    local queue = queue_in(value)
+    if not queue_seen[queue] then queues[#queues + 1] = queue end
+    queue_seen[queue] = true
+  else
     values[#values + 1] = value
   end
   return #ids < limit
 end
 
--- How many jobs a state has, when the filter does not ask for a task.
+-- How many jobs a state has; nil: who knows.
 local function count_of(s)
+  if filter_task ~= "" or (filter_queue ~= "" and (s == 3 or s > 4)) then return nil end
+  if s == 3 then return call("HLEN", HELD) end
+  if s > 4 then return call("ZCARD", KEYS[s + 4]) end
   local sum = 0
   for i = 1, queues_n do
     if filter_queue == "" or filter_queue == names[i] then sum = sum + (call("HGET", COUNTS, s .. ":" .. names[i]) or 0) end
@@ -36,11 +50,12 @@ local function count_of(s)
   return sum
 end
 
-for s = 1, 7 do
-  if (state == 0 or state == s) and #ids < limit then
-    local jobs = filter_task == "" and skip > 0 and count_of(s)
-    if jobs and jobs <= skip then skip = skip - jobs else walk(s, note) end
-  end
-end
-view(ids)
-return { ids, values, holds, notes, logs, stops }
+local stopped = limit == 0 and "" or walk(cursor, function(s)
+  if states ~= "0" and not states:find(s, 1, true) then return false end
+  local jobs = skip > 0 and count_of(s)
+  if not jobs or jobs > skip then return true end
+  skip = skip - jobs
+  return false
+end, note)
+if not bare then view(ids) end
+return { ids, values, holds, notes, logs, stops, {}, stopped, skip, queues }

@@ -1,26 +1,27 @@
--- recover: what an engine holds is READY again, at the places it had.  Atomic, so it is safe to crash in and to run from several
--- engines.  All queues are named, else the reply asks for them (lib/unknown.lua).
+-- recover: what an engine holds is READY again, at the places it had; a bounded number of jobs in one call, so that it is called again with
+-- the cursor of the last reply until that is "".  Each call is atomic: safe to crash in and to run from several engines.  The queues of
+-- the jobs are named, else the reply says which they are.
 -- ARGV   how:  "gone"    each engine given whose lease is over, or that still says of itself what is given, is given up; their
---                        jobs' records count it;     then pairs: engine, "" or what it said of itself
+--                        jobs' records count it
 --              "leave"   the asking engine is leaving
---              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came;  then the fence,
---                        and a new session: a fetch of an older one that Redis comes to only later takes nothing;  and what the
---                        engine says of itself
--- Reply  { jobs handed back }
+--              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came
+--        a cursor, "" at first;  then for "gone" pairs: engine, "" or what it said of itself;  for "orphans" the fence, and a new session: a
+--        fetch of an older one that Redis comes to only later takes nothing; and what the engine says of itself
+-- Reply  { jobs handed back, the next cursor }, or { -1, queues }
 -- include frame
 -- include queues
 -- include value
--- include unknown
 -- include record
 -- include uses
 -- include held
-local how = ARGV[argi + 1]
+local JOBS_MAX, BYTES_MAX = 200, 2 ^ 20
+local how, cursor = ARGV[argi + 1], ARGV[argi + 2]
 local engines, any, least = {}, false, 0
 if how == "gone" then
-  for k = argi + 2, #ARGV, 2 do
-    local engine, said = ARGV[k], ARGV[k + 1]
+  for k = argi + 3, #ARGV, 2 do
+    local engine, self = ARGV[k], ARGV[k + 1]
     local ends = call("ZSCORE", LEASES, engine)
-    local dead = said ~= "" and call("HGET", ENGINES, engine) == said
+    local dead = self ~= "" and call("HGET", ENGINES, engine) == self
     if engine ~= ARGV[4] and (dead or (ends and tonumber(ends) <= mono)) then
       engines[engine] = true
       any = true
@@ -29,19 +30,48 @@ if how == "gone" then
 else
   engines[ARGV[4]] = true
   any = true
-  if how == "orphans" then least = tonumber(ARGV[argi + 2]) end
+  if how == "orphans" then least = tonumber(ARGV[argi + 3]) end
 end
-if not any then return { 0 } end
+if not any then return { 0, "" } end
 
-local held = {}
-each_held(function(fence, engine) return engines[engine] and fence > least end, function(fence, ids)
-  for k, value in ipairs(call("HMGET", JOBS, unpack(ids))) do held[#held + 1] = { id = ids[k], fence = fence, value = value } end
-end)
-for _, h in ipairs(held) do
-  if h.value and not index_of[queue_in(h.value)] then return unknown_queue() end
+-- Some of the jobs of those engines: ids with their fence; whether all of this part of `fences` are among them.
+local scanned = call("HSCAN", FENCES, cursor == "" and "0" or cursor, "COUNT", 40)
+local held, unnamed, unnamed_seen, bytes, all = {}, {}, {}, 0, true
+local function collect(fence, ids)
+  for from = 1, #ids, 25 do
+    local to = math.min(#ids, from + 24)
+    local fences, values = call("HMGET", HELD, unpack(ids, from, to)), call("HMGET", JOBS, unpack(ids, from, to))
+    for k, holder in ipairs(fences) do
+      local value = values[k]
+      if holder == fence then
+        held[#held + 1] = { id = ids[from + k - 1], fence = fence, value = value }
+        bytes = bytes + #(value or "")
+        local queue = value and queue_in(value)
+        if queue and not index_of[queue] and not unnamed_seen[queue] then
+          unnamed_seen[queue] = true
+          unnamed[#unnamed + 1] = queue
+        end
+      end
+    end
+    if #held >= JOBS_MAX or bytes >= BYTES_MAX then return false end
+  end
+  return true
+end
+for k = 1, #scanned[2], 2 do
+  local fence = scanned[2][k]
+  if all and fence:find("^%d+$") and tonumber(fence) > least and engines[scanned[2][k + 1]:match(" (.*)$")] then
+    local ids = {}
+    for id in (call("HGET", FENCES, fence .. ":ids") or ""):gmatch("[^ ]+") do ids[#ids + 1] = id end
+    all = collect(fence, ids)
+  end
+end
+if #unnamed > 0 then
+  for i = 1, queues_n do unnamed[#unnamed + 1] = names[i] end
+  return { -1, unnamed }
 end
 
 call("ZREM", LEASES, "") -- lib/full.lua, but only now
+if how == "orphans" and cursor == "" then call("HSET", ENGINES, ARGV[4], ARGV[argi + 4]) end
 local function one_more(_, old) return old + 1 end
 local given = 0
 for _, h in ipairs(held) do
@@ -63,16 +93,16 @@ for _, h in ipairs(held) do
   left_held(h.fence, 1)
 end
 leave_fences()
-if how == "orphans" then
-  call("HSET", ENGINES, ARGV[4], ARGV[argi + 3])
-else
+if given > 0 then
+  if how == "gone" then call("HINCRBY", HEAD, "recovered", given) end
+  redis.pcall("PUBLISH", ARGV[3], ARGV[2])
+end
+if not all then return { given, cursor == "" and "0" or cursor } end
+if scanned[1] ~= "0" then return { given, scanned[1] } end
+if how ~= "orphans" then
   for engine in pairs(engines) do
     call("ZREM", LEASES, engine)
     call("HDEL", ENGINES, engine)
   end
 end
-if given > 0 then
-  if how == "gone" then call("HINCRBY", HEAD, "recovered", given) end
-  redis.pcall("PUBLISH", ARGV[3], ARGV[2])
-end
-return { given }
+return { given, "" }

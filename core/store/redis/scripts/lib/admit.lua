@@ -64,11 +64,11 @@ local function discard(id)
   call("HINCRBY", HEAD, "discarded", 1)
 end
 
--- The head of a list, past its ghosts.
+-- The head of a list, past its ghosts; nil, false: so many stand there that it is not found in this call.
 local function list_head(i, rank)
   local base = base_of(i)
   local list, ghosts = KEYS[base + 4 + rank], KEYS[base + 3]
-  while true do
+  for _ = 1, 2000 do
     local id = call("LINDEX", list, 0)
     local ghost = id and call("HGET", ghosts, rank .. id)
     if not ghost then return id end
@@ -76,16 +76,18 @@ local function list_head(i, rank)
     if ghost == "1" then call("HDEL", ghosts, rank .. id) else call("HINCRBY", ghosts, rank .. id, -1) end
     popped(names[i], rank, 1)
   end
+  return nil, false
 end
 
--- The READY job that is the oldest of the lowest priority goes; there is one.
+-- The READY job that is the oldest of the lowest priority goes; there is one.  False: it was not found.
 local function drop_oldest(i)
   local base, q = base_of(i), named(names[i])
   for rank = 4, 0, -1 do
     local list = KEYS[base + 4 + rank]
     local front = call("ZRANGEBYLEX", KEYS[base + 2], "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, 1)[1]
     local line = has_groups and call("ZRANGEBYLEX", PLACES, "[" .. q .. rank, "(" .. q .. rank .. "\128", "LIMIT", 0, 1)[1]
-    local head = list_head(i, rank)
+    local head, found = list_head(i, rank)
+    if found == false then return false end
     local oldest, key = head, head and list_place(popped_of(names[i], rank))
     if line and (not key or before(line:sub(#q + 2, #q + 17), key)) then oldest, key = line:sub(#q + 18), line:sub(#q + 2, #q + 17) end
     if front and (not key or before(front:sub(2, 17), key)) then oldest, key = front:sub(18), front:sub(2, 17) end
@@ -96,8 +98,12 @@ local function drop_oldest(i)
     elseif oldest then
       leave(oldest, call("HGET", JOBS, oldest))
     end
-    if oldest then return discard(oldest) end
+    if oldest then
+      discard(oldest)
+      return true
+    end
   end
+  return false
 end
 
 -- "0" when the job may come in; else "1": the id is there, "2": by its lock, and the holder; "3": its queue is full.
@@ -123,7 +129,7 @@ local function admit(id, i, lock, ending)
     leave(replaced, value)
     discard(replaced)
   end
-  if full then drop_oldest(i) end
+  if full and not drop_oldest(i) then return "3" end
   return "0"
 end
 

@@ -46,28 +46,3 @@ local function place_taken(value, fence, id)
   local before = has_groups and call("HGET", GROUPS, "-" .. field) or call("HGET", COUNTS, field) or 0
   return "\126" .. struct.pack(">I7", before * 2 + 1) .. struct.pack(">I6", fence) .. struct.pack(">I2", taken[1])
 end
-
--- Visits the jobs held under the fences that wants(fence, engine) says, by fence, then as they were taken: visit(fence, ids), a list
--- for each fence.
-local function each_held(wants, visit)
-  local fences, ids_joined = {}, {}
-  local all = call("HGETALL", FENCES)
-  for k = 1, #all, 2 do
-    local fence, what = all[k]:match("^(%d+)(.*)$")
-    if what == ":ids" then
-      ids_joined[fence] = all[k + 1]
-    elseif what == "" and wants(tonumber(fence), all[k + 1]:match(" (.*)$")) then
-      fences[#fences + 1] = fence
-    end
-  end
-  table.sort(fences, function(a, b) return tonumber(a) < tonumber(b) end)
-  for _, fence in ipairs(fences) do
-    local taken, ids = {}, {}
-    for id in ids_joined[fence]:gmatch("[^ ]+") do taken[#taken + 1] = id end
-    for k, hold in ipairs(call("HMGET", HELD, unpack(taken))) do
-      if hold == fence then ids[#ids + 1] = taken[k] end
-    end
-    if #ids > 0 and visit(fence, ids) == false then return false end
-  end
-  return true
-end

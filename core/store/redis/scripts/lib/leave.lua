@@ -21,20 +21,67 @@ local function leave(id, value)
   count_state(STATE[code], queue, -1)
 end
 
--- A list that has more ghosts than jobs, anew without them.
-local function compact(queue, rank, list, ghosts)
-  local all, jobs, gone = call("LRANGE", list, 0, -1), {}, {}
-  for _, id in ipairs(all) do
-    if not gone[id] then gone[id] = tonumber(call("HGET", ghosts, rank .. id) or 0) end
-    if gone[id] > 0 then gone[id] = gone[id] - 1 else jobs[#jobs + 1] = id end
-  end
-  for id in pairs(gone) do call("HDEL", ghosts, rank .. id) end
-  call("DEL", list)
-  for from = 1, #jobs, 4000 do call("RPUSH", list, unpack(jobs, from, math.min(from + 3999, #jobs))) end
-  popped(queue, rank, #all - #jobs)
+-- How many of the ids have how many ghosts in that list.
+local function ghosts_of(ids, rank, ghosts)
+  local fields = {}
+  for k, id in ipairs(ids) do fields[k] = rank .. id end
+  return call("HMGET", ghosts, unpack(fields)), fields
 end
 
--- Before the script ends, with the counts as they are then: no more ghosts than jobs, and none where there is no job.
+-- Jobs from the head of a list stand in front of the queue from now on, where they would return to if they were taken and handed back.
+local function move_to_front(ids, base, rank, before, taken_before)
+  local values, hset, zadd = call("HMGET", JOBS, unpack(ids)), {}, {}
+  local fence = not before and struct.pack(">I6", call("HINCRBY", HEAD, "fence", 1))
+  for k, value in ipairs(values) do
+    if value then
+      local place = before and list_place(before + taken_before[k]) or
+                    fifo_place(tonumber(call("HGET", COUNTS, popped_field(names[(base - 23) / 8 + 1], rank)) or 0), 1, fence .. struct.pack(">I2", k))
+      hset[#hset + 1], hset[#hset + 2] = ids[k], "f" .. place .. value:sub(2)
+      zadd[#zadd + 1], zadd[#zadd + 2] = 0, rank .. place .. ids[k]
+    end
+  end
+  if #hset == 0 then return end
+  call("HSET", JOBS, unpack(hset))
+  call("ZADD", KEYS[base + 2], unpack(zadd))
+end
+
+-- Takes ghosts out of the head of a list, a bounded number.  So long as more of it are ghosts than jobs, jobs between them go to the front.
+local function tidy(queue, rank, base, list, jobs)
+  local ghosts, looked = KEYS[base + 3], 0
+  while looked < 1000 do
+    local ids = call("LRANGE", list, 0, 24)
+    if #ids == 0 then return end
+    local many = call("LLEN", list) > jobs * 2 + 64
+    local counts, fields = ghosts_of(ids, rank, ghosts)
+    local left, gone, stay, taken_before, n = {}, {}, {}, {}, 0
+    for k, id in ipairs(ids) do
+      local ghost = left[id] or tonumber(counts[k] or 0)
+      if ghost == 0 and not many then break end
+      n = k
+      if ghost > 0 then
+        left[id] = ghost - 1
+        gone[id] = fields[k]
+      else
+        left[id] = 0
+        stay[#stay + 1] = id
+        taken_before[#stay] = k - 1
+      end
+    end
+    if n == 0 then return end
+    call("LTRIM", list, n, -1)
+    local before = popped(queue, rank, n)
+    local hdel = {}
+    for id, field in pairs(gone) do
+      if left[id] == 0 then hdel[#hdel + 1] = field else call("HSET", ghosts, field, left[id]) end
+    end
+    if #hdel > 0 then call("HDEL", ghosts, unpack(hdel)) end
+    if #stay > 0 then move_to_front(stay, base, rank, before, taken_before) end
+    if n < #ids then return end
+    looked = looked + n
+  end
+end
+
+-- Before the script ends, with the counts as they are then: in the long run no more ghosts than jobs, and none where there is no job.
 local function sweep()
   for queue in pairs(ghosted) do
     local base = base_of(index_of[queue])
@@ -43,12 +90,12 @@ local function sweep()
       local list = KEYS[base + 4 + rank]
       local length = call("LLEN", list)
       if jobs <= 0 and length > 0 then
-        call("DEL", list)
+        call("UNLINK", list)
         popped(queue, rank, length)
-      elseif length > jobs * 2 + 64 then
-        compact(queue, rank, list, KEYS[base + 3])
+      elseif length > 0 then
+        tidy(queue, rank, base, list, jobs)
       end
     end
-    if jobs <= 0 then call("DEL", KEYS[base + 3]) end
+    if jobs <= 0 then call("UNLINK", KEYS[base + 3]) end
   end
 end

@@ -1,8 +1,13 @@
--- Walks the jobs of one state in that state's order (store.h, list): visit(id, value, held) until it returns false.
--- Values are read `PIECE` at a time; nothing may be written while it walks.
+-- Looks at jobs in the order of store.h (list), a bounded number in one call.  Where the call stopped is a cursor, from which the next
+-- call goes on:
+--   cursor := state ";" place in the order of the named queues ";" part ";" where in it          "": from the start
+-- A job that comes, goes or moves between two calls may be missed or seen twice.  Nothing may be written while it walks.
 -- include before
-local PIECE = 500
+local PIECE = 250
+local looks, bytes = 2000, 2 ^ 22 -- jobs, and bytes of their values, that this call may still look at
+local mean = 2 ^ 14 -- bytes of a value, as far as was seen
 local filter_queue, filter_task
+local list_first -- the walk may change order to pass what moves from the head of a list to `front` meanwhile (lib/leave.lua)
 
 local function matches(value)
   if filter_queue == "" and filter_task == "" then return true end
@@ -12,182 +17,367 @@ local function matches(value)
          (filter_task == "" or body:sub(queue_end + 2, task_end) == filter_task)
 end
 
--- The jobs of a piece of ids; false when visit has had enough.
-local function visit_ids(ids, visit)
-  if #ids == 0 then return true end
-  local values = call("HMGET", JOBS, unpack(ids))
-  for k, value in ipairs(values) do
-    if value and matches(value) and visit(ids[k], value) == false then return false end
-  end
-  return true
+-- The values of some of the ids, from that one on, and which of them is the last.
+local function values_from(ids, from)
+  local to = math.min(#ids, from + math.max(4, math.min(PIECE, math.floor(2 ^ 18 / mean))) - 1)
+  local values, sum = call("HMGET", JOBS, unpack(ids, from, to)), 0
+  for k = 1, to - from + 1 do sum = sum + #(values[k] or "") end
+  mean = math.max(64, sum / (to - from + 1))
+  bytes = bytes - sum
+  looks = looks - (to - from + 1)
+  return values, to
 end
 
-local function walk_zset(key, visit)
-  local from = 0
-  repeat
-    local ids = call("ZREVRANGE", key, from, from + PIECE - 1)
-    if not visit_ids(ids, visit) then return false end
-    from = from + PIECE
-  until #ids < PIECE
-  return true
-end
-
-local function walk_list(key, ghosts, rank, visit)
-  local skip, from = {}, 0
-  if ghosts then
-    for f = 1, #ghosts, 2 do
-      if ghosts[f]:sub(1, 1) == rank then skip[ghosts[f]:sub(2)] = tonumber(ghosts[f + 1]) end
-    end
-  end
-  repeat
-    local piece = call("LRANGE", key, from, from + PIECE - 1)
-    local ids = {}
-    for _, id in ipairs(piece) do
-      local left = skip[id]
-      if left and left > 0 then skip[id] = left - 1 else ids[#ids + 1] = id end
-    end
-    if not visit_ids(ids, visit) then return false end
-    from = from + PIECE
-  until #piece < PIECE
-  return true
-end
-
-local function walk_front(key, rank, visit)
-  local from = 0
-  repeat
-    local members = call("ZRANGEBYLEX", key, "[" .. rank, "(" .. string.char(rank:byte() + 1), "LIMIT", from, PIECE)
-    local ids = {}
-    for k, m in ipairs(members) do ids[k] = m:sub(18) end
-    if not visit_ids(ids, visit) then return false end
-    from = from + PIECE
-  until #members < PIECE
-  return true
-end
-
--- The same where there are groups: three orders merged (lib/group.lua).  A stream is a function that gives the next key and id.
-local function stream_of_range(key, from, to, parse)
-  local members, at, offset = {}, 1, 0
-  return function()
-    if at > #members then
-      if offset > 0 and #members < PIECE then return nil end
-      members, at = call("ZRANGEBYLEX", key, from, to, "LIMIT", offset, PIECE), 1
-      offset = offset + PIECE
-      if #members == 0 then return nil end
-    end
-    at = at + 1
-    return parse(members[at - 1])
-  end
-end
-
-local function stream_of_list(key, ghosts, queue, rank)
-  local before, skip, piece, at, from = popped_of(queue, rank), {}, {}, 1, 0
-  return function()
-    while true do
-      if at > #piece then
-        piece, at = call("LRANGE", key, from, from + PIECE - 1), 1
-        if #piece == 0 then return nil end
-      end
-      local id = piece[at]
-      at, from, before = at + 1, from + 1, before + 1
-      if skip[id] == nil then skip[id] = tonumber(call("HGET", ghosts, rank .. id) or 0) end
-      if skip[id] == 0 then return list_place(before - 1), id end
-      skip[id] = skip[id] - 1
-    end
-  end
-end
-
-local function walk_lines(queue, rank, base, visit)
-  local q = named(queue) .. rank
-  local streams = {
-    stream_of_range(KEYS[base + 2], "[" .. rank, "(" .. string.char(rank:byte() + 1), function(m) return m:sub(2, 17), m:sub(18) end),
-    stream_of_list(KEYS[base + 4 + rank], KEYS[base + 3], queue, rank),
-    stream_of_range(PLACES, "[" .. q, "(" .. q .. "\128", function(m) return m:sub(#q + 1, #q + 16), m:sub(#q + 17) end),
-  }
-  local keys, heads, ids = {}, {}, {}
-  for k = 1, 3 do keys[k], heads[k] = streams[k]() end
-  while true do
-    local best
-    for k = 1, 3 do
-      if keys[k] and (not best or before(keys[k], keys[best])) then best = k end
-    end
-    if best then ids[#ids + 1] = heads[best] end
-    if not best or #ids == PIECE then
-      if not visit_ids(ids, visit) then return false end
-      ids = {}
-    end
-    if not best then return true end
-    keys[best], heads[best] = streams[best]()
-  end
-end
-
-local function walk_ready(visit)
-  local sorted = {}
-  for i = 1, queues_n do sorted[i] = names[i] end
-  table.sort(sorted, before)
-  for _, name in ipairs(sorted) do
-    if filter_queue == "" or filter_queue == name then
-      local base = base_of(index_of[name])
-      local ghosts = call("HGETALL", KEYS[base + 3])
-      for r = 0, 4 do
-        local rank = tostring(r)
-        local on
-        if has_groups then -- also without a line: a job that kept its slot stands in front, among those of the list by its place
-          on = walk_lines(name, rank, base, visit)
-        else
-          on = walk_front(KEYS[base + 2], rank, visit) and walk_list(KEYS[base + 4 + r], ghosts, rank, visit)
+-- A source gives jobs in its order: next(n) up to n ids and whether there may be more; at(k) where one goes on behind the k-th of them;
+-- live(id, value), if there is such a function: does the job stand there?  Visits what matches the filter until visit(id, value) returns
+-- false.  Reply: nil when that were all, else where it stopped.
+local function walk_source(source, at, visit)
+  local more = true
+  while more do
+    if looks <= 0 or bytes <= 0 then return at end
+    local ids
+    ids, more = source.next(math.min(PIECE, looks))
+    local from = 1
+    while from <= #ids do
+      if bytes <= 0 then return at end
+      local values, to = values_from(ids, from)
+      for k = from, to do
+        local value = values[k - from + 1]
+        if value and (not source.live or source.live(ids[k], value)) and matches(value) and visit(ids[k], value) == false then
+          return source.at(k)
         end
-        if not on then return false end
       end
+      at = source.at(to)
+      from = to + 1
     end
+    if #ids == 0 then at = source.at(0) or at end
   end
-  return true
+  return nil
+end
+
+-- DONE, DEAD, CANCELLED: the latest end first.
+local function of_ended(key, at)
+  local last, scores = at == "" and "+inf" or "(" .. at, {}
+  return {
+    next = function(n)
+      local found, ids = call("ZREVRANGEBYSCORE", key, last, "-inf", "WITHSCORES", "LIMIT", 0, n), {}
+      scores = {}
+      for k = 1, #found, 2 do
+        ids[#ids + 1] = found[k]
+        scores[#ids] = found[k + 1]
+      end
+      last = #ids > 0 and "(" .. scores[#ids] or last
+      return ids, #ids == n
+    end,
+    at = function(k) return scores[k] end,
+  }
+end
+
+-- How many of a queue's `later` stand up to that due time and member.
+local function passed_in_later(key, due, member)
+  local low = call("ZCOUNT", key, "-inf", "(" .. due)
+  local high = low + call("ZCOUNT", key, due, due)
+  while low < high do
+    local mid = math.floor((low + high) / 2)
+    if before(member, call("ZRANGE", key, mid, mid)[1]) then high = mid else low = mid + 1 end
+  end
+  return low
+end
+
+-- A heap of tables, by less(a, b).
+local function sift(heap, at, less)
+  while true do
+    local least, left = at, at * 2
+    if heap[left] and less(heap[left], heap[least]) then least = left end
+    if heap[left + 1] and less(heap[left + 1], heap[least]) then least = left + 1 end
+    if least == at then return end
+    heap[at], heap[least] = heap[least], heap[at]
+    at = least
+  end
 end
 
 -- SCHEDULED or RETRY: the queues' zsets merged by due time, then seq.
-local function walk_later(code, visit)
-  local cursors = {}
+local function of_later(queues, code, at)
+  local from_due, from_member = at:match("^(%S+) (.*)$")
+  local heap, passed = {}, {}
+  local function less(a, b)
+    local x, y = tonumber(a.piece[a.at + 1]), tonumber(b.piece[b.at + 1])
+    if x ~= y then return x < y end
+    return before(a.piece[a.at], b.piece[b.at])
+  end
   local function fill(c)
-    local piece = call("ZRANGE", c.key, c.from, c.from + PIECE - 1, "WITHSCORES")
-    c.from, c.at, c.piece = c.from + PIECE, 1, piece
-    return #piece > 0
+    c.piece, c.at = call("ZRANGE", c.key, c.from, c.from + c.n - 1, "WITHSCORES"), 1
+    c.from, c.n = c.from + c.n, math.min(PIECE, c.n * 2)
+    return #c.piece > 0
   end
+  for _, i in ipairs(queues) do
+    local c = { key = KEYS[base_of(i) + 1], n = math.max(1, math.min(PIECE, math.floor(500 / #queues))) }
+    c.from = from_due and passed_in_later(c.key, from_due, from_member) or 0
+    if fill(c) then heap[#heap + 1] = c end
+  end
+  for k = math.floor(#heap / 2), 1, -1 do sift(heap, k, less) end
+  return {
+    next = function(n)
+      local ids, last = {}, nil
+      passed = {}
+      while n > 0 and heap[1] do
+        local c = heap[1]
+        local member = c.piece[c.at]
+        last = { c.piece[c.at + 1], member }
+        if member:sub(9, 9) == code then
+          ids[#ids + 1] = member:sub(10)
+          passed[#ids] = last
+        else
+          looks = looks - 1
+        end
+        c.at, n = c.at + 2, n - 1
+        if c.at > #c.piece and not fill(c) then
+          heap[1] = heap[#heap]
+          heap[#heap] = nil
+        end
+        if heap[1] then sift(heap, 1, less) end
+      end
+      passed[#ids] = last or passed[#ids]
+      return ids, heap[1] ~= nil
+    end,
+    at = function(k) return passed[k] and passed[k][1] .. " " .. passed[k][2] end,
+  }
+end
+
+-- RUNNING: by fence, then as they were taken; so many fences that sorting them would take long: in no order.
+local FENCE_FIELDS_SORTED = 16000
+local function ids_held(fence, joined, from)
+  local taken, ids = {}, {}
+  for id in (joined or ""):gmatch("[^ ]+") do taken[#taken + 1] = id end
+  for k, hold in ipairs(#taken > from and call("HMGET", HELD, unpack(taken, from + 1)) or {}) do
+    if hold == fence then ids[#ids + 1] = { taken[from + k], fence .. " " .. from + k } end
+  end
+  return ids
+end
+
+local function of_running_sorted(at)
+  local from_fence, from_k = at:match("^(%d+) (%d+)$")
+  local fences, next_fence, passed = {}, 1, {}
+  for _, field in ipairs(call("HKEYS", FENCES)) do
+    local fence = tonumber(field:match("^%d+$"))
+    if fence and fence >= tonumber(from_fence or 0) then fences[#fences + 1] = fence end
+  end
+  table.sort(fences)
+  return {
+    next = function()
+      local ids, fence = {}, fences[next_fence] and ("%.0f"):format(fences[next_fence])
+      if not fence then return ids, false end
+      next_fence, passed, looks = next_fence + 1, { [0] = fence .. " 1000000" }, looks - 1
+      for k, held in ipairs(ids_held(fence, call("HGET", FENCES, fence .. ":ids"), fence == from_fence and tonumber(from_k) or 0)) do
+        ids[k], passed[k] = held[1], held[2]
+      end
+      return ids, fences[next_fence] ~= nil
+    end,
+    at = function(k) return passed[k] end,
+  }
+end
+
+local function of_running_scanned(at)
+  local cursor, skip = at:match("^~(%d+) (%d+)$")
+  cursor, skip = cursor or "0", tonumber(skip or 0)
+  local page
+  return {
+    next = function()
+      page = cursor
+      local scanned, ids = call("HSCAN", FENCES, cursor, "COUNT", 40), {}
+      for k = 1, #scanned[2], 2 do
+        local fence = scanned[2][k]:match("^(%d+):ids$")
+        for _, held in ipairs(fence and ids_held(fence, scanned[2][k + 1], 0) or {}) do ids[#ids + 1] = held[1] end
+      end
+      cursor, looks = scanned[1], looks - 40
+      for _ = 1, skip do table.remove(ids, 1) end
+      return ids, cursor ~= "0"
+    end,
+    at = function(k)
+      if k == 0 then return "~" .. cursor .. " 0" end
+      return "~" .. page .. " " .. k + skip
+    end,
+  }
+end
+
+-- READY, a queue's list: at is an index and the id there, since jobs before it may be taken from the list meanwhile.  `ghosts` stand
+-- before the job of that id that is in the list, if any: exact when the walk began with the list's head, else the first one is shown.
+local function index_behind(key, index, id)
+  local from = math.max(0, index - 5000)
+  local ids = call("LRANGE", key, from, index)
+  for k = #ids, 1, -1 do
+    if ids[k] == id then return from + k end
+  end
+  return 0
+end
+
+local function of_list(i, rank, at)
+  local base = base_of(i)
+  local key, ghosts, from, ids = KEYS[base + 4 + rank], call("EXISTS", KEYS[base + 3]) == 1 and KEYS[base + 3], 0, {}
+  local index, last = at:match("^(%d+) (.*)$")
+  if index then from = index_behind(key, tonumber(index), last) end
+  local whole, skip, seen, first = from == 0, {}, {}, from
+  return {
+    next = function(n)
+      first, ids = from, call("LRANGE", key, from, from + n - 1)
+      from = from + #ids
+      return ids, #ids == n
+    end,
+    at = function(k) return ids[k] and first + k - 1 .. " " .. ids[k] end,
+    live = function(id, value)
+      if ghosts and skip[id] == nil then skip[id] = tonumber(call("HGET", ghosts, rank .. id) or 0) end
+      if ghosts and skip[id] > 0 then
+        skip[id] = skip[id] - 1
+        if whole or value:sub(1, 2) ~= "r" .. rank or queue_in(value) ~= names[i] or call("HEXISTS", HELD, id) == 1 then return false end
+      end
+      local twice = seen[id]
+      seen[id] = true
+      return not twice
+    end,
+  }
+end
+
+-- What stands in the front of a queue.
+local function of_front(i, rank, at)
+  local key, to, last, members = KEYS[base_of(i) + 2], "(" .. rank + 1, at == "" and "[" .. rank or "(" .. at, {}
+  return {
+    next = function(n)
+      local ids = {}
+      members = call("ZRANGEBYLEX", key, last, to, "LIMIT", 0, n)
+      for k, m in ipairs(members) do ids[k] = m:sub(18) end
+      last = #members > 0 and "(" .. members[#members] or last
+      return ids, #members == n
+    end,
+    at = function(k) return members[k] end,
+  }
+end
+
+-- The same where there are groups: three orders merged (lib/group.lua), at: place and id of the last one.  A stream is a function that
+-- gives the next place and id.
+local function stream_of_range(key, prefix, to, at)
+  local members, k, last = {}, 0, "(" .. prefix .. at
+  return function()
+    if k == #members then
+      members, k = call("ZRANGEBYLEX", key, last, to, "LIMIT", 0, 50), 0
+      if #members == 0 then return nil end
+      last = "(" .. members[#members]
+    end
+    k = k + 1
+    return members[k]:sub(#prefix + 1, #prefix + 16), members[k]:sub(#prefix + 17)
+  end
+end
+
+local function stream_of_list(i, rank, at)
+  local base, gone, skip, piece, k, from = base_of(i), popped_of(names[i], rank), {}, {}, 0, 0
+  local key, ghosts = KEYS[base + 4 + rank], KEYS[base + 3]
+  if at:byte() == 126 then -- behind that place (lib/group.lua)
+    from = math.max(0, math.floor((struct.unpack(">I8", "\0" .. at:sub(2, 8)) - 1) / 2) - gone)
+  end
+  return function()
+    while true do
+      if k == #piece then
+        piece, k = call("LRANGE", key, from, from + 49), 0
+        if #piece == 0 then return nil end
+      end
+      k, from = k + 1, from + 1
+      local id = piece[k]
+      if skip[id] == nil then skip[id] = tonumber(call("HGET", ghosts, rank .. id) or 0) end
+      if skip[id] == 0 then return list_place(gone + from - 1), id end
+      skip[id], looks = skip[id] - 1, looks - 1
+    end
+  end
+end
+
+local function of_lines(i, rank, at)
+  local q = named(names[i]) .. rank
+  local streams = { stream_of_range(KEYS[base_of(i) + 2], tostring(rank), "(" .. rank + 1, at), stream_of_list(i, rank, at),
+                    stream_of_range(PLACES, q, "(" .. q .. "\128", at) }
+  local keys, heads, passed = {}, {}, {}
+  for k = 1, 3 do keys[k], heads[k] = streams[k]() end
+  return {
+    next = function(n)
+      local ids = {}
+      passed = {}
+      while #ids < n do
+        local best
+        for k = 1, 3 do
+          if keys[k] and (not best or before(keys[k], keys[best])) then best = k end
+        end
+        if not best then return ids, false end
+        if keys[best] .. heads[best] ~= at then
+          ids[#ids + 1] = heads[best]
+          passed[#ids] = keys[best] .. heads[best]
+        end
+        keys[best], heads[best] = streams[best]()
+      end
+      return ids, true
+    end,
+    at = function(k) return passed[k] end,
+  }
+end
+
+-- -- states --------------------------------------------------------------------------------------------------------------------
+
+-- The named queues that the filter does not leave out, by name, as their numbers.
+local function queues_wanted()
+  local wanted = {}
   for i = 1, queues_n do
-    local c = { key = KEYS[base_of(i) + 1], from = 0 }
-    if (filter_queue == "" or filter_queue == names[i]) and fill(c) then cursors[#cursors + 1] = c end
+    if filter_queue == "" or filter_queue == names[i] then wanted[#wanted + 1] = i end
   end
-  local ids = {}
-  while #cursors > 0 do
-    local best, best_due
-    for k, c in ipairs(cursors) do
-      local due = tonumber(c.piece[c.at + 1])
-      if not best or due < best_due or (due == best_due and before(c.piece[c.at], cursors[best].piece[cursors[best].at])) then best, best_due = k, due end
-    end
-    local c = cursors[best]
-    local member = c.piece[c.at]
-    if member:sub(9, 9) == code then ids[#ids + 1] = member:sub(10) end
-    c.at = c.at + 2
-    if c.at > #c.piece and not fill(c) then table.remove(cursors, best) end
-    if #ids == PIECE then
-      if not visit_ids(ids, visit) then return false end
-      ids = {}
+  table.sort(wanted, function(a, b) return before(names[a], names[b]) end)
+  return wanted
+end
+
+-- The parts of a queue's READY jobs, in their order, each a number.
+local function part_of(i, part, at)
+  if has_groups then return part < 5 and of_lines(i, part, at) end -- also without a line: a job that kept its slot stands in front
+  local rank = math.floor(part / 2)
+  if rank > 4 then return nil end
+  return (part % 2 == (list_first and 0 or 1) and of_list or of_front)(i, rank, at)
+end
+
+local function walk_ready(from_queue, from_part, from_at, visit)
+  local wanted, fields = queues_wanted(), {}
+  if #wanted == 0 then return nil end
+  for k, i in ipairs(wanted) do fields[k] = "2:" .. names[i] end
+  local counts = call("HMGET", COUNTS, unpack(fields))
+  for k = from_queue, #wanted do
+    local part, at = from_part, from_at
+    from_part, from_at = 0, ""
+    while tonumber(counts[k] or 0) > 0 do
+      local source = part_of(wanted[k], part, at)
+      if not source then break end
+      local stopped = walk_source(source, at, visit)
+      if stopped then return k .. ";" .. part .. ";" .. stopped end
+      part, at, looks = part + 1, "", looks - 2
     end
   end
-  return visit_ids(ids, visit)
+  return nil
 end
 
--- By fence, then as they were taken.
-local function walk_running(visit)
-  return each_held(function() return true end, function(_, ids) return visit_ids(ids, visit) end)
+local function source_of(state, at)
+  if state == 1 or state == 4 then return of_later(queues_wanted(), state == 1 and "s" or "t", at) end
+  if state == 3 then
+    if at:sub(1, 1) == "~" or (at == "" and call("HLEN", FENCES) > FENCE_FIELDS_SORTED) then return of_running_scanned(at) end
+    return of_running_sorted(at)
+  end
+  return of_ended(KEYS[state + 4], at)
 end
 
--- state: the digit of enum sk_state.
-local function walk(state, visit)
-  if state == 1 then return walk_later("s", visit) end
-  if state == 2 then return walk_ready(visit) end
-  if state == 3 then return walk_running(visit) end
-  if state == 4 then return walk_later("t", visit) end
-  return walk_zset(KEYS[state + 4], visit) -- 5 DONE, 6 DEAD, 7 CANCELLED
+-- Walks those of the states 1 to 7 (the digits of enum sk_state) that wants(state) says, from the cursor on.  Reply: the next cursor, "":
+-- that were all.
+local function walk(cursor, wants, visit)
+  local state, queue, part, at = cursor:match("^(%d);(%d*);(%d*);(.*)$")
+  for s = tonumber(state or 1), 7 do
+    local wanted = at or wants(s)
+    if wanted and s == 2 then
+      local stopped = walk_ready(tonumber(queue or 1), tonumber(part or 0), at or "", visit)
+      if stopped then return "2;" .. stopped end
+    elseif wanted then
+      local stopped = walk_source(source_of(s, at or ""), at or "", visit)
+      if stopped then return s .. ";;;" .. stopped end
+    end
+    queue, part, at = nil, nil, nil
+  end
+  return ""
 end
-
--- Are all queues that there are among those named?
-local function knows_all_queues() return call("HLEN", QUEUES) - call("HEXISTS", QUEUES, "") == queues_n end

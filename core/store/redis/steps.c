@@ -1,0 +1,268 @@
+/* steps.c - what looks through all jobs of the Redis store: list, and changes by filter.  No script runs long, so each is a chain of
+ * short ones, each from where the last one stopped, and other clients' scripts run between them:
+ *
+ *   list                   look ─► look ─► ... ─► answer, with the views of all of them
+ *   change by filter       look ─► change ─► look ─► change ─► ... ─► answer          a look gives ids, which are changed if they still match
+ *
+ * A look names the queues whose waiting jobs it is to find, whose keys cost Redis something: so a store of many queues is looked
+ * through in windows of them. */
+#include <stdlib.h>
+
+#include "store/redis/redis.h"
+
+enum {
+  WINDOW = 256,         /* queues that one look names, */
+  WINDOW_MERGED = 4096, /* ... where their jobs are to come in one order */
+  CHANGE_PIECE = 200,   /* jobs changed in one step */
+};
+
+struct walk {
+  struct rd_look_op look;
+  struct sk_change_op change; /* a step of it */
+  struct rd_store *store;
+  struct sk_op *whole; /* the op that is done in steps */
+  bool lists;
+  struct sk_filter filter;
+  struct sk_arena arena; /* of queues, cursor */
+  struct sk_str *queues;
+  size_t queues_n;
+  bool wants[SK_STATES];
+  size_t stage, window; /* what the next look is about: see next_look */
+  char states[SK_STATES + 1];
+  struct sk_view *views; /* owned */
+  size_t views_n, views_cap;
+};
+
+static struct sk_list_op *list_of(struct walk *w) { return (void *)w->whole; }
+static struct sk_change_op *change_of(struct walk *w) { return (void *)w->whole; }
+
+/* -- the end ------------------------------------------------------------------------------------------------------------------ */
+
+static enum sk_code give_views(struct walk *w) {
+  struct sk_list_op *op = list_of(w);
+  op->views = sk_arena_array(&w->whole->arena, w->views_n, sizeof *op->views);
+  if (op->views == NULL) return SK_ENOMEM;
+  if (w->views_n) memcpy(op->views, w->views, w->views_n * sizeof *op->views);
+  op->views_n = w->views_n;
+  return SK_OK;
+}
+
+static void finish(struct walk *w, enum sk_code status, const struct sk_err *why) {
+  if (status == SK_OK && w->lists) status = give_views(w);
+  if (why) w->whole->err = *why;
+  sk_rd_answer(w->store, w->whole, status);
+  sk_op_fini(&w->look.op);
+  sk_arena_fini(&w->arena);
+  free(w->views);
+  free(w);
+}
+
+/* -- which look is next --------------------------------------------------------------------------------------------------------- */
+
+/* The states of a group that are wanted. */
+static void want_states(struct walk *w, const char *group) {
+  size_t n = 0;
+  for (const char *s = group; *s; s++)
+    if (w->wants[*s - '0']) w->states[n++] = *s;
+  w->states[n] = '\0';
+}
+
+/* The groups of states in their order: with few queues all at once; else those whose jobs are in queues a window at a time. */
+struct stage {
+  const char *states;
+  size_t window; /* 0: names none */
+};
+static const struct stage few[] = { { "1234567", WINDOW }, { NULL, 0 } };
+static const struct stage many_listed[] = { { "1", WINDOW_MERGED }, { "2", WINDOW }, { "3", 0 },
+                                            { "4", WINDOW_MERGED }, { "567", 0 },    { NULL, 0 } };
+static const struct stage many_changed[] = { { "124", WINDOW }, { "3567", 0 }, { NULL, 0 } };
+
+/* What the next look is about; false: nothing. */
+static bool next_look(struct walk *w) {
+  const struct stage *stages = w->queues_n <= WINDOW ? few : w->lists ? many_listed : many_changed;
+  while (stages[w->stage].states) {
+    const struct stage *stage = &stages[w->stage];
+    size_t window = stage->window;
+    want_states(w, stage->states);
+    size_t from = w->window * window;
+    if (w->states[0] && (w->window == 0 || (window > 0 && from < w->queues_n))) {
+      size_t left = from < w->queues_n ? w->queues_n - from : 0;
+      w->look.queues = w->queues + from;
+      w->look.queues_n = window < left ? window : left;
+      return true;
+    }
+    w->stage++;
+    w->window = 0;
+  }
+  return false;
+}
+
+/* -- steps ---------------------------------------------------------------------------------------------------------------------- */
+
+static void on_looked(struct sk_op *op, void *ctx);
+
+static void look(struct walk *w) {
+  w->look.op = (struct sk_op){ .cb = on_looked, .ctx = w };
+  w->look.states = w->states;
+  w->look.filter = &w->filter;
+  sk_rd_submit_own(w->store, &w->look.op, RD_LIST);
+}
+
+/* From where the last look stopped, or what is next. */
+static void go_on(struct walk *w) {
+  if (w->look.cursor.n == 0) w->window++;
+  bool enough = w->lists && w->look.limit == 0;
+  if (!enough && (w->look.cursor.n > 0 || next_look(w)))
+    look(w);
+  else
+    finish(w, SK_OK, NULL);
+}
+
+static void on_changed(struct sk_op *op, void *ctx) {
+  struct walk *w = ctx;
+  if (op->status != SK_OK) {
+    struct sk_err why = op->err;
+    enum sk_code status = op->status;
+    sk_op_fini(op);
+    sk_op_fini(&w->look.op);
+    finish(w, status, &why);
+    return;
+  }
+  change_of(w)->changed += w->change.changed;
+  sk_op_fini(op);
+  sk_op_fini(&w->look.op);
+  go_on(w);
+}
+
+/* Changes the jobs that a look found; its op goes on living for their ids. */
+static bool change(struct walk *w) {
+  const struct rd_reply *ids = w->look.reply->items[0];
+  struct sk_str *found = sk_arena_array(&w->look.op.arena, ids->n, sizeof *found);
+  if (found == NULL) return false;
+  for (size_t i = 0; i < ids->n; i++) found[i] = sk_rd_text(ids, i);
+  const struct sk_change_op *whole = change_of(w);
+  w->change = (struct sk_change_op){ .op = { .cb = on_changed, .ctx = w },
+                                     .verb = whole->verb,
+                                     .ids = found,
+                                     .ids_n = ids->n,
+                                     .filter = whole->filter,
+                                     .keep_ms = whole->keep_ms };
+  sk_rd_submit_own(w->store, &w->change.op, RD_CHANGE_MATCHING);
+  return true;
+}
+
+/* Adds the views of a reply, whose memory becomes the op's. */
+static bool keep_views(struct walk *w) {
+  size_t n;
+  struct sk_view *views = sk_rd_read_views(&w->look.op.arena, w->look.reply, &n);
+  if (views == NULL) return false;
+  if (w->views_n + n > w->views_cap) {
+    size_t cap = w->views_n + n > w->views_cap * 2 ? w->views_n + n : w->views_cap * 2;
+    struct sk_view *grown = realloc(w->views, cap * sizeof *grown);
+    if (grown == NULL) return false;
+    w->views = grown;
+    w->views_cap = cap;
+  }
+  if (n) memcpy(w->views + w->views_n, views, n * sizeof *views);
+  w->views_n += n;
+  w->look.limit = n < w->look.limit ? w->look.limit - n : 0;
+  sk_arena_move(&w->whole->arena, &w->look.op.arena);
+  return true;
+}
+
+/* The queues that there are, which a reply has told. */
+static bool learn(struct walk *w) {
+  const struct rd_names *known = &w->store->known;
+  w->queues = sk_arena_array(&w->arena, known->n, sizeof *w->queues);
+  for (size_t i = 0; w->queues && i < known->n; i++) {
+    w->queues[i] = sk_arena_copy(&w->arena, known->names[i]);
+    if (w->queues[i].p == NULL) return false;
+  }
+  w->queues_n = known->n;
+  return w->queues != NULL;
+}
+
+static int compare_names(const void *a, const void *b) {
+  const struct sk_str *x = a, *y = b;
+  int c = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
+  return c ? c : (x->n > y->n) - (x->n < y->n);
+}
+
+static bool begin(struct walk *w) {
+  if (!learn(w)) return false;
+  if (w->queues_n) qsort(w->queues, w->queues_n, sizeof *w->queues, compare_names);
+  return true;
+}
+
+static void on_looked(struct sk_op *op, void *ctx) {
+  struct walk *w = ctx;
+  bool ok = true;
+  if (op->status != SK_OK) {
+    struct sk_err why = op->err;
+    finish(w, op->status, &why);
+    return;
+  }
+  w->look.names_first = false;
+  if (w->look.reply == NULL) {
+    sk_op_fini(op);
+    ok = begin(w);
+    if (ok && next_look(w))
+      look(w);
+    else
+      finish(w, ok ? SK_OK : SK_ENOMEM, NULL);
+    return;
+  }
+  struct sk_str cursor = sk_rd_text(w->look.reply, 7);
+  w->look.skip = (size_t)sk_rd_number(w->look.reply, 8);
+  w->look.cursor = cursor.n ? sk_arena_copy(&w->arena, cursor) : cursor;
+  ok = cursor.n == 0 || w->look.cursor.p != NULL;
+  if (ok && w->lists) {
+    ok = keep_views(w);
+    if (ok) go_on(w);
+  } else if (ok && w->look.reply->items[0]->n > 0) {
+    ok = change(w);
+  } else if (ok) {
+    sk_op_fini(op);
+    go_on(w);
+  }
+  if (!ok) finish(w, SK_ENOMEM, NULL);
+}
+
+static void start(struct rd_store *s, struct sk_op *op, enum rd_kind kind, const struct sk_filter *filter,
+                  const struct walk *like) {
+  sk_rd_submit_in_steps(s, op, kind);
+  struct walk *w = malloc(sizeof *w);
+  if (w == NULL) {
+    sk_rd_answer(s, op, SK_ENOMEM);
+    return;
+  }
+  *w = *like;
+  w->store = s;
+  w->whole = op;
+  w->filter = *filter;
+  w->look.names_first = filter->queue.n == 0;
+  w->queues = &w->filter.queue;
+  w->queues_n = filter->queue.n > 0;
+  for (int state = 1; state < SK_STATES; state++)
+    w->wants[state] = (filter->state == SK_STATE_NONE || (int)filter->state == state) && like->wants[state];
+  bool ok = !w->look.names_first || s->known_version[0] == '\0' || begin(w);
+  if (ok && (next_look(w) || w->look.names_first))
+    look(w);
+  else
+    finish(w, ok ? SK_OK : SK_ENOMEM, NULL);
+}
+
+void sk_rd_list(struct rd_store *s, struct sk_list_op *op) {
+  struct walk like = { .lists = true, .look = { .skip = op->offset, .limit = op->limit } };
+  for (int state = 1; state < SK_STATES; state++) like.wants[state] = true;
+  start(s, &op->op, RD_LIST, &op->filter, &like);
+}
+
+void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op) {
+  static const char *const takes[] = {
+    [SK_VERB_CANCEL] = "1234", [SK_VERB_DELETE] = "124567", [SK_VERB_RETRY] = "467", [SK_VERB_PROMOTE] = "14"
+  };
+  struct walk like = { .look = { .limit = CHANGE_PIECE, .ids_only = true } };
+  for (const char *state = takes[op->verb]; *state; state++) like.wants[*state - '0'] = true;
+  start(s, &op->op, RD_CHANGE, &op->filter, &like);
+}

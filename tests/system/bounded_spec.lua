@@ -1,0 +1,109 @@
+-- No call that others wait for: with very many jobs in the store no script of Redis runs long, and other jobs go on meanwhile.
+-- `make system T=bounded SKEIN_TEST_STORE=redis`.  BOUNDED_JOBS (100,000) sets how many: no bound here depends on it.
+--
+-- Time on a busy machine says little about one call, so the bound is on the median of the slowest twenty of each kind, and what
+-- counts is that it does not grow with the store: such scripts took seconds before they were cut into steps.
+local H = require "tests.system.harness"
+
+local JOBS = tonumber(os.getenv "BOUNDED_JOBS") or 100000
+local SLOW_US = 20000
+
+local FILL = [[
+local skein = require "skein"
+local task, n, queues, due = %q, %d, %d, %d
+for first = 1, n, 1000 do
+  local sigs = {}
+  for i = first, math.min(first + 999, n) do
+    sigs[#sigs + 1] = { task = task .. i %% 2, queue = "q" .. i %% queues, at = due > 0 and due or nil }
+  end
+  assert(skein.enqueue_many(sigs))
+end]]
+
+local function fill(t, task, n, queues, due)
+  local result = t:client(FILL:format(task, n, queues, due or 0), { timeout = 120 })
+  if result.code ~= 0 then error(result.out .. result.err, 2) end
+end
+
+-- The calls of Redis that took longest since the last time, us; and how often each script was called.
+local function slowest(server)
+  local script = [[local out = {} for _, e in ipairs(redis.call("SLOWLOG", "GET", 100000)) do
+    if e[4][1]:upper() == "EVALSHA" or e[4][1]:upper() == "EVAL" then out[#out + 1] = e[3] end end
+    redis.call("SLOWLOG", "RESET") table.sort(out, function(a, b) return a > b end) return table.concat(out, " ", 1, math.min(#out, 20))]]
+  local list = {}
+  for us in server:call("EVAL", script, "0"):gmatch "%d+" do list[#list + 1] = tonumber(us) end
+  return list
+end
+
+-- No kind of call that was made since the last look is slow.
+local function assert_short(server, what)
+  local list = slowest(server)
+  if #list == 0 then return end
+  local median = list[math.ceil(#list / 2)]
+  H.say("%s: %d calls over 1 ms among the slowest, median %.1f ms, worst %.1f ms", what, #list, median / 1000, list[1] / 1000)
+  assert.is_true(median < SLOW_US, ("%s: the slowest scripts took %s us"):format(what, table.concat(list, " ")))
+end
+
+local function own_redis(t)
+  local server = t:own_redis()
+  server:call("CONFIG", "SET", "slowlog-log-slower-than", 1000)
+  server:call("CONFIG", "SET", "slowlog-max-len", 100000)
+  return server
+end
+
+local function left_in(t, state) return t:json("stats").states[state] end
+
+describe("a store of very many jobs", function()
+  H.it_on("redis", "is listed, cancelled, retried and deleted by filter in short steps, while other jobs run", function(t)
+    local server = own_redis(t)
+    t:script("a.lua", [[skein.task("ping", { queue = "ping" }, function(job, n) fx("ping", n) end)]])
+    t:run { "-q", "ping" }
+    fill(t, "a", JOBS, 3)
+    slowest(server)
+    assert.equal(0, #t:json("jobs", "--task", "nosuch"))
+    assert_short(server, "list")
+    local cancel = t:start_client([[local n = 0 local skein = require "skein"
+      print(skein.admin.cancel({ task = "a1" }))]], { timeout = 300 })
+    local pings = 0
+    repeat
+      pings = pings + 1
+      t:enqueue("ping", pings)
+      t:wait_effects("ping", pings, 10)
+    until not cancel:running()
+    assert.truthy(cancel.stdout:find(tostring(JOBS / 2), 1, true), cancel.stdout .. cancel.stderr)
+    assert.is_true(pings > 2, pings .. " other jobs ran meanwhile")
+    assert_short(server, "cancel")
+    assert.equal(JOBS / 2, left_in(t, "ready"))
+    t:ok("retry", "--state", "cancelled", "--task", "a1")
+    assert_short(server, "retry")
+    assert.equal(JOBS, left_in(t, "ready"))
+    t:ok("delete", "--task", "a0")
+    assert_short(server, "delete")
+    assert.equal(JOBS / 2, left_in(t, "ready"))
+    assert.equal(0, left_in(t, "cancelled"))
+  end)
+
+  H.it_on("redis", "that come due at one moment is made ready in short steps", function(t)
+    local server = own_redis(t)
+    t:script("a.lua", [[for i = 0, 1 do skein.task("d" .. i, { queue = "q0" }, function() end) end]])
+    fill(t, "d", JOBS, 1, os.time() + 3)
+    slowest(server)
+    local code = t:drain({ "-w", "1", "-c", "50" }, 120)
+    assert.equal(0, type(code) == "table" and code.code or code or 0)
+    assert.equal(JOBS, t:counters().done)
+    assert_short(server, "fetch of due jobs")
+  end)
+
+  H.it_on("redis", "that a dead engine held is taken over in short steps", function(t)
+    local server = own_redis(t)
+    t:script("a.lua", t:released() .. [[for i = 0, 1 do
+      skein.task("h" .. i, { queue = "q0" }, function() while not released("all") do skein.sleep(1) end end) end]])
+    local first = t:run { "-w", "1", "-c", "6000" }
+    fill(t, "h", 6000, 1)
+    t:wait_for("6,000 running jobs", 30, function() return server:call("HLEN", "{skein}:held") == 6000 end)
+    first:kill_core()
+    slowest(server)
+    t:run { "-w", "1", "-c", "1" }
+    t:wait_for("the takeover", 30, function() return t:counters().recovered == 6000 end)
+    assert_short(server, "recovery")
+  end)
+end)
