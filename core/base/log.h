@@ -1,9 +1,11 @@
 /* log.h - log lines on stderr or a file, as text or JSON, whole lines to a write(2) so that processes never mix theirs.
  *
  *   2026-11-21T22:08:34.123Z INFO  worker started worker=1 pid=4711
- *   {"time":"2026-11-21T22:08:34.123Z","level":"info","message":"worker started","worker":"1","pid":"4711"}
+ *   {"time":"2026-11-21T22:08:34.123Z","level":"info","message":"worker started","worker":1,"pid":4711}
  *
- * A message is a sentence without a full stop; facts follow as key, value pairs. */
+ * A message is a sentence without a full stop; facts follow as key, value pairs.  Whatever bytes they hold, a line is valid UTF-8 without
+ * control characters that a terminal obeys, and a JSON line is one valid object.  A Lua traceback at the end of a message is a field of its
+ * own in JSON, and indented lines in text. */
 #ifndef SK_BASE_LOG_H
 #define SK_BASE_LOG_H
 
@@ -38,6 +40,7 @@ enum sk_code sk_log_reopen(struct sk_log *log, const char *path, struct sk_err *
 struct sk_log_fact {
   const char *key;
   struct sk_str value;
+  bool number; /* the value is a decimal number, and one in JSON */
 };
 void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
                  const struct sk_log_fact *facts, size_t n);

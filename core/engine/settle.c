@@ -171,18 +171,21 @@ void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
 
 static void log_attempt(const struct sk_run *run, enum sk_log_level level, const char *what) {
   const struct sk_job *job = &run->job;
+  const struct sk_log *log = run->engine->log;
   char attempt[24];
   int n = snprintf(attempt, sizeof attempt, "%" PRId64, job->attempts);
   struct sk_log_fact facts[] = {
-    { "job", run->id },
-    { "task", job->task },
-    { "queue", run->queue },
-    { "attempt", sk_str(attempt, (size_t)n) },
-    { "kind", sk_str_c(sk_error_kind_name(job->error_kind)) },
-    { "error", job->error },
+    { .key = "job", .value = run->id },
+    { .key = "task", .value = job->task },
+    { .key = "queue", .value = run->queue },
+    { .key = "attempt", .value = sk_str(attempt, (size_t)n), .number = true },
+    { .key = "kind", .value = sk_str_c(sk_error_kind_name(job->error_kind)) },
+    { .key = "error", .value = job->error },
+    { .key = "traceback", .value = job->traceback },
   };
-  sk_log_line(run->engine->log, level, sk_str_c(what), facts, job->error_kind == SK_KIND_NONE ? 4 : 6);
-  if (job->traceback.n > 0) sk_log_line(run->engine->log, SK_LOG_DEBUG, job->traceback, facts, 1);
+  size_t facts_n = job->error_kind == SK_KIND_NONE ? 4 : log->json && job->traceback.n > 0 ? 7 : 6;
+  sk_log_line(log, level, sk_str_c(what), facts, facts_n);
+  if (job->traceback.n > 0 && !log->json) sk_log_line(log, SK_LOG_DEBUG, job->traceback, facts, 1);
 }
 
 static void applied(struct sk_run *run) {

@@ -258,7 +258,10 @@ static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *e
   char name[16], pid[16];
   snprintf(name, sizeof name, "%u", number);
   snprintf(pid, sizeof pid, "%d", w->pid);
-  struct sk_log_fact facts[] = { { "worker", sk_str_c(name) }, { "pid", sk_str_c(pid) } };
+  struct sk_log_fact facts[] = {
+    { .key = "worker", .value = sk_str_c(name), .number = true },
+    { .key = "pid", .value = sk_str_c(pid), .number = true },
+  };
   sk_log_line(e->log, SK_LOG_INFO, SK_STR_LIT("worker started"), facts, 2);
   return SK_OK;
 }
@@ -315,7 +318,7 @@ static void drain(struct sk_worker *w) {
 }
 
 bool sk_supervisor_is_new_round(const struct sk_worker *w) {
-  return w->state == SK_WORKER_STARTING && w->round > w->engine->ready_round;
+  return w->state == SK_WORKER_STARTING && (!w->engine->ever_ready || w->round > w->engine->ready_round);
 }
 
 void sk_supervisor_ready(struct sk_worker *w) {
@@ -383,11 +386,12 @@ static void log_end(const struct sk_worker *w, bool well) {
   snprintf(status, sizeof status, "%d", w->exit_status);
   snprintf(jobs, sizeof jobs, "%u", w->load);
   struct sk_log_fact facts[] = {
-    { "worker", sk_str_c(number) },
-    { "pid", sk_str_c(pid) },
-    w->term_signal ? (struct sk_log_fact){ "signal", sk_str_c(signal) }
-                   : (struct sk_log_fact){ "status", sk_str_c(status) },
-    { "jobs", sk_str_c(jobs) },
+    { .key = "worker", .value = sk_str_c(number), .number = true },
+    { .key = "pid", .value = sk_str_c(pid), .number = true },
+    { .key = w->term_signal ? "signal" : "status",
+      .value = sk_str_c(w->term_signal ? signal : status),
+      .number = true },
+    { .key = "jobs", .value = sk_str_c(jobs), .number = true },
   };
   sk_log_line(w->engine->log, well ? SK_LOG_DEBUG : SK_LOG_WARN,
               well ? SK_STR_LIT("worker ended") : SK_STR_LIT("worker died"), facts, 4);

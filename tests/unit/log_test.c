@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "logic/json.h"
 
 struct fixture {
@@ -53,9 +54,9 @@ static const char *written(struct fixture *f) {
 
 static void a_text_line_has_time_level_message_and_facts(void **state) {
   struct fixture *f = *state;
-  struct sk_log_fact facts[] = { { "worker", SK_STR_LIT("1") },
-                                 { "why", SK_STR_LIT("two words") },
-                                 { "none", SK_STR_LIT("") } };
+  struct sk_log_fact facts[] = { { .key = "worker", .value = SK_STR_LIT("1") },
+                                 { .key = "why", .value = SK_STR_LIT("two words") },
+                                 { .key = "none", .value = SK_STR_LIT("") } };
   sk_log_line(&f->log, SK_LOG_INFO, SK_STR_LIT("worker started"), facts, 3);
   const char *line = written(f);
   assert_int_equal(line[4], '-');
@@ -65,12 +66,50 @@ static void a_text_line_has_time_level_message_and_facts(void **state) {
 
 static void a_json_line_is_one_json_object(void **state) {
   struct fixture *f = *state;
-  struct sk_log_fact fact = { "job", sk_str("a\"b\0c", 5) };
+  struct sk_log_fact fact = { .key = "job", .value = sk_str("a\"b\0c", 5) };
   f->log.json = true;
   sk_log_line(&f->log, SK_LOG_ERROR, SK_STR_LIT("bad\nthing"), &fact, 1);
   const char *line = written(f);
   assert_int_equal(sk_json_check(sk_str_c(line), 4, NULL), SK_OK);
   assert_non_null(strstr(line, "\"level\":\"error\",\"message\":\"bad\\nthing\",\"job\":\"a\\\"b\\u0000c\"}\n"));
+}
+
+static void a_number_is_one_in_json_and_a_traceback_is_a_field(void **state) {
+  struct fixture *f = *state;
+  struct sk_log_fact fact = { .key = "worker", .value = SK_STR_LIT("7"), .number = true };
+  f->log.json = true;
+  sk_log_line(&f->log, SK_LOG_ERROR, SK_STR_LIT("a.lua:1: oops\nstack traceback:\n\ta.lua:1"), &fact, 1);
+  assert_non_null(strstr(written(f), "\"message\":\"a.lua:1: oops\",\"worker\":7,"
+                                     "\"traceback\":\"stack traceback:\\n\\ta.lua:1\"}\n"));
+}
+
+static void whatever_bytes_it_holds_a_json_line_is_valid(void **state) {
+  struct fixture *f = *state;
+  char all[256];
+  for (int i = 0; i < 256; i++) all[i] = (char)i;
+  struct sk_log_fact fact = { .key = "job", .value = sk_str(all, sizeof all) };
+  f->log.json = true;
+  sk_log_line(&f->log, SK_LOG_ERROR, sk_str(all, sizeof all), &fact, 1);
+  sk_log_line(&f->log, SK_LOG_ERROR, SK_STR_LIT("\xc2\x9b[m \xed\xa0\x80 \xf0\x9f\x98"), NULL, 0);
+  const char *line = written(f);
+  for (int n = 0; n < 2; n++) {
+    const char *end = strchr(line, '\n');
+    struct sk_str s = sk_str(line, (size_t)(end - line));
+    assert_int_equal(sk_json_check(s, 4, NULL), SK_OK);
+    for (size_t i = 0; i < s.n;) {
+      size_t bytes = sk_utf8_length(sk_str(s.p + i, s.n - i));
+      assert_true(bytes > 0 && !sk_utf8_is_control(sk_str(s.p + i, s.n - i), bytes));
+      i += bytes;
+    }
+    line = end + 1;
+  }
+}
+
+static void no_control_reaches_a_text_line_in_utf8_or_not(void **state) {
+  struct fixture *f = *state;
+  struct sk_log_fact fact = { .key = "task", .value = SK_STR_LIT("\xc2\x9b\x9b") };
+  sk_log_line(&f->log, SK_LOG_INFO, SK_STR_LIT("a\xc2\x9b[m\x9b-\r\x7f"), &fact, 1);
+  assert_non_null(strstr(written(f), "a?[m\xef\xbf\xbd-?? task=\"\\u009b\xef\xbf\xbd\"\n"));
 }
 
 static void lines_below_the_level_are_dropped(void **state) {
@@ -152,6 +191,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     WITH_FILE(a_text_line_has_time_level_message_and_facts),
     WITH_FILE(a_json_line_is_one_json_object),
+    WITH_FILE(a_number_is_one_in_json_and_a_traceback_is_a_field),
+    WITH_FILE(whatever_bytes_it_holds_a_json_line_is_valid),
+    WITH_FILE(no_control_reaches_a_text_line_in_utf8_or_not),
     WITH_FILE(lines_below_the_level_are_dropped),
     WITH_FILE(a_traceback_keeps_its_lines_indented_and_other_control_bytes_go),
     WITH_FILE(a_line_at_the_limit_is_whole_and_one_past_it_is_cut),
