@@ -4,16 +4,16 @@
 #include "app/config.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "app/nearest.h"
 #include "app/values.h"
-#include "logic/names.h"
+#include "logic/nearest.h"
+#include "logic/queues.h"
+#include "logic/url.h"
 
 typedef enum sk_code (*setter)(struct sk_config *config, struct sk_str value, struct sk_err *err);
 
@@ -56,52 +56,10 @@ static enum sk_code set_concurrency(struct sk_config *config, struct sk_str valu
   return set_int(value, SK_CONCURRENCY_MAX, &config->concurrency, err);
 }
 
-/* One word of the list: "mail" or "mail:3".  What follows the last colon is a weight when it is a number. */
-static enum sk_code set_queue(struct sk_config_queue *queue, struct sk_str word, struct sk_err *err) {
-  const char *colon = memrchr(word.p, ':', word.n);
-  struct sk_str weight = colon ? sk_str(colon + 1, (size_t)(word.p + word.n - colon) - 1) : sk_str(NULL, 0);
-  bool weighted = weight.n > 0;
-  for (size_t i = 0; i < weight.n; i++) weighted = weighted && isdigit((unsigned char)weight.p[i]);
-  *queue = (struct sk_config_queue){ .name = word };
-  if (weighted) {
-    queue->name.n = (size_t)(colon - word.p);
-    if (set_int(weight, SK_QUEUE_WEIGHT_MAX, &queue->weight, err) != SK_OK)
-      return sk_err_wrap(err, "weight %.*s", SK_STR_ARG(weight));
-  }
-  return sk_name_check("queue", queue->name, err);
-}
-
-static bool is_separator(char c) { return c == ',' || isspace((unsigned char)c); }
-
-/* The next word at or after *at; empty at the end. */
-static struct sk_str next_word(struct sk_str list, size_t *at) {
-  while (*at < list.n && is_separator(list.p[*at])) ++*at;
-  size_t start = *at;
-  while (*at < list.n && !is_separator(list.p[*at])) ++*at;
-  return sk_str(list.p + start, *at - start);
-}
-
 static enum sk_code set_queues(struct sk_config *config, struct sk_str value, struct sk_err *err) {
   struct sk_str list = sk_arena_copy(&config->arena, value);
-  struct sk_config_queue *queues = sk_arena_array(&config->arena, value.n / 2 + 1, sizeof *queues);
-  if (list.p == NULL || queues == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
-  size_t n = 0, at = 0;
-  bool weighted = false;
-  for (struct sk_str word; (word = next_word(list, &at)).n > 0; n++) {
-    if (n == SK_QUEUES_MAX) return sk_err_set(err, SK_EINVAL, "expected at most %d queues", SK_QUEUES_MAX);
-    enum sk_code code = set_queue(&queues[n], word, err);
-    if (code != SK_OK) return code;
-    weighted = weighted || queues[n].weight > 0;
-    for (size_t i = 0; i < n; i++)
-      if (sk_str_eq(queues[i].name, queues[n].name))
-        return sk_err_set(err, SK_EINVAL, "queue %.*s is named twice", SK_STR_ARG(queues[n].name));
-  }
-  if (n == 0) return sk_err_set(err, SK_EINVAL, "expected queue names: NAME[:WEIGHT],...");
-  for (size_t i = 0; weighted && i < n; i++)
-    if (queues[i].weight == 0) queues[i].weight = 1;
-  config->queues = queues;
-  config->queues_n = n;
-  return SK_OK;
+  if (list.p == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  return sk_queues_parse(list, &config->arena, &config->queues, &config->queues_n, err);
 }
 
 static enum sk_code set_shutdown_timeout(struct sk_config *config, struct sk_str value, struct sk_err *err) {
@@ -109,12 +67,10 @@ static enum sk_code set_shutdown_timeout(struct sk_config *config, struct sk_str
 }
 
 static enum sk_code set_http(struct sk_config *config, struct sk_str value, struct sk_err *err) {
-  const char *colon = memrchr(value.p, ':', value.n);
-  const char *port = colon ? colon + 1 : value.p;
-  int64_t number;
-  if (sk_value_int(sk_str(port, (size_t)(value.p + value.n - port)), 0, 65535, &number, NULL) != SK_OK)
-    return sk_err_set(err, SK_EINVAL, "expected HOST:PORT or PORT");
-  return copy_text(config, value, &config->http, err);
+  (void)config, (void)value;
+  return sk_err_set(
+      err, SK_EUNSUPPORTED,
+      "this version has no HTTP yet and would listen nowhere: leave the setting http (--http, SKEIN_HTTP) out");
 }
 
 static enum sk_code set_log_level(struct sk_config *config, struct sk_str value, struct sk_err *err) {
@@ -227,12 +183,24 @@ static const struct setting *find(struct sk_str name) {
 static enum sk_code unknown(struct sk_str name, const char *source, struct sk_err *err) {
   struct sk_nearest nearest;
   sk_nearest_init(&nearest, name);
-  for (size_t i = 0; i < SK_SETTINGS; i++) sk_nearest_try(&nearest, SETTINGS[i].name);
+  for (size_t i = 0; i < SK_SETTINGS; i++) sk_nearest_try(&nearest, sk_str_c(SETTINGS[i].name));
   struct sk_str shown = sk_str_head(name, 100);
-  if (nearest.name == NULL)
-    return sk_err_set(err, SK_EINVAL, "%s: unknown setting \"%.*s\"", source, SK_STR_ARG(shown));
-  return sk_err_set(err, SK_EINVAL, "%s: unknown setting \"%.*s\"; did you mean %s?", source, SK_STR_ARG(shown),
-                    nearest.name);
+  if (nearest.name.n == 0) return sk_err_set(err, SK_EINVAL, "%s: unknown setting \"%.*s\"", source, SK_STR_ARG(shown));
+  return sk_err_set(err, SK_EINVAL, "%s: unknown setting \"%.*s\"; did you mean %.*s?", source, SK_STR_ARG(shown),
+                    SK_STR_ARG(nearest.name));
+}
+
+/* Says whose setting has which value; a password in it is hidden. */
+static enum sk_code refuse(const struct setting *setting, struct sk_str value, const char *source, struct sk_err *err) {
+  struct sk_buf clear = { 0 };
+  sk_url_redact(value, &clear);
+  struct sk_str shown = sk_str_head(sk_buf_str(&clear), 60);
+  if (source[0] == '-')
+    sk_err_wrap(err, "%s \"%.*s\"", source, SK_STR_ARG(shown));
+  else
+    sk_err_wrap(err, "%s: %s = \"%.*s\"", source, setting->name, SK_STR_ARG(shown));
+  sk_buf_fini(&clear);
+  return err->code;
 }
 
 static enum sk_code apply(struct sk_config *config, const struct setting *setting, struct sk_str value,
@@ -245,11 +213,7 @@ static enum sk_code apply(struct sk_config *config, const struct setting *settin
   if (code == SK_OK) code = copy_text(&scratch, sk_str_c(source), &kept_source, err);
   config->arena = scratch.arena; /* whatever the setter did, its memory is ours to free */
   if (code == SK_ENOMEM) return code;
-  if (code != SK_OK) {
-    struct sk_str shown = sk_str_head(value, 60);
-    if (source[0] == '-') return sk_err_wrap(err, "%s \"%.*s\"", source, SK_STR_ARG(shown));
-    return sk_err_wrap(err, "%s: %s = \"%.*s\"", source, setting->name, SK_STR_ARG(shown));
-  }
+  if (code != SK_OK) return refuse(setting, value, source, err);
   const char **held = &config->sources[setting - SETTINGS];
   if (*held != NULL) return SK_OK;
   *config = scratch;

@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "logic/queues.h"
 #include "store/store.h"
 
 #define SK_SETTINGS 15
@@ -24,19 +25,13 @@
 #define SK_ARGS_BYTES_TOP                                                                                              \
   (2 * 1024 * 1024) /* args_bytes_max at most: with a result a record stays under SK_RECORD_BYTES_MAX */
 
-struct sk_config_queue {
-  struct sk_str name;
-  int weight; /* 0: strict, in the order given; else all of them have one, 1..SK_QUEUE_WEIGHT_MAX */
-};
-
 struct sk_config {
   const char *store;
   int workers;
   int concurrency;
-  struct sk_config_queue *queues;
+  struct sk_queue_spec *queues;
   size_t queues_n; /* 0: every queue there is */
   int64_t shutdown_timeout_ms;
-  const char *http; /* "host:port"; NULL: none */
   enum sk_log_level log_level;
   bool log_json;
   const char *log_file; /* NULL: stderr */
@@ -81,6 +76,7 @@ const char *sk_config_source(const struct sk_config *config, const char *name);
       { "concurrency", 'c', "N", "jobs that run at once in a worker (default: 10)" },                                  \
       { "queues", 'q', "NAME[:WEIGHT],...", "queues to serve, in strict order, or by weight (default: all)" },         \
       { "shutdown-timeout", 't', "DURATION", "how long running jobs may take to finish at shutdown (default: 25s)" },  \
+      { "http", 0, "ADDR", "not in this version yet: given, the engine does not start" },                              \
       { "log-level", 0, "LEVEL", "debug, info, warn, error or off (default: info)" },                                  \
       { "log-format", 0, "FORMAT", "text or json (default: text)" },                                                   \
       { "log-file", 0, "PATH", "write the log there instead of to stderr" },                                           \

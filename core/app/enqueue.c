@@ -9,16 +9,19 @@
 #include "app/out.h"
 #include "app/session.h"
 #include "app/text.h"
+#include "base/utf8.h"
 #include "app/values.h"
 #include "app/verbs.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "logic/json.h"
 #include "logic/names.h"
+#include "logic/nearest.h"
 #include "logic/record.h"
 #include "lua/keys.h"
 
 enum {
+  WORDS_MAX = 100000,         /* read_args says what a job's limit is */
   WAIT_KEEP_MS = 3600 * 1000, /* --wait needs the finished job to be kept until it is seen */
   LOOK_MS = 500,              /* a full queue is looked at that often, whatever the store tells */
   REPEATS_MAX = 3
@@ -53,7 +56,7 @@ static const struct sk_command COMMAND = {
   .options = OPTIONS,
   .options_n = sizeof OPTIONS / sizeof *OPTIONS,
   .args_min = 1,
-  .args_max = 1 + SK_ARGS_COUNT_MAX,
+  .args_max = 1 + WORDS_MAX,
   .arg_name = "TASK",
 };
 
@@ -71,6 +74,7 @@ struct request {
   int64_t wait_ms; /* -1: for ever */
   bool priority_given;
   bool wait, as_json;
+  bool declared; /* an engine has declared its task */
 };
 
 /* -- reading the command line -------------------------------------------------------------------------------------- */
@@ -84,7 +88,7 @@ static int add_arg(struct request *r, size_t number, const char *text) {
     sk_buf_add_str(&r->json, value);
     return 0;
   }
-  bool structured = code == SK_ELIMIT || (value.n > 0 && memchr("[{\"", value.p[0], 3));
+  bool structured = code == SK_ELIMIT || (value.n > 0 && memchr("[{\"-0123456789", value.p[0], 14));
   if (structured)
     sk_out_error(COMMAND.name, "argument %zu: %.100s: %s", number, text, err.message);
   else
@@ -94,6 +98,10 @@ static int add_arg(struct request *r, size_t number, const char *text) {
 }
 
 static int read_args(struct request *r) {
+  if (r->args->args_n - 1 > SK_ARGS_COUNT_MAX) {
+    sk_out_error(COMMAND.name, "args: %zu values, the limit is %d", r->args->args_n - 1, SK_ARGS_COUNT_MAX);
+    return SK_EXIT_USAGE;
+  }
   sk_buf_add_byte(&r->json, '[');
   for (size_t i = 1; i < r->args->args_n; i++) {
     int exit_code = add_arg(r, i, r->args->args[i]);
@@ -224,6 +232,7 @@ static int apply_declared(struct sk_session *s, struct request *r) {
   for (size_t i = 0; i < r->tasks.items_n; i++) {
     const struct sk_task_item *task = &r->tasks.items[i];
     if (!sk_str_eq(task->name, r->job.task)) continue;
+    r->declared = true;
     if (!queue_given) r->job.queue = task->queue;
     if (!r->priority_given) r->job.priority = task->priority;
     if (task->template.n > 0 && sk_record_decode(task->template, &template, NULL) != SK_OK)
@@ -283,6 +292,16 @@ static int refused(const struct sk_session *s, const struct sk_enqueue_item *ite
   return SK_EXIT_FAILED;
 }
 
+/* A misspelt task, or one whose engine has not started yet: the job waits for an engine that has it. */
+static void tell_undeclared(const struct sk_session *s, const struct request *r) {
+  struct sk_nearest nearest;
+  sk_nearest_init(&nearest, r->job.task);
+  for (size_t i = 0; i < r->tasks.items_n; i++) sk_nearest_try(&nearest, r->tasks.items[i].name);
+  bool near = nearest.name.n > 0;
+  sk_out_error(s->verb, "note: no engine has declared task %.*s: the job waits for one that does%s%.*s%s",
+               SK_STR_ARG(r->job.task), near ? " (did you mean " : "", SK_STR_ARG(nearest.name), near ? "?)" : "");
+}
+
 static int submit(struct sk_session *s, const struct request *r, struct sk_str record) {
   struct sk_enqueue_item item;
   struct sk_err err;
@@ -310,6 +329,7 @@ static int send_job(struct sk_session *s, struct request *r) {
     exit_code = SK_EXIT_INTERNAL;
   } else {
     exit_code = submit(s, r, sk_buf_str(&record));
+    if (exit_code == 0 && !r->declared) tell_undeclared(s, r);
   }
   sk_buf_fini(&record);
   return exit_code;
@@ -342,7 +362,7 @@ static int print_end(const struct request *r, const struct sk_view *view) {
   bool failed = view->state == SK_STATE_DEAD || view->state == SK_STATE_CANCELLED;
   if (failed) {
     struct sk_buf error = { 0 };
-    sk_text_clean(job.error, true, &error);
+    sk_utf8_add_clean(&error, job.error, true);
     sk_out_error(COMMAND.name, "job %s is %s%s%.*s", r->id, sk_state_name(view->state), error.n ? ": " : "",
                  SK_STR_ARG(error));
     sk_buf_fini(&error);

@@ -9,12 +9,14 @@
 #include "app/out.h"
 #include "app/session.h"
 #include "app/text.h"
+#include "base/utf8.h"
 #include "app/verbs.h"
 #include "base/clock.h"
 #include "base/limits.h"
 
 static const struct sk_option OPTIONS[] = {
   SK_OPTION_STORE,
+  SK_OPTION_UTC,
   { "json", 0, NULL, "print a JSON object: id, state, reasons" },
 };
 static const struct sk_command COMMAND = {
@@ -35,12 +37,13 @@ struct story {
   const struct sk_job *job;
   const struct sk_queue_count *queue; /* NULL: none */
   int64_t now_ms;
+  bool utc;
   struct sk_buf *out;
 };
 
 static void say_times(const struct story *st, const char *before, int64_t at_ms) {
   char time[SK_TIME_BYTES], when[SK_TIME_BYTES];
-  sk_text_time(at_ms, time);
+  sk_text_time(at_ms, st->utc, time);
   sk_text_when(at_ms, st->now_ms, when);
   sk_buf_addf(st->out, "%s%s (%s)", before, time, when);
 }
@@ -52,7 +55,7 @@ static void say_last_error(const struct story *st) {
   sk_buf_addf(st->out, "  After %" PRId64 " attempt%s", job->attempts, job->attempts == 1 ? "" : "s");
   if (job->retries >= 0) sk_buf_addf(st->out, " of %" PRId64, job->retries + 1);
   sk_buf_addf(st->out, " its last error (%s) is: ", sk_error_kind_name(job->error_kind));
-  sk_text_clean(sk_text_first_line(job->error), false, st->out);
+  sk_utf8_add_clean(st->out, sk_text_first_line(job->error), false);
   sk_buf_add_byte(st->out, '\n');
 }
 
@@ -72,7 +75,7 @@ static void say_pause(const struct story *st) {
 /* "  Its group \"x\" lets 2 jobs run at once, and it has as many." */
 static void say_group(const struct story *st, const struct sk_limit *limit) {
   sk_buf_add_c(st->out, "  It waits for its group \"");
-  sk_text_clean(limit->group, false, st->out);
+  sk_utf8_add_clean(st->out, limit->group, false);
   if (st->view->held_back == SK_HELD_BY_RATE)
     sk_buf_addf(st->out, "\", which starts at most %" PRId64 " in %.10g s.\n", limit->rate,
                 (double)limit->per_ms / 1000.0);
@@ -184,7 +187,7 @@ static void tell_running(const struct story *st) {
   if (st->view->percent >= 0 || st->view->note.n > 0) {
     sk_buf_addf(st->out, "  It says: ");
     if (st->view->percent >= 0) sk_buf_addf(st->out, "%d %%%s", st->view->percent, st->view->note.n ? ", " : "");
-    sk_text_clean(st->view->note, false, st->out);
+    sk_utf8_add_clean(st->out, st->view->note, false);
     sk_buf_add_byte(st->out, '\n');
   }
   say_crashes(st);
@@ -219,9 +222,11 @@ static enum sk_code tell(const struct story *st, struct sk_err *err) {
   return SK_OK;
 }
 
-static int explain(struct sk_session *s, const struct sk_session_job *found, struct sk_buf *out) {
+static int explain(struct sk_session *s, const struct sk_session_job *found, bool utc, struct sk_buf *out) {
   struct sk_count_op count = { 0 };
-  struct story st = { .s = s, .view = found->view, .job = &found->job, .now_ms = sk_clock_wall_ms(), .out = out };
+  struct story st = {
+    .s = s, .view = found->view, .job = &found->job, .now_ms = sk_clock_wall_ms(), .utc = utc, .out = out
+  };
   int exit_code = 0;
   struct sk_err err;
   if (sk_client_count(s->client, &count) != SK_OK) {
@@ -272,7 +277,7 @@ int sk_app_explain(int argc, char **argv) {
   struct sk_buf text = { 0 };
   exit_code = sk_session_job_open(&s, args.args[0], &found);
   if (exit_code == 0) {
-    exit_code = explain(&s, &found, &text);
+    exit_code = explain(&s, &found, sk_args_has(&args, "utc"), &text);
     if (exit_code == 0) exit_code = print(&args, found.view, &text);
     sk_session_job_close(&found);
   }

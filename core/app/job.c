@@ -6,12 +6,14 @@
 #include "app/out.h"
 #include "app/session.h"
 #include "app/text.h"
+#include "base/utf8.h"
 #include "app/verbs.h"
 #include "base/clock.h"
 #include "logic/trail.h"
 
 static const struct sk_option OPTIONS[] = {
   SK_OPTION_STORE,
+  SK_OPTION_UTC,
   { "json", 0, NULL, "print a JSON object" },
 };
 static const struct sk_command COMMAND = {
@@ -30,7 +32,7 @@ static const struct sk_command COMMAND = {
 static void add_text(struct sk_buf *out, const char *label, struct sk_str value) {
   if (value.n == 0) return;
   sk_buf_addf(out, "%-12s", label);
-  sk_text_clean(value, false, out);
+  sk_utf8_add_clean(out, value, false);
   sk_buf_add_byte(out, '\n');
 }
 
@@ -49,10 +51,10 @@ static void add_meta(struct sk_buf *out, struct sk_str meta) {
   sk_buf_fini(&ours);
 }
 
-static void add_time(struct sk_buf *out, const char *label, int64_t wall_ms) {
+static void add_time(struct sk_buf *out, const char *label, int64_t wall_ms, bool utc) {
   if (wall_ms <= 0) return;
   char time[SK_TIME_BYTES], when[SK_TIME_BYTES];
-  sk_text_time(wall_ms, time);
+  sk_text_time(wall_ms, utc, time);
   sk_text_when(wall_ms, sk_clock_wall_ms(), when);
   sk_buf_addf(out, "%-12s%s (%s)\n", label, time, when);
 }
@@ -64,7 +66,7 @@ static void add_number(struct sk_buf *out, const char *label, int64_t v) {
 static void add_lines(struct sk_buf *out, const char *label, struct sk_str text) {
   if (text.n == 0) return;
   struct sk_buf clean = { 0 };
-  sk_text_clean(text, true, &clean);
+  sk_utf8_add_clean(&clean, text, true);
   sk_buf_addf(out, "%s\n", label);
   for (struct sk_str rest = sk_buf_str(&clean); rest.n > 0;) {
     struct sk_str line = sk_text_first_line(rest);
@@ -78,7 +80,7 @@ static void add_lines(struct sk_buf *out, const char *label, struct sk_str text)
 }
 
 /* The lines of a trail or a log, each with its time. */
-static void add_story(struct sk_buf *out, const char *label, struct sk_str old, struct sk_str new) {
+static void add_story(struct sk_buf *out, const char *label, struct sk_str old, struct sk_str new, bool utc) {
   if (old.n + new.n == 0) return;
   int64_t ms = 0;
   struct sk_str text, parts[] = { old, new };
@@ -86,16 +88,17 @@ static void add_story(struct sk_buf *out, const char *label, struct sk_str old, 
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     while (sk_lines_next(&parts[i], &ms, &text)) {
       char time[SK_TIME_BYTES];
-      sk_text_time(ms, time);
+      sk_text_time(ms, utc, time);
       sk_buf_addf(out, "  %s  ", time);
-      sk_text_clean(text, false, out);
+      sk_utf8_add_clean(out, text, false);
       sk_buf_add_byte(out, '\n');
     }
   }
 }
 
-static void add_attempts(struct sk_buf *out, const struct sk_job *job) {
-  sk_buf_addf(out, "%-12s%" PRId64, "attempts", job->attempts);
+/* Of a running job the attempt that runs now; else how many have ended. */
+static void add_attempts(struct sk_buf *out, const struct sk_job *job, bool running) {
+  sk_buf_addf(out, "%-12s%" PRId64, running ? "attempt" : "attempts", job->attempts + running);
   if (job->retries >= 0) sk_buf_addf(out, " of %" PRId64, job->retries + 1);
   sk_buf_add_byte(out, '\n');
   if (job->crashes > 0) add_number(out, "crashes", job->crashes);
@@ -113,7 +116,7 @@ static void add_error(struct sk_buf *out, const struct sk_job *job) {
   add_lines(out, "traceback", job->traceback);
 }
 
-static void add_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job) {
+static void add_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job, bool utc) {
   bool running = view->state == SK_STATE_RUNNING;
   add_text(out, "id", view->id);
   add_text(out, "task", job->task);
@@ -124,19 +127,19 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
     add_text(out, "held back",
              view->held_back == SK_HELD_BY_RATE ? SK_STR_LIT("by a rate") : SK_STR_LIT("by a concurrency"));
   add_number(out, "priority", view->priority);
-  add_attempts(out, job);
-  add_time(out, "enqueued", job->enqueued_ms);
-  add_time(out, "due", view->due_ms);
-  add_time(out, "started", running ? view->held_ms : job->started_ms);
-  add_time(out, "finished", job->finished_ms);
+  add_attempts(out, job, running);
+  add_time(out, "enqueued", job->enqueued_ms, utc);
+  add_time(out, "due", view->due_ms, utc);
+  add_time(out, "started", running ? view->held_ms : job->started_ms, utc);
+  add_time(out, "finished", job->finished_ms, utc);
   if (view->percent >= 0) sk_buf_addf(out, "%-12s%d %%\n", "progress", view->percent);
   add_text(out, "says", view->note);
   add_json(out, "args", job->args);
   add_meta(out, job->meta);
   add_json(out, "result", job->result);
   add_error(out, job);
-  add_story(out, "trail", job->trail, sk_str(NULL, 0));
-  add_story(out, "log", job->log, view->log);
+  add_story(out, "trail", job->trail, sk_str(NULL, 0), utc);
+  add_story(out, "log", job->log, view->log, utc);
 }
 
 int sk_app_job(int argc, char **argv) {
@@ -154,7 +157,7 @@ int sk_app_job(int argc, char **argv) {
       sk_json_out_job(&out, found.view, &found.job);
       sk_buf_add_byte(&out, '\n');
     } else {
-      add_job(&out, found.view, &found.job);
+      add_job(&out, found.view, &found.job, sk_args_has(&args, "utc"));
     }
     exit_code = sk_out_finish(s.verb, &out, SK_EXIT_OK);
     sk_session_job_close(&found);

@@ -58,7 +58,7 @@ static void add_table(const struct sk_list_op *list, size_t n, struct sk_buf *ou
     sk_table_add(&t, sk_str_c(sk_state_name(view->state)));
     sk_table_add(&t, job.task);
     sk_table_add(&t, view->queue);
-    sk_table_add_int(&t, job.attempts);
+    sk_table_add_int(&t, job.attempts + (view->state == SK_STATE_RUNNING)); /* running: this attempt */
     add_when(&t, view, &job, now_ms);
     sk_table_add(&t, sk_text_first_line(job.error));
   }

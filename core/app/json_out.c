@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "app/text.h"
+#include "base/utf8.h"
 #include "logic/json.h"
 #include "logic/trail.h"
 
@@ -14,23 +15,21 @@ void sk_json_out_key(struct sk_buf *out, const char *key) {
   sk_buf_addf(out, "\"%s\":", key);
 }
 
-/* Appends what s begins with, one character; returns its length. */
+/* Appends what s, a part of a JSON text, begins with, one character; returns its length.  DEL and C1 controls, which a terminal obeys,
+ * become escapes: they can only stand within a string. */
 static size_t add_valid(struct sk_buf *out, struct sk_str s) {
-  size_t n = sk_text_utf8(s);
+  size_t n = sk_utf8_length(s);
+  bool control = n > 0 && (unsigned char)s.p[0] > ' ' && sk_utf8_is_control(s, n);
   if (n == 0)
     sk_buf_add_c(out, REPLACEMENT);
+  else if (control)
+    sk_buf_addf(out, "\\u%04x", (unsigned char)s.p[n - 1]);
   else
     sk_buf_add(out, s.p, n);
   return n ? n : 1;
 }
 
-void sk_json_out_text(struct sk_buf *out, struct sk_str s) {
-  struct sk_buf valid = { 0 };
-  for (size_t i = 0; i < s.n;) i += add_valid(&valid, sk_str(s.p + i, s.n - i));
-  sk_buf_add_json(out, sk_buf_str(&valid));
-  out->failed = out->failed || valid.failed;
-  sk_buf_fini(&valid);
-}
+void sk_json_out_text(struct sk_buf *out, struct sk_str s) { sk_utf8_add_json(out, s); }
 
 void sk_json_out_int(struct sk_buf *out, int64_t v) { sk_buf_addf(out, "%" PRId64, v); }
 
@@ -40,7 +39,7 @@ void sk_json_out_time(struct sk_buf *out, int64_t wall_ms) {
     sk_buf_add_c(out, "null");
     return;
   }
-  sk_text_time(wall_ms, text);
+  sk_text_time(wall_ms, true, text);
   sk_buf_addf(out, "\"%s\"", text);
 }
 
@@ -51,7 +50,7 @@ static size_t add_escape(struct sk_buf *out, struct sk_str s) {
   const char *end = sk_json_escape(s.p, s.p + s.n, bytes, &bytes_n);
   if (end == NULL) return add_valid(out, s); /* not after sk_json_check */
   size_t n = (size_t)(end - s.p);
-  bool lone_surrogate = bytes_n == 3 && sk_text_utf8(sk_str(bytes, 3)) == 0;
+  bool lone_surrogate = bytes_n == 3 && sk_utf8_length(sk_str(bytes, 3)) == 0;
   if (lone_surrogate)
     sk_buf_add_c(out, "\\ufffd");
   else
@@ -195,6 +194,10 @@ void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struc
   sk_json_out_key(out, "meta");
   sk_json_out_meta(out, job->meta);
   key_int(out, "attempts", job->attempts);
+  if (running)
+    key_int(out, "attempt", job->attempts + 1);
+  else
+    key_null(out, "attempt");
   if (job->retries >= 0)
     key_int(out, "retries", job->retries);
   else

@@ -1,13 +1,16 @@
 /* main.c - the command `skein`: finds the verb and calls it.  What each verb does is in a file of its own (verbs.h). */
 #include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/exits.h"
-#include "app/nearest.h"
 #include "app/out.h"
 #include "app/verbs.h"
 #include "base/version.h"
 #include "io/loop.h"
+#include "logic/nearest.h"
+#include "logic/url.h"
 #include "lua/worker.h"
 #include "store/openers.h"
 
@@ -82,9 +85,10 @@ static int unknown(const char *word) {
   struct sk_nearest nearest;
   sk_nearest_init(&nearest, sk_str_c(word));
   for (size_t i = 0; i < VERBS_N; i++)
-    if (VERBS[i].summary) sk_nearest_try(&nearest, VERBS[i].name);
-  if (nearest.name)
-    sk_out_error(NULL, "unknown command \"%.200s\"; did you mean %s? (skein --help lists them)", word, nearest.name);
+    if (VERBS[i].summary) sk_nearest_try(&nearest, sk_str_c(VERBS[i].name));
+  if (nearest.name.n > 0)
+    sk_out_error(NULL, "unknown command \"%.200s\"; did you mean %.*s? (skein --help lists them)", word,
+                 SK_STR_ARG(nearest.name));
   else
     sk_out_error(NULL, "unknown command \"%.200s\" (skein --help lists them)", word);
   return SK_EXIT_USAGE;
@@ -100,7 +104,32 @@ static int help_on(int argc, char **argv) {
   return verb->main(2, words);
 }
 
+/* Copies the words and hides what is secret in the originals: every user of the machine can see those (ps).  NULL when out of memory.  The
+ * copies live as long as the process. */
+static char **take_words(int argc, char **argv) {
+  char **words = calloc((size_t)argc + 1, sizeof *words);
+  if (words == NULL) return NULL;
+  for (int i = 0; i < argc; i++) {
+    words[i] = strdup(argv[i]);
+    if (words[i] == NULL) return NULL;
+    static const char *const prefixes[] = { "--store=", "-s" };
+    size_t value = i > 0 && (strcmp(words[i - 1], "-s") == 0 || strcmp(words[i - 1], "--store") == 0) ? 0 : SIZE_MAX;
+    for (size_t k = 0; value == SIZE_MAX && k < sizeof prefixes / sizeof *prefixes; k++)
+      if (strncmp(argv[i], prefixes[k], strlen(prefixes[k])) == 0) value = strlen(prefixes[k]);
+    if (value != SIZE_MAX)
+      sk_url_mask(argv[i] + value, strlen(argv[i] + value));
+    else
+      sk_url_mask_in(argv[i], strlen(argv[i]));
+  }
+  return words;
+}
+
 int main(int argc, char **argv) {
+  argv = take_words(argc, argv);
+  if (argv == NULL) {
+    sk_out_error(NULL, "out of memory");
+    return SK_EXIT_INTERNAL;
+  }
   signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of write, not a death */
   if (argc < 2) return help(SK_EXIT_USAGE);
   const char *word = argv[1];

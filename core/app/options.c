@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "app/exits.h"
-#include "app/nearest.h"
+#include "logic/nearest.h"
 #include "app/out.h"
 
 static const struct sk_option HELP = { "help", 'h', NULL, "show this text" };
@@ -53,11 +53,12 @@ static enum sk_code give_next(struct parser *p, const struct sk_option *option, 
 static enum sk_code unknown_name(struct parser *p, struct sk_str name) {
   struct sk_nearest nearest;
   sk_nearest_init(&nearest, name);
-  for (size_t i = 0; i < p->command->options_n; i++) sk_nearest_try(&nearest, p->command->options[i].name);
-  sk_nearest_try(&nearest, HELP.name);
-  if (nearest.name == NULL)
+  for (size_t i = 0; i < p->command->options_n; i++) sk_nearest_try(&nearest, sk_str_c(p->command->options[i].name));
+  sk_nearest_try(&nearest, sk_str_c(HELP.name));
+  if (nearest.name.n == 0)
     return sk_err_set(p->err, SK_EINVAL, "unknown option --%.*s", SK_STR_ARG(sk_str_head(name, 100)));
-  return sk_err_set(p->err, SK_EINVAL, "unknown option --%.*s; did you mean --%s?", SK_STR_ARG(name), nearest.name);
+  return sk_err_set(p->err, SK_EINVAL, "unknown option --%.*s; did you mean --%.*s?", SK_STR_ARG(name),
+                    SK_STR_ARG(nearest.name));
 }
 
 static enum sk_code read_long(struct parser *p, const char *word) {

@@ -1,4 +1,5 @@
-/* out.c - see out.h.  main.c ignores SIGPIPE, so that a closed pipe is seen here as EPIPE. */
+/* out.c - see out.h.  All that a command prints goes through here, so that no byte of a job, a script or a store reaches a terminal
+ * as a control character, and no password of a URL is shown.  main.c ignores SIGPIPE, so that a closed pipe is seen here as EPIPE. */
 #include "app/out.h"
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include "app/exits.h"
+#include "base/utf8.h"
+#include "logic/url.h"
 
 enum { STDERR_WAIT_MS = 1000 };         /* for a reader of our complaint */
 enum { MESSAGE_BYTES_MAX = 16 * 1024 }; /* room for the longest stored error; what is longer is cut */
@@ -27,17 +30,24 @@ static int write_all(int fd, const char *p, size_t n) {
   return 0;
 }
 
+void sk_out_stderr(struct sk_str line) {
+  struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
+  bool reads = poll(&ready, 1, STDERR_WAIT_MS) != 0;
+  if (line.n > 0 && reads) write_all(STDERR_FILENO, line.p, line.n); /* nowhere left to complain */
+}
+
 void sk_out_error(const char *verb, const char *fmt, ...) {
   char message[MESSAGE_BYTES_MAX];
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(message, sizeof message, fmt, ap);
   va_end(ap);
+  sk_url_mask_in(message, strlen(message));
   struct sk_buf line = { 0 };
-  sk_buf_addf(&line, verb ? "skein %s: %s\n" : "skein%s: %s\n", verb ? verb : "", message);
-  struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
-  bool reads = poll(&ready, 1, STDERR_WAIT_MS) != 0;
-  if (line.n > 0 && reads) write_all(STDERR_FILENO, line.p, line.n); /* nowhere left to complain */
+  sk_buf_addf(&line, verb ? "skein %s: " : "skein%s: ", verb ? verb : "");
+  sk_utf8_add_clean(&line, sk_str_c(message), true);
+  sk_buf_add_byte(&line, '\n');
+  sk_out_stderr(sk_buf_str(&line));
   sk_buf_fini(&line);
 }
 
@@ -46,7 +56,10 @@ int sk_out_finish(const char *verb, struct sk_buf *text, int exit_code) {
     sk_out_error(verb, "out of memory");
     exit_code = SK_EXIT_INTERNAL;
   } else {
-    int error = write_all(STDOUT_FILENO, text->p, text->n);
+    struct sk_buf clean = { 0 };
+    sk_utf8_add_clean(&clean, sk_buf_str(text), true);
+    int error = clean.failed ? ENOMEM : write_all(STDOUT_FILENO, clean.p, clean.n);
+    sk_buf_fini(&clean);
     if (error != 0 && error != EPIPE) {
       sk_out_error(verb, "stdout: %s", strerror(error));
       exit_code = SK_EXIT_FAILED;

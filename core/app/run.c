@@ -100,6 +100,20 @@ static void unwatch_signals(struct run *r) {
 
 /* -- settings --------------------------------------------------------------------------------------------------------------------- */
 
+/* Says on stderr why the engine does not run, after the log's last lines and in the log's form: whoever reads JSON lines there gets one. */
+static void complain(const struct run *r, const char *message) {
+  sk_log_sink_flush(&r->log);
+  if (!r->config.log_json) {
+    sk_out_error("run", "%s", message);
+    return;
+  }
+  struct sk_log log = { .level = SK_LOG_INFO, .json = true };
+  struct sk_buf line = { 0 };
+  sk_log_format(&log, SK_LOG_ERROR, sk_str_c(message), NULL, 0, &line);
+  sk_out_stderr(sk_buf_str(&line));
+  sk_buf_fini(&line);
+}
+
 static int read_settings(struct run *r, const struct sk_args *args) {
   struct sk_err err;
   struct stat st;
@@ -125,8 +139,8 @@ static int read_settings(struct run *r, const struct sk_args *args) {
   if (code == SK_OK) code = sk_scripts_config(r->program, r->dir, &r->config, &err);
   if (code == SK_OK && r->config.log_file) code = sk_log_reopen(&r->log, r->config.log_file, &err);
   if (code != SK_OK) {
-    sk_out_error("run", "%s", err.message);
-    return bad;
+    complain(r, err.message);
+    return code == SK_EUNSUPPORTED ? SK_EXIT_CONFIG : code == SK_ENOMEM ? SK_EXIT_INTERNAL : bad;
   }
   r->log.level = r->config.log_level;
   r->log.json = r->config.log_json;
@@ -136,8 +150,7 @@ static int read_settings(struct run *r, const struct sk_args *args) {
 static bool copy_queues(struct run *r, const struct sk_config *c) {
   free(r->queues);
   r->queues = calloc(c->queues_n + 1, sizeof *r->queues);
-  for (size_t i = 0; r->queues && i < c->queues_n; i++)
-    r->queues[i] = (struct sk_queue_spec){ c->queues[i].name, (uint32_t)c->queues[i].weight };
+  if (r->queues && c->queues_n > 0) memcpy(r->queues, c->queues, c->queues_n * sizeof *r->queues);
   return r->queues != NULL;
 }
 
@@ -181,7 +194,6 @@ static void tell_fixed(const struct run *r, const struct sk_config *c) {
     { "lease", r->config.lease_ms != c->lease_ms },
     { "args_bytes_max", r->config.args_bytes_max != c->args_bytes_max },
     { "log_file", !same_text(r->config.log_file, c->log_file) },
-    { "http", !same_text(r->config.http, c->http) },
   };
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
     if (fixed[i].changed) sk_logf(&r->log, SK_LOG_WARN, "setting %s has changed: that takes a restart", fixed[i].name);
@@ -228,9 +240,9 @@ static void stop_reloading(struct run *r) {
 /* The queues as the option takes them: "mail:5,default:1". */
 static void add_queues(const struct run *r, struct sk_buf *out) {
   for (size_t i = 0; i < r->config.queues_n; i++) {
-    const struct sk_config_queue *q = &r->config.queues[i];
+    const struct sk_queue_spec *q = &r->config.queues[i];
     sk_buf_addf(out, "%s%.*s", i > 0 ? "," : "", SK_STR_ARG(q->name));
-    if (q->weight > 0) sk_buf_addf(out, ":%d", q->weight);
+    if (q->weight > 0) sk_buf_addf(out, ":%u", q->weight);
   }
 }
 
@@ -243,10 +255,10 @@ static void log_start(const struct run *r) {
   sk_url_redact(sk_str_c(r->config.store), &url);
   add_queues(r, &queues);
   const struct sk_log_fact facts[] = {
-    { "store", sk_buf_str(&url) },
-    { "workers", sk_str_c(workers) },
-    { "concurrency", sk_str_c(concurrency) },
-    { "queues", sk_buf_str(&queues) },
+    { .key = "store", .value = sk_buf_str(&url) },
+    { .key = "workers", .value = sk_str_c(workers), .number = true },
+    { .key = "concurrency", .value = sk_str_c(concurrency), .number = true },
+    { .key = "queues", .value = sk_buf_str(&queues) },
   };
   sk_log_line(&r->log, SK_LOG_INFO, sk_buf_str(&message), facts, queues.n > 0 ? 4 : 3);
   sk_buf_fini(&message);
@@ -287,12 +299,6 @@ static int exit_code_of(enum sk_code code) {
   return SK_EXIT_UNAVAILABLE;
 }
 
-/* The log's last lines come first, and nothing here waits for a stderr that nobody reads. */
-static void tell_failure(const struct run *r, const char *message) {
-  sk_log_sink_flush(&r->log);
-  sk_out_error("run", "%s", message);
-}
-
 /* On the watchdog's thread: the loop is stuck in one of its turns.  Its workers end with this process, and its jobs run elsewhere. */
 static void on_late(void *ctx, int64_t ms) {
   const struct run *r = ctx;
@@ -319,7 +325,7 @@ static int end_of(struct run *r) {
   struct sk_err err;
   enum sk_code code = sk_engine_outcome(r->engine, &err);
   if (code != SK_OK)
-    tell_failure(r, err.message);
+    complain(r, err.message);
   else
     log_end(r);
   int exit_code = exit_code_of(code);
@@ -331,7 +337,7 @@ static int run_engine(struct run *r, const struct sk_args *args) {
   struct sk_err err;
   r->loop = sk_loop_new(&err);
   if (r->loop == NULL || !copy_queues(r, &r->config)) {
-    sk_out_error("run", "out of memory");
+    complain(r, "out of memory");
     return SK_EXIT_INTERNAL;
   }
   log_start(r);
@@ -340,7 +346,7 @@ static int run_engine(struct run *r, const struct sk_args *args) {
   enum sk_code code = start_reloading(r, args, &err);
   if (code == SK_OK) code = sk_engine_new(r->loop, &options, &r->engine, &err);
   if (code != SK_OK) {
-    tell_failure(r, err.message);
+    complain(r, err.message);
     stop_reloading(r);
     unwatch_signals(r);
     sk_loop_free(r->loop);

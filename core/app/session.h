@@ -23,6 +23,9 @@ int sk_session_fail(const struct sk_session *s, const struct sk_err *err);
 
 /* Reads --state, --queue and --task.  0, or SK_EXIT_USAGE after a message.  The filter borrows from args. */
 int sk_session_filter(const struct sk_args *args, struct sk_filter *out);
+/* The row of commands that show times to people. */
+#define SK_OPTION_UTC                                                                                                  \
+  { "utc", 0, NULL, "show times in UTC (default: local time with its offset)" }
 #define SK_OPTIONS_FILTER                                                                                              \
   { "state", 0, "STATE", "only scheduled, ready, running, retry, done, dead or cancelled jobs" },                      \
       { "queue", 'q', "QUEUE", "only jobs of this queue" }, {                                                          \

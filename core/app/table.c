@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "app/text.h"
+#include "base/utf8.h"
 
 void sk_table_init(struct sk_table *t, const char *const *heads, size_t columns) {
   assert(columns > 0 && columns <= SK_TABLE_COLUMNS_MAX);
@@ -22,14 +23,14 @@ static void cut(struct sk_buf *b, size_t start) {
   struct sk_str cell = sk_str(b->p + start, b->n - start);
   if (cell.n == 0 || sk_text_width(cell) <= SK_TABLE_CELL_MAX) return;
   size_t at = 0;
-  for (size_t width = 0; width < SK_TABLE_CELL_MAX - 3; width++) at += sk_text_utf8(sk_str(cell.p + at, cell.n - at));
+  for (size_t width = 0; width < SK_TABLE_CELL_MAX - 3; width++) at += sk_utf8_length(sk_str(cell.p + at, cell.n - at));
   b->n = start + at;
   sk_buf_add_c(b, "...");
 }
 
 void sk_table_add(struct sk_table *t, struct sk_str cell) {
   size_t start = t->text.n;
-  sk_text_clean(cell, false, &t->text);
+  sk_utf8_add_clean(&t->text, cell, false);
   if (t->text.failed) return;
   cut(&t->text, start);
   sk_buf_add(&t->cells, &t->text.n, sizeof t->text.n);

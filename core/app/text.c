@@ -4,16 +4,25 @@
 #include <stdio.h>
 #include <time.h>
 
-void sk_text_time(int64_t wall_ms, char out[SK_TIME_BYTES]) {
+void sk_text_time(int64_t wall_ms, bool utc, char out[SK_TIME_BYTES]) {
   int64_t s = wall_ms / 1000, ms = wall_ms % 1000;
   if (ms < 0) ms += 1000, s--;
   time_t t = (time_t)s;
   struct tm tm;
-  size_t n = gmtime_r(&t, &tm) ? strftime(out, SK_TIME_BYTES - 8, "%Y-%m-%dT%H:%M:%S", &tm) : 0;
-  if (n == 0)
+  const struct tm *split = utc ? gmtime_r(&t, &tm) : localtime_r(&t, &tm);
+  size_t n = split ? strftime(out, SK_TIME_BYTES - 12, "%Y-%m-%dT%H:%M:%S", &tm) : 0;
+  if (n == 0) {
     snprintf(out, SK_TIME_BYTES, "%lld", (long long)wall_ms); /* beyond any calendar */
-  else
-    snprintf(out + n, SK_TIME_BYTES - n, ".%03dZ", (int)ms);
+    return;
+  }
+  n += (size_t)snprintf(out + n, SK_TIME_BYTES - n, ".%03d", (int)ms);
+  if (utc) {
+    snprintf(out + n, SK_TIME_BYTES - n, "Z");
+    return;
+  }
+  long minutes = tm.tm_gmtoff / 60;
+  int away = (int)(minutes < 0 ? -minutes : minutes);
+  snprintf(out + n, SK_TIME_BYTES - n, "%c%02d:%02d", minutes < 0 ? '-' : '+', away / 60 % 100, away % 60);
 }
 
 void sk_text_span(int64_t ms, char out[SK_TIME_BYTES]) {
@@ -43,41 +52,6 @@ void sk_text_when(int64_t wall_ms, int64_t now_ms, char out[SK_TIME_BYTES]) {
     snprintf(out, SK_TIME_BYTES, "in %.20s", span);
   else
     snprintf(out, SK_TIME_BYTES, "%.20s ago", span);
-}
-
-size_t sk_text_utf8(struct sk_str s) {
-  const unsigned char *p = (const unsigned char *)s.p;
-  if (p[0] < 0x80) return 1;
-  size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-  if (p[0] < 0xc2 || p[0] > 0xf4 || s.n < n) return 0;
-  for (size_t i = 1; i < n; i++)
-    if ((p[i] & 0xc0) != 0x80) return 0;
-  bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-  bool surrogate = p[0] == 0xed && p[1] >= 0xa0;
-  bool beyond = p[0] == 0xf4 && p[1] >= 0x90;
-  return overlong || surrogate || beyond ? 0 : n;
-}
-
-/* C0, DEL, and C1 (two bytes in UTF-8), which terminals obey as well. */
-static bool is_control(struct sk_str s, size_t n) {
-  unsigned char c = (unsigned char)s.p[0];
-  return c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0);
-}
-
-void sk_text_clean(struct sk_str s, bool lines, struct sk_buf *out) {
-  while (s.n > 0) {
-    size_t n = sk_text_utf8(s);
-    if (n == 0)
-      sk_buf_add_c(out, "\xef\xbf\xbd");
-    else if (lines && (s.p[0] == '\n' || s.p[0] == '\t'))
-      sk_buf_add_byte(out, s.p[0]);
-    else if (is_control(s, n))
-      sk_buf_add_byte(out, ' ');
-    else
-      sk_buf_add(out, s.p, n);
-    if (n == 0) n = 1;
-    s = sk_str(s.p + n, s.n - n);
-  }
 }
 
 size_t sk_text_width(struct sk_str s) {

@@ -11,19 +11,14 @@
 
 #define SK_TIME_BYTES 32 /* room for a time or an age with its NUL */
 
-/* "2026-11-21T22:08:34.123Z" */
-void sk_text_time(int64_t wall_ms, char out[SK_TIME_BYTES]);
+/* "2026-11-21T23:08:34.123+01:00": local time with its offset; with `utc` "2026-11-21T22:08:34.123Z". */
+void sk_text_time(int64_t wall_ms, bool utc, char out[SK_TIME_BYTES]);
 /* How long: "250ms", "1.5s", "42s", "5m", "2h10m", "3d". */
 void sk_text_span(int64_t ms, char out[SK_TIME_BYTES]);
 /* When, seen from now: "in 5s", "3m ago". */
 void sk_text_when(int64_t wall_ms, int64_t now_ms, char out[SK_TIME_BYTES]);
 
-/* The length of the UTF-8 character that s begins with; 0 when it begins with none (s is not empty). */
-size_t sk_text_utf8(struct sk_str s);
-/* Appends s fit for a terminal: what is not UTF-8 becomes U+FFFD, control characters a space; line ends and tabs stay when
- * `lines`. */
-void sk_text_clean(struct sk_str s, bool lines, struct sk_buf *out);
-/* Columns that clean text takes, a character each. */
+/* Columns that clean text (base/utf8.h) takes, a character each. */
 size_t sk_text_width(struct sk_str s);
 /* s up to its first line end. */
 struct sk_str sk_text_first_line(struct sk_str s);

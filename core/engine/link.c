@@ -20,7 +20,11 @@ static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) {
 /* From now on clients know the tasks, too. */
 static void tell_serving(const struct sk_engine *e) {
   size_t n = sk_tasks_count(e->tasks);
-  sk_logf(e->log, n > 0 ? SK_LOG_INFO : SK_LOG_WARN, "serving %zu task%s", n, n == 1 ? "" : "s");
+  if (n > 0)
+    sk_logf(e->log, SK_LOG_INFO, "serving %zu task%s", n, n == 1 ? "" : "s");
+  else
+    sk_logf(e->log, SK_LOG_WARN,
+            "serving 0 tasks: no script in %s declares one with skein.task, so no job can run here", e->options.dir);
 }
 
 static void on_declared(struct sk_op *op, void *ctx) {
@@ -246,7 +250,7 @@ static bool on_note(struct sk_worker *w, struct sk_reader *r) {
   struct sk_run *run = run_in(w, sk_read_u32(r));
   struct sk_str text = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL) return false;
-  struct sk_log_fact facts[] = { { "job", run->id }, { "task", run->job.task } };
+  struct sk_log_fact facts[] = { { .key = "job", .value = run->id }, { .key = "task", .value = run->job.task } };
   sk_log_line(w->engine->log, SK_LOG_INFO, text, facts, 2);
   if (!run->mourning) sk_live_note(run, text);
   return true;
@@ -258,7 +262,7 @@ static bool on_log(struct sk_worker *w, struct sk_reader *r) {
   struct sk_str task = sk_read_str(r);
   struct sk_str text = sk_read_str(r);
   if (!sk_reader_done(r) || level >= SK_LOG_OFF) return false;
-  struct sk_log_fact facts[] = { { "job", job }, { "task", task } };
+  struct sk_log_fact facts[] = { { .key = "job", .value = job }, { .key = "task", .value = task } };
   sk_log_line(w->engine->log, (enum sk_log_level)level, text, facts, job.n ? 2 : 0);
   return true;
 }

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
 
 struct scan {
   const char *base, *p, *end;
@@ -125,7 +127,45 @@ static bool scan_string(struct scan *s) {
   return true;
 }
 
+enum { DOUBLE_DIGITS = 309 }; /* before the point, of the greatest double: 1.797e308 */
+
+/* The value of an exponent, "e+400", as far as it counts. */
+static long exponent_of(const char *p, const char *end) {
+  bool negative = p < end && *p == '-';
+  long v = 0;
+  if (p < end && (*p == '-' || *p == '+')) p++;
+  for (; p < end && v < 1000000000; p++) v = v * 10 + (*p - '0');
+  return negative ? -v : v;
+}
+
+/* Whether a well-formed number is beyond what a double can hold. */
+static bool is_beyond_double(const char *p, const char *end) {
+  char digits[DOUBLE_DIGITS + 1];
+  int n = 0;
+  long before_point = 0; /* digits from the first that is not 0 on; below 0: zeros behind the point */
+  bool behind = false;
+  if (end - p < DOUBLE_DIGITS && !memchr(p, 'e', (size_t)(end - p)) && !memchr(p, 'E', (size_t)(end - p))) return false;
+  if (*p == '-') p++;
+  for (; p < end && *p != 'e' && *p != 'E'; p++) {
+    if (*p == '.') {
+      behind = true;
+      continue;
+    }
+    bool counts = n > 0 || *p != '0';
+    if (counts && n < DOUBLE_DIGITS) digits[n++] = *p;
+    if (counts && !behind) before_point++;
+    if (!counts && behind) before_point--;
+  }
+  if (n == 0) return false;
+  if (p < end) before_point += exponent_of(p + 1, end);
+  if (before_point != DOUBLE_DIGITS) return before_point > DOUBLE_DIGITS;
+  while (n < DOUBLE_DIGITS) digits[n++] = '0';
+  digits[n] = '\0';
+  return isinf(strtod(digits, NULL)) != 0; /* no point in it, so the locale does not matter */
+}
+
 static bool scan_number(struct scan *s) {
+  const char *from = s->p;
   if (*s->p == '-') s->p++;
   if (!is_digit(s->p, s->end)) return refuse(s, "a digit");
   if (*s->p == '0')
@@ -143,7 +183,9 @@ static bool scan_number(struct scan *s) {
     if (!is_digit(s->p, s->end)) return refuse(s, "a digit");
     while (is_digit(s->p, s->end)) s->p++;
   }
-  return true;
+  if (!is_beyond_double(from, s->p)) return true;
+  s->p = from;
+  return refuse(s, "a number that a double can hold (below 1.8e308)");
 }
 
 static bool scan_word(struct scan *s, const char *word) {

@@ -2,7 +2,8 @@
  * the caller's buffer) or recurses; every part is a slice of the text.
  *
  * The grammar is RFC 8259, with one liberty: bytes of a string from 0x80 on may be any, so that binary strings pass through.
- * A \u escape of a lone surrogate is allowed for the same reason; it stands for the surrogate's 3-byte form. */
+ * A \u escape of a lone surrogate is allowed for the same reason; it stands for the surrogate's 3-byte form.  A number beyond what a
+ * double can hold (1e400) is refused: no reader could give it back. */
 #ifndef SK_LOGIC_JSON_H
 #define SK_LOGIC_JSON_H
 

@@ -246,6 +246,12 @@ static enum sk_code parse_authority(struct parser *p, struct sk_str s) {
 static enum sk_code parse_socket(struct parser *p, struct sk_str s) {
   struct sk_str query;
   struct sk_str path = cut(s, '?', &query);
+  const char *slash = find_byte(path, '/'), *at = find_last(path, '@');
+  if (at && slash && at < slash) { /* redis+unix://user:password@/path */
+    enum sk_code code = parse_user(p, sk_str(path.p, (size_t)(at - path.p)));
+    if (code != SK_OK) return code;
+    path = sk_str(slash, (size_t)(path.p + path.n - slash));
+  }
   if (path.n == 0)
     return sk_err_set(p->err, SK_EINVAL, "store URL: redis+unix:// has no path, expected redis+unix:///path/to/socket");
   enum sk_code code = decode(p, "path", path, &p->url->path);
@@ -300,54 +306,99 @@ static bool contains(struct sk_str s, const char *word) {
 static bool is_file_url(struct sk_str text) {
   for (size_t i = 0; i < SCHEMES_N; i++) {
     size_t n = strlen(SCHEMES[i].name);
-    if (SCHEMES[i].form == FILE_PATH && text.n > n && strncasecmp(text.p, SCHEMES[i].name, n) == 0 && text.p[n] == ':')
-      return true;
+    if (SCHEMES[i].form != FILE_PATH || text.n <= n || strncasecmp(text.p, SCHEMES[i].name, n) != 0 || text.p[n] != ':')
+      continue;
+    struct sk_str path = sk_str(text.p + n + 1, text.n - n - 1);
+    return !sk_str_starts(path, "//") || sk_str_starts(path, "///"); /* "sqlite://user:..." is another URL gone wrong */
   }
   return false;
 }
 
-/* Everything behind '?', the values of parameters that sound secret hidden. */
-static void redact_query(struct sk_str query, struct sk_buf *out) {
-  while (query.p) {
-    struct sk_str value, rest;
-    struct sk_str name = cut(cut(query, '&', &rest), '=', &value);
-    /* An escape in the name may hide what it says. */
-    bool secret = contains(name, "pass") || contains(name, "secret") || contains(name, "token") || find_byte(name, '%');
-    sk_buf_add_str(out, name);
-    if (value.p) sk_buf_add_byte(out, '=');
-    if (value.p && secret)
-      sk_buf_add_c(out, "***");
-    else
-      sk_buf_add_str(out, value);
-    if (rest.p) sk_buf_add_byte(out, '&');
-    query = rest;
-  }
-}
+/* A walk over what may be secret in a text that may be a URL: the password in front of the last "@" (or a lone word in the user's place, where
+ * a password may have been put), and the values of parameters that sound secret. */
+struct secrets {
+  struct sk_str text;
+  struct sk_str user;  /* with its password; p == NULL: none, or passed over */
+  struct sk_str query; /* what of it was not passed over; p == NULL: nothing */
+};
 
-void sk_url_redact(struct sk_str text, struct sk_buf *out) {
-  if (text.n == 0 || is_file_url(text)) {
-    sk_buf_add_str(out, text);
-    return;
-  }
+static struct secrets secrets_in(struct sk_str text) {
+  struct secrets it = { .text = text };
+  if (text.n == 0 || is_file_url(text)) return it;
   const char *colon = find_byte(text, ':');
   size_t from = colon ? (size_t)(colon - text.p) + 1 : 0; /* where a user may begin */
   if (text.n - from >= 2 && memcmp(text.p + from, "//", 2) == 0) from += 2;
   struct sk_str rest = sk_str(text.p + from, text.n - from);
-  sk_buf_add(out, text.p, from);
   const char *at = find_last(rest, '@');
   if (at) {
-    /* user:password@: the user may be seen; a lone word may be a password that was put in the user's place. */
-    struct sk_str password;
-    struct sk_str user = cut(sk_str(rest.p, (size_t)(at - rest.p)), ':', &password);
-    if (password.p) {
-      sk_buf_add_str(out, user);
-      sk_buf_add_byte(out, ':');
-    }
-    sk_buf_add_c(out, "***");
+    it.user = sk_str(rest.p, (size_t)(at - rest.p));
     rest = sk_str(at, (size_t)(rest.p + rest.n - at));
   }
-  struct sk_str query;
-  sk_buf_add_str(out, cut(rest, '?', &query));
-  if (query.p) sk_buf_add_byte(out, '?');
-  redact_query(query, out);
+  cut(rest, '?', &it.query);
+  return it;
+}
+
+/* Finds the next secret; false when there is none left. */
+static bool next_secret(struct secrets *it, struct sk_str *out) {
+  if (it->user.p) {
+    struct sk_str password;
+    struct sk_str user = cut(it->user, ':', &password);
+    *out = password.p ? password : user;
+    it->user.p = NULL;
+    return true;
+  }
+  while (it->query.p) {
+    struct sk_str rest, value;
+    struct sk_str name = cut(cut(it->query, '&', &rest), '=', &value);
+    it->query = rest;
+    /* An escape in the name may hide what it says. */
+    bool secret = contains(name, "pass") || contains(name, "secret") || contains(name, "token") || find_byte(name, '%');
+    *out = value;
+    if (value.p && secret) return true;
+  }
+  return false;
+}
+
+void sk_url_redact(struct sk_str text, struct sk_buf *out) {
+  struct secrets it = secrets_in(text);
+  struct sk_str secret;
+  const char *from = text.p;
+  while (next_secret(&it, &secret)) {
+    sk_buf_add(out, from, (size_t)(secret.p - from));
+    sk_buf_add_c(out, "***");
+    from = secret.p + secret.n;
+  }
+  if (text.n > 0) sk_buf_add(out, from, (size_t)(text.p + text.n - from));
+}
+
+void sk_url_mask(char *text, size_t n) {
+  struct secrets it = secrets_in(sk_str(text, n));
+  struct sk_str secret;
+  while (next_secret(&it, &secret)) memset(text + (secret.p - text), '*', secret.n);
+}
+
+/* Where the URL ends that begins with "://" at text[from]: at a space or a quote, unless the user and password go on behind it. */
+static size_t url_end(const char *text, size_t from, size_t n) {
+  size_t end = from;
+  while (end < n && (unsigned char)text[end] > ' ' && text[end] != '"' && text[end] != '\'') end++;
+  if (end == n || memchr(text + from, '@', end - from)) return end;
+  bool ours = false;
+  for (size_t i = 0; i < SCHEMES_N && !ours; i++) {
+    size_t name_n = strlen(SCHEMES[i].name);
+    ours = SCHEMES[i].form != FILE_PATH && name_n <= from &&
+           strncasecmp(text + from - name_n, SCHEMES[i].name, name_n) == 0;
+  }
+  const char *at = ours ? memrchr(text + end, '@', n - end) : NULL;
+  return at ? (size_t)(at - text) + 1 : end;
+}
+
+void sk_url_mask_in(char *text, size_t n) {
+  for (size_t at = 0; at + 3 <= n;) {
+    const char *mark = memmem(text + at, n - at, "://", 3);
+    if (mark == NULL) return;
+    size_t from = (size_t)(mark - text), end = url_end(text, from, n);
+    while (from > at && (is_host_byte(text[from - 1], false) || text[from - 1] == '+')) from--;
+    sk_url_mask(text + from, end - from);
+    at = end;
+  }
 }

@@ -52,4 +52,9 @@ struct sk_str sk_url_param(const struct sk_url *url, const char *name);
  * Any text will do, well-formed or not; when in doubt it hides more. */
 void sk_url_redact(struct sk_str text, struct sk_buf *out);
 
+/* The same in place, each byte of a secret a "*": for the command line that other users of the machine see. */
+void sk_url_mask(char *text, size_t n);
+/* The same for every URL that stands somewhere in a sentence. */
+void sk_url_mask_in(char *text, size_t n);
+
 #endif

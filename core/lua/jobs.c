@@ -401,8 +401,8 @@ static void start(struct sk_slot *slot) {
     sk_thread_resume(b.thread, b.values - 1);
   else if (mourns)
     mourned(slot);
-  else
-    fail_with(slot, "error", b.err.message);
+  else /* args that can't be read are no better at the next attempt */
+    fail_with(slot, b.err.code == SK_ENOMEM ? "error" : "fail", b.err.message);
 }
 
 /* Starts one of the pending jobs; false when there is none or no room. */

@@ -320,7 +320,7 @@ int sk_lua_json_push_args(lua_State *L, struct sk_str text, struct sk_err *err) 
   int top = lua_gettop(L), n = 0;
   struct decoder d = decoder(L, text, top + 1);
   if (!lua_checkstack(L, SK_ARGS_COUNT_MAX + STACK_PER_LEVEL)) {
-    sk_err_set(err, SK_ELIMIT, "args: Lua's stack is full");
+    sk_err_set(err, SK_ENOMEM, "args: Lua's stack is full");
     return -1;
   }
   lua_pushnil(L);

@@ -296,7 +296,8 @@ static int rt_remaining(lua_State *L) {
   return 1;
 }
 
-/* field(handle, "args" | "meta") -> decoded value; field(handle, "backoff") -> text; nil when the job is over or sets none */
+/* field(handle, "args" | "meta") -> decoded value; field(handle, "backoff") -> text; nil when the job is over or sets none;
+ * nil and a sentence when it can't be decoded */
 static int rt_field(lua_State *L) {
   const struct sk_slot *slot = slot_at(L, 1);
   const char *name = luaL_checkstring(L, 2);
@@ -310,8 +311,10 @@ static int rt_field(lua_State *L) {
   struct sk_str text = args ? slot->job.args : slot->job.meta;
   if (text.n == 0) text = args ? SK_STR_LIT("[]") : SK_STR_LIT("{}");
   struct sk_err err;
-  if (sk_lua_json_decode(L, text, &err) != SK_OK) return luaL_error(L, "job.%s: %s", name, err.message);
-  return 1;
+  if (sk_lua_json_decode(L, text, &err) == SK_OK) return 1;
+  lua_pushnil(L);
+  lua_pushfstring(L, "job.%s: %s", name, err.message);
+  return 2;
 }
 
 /* What a job says while it computes should be seen meanwhile: the loop, which sends, does not run. */

@@ -176,6 +176,7 @@ function M.read_view(answer, offset)
     started_at = seconds(STATES[state] == "running" and held_ms or r.started_ms), finished_at = seconds(r.finished_ms),
     result = decode(r.result), engine = engine ~= "" and engine or nil,
   }
+  if view.state == "running" then view.attempt = view.attempts + 1 end
   if r.error_kind then view.error = { kind = r.error_kind, message = r.error or "", traceback = r.traceback } end
   if percent >= 0 then view.progress = { percent = percent, message = note } end
   view.trail, view.log = each_line(r.trail, trail_event), each_line((r.log or "") .. "\n" .. log, log_line)
@@ -209,8 +210,9 @@ function Handle:state()
 end
 
 --- Everything the store knows of the job; times in seconds since 1970.
--- @return { id, state, queue, task, priority, args, meta, attempts, retries, crashes, recoveries, enqueued_at, due_at, started_at,
--- finished_at, result, error = { kind, message, traceback }, progress = { percent, message }, engine, trail = { { at, event,
+-- @return { id, state, queue, task, priority, args, meta, attempts (that have ended), attempt (that runs), retries, crashes,
+-- recoveries, enqueued_at, due_at, started_at, finished_at,
+-- result, error = { kind, message, traceback }, progress = { percent, message }, engine, trail = { { at, event,
 -- detail }, ... } (what has happened to it), log = { { at, text }, ... } (job:log), stopping (it was told to stop, and runs still),
 -- held_back = "concurrency" or "rate" (what keeps it from running) }; nil for an unknown id, and perhaps an error
 -- @yields in a job

@@ -17,16 +17,15 @@ for name, number in pairs(KIND) do KIND_NAME[number] = name end
 
 M.KIND = KIND
 
-local SECONDS_MAX = 3153600000
-
 -- The delay that the task's backoff function wants, in ms; -1 when the core decides.
 local function function_delay(rt, task, handle, attempt, err)
   local backoff = task and task.options.backoff
   if type(backoff) ~= "function" or rt.field(handle, "backoff") then return -1 end
   local ok, seconds = pcall(backoff, attempt, err)
-  if ok and type(seconds) == "number" and seconds >= 0 and seconds < SECONDS_MAX then return tasks.ms(seconds) end
-  rt.log(ERROR, "the backoff function must return seconds, 0 or more; the default back-off is used instead of: "
-    .. (ok and schema.show(seconds) or errors.text(seconds)))
+  local problem = ok and schema.seconds(seconds)
+  if ok and not problem then return tasks.ms(seconds) end
+  rt.log(ERROR, "the backoff function must return " .. (problem or "a number of seconds, 0 or more")
+    .. "; the default back-off is used instead of: " .. (ok and schema.show(seconds) or errors.text(seconds)))
   return -1
 end
 
@@ -46,7 +45,7 @@ local ENDS_AS = { discard = "discarded", snooze = "scheduled" }
 function M.failed(rt, job, kind, value, trace)
   local name, attempt, retries, handle, timeout = rt.attempt()
   local task = tasks.by_name[name]
-  local verdict, delay_ms = VERDICT.retry, -1
+  local verdict, delay_ms = kind == "fail" and VERDICT.fail or VERDICT.retry, -1
   if errors.is_verdict(value) then
     verdict, trace = VERDICT[value.verdict], ""
     if value.delay then delay_ms = tasks.ms(value.delay) end

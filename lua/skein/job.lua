@@ -59,7 +59,7 @@ end
 function Job:snooze(seconds)
   handle_of(self, "snooze")
   local problem = schema.seconds(seconds)
-  if problem then errors.misuse("job:snooze: " .. problem .. " is expected, not " .. schema.show(seconds)) end
+  if problem then errors.misuse(("job:snooze: the delay is %s, expected %s"):format(schema.show(seconds), problem)) end
   error(errors.verdict("snooze", seconds), 0)
 end
 
@@ -70,7 +70,8 @@ function meta.__index(job, key)
   local method = Job[key]
   if method then return method end
   if key == "args" or key == "meta" then
-    local value = rt.field(rawget(job, "_handle"), key)
+    local value, problem = rt.field(rawget(job, "_handle"), key)
+    if problem then error(errors.verdict("fail", nil, problem), 0) end -- it is no better at the next attempt
     if key == "meta" then
       value = value or {}
       value[PASS] = nil

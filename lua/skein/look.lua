@@ -9,6 +9,7 @@ local scripts = require "skein.scripts"
 local tasks = require "skein.tasks"
 local error, ipairs, pairs, require, tostring, type = error, ipairs, pairs, require, tostring, type
 local concat, sort = table.concat, table.sort
+local huge = math.huge
 local io = io
 
 local M = {}
@@ -92,6 +93,9 @@ local function queues_text(file, served)
     if type(name) == "string" then
       if type(weight) ~= "number" then
         error(("%s: setting queues: %s is a %s, a weight is expected"):format(file, name, type(weight)), 0)
+      end
+      if weight ~= weight or weight == huge or weight == -huge then
+        error(("%s: setting queues: %s is %s, a weight is expected"):format(file, name, schema.show(weight)), 0)
       end
       weighted[#weighted + 1] = ("%s:%.14g"):format(name, weight)
     elseif type(name) ~= "number" or name < 1 or name > listed then

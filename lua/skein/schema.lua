@@ -103,17 +103,20 @@ local SECONDS_MAX = 3153600000 -- 100 years
 
 --- Seconds, fractions allowed: 0 to 100 years.
 function M.seconds(value)
-  if type(value) ~= "number" or not (value >= 0 and value <= SECONDS_MAX) then return "a number of seconds, 0 or more" end
+  if type(value) ~= "number" or value ~= value or value < 0 then return "a number of seconds, 0 or more" end
+  if value > SECONDS_MAX then return ("at most %.0f seconds (100 years)"):format(SECONDS_MAX) end
 end
 
 --- The same without 0.
 function M.positive_seconds(value)
-  if type(value) ~= "number" or not (value > 0 and value <= SECONDS_MAX) then return "a number of seconds, more than 0" end
+  if type(value) ~= "number" or value ~= value or value <= 0 then return "a number of seconds, more than 0" end
+  return M.seconds(value)
 end
 
 --- A time: seconds since 1970, up to 2169.
 function M.moment(value)
-  if type(value) ~= "number" or not (value >= 0 and value <= 2 * SECONDS_MAX) then return "a time in seconds since 1970" end
+  if type(value) ~= "number" or value ~= value or value < 0 then return "a time in seconds since 1970" end
+  if value > 2 * SECONDS_MAX then return ("a time in seconds since 1970, at most %.0f (in the year 2169)"):format(2 * SECONDS_MAX) end
 end
 
 --- A whole number in a range.

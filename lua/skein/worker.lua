@@ -45,9 +45,8 @@ end
 
 local function install_sleep(rt, skein, go_on)
   function skein.sleep(seconds)
-    if type(seconds) ~= "number" or not (seconds >= 0 and seconds < 1e9) then
-      errors.misuse("skein.sleep: a number of seconds, 0 or more, is expected, not " .. schema.show(seconds))
-    end
+    local problem = schema.seconds(seconds)
+    if problem then errors.misuse(("skein.sleep: the time is %s, expected %s"):format(schema.show(seconds), problem)) end
     return go_on(rt.sleep(seconds))
   end
 end

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "app/config.c"
-#include "app/nearest.c"
+
 #include "app/values.c"
 
 static const char *const VARIABLES[] = {
@@ -98,10 +98,17 @@ static void wrong_values_name_setting_value_source_and_what_was_expected(void **
     { "durability", "some", "jobs/config.lua:3: durability = \"some\": expected full or normal" },
     { "memory_max", "12", "jobs/config.lua:3: memory_max = \"12\": expected at least 1MB, or 0 for no limit" },
     { "lease", "1ms", "jobs/config.lua:3: lease = \"1ms\": expected 1 to 3600 seconds" },
-    { "http", "host", "jobs/config.lua:3: http = \"host\": expected HOST:PORT or PORT" },
-    { "queues", " , ", "jobs/config.lua:3: queues = \" , \": expected queue names: NAME[:WEIGHT],..." },
-    { "queues", "a,b,a", "jobs/config.lua:3: queues = \"a,b,a\": queue a is named twice" },
-    { "queues", "a:0", "jobs/config.lua:3: queues = \"a:0\": weight 0: expected a whole number from 1 to 1000" },
+    { "queues", "a,b,a", "jobs/config.lua:3: queues = \"a,b,a\": queue \"a\" is named twice, expected each once" },
+    { "queues", "mail:-1",
+      "jobs/config.lua:3: queues = \"mail:-1\": queue \"mail\": weight \"-1\", expected a whole number from 1 to "
+      "1000" },
+    { "queues", "mail:1e400",
+      "jobs/config.lua:3: queues = \"mail:1e400\": queue \"mail\": weight \"1e400\", expected a whole number from 1 to "
+      "1000" },
+    { "concurrency", "1e400", "jobs/config.lua:3: concurrency = \"1e400\": expected a whole number from 1 to 100000" },
+    { "lease", "1e400",
+      "jobs/config.lua:3: lease = \"1e400\": expected seconds or a duration such as 250ms, 1.5, 10s, 5m, 2h, 1d, up to "
+      "100 years" },
   };
   struct sk_config c;
   sk_config_init(&c);
@@ -113,6 +120,27 @@ static void wrong_values_name_setting_value_source_and_what_was_expected(void **
   }
   assert_int_equal(c.workers, workers);
   assert_string_equal(sk_config_source(&c, "workers"), "default");
+  sk_config_fini(&c);
+}
+
+static void http_is_refused_as_long_as_nothing_would_listen(void **state) {
+  (void)state;
+  struct sk_config c;
+  struct sk_err err;
+  sk_config_init(&c);
+  assert_int_equal(set(&c, "http", "127.0.0.1:7433", &err), SK_EUNSUPPORTED);
+  assert_non_null(strstr(err.message, "this version has no HTTP yet"));
+  sk_config_fini(&c);
+}
+
+static void a_refused_store_shows_no_password(void **state) {
+  (void)state;
+  struct sk_config c;
+  struct sk_err err;
+  sk_config_init(&c);
+  struct sk_str url = sk_str("redis://:HUSH@h\0x", 17);
+  assert_int_equal(sk_config_set(&c, SK_STR_LIT("store"), url, "config.lua:1", &err), SK_EINVAL);
+  assert_null(strstr(err.message, "HUSH"));
   sk_config_fini(&c);
 }
 
@@ -240,6 +268,8 @@ int main(void) {
     cmocka_unit_test(the_first_source_wins),
     cmocka_unit_test_setup(wrong_values_name_setting_value_source_and_what_was_expected, clear_environment),
     cmocka_unit_test(a_wrong_line_behind_a_flag_is_still_found),
+    cmocka_unit_test(http_is_refused_as_long_as_nothing_would_listen),
+    cmocka_unit_test(a_refused_store_shows_no_password),
     cmocka_unit_test(queues_are_strict_unless_one_has_a_weight),
     cmocka_unit_test(durations),
     cmocka_unit_test(sizes),

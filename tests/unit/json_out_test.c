@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+#include <time.h>
+
 #include "app/json_out.c"
 #include "app/table.c"
 #include "app/text.c"
@@ -81,7 +84,8 @@ static void a_job_is_an_object_with_every_field(void **state) {
   assert_text(
       &out, "{\"id\":\"j1\",\"task\":\"add\",\"queue\":\"q\",\"state\":\"running\",\"priority\":-1,\"args\":[1,2],"
             "\"meta\":{},"
-            "\"attempts\":1,\"retries\":3,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":\"2026-11-21T22:08:34.123Z\","
+            "\"attempts\":1,\"attempt\":2,\"retries\":3,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":\"2026-11-21T22:"
+            "08:34.123Z\","
             "\"due_at\":null,\"started_at\":\"2026-11-21T22:08:34.999Z\",\"finished_at\":null,"
             "\"error\":{\"kind\":\"timeout\",\"message\":\"too slow\",\"traceback\":null},\"result\":null,"
             "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\",\"stopping\":true,\"held_back\":null,"
@@ -93,9 +97,37 @@ static void a_job_is_an_object_with_every_field(void **state) {
   sk_json_out_job(&out, &view, &job);
   assert_text(
       &out, "{\"id\":\"j2\",\"task\":\"\",\"queue\":\"q\",\"state\":\"ready\",\"priority\":0,\"args\":null,\"meta\":{},"
-            "\"attempts\":0,\"retries\":null,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":null,\"due_at\":null,"
+            "\"attempts\":0,\"attempt\":null,\"retries\":null,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":null,"
+            "\"due_at\":null,"
             "\"started_at\":null,\"finished_at\":null,\"error\":null,\"result\":null,\"progress\":null,\"engine\":null,"
             "\"stopping\":false,\"held_back\":null,\"trail\":[],\"log\":[]}");
+}
+
+static void times_are_local_with_their_offset_unless_utc_is_asked_for(void **state) {
+  (void)state;
+  char text[SK_TIME_BYTES];
+  static const struct {
+    const char *zone, *text;
+  } cases[] = { { "Europe/Berlin", "2026-11-21T23:08:34.123+01:00" },
+                { "America/St_Johns", "2026-11-21T18:38:34.123-03:30" },
+                { "UTC", "2026-11-21T22:08:34.123+00:00" } };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    setenv("TZ", cases[i].zone, 1);
+    tzset();
+    sk_text_time(1795298914123, false, text);
+    assert_string_equal(text, cases[i].text);
+    sk_text_time(1795298914123, true, text);
+    assert_string_equal(text, "2026-11-21T22:08:34.123Z");
+  }
+}
+
+static void controls_that_a_terminal_obeys_become_escapes(void **state) {
+  (void)state;
+  struct sk_buf out = { 0 };
+  sk_json_out_raw(&out, SK_STR_LIT("[\"a\xc2\x9bm\x7f\x9b\"]"));
+  assert_text(&out, "[\"a\\u009bm\\u007f\xef\xbf\xbd\"]");
+  sk_json_out_text(&out, SK_STR_LIT("\x1b[1m\xc2\x9bm"));
+  assert_text(&out, "\"\\u001b[1m\\u009bm\"");
 }
 
 static void times_and_spans_read_well(void **state) {
@@ -116,9 +148,9 @@ static void times_and_spans_read_well(void **state) {
   assert_string_equal(text, "in 10m");
   sk_text_when(0, 180000, text);
   assert_string_equal(text, "3m ago");
-  sk_text_time(-1, text);
+  sk_text_time(-1, true, text);
   assert_string_equal(text, "1969-12-31T23:59:59.999Z");
-  sk_text_time(INT64_MAX, text); /* beyond any calendar */
+  sk_text_time(INT64_MAX, true, text); /* beyond any calendar */
   assert_string_equal(text, "9223372036854775807");
 }
 
@@ -152,6 +184,8 @@ int main(void) {
     cmocka_unit_test(what_is_no_json_becomes_a_string_and_nothing_null),
     cmocka_unit_test(a_job_is_an_object_with_every_field),
     cmocka_unit_test(times_and_spans_read_well),
+    cmocka_unit_test(times_are_local_with_their_offset_unless_utc_is_asked_for),
+    cmocka_unit_test(controls_that_a_terminal_obeys_become_escapes),
     cmocka_unit_test(a_table_is_aligned_and_harmless),
   };
   return cmocka_run_group_tests_name("json_out", tests, NULL, NULL);

@@ -45,6 +45,39 @@ static void well_formed_text_is_accepted(void **state) {
     if (check(good[i]) != SK_OK) fail_msg("refused: %s", good[i]);
 }
 
+static void numbers_beyond_a_double_are_refused_and_those_it_holds_are_not(void **state) {
+  (void)state;
+  static const char *const good[] = { "1e308",
+                                      "1.7976931348623157e308",
+                                      "17976931348623157e292",
+                                      "-1.79e+308",
+                                      "0e999999999999",
+                                      "0.0e400",
+                                      "0.00001e312",
+                                      "1e-400",
+                                      "123456789012345678901234567890" };
+  static const char *const bad[] = { "1e400",
+                                     "-1e400",
+                                     "1.8e308",
+                                     "1e309",
+                                     "1E+99999999999999999999",
+                                     "0.001e312",
+                                     "[1,2e308]",
+                                     "{\"a\":1e999}",
+                                     "1797693134862315807938e287" };
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+    if (check(good[i]) != SK_OK) fail_msg("refused: %s", good[i]);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    if (check(bad[i]) != SK_EINVAL) fail_msg("accepted: %s", bad[i]);
+  char digits[400];
+  memset(digits, '9', sizeof digits);
+  assert_int_equal(sk_json_check(sk_str(digits, 308), 1, NULL), SK_OK);
+  assert_int_equal(sk_json_check(sk_str(digits, 309), 1, NULL), SK_EINVAL);
+  memset(digits, '1', sizeof digits);
+  assert_int_equal(sk_json_check(sk_str(digits, 309), 1, NULL), SK_OK);
+  assert_int_equal(sk_json_check(sk_str(digits, 310), 1, NULL), SK_EINVAL);
+}
+
 static void malformed_text_is_refused(void **state) {
   (void)state;
   const char *bad[] = { "",
@@ -314,6 +347,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(well_formed_text_is_accepted),
     cmocka_unit_test(malformed_text_is_refused),
+    cmocka_unit_test(numbers_beyond_a_double_are_refused_and_those_it_holds_are_not),
     cmocka_unit_test(the_message_says_where_and_what_was_expected),
     cmocka_unit_test(depth_is_accepted_at_the_limit_and_refused_one_past_it),
     cmocka_unit_test(closing_bytes_match_their_openings_at_every_depth),

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "app/nearest.c"
 #include "app/options.c"
 #include "app/out.c"
 
@@ -149,17 +148,17 @@ static void suggestions_are_near(void **state) {
   (void)state;
   struct sk_nearest n;
   sk_nearest_init(&n, SK_STR_LIT("enqeue"));
-  sk_nearest_try(&n, "run");
-  sk_nearest_try(&n, "queues");
-  sk_nearest_try(&n, "enqueue");
-  assert_string_equal(n.name, "enqueue");
+  sk_nearest_try(&n, sk_str_c("run"));
+  sk_nearest_try(&n, sk_str_c("queues"));
+  sk_nearest_try(&n, sk_str_c("enqueue"));
+  assert_true(sk_str_eq_c(n.name, "enqueue"));
   sk_nearest_init(&n, SK_STR_LIT("zz"));
-  sk_nearest_try(&n, "run");
-  sk_nearest_try(&n, "job");
-  assert_null(n.name);
+  sk_nearest_try(&n, sk_str_c("run"));
+  sk_nearest_try(&n, sk_str_c("job"));
+  assert_int_equal(n.name.n, 0);
   sk_nearest_init(&n, SK_STR_LIT("01234567890123456789012345678901234567890123456789"));
-  sk_nearest_try(&n, "0123456789012345678901234567890123456789012345678");
-  assert_null(n.name);
+  sk_nearest_try(&n, sk_str_c("0123456789012345678901234567890123456789012345678"));
+  assert_int_equal(n.name.n, 0);
 }
 
 int main(void) {

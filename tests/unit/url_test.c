@@ -197,7 +197,9 @@ static void no_message_and_no_log_shows_the_password(void **state) {
                           "redis:/u:HUSH@h://x",
                           "rediss://h?p%61ss=HUSH",
                           "redis://u:HUSH@[::1",
-                          "redis://u:1:HUSH/@h" };
+                          "redis://u:1:HUSH/@h",
+                          "redis+unix://:HUSH@/tmp/s",
+                          "sqlite://u:HUSH@h/x" };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     struct parsed p = parse(texts[i]);
     if (p.code != SK_OK && strstr(p.err.message, "HUSH")) fail_msg("%s: %s", texts[i], p.err.message);
@@ -206,7 +208,27 @@ static void no_message_and_no_log_shows_the_password(void **state) {
     sk_url_redact(sk_str_c(texts[i]), &b);
     if (memmem(b.p, b.n, "HUSH", 4)) fail_msg("%s: %.*s", texts[i], SK_STR_ARG(sk_buf_str(&b)));
     sk_buf_fini(&b);
+    char masked[80], sentence[120];
+    snprintf(masked, sizeof masked, "%s", texts[i]);
+    sk_url_mask(masked, strlen(masked));
+    if (strstr(masked, "HUSH") || strlen(masked) != strlen(texts[i])) fail_msg("%s: %s", texts[i], masked);
+    snprintf(sentence, sizeof sentence, "unexpected \"%s\", at 3 o'clock", texts[i]);
+    sk_url_mask_in(sentence, strlen(sentence));
+    if (strstr(texts[i], "://") && texts[i][6] != '/' && strstr(sentence, "HUSH"))
+      fail_msg("%s: %s", texts[i], sentence);
   }
+}
+
+static void a_sentence_without_a_password_stays_as_it_is(void **state) {
+  (void)state;
+  const char *said = "GET http://host/a?b=c failed, write to bob@example.com; sqlite:///a@b";
+  char text[100];
+  snprintf(text, sizeof text, "%s", said);
+  sk_url_mask_in(text, strlen(text));
+  assert_string_equal(text, said);
+  char two[] = "--store=redis://u:x@h redis://:a b@h";
+  sk_url_mask_in(two, strlen(two));
+  assert_string_equal(two, "--store=redis://u:*@h redis://:***@h");
 }
 
 static void a_redacted_url_keeps_the_rest(void **state) {
@@ -264,6 +286,7 @@ int main(void) {
     cmocka_unit_test(what_is_wrong_is_named),
     cmocka_unit_test(no_message_and_no_log_shows_the_password),
     cmocka_unit_test(a_redacted_url_keeps_the_rest),
+    cmocka_unit_test(a_sentence_without_a_password_stays_as_it_is),
     cmocka_unit_test(length_and_hosts_are_accepted_at_the_limit_and_refused_one_past_it),
   };
   return cmocka_run_group_tests_name("url", tests, NULL, NULL);

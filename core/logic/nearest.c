@@ -1,5 +1,5 @@
 /* nearest.c - see nearest.h.  Distance counts inserted, deleted and changed characters and swaps of two neighbours. */
-#include "app/nearest.h"
+#include "logic/nearest.h"
 
 enum { WORD_BYTES_MAX = 40 }; /* longer words have no neighbours: no name of ours is that long */
 
@@ -30,11 +30,10 @@ void sk_nearest_init(struct sk_nearest *n, struct sk_str word) {
   *n = (struct sk_nearest){ .word = word, .distance = word.n / 3 + 2 };
 }
 
-void sk_nearest_try(struct sk_nearest *n, const char *name) {
-  struct sk_str candidate = sk_str_c(name);
+void sk_nearest_try(struct sk_nearest *n, struct sk_str candidate) {
   if (n->word.n == 0 || n->word.n > WORD_BYTES_MAX || candidate.n > WORD_BYTES_MAX) return;
   size_t d = distance(n->word, candidate);
   if (d >= n->distance || d >= candidate.n) return;
-  n->name = name;
+  n->name = candidate;
   n->distance = d;
 }
