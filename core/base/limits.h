@@ -31,6 +31,8 @@
 
 /* Frames between the core and a worker. */
 #define SK_FRAME_BYTES_MAX (8 * 1024 * 1024)
+#define SK_HALF_FRAME_MS                                                                                               \
+  5000 /* the rest of a frame that has begun comes within this time, or whoever sends it is broken */
 
 /* Numbers a user may give. */
 #define SK_RETRIES_MAX 1000000

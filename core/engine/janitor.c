@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "engine/state.h"
 
 enum {
@@ -16,6 +17,7 @@ enum {
   MEMORY_EVERY_MS = 250,
   CLOCK_STEP_MS = 50, /* a smaller step of the wall clock is drift */
   LOADING_LONG_MS = 5000,
+  HALF_LOOKS = 3, /* in a row at half a frame before its worker is broken */
 };
 /* What a worker may have beside its Lua heap before its memory counts as over the cap. */
 #define MEMORY_SLACK_BYTES (64u * 1024 * 1024)
@@ -49,6 +51,19 @@ static void check_stuck(struct sk_worker *w, int64_t now) {
   sk_engine_wake(w->engine);
 }
 
+/* A script may write to the worker's pipe, or read from it: then all that the worker says is taken for the rest of half a frame.  A
+ * worker that has not the CPU sends what it has begun within a turn of its loop. */
+static void check_half(struct sk_worker *w, int64_t now) {
+  bool half = !w->pipe_closed && sk_pipe_half_for_ms(w->pipe) > SK_HALF_FRAME_MS;
+  if (half && sk_share_running_for_ms(w->share, now) >= 0) return;
+  w->half_looks = half ? w->half_looks + 1 : 0;
+  if (w->half_looks < HALF_LOOKS || w->broken) return;
+  sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u has sent half a frame and no more of it for %d s: killing it",
+          w->number, SK_HALF_FRAME_MS / 1000);
+  w->broken = true;
+  sk_supervisor_kill(w, SK_KILL_BROKEN, NULL);
+}
+
 static void check_loading(struct sk_worker *w, int64_t now) {
   if (w->state != SK_WORKER_STARTING || w->slow_told || now - w->started_ms < LOADING_LONG_MS) return;
   w->slow_told = true;
@@ -71,6 +86,7 @@ static void on_janitor(void *ctx) {
     struct sk_worker *w = SK_WORKER_OF(n);
     e->janitor_busy |= w->load > 0;
     check_stuck(w, now);
+    check_half(w, now);
     check_loading(w, now);
     if (memory) check_memory(w);
   }

@@ -225,6 +225,7 @@ static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
   if (!sk_reader_done(r) || run == NULL || run->mourning || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
   if (delay_ms > SK_SECONDS_MAX * 1000) return false;
   static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED };
+  if (kind == SK_KIND_CANCELLED && run->stop_ms == 0) kind = SK_KIND_ERROR; /* nobody told it so */
   struct sk_outcome o = {
     .ending = kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict],
     .kind = (enum sk_error_kind)kind,

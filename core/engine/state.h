@@ -99,11 +99,12 @@ struct sk_worker {
   struct sk_run **by_slot; /* owned; the run in each slot */
   uint32_t *free_slots;    /* owned stack of free slot numbers */
   uint32_t free_n;
-  int64_t started_ms; /* monotonic */
-  bool stuck;         /* a job has not yielded for a while: it is offered nothing more */
-  bool refused;       /* it said that the scripts can't be loaded */
-  bool slow_told;     /* ... that they take long */
-  bool broken;        /* it has sent what makes no sense: it is not heard any more */
+  int64_t started_ms;  /* monotonic */
+  bool stuck;          /* a job has not yielded for a while: it is offered nothing more */
+  bool refused;        /* it said that the scripts can't be loaded */
+  bool slow_told;      /* ... that they take long */
+  bool broken;         /* it has sent what makes no sense: it is not heard any more */
+  unsigned half_looks; /* of the janitor in a row that found half a frame (janitor.c) */
   bool pipe_closed, exited;
   int exit_status, term_signal;
   enum sk_kill killed;

@@ -102,6 +102,23 @@ struct uv_loop_s *sk_loop_uv(struct sk_loop *loop) {
 }
 int64_t sk_loop_now_ms(struct sk_loop *loop) { return (int64_t)uv_now(&loop->uv); }
 
+struct foreign {
+  struct sk_loop *loop;
+  void (*each)(void *data, void *ctx);
+  void *ctx;
+};
+
+/* Ours point to themselves: each is the first member of its struct, which its data is. */
+static void visit_foreign(uv_handle_t *handle, void *arg) {
+  const struct foreign *f = arg;
+  bool ours = handle->data == handle || handle->data == f->loop || handle == (const uv_handle_t *)&f->loop->no_wait;
+  if (!ours && handle->data) f->each(handle->data, f->ctx);
+}
+
+void sk_loop_each_foreign(struct sk_loop *loop, void (*each)(void *data, void *ctx), void *ctx) {
+  uv_walk(&loop->uv, visit_foreign, &(struct foreign){ loop, each, ctx });
+}
+
 static void close_foreign(uv_handle_t *handle, void *arg) {
   (void)arg;
   if (!uv_is_closing(handle)) uv_close(handle, NULL);

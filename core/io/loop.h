@@ -31,6 +31,8 @@ bool sk_loop_turn(struct sk_loop *loop, bool wait);
 void sk_loop_free(struct sk_loop *loop);
 /* For luv, which runs scripts' handles on the same loop. */
 struct uv_loop_s *sk_loop_uv(struct sk_loop *loop);
+/* Calls each(handle->data) for every handle of the loop that is not of core/io: those that luv has made.  Must not raise a Lua error. */
+void sk_loop_each_foreign(struct sk_loop *loop, void (*each)(void *data, void *ctx), void *ctx);
 /* libuv's version, e.g. "1.44.2". */
 const char *sk_loop_version(void);
 /* Monotonic ms, read once per turn. */

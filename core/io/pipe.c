@@ -22,6 +22,7 @@ struct sk_pipe {
   struct sk_loop *loop;
   struct sk_pipe_events events;
   struct sk_buf in;      /* the start of a frame whose end has not come yet */
+  int64_t half_ms;       /* when that start came */
   struct sk_buf out;     /* appended, not handed to the kernel */
   struct sk_buf sending; /* in flight */
   uv_write_t write;
@@ -71,6 +72,7 @@ static bool deliver(struct sk_pipe *p, size_t n) {
     sk_buf_consume(&p->in, used);
   else if (used < in.n)
     sk_buf_add(&p->in, in.p + used, in.n - used);
+  if (p->in.n > 0 && (used > 0 || !buffered)) p->half_ms = sk_loop_now_ms(p->loop);
   if (!p->in.failed) return !p->closed;
   report_closed(p, UV_ENOMEM);
   return false;
@@ -168,6 +170,10 @@ struct sk_pipe *sk_pipe_new(struct sk_loop *loop, int fd, const struct sk_pipe_e
 struct sk_buf *sk_pipe_out(struct sk_pipe *p) {
   sk_loop_want_flush(p->loop, &p->flush);
   return &p->out;
+}
+
+int64_t sk_pipe_half_for_ms(const struct sk_pipe *p) {
+  return p->in.n > 0 ? sk_loop_now_ms(p->loop) - p->half_ms + 1 : 0;
 }
 
 size_t sk_pipe_pending(const struct sk_pipe *p) { return p->out.n + p->sending.n; }

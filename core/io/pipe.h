@@ -6,6 +6,7 @@
 #define SK_IO_PIPE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -27,6 +28,8 @@ struct sk_pipe *sk_pipe_new(struct sk_loop *loop, int fd, const struct sk_pipe_e
 /* The buffer to append frames to; they are sent before the loop next waits.  When memory runs out while appending, nothing of it
  * is sent and `closed` comes with SK_ENOMEM. */
 struct sk_buf *sk_pipe_out(struct sk_pipe *p);
+/* How long the rest of a frame that has begun to arrive is awaited already; 0: none has. */
+int64_t sk_pipe_half_for_ms(const struct sk_pipe *p);
 /* Bytes appended that the kernel has not taken yet. */
 size_t sk_pipe_pending(const struct sk_pipe *p);
 /* The process at the other end has ended: hands over all that it sent, at once, then `closed`.  The socket itself may not tell: a

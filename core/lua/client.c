@@ -18,12 +18,12 @@ static void on_changed(void *ctx) {
   if (c->requests) sk_requests_changed(c->requests);
 }
 
-static void on_answer(void *ctx, enum sk_code code, struct sk_str answer) {
+/* Keeps the loop alive while a call waits for what others do, which no handle of the store does; and looks again, should the
+ * news of it have been lost. */
+static void on_safety(void *ctx) {
   struct sk_lua_client *c = ctx;
-  c->answered = true;
-  c->code = code;
-  sk_buf_clear(&c->answer);
-  sk_buf_add_str(&c->answer, answer);
+  sk_timer_start(c->safety, SK_SAFETY_POLL_MS);
+  on_changed(c);
 }
 
 static void on_closed(void *ctx) {
@@ -38,14 +38,17 @@ void sk_lua_client_fini(struct sk_lua_client *c) {
   bool closed = c->store == NULL;
   if (c->store) c->store->ops->close(c->store, on_closed, &closed);
   while (!closed && sk_loop_turn(c->loop, true)) continue;
+  sk_timer_free(c->safety);
   if (c->loop) sk_loop_free(c->loop);
-  sk_buf_fini(&c->answer);
   *c = (struct sk_lua_client){ 0 };
 }
 
 enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_options *options, struct sk_err *err) {
   c->loop = sk_loop_new(err);
   if (c->loop == NULL) return err->code;
+  c->safety = sk_timer_new(c->loop, on_safety, c);
+  if (c->safety == NULL) return sk_err_set(err, SK_ENOMEM, "connection: out of memory");
+  sk_timer_start(c->safety, SK_SAFETY_POLL_MS);
   struct sk_store_events events = { .changed = on_changed, .ctx = c };
   enum sk_code code = sk_store_open(c->loop, options, &events, &c->store, err);
   if (code != SK_OK) return code;
@@ -74,23 +77,7 @@ int sk_lua_client_open(lua_State *L) {
   return 3;
 }
 
-int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
-  lua_Integer operation = luaL_checkinteger(L, 2);
-  size_t n;
-  const char *payload = luaL_checklstring(L, 3, &n);
-  if (c->loop == NULL) return luaL_error(L, "this connection is closed");
-  c->answered = false;
-  sk_requests_run(c->requests, 0, (unsigned)operation, sk_str(payload, n), on_answer, c);
-  while (!c->answered && sk_loop_turn(c->loop, true)) continue;
-  if (!c->answered || c->answer.failed) return luaL_error(L, "not enough memory");
-  lua_pushstring(L, sk_code_name(c->code));
-  lua_pushlstring(L, c->answer.p ? c->answer.p : "", c->answer.n);
-  return 2;
-}
-
-static int client_call(lua_State *L) { return sk_lua_client_call(L, luaL_checkudata(L, 1, CLIENT_TYPE)); }
-
-/* -- many calls at once ----------------------------------------------------------------------------------------------------------- */
+/* -- calls ----------------------------------------------------------------------------------------------------------- */
 
 static const char CALLS_TYPE[] = "skein.calls";
 
@@ -100,7 +87,8 @@ struct one {
   struct sk_buf answer; /* owned */
 };
 
-/* A userdata, so that nothing is lost when Lua runs out of memory on the way. */
+/* A userdata, so that nothing is lost when Lua runs out of memory on the way; and of each call its own: where Lua allocates a
+ * finalizer may run, which may call, too. */
 struct calls {
   size_t begun, under_way;
   bool failed;
@@ -132,6 +120,31 @@ static struct calls *push_calls(lua_State *L, size_t n) {
   calls->n = n;
   return calls;
 }
+
+/* Pushes the code and the answer of one. */
+static void push_answer(lua_State *L, const struct one *one) {
+  if (one->answer.failed) luaL_error(L, "not enough memory");
+  lua_pushstring(L, sk_code_name(one->code));
+  lua_pushlstring(L, one->answer.p ? one->answer.p : "", one->answer.n);
+}
+
+int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
+  lua_Integer operation = luaL_checkinteger(L, 2);
+  size_t n;
+  const char *payload = luaL_checklstring(L, 3, &n);
+  struct calls *calls = push_calls(L, 1);
+  struct one *one = &calls->list[0];
+  if (c->loop == NULL) return luaL_error(L, "this connection is closed");
+  one->calls = calls;
+  calls->under_way = 1;
+  sk_requests_run(c->requests, 0, (unsigned)operation, sk_str(payload, n), on_one, one);
+  while (calls->under_way > 0) sk_loop_turn(c->loop, true);
+  push_answer(L, one);
+  sk_buf_fini(&one->answer);
+  return 2;
+}
+
+static int client_call(lua_State *L) { return sk_lua_client_call(L, luaL_checkudata(L, 1, CLIENT_TYPE)); }
 
 /* Begins the next one: its payload (core/lua/plain.h's items, too), or what makes it, is an element of the list at index 3.  False, with an error value on the stack, when
  * it could not be made. */
@@ -168,12 +181,9 @@ static int give_answers(lua_State *L, const struct calls *calls) {
   lua_createtable(L, (int)calls->begun, 0);
   lua_createtable(L, (int)calls->begun, 0);
   for (size_t i = 0; i < calls->begun; i++) {
-    const struct one *one = &calls->list[i];
-    if (one->answer.failed) return luaL_error(L, "not enough memory");
-    lua_pushstring(L, sk_code_name(one->code));
+    push_answer(L, &calls->list[i]);
     lua_rawseti(L, -3, (int)i + 1);
-    lua_pushlstring(L, one->answer.p ? one->answer.p : "", one->answer.n);
-    lua_rawseti(L, -2, (int)i + 1);
+    lua_rawseti(L, -3, (int)i + 1);
   }
   return 2;
 }
@@ -186,13 +196,12 @@ static int client_call_many(lua_State *L) {
   size_t n = lua_objlen(L, 3);
   struct calls *calls = push_calls(L, n);
   bool made = true;
-  for (bool alive = true; alive;) { /* one by one: the store works at the first while the next is made */
+  for (;;) { /* one by one: the store works at the first while the next is made */
     bool more = made && calls->begun < n && calls->under_way < SK_CALLS_IN_FLIGHT_MAX && !calls->failed;
     if (!more && calls->under_way == 0) break;
     if (more) made = begin_one(L, c, (unsigned)operation, calls);
-    if (calls->under_way > 0) alive = sk_loop_turn(c->loop, !more) || calls->under_way == 0;
+    if (calls->under_way > 0) sk_loop_turn(c->loop, !more);
   }
-  if (calls->under_way > 0) return luaL_error(L, "not enough memory");
   return made ? give_answers(L, calls) : lua_error(L);
 }
 

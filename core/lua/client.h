@@ -15,15 +15,14 @@ struct sk_loop;
 struct sk_requests;
 struct sk_store;
 struct sk_store_options;
+struct sk_timer;
 
 /* A store, and requests to it, for those who wait. */
 struct sk_lua_client {
   struct sk_loop *loop; /* NULL once closed */
   struct sk_store *store;
   struct sk_requests *requests;
-  bool answered;
-  enum sk_code code;
-  struct sk_buf answer;
+  struct sk_timer *safety; /* rings every SK_SAFETY_POLL_MS as long as the loop turns */
 };
 /* c is zeroed.  Borrows it until sk_lua_client_fini, which is called whether or not this succeeds. */
 enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_options *options, struct sk_err *err);

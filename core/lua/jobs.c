@@ -76,6 +76,7 @@ static void send_soon(struct sk_runner *r) {
 static void finish(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
   drop_threads(slot);
+  sk_programs_end(slot);
   sk_list_remove(&slot->node);
   slot->over = NULL;
   if (sk_heap_has(&slot->soft)) sk_heap_remove(&r->timeouts, &slot->soft);
@@ -258,7 +259,7 @@ static bool waits(const struct sk_thread *t) {
 
 void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
   if (!slot->active || slot->stop != SK_KIND_NONE || slot->failing) return;
-  slot->stop = kind;
+  slot->stop = slot->told = kind;
   /* Waking one thread may end the job, and with it all of its threads. */
   uint32_t generation = slot->generation;
   for (bool woke = true; woke && slot->active && slot->generation == generation && !slot->failing;) {
@@ -320,7 +321,7 @@ static void activate(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
   slot->active = true;
   slot->failing = false;
-  slot->stop = SK_KIND_NONE;
+  slot->stop = slot->told = SK_KIND_NONE;
   slot->swallowed = 0;
   slot->over = NULL;
   slot->started_ms = sk_runner_now_ms(r);
@@ -422,6 +423,7 @@ void sk_runner_follow_up(struct sk_runner *r) {
   r->following = true;
   for (;;) {
     struct sk_list *n;
+    sk_threads_reap(r);
     if ((n = sk_list_pop(&r->ended)) != NULL) {
       end_of(SK_CONTAINER(n, struct sk_slot, node));
     } else if ((n = sk_list_pop(&r->woken)) != NULL) {

@@ -228,9 +228,11 @@ static int core_job(lua_State *L) {
   return 1;
 }
 
-/* What item needs each time: kept, because a job should not cost an allocation in C. */
+/* What item needs each time: kept, because a job should not cost an allocation in C.  Where Lua allocates a finalizer may run, which
+ * may make an item, too: that one has a maker of its own. */
 struct item_maker {
   struct sk_idgen ids;
+  bool busy; /* a call works with it; for good after one that ran out of memory: later ones bring their own then */
   struct sk_buf args, record, item;
 };
 enum { ITEM_KEPT_BYTES_MAX = 64 * 1024 }; /* of memory between two items, in each buffer */
@@ -266,51 +268,66 @@ static void set_fields(lua_State *L, struct sk_job *job) {
   }
 }
 
-/* item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id | nil, message, code: what the store would not take */
-static int core_item(lua_State *L) {
-  struct item_maker *m = lua_touserdata(L, lua_upvalueindex(1));
-  luaL_checktype(L, 1, LUA_TTABLE);
-  int64_t due_ms = (int64_t)luaL_checknumber(L, 2), delay_ms = (int64_t)luaL_checknumber(L, 3);
-  size_t args_max = (size_t)luaL_optinteger(L, 4, SK_ARGS_BYTES_MAX);
-  int last = lua_gettop(L);
-  struct sk_err err;
-  struct sk_job job;
-  char id[SK_ID_BYTES + 1];
-  empty(&m->args), empty(&m->record), empty(&m->item);
-  if (last - 4 > SK_ARGS_COUNT_MAX) {
-    sk_err_set(&err, SK_ELIMIT, "args: %d values, the limit is %d", last - 4, SK_ARGS_COUNT_MAX);
-    return fail(L, &err);
-  }
-  sk_job_init(&job);
-  set_fields(L, &job);
-  if (sk_lua_json_encode_args(L, 5, last, &m->args, &err) != SK_OK) return fail(L, &err);
-  job.args = sk_buf_str(&m->args);
-  int64_t now_ms = sk_clock_wall_ms();
-  if (job.enqueued_ms == 0) job.enqueued_ms = now_ms;
-  if (job.id.n == 0) {
-    sk_id_next(&m->ids, now_ms, id);
-    job.id = sk_str(id, SK_ID_BYTES);
-  }
-  bool simple =
-      job.meta.n == 0 && job.on_success.n == 0 && job.on_error.n == 0; /* args are JSON: they were just made */
-  if ((simple ? sk_job_check_shape : sk_job_check)(&job, args_max, &err) != SK_OK) return fail(L, &err);
-  sk_record_encode(&job, &m->record);
-  sk_wire_add_str(&m->item, sk_buf_str(&m->record));
-  sk_wire_add_i64(&m->item, due_ms);
-  sk_wire_add_i64(&m->item, delay_ms);
-  if (m->args.failed || m->record.failed || m->item.failed) return luaL_error(L, "not enough memory");
-  lua_pushlstring(L, m->item.p, m->item.n);
-  lua_pushlstring(L, job.id.p, job.id.n);
-  return 2;
-}
-
-static void push_item(lua_State *L) {
+static struct item_maker *push_maker(lua_State *L) {
   struct item_maker *m = lua_newuserdata(L, sizeof *m);
   *m = (struct item_maker){ 0 };
   luaL_newmetatable(L, ITEM_MAKER_TYPE);
   lua_pushcfunction(L, item_maker_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
+  return m;
+}
+
+/* item() with a job whose args, the values at 5..last, are still to be encoded; returns how many values it has pushed. */
+static int make_item(lua_State *L, struct item_maker *m, struct sk_idgen *ids, struct sk_job *job, int last) {
+  size_t args_max = (size_t)luaL_optinteger(L, 4, SK_ARGS_BYTES_MAX);
+  struct sk_err err;
+  char id[SK_ID_BYTES + 1];
+  empty(&m->args), empty(&m->record), empty(&m->item);
+  if (sk_lua_json_encode_args(L, 5, last, &m->args, &err) != SK_OK) return fail(L, &err);
+  job->args = sk_buf_str(&m->args);
+  int64_t now_ms = sk_clock_wall_ms();
+  if (job->enqueued_ms == 0) job->enqueued_ms = now_ms;
+  if (job->id.n == 0) {
+    sk_id_next(ids, now_ms, id);
+    job->id = sk_str(id, SK_ID_BYTES);
+  }
+  bool simple =
+      job->meta.n == 0 && job->on_success.n == 0 && job->on_error.n == 0; /* args are JSON: they were just made */
+  if ((simple ? sk_job_check_shape : sk_job_check)(job, args_max, &err) != SK_OK) return fail(L, &err);
+  sk_record_encode(job, &m->record);
+  sk_wire_add_str(&m->item, sk_buf_str(&m->record));
+  sk_wire_add_i64(&m->item, (int64_t)lua_tonumber(L, 2));
+  sk_wire_add_i64(&m->item, (int64_t)lua_tonumber(L, 3));
+  if (m->args.failed || m->record.failed || m->item.failed) return luaL_error(L, "not enough memory");
+  lua_pushlstring(L, m->item.p, m->item.n);
+  lua_pushlstring(L, job->id.p, job->id.n);
+  return 2;
+}
+
+/* item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id | nil, message, code: what the store would not take */
+static int core_item(lua_State *L) {
+  struct item_maker *kept = lua_touserdata(L, lua_upvalueindex(1));
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checknumber(L, 2), luaL_checknumber(L, 3);
+  int last = lua_gettop(L);
+  if (last - 4 > SK_ARGS_COUNT_MAX) {
+    struct sk_err err;
+    sk_err_set(&err, SK_ELIMIT, "args: %d values, the limit is %d", last - 4, SK_ARGS_COUNT_MAX);
+    return fail(L, &err);
+  }
+  struct sk_job job;
+  sk_job_init(&job);
+  set_fields(L, &job);
+  struct item_maker *m = kept->busy ? push_maker(L) : kept;
+  m->busy = true;
+  int n = make_item(L, m, &kept->ids, &job, last);
+  m->busy = false;
+  return n;
+}
+
+static void push_item(lua_State *L) {
+  push_maker(L);
   lua_createtable(L, 0, RECORD_FIELDS_N);
   for (size_t i = 0; i < RECORD_FIELDS_N; i++) {
     lua_pushinteger(L, (lua_Integer)i + 1);

@@ -55,7 +55,7 @@ struct sk_thread {
   UT_hash_handle by_request; /* in runner->requests while it waits for an answer */
   UT_hash_handle by_co;      /* in runner->by_co, always */
   struct sk_list joiners;    /* threads that wait for this one */
-  struct sk_list join_node;  /* in another thread's joiners, or in runner->woken */
+  struct sk_list join_node;  /* in another thread's joiners, in runner->woken, or (OVER) in runner->unwanted */
   bool failed;               /* OVER: with an error */
   bool cut;                  /* its job ended before it did */
   bool shared;               /* a Lua handle refers to it: freed by whichever lets go last */
@@ -83,8 +83,11 @@ struct sk_slot {
   int64_t started_ms;       /* monotonic */
   struct sk_heap_node soft; /* key: when the soft timeout comes */
   enum sk_error_kind stop;  /* TIMEOUT or CANCELLED once it should stop */
+  enum sk_error_kind told;  /* the same, kept while the failure handlers run */
   unsigned swallowed;       /* times it went on after that was raised */
   struct sk_list threads;
+  int *children; /* owned; process groups of programs that the job has started and that may still run */
+  size_t children_n, children_cap;
   int job_ref; /* the job's Lua table; LUA_NOREF */
 };
 
@@ -100,9 +103,11 @@ struct sk_runner {
   struct sk_list pending;
   struct sk_list pool; /* idle threads */
   size_t pool_n;
-  struct sk_heap sleepers; /* struct sk_thread.sleep */
-  struct sk_heap timeouts; /* struct sk_slot.soft */
-  struct sk_timer *timer;  /* for the first of both */
+  struct sk_heap sleepers;     /* struct sk_thread.sleep */
+  struct sk_heap timeouts;     /* struct sk_slot.soft */
+  struct sk_timer *half_timer; /* runs while half a frame of the core's is there */
+  bool half_late;              /* it has rung */
+  struct sk_timer *timer;      /* for the first of both */
   int64_t timer_at;
   struct sk_thread *requests; /* that wait for an answer, by request */
   struct sk_thread *by_co;    /* all */
@@ -112,10 +117,13 @@ struct sk_runner {
   bool following;            /* sk_runner_follow_up runs */
   struct sk_list ended;      /* slots whose main thread has ended, or that are to be abandoned */
   struct sk_list woken;      /* threads (join_node) whose wait for another has ended */
+  struct sk_list unwanted;   /* spawned threads (join_node) that are over and that no Lua handle refers to */
   int handlers_ref;          /* Lua table: task name -> function */
   int failed_ref;            /* Lua function: what to do with a failed attempt */
   int mourn_ref;             /* Lua function: runs the handlers of an attempt that failed in another worker */
   int job_meta_ref;
+  int unhook_ref;  /* Lua function: restores the debug hook that the scripts set when they loaded; LUA_NOREF before */
+  bool hooked;     /* a job has set a debug hook, which all jobs would run under */
   int misuse_ref;  /* Lua function: raises a text at the script's line */
   int dropped_ref; /* Lua table, weak keys: coroutines that were dropped before their end */
   bool draining;
@@ -135,10 +143,19 @@ void sk_thread_resume(struct sk_thread *t, int n);
 void sk_thread_unwait(struct sk_thread *t);
 /* Ends its part in the job: the coroutine is never resumed again.  No script may be on the C stack. */
 void sk_thread_drop(struct sk_thread *t);
-void sk_thread_release(struct sk_thread *t);                        /* its Lua handle is gone */
+void sk_thread_release(struct sk_thread *t); /* its Lua handle is gone */
+/* Frees the unwanted threads.  Scripts may be on the C stack. */
+void sk_threads_reap(struct sk_runner *r);
 struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co); /* NULL when it is none of the runner's */
 void sk_runner_arm_timer(struct sk_runner *r);
 void sk_runner_on_timer(void *runner);
+
+/* Takes away the debug hook that a job has left. */
+void sk_runner_unhook(struct sk_runner *r);
+
+/* programs.c: what a job's programs are started with, and that they end with it */
+void sk_programs_open(lua_State *L); /* adds its functions to the module on top of the stack */
+void sk_programs_end(struct sk_slot *slot);
 
 /* jobs.c */
 void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame);

@@ -153,6 +153,7 @@ static int rt_spawn(lua_State *L) {
     sk_thread_unwait(t);
     if (must_stop(L, t)) return stop(L, t);
   }
+  sk_threads_reap(r); /* a job that only starts threads never comes back to the runner */
   int n = lua_gettop(L);
   struct sk_thread **box = lua_newuserdata(L, sizeof *box);
   *box = NULL;
@@ -356,8 +357,8 @@ static int rt_note(lua_State *L) {
   return 0;
 }
 
-/* attempt() -> task, attempt, retries, handle, timeout in seconds (0: none) of the running job, whatever became of its table;
- * nothing outside of a job */
+/* attempt() -> task, attempt, retries, handle, timeout in seconds (0: none), what it was told to stop for (0: it was not; else TIMEOUT
+ * or CANCELLED) of the running job, whatever became of its table; nothing outside of a job */
 static int rt_attempt(lua_State *L) {
   const struct sk_thread *t = sk_runner_of(L)->current;
   if (t == NULL) return 0;
@@ -367,7 +368,8 @@ static int rt_attempt(lua_State *L) {
   lua_pushnumber(L, (lua_Number)slot->retries);
   lua_pushnumber(L, sk_jobs_handle(slot));
   lua_pushnumber(L, slot->timeout_ms > 0 ? (lua_Number)slot->timeout_ms / 1000.0 : 0);
-  return 5;
+  lua_pushinteger(L, slot->told);
+  return 6;
 }
 
 void sk_runtime_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text) {
@@ -446,6 +448,48 @@ static void add_queues(lua_State *L, struct sk_buf *out) {
   lua_pop(L, 1);
 }
 
+/* hooked(): the script is about to set a debug hook */
+static int rt_hooked(lua_State *L) {
+  sk_runner_of(L)->hooked = true;
+  return 0;
+}
+
+/* -- handles of luv ---------------------------------------------------------------------------------------------------- */
+
+struct handles {
+  int *refs; /* NULL: they are only counted */
+  size_t n, max;
+};
+
+/* luv's handle begins with the registry reference of its userdata (lhandle.h). */
+static void note_handle(void *data, void *ctx) {
+  struct handles *h = ctx;
+  if (h->refs && h->n < h->max) memcpy(&h->refs[h->n], data, sizeof(int));
+  h->n++;
+}
+
+/* handles() -> list of all handles that scripts have made with luv, for uv.walk: luv's own takes the worker's handles for its own */
+static int rt_handles(lua_State *L) {
+  struct sk_loop *loop = sk_runner_of(L)->loop;
+  struct handles h = { NULL, 0, 0 };
+  sk_loop_each_foreign(loop, note_handle, &h);
+  h.max = h.n;
+  h.refs = lua_newuserdata(L, (h.max + 1) * sizeof(int));
+  h.n = 0; /* a finalizer may have made new ones meanwhile */
+  sk_loop_each_foreign(loop, note_handle, &h);
+  if (h.n > h.max) h.n = h.max;
+  lua_createtable(L, (int)h.n, 0);
+  int at = 0;
+  for (size_t i = 0; i < h.n; i++) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h.refs[i]);
+    if (lua_isuserdata(L, -1))
+      lua_rawseti(L, -2, ++at);
+    else
+      lua_pop(L, 1);
+  }
+  return 1;
+}
+
 /* Each job's table is kept by a reference.  The registry's references grow into its hash part and into its array part only when that is
  * full: made and let go now, the lowest of them, which are used first, are in the array, where they are found without a search. */
 static void make_room_for_refs(lua_State *L) {
@@ -458,7 +502,7 @@ static void make_room_for_refs(lua_State *L) {
   for (int i = n; i-- > 0;) luaL_unref(L, LUA_REGISTRYINDEX, refs[i]);
 }
 
-/* setup{ handlers = {name = fn}, failed = fn, mourn = fn, job_meta = table, templates =, hooks =, all_hooks = bits, queues = }: the
+/* setup{ handlers = {name = fn}, failed = fn, mourn = fn, unhook = fn, job_meta = table, templates =, hooks =, all_hooks = bits, queues = }: the
  * scripts are loaded.  The bits are SK_HOOK_*; failed(job, kind, value, trace) and mourn(job, kind, message, dies) run in a thread */
 static int rt_setup(lua_State *L) {
   struct sk_runner *r = sk_runner_of(L);
@@ -468,6 +512,7 @@ static int rt_setup(lua_State *L) {
   r->failed_ref = ref_of(L, "failed");
   r->mourn_ref = ref_of(L, "mourn");
   r->job_meta_ref = ref_of(L, "job_meta");
+  r->unhook_ref = ref_of(L, "unhook");
   make_room_for_refs(L);
   struct sk_buf *out = sk_pipe_out(r->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_HELLO);
@@ -508,6 +553,8 @@ static const luaL_Reg FUNCTIONS[] = {
   { "note", rt_note },
   { "setup", rt_setup },
   { "set_misuse", rt_set_misuse },
+  { "hooked", rt_hooked },
+  { "handles", rt_handles },
   { NULL, NULL },
 };
 
@@ -530,6 +577,7 @@ int sk_runtime_open(lua_State *L) {
     lua_pushcfunction(L, f->func);
     lua_setfield(L, -2, f->name);
   }
+  sk_programs_open(L);
   lua_pushlightuserdata(L, (void *)(uintptr_t)&TOKEN);
   lua_setfield(L, -2, "token");
   lua_pushvalue(L, -2);

@@ -390,8 +390,11 @@ static int kit_note(lua_State *L) {
   bool failed = line.failed || kit->story.failed;
   sk_buf_fini(&line);
   if (failed) return luaL_error(L, "testing: not enough memory");
+  char copy[SK_JOB_LOG_BYTES_MAX]; /* pushing it may run a finalizer that logs, too */
+  struct sk_str story = sk_str_head(sk_buf_str(&kit->story), sizeof copy);
+  if (story.n > 0) memcpy(copy, story.p, story.n);
   lua_pushvalue(L, 2);
-  set_text(L, "log", sk_buf_str(&kit->story));
+  set_text(L, "log", sk_str(copy, story.n));
   tell(L, kit);
   return 0;
 }

@@ -102,15 +102,16 @@ static void report_trouble(struct sk_thread *t) {
   t->trouble = NULL;
 }
 
-void sk_thread_drop(struct sk_thread *t) {
+/* Takes it out of its job.  Nothing of it is on the C stack. */
+static void detach(struct sk_thread *t) {
   struct sk_runner *r = t->runner;
-  assert(r->depth == 0 && t->slot != NULL);
   report_trouble(t);
   bool over = t->wait == SK_WAIT_OVER;
   bool reusable = over && !t->failed && !t->shared && !t->known && r->pool_n < POOL_MAX;
   sk_thread_unwait(t);
   while (sk_list_pop(&t->joiners) != NULL) continue; /* of the same job: dropped with it */
   sk_list_remove(&t->node);
+  sk_list_remove(&t->join_node);
   t->slot = NULL;
   if (!over) {
     note_dropped(t);
@@ -123,9 +124,26 @@ void sk_thread_drop(struct sk_thread *t) {
     destroy(t);
 }
 
+void sk_thread_drop(struct sk_thread *t) {
+  assert(t->runner->depth == 0 && t->slot != NULL);
+  detach(t);
+}
+
+static void want_no_more(struct sk_thread *t) {
+  if (sk_list_empty(&t->join_node)) sk_list_push(&t->runner->unwanted, &t->join_node);
+}
+
 void sk_thread_release(struct sk_thread *t) {
   t->shared = false;
-  if (t->slot == NULL) destroy(t);
+  if (t->slot == NULL)
+    destroy(t);
+  else if (t->wait == SK_WAIT_OVER)
+    want_no_more(t); /* the collector runs us: whoever walks the job's threads right now must find them all */
+}
+
+void sk_threads_reap(struct sk_runner *r) {
+  struct sk_list *n;
+  while ((n = sk_list_pop(&r->unwanted)) != NULL) detach(SK_CONTAINER(n, struct sk_thread, join_node));
 }
 
 /* Its joiners' wait calls will read its results. */
@@ -137,6 +155,7 @@ static void ended(struct sk_thread *t, int status) {
   t->failed = status != 0;
   if (t->role == SK_ROLE_SPAWNED) {
     sk_list_move(&r->woken, &t->joiners);
+    if (!t->shared) want_no_more(t);
     return;
   }
   slot->over = t;
@@ -157,6 +176,19 @@ static void yielded(struct sk_thread *t) {
   }
 }
 
+static int unhook_step(lua_State *L) {
+  const struct sk_runner *r = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, r->unhook_ref);
+  lua_call(L, 0, 0);
+  return 0;
+}
+
+void sk_runner_unhook(struct sk_runner *r) {
+  lua_sethook(r->L, NULL, 0, 0); /* LuaJIT has one hook for all coroutines */
+  r->hooked = false;
+  if (r->unhook_ref != LUA_NOREF) sk_jobs_protect(r, unhook_step, r);
+}
+
 void sk_thread_resume(struct sk_thread *t, int n) {
   struct sk_runner *r = t->runner;
   assert(t->slot != NULL && t->wait == SK_WAIT_NONE);
@@ -171,6 +203,7 @@ void sk_thread_resume(struct sk_thread *t, int n) {
   int status = lua_resume(t->co, n);
   r->now_ms = 0;
   sk_vm_cap(r->vm, false);
+  if (r->hooked) sk_runner_unhook(r);
   atomic_store_explicit(&r->share->running, outer_running, memory_order_release);
   r->depth--;
   r->current = outer;

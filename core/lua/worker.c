@@ -1,7 +1,6 @@
 /* worker.c - see worker.h.  What a worker does with jobs is in jobs.c; what scripts see is in lua/skein. */
 #include "lua/worker.h"
 
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <luajit.h>
 #include <signal.h>
@@ -10,6 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "lua/runner.h"
@@ -20,6 +20,8 @@ typedef int (*luv_callback)(lua_State *L, int nargs, int nresults, int flags);
 extern int luaopen_luv(lua_State *L);
 extern void luv_set_loop(lua_State *L, struct uv_loop_s *loop);
 extern void luv_set_callback(lua_State *L, luv_callback call);
+
+enum { HALF_AGAIN_MS = 200 };
 
 /* -- frames from the core ------------------------------------------------------------------------------------------------------- */
 
@@ -83,6 +85,22 @@ static bool on_frame(struct sk_runner *r, const struct sk_frame *frame) {
   return false;
 }
 
+/* A script has read from the worker's pipe: what comes now is no frame, and this worker would never hear of anything again.  The first
+ * ring may only mean that a job had the CPU: what has come meanwhile is read before the second. */
+static void on_half(void *ctx) {
+  struct sk_runner *r = ctx;
+  int64_t for_ms = sk_pipe_half_for_ms(r->pipe);
+  bool late = for_ms > SK_HALF_FRAME_MS;
+  if (late && r->half_late) {
+    fprintf(stderr,
+            "skein worker: the rest of a frame of the core's has not come: has a script read from descriptor %d?\n",
+            SK_WORKER_PIPE_FD);
+    _exit(70);
+  }
+  r->half_late = late;
+  if (for_ms > 0) sk_timer_start(r->half_timer, late ? HALF_AGAIN_MS : SK_HALF_FRAME_MS - for_ms + 1);
+}
+
 static size_t on_bytes(void *ctx, struct sk_str in) {
   struct sk_runner *r = ctx;
   size_t all = in.n;
@@ -98,6 +116,7 @@ static size_t on_bytes(void *ctx, struct sk_str in) {
     fprintf(stderr, "skein worker: %s\n", err.message);
     _exit(70);
   }
+  if (in.n > 0 && !sk_timer_active(r->half_timer)) sk_timer_start(r->half_timer, SK_HALF_FRAME_MS);
   sk_runner_follow_up(r);
   atomic_store_explicit(&r->share->heap_bytes, sk_vm_heap_bytes(r->vm), memory_order_relaxed);
   return all - in.n;
@@ -121,6 +140,7 @@ static int call_from_uv(lua_State *L, int nargs, int nresults, int flags) {
   enum sk_code code = sk_vm_call(L, nargs, nresults, &err);
   r->depth--;
   sk_vm_cap(r->vm, false);
+  if (r->hooked) sk_runner_unhook(r);
   sk_runner_follow_up(r);
   sk_vm_cap(r->vm, capped);
   if (code != SK_OK) {
@@ -136,14 +156,12 @@ static int call_from_uv(lua_State *L, int nargs, int nresults, int flags) {
 
 static void ignore(int signum) { (void)signum; }
 
-/* The core gets the terminal's and the service manager's signals and tells its workers.  Handlers, unlike SIG_IGN, are not
- * inherited by programs that scripts start. */
+/* The core gets the terminal's and the service manager's signals and tells its workers; a write to a pipe that nobody reads is an error
+ * and no death.  Handlers, unlike SIG_IGN, are not inherited by programs that scripts start: those find signals as in a shell. */
 static void keep_signals_away(void) {
-  static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGUSR1 };
+  static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGUSR1, SIGPIPE };
   struct sigaction sa = { .sa_handler = ignore, .sa_flags = SA_RESTART };
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &sa, NULL);
-  struct sigaction pipe = { .sa_handler = SIG_IGN };
-  sigaction(SIGPIPE, &pipe, NULL);
 }
 
 static void die_with_parent(int parent_pid) {
@@ -189,7 +207,9 @@ static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o,
   sk_list_init(&r->pool);
   sk_list_init(&r->ended);
   sk_list_init(&r->woken);
+  sk_list_init(&r->unwanted);
   r->concurrency = o->concurrency;
+  r->unhook_ref = LUA_NOREF;
   if ((r->loop = sk_loop_new(err)) == NULL) return err->code;
   if ((r->vm = sk_vm_new(o->memory_max, err)) == NULL) return err->code;
   r->L = sk_vm_lua(r->vm);
@@ -198,8 +218,9 @@ static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o,
   struct sk_pipe_events events = { .bytes = on_bytes, .closed = on_closed, .ctx = r };
   if ((r->pipe = sk_pipe_new(r->loop, SK_WORKER_PIPE_FD, &events, err)) == NULL) return err->code;
   r->timer = sk_timer_new(r->loop, sk_runner_on_timer, r);
+  r->half_timer = sk_timer_new(r->loop, on_half, r);
   r->slots = calloc(r->share->slots_n, sizeof *r->slots);
-  if (r->timer == NULL || r->slots == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
+  if (r->timer == NULL || r->half_timer == NULL || r->slots == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
   for (uint32_t i = 0; i < r->share->slots_n; i++) {
     r->slots[i].runner = r;
     r->slots[i].number = i;
@@ -215,8 +236,7 @@ static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o,
 int sk_worker_main(const struct sk_worker_options *options) {
   die_with_parent(options->parent_pid);
   keep_signals_away();
-  fcntl(SK_WORKER_PIPE_FD, F_SETFD, FD_CLOEXEC);
-  fcntl(SK_WORKER_SHARE_FD, F_SETFD, FD_CLOEXEC);
+  sk_fds_close_on_exec();
   struct sk_runner *r = calloc(1, sizeof *r);
   struct sk_err err;
   if (r == NULL || make(r, options, &err) != SK_OK) {

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "io/loop.h"
 
 struct sk_client {
@@ -92,11 +93,10 @@ BLOCKING(tasks)
 
 enum sk_code sk_client_wait_changed(struct sk_client *client, int64_t timeout_ms) {
   client->rang = false;
-  if (timeout_ms >= 0) sk_timer_start(client->alarm, timeout_ms);
-  while (!client->changed && !client->rang)
-    if (!sk_loop_turn(client->loop, true)) break; /* nothing that could ever call back */
+  sk_timer_start(client->alarm, timeout_ms >= 0 ? timeout_ms : SK_SAFETY_POLL_MS);
+  while (!client->changed && !client->rang) sk_loop_turn(client->loop, true);
   sk_timer_stop(client->alarm);
-  if (!client->changed) return SK_ETIMEOUT;
+  if (!client->changed && timeout_ms >= 0) return SK_ETIMEOUT;
   client->changed = false;
   return SK_OK;
 }

@@ -33,7 +33,8 @@ enum sk_code sk_client_tasks(struct sk_client *client, struct sk_tasks_op *op);
  *
  *   do sk_client_get(...); while (not what I wait for && sk_client_wait_changed(client, left_ms) == SK_OK);
  *
- * misses nothing.  Changes may come without a reason: look again, and count the time that is left yourself. */
+ * misses nothing.  Changes may come without a reason, every SK_SAFETY_POLL_MS when waiting for ever: look again, and count the time
+ * that is left yourself. */
 enum sk_code sk_client_wait_changed(struct sk_client *client, int64_t timeout_ms);
 
 #endif

@@ -48,6 +48,16 @@ function M.is_verdict(value)
   return type(value) == "table" and getmetatable(value) == Verdict
 end
 
+local function index(value, key) return value[key] end
+
+--- The traceback that an error value carries.  Never raises, whatever metamethods the value has.
+-- @treturn[opt] string
+function M.traceback(value)
+  if type(value) ~= "table" then return nil end
+  local ok, text = pcall(index, value, "traceback")
+  return ok and type(text) == "string" and text or nil
+end
+
 local SHOWN_BYTES_MAX = 200 -- of a table's JSON in a message
 
 -- What stands in a plain table; nil when it can't be said.
@@ -73,7 +83,7 @@ end
 -- @treturn string
 function M.text(value)
   if type(value) == "string" then return value end
-  if value == nil then return "error value nil" end
+  if type(value) == "nil" then return "error value nil" end -- "== nil" would call the __eq of a cdata
   local ok, text = pcall(describe, value)
   if ok and type(text) == "string" then return text end
   local message = type(value) == "table" and rawget(value, "message")

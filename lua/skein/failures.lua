@@ -43,22 +43,22 @@ local ENDS_AS = { discard = "discarded", snooze = "scheduled" }
 -- @return verdict, delay_ms, kind, message, traceback.  The job's table may be anything by now: what counts comes
 -- from rt.attempt.
 function M.failed(rt, job, kind, value, trace)
-  local name, attempt, retries, handle, timeout = rt.attempt()
+  local name, attempt, retries, handle, timeout, told = rt.attempt()
   local task = tasks.by_name[name]
   local verdict, delay_ms = kind == "fail" and VERDICT.fail or VERDICT.retry, -1
   if errors.is_verdict(value) then
-    verdict, trace = VERDICT[value.verdict], ""
-    if value.delay then delay_ms = tasks.ms(value.delay) end
+    verdict, trace = VERDICT[value.verdict] or VERDICT.retry, ""
+    if type(value.delay) == "number" then delay_ms = tasks.ms(value.delay) end
     if value.verdict == "fail" then kind = "fail" end
     local ends_as = ENDS_AS[value.verdict]
     if ends_as then
       around.emit_job(job, "running", ends_as)
       return verdict, delay_ms, KIND.error, errors.text(value), ""
     end
-  elseif errors.is(value) and value.stop then
-    kind, trace = value.stop, ""
-  elseif type(value) == "table" and type(value.traceback) == "string" then
-    trace = value.traceback
+  elseif errors.is(value) and value.stop and value.stop == KIND_NAME[told] then
+    kind, trace = value.stop, "" -- of this very run: one that was raised in another job, and kept, is an error like any other
+  else
+    trace = errors.traceback(value) or trace
   end
   local message = failure_message(kind, value, task, timeout)
   if kind == "cancelled" then

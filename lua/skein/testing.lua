@@ -124,7 +124,7 @@ end
 
 -- Runs the handlers of a failure; returns what becomes of the job, as a settle takes it.
 local function outcome_of_failure(slot, job, said)
-  slot.failing, slot.stop, slot.swallowed = true, nil, 0
+  slot.failing, slot.told, slot.stop, slot.swallowed = true, slot.stop, nil, 0
   local out = {}
   local r = runtime.run(slot, function()
     out.verdict, out.delay_ms, out.kind, out.message, out.traceback = failures.failed(runtime, job, said.kind, said.err, said.trace)

@@ -98,13 +98,23 @@ local function install_coroutines(rt, go_on)
   local token, create, isyieldable = rt.token, coroutine.create, coroutine.isyieldable
   local raw_resume, raw_yield, raw_running = coroutine.resume, coroutine.yield, coroutine.running
 
+  -- Coroutines in which a job waits: only the runner may resume them.  What another resume passes in would be taken for the result
+  -- of the wait.
+  local waiting = setmetatable({}, { __mode = "k" })
+
+  local function go(co, ...)
+    waiting[co] = nil
+    return raw_resume(co, ...)
+  end
+
   local function pass(co, ok, first, ...)
     if ok and first == token then
+      waiting[co] = true
       if not isyieldable() then
         errors.misuse("a coroutine waits that was resumed where a job can't wait: inside table.sort, string.gsub, "
           .. "a metamethod or an iterator of C")
       end
-      return pass(co, raw_resume(co, raw_yield(token)))
+      return pass(co, go(co, raw_yield(token)))
     end
     return ok, first, ...
   end
@@ -113,6 +123,7 @@ local function install_coroutines(rt, go_on)
     local ok, why = rt.resume(co, ...)
     if ok then return true end
     if ok == false then return false, why end
+    if waiting[co] then return false, "cannot resume a coroutine in which a job waits (it runs for another job or thread)" end
     return pass(co, raw_resume(co, ...))
   end
 
@@ -185,12 +196,64 @@ local function install_transport(rt, go_on)
 end
 
 -- The loop is the worker's: a script that runs or stops it would stop all jobs.
-local function guard_loop()
+local function guard_loop(rt)
   local uv = require "luv"
+  function uv.walk(fn)
+    if schema.callable(fn) then errors.misuse("uv.walk: a function is expected, not " .. type(fn)) end
+    for _, handle in ipairs(rt.handles()) do fn(handle) end
+  end
   for _, name in ipairs { "run", "stop", "loop_close" } do
     uv[name] = function()
       errors.misuse("uv." .. name .. ": the worker runs the loop; wait with skein.sleep, or with coroutine.yield until a callback "
         .. "resumes the job")
+    end
+  end
+end
+
+-- Programs that a job starts end with it, and get no descriptor of this process but 0 to 2.
+local function install_programs(rt)
+  local uv = require "luv"
+  local programs, raw_spawn, raw_execute, raw_popen = rt.programs, uv.spawn, os.execute, io.popen
+
+  function uv.spawn(file, options, on_exit)
+    local job = programs.starting()
+    if not job or type(options) ~= "table" then return raw_spawn(file, options, on_exit) end
+    local pid
+    local own = setmetatable({ detached = true }, { __index = options }) -- in a process group of its own
+    local handle, result, code = raw_spawn(file, own, function(...)
+      programs.ended(job, pid)
+      if on_exit then on_exit(...) end
+    end)
+    if handle then
+      pid = result
+      programs.started(job, pid)
+    end
+    return handle, result, code
+  end
+
+  function os.execute(command) -- luacheck: ignore 122
+    if command == nil then return raw_execute() end
+    return programs.execute(command)
+  end
+
+  function io.popen(...) -- luacheck: ignore 122
+    programs.starting()
+    return raw_popen(...)
+  end
+end
+
+-- LuaJIT has one debug hook for all coroutines: one that a job sets ends when the job waits or ends.
+-- @return a function to call when the scripts have loaded; it returns one that restores the hook that they have set
+local function guard_hooks(rt)
+  local raw_sethook = debug.sethook
+  function debug.sethook(...) -- luacheck: ignore 122
+    rt.hooked()
+    return raw_sethook(...)
+  end
+  return function()
+    local fn, mask, count = debug.gethook() -- such as one that measures what they run
+    return function()
+      if fn then raw_sethook(fn, mask, count) end
     end
   end
 end
@@ -231,7 +294,9 @@ local function install(rt, skein)
   install_coroutines(rt, go_on)
   install_transport(rt, go_on)
   install_finalizers(rt)
-  guard_loop()
+  install_programs(rt)
+  guard_loop(rt)
+  return guard_hooks(rt)
 end
 
 --- What skein.testing runs jobs with, on a runtime of its own.
@@ -246,7 +311,7 @@ M.parts = {
 -- @return nothing, or the message of what is wrong with them
 function M.start(dir)
   local rt = require "skein.runtime"
-  install(rt, require "skein")
+  local hook_restorer = install(rt, require "skein")
   scripts.install_print(function(line) rt.log(INFO, line) end)
   around.log = function(text) rt.log(ERROR, text) end
   local job_meta = require "skein.job"
@@ -265,6 +330,7 @@ function M.start(dir)
     all_hooks = around.hooks(),
     queues = queues.for_core(),
     job_meta = job_meta,
+    unhook = hook_restorer(),
     failed = function(...) return failures.failed(rt, ...) end,
     mourn = function(...) return failures.mourn(rt, ...) end,
   })

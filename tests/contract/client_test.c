@@ -104,11 +104,33 @@ static void waiting_ends_when_another_thread_changes_something(void **ctx) {
   sk_client_close(client);
 }
 
+/* Without an end to the wait it sleeps until something has changed; `skein enqueue --wait` looked again without a pause. */
+static void waiting_for_ever_ends_with_a_change(void **ctx) {
+  struct world *w = *ctx;
+  struct sk_client *client = open_it(w, false);
+  while (sk_client_wait_changed(client, 5) == SK_OK) continue; /* what the opening has changed */
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, enqueue_from_a_thread, w), 0);
+  const struct sk_str id = text("a");
+  enum sk_state seen = SK_STATE_NONE;
+  for (int rounds = 0; seen == SK_STATE_NONE; rounds++) {
+    assert_true(rounds < 100);
+    assert_code(sk_client_wait_changed(client, -1), SK_OK);
+    struct sk_get_op get = { .ids = &id, .ids_n = 1 };
+    assert_code(sk_client_get(client, &get), SK_OK);
+    seen = get.views[0].state;
+    sk_op_fini(&get.op);
+  }
+  pthread_join(thread, NULL);
+  sk_client_close(client);
+}
+
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_client_enqueues_and_looks),
   cmocka_unit_test(a_failed_operation_says_why),
   cmocka_unit_test(opening_may_fail),
   cmocka_unit_test(waiting_ends_with_the_timeout),
   cmocka_unit_test(waiting_ends_when_another_thread_changes_something),
+  cmocka_unit_test(waiting_for_ever_ends_with_a_change),
 };
 const struct suite client_suite = SUITE("client", tests);

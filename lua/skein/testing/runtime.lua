@@ -184,13 +184,14 @@ end
 
 -- skein.runtime ----------------------------------------------------------------------------------------------------------
 
---- @return task, attempt, retries, handle, timeout (s); nothing outside of a job
+--- @return task, attempt, retries, handle, timeout (s), what it was told to stop for (a kind of error; 0: it was not); nothing outside of a job
 function M.attempt()
   local thread = me()
   if not thread or thread.over then return end
   local slot = thread.slot
   local run = slot.run
-  return run.task, run.attempt, run.retries, slot.handle, run.timeout_ms > 0 and run.timeout_ms / 1000 or nil
+  return run.task, run.attempt, run.retries, slot.handle, run.timeout_ms > 0 and run.timeout_ms / 1000 or nil,
+    slot.told or slot.stop or 0
 end
 
 --- @return nil, or why the job has to stop
