@@ -184,7 +184,8 @@ end
 
 -- skein.runtime ----------------------------------------------------------------------------------------------------------
 
---- @return task, attempt, retries, handle, timeout (s), what it was told to stop for (a kind of error; 0: it was not); nothing outside of a job
+--- @return task, attempt, retries, handle, timeout (s), what it was told to stop for (a kind of error; 0: it was not); nothing outside of a
+-- job
 function M.attempt()
   local thread = me()
   if not thread or thread.over then return end
