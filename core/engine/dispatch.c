@@ -124,9 +124,10 @@ void sk_dispatch_take_back_all(struct sk_engine *e) {
 
 /* What a JOB frame says after the record when only handlers are to run. */
 static void add_mourning(struct sk_buf *out, const struct sk_run *run) {
-  sk_buf_add_byte(out, (char)run->job.error_kind);
+  bool expired = run->ending == SK_END_EXPIRED; /* whatever the error of an attempt before it was */
+  sk_buf_add_byte(out, (char)(expired ? SK_KIND_EXPIRED : run->job.error_kind));
   sk_buf_add_byte(out, run->decision.kind != SK_SETTLE_RETRY);
-  sk_wire_add_str(out, run->job.error);
+  sk_wire_add_str(out, expired ? sk_str_c(SK_EXPIRED_TEXT) : run->job.error);
 }
 
 static void offer(struct sk_worker *w, struct sk_run *run) {
@@ -159,7 +160,8 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
 }
 
 static bool is_expired(const struct sk_run *run) {
-  return run->may_expire && !run->mourning && sk_job_is_expired(&run->job, &run->task->template, sk_clock_wall_ms());
+  return run->may_expire && !run->mourning &&
+         sk_job_is_expired(&run->job, &run->task->template, sk_engine_now_ms(run->engine));
 }
 
 static void give(struct sk_worker *w, struct sk_run *run) {

@@ -12,6 +12,10 @@
 
 /* -- the turn: what the callbacks of this loop turn have asked for ------------------------------------------------------------- */
 
+int64_t sk_engine_now_ms(const struct sk_engine *e) {
+  return e->store ? e->store->ops->now_ms(e->store) : sk_clock_wall_ms();
+}
+
 void sk_engine_wake(struct sk_engine *e) {
   if (!e->stopped) sk_defer_mark(e->turn);
 }

@@ -238,7 +238,7 @@ static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
 /* Takes over what was fetched; when memory runs out, again in a moment. */
 static void take_all(struct sk_engine *e) {
   struct sk_fetch_op *f = e->fetch;
-  int64_t now_ms = sk_clock_wall_ms();
+  int64_t now_ms = sk_engine_now_ms(e);
   while (e->fetch_taken < f->held_n && take(e, &f->held[e->fetch_taken], now_ms)) e->fetch_taken++;
   e->fetch_stuck = e->fetch_taken < f->held_n && !e->stopping;
   if (e->fetch_stuck) {

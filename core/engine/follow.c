@@ -45,8 +45,7 @@ static enum sk_code fill_args(const struct giving *g, struct sk_job *job, struct
 
 /* As if it were enqueued now. */
 static void refresh(struct sk_job *job, int64_t now_ms) {
-  if (job->expires_ms != SK_UNSET && job->enqueued_ms > 0) job->expires_ms += now_ms - job->enqueued_ms;
-  job->enqueued_ms = now_ms;
+  sk_job_move_times(job, now_ms);
   job->attempts = job->crashes = job->unknowns = job->recoveries = 0;
   job->error_kind = SK_KIND_NONE;
   job->started_ms = job->finished_ms = 0;

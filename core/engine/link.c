@@ -191,7 +191,8 @@ static bool on_refuse(struct sk_worker *w, struct sk_reader *r) {
 /* -- jobs ----------------------------------------------------------------------------------------------------------------------------- */
 
 static void end_attempt(struct sk_worker *w, struct sk_run *run, struct sk_outcome *o) {
-  o->started_ms = sk_share_started_ms(w->share, run->slot, sk_clock_mono_ms()) + w->engine->wall_minus_mono_ms;
+  int64_t now_ms = sk_clock_mono_ms();
+  o->started_ms = sk_share_started_ms(w->share, run->slot, now_ms) + sk_engine_now_ms(w->engine) - now_ms;
   sk_dispatch_detach(run);
   sk_fetch_count_done(w->engine);
   sk_settle(run, o);

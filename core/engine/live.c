@@ -57,7 +57,7 @@ void sk_live_note(struct sk_run *run, struct sk_str text) {
   struct sk_live *live = live_of(run);
   if (live == NULL) return;
   struct sk_buf line = { 0 }, all = { 0 };
-  sk_lines_add(&line, sk_clock_wall_ms(), text, SK_NOTE_BYTES_MAX);
+  sk_lines_add(&line, sk_engine_now_ms(run->engine), text, SK_NOTE_BYTES_MAX);
   sk_lines_tail(sk_buf_str(&live->log), sk_buf_str(&line), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &all);
   if (!line.failed && !all.failed) {
     sk_buf_fini(&live->log);

@@ -331,7 +331,7 @@ static void enqueue_items(struct request *q, size_t n, struct sk_store *store) {
   q->due_in_ms = INT64_MAX;
   for (size_t i = 0; i < n; i++) {
     int64_t due_in = items[i].delay_ms > 0 ? items[i].delay_ms
-                     : items[i].due_ms > 0 ? items[i].due_ms - sk_clock_wall_ms()
+                     : items[i].due_ms > 0 ? items[i].due_ms - store->ops->now_ms(store)
                                            : 0;
     if (due_in < 0) due_in = 0;
     if (due_in < q->due_in_ms) q->due_in_ms = due_in;

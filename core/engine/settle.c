@@ -97,7 +97,7 @@ static bool find_follow(struct sk_run *run, enum sk_ending ending, int64_t now_m
 /* Fills in the decision, the record to store and the jobs that follow.  False when there is no memory for them. */
 static bool decide(struct sk_run *run, struct sk_outcome *o) {
   struct sk_engine *e = run->engine;
-  int64_t now_ms = sk_clock_wall_ms();
+  int64_t now_ms = sk_engine_now_ms(e);
   if (!own_outcome(run, o)) return false;
   run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, now_ms,
                                 sk_random_next(&e->random));
@@ -140,9 +140,8 @@ void sk_settle_unknown(struct sk_run *run) {
 }
 
 void sk_settle_expired(struct sk_run *run) {
-  sk_settle(run, &(struct sk_outcome){ .ending = SK_END_EXPIRED,
-                                       .message = SK_STR_LIT("expired before it could start"),
-                                       .delay_ms = SK_UNSET });
+  sk_settle(run, &(struct sk_outcome){
+                     .ending = SK_END_EXPIRED, .message = SK_STR_LIT(SK_EXPIRED_TEXT), .delay_ms = SK_UNSET });
 }
 
 void sk_settle_hand_back(struct sk_run *run) {

@@ -225,7 +225,8 @@ struct sk_engine {
 };
 
 /* engine.c */
-void sk_engine_wake(struct sk_engine *e); /* work for the turn's end */
+int64_t sk_engine_now_ms(const struct sk_engine *e); /* the store's clock */
+void sk_engine_wake(struct sk_engine *e);            /* work for the turn's end */
 void sk_engine_store_failed(struct sk_engine *e, enum sk_chore chore, const struct sk_err *err);
 void sk_engine_store_works(struct sk_engine *e, enum sk_chore chore);
 void sk_engine_check_stopped(struct sk_engine *e);

@@ -96,7 +96,7 @@ static void bury_run(struct sk_run *run, const struct sk_worker *w, bool culprit
   }
   int64_t started_ms = started ? sk_share_started_ms(w->share, run->slot, now) : 0;
   struct sk_outcome o = { .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET };
-  if (started_ms > 0) o.started_ms = started_ms + e->wall_minus_mono_ms;
+  if (started_ms > 0) o.started_ms = started_ms + sk_engine_now_ms(e) - now;
   sk_dispatch_detach(run);
   if (!started)
     sk_dispatch_add(e, run, true);

@@ -34,3 +34,17 @@ void sk_job_init(struct sk_job *job) {
     .immutable = SK_UNSET,
   };
 }
+
+void sk_job_move_times(struct sk_job *job, int64_t now_ms) {
+  if (job->expires_ms != SK_UNSET && job->enqueued_ms > 0) {
+    int64_t span_ms = job->expires_ms - job->enqueued_ms;
+    job->expires_ms = span_ms <= -now_ms ? 0 : span_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + span_ms;
+  }
+  job->enqueued_ms = now_ms;
+}
+
+void sk_job_start_anew(struct sk_job *job, int64_t now_ms) {
+  sk_job_move_times(job, now_ms);
+  job->attempts = job->crashes = job->unknowns = 0;
+  job->finished_ms = 0;
+}

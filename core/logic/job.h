@@ -68,14 +68,15 @@ struct sk_job {
   struct sk_str args;  /* JSON array */
   struct sk_str meta;  /* JSON object; empty = {} */
   int32_t priority;    /* SK_PRIORITY_MIN..MAX; 0 */
-  int64_t enqueued_ms; /* wall clock of whoever enqueued it */
+  int64_t enqueued_ms; /* the store's clock: when it came in, or was retried by hand */
 
   /* Options: unset (SK_UNSET, empty) means "as the task's template says, else the default". */
-  int64_t retries;       /* attempts after the first */
-  int64_t timeout_ms;    /* per attempt; 0 = none */
-  int64_t keep_ms;       /* 0 = keep nothing */
-  int64_t expires_ms;    /* wall clock in a job's record; milliseconds after enqueue in a template */
-  int32_t keep_dead;     /* 0: dropped when dead; 1: kept in the dead set */
+  int64_t retries;    /* attempts after the first */
+  int64_t timeout_ms; /* per attempt; 0 = none */
+  int64_t keep_ms;    /* 0 = keep nothing */
+  int64_t
+      expires_ms;    /* in a job's record a moment by the store's clock; in a template milliseconds after the enqueue */
+  int32_t keep_dead; /* 0: dropped when dead; 1: kept in the dead set */
   struct sk_str backoff; /* backoff.h's text form */
   struct sk_str retry_queue;
   struct sk_str on_success; /* callbacks (callback.h): what is enqueued when it is done */
@@ -116,5 +117,9 @@ enum sk_settle_kind {
 
 /* All options unset, everything else zero. */
 void sk_job_init(struct sk_job *job);
+/* The job is enqueued at now_ms: its time to expire moves along, so that the span between them stays. */
+void sk_job_move_times(struct sk_job *job, int64_t now_ms);
+/* The same for a job that had ended and is retried by hand: its attempts, crashes and unknowns count from 0, too. */
+void sk_job_start_anew(struct sk_job *job, int64_t now_ms);
 
 #endif

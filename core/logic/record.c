@@ -178,3 +178,63 @@ enum sk_code sk_record_decode(struct sk_str bytes, struct sk_job *job, struct sk
   }
   return SK_OK;
 }
+
+/* -- the store's clock ------------------------------------------------------------------------------------------------------------ */
+
+enum { TAG_ENQUEUED = 7, TAG_EXPIRES = 11 };
+
+static uint64_t number_in(struct sk_str value) {
+  uint64_t v = 0;
+  for (size_t i = value.n; i > 0; i--) v = v << 8 | (unsigned char)value.p[i - 1];
+  return v;
+}
+
+/* The values of the two times, which stand near the record's begin; p is NULL where there is none. */
+static void find_times(struct sk_str record, struct sk_str *enqueued, struct sk_str *expires) {
+  *enqueued = *expires = sk_str(NULL, 0);
+  if (record.n < 2 || record.p[0] != RECORD_MAGIC || record.p[1] != RECORD_VERSION) return;
+  struct cursor c = { (const unsigned char *)record.p + 2, (const unsigned char *)record.p + record.n, false };
+  while (c.p < c.end) {
+    uint64_t tag = take_varint(&c);
+    struct sk_str value = take_bytes(&c, take_varint(&c));
+    if (c.bad || tag > TAG_EXPIRES) return;
+    if (tag == TAG_ENQUEUED) *enqueued = value;
+    if (tag == TAG_EXPIRES) *expires = value;
+  }
+}
+
+static bool fits(uint64_t v, struct sk_str value) {
+  return value.n > 0 && value.n <= 8 && v >> (8 * (value.n - 1)) != 0 && (value.n == 8 || v >> (8 * value.n) == 0);
+}
+
+/* Overwrites in the copy what stands at `value` in the original. */
+static void overwrite(char *copy, struct sk_str original, struct sk_str value, uint64_t v) {
+  for (size_t i = 0; i < value.n; i++) copy[(size_t)(value.p - original.p) + i] = (char)(v >> (8 * i));
+}
+
+static struct sk_str stamp_anew(struct sk_str record, int64_t now_ms, struct sk_buf *buf) {
+  struct sk_job job;
+  if (sk_record_decode(record, &job, NULL) != SK_OK) return record;
+  sk_job_move_times(&job, now_ms);
+  sk_record_encode(&job, buf);
+  return buf->failed ? sk_str(NULL, 0) : sk_buf_str(buf);
+}
+
+struct sk_str sk_record_stamp(struct sk_str record, int64_t now_ms, struct sk_buf *buf) {
+  struct sk_str enqueued, expires;
+  sk_buf_clear(buf);
+  find_times(record, &enqueued, &expires);
+  if (enqueued.p == NULL || enqueued.n > 8 || expires.n > 8 || now_ms <= 0) return record;
+  struct sk_job times = { .enqueued_ms = (int64_t)number_in(enqueued), .expires_ms = SK_UNSET };
+  if (expires.p != NULL) times.expires_ms = (int64_t)number_in(expires);
+  if (times.enqueued_ms == now_ms || times.enqueued_ms < 0 || (expires.p != NULL && times.expires_ms < 0))
+    return record;
+  sk_job_move_times(&times, now_ms);
+  bool in_place = fits((uint64_t)now_ms, enqueued) && (expires.p == NULL || fits((uint64_t)times.expires_ms, expires));
+  if (!in_place) return stamp_anew(record, now_ms, buf);
+  sk_buf_add_str(buf, record);
+  if (buf->failed) return sk_str(NULL, 0);
+  overwrite(buf->p, record, enqueued, (uint64_t)now_ms);
+  if (expires.p != NULL) overwrite(buf->p, record, expires, (uint64_t)times.expires_ms);
+  return sk_buf_str(buf);
+}

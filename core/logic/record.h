@@ -25,4 +25,9 @@ void sk_record_encode(const struct sk_job *job, struct sk_buf *out);
  * here: that names and numbers make sense is for sk_job_check (names.h). */
 enum sk_code sk_record_decode(struct sk_str bytes, struct sk_job *job, struct sk_err *err);
 
+/* The record of a job that a store takes in at now_ms by its own clock, whatever clock the client went by: enqueued_ms is
+ * now_ms, and expires_ms is moved by as much, so that the span between them stays.  The same slice when nothing changes or
+ * the record cannot be read; else it is in buf, which is emptied first.  p is NULL when out of memory. */
+struct sk_str sk_record_stamp(struct sk_str record, int64_t now_ms, struct sk_buf *buf);
+
 #endif

@@ -93,9 +93,13 @@ static void add_failure(const struct sk_job *job, const struct sk_trail_end *end
   case SK_END_FAILED:
   case SK_END_FATAL:
   case SK_END_UNKNOWN_TASK:
-  case SK_END_EXPIRED:
     sk_buf_addf(out, "%" PRId64 " failed %s", end->now_ms, sk_error_kind_name(job->error_kind));
     break;
+  case SK_END_EXPIRED:
+    sk_buf_addf(out, "%" PRId64 " failed %s", end->now_ms, sk_error_kind_name(SK_KIND_EXPIRED));
+    if (job->error_kind == SK_KIND_EXPIRED) break;
+    sk_buf_add_byte(out, '\n'); /* the error is that of an attempt before */
+    return;
   case SK_END_CRASHED: sk_buf_addf(out, "%" PRId64 " crashed", end->now_ms); break;
   case SK_END_RETURNED:
   case SK_END_DISCARDED:

@@ -33,6 +33,22 @@ static void note_failure(struct sk_job *job, enum sk_error_kind kind, const stru
   job->traceback = sk_str_head(o->traceback, SK_TRACEBACK_BYTES_MAX);
 }
 
+/* An attempt has left its error, which says more than that there was no time for another. */
+static bool has_failed(const struct sk_job *job) {
+  switch (job->error_kind) {
+  case SK_KIND_ERROR:
+  case SK_KIND_TIMEOUT:
+  case SK_KIND_CRASH:
+  case SK_KIND_FAIL:
+  case SK_KIND_RESULT: return true;
+  case SK_KIND_NONE:
+  case SK_KIND_EXPIRED:
+  case SK_KIND_UNKNOWN_TASK:
+  case SK_KIND_CANCELLED: break;
+  }
+  return false;
+}
+
 static struct sk_decision die(struct sk_job *job, const struct sk_job *task, int64_t now_ms) {
   job->finished_ms = now_ms;
   bool keep = option(job->keep_dead, task, task ? task->keep_dead : SK_UNSET, 1) != 0;
@@ -85,7 +101,9 @@ struct sk_decision sk_transition(struct sk_job *job, const struct sk_job *task, 
     note_failure(job, SK_KIND_UNKNOWN_TASK, o);
     if (++job->unknowns >= policy->unknown_max) return die(job, task, now_ms);
     return (struct sk_decision){ .kind = SK_SETTLE_SNOOZE, .delay_ms = policy->unknown_delay_ms };
-  case SK_END_EXPIRED: note_failure(job, SK_KIND_EXPIRED, o); return die(job, task, now_ms);
+  case SK_END_EXPIRED:
+    if (!has_failed(job)) note_failure(job, SK_KIND_EXPIRED, o);
+    return die(job, task, now_ms);
   case SK_END_CANCELLED:
     note_failure(job, SK_KIND_CANCELLED, o);
     job->finished_ms = now_ms;

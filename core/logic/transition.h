@@ -10,7 +10,7 @@
  *   job:snooze                SCHEDULED again                                                      -
  *   its worker died           READY again; DEAD at the third time                                  crash
  *   task unknown              SCHEDULED again after a delay; DEAD after unknown_max tries          unknown
- *   expired                   DEAD                                                                 -
+ *   expired                   DEAD; the error of an attempt before it stays                        -
  *   cancelled                 CANCELLED                                                            -
  *   handed back               READY again (shutdown, deploy, a neighbour's fault)                  -
  *
@@ -59,6 +59,7 @@ struct sk_decision {
   struct sk_str to_queue; /* empty: the queue it was fetched from */
 };
 
+#define SK_EXPIRED_TEXT "expired before it could start"
 #define SK_RETRIES_DEFAULT 27      /* with the default back-off: 30 days */
 #define SK_KEEP_DEFAULT_MS 3600000 /* of a job whose handler returned a value, and of a cancelled one */
 

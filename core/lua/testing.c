@@ -126,7 +126,7 @@ static void set_refusal(lua_State *L, const struct kit *kit, const struct sk_job
     set_text(L, "refused", SK_STR_LIT("unknown_task"));
   } else if (sk_job_is_expired(job, task, kit->now_ms)) {
     set_text(L, "refused", SK_STR_LIT("expired"));
-    set_text(L, "message", SK_STR_LIT("expired before it could start"));
+    set_text(L, "message", SK_STR_LIT(SK_EXPIRED_TEXT));
   } else {
     return;
   }

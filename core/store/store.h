@@ -14,7 +14,8 @@
  *  - Outputs live in op.arena and stay valid until sk_op_fini, which the caller calls whether or not the op was submitted.
  *  - "Atomic" below means: after a crash at any moment, and to every other client, all of it has happened or none of it.
  *  - Time is the store's own clock (Redis TIME, else the wall clock of this machine): delays are given to it and waits are
- *    reported by it relative to now, so that a client's wrong clock shifts no job.
+ *    reported by it relative to now, so that a client's wrong clock shifts no job.  A record that comes in (enqueue, follow-ups)
+ *    gets that clock's times (sk_record_stamp): enqueued_ms is now, and expires_ms keeps its distance to it.
  *
  * The memory store (memory.c) is the specification that runs; tests/contract runs the same suite over all of them. */
 #ifndef SK_STORE_STORE_H
@@ -254,8 +255,8 @@ struct sk_count_op {
  *   CANCEL   SCHEDULED READY RETRY  -> CANCELLED, record kept for keep_ms (its finished_ms is set); keep_ms = 0: gone
  *            RUNNING                -> to be stopped (STOPS); again: SK_OK, and nothing more
  *   DELETE   any but RUNNING        -> gone
- *   RETRY    DEAD, RETRY, CANCELLED -> READY at the end; from DEAD and CANCELLED attempts, crashes and unknowns count from 0
- *                                      and finished_ms is cleared
+ *   RETRY    DEAD, RETRY, CANCELLED -> READY at the end; enqueued_ms is now and expires_ms moves along; from DEAD and CANCELLED
+ *                                      attempts, crashes and unknowns count from 0 and finished_ms is cleared
  *   PROMOTE  SCHEDULED RETRY        -> READY at the front
  * Locks, slots and stops of what ends or goes, go with it.
  * By filter: in an order of the store's own, per job, in steps, between which other operations have their turn; a crash in the midst leaves
@@ -367,6 +368,9 @@ struct sk_store_ops {
   void (*progress)(struct sk_store *, struct sk_progress_op *); /* engines only */
   void (*declare)(struct sk_store *, struct sk_declare_op *);
   void (*tasks)(struct sk_store *, struct sk_tasks_op *);
+
+  /* The store's clock, ms, at once: what it would say now, as near as this handle knows (Redis: to a round trip). */
+  int64_t (*now_ms)(struct sk_store *);
 
   /* Finishes what is submitted, gives up this engine's lease (jobs it still holds become READY, places kept), frees the store,
    * then calls cb once on the loop.  The handle is invalid from the call on. */

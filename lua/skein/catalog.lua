@@ -34,7 +34,8 @@ end
 
 local function refresh()
   if known_through ~= client.connection then known, known_queues = {}, {} end
-  if known_through ~= client.connection or core.now() - known_at > FRESH_S then load() end
+  local age = core.now() - known_at -- below 0: the clock was set back
+  if known_through ~= client.connection or age > FRESH_S or age < 0 then load() end
 end
 
 -- Fills in what the task's template says; once.

@@ -82,8 +82,13 @@ class Skein:
                 raise
             return self.redis.call("EVAL", self.scripts[script], *rest)
 
+    def now_ms(self):
+        """What Redis' clock says: this machine's may be wrong."""
+        seconds, us = self.redis.call("TIME")
+        return int(seconds) * 1000 + int(us) // 1000
+
     def enqueue(self, task, args=(), **options):
-        """The new job's id.  Options: id, queue, priority, delay or at (seconds), meta, and the record's own (retries, keep_ms, unique, ...)."""
+        """The new job's id.  Options: id, queue, priority, delay, at or expires (seconds), meta, and the record's own (retries, keep_ms, unique, ...)."""
         job = {"task": task, "args": args, **options}
         added = self.enqueue_many([job])[0]
         if isinstance(added, Refused):
@@ -94,12 +99,12 @@ class Skein:
 
     def enqueue_many(self, jobs):
         """Adds up to 1,000 jobs in one step, gives each its id, and says of each whether it was new; Refused: by its lock or queue."""
-        declared, queues, adds = {}, [], []
+        declared, queues, adds, now = {}, [], [], self.now_ms()
         if not all("queue" in job and "priority" in job for job in jobs):
             pairs = iter(self.redis.call("HGETALL", self.key("tasks")))
             declared = {task.decode(): value.decode().split(":", 1) for task, value in zip(pairs, pairs)}
         for job in jobs:
-            if unknown := job.keys() - TAGS.keys() - {"delay", "at"}:
+            if unknown := job.keys() - TAGS.keys() - {"delay", "at", "expires"}:
                 raise TypeError(f"job {job['task']}: unknown option {unknown.pop()}")
             priority, queue = declared.get(job["task"], ("0", "default"))
             job.update({"id": new_id(), "queue": queue, "priority": int(priority), **job})
@@ -109,7 +114,9 @@ class Skein:
             if "delay" in job or "at" in job:
                 due = f"+{round(job['delay'] * 1000)}" if "delay" in job else f"@{round(job['at'] * 1000)}"
             queue, task = job["queue"].encode(), job["task"].encode()
-            record = write_record({"enqueued_ms": int(time.time() * 1000), **job})
+            if "expires" in job:
+                job["expires_ms"] = now + round(job.pop("expires") * 1000)
+            record = write_record({"enqueued_ms": now, **job})
             value = b"r%d%c%b%c%b%b" % (rank, len(queue), queue, len(task), task, record)
             tied = "unique" in job or "limit" in job
             adds += [f"{queues.index(job['queue']) * 5 + rank + 1}{due}{'*' * tied}", 1, job["id"], value]

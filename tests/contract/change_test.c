@@ -127,6 +127,35 @@ static void cancelled_then_retried_clears_its_end(void **ctx) {
   assert_int_equal(decoded(take_job(h, "a")->record).finished_ms, 0);
 }
 
+static void retried_by_hand_has_its_time_to_expire_again(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  one_in_each_state(h);
+  struct sk_enqueue_item one = item(w, .id = "short");
+  struct sk_job job = decoded(one.record);
+  job.expires_ms = job.enqueued_ms + 2000;
+  one.record = record_of(w, &job);
+  assert_code(run_enqueue(h, &(struct sk_enqueue_op){ .items = &one, .items_n = 1 }), SK_OK);
+  settle(h, take_job(h, "ready"), .kind = SK_SETTLE_DROP);
+  struct sk_held *held = take_job(h, "short");
+  settle(h, held, .kind = SK_SETTLE_DEAD, .record = record_with(w, held->record, 1, 0));
+  world_advance(w, 60000);
+  assert_code(change(h, SK_VERB_RETRY, "short", 0), SK_OK);
+  assert_code(change(h, SK_VERB_RETRY, "dead", 0), SK_OK);
+  assert_code(change(h, SK_VERB_RETRY, "retry", 0), SK_OK);
+  struct sk_job again = decoded(view(h, "short")->record);
+  assert_int_equal(again.enqueued_ms, WALL_START_MS + 60000);
+  assert_int_equal(again.expires_ms, WALL_START_MS + 62000);
+  assert_int_equal(again.attempts, 0);
+  again =
+      decoded(view(h, "dead")->record); /* its task's span, of which the store knows nothing, counts from the enqueue */
+  assert_int_equal(again.enqueued_ms, WALL_START_MS + 60000);
+  assert_int_equal(again.expires_ms, SK_UNSET);
+  again = decoded(view(h, "retry")->record);
+  assert_int_equal(again.enqueued_ms, WALL_START_MS + 60000);
+  assert_int_equal(again.attempts, 4);
+}
+
 static void promoted_goes_to_the_front(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
@@ -223,6 +252,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_cancelled_job_is_kept_and_says_when_it_ended),
   cmocka_unit_test(retried_by_hand_goes_to_the_end_and_counts_from_zero),
   cmocka_unit_test(cancelled_then_retried_clears_its_end),
+  cmocka_unit_test(retried_by_hand_has_its_time_to_expire_again),
   cmocka_unit_test(promoted_goes_to_the_front),
   cmocka_unit_test(many_ids_have_a_status_each),
   cmocka_unit_test(a_cancelled_job_is_not_fetched),

@@ -217,6 +217,70 @@ static void ids_queues_tasks_and_records_are_bytes(void **ctx) {
   sk_op_fini(&list.op);
 }
 
+static void put_items(struct handle *h, struct sk_enqueue_item *items, size_t n) {
+  struct sk_enqueue_op op = { .items = items, .items_n = n };
+  assert_code(run_enqueue(h, &op), SK_OK);
+  for (size_t i = 0; i < n; i++) assert_code(items[i].status, SK_OK);
+}
+
+/* A producer's clock may say anything. */
+static void a_record_gets_the_times_of_the_stores_clock(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  const int64_t behind[] = { 600000, -600000, 0, WALL_START_MS - 1, -WALL_START_MS * 200, 600000 };
+  enum { N = sizeof behind / sizeof *behind };
+  struct sk_enqueue_item items[N];
+  static char names[N][8];
+  for (int i = 0; i < N; i++) {
+    snprintf(names[i], sizeof names[i], "t%d", i);
+    items[i] = item(w, .id = names[i]);
+    struct sk_job job = decoded(items[i].record);
+    job.enqueued_ms = WALL_START_MS - behind[i];
+    if (i < N - 1) job.expires_ms = job.enqueued_ms + 300000;
+    job.retries = 7;
+    job.result = text("after it");
+    items[i].record = record_of(w, &job);
+  }
+  items[1].delay_ms = 1000; /* the span counts from the enqueue all the same */
+  put_items(h, items, N);
+  for (int i = 0; i < N; i++) {
+    struct sk_job job = decoded(view(h, names[i])->record);
+    assert_int_equal(job.enqueued_ms, WALL_START_MS);
+    assert_int_equal(job.expires_ms, i < N - 1 ? WALL_START_MS + 300000 : SK_UNSET);
+    assert_int_equal(job.retries, 7);
+    assert_true(sk_str_eq_c(job.result, "after it") && sk_str_eq_c(job.id, names[i]) && sk_str_eq_c(job.args, "[1,2]"));
+  }
+}
+
+/* ... in a batch that Redis takes in a transaction, with locks and limits, and as a follow-up. */
+static void all_ways_in_give_a_record_the_stores_times(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  enum { N = 40 };
+  static char names[N][8];
+  struct sk_enqueue_item items[N];
+  for (int i = 0; i < N; i++) {
+    snprintf(names[i], sizeof names[i], "m%02d", i);
+    items[i] =
+        item(w, .id = names[i], .lock = i == 1 ? "reject;0;=k" : NULL, .limit = i == 2 ? "1;0;0;0;any;=g" : NULL);
+    struct sk_job job = decoded(items[i].record);
+    job.enqueued_ms -= 5000;
+    job.expires_ms = job.enqueued_ms + 1;
+    items[i].record = record_of(w, &job);
+    items[i].fresh = true;
+  }
+  struct sk_enqueue_item follow = items[N - 1];
+  put_items(h, items, 3);
+  put_items(h, items + 3, N - 4);
+  settle(h, take_job(h, names[0]), .kind = SK_SETTLE_DROP, .follow = &follow, .follow_n = 1);
+  for (int i = 1; i < N; i++) {
+    struct sk_job job = decoded(view(h, names[i])->record);
+    assert_int_equal(job.enqueued_ms, WALL_START_MS);
+    assert_int_equal(job.expires_ms, WALL_START_MS + 1);
+  }
+  assert_int_equal(h->store->ops->now_ms(h->store), WALL_START_MS);
+}
+
 static void a_large_record_comes_back_whole(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
@@ -316,6 +380,8 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_batch_at_the_limit_is_taken_and_one_past_it_is_not),
   cmocka_unit_test(an_empty_batch_is_fine),
   cmocka_unit_test(ids_queues_tasks_and_records_are_bytes),
+  cmocka_unit_test(a_record_gets_the_times_of_the_stores_clock),
+  cmocka_unit_test(all_ways_in_give_a_record_the_stores_times),
   cmocka_unit_test(a_large_record_comes_back_whole),
   cmocka_unit_test(odd_locks_limits_and_names_are_refused_with_their_whole_batch),
   cmocka_unit_test(odd_bounds_of_queues_are_refused),

@@ -213,6 +213,27 @@ describe("time limits", function()
     assert.equal(0, t:count "ran")
   end)
 
+  H.it("expires: a retry by hand starts the span anew, and what the last attempt said stays", function(t)
+    t:script("a.lua", [[skein.task("fresh", { expires = 1, retries = 0 }, function(job) error("boom", 0) end)]])
+    local function passes() H.wait.wait_for("the span to be over", 5, (function(at) return function() return H.now() - at > 1.1 end end)(H.now())) end
+    local engine = t:run { "-w", "1" }
+    local id = t:enqueue "fresh"
+    assert.equal("boom", t:wait_state(id, "dead").error.message)
+    passes()
+    t:ok("pause", "default")
+    t:ok("retry", id)
+    passes()
+    t:ok("resume", "default") -- too late again: what is known of the job is still why it failed
+    local job = t:wait_state(id, "dead")
+    assert.same({ "error", "boom" }, { job.error.kind, job.error.message })
+    assert.matches("failed expired", t:ok("job", id))
+    engine:stop()
+    t:script("a.lua", [[skein.task("fresh", { expires = 1, retries = 0 }, function(job) fx("ran", job.id) end)]])
+    t:run { "-w", "1" }
+    t:ok("retry", id)
+    assert.equal(id, t:wait_effects("ran", 1)[1][1])
+  end)
+
   H.it("timeout, soft: an error at the next yield, kind timeout, retried", function(t)
     t:script("a.lua", [[skein.task("slow", { timeout = 0.2, retries = 1, backoff = { 0 } }, function(job)
       local t0 = skein.now()

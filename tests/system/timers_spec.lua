@@ -117,6 +117,36 @@ describe("the wall clock", function()
     end
   end
 
+  H.it_on("redis", "of a producer may be wrong: `expires` is a span by the store's clock", function(t)
+    if not LIBRARY then pending "libfaketime is not installed" end
+    t:script("a.lua", [[
+      skein.task("long", { expires = 300 }, function(job, from) fx("long", from, job.enqueued_at - os.time()) end)
+      skein.task("short", { expires = 1 }, function(job, from) fx("short", from) end)]])
+    local function from(offset) return { env = { LD_PRELOAD = LIBRARY, FAKETIME = offset } } end
+    local function producers(task, expires)
+      for _, offset in ipairs { "-10m", "+10m" } do
+        assert.equal(0, t:cli({ "enqueue", task, H.encode(offset) }, from(offset)).code)
+        H.files.write(t.dir .. "/producer.lua", ([[local skein = require "skein"
+          assert(skein.enqueue(%q, %q))
+          assert(skein.enqueue({ task = %q, args = { %q }, expires = %d }))]]):format(task, offset, task, offset, expires))
+        local options = t.client_options(from(offset))
+        options.env.LD_PRELOAD = LIBRARY
+        local client = t:cli({ t.dir .. "/producer.lua" }, options)
+        assert.equal("", client.err)
+      end
+    end
+    t:run { "-w", "1" }
+    producers("long", 300)
+    local ran = t:wait_effects("long", 6)
+    for _, effect in ipairs(ran) do assert.is_true(math.abs(effect[2]) < 30) end
+    t:ok("pause", "default")
+    producers("short", 1)
+    H.wait.wait_for("the span to be over", 5, (function(at) return function() return H.now() - at > 1.2 end end)(H.now()))
+    t:ok("resume", "default")
+    t:wait_for("all to be dead", 10, function() return t:counters().dead >= 6 end)
+    assert.equal(0, t:count "short")
+  end)
+
   local SCRIPT = [[
     skein.task("long", { timeout = 60, retries = 0 }, function(job, n) fx("long start", n) released("long") fx("long end", n) end)
     skein.task("later", { retries = 0, timeout = 60 }, function(job, name, n) fx(name, n) end)

@@ -230,6 +230,11 @@ PASS(pause)
 PASS(tasks)
 #undef PASS
 
+static inline int64_t gate_now_ms(struct sk_store *s) {
+  struct gate *g = SK_CONTAINER(s, struct gate, store);
+  return g->real->ops->now_ms(g->real);
+}
+
 static inline void gate_close(struct sk_store *s, void (*cb)(void *ctx), void *ctx) {
   struct gate *g = SK_CONTAINER(s, struct gate, store);
   assert_true(sk_list_empty(&g->failed) && sk_list_empty(&g->kept)); /* an engine closes when all is answered */
@@ -277,6 +282,7 @@ static inline void gate_insert(struct world *w) {
     .progress = gate_progress,
     .declare = gate_declare,
     .tasks = gate_tasks,
+    .now_ms = gate_now_ms,
     .close = gate_close,
   };
   struct gate *g = &w->gate;

@@ -221,6 +221,21 @@ static void an_expired_job_is_dead_and_counts_nothing(void **state) {
   assert_int_equal(job.started_ms, 0); /* it never started */
 }
 
+static void the_error_of_an_attempt_stays_when_the_job_expires_before_the_next(void **state) {
+  (void)state;
+  struct sk_job job = a_job();
+  struct sk_outcome late = ENDED(SK_END_EXPIRED, .message = SK_STR_LIT(SK_EXPIRED_TEXT));
+  struct sk_outcome boom = ENDED(SK_END_FAILED, .kind = SK_KIND_ERROR, .message = SK_STR_LIT("boom"));
+  sk_transition(&job, NULL, &boom, &POLICY, NOW, 1);
+  assert_int_equal(sk_transition(&job, NULL, &late, &POLICY, NOW, 1).kind, SK_SETTLE_DEAD);
+  assert_int_equal(job.error_kind, SK_KIND_ERROR);
+  assert_true(sk_str_eq_c(job.error, "boom"));
+  job = a_job();
+  job.error_kind = SK_KIND_CANCELLED; /* no attempt's */
+  sk_transition(&job, NULL, &late, &POLICY, NOW, 1);
+  assert_int_equal(job.error_kind, SK_KIND_EXPIRED);
+}
+
 static void it_expires_past_its_own_time_or_its_tasks_after_the_enqueue(void **state) {
   (void)state;
   struct sk_job job = a_job(), task = a_template();
@@ -308,6 +323,7 @@ int main(void) {
     cmocka_unit_test(a_crash_is_ready_again_twice_and_dead_the_third_time),
     cmocka_unit_test(an_unknown_task_is_put_back_until_unknown_max),
     cmocka_unit_test(an_expired_job_is_dead_and_counts_nothing),
+    cmocka_unit_test(the_error_of_an_attempt_stays_when_the_job_expires_before_the_next),
     cmocka_unit_test(it_expires_past_its_own_time_or_its_tasks_after_the_enqueue),
     cmocka_unit_test(a_cancelled_job_is_kept_a_while_and_counts_nothing),
     cmocka_unit_test(a_job_that_is_handed_back_is_as_it_was),

@@ -17,12 +17,6 @@ static const unsigned states_of[] = {
 
 static void set_finished(struct sk_job *fields, int64_t now_ms) { fields->finished_ms = now_ms; }
 
-static void start_anew(struct sk_job *fields, int64_t now_ms) {
-  (void)now_ms;
-  fields->attempts = fields->crashes = fields->unknowns = 0;
-  fields->finished_ms = 0;
-}
-
 static enum sk_code cancel(struct mem *mem, struct mem_job *job, int64_t keep_ms) {
   if (job->state == SK_STATE_RUNNING) {
     sk_mem_stop(job);
@@ -44,11 +38,10 @@ static enum sk_code cancel(struct mem *mem, struct mem_job *job, int64_t keep_ms
 }
 
 static enum sk_code retry(struct mem *mem, struct mem_job *job) {
-  if (job->state != SK_STATE_RETRY) {
-    struct sk_str record = sk_mem_edit(job, start_anew, 0);
-    if (record.p == NULL) return SK_ENOMEM;
-    sk_mem_set_record(job, record);
-  }
+  bool ended = job->state != SK_STATE_RETRY;
+  struct sk_str record = sk_mem_edit(job, ended ? sk_job_start_anew : sk_job_move_times, mem->now_ms);
+  if (record.p == NULL) return SK_ENOMEM;
+  sk_mem_set_record(job, record);
   sk_mem_leave(mem, job);
   sk_mem_enter_last(mem, job);
   return SK_OK;

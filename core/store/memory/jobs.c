@@ -36,13 +36,15 @@ struct mem_queue *sk_mem_queue(struct mem *mem, struct sk_str name) {
 }
 
 /* One block for the job, its names and its first record. */
-static struct mem_job *job_new(const struct sk_enqueue_item *item) {
-  struct mem_job *job = malloc(sizeof *job + item->id.n + item->task.n + item->record.n);
+static struct mem_job *job_new(struct mem *mem, const struct sk_enqueue_item *item) {
+  struct sk_str record = sk_record_stamp(item->record, mem->now_ms, &mem->stamped);
+  if (record.p == NULL && item->record.n > 0) return NULL;
+  struct mem_job *job = malloc(sizeof *job + item->id.n + item->task.n + record.n);
   if (job == NULL) return NULL;
   memset(job, 0, sizeof *job);
   char *p = job->bytes;
   struct sk_str *slices[] = { &job->id, &job->task, &job->record };
-  const struct sk_str from[] = { item->id, item->task, item->record };
+  const struct sk_str from[] = { item->id, item->task, record };
   for (size_t i = 0; i < 3; i++) {
     if (from[i].n) memcpy(p, from[i].p, from[i].n);
     *slices[i] = sk_str(p, from[i].n);
@@ -74,7 +76,7 @@ struct mem_job *sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item) 
   struct mem_queue *queue = sk_mem_queue(mem, item->queue);
   int64_t due_ms = item->delay_ms > 0 ? sk_mem_later(mem->now_ms, item->delay_ms) : item->due_ms;
   if (queue == NULL || (due_ms > mem->now_ms && !sk_heap_reserve(&queue->due))) return NULL;
-  struct mem_job *job = job_new(item);
+  struct mem_job *job = job_new(mem, item);
   if (job == NULL) return NULL;
   job->queue = queue;
   if (!enrol(mem, job, item)) {

@@ -105,6 +105,7 @@ static void mem_free(struct mem *mem) {
     free(task);
   }
   sk_mem_groups_free(mem);
+  sk_buf_fini(&mem->stamped);
   sk_mem_locks_free(mem);
   sk_mem_bounds_free(mem);
   sk_heap_fini(&mem->kept);
@@ -163,6 +164,8 @@ static void mem_close(struct sk_store *store, void (*cb)(void *ctx), void *ctx) 
   sk_async_send(h->wake);
 }
 
+static int64_t mem_now_ms(struct sk_store *store) { return sk_store_wall_ms(&sk_mem_handle(store)->clock); }
+
 static const struct sk_store_ops memory_ops = {
   .scheme = "memory",
   .enqueue = sk_mem_enqueue,
@@ -177,6 +180,7 @@ static const struct sk_store_ops memory_ops = {
   .progress = sk_mem_progress,
   .declare = sk_mem_declare,
   .tasks = sk_mem_tasks,
+  .now_ms = mem_now_ms,
   .close = mem_close,
 };
 

@@ -39,6 +39,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "base/buf.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/limits.h"
@@ -162,6 +163,7 @@ struct mem {
   struct sk_heap throttles; /* of mem_lock.end, by the same */
   struct sk_heap idle;      /* of mem_group.forgotten, by the same */
   int64_t now_ms;           /* wall clock of the operation that runs */
+  struct sk_buf stamped;    /* the record of the job that comes in */
   struct sk_list handles;   /* of mem_handle.node */
   struct sk_counters counters;
   uint64_t seq, fence, queues_version;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "io/loop.h"
 #include "io/stream.h"
@@ -29,6 +30,7 @@ enum greeting {
   GREET_NAME,
   GREET_INFO,
   GREET_POLICY,
+  GREET_TIME,
   GREET_MULTI,
   GREET_EXEC,
   GREET_SLOT,
@@ -52,7 +54,8 @@ struct rd_conn {
   int64_t pause_ms;
   enum greeting greetings[GREETINGS];
   size_t greetings_n, greeted;
-  char host[256]; /* where to dial */
+  int64_t opened_ms; /* when the greeting was sent; monotonic */
+  char host[256];    /* where to dial */
   uint16_t port;
   size_t hosts_at; /* of the URL's hosts, the one tried last */
   unsigned moves;  /* since it was last ready: two nodes may name each other */
@@ -176,6 +179,7 @@ static void on_opened(void *ctx) {
   }
   struct rd_command m = { 0 };
   c->stage = GREETING;
+  c->opened_ms = sk_clock_mono_ms();
   c->greetings_n = c->greeted = 0;
   if (config->url.password.n) {
     sk_rd_arg_c(&m, "AUTH");
@@ -203,6 +207,8 @@ static void on_opened(void *ctx) {
     sk_rd_arg_c(&m, "GET");
     sk_rd_arg_c(&m, "maxmemory-policy");
     greet(c, &m, GREET_POLICY);
+    sk_rd_arg_c(&m, "TIME");
+    greet(c, &m, GREET_TIME);
     sk_rd_arg_c(&m, "MULTI");
     greet(c, &m, GREET_MULTI);
     sk_rd_arg_c(&m, "EXEC");
@@ -296,6 +302,11 @@ static bool is_moving(const struct rd_reply *reply) {
   return sk_rd_errors_classify(reply->text, NULL) == RD_TROUBLE_SLOT && !sk_str_starts(reply->text, "CLUSTERDOWN");
 }
 
+static void take_time(struct rd_conn *c, const struct rd_reply *reply) {
+  int64_t server_ms;
+  if (sk_rd_time_read(reply, &server_ms)) c->events.clock(c->events.ctx, server_ms, c->opened_ms, sk_clock_mono_ms());
+}
+
 static enum sk_code check_greeting(struct rd_conn *c, enum greeting g, const struct rd_reply *reply,
                                    struct sk_err *err) {
   bool failed = reply->type == RD_ERROR;
@@ -303,6 +314,9 @@ static enum sk_code check_greeting(struct rd_conn *c, enum greeting g, const str
   case GREET_NAME: return SK_OK;
   case GREET_POLICY:
     if (!failed) check_policy(c, reply);
+    return SK_OK;
+  case GREET_TIME:
+    if (!failed) take_time(c, reply);
     return SK_OK;
   case GREET_MULTI: c->can_multi = !failed; return SK_OK;
   case GREET_EXEC: c->can_multi = c->can_multi && !failed; return SK_OK;

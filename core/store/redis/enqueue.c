@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "redis_scripts.h"
+#include "logic/record.h"
 #include "store/redis/redis.h"
 
 #define MS_MAX (INT64_C(1) << 52)
@@ -38,7 +39,9 @@ static void where_of(struct rd_store *s, const struct sk_enqueue_item *it, char 
 
 /* A READY job's value (lib/value.lua) as one argument. */
 static void add_value(struct rd_store *s, const struct sk_enqueue_item *it) {
-  size_t n = 4 + it->queue.n + it->task.n + it->record.n;
+  struct sk_str record = sk_record_stamp(it->record, sk_rd_now_ms(s), &s->stamped);
+  if (record.p == NULL && it->record.n > 0) s->command.args.failed = true;
+  size_t n = 4 + it->queue.n + it->task.n + record.n;
   struct sk_buf *b = &s->command.args;
   sk_rd_arg_begin(&s->command, n);
   sk_buf_add_byte(b, 'r');
@@ -47,7 +50,7 @@ static void add_value(struct rd_store *s, const struct sk_enqueue_item *it) {
   sk_buf_add_str(b, it->queue);
   sk_buf_add_byte(b, (char)it->task.n);
   sk_buf_add_str(b, it->task);
-  sk_buf_add_str(b, it->record);
+  sk_buf_add_str(b, record);
   sk_buf_add(b, "\r\n", 2);
 }
 

@@ -135,6 +135,7 @@ static void send_op(struct rd_store *s, struct sk_op *op) {
   }
   if (op->kind == RD_ENQUEUE_STORED && !sk_rd_conn_can_multi(s->calls))
     op->kind = RD_ENQUEUE; /* it could when this was submitted */
+  if (op->kind != RD_TIME) sk_rd_clock_ask(s);
   struct sk_buf *out = sk_rd_conn_out(s->calls);
   size_t before = out->n;
   sk_rd_verbs[op->kind].build(s, op);
@@ -360,6 +361,13 @@ void sk_rd_link_retry(struct rd_store *s) {
 
 static void on_retry(void *ctx) { sk_rd_link_retry(ctx); }
 
+static void on_clock(void *ctx, int64_t server_ms, int64_t sent_ms, int64_t heard_ms) {
+  struct rd_store *s = ctx;
+  s->server_clock.known = false; /* it may be another server */
+  s->server_clock.asked_ms = heard_ms;
+  sk_rd_clock_heard(&s->server_clock, server_ms, sent_ms, heard_ms);
+}
+
 static void on_down(void *ctx, const struct sk_err *err) {
   struct rd_store *s = ctx;
   struct sk_list looks;
@@ -408,8 +416,8 @@ static void on_wakes_down(void *ctx, const struct sk_err *err) { (void)ctx, (voi
 static void on_nothing(void *ctx) { (void)ctx; }
 
 bool sk_rd_link_open(struct rd_store *s) {
-  const struct rd_conn_events calls = { on_ready, on_reply, on_down, s };
-  const struct rd_conn_events wakes = { on_wakes_ready, on_message, on_wakes_down, s };
+  const struct rd_conn_events calls = { on_ready, on_reply, on_clock, on_down, s };
+  const struct rd_conn_events wakes = { on_wakes_ready, on_message, on_clock, on_wakes_down, s };
   s->wake = sk_async_new(s->loop, on_wake, s);
   s->keep_alive = sk_timer_new(s->loop, on_nothing, s);
   s->patience = sk_timer_new(s->loop, on_patience, s);

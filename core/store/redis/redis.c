@@ -134,6 +134,7 @@ const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n) {
     [RD_DECLARE] = RD_SCRIPT_DECLARE,
     [RD_TASKS] = RD_SCRIPT_TASKS,
     [RD_LOAD] = -1,
+    [RD_TIME] = -1,
     [RD_ENQUEUE_ALL] = RD_SCRIPT_ENQUEUE,
     [RD_SETTLE_ALL] = RD_SCRIPT_SETTLE,
     [RD_ENQUEUE_STORED] = RD_SCRIPT_STORED,
@@ -161,6 +162,7 @@ const struct rd_verb sk_rd_verbs[] = {
   [RD_OPEN] = { sk_rd_open_build, sk_rd_open_parse, false },
   [RD_RECOVER] = { sk_rd_recover_build, sk_rd_recover_parse, false },
   [RD_LOAD] = { NULL, load_parse, false },
+  [RD_TIME] = { sk_rd_time_build, sk_rd_time_parse, true },
   [RD_ENQUEUE_ALL] = { sk_rd_enqueue_build, sk_rd_enqueue_parse, false },
   [RD_SETTLE_ALL] = { sk_rd_settle_build, sk_rd_settle_parse, false },
   [RD_ENQUEUE_STORED] = { sk_rd_stored_build, sk_rd_stored_parse, false,
@@ -318,6 +320,8 @@ static void redis_tasks(struct sk_store *store, struct sk_tasks_op *op) {
   sk_rd_submit(of(store), &op->op, RD_TASKS, SK_OK);
 }
 
+static int64_t redis_now_ms(struct sk_store *store) { return sk_rd_now_ms(of(store)); }
+
 /* -- close ------------------------------------------------------------------------------------------------------------------- */
 
 static void store_free(struct rd_store *s) {
@@ -326,6 +330,7 @@ static void store_free(struct rd_store *s) {
   free(s->known.names);
   free(s->named.names);
   sk_buf_fini(&s->command.args);
+  sk_buf_fini(&s->stamped);
   sk_buf_fini(&s->key_args);
   sk_buf_fini(&s->early_error);
   sk_tls_context_free(s->config.tls);
@@ -382,6 +387,7 @@ static const struct sk_store_ops redis_ops = {
   .progress = redis_progress,
   .declare = redis_declare,
   .tasks = redis_tasks,
+  .now_ms = redis_now_ms,
   .close = redis_close,
 };
 

@@ -97,10 +97,19 @@ struct rd_config { /* owned by the store */
   const struct sk_log *log;
 };
 
+/* Redis' clock minus the monotonic one of this process, as far as known: redis/clock.c. */
+struct rd_clock {
+  bool known;
+  int64_t least_ms, most_ms;  /* between these */
+  int64_t asked_ms, heard_ms; /* when it was asked and heard last; monotonic */
+};
+
 struct rd_conn_events {
   void (*ready)(void *ctx);
   /* The next reply, or message; the arena's content is taken or freed by the callee. */
   void (*reply)(void *ctx, struct rd_reply *reply, struct sk_arena *arena);
+  /* While it was made: what the server's clock said, between these moments of the monotonic one. */
+  void (*clock)(void *ctx, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
   /* It went away, or could not be made; another try follows by itself. */
   void (*down)(void *ctx, const struct sk_err *err);
   void *ctx;
@@ -145,6 +154,7 @@ enum rd_kind {
   RD_OPEN,
   RD_RECOVER,
   RD_LOAD,
+  RD_TIME,
   /* The same with the keys of all queues, since one of their jobs replaces one that is who knows where. */
   RD_ENQUEUE_ALL,
   RD_SETTLE_ALL,
@@ -162,6 +172,8 @@ struct rd_store {
   struct sk_loop *loop;
   struct rd_config config;
   struct sk_store_clock clock;
+  struct rd_clock server_clock;
+  struct sk_buf stamped; /* the record of the job that goes into the command */
   struct sk_store_events events;
   struct rd_conn *calls, *wakes;         /* wakes: NULL when nobody wants to know */
   struct sk_async *wake;                 /* answers are due */
@@ -232,6 +244,8 @@ RD_VERB(get)
 RD_VERB(list)
 RD_VERB(count)
 RD_VERB(tasks)
+/* redis/clock.c */
+RD_VERB(time)
 /* redis/change.c */
 RD_VERB(change)
 RD_VERB(pause)
@@ -283,6 +297,14 @@ bool sk_rd_link_open(struct rd_store *s);
 void sk_rd_link_free(struct rd_store *s);
 /* After a step of closing: frees the store when all is done. */
 void sk_rd_try_close(struct rd_store *s);
+
+/* -- redis/clock.c: Redis' clock ------------------------------------------------------------------------------------------------------- */
+void sk_rd_clock_heard(struct rd_clock *c, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
+int64_t sk_rd_now_ms(const struct rd_store *s);
+/* Asks for it when it was heard long ago; the answer comes before that of what is sent next. */
+void sk_rd_clock_ask(struct rd_store *s);
+/* The answer to TIME; false when it is none. */
+bool sk_rd_time_read(const struct rd_reply *reply, int64_t *ms);
 
 /* -- redis/host.c: which process this is, and whether another one of this machine is gone ------------------------------------------------ */
 void sk_rd_describe_self(char *out, size_t n);

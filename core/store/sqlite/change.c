@@ -23,12 +23,6 @@ bool sk_sq_verb_takes(enum sk_verb verb, enum sk_state state) {
 
 static void set_finished(struct sk_job *job, int64_t now_ms) { job->finished_ms = now_ms; }
 
-static void start_anew(struct sk_job *job, int64_t now_ms) {
-  (void)now_ms;
-  job->attempts = job->crashes = job->unknowns = 0;
-  job->finished_ms = 0;
-}
-
 static enum sk_code cancel(struct sq_db *db, struct sq_row *row, struct sk_arena *arena, struct sk_str record,
                            int64_t keep_ms) {
   sk_sq_head(db)->counters.cancelled++;
@@ -39,7 +33,8 @@ static enum sk_code cancel(struct sq_db *db, struct sq_row *row, struct sk_arena
 }
 
 static enum sk_code retry(struct sq_db *db, struct sq_row *row, struct sk_arena *arena, struct sk_str record) {
-  if (row->state != SK_STATE_RETRY) record = sk_sq_edit(arena, record, start_anew, 0);
+  bool ended = row->state != SK_STATE_RETRY;
+  record = sk_sq_edit(arena, record, ended ? sk_job_start_anew : sk_job_move_times, db->now_ms);
   if (record.p == NULL) return no_memory(db);
   return sk_sq_move_last(db, row, record);
 }

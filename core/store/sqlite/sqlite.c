@@ -562,6 +562,10 @@ static void sqlite_close(struct sk_store *store, void (*cb)(void *ctx), void *ct
   pthread_mutex_unlock(&s->lock);
 }
 
+static int64_t sqlite_now_ms(struct sk_store *store) {
+  return sk_store_wall_ms(&SK_CONTAINER(store, struct sq_store, store)->db->clock);
+}
+
 static const struct sk_store_ops sqlite_ops = {
   .scheme = "sqlite",
   .enqueue = sqlite_enqueue,
@@ -576,6 +580,7 @@ static const struct sk_store_ops sqlite_ops = {
   .progress = sqlite_progress,
   .declare = sqlite_declare,
   .tasks = sqlite_tasks,
+  .now_ms = sqlite_now_ms,
   .close = sqlite_close,
 };
 

@@ -55,6 +55,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "base/buf.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "store/check.h"
@@ -201,8 +202,9 @@ struct sq_db {
 
   /* The open transaction. */
   int64_t now_ms;
-  bool notify;       /* it has something that others wait for */
-  struct sk_err err; /* what went wrong last */
+  struct sk_buf stamped; /* the record of the job that comes in */
+  bool notify;           /* it has something that others wait for */
+  struct sk_err err;     /* what went wrong last */
 
   /* Cached rows. */
   uint64_t epoch; /* grows when another connection has committed, and on rollback */

@@ -1,5 +1,6 @@
 /* sqlite/work.c - the sqlite store's part in a job's life: enqueue, settle, progress (fetch: sqlite/fetch.c).  In a write
  * transaction. */
+#include "logic/record.h"
 #include "store/sqlite/sqlite.h"
 
 /* -- enqueue --------------------------------------------------------------------------------------------------------------- */
@@ -9,13 +10,16 @@ static enum sk_code insert(struct sq_db *db, const struct sq_row *row, const str
                            bool *exists) {
   bool later = row->state != SQ_LINE || row->more;
   enum sq_stmt which = row->more ? SQL_JOB_ADD : later ? SQL_JOB_ADD_LATER : SQL_JOB_ADD_LINE;
+  *exists = false;
+  struct sk_str record = sk_record_stamp(item->record, db->now_ms, &db->stamped);
+  if (record.p == NULL && item->record.n > 0) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
   sqlite3_stmt *st = sk_sq(db, which);
   sk_sq_int(st, 1, row->n);
   sk_sq_text(st, 2, item->id);
   sk_sq_int(st, 3, row->q);
   sk_sq_int(st, 4, row->rank);
   sk_sq_text(st, 5, item->task);
-  sk_sq_blob(st, 6, item->record);
+  sk_sq_blob(st, 6, record);
   if (later) {
     sk_sq_int(st, 7, row->due);
     sk_sq_int(st, 8, row->ord);

@@ -78,7 +78,8 @@ local APPLY = {
   end,
   gone,
   function(id, code, body, queue)
-    if code ~= "t" then body = edit(body, { ATTEMPTS, CRASHES, UNKNOWNS, FINISHED }, function() return 0 end) end
+    local span = { ENQUEUED, EXPIRES }
+    body = edit(body, code == "t" and span or { ENQUEUED, EXPIRES, ATTEMPTS, CRASHES, UNKNOWNS, FINISHED }, enqueued_anew())
     local list, rank = KEYS[base_of(index_of[queue]) + 4 + body:sub(1, 1)], body:sub(1, 1)
     local g = group_in_line(id)
     if g then

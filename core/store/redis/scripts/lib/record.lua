@@ -1,5 +1,5 @@
 -- The part of a job's record (core/logic/record.h) that the store itself changes: fields of small numbers.
-local ATTEMPTS, CRASHES, UNKNOWNS, RECOVERIES, FINISHED = 18, 19, 20, 21, 26
+local ENQUEUED, EXPIRES, ATTEMPTS, CRASHES, UNKNOWNS, RECOVERIES, FINISHED = 7, 11, 18, 19, 20, 21, 26
 
 -- A number of base 128, lowest first: it, and where it ends; nil when it is cut short.
 local function varint(s, at)
@@ -49,4 +49,17 @@ local function record_edit(record, tags, change)
   end
   for i = next_tag, #tags do out[#out + 1] = number_field(tags[i], change(tags[i], 0)) end
   return table.concat(out)
+end
+
+-- For record_edit: the job is enqueued now, its time to expire keeps its distance to that, and what else is edited counts from 0.
+local function enqueued_anew()
+  local enqueued
+  return function(tag, old)
+    if tag == ENQUEUED then
+      enqueued = old
+      return now
+    end
+    if tag == EXPIRES and old > 0 then return enqueued > 0 and math.max(old - enqueued + now, 1) or old end
+    return 0
+  end
 end
