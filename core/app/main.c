@@ -7,6 +7,7 @@
 #include "app/exits.h"
 #include "app/out.h"
 #include "app/verbs.h"
+#include "base/fds.h"
 #include "base/version.h"
 #include "io/loop.h"
 #include "logic/nearest.h"
@@ -125,6 +126,7 @@ static char **take_words(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  sk_fds_keep_standard();
   argv = take_words(argc, argv);
   if (argv == NULL) {
     sk_out_error(NULL, "out of memory");

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "app/exits.h"
+#include "app/init.h"
 #include "app/options.h"
 #include "app/out.h"
 #include "app/reread.h"
@@ -375,6 +376,8 @@ static int run_logged(struct run *r, const struct sk_args *args) {
 int sk_app_run(int argc, char **argv) {
   struct sk_args args;
   int exit_code = sk_options_main(&COMMAND, argc, argv, &args);
+  if (exit_code >= 0) return exit_code;
+  exit_code = sk_init_run();
   if (exit_code >= 0) return exit_code;
   struct run r = { 0 };
   sk_log_init(&r.log);

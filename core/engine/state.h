@@ -90,6 +90,7 @@ struct sk_worker {
   struct sk_child *child;
   int pid;
   struct sk_pipe *pipe;
+  struct sk_output *output[2]; /* what it writes to stdout, and to stderr */
   struct sk_share *share;
   uint32_t slots_n;
   struct sk_list runs;

@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "engine/output.h"
 #include "engine/state.h"
 #include "logic/wire.h"
 
@@ -181,6 +182,7 @@ static void on_pipe_closed(void *ctx, const struct sk_err *err) {
 static void free_worker(struct sk_worker *w) {
   sk_list_remove(&w->node);
   sk_pipe_free(w->pipe);
+  for (int i = 0; i < 2; i++) sk_output_free(w->output[i]);
   sk_child_free(w->child);
   sk_share_unmap(w->share, w->slots_n);
   free(w->free_slots);
@@ -202,7 +204,7 @@ static const char *program_of(const struct sk_engine *e) {
 }
 
 /* Starts the process with its end of the pipe and of the shared memory: the last thing that can fail, so that no process is left. */
-static enum sk_code start_process(struct sk_worker *w, const int fds[2], struct sk_err *err) {
+static enum sk_code start_process(struct sk_worker *w, const int fds[2], const int output[2], struct sk_err *err) {
   struct sk_engine *e = w->engine;
   char number[16], concurrency[16], memory[32], parent[16];
   snprintf(number, sizeof number, "%u", w->number);
@@ -211,13 +213,35 @@ static enum sk_code start_process(struct sk_worker *w, const int fds[2], struct 
   snprintf(parent, sizeof parent, "%d", (int)getpid());
   char *argv[] = { "skein", "worker", "run", (char *)(uintptr_t)e->options.dir, number, concurrency,
                    memory,  parent,   NULL };
-  struct sk_child_options child = {
-    .file = program_of(e), .argv = argv, .fds = fds, .fds_n = 2, .exited = on_exited, .ctx = w
-  };
+  struct sk_child_options child = { .file = program_of(e),
+                                    .argv = argv,
+                                    .fds = fds,
+                                    .fds_n = 2,
+                                    .out_fd = output[0],
+                                    .err_fd = output[1],
+                                    .exited = on_exited,
+                                    .ctx = w };
   w->child = sk_child_spawn(e->loop, &child, err);
   if (w->child == NULL) return err->code;
   w->pid = sk_child_pid(w->child);
+  for (int i = 0; i < 2; i++) sk_output_set_pid(w->output[i], w->pid);
   return SK_OK;
+}
+
+/* The same with its stdout and stderr read by this process. */
+static enum sk_code start_with_output(struct sk_worker *w, const int fds[2], struct sk_err *err) {
+  static const enum sk_log_level levels[2] = { SK_LOG_INFO, SK_LOG_WARN };
+  int ends[2] = { -1, -1 };
+  enum sk_code code = SK_OK;
+  for (int i = 0; i < 2 && code == SK_OK; i++) {
+    const struct sk_output_options o = { .log = w->engine->log, .level = levels[i], .worker = w->number };
+    w->output[i] = sk_output_new(w->engine->loop, &o, &ends[i], err);
+    if (w->output[i] == NULL) code = err->code;
+  }
+  if (code == SK_OK) code = start_process(w, fds, ends, err);
+  for (int i = 0; i < 2; i++)
+    if (ends[i] >= 0) close(ends[i]);
+  return code;
 }
 
 static enum sk_code connect_worker(struct sk_worker *w, struct sk_err *err) {
@@ -228,7 +252,7 @@ static enum sk_code connect_worker(struct sk_worker *w, struct sk_err *err) {
   if (code == SK_OK) {
     struct sk_pipe_events events = { .bytes = sk_link_bytes, .closed = on_pipe_closed, .ctx = w };
     w->pipe = sk_pipe_new(w->engine->loop, pair[0], &events, err);
-    code = w->pipe ? start_process(w, (int[]){ pair[1], share_fd }, err) : err->code;
+    code = w->pipe ? start_with_output(w, (int[]){ pair[1], share_fd }, err) : err->code;
     close(pair[1]);
   }
   close(share_fd);

@@ -36,7 +36,8 @@ struct sk_child *sk_child_spawn(struct sk_loop *loop, const struct sk_child_opti
   *c = (struct sk_child){ .loop = loop, .exited = options->exited, .ctx = options->ctx };
   c->uv.data = c;
   uv_stdio_container_t stdio[3 + CHILD_FDS_MAX] = { { .flags = UV_IGNORE } };
-  for (int i = 1; i <= 2; i++) stdio[i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = i };
+  const int out[] = { options->out_fd ? options->out_fd : 1, options->err_fd ? options->err_fd : 2 };
+  for (int i = 0; i < 2; i++) stdio[1 + i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = out[i] };
   for (size_t i = 0; i < options->fds_n; i++)
     stdio[3 + i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = options->fds[i] };
   uv_process_options_t uv_options = {

@@ -14,12 +14,13 @@ struct sk_child_options {
   char *const *argv; /* NULL-terminated */
   const int *fds;    /* the child gets them as 3, 4, ...; they stay the caller's */
   size_t fds_n;
+  int out_fd, err_fd; /* its stdout and stderr; 0: this process's; they stay the caller's */
   /* It has ended: by itself with exit_status, or by term_signal (not 0).  Called once. */
   void (*exited)(void *ctx, int exit_status, int term_signal);
   void *ctx;
 };
 
-/* Starts it with stdin from /dev/null and this process's stdout and stderr. */
+/* Starts it with stdin from /dev/null and the given stdout and stderr. */
 struct sk_child *sk_child_spawn(struct sk_loop *loop, const struct sk_child_options *options, struct sk_err *err);
 int sk_child_pid(const struct sk_child *c);
 /* Sends a signal; nothing happens when it has ended already. */

@@ -181,6 +181,10 @@ void sk_pipe_flush(struct sk_pipe *p) {
   if (!p->out.failed && !send_out(p)) sk_buf_clear(&p->out);
 }
 
+struct sk_str sk_pipe_rest(const struct sk_pipe *p) {
+  return sk_buf_str(&p->in);
+}
+
 void sk_pipe_unref(struct sk_pipe *p) { uv_unref((uv_handle_t *)&p->uv); }
 
 static void on_closed(uv_handle_t *handle) {

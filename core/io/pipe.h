@@ -37,6 +37,8 @@ size_t sk_pipe_pending(const struct sk_pipe *p);
 void sk_pipe_drain(struct sk_pipe *p);
 /* Sends what the kernel takes at once; for a process about to end. */
 void sk_pipe_flush(struct sk_pipe *p);
+/* What has arrived and was not dealt with: the start of a frame. */
+struct sk_str sk_pipe_rest(const struct sk_pipe *p);
 void sk_pipe_unref(struct sk_pipe *p);
 void sk_pipe_free(struct sk_pipe *p);
 

@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "base/fds.h"
 #include "base/buf.h"
 #include "base/limits.h"
 #include "engine/request.h"
@@ -69,6 +70,7 @@ int sk_lua_client_open(lua_State *L) {
                                       .lease_ms = SK_LEASE_MS,
                                       .durability = normal ? SK_DURABLE_NORMAL : SK_DURABLE_FULL };
   struct sk_err err;
+  sk_fds_keep_standard(); /* the host's own: a socket or a database as descriptor 2 would get what it says on stderr */
   if (sk_lua_client_init(c, &options, &err) == SK_OK) return 1;
   sk_lua_client_fini(c);
   lua_pushnil(L);
