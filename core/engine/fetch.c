@@ -132,6 +132,7 @@ static void learn_queues(struct sk_engine *e) {
 }
 
 void sk_fetch_queues_changed(struct sk_engine *e) {
+  sk_served_check(e);
   if (!e->queues_all) return;
   sk_tasks_each(e->tasks, add_task_queue, e);
   sk_fetch_wake(e);

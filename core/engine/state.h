@@ -250,6 +250,7 @@ void sk_fetch_wake_stops(struct sk_engine *e); /* ... and running ones may have 
 void sk_fetch_due_within(struct sk_engine *e, int64_t ms); /* a job becomes due then */
 void sk_fetch_turn(struct sk_engine *e);
 void sk_fetch_queues_changed(struct sk_engine *e);
+void sk_served_check(struct sk_engine *e);              /* served.c: warns of queues to serve that nobody has */
 void sk_fetch_count_done(struct sk_engine *e);          /* a job ended */
 void sk_fetch_count_first(struct sk_engine *e);         /* a worker gets a job, when none has any */
 size_t sk_fetch_depth(const struct sk_engine *e);       /* how many jobs to hold beyond the free slots */

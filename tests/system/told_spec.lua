@@ -40,6 +40,22 @@ describe("what nobody knows", function()
     assert.same({ "queue mail is paused\n", "" }, { known.out, known.err })
   end)
 
+  H.it("a queue to serve that no script and no store has is warned of at start", function(t)
+    t:script("a.lua", [[skein.task("send", { queue = "mail", retry_queue = "later" }, function() end) skein.queue("bulk", { max_len = 5 })]])
+    t:ok("enqueue", "other", "--queue", "known")
+    local engine = t:run { "-w", "1", "-q", "mial,a:x,known,later,bulk,default" }
+    local line = engine:wait_log 'queue "mial"'
+    assert.equal("WARN", line.level)
+    assert.matches("no script declares it and the store does not know it %(did you mean mail%?%)", line.text)
+    assert.matches("the weight of a queue is a whole number", engine:wait_log('queue "a:x"').text)
+    assert.equal(2, #engine:logged "is to be served")
+    engine:stop()
+    t.env.QUEUES = "mail"
+    engine = t:run { "-w", "1" }
+    engine:stop()
+    assert.equal(0, #engine:logged "is to be served")
+  end)
+
   H.it("an engine without a task says so at its first start", function(t)
     t:script("a.lua", "")
     local engine = t:run({ "-w", "1" }, { may_end = true })
