@@ -71,6 +71,7 @@
   (4 * 1024 * 1024)           /* log lines that wait for a slow reader; more are lost, and counted */
 #define SK_LOG_FLUSH_MS 1000  /* how long an end waits for a log that is not read */
 #define SK_TURN_MS_MAX 10000  /* a turn of the core's loop; one that takes longer ends the core (io/watchdog.h) */
+#define SK_WAITS_MAX 100000            /* waits for the ends of jobs, under way in one process */
 #define SK_CONFIG_MS_MAX 5000 /* config.lua's process runs so long at most */
 
 #endif

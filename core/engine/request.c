@@ -24,6 +24,7 @@ struct sk_requests {
   struct sk_waits *waits;
   struct sk_rooms *rooms;
   struct sk_list all; /* every request that has not answered */
+  size_t waits_n;     /* of them wait for a job's end */
   bool stopped;
 };
 
@@ -50,6 +51,7 @@ struct request {
   void *items;           /* owned array of the operation's inputs, */
   struct sk_arena texts; /* ... and their texts, when they are not in the payload */
   int64_t due_in_ms;     /* ENQUEUE: the earliest */
+  struct sk_wait *wait;  /* WAIT: while it waits */
   struct sk_room room;   /* ENQUEUE: while it waits for room in a queue */
   size_t payload_n;
   char payload[];
@@ -254,6 +256,8 @@ static void on_op(struct sk_op *op, void *ctx) {
 static void on_waited(void *ctx, enum sk_code code, const struct sk_view *view) {
   struct request *q = ctx;
   struct sk_buf b = { 0 };
+  q->wait = NULL;
+  q->rs->waits_n--;
   if (view) add_view(&b, view);
   if (b.failed)
     finish(q, SK_ENOMEM, SK_STR_LIT("wait: out of memory"));
@@ -280,8 +284,8 @@ void sk_requests_abandon(struct sk_requests *rs, uint64_t owner) {
     struct request *q = SK_CONTAINER(n, struct request, node);
     if (q->owner != owner) continue;
     q->abandoned = true;
-    if (q->operation == SK_OP_WAIT)
-      sk_waits_abandon(rs->waits, q);
+    if (q->wait)
+      sk_waits_abandon(q->wait);
     else if (q->operation == SK_OP_ENQUEUE)
       sk_room_end(&q->room);
   }
@@ -385,8 +389,13 @@ static enum sk_code start_wait(struct request *q, struct sk_reader *r) {
   struct sk_str id = sk_read_str(r);
   int64_t timeout_ms = sk_read_i64(r);
   if (!sk_reader_done(r)) return malformed(q);
-  if (sk_waits_add(q->rs->waits, id, timeout_ms, on_waited, q) == SK_OK) return SK_OK;
-  return sk_err_set(&q->err, SK_ENOMEM, "wait: out of memory");
+  if (q->rs->waits_n >= SK_WAITS_MAX)
+    return sk_err_set(&q->err, SK_ELIMIT, "wait: %zu are under way in this process, the limit is %d", q->rs->waits_n,
+                      SK_WAITS_MAX);
+  q->wait = sk_waits_add(q->rs->waits, id, timeout_ms, on_waited, q);
+  if (q->wait == NULL) return sk_err_set(&q->err, SK_ENOMEM, "wait: out of memory");
+  q->rs->waits_n++;
+  return SK_OK;
 }
 
 static struct sk_filter read_filter(struct sk_reader *r) {

@@ -1,7 +1,9 @@
-/* waits.c - see waits.h.  A job that someone waits for is in one of three places:
+/* waits.c - see waits.h.  A job that someone waits for is in one of four places, and gone when its last wait is:
  *
- *   due ──► asked (the look under way) ──► quiet ──changed, settled──► due          and gone when its last wait is
- */
+ *   due ────────┬──► asked (the look under way) ──► quiet          due: it has ended, or was never looked at
+ *   stale ──────┘          ▲                          │            stale: something has changed, maybe this one
+ *      ▲  all, at once     └──────────────────────────┤ settled
+ *      └──────────────────────────────────────────────┘ changed */
 #include "engine/waits.h"
 
 #include <assert.h>
@@ -15,19 +17,25 @@
 #include "io/loop.h"
 #include "store/store.h"
 
-enum { LOOK_MAX = 256, RETRY_MS = 500 };
+enum {
+  LOOK_MAX = 256,
+  LOOK_FIRST = 16,              /* ids of the first look, when nothing is known of the records' size */
+  LOOK_BYTES = 8 * 1024 * 1024, /* about as much is read in a look */
+  LOOK_IDS_PER_MS = 25,         /* of jobs that are stale */
+  RETRY_MS = 500,
+};
 
 struct waited_job {
-  struct sk_list node; /* in due or quiet */
+  struct sk_list node; /* in due, stale or quiet */
   UT_hash_handle hh;
   struct sk_list waits;
   bool asked;
-  bool again; /* asked, and something has happened since */
+  bool again; /* asked, and it was settled since */
   size_t id_n;
   char id[];
 };
 
-struct wait {
+struct sk_wait {
   struct sk_list node; /* in job->waits */
   struct sk_waits *ws;
   struct waited_job *job;
@@ -44,8 +52,11 @@ struct sk_waits {
   void (*idle)(void *ctx);
   void *ctx;
   struct waited_job *jobs; /* by id */
-  struct sk_list due, quiet;
+  struct sk_list due, stale, quiet;
   struct sk_timer *retry; /* the store failed */
+  struct sk_timer *pace;  /* no stale job is looked at before */
+  size_t look_max;        /* ids of the next look */
+  bool changed;           /* something has, since the look under way was sent */
   bool looking, stopped;
   struct sk_get_op get;
   struct sk_str ids[LOOK_MAX];
@@ -54,7 +65,7 @@ struct sk_waits {
 
 /* -- answers ---------------------------------------------------------------------------------------------------------------------- */
 
-static void answer(struct wait *w, enum sk_code code, const struct sk_view *view) {
+static void answer(struct sk_wait *w, enum sk_code code, const struct sk_view *view) {
   sk_list_remove(&w->node);
   sk_timer_free(w->timer);
   sk_waited_cb cb = w->cb;
@@ -64,7 +75,7 @@ static void answer(struct wait *w, enum sk_code code, const struct sk_view *view
 }
 
 static void answer_all(struct waited_job *job, enum sk_code code, const struct sk_view *view) {
-  while (!sk_list_empty(&job->waits)) answer(SK_CONTAINER(job->waits.next, struct wait, node), code, view);
+  while (!sk_list_empty(&job->waits)) answer(SK_CONTAINER(job->waits.next, struct sk_wait, node), code, view);
 }
 
 /* Frees the job when nobody waits for it any more. */
@@ -76,7 +87,7 @@ static void let_go(struct sk_waits *ws, struct waited_job *job) {
 }
 
 static void on_timeout(void *ctx) {
-  struct wait *w = ctx;
+  struct sk_wait *w = ctx;
   struct sk_waits *ws = w->ws;
   struct waited_job *job = w->job;
   w->late = true;
@@ -101,7 +112,7 @@ static void make_due(struct sk_waits *ws, struct waited_job *job) {
 /* The job is not over: those whose time is up hear so. */
 static void go_on(struct sk_waits *ws, struct waited_job *job, bool failed) {
   SK_LIST_EACH_SAFE(n, &job->waits) {
-    struct wait *w = SK_CONTAINER(n, struct wait, node);
+    struct sk_wait *w = SK_CONTAINER(n, struct sk_wait, node);
     w->looked = true;
     if (w->late) answer(w, SK_ETIMEOUT, NULL);
   }
@@ -110,10 +121,20 @@ static void go_on(struct sk_waits *ws, struct waited_job *job, bool failed) {
 
 static bool is_over(const struct sk_view *v) { return v->state == SK_STATE_NONE || sk_state_is_final(v->state); }
 
+/* Large records are looked at a few at a time. */
+static void learn_size(struct sk_waits *ws) {
+  size_t bytes = 0, n = ws->get.ids_n;
+  for (size_t i = 0; i < n; i++) bytes += ws->get.views[i].record.n + ws->get.views[i].log.n;
+  size_t fits = LOOK_BYTES / (bytes / n + 1) + 1, more = 2 * ws->look_max;
+  if (fits > LOOK_MAX) fits = LOOK_MAX;
+  ws->look_max = fits < more ? fits : more;
+}
+
 static void on_looked(struct sk_op *op, void *ctx) {
   struct sk_waits *ws = ctx;
   bool failed = op->status != SK_OK;
   ws->looking = false;
+  if (!failed) learn_size(ws);
   for (size_t i = 0; i < ws->get.ids_n; i++) {
     struct waited_job *job = ws->asked[i];
     job->asked = false;
@@ -130,24 +151,35 @@ static void on_looked(struct sk_op *op, void *ctx) {
   if (ws->stopped && sk_waits_idle(ws) && ws->idle) ws->idle(ws->ctx);
 }
 
-static void look(struct sk_waits *ws) {
-  if (ws->looking || sk_list_empty(&ws->due)) return;
-  size_t n = 0;
+/* Moves jobs from a list to the look that is about to be sent, which has n; returns how many it has then. */
+static size_t take(struct sk_waits *ws, struct sk_list *from, size_t n) {
   struct sk_list *node;
-  while (n < LOOK_MAX && (node = sk_list_pop(&ws->due)) != NULL) {
+  while (n < ws->look_max && (node = sk_list_pop(from)) != NULL) {
     struct waited_job *job = SK_CONTAINER(node, struct waited_job, node);
     job->asked = true;
     ws->ids[n] = sk_str(job->id, job->id_n);
     ws->asked[n++] = job;
   }
+  return n;
+}
+
+static void look(struct sk_waits *ws) {
+  if (ws->looking) return;
+  size_t due_n = take(ws, &ws->due, 0), n = due_n;
+  if (!sk_timer_active(ws->pace)) n = take(ws, &ws->stale, n);
+  if (n == 0) return;
+  if (n - due_n >= LOOK_IDS_PER_MS) sk_timer_start(ws->pace, (int64_t)((n - due_n) / LOOK_IDS_PER_MS));
   ws->looking = true;
+  ws->changed = false;
   ws->get = (struct sk_get_op){ .op = { .cb = on_looked, .ctx = ws }, .ids = ws->ids, .ids_n = n };
   ws->store->ops->get(ws->store, &ws->get);
 }
 
+static void on_pace(void *ctx) { look(ctx); }
+
 void sk_waits_changed(struct sk_waits *ws) {
-  struct waited_job *job, *next;
-  HASH_ITER(hh, ws->jobs, job, next) make_due(ws, job);
+  ws->changed = true;
+  sk_list_move(&ws->stale, &ws->quiet);
   look(ws);
 }
 
@@ -179,33 +211,29 @@ static struct waited_job *find_or_make(struct sk_waits *ws, struct sk_str id) {
   return NULL;
 }
 
-enum sk_code sk_waits_add(struct sk_waits *ws, struct sk_str id, int64_t timeout_ms, sk_waited_cb cb, void *ctx) {
+struct sk_wait *sk_waits_add(struct sk_waits *ws, struct sk_str id, int64_t timeout_ms, sk_waited_cb cb, void *ctx) {
   assert(!ws->stopped);
-  struct wait *w = calloc(1, sizeof *w);
+  struct sk_wait *w = calloc(1, sizeof *w);
   struct sk_timer *timer = timeout_ms >= 0 ? sk_timer_new(ws->loop, on_timeout, w) : NULL;
   struct waited_job *job = w && (timer || timeout_ms < 0) ? find_or_make(ws, id) : NULL;
   if (job == NULL) {
     sk_timer_free(timer);
     free(w);
-    return SK_ENOMEM;
+    return NULL;
   }
-  *w = (struct wait){ .ws = ws, .job = job, .timer = timer, .cb = cb, .ctx = ctx };
+  *w = (struct sk_wait){ .ws = ws, .job = job, .timer = timer, .cb = cb, .ctx = ctx };
   sk_list_push(&job->waits, &w->node);
   if (timer) sk_timer_start(timer, timeout_ms > 0 ? timeout_ms + 1 : 0); /* the loop counts whole ms: never early */
   make_due(ws, job);
   look(ws);
-  return SK_OK;
+  return w;
 }
 
-void sk_waits_abandon(struct sk_waits *ws, const void *ctx) {
-  struct waited_job *job, *next;
-  HASH_ITER(hh, ws->jobs, job, next) {
-    SK_LIST_EACH_SAFE(n, &job->waits) {
-      struct wait *w = SK_CONTAINER(n, struct wait, node);
-      if (w->ctx == ctx) answer(w, SK_ECANCELLED, NULL);
-    }
-    let_go(ws, job);
-  }
+void sk_waits_abandon(struct sk_wait *w) {
+  struct sk_waits *ws = w->ws;
+  struct waited_job *job = w->job;
+  answer(w, SK_ECANCELLED, NULL);
+  let_go(ws, job);
 }
 
 void sk_waits_stop(struct sk_waits *ws) {
@@ -228,9 +256,14 @@ struct sk_waits *sk_waits_new(struct sk_loop *loop, void (*idle)(void *ctx), voi
   ws->idle = idle;
   ws->ctx = ctx;
   sk_list_init(&ws->due);
+  sk_list_init(&ws->stale);
   sk_list_init(&ws->quiet);
+  ws->look_max = LOOK_FIRST;
   ws->retry = sk_timer_new(loop, on_retry, ws);
-  if (ws->retry) return ws;
+  ws->pace = sk_timer_new(loop, on_pace, ws);
+  if (ws->retry && ws->pace) return ws;
+  sk_timer_free(ws->retry);
+  sk_timer_free(ws->pace);
   free(ws);
   return NULL;
 }
@@ -241,5 +274,6 @@ void sk_waits_free(struct sk_waits *ws) {
   if (ws == NULL) return;
   assert(sk_waits_idle(ws));
   sk_timer_free(ws->retry);
+  sk_timer_free(ws->pace);
   free(ws);
 }

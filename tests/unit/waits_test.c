@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "engine/waits.h"
 #include "io/loop.h"
 #include "store/store.h"
@@ -132,8 +133,8 @@ static void a_job_that_is_over_or_unknown_is_answered_at_once(void **state) {
   struct answer unknown = { 0 }, over = { 0 };
   add_job(w, "a");
   cancel_job(w, "a");
-  assert_int_equal(sk_waits_add(w->waits, SK_STR_LIT("a"), -1, on_waited, &over), SK_OK);
-  assert_int_equal(sk_waits_add(w->waits, SK_STR_LIT("nobody"), 5000, on_waited, &unknown), SK_OK);
+  assert_non_null(sk_waits_add(w->waits, SK_STR_LIT("a"), -1, on_waited, &over));
+  assert_non_null(sk_waits_add(w->waits, SK_STR_LIT("nobody"), 5000, on_waited, &unknown));
   assert_int_equal(over.n + unknown.n, 0); /* not inside the call */
   settle_down(w);
   assert_int_equal(over.n, 1);
@@ -184,8 +185,64 @@ static void many_waits_are_looked_at_together(void **state) {
     cancel_job(w, id);
   }
   sk_waits_changed(w->waits);
+  while (a[0].n == 0) sk_loop_turn(w->loop, true);
   settle_down(w);
   for (int i = 0; i < WAITERS; i++) assert_int_equal(a[i].n, 1);
+}
+
+/* Others change something all the time, and none of the many jobs that are waited for ends: what is looked at is bounded by the time, each
+ * job has its turn, and one that this engine settles is looked at next. */
+static void what_others_change_does_not_set_the_number_of_looks(void **state) {
+  struct world *w = *state;
+  enum { JOBS = 5000, IDS_PER_MS = 25, LOOK_MAX = 256 };
+  static struct answer a[JOBS];
+  memset(a, 0, sizeof a);
+  char id[16];
+  for (int i = 0; i < JOBS; i++) {
+    snprintf(id, sizeof id, "j%d", i);
+    add_job(w, id);
+    sk_waits_add(w->waits, sk_str_c(id), -1, on_waited, &a[i]);
+  }
+  while (w->ids < JOBS) sk_loop_turn(w->loop, false);
+  settle_down(w);
+  cancel_job(w, "j4999");
+  w->ids = 0;
+  int64_t from = sk_clock_mono_ms();
+  bool settled = false;
+  while (a[4999].n == 0) {
+    sk_waits_changed(w->waits);
+    sk_loop_turn(w->loop, false);
+    if (settled || w->ids < JOBS / 2) continue;
+    cancel_job(w, "j0"); /* it had its turn just now */
+    long ids = w->ids;
+    sk_waits_settled(w->waits, SK_STR_LIT("j0"));
+    settled = true;
+    while (a[0].n == 0) sk_loop_turn(w->loop, false);
+    assert_true(w->ids - ids <= 2 * LOOK_MAX);
+  }
+  assert_in_range(w->ids, JOBS / 2, (sk_clock_mono_ms() - from + 50) * IDS_PER_MS + 2 * LOOK_MAX);
+}
+
+/* A worker that has died waited for many jobs, some of them together with others. */
+static void many_waits_are_abandoned_one_by_one(void **state) {
+  struct world *w = *state;
+  enum { WAITS = 30000 };
+  static struct answer a[WAITS];
+  static struct sk_wait *waits[WAITS];
+  memset(a, 0, sizeof a);
+  char id[16];
+  for (int i = 0; i < WAITS; i++) {
+    snprintf(id, sizeof id, "j%d", i / 2);
+    if (i % 2 == 0) add_job(w, id);
+    waits[i] = sk_waits_add(w->waits, sk_str_c(id), 60000, on_waited, &a[i]);
+  }
+  settle_down(w);
+  int64_t from = sk_clock_mono_ms();
+  for (int i = 0; i < WAITS; i += 2) sk_waits_abandon(waits[i]);
+  assert_true(sk_clock_mono_ms() - from < 500); /* a look at all for each of them took seconds */
+  for (int i = 0; i < WAITS; i++) assert_int_equal(a[i].n, i % 2 == 0);
+  for (int i = 1; i < WAITS; i += 2) sk_waits_abandon(waits[i]);
+  assert_int_equal(a[1].code, SK_ECANCELLED);
 }
 
 static void a_change_during_a_look_is_not_lost(void **state) {
@@ -266,6 +323,8 @@ int main(void) {
     T(a_job_that_is_over_or_unknown_is_answered_at_once),
     T(who_waits_hears_of_the_end_and_nobody_looks_in_between),
     T(many_waits_are_looked_at_together),
+    T(what_others_change_does_not_set_the_number_of_looks),
+    T(many_waits_are_abandoned_one_by_one),
     T(a_change_during_a_look_is_not_lost),
     T(its_time_is_over),
     T(a_wait_for_no_time_looks_once),
