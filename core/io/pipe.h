@@ -1,7 +1,8 @@
 /* pipe.h - one end of a connected socket that carries frames (logic/wire.h), between the core and a worker.
  *
  * Writing appends to the pipe's buffer; all that was appended goes out in one write before the loop next waits.  Reading hands
- * over whole frames, many to a call. */
+ * over whole frames, many to a call.  A pipe that is not read any more (sk_pipe_read) holds its other end back: once the socket is
+ * full, that process has to wait. */
 #ifndef SK_IO_PIPE_H
 #define SK_IO_PIPE_H
 
@@ -20,6 +21,8 @@ struct sk_pipe_events {
   size_t (*bytes)(void *ctx, struct sk_str in);
   /* The other end is gone (NULL), or the socket failed, or memory ran out (err).  Comes once, last. */
   void (*closed)(void *ctx, const struct sk_err *err);
+  /* The kernel has taken everything that it did not take at once.  May be NULL. */
+  void (*sent)(void *ctx);
   void *ctx;
 };
 
@@ -32,11 +35,17 @@ struct sk_buf *sk_pipe_out(struct sk_pipe *p);
 int64_t sk_pipe_half_for_ms(const struct sk_pipe *p);
 /* Bytes appended that the kernel has not taken yet. */
 size_t sk_pipe_pending(const struct sk_pipe *p);
+/* false: nothing more is read, and what was handed over and not consumed waits.  true: it is handed over again before the loop next
+ * waits, and reading goes on. */
+void sk_pipe_read(struct sk_pipe *p, bool on);
 /* The process at the other end has ended: hands over all that it sent, at once, then `closed`.  The socket itself may not tell: a
  * process that it left behind can hold it open.  The pipe may have been freed when this returns. */
 void sk_pipe_drain(struct sk_pipe *p);
-/* Sends what the kernel takes at once; for a process about to end. */
+/* Sends what the kernel takes at once; for a process that computes, or is about to end. */
 void sk_pipe_flush(struct sk_pipe *p);
+/* Waits until at most bytes_max are pending; false when the other end takes nothing for wait_ms.  For a process that computes: the
+ * core never calls it. */
+bool sk_pipe_press(struct sk_pipe *p, size_t bytes_max, int wait_ms);
 /* What has arrived and was not dealt with: the start of a frame. */
 struct sk_str sk_pipe_rest(const struct sk_pipe *p);
 void sk_pipe_unref(struct sk_pipe *p);
