@@ -68,10 +68,22 @@
 #define SK_SLOT_RETRY_MS 50          /* between tries while a slot of a Redis cluster moves */
 #define SK_LOG_LINE_BYTES_MAX 8192   /* a log line; longer ones are cut */
 #define SK_LOG_BUFFER_BYTES_MAX                                                                                        \
-  (4 * 1024 * 1024)           /* log lines that wait for a slow reader; more are lost, and counted */
-#define SK_LOG_FLUSH_MS 1000  /* how long an end waits for a log that is not read */
-#define SK_TURN_MS_MAX 10000  /* a turn of the core's loop; one that takes longer ends the core (io/watchdog.h) */
-#define SK_WAITS_MAX 100000            /* waits for the ends of jobs, under way in one process */
-#define SK_CONFIG_MS_MAX 5000 /* config.lua's process runs so long at most */
+  (4 * 1024 * 1024)          /* log lines that wait for a slow reader; more are lost, and counted */
+#define SK_LOG_FLUSH_MS 1000 /* how long an end waits for a log that is not read */
+#define SK_TURN_MS_MAX 10000 /* a turn of the core's loop; one that takes longer ends the core (io/watchdog.h) */
+#define SK_SAID_BYTES_MAX                                                                                              \
+  (1024 * 1024)        /* that a worker has to say and the core has not taken; then the worker waits, */
+#define SK_SAY_MS 1000 /* ... so long at most: lines of the log that the core does not take are lost then */
+#define SK_WORKER_OUT_BYTES_MAX (16 * 1024 * 1024) /* a worker that has not read more than that is given no jobs */
+#define SK_WORKER_REQUESTS_BYTES_MAX                                                                                   \
+  (32 * 1024 * 1024)                /* its requests under way may take so much, with their answers; others wait */
+#define SK_WORKER_WAITING_MAX 10000 /* ... requests that wait, and ... */
+#define SK_WORKER_WAITING_BYTES_MAX (16 * 1024 * 1024) /* ... their bytes; beyond that the worker is not listened to */
+#define SK_BLOCKED_BYTES_MAX                                                                                           \
+  (64 * 1024 * 1024)                         /* of enqueues that wait for room in a queue; others are refused at once */
+#define SK_HELD_BYTES_MAX (64 * 1024 * 1024) /* of the jobs that an engine holds; then it fetches no more, */
+#define SK_HELD_BYTES_FULL (128 * 1024 * 1024) /* ... and at this many, with their outcomes, it listens to no worker */
+#define SK_WAITS_MAX 100000                    /* waits for the ends of jobs, under way in one process */
+#define SK_CONFIG_MS_MAX 5000                  /* config.lua's process runs so long at most */
 
 #endif

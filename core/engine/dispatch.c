@@ -174,7 +174,8 @@ static void give(struct sk_worker *w, struct sk_run *run) {
 static bool can_take(const struct sk_worker *w) {
   bool works = w->state == SK_WORKER_READY ||
                (w->engine->stopping && w->state == SK_WORKER_DRAINING && w->killed == SK_KILL_NONE);
-  return works && !w->stuck && !w->pipe_closed && w->free_n > 0;
+  if (!works || w->stuck || w->pipe_closed || w->free_n == 0) return false;
+  return sk_pipe_pending(w->pipe) <= SK_WORKER_OUT_BYTES_MAX;
 }
 
 /* The worker with the least jobs of those below `ceiling`, with `innocent` of those without a suspect; NULL when there is none. */

@@ -86,8 +86,12 @@ static void check_drained(struct sk_engine *e) {
   e->store->ops->count(e->store, count);
 }
 
+/* Each part does what there is to do now, or as much as its bounds allow, and none waits: dispatch.c gives each waiting job away once and
+ * moves none back; settle.c, intake.c and live.c send what is there within their limits; fetch.c sends one operation.  What is left
+ * over marks the turn again, so that events have their turn first. */
 static void on_turn(void *ctx) {
   struct sk_engine *e = ctx;
+  sk_intake_turn(e);
   sk_dispatch_turn(e);
   sk_settle_turn(e);
   sk_fetch_turn(e);
@@ -335,6 +339,7 @@ static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
                                    .args_bytes_max = e->options.args_bytes_max,
                                    .added = on_added,
                                    .cancelled = on_cancelled,
+                                   .blocked = sk_intake_blocked,
                                    .idle = on_requests_idle,
                                    .ctx = e };
   e->requests = sk_requests_new(&o, err);

@@ -303,8 +303,13 @@ static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
   f->held = mixed;
 }
 
-/* How long a fetch takes, smoothed: the way to a distant store counts. */
+/* How long a fetch takes, and how large its jobs are, smoothed: the way to a distant store counts. */
 static void measure_fetch(struct sk_engine *e) {
+  const struct sk_fetch_op *f = e->fetch;
+  size_t bytes = 0;
+  for (size_t i = 0; i < f->held_n; i++) bytes += f->held[i].record.n;
+  if (f->held_n > 0) e->record_bytes = 0.5 * e->record_bytes + 0.5 * (double)bytes / (double)f->held_n;
+
   double ms = (double)(sk_clock_mono_us() - e->fetch_sent_us) / 1000.0;
   if (ms > FETCH_MS_MAX) ms = FETCH_MS_MAX;
   e->fetch_ms = 0.8 * e->fetch_ms + 0.2 * ms;
@@ -379,12 +384,20 @@ static void look_for_stops(struct sk_engine *e) {
   send(e);
 }
 
+/* How many jobs of the size that they had lately still fit in what an engine may hold; 0: none. */
+static size_t fits(const struct sk_engine *e) {
+  if (e->held_bytes >= SK_HELD_BYTES_MAX) return 0;
+  return (size_t)((double)(SK_HELD_BYTES_MAX - e->held_bytes) / (e->record_bytes + 1)) + 1;
+}
+
 static void fetch_jobs(struct sk_engine *e) {
   if (e->queues_stale) learn_queues(e);
   if (e->fetching || !e->fetch_wanted || is_backing_off(e)) return;
   int64_t room = sk_fetch_room(e);
   if (room <= 0) return;
-  size_t want = room < SK_FETCH_BATCH_MAX ? (size_t)room : SK_FETCH_BATCH_MAX;
+  size_t want = room < SK_FETCH_BATCH_MAX ? (size_t)room : SK_FETCH_BATCH_MAX, fit = fits(e);
+  if (fit == 0) return; /* the end of a job wakes the engine */
+  if (want > fit) want = fit;
   /* With short jobs, wait until it is worth a call. */
   size_t depth = sk_fetch_depth(e);
   if (depth > 16 && e->local_n > 0 && want < depth / 4) return;
@@ -428,6 +441,7 @@ enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err) {
   bool ok = e->fetch && e->due && e->look;
   ok = ok && sk_fetch_use_queues(e, e->options.queues, e->options.queues_n) == SK_OK;
   e->rate_at_us = sk_clock_mono_us();
+  e->record_bytes = SK_ARGS_BYTES_MAX; /* until some have been seen */
   return ok ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
 }
 

@@ -271,45 +271,11 @@ static bool on_log(struct sk_worker *w, struct sk_reader *r) {
 
 /* -- requests ------------------------------------------------------------------------------------------------------------------------- */
 
-struct asked {
-  struct sk_engine *engine;
-  uint64_t serial; /* of the worker, which may be gone by the time of the answer */
-  uint64_t request;
-};
-
-static void reply(struct sk_worker *w, uint64_t request, enum sk_code code, struct sk_str answer) {
-  struct sk_buf *out = sk_pipe_out(w->pipe);
-  size_t at = sk_wire_begin(out, SK_FRAME_REPLY);
-  sk_buf_add_u64(out, request);
-  sk_buf_add_byte(out, (char)code);
-  if (code == SK_OK)
-    sk_buf_add_str(out, answer);
-  else
-    sk_wire_add_str(out, answer);
-  sk_wire_end(out, at);
-}
-
-static void on_answer(void *ctx, enum sk_code code, struct sk_str answer) {
-  struct asked *a = ctx;
-  SK_LIST_EACH (n, &a->engine->workers) {
-    struct sk_worker *w = SK_WORKER_OF(n);
-    if (w->serial == a->serial && !w->pipe_closed) reply(w, a->request, code, answer);
-  }
-  sk_engine_wake(a->engine); /* it may be what a stop has waited for */
-  free(a);
-}
-
 static bool on_request(struct sk_worker *w, struct sk_reader *r) {
   uint64_t request = sk_read_u64(r);
   unsigned operation = sk_read_u8(r);
   if (r->bad) return false;
-  struct asked *a = malloc(sizeof *a);
-  if (a == NULL) {
-    reply(w, request, SK_ENOMEM, SK_STR_LIT("request: out of memory"));
-    return true;
-  }
-  *a = (struct asked){ w->engine, w->serial, request };
-  sk_requests_run(w->engine->requests, w->serial, operation, sk_str(r->p, (size_t)(r->end - r->p)), on_answer, a);
+  sk_intake_ask(w, request, operation, sk_str(r->p, (size_t)(r->end - r->p)));
   return true;
 }
 
@@ -342,7 +308,7 @@ size_t sk_link_bytes(void *ctx, struct sk_str in) {
   w->stuck = false;          /* it writes when no job has the CPU */
   struct sk_frame frame = { 0 };
   struct sk_err err;
-  for (;;) {
+  while (!w->deaf) { /* each round takes a frame off `in` */
     enum sk_code code = sk_wire_next(&in, &frame, &err);
     if (code == SK_ENOTFOUND) break;
     if (code == SK_OK && on_frame(w, &frame)) continue;

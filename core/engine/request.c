@@ -23,8 +23,9 @@ struct sk_requests {
   struct sk_requests_options options;
   struct sk_waits *waits;
   struct sk_rooms *rooms;
-  struct sk_list all; /* every request that has not answered */
-  size_t waits_n;     /* of them wait for a job's end */
+  struct sk_list all;   /* every request that has not answered */
+  size_t waits_n;       /* of them wait for a job's end */
+  size_t blocked_bytes; /* payloads of those that wait for room in a queue */
   bool stopped;
 };
 
@@ -217,6 +218,7 @@ static void answer(struct request *q) {
 
 static void on_room(void *ctx, enum sk_code code) {
   struct request *q = ctx;
+  q->rs->blocked_bytes -= q->payload_n;
   if (code == SK_OK)
     answer(q);
   else if (code == SK_EUNKNOWN)
@@ -233,6 +235,9 @@ static bool wait_for_room(struct request *q) {
   for (size_t i = 0; i < op->items_n; i++) refused += op->items[i].status == SK_ELIMIT;
   if (q->rs->options.added && refused < op->items_n) q->rs->options.added(q->rs->options.ctx, q->due_in_ms);
   if (refused == 0 || q->room.block_ms <= 0 || q->rs->stopped || q->abandoned) return false;
+  if (q->rs->blocked_bytes + q->payload_n > SK_BLOCKED_BYTES_MAX) return false;
+  q->rs->blocked_bytes += q->payload_n;
+  if (q->rs->options.blocked) q->rs->options.blocked(q->ctx);
   q->room.items = op->items;
   q->room.items_n = op->items_n;
   q->room.arena = &op->op.arena;

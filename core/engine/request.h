@@ -54,6 +54,8 @@ struct sk_requests_options {
   size_t args_bytes_max;
   /* Jobs were added or moved by a request, so there may be something to fetch, at the latest after due_in_ms (0: now).  May be NULL. */
   void (*added)(void *ctx, int64_t due_in_ms);
+  /* The request whose sk_answer_cb has that ctx waits for room in a queue.  May be NULL. */
+  void (*blocked)(void *ctx);
   /* Jobs were cancelled by a request, running ones maybe.  May be NULL. */
   void (*cancelled)(void *ctx);
   /* The last operation is over that nobody waits for any more, after sk_requests_stop.  May be NULL. */

@@ -12,6 +12,13 @@ static struct sk_str copy_to(char **at, struct sk_str s) {
   return sk_str(*at - s.n, s.n);
 }
 
+void sk_run_count(struct sk_run *run) {
+  size_t bytes =
+      sizeof *run + (size_t)(run->id.p + run->id.n - run->bytes) + run->said.cap + run->record.cap + run->kept.cap;
+  run->engine->held_bytes += bytes - run->counted;
+  run->counted = bytes;
+}
+
 struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struct sk_err *err) {
   struct sk_run *run = malloc(sizeof *run + held->record.n + held->queue.n + held->id.n);
   if (run == NULL) {
@@ -34,6 +41,7 @@ struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struc
     sk_buf_add_str(&run->record, record);
   }
   run->job.id = run->id;
+  sk_run_count(run);
   return run;
 }
 
@@ -49,6 +57,7 @@ void sk_run_reset(struct sk_run *run) {
 }
 
 void sk_run_free(struct sk_run *run) {
+  run->engine->held_bytes -= run->counted;
   sk_live_free(run);
   sk_follow_free(run->follow);
   sk_buf_fini(&run->kept);

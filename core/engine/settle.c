@@ -57,6 +57,7 @@ void sk_settle_decided(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   assert(run->worker == NULL);
   sk_live_hush(run);
+  sk_run_count(run); /* with its outcome */
   sk_list_push(&e->settling, &run->node);
   e->settling_n++;
   assert(e->held_n > 0);

@@ -64,6 +64,7 @@ struct sk_run {
   struct sk_buf said;   /* owned: what the outcome's slices point into */
   struct sk_buf record; /* owned: the record to store */
   struct sk_buf kept;   /* owned: its trail and log */
+  size_t counted;       /* of its bytes, in e->held_bytes */
   char bytes[];         /* the record as fetched, the queue's name, the id */
 };
 
@@ -78,6 +79,13 @@ enum sk_kill {
   SK_KILL_BROKEN,   /* it sent nonsense: as NONE */
   SK_KILL_UNHEARD,  /* the core could not talk to it any more: nobody */
   SK_KILL_SHUTDOWN, /* nobody */
+};
+
+/* What a worker has asked of the store: intake.c. */
+struct sk_intake {
+  struct sk_list waiting; /* requests that have not begun */
+  size_t waiting_n, waiting_bytes;
+  size_t begun_bytes; /* what those under way may take */
 };
 
 struct sk_worker {
@@ -111,6 +119,8 @@ struct sk_worker {
   enum sk_kill killed;
   struct sk_run *culprit; /* the run it was killed for */
   uint32_t suspects_n;    /* of its runs; see dispatch.c */
+  struct sk_intake intake;
+  bool deaf; /* the core does not listen to it for now: intake.c */
 };
 
 /* What the store may fail at; an outage lasts until all of it works again, and the log tells once of it. */
@@ -143,6 +153,7 @@ struct sk_engine {
   size_t mourners_n;
   bool mourns_late;  /* while it stops, a worker was started for what was left of them */
   size_t given_n;    /* with workers */
+  size_t held_bytes; /* of all runs there are, those being settled too; sk_run_count keeps it */
   size_t held_n;     /* local + suspects + mourners + given */
   uint32_t fill_max; /* how many workers get short jobs in one turn */
   struct sk_timer *next_turn;
@@ -188,6 +199,7 @@ struct sk_engine {
   int64_t due_at_ms;     /* monotonic; when `due` fires */
   int64_t fetch_backoff_ms;
   int64_t fetch_sent_us; /* monotonic */
+  double record_bytes;   /* of a fetched job, smoothed */
   double fetch_ms;       /* how long a fetch takes, smoothed */
   double per_ms;         /* completions, smoothed: how far ahead to fetch */
   int64_t rate_at_us;
@@ -236,6 +248,7 @@ void sk_engine_fail(struct sk_engine *e, const struct sk_err *err); /* can't go 
 /* run.c */
 struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struct sk_err *err);
 void sk_run_reset(struct sk_run *run); /* its job is as it was fetched, nothing is decided */
+void sk_run_count(struct sk_run *run); /* its bytes have changed: counts them anew */
 void sk_run_free(struct sk_run *run);
 
 /* fetch.c */
@@ -339,6 +352,13 @@ void sk_live_turn(struct sk_engine *e);
 /* link.c: frames from a worker */
 size_t sk_link_bytes(void *worker, struct sk_str in);
 void sk_link_declare(struct sk_engine *e); /* tells the store which tasks there are, when it does not know */
+
+/* intake.c: requests of workers, and how much they may take */
+void sk_intake_init(struct sk_worker *w);
+void sk_intake_fini(struct sk_worker *w);
+void sk_intake_ask(struct sk_worker *w, uint64_t request, unsigned operation, struct sk_str payload);
+void sk_intake_turn(struct sk_engine *e); /* begins what waits, listens again to workers */
+void sk_intake_blocked(void *asked); /* a request waits for room in a queue: it counts for nothing until it goes on */
 
 /* True when one more crash is its death. */
 static inline bool sk_run_is_suspect(const struct sk_run *run) {

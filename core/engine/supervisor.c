@@ -158,6 +158,7 @@ static void maybe_bury(struct sk_worker *w);
 static void on_exited(void *ctx, int exit_status, int term_signal) {
   struct sk_worker *w = ctx;
   w->exited = true;
+  w->deaf = false; /* what it said last still counts */
   w->exit_status = exit_status;
   w->term_signal = term_signal;
   if (w->pipe_closed)
@@ -179,7 +180,14 @@ static void on_pipe_closed(void *ctx, const struct sk_err *err) {
   maybe_bury(w);
 }
 
+/* The worker has read what it was sent: it may be given jobs and answers again. */
+static void on_pipe_sent(void *ctx) {
+  const struct sk_worker *w = ctx;
+  sk_engine_wake(w->engine);
+}
+
 static void free_worker(struct sk_worker *w) {
+  sk_intake_fini(w);
   sk_list_remove(&w->node);
   sk_pipe_free(w->pipe);
   for (int i = 0; i < 2; i++) sk_output_free(w->output[i]);
@@ -250,7 +258,7 @@ static enum sk_code connect_worker(struct sk_worker *w, struct sk_err *err) {
   if (code != SK_OK) return code;
   code = sk_pipe_pair(pair, err);
   if (code == SK_OK) {
-    struct sk_pipe_events events = { .bytes = sk_link_bytes, .closed = on_pipe_closed, .ctx = w };
+    struct sk_pipe_events events = { .bytes = sk_link_bytes, .closed = on_pipe_closed, .sent = on_pipe_sent, .ctx = w };
     w->pipe = sk_pipe_new(w->engine->loop, pair[0], &events, err);
     code = w->pipe ? start_with_output(w, (int[]){ pair[1], share_fd }, err) : err->code;
     close(pair[1]);
@@ -266,6 +274,7 @@ static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *e
     .engine = e, .number = number, .serial = ++e->serials, .round = e->round, .started_ms = sk_clock_mono_ms()
   };
   sk_list_init(&w->runs);
+  sk_intake_init(w);
   sk_list_init(&w->node);
   w->slots_n = e->options.concurrency + SK_WORKER_WINDOW;
   w->free_slots = calloc(w->slots_n, sizeof *w->free_slots);

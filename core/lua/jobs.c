@@ -67,9 +67,10 @@ int64_t sk_runner_now_ms(struct sk_runner *r) {
  * should not wait for them, and their crash should not undo it. */
 static void send_soon(struct sk_runner *r) {
   int64_t now_ms = sk_runner_now_ms(r);
-  if (now_ms - r->sent_ms < SEND_AFTER_MS) return;
+  if (now_ms - r->sent_ms < SEND_AFTER_MS && sk_pipe_pending(r->pipe) <= SK_SAID_BYTES_MAX) return;
   r->sent_ms = now_ms;
   sk_pipe_flush(r->pipe);
+  sk_runner_may_say(r);
 }
 
 /* The attempt is over and said so: nothing of the job stays. */

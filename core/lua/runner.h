@@ -127,6 +127,8 @@ struct sk_runner {
   int misuse_ref;  /* Lua function: raises a text at the script's line */
   int dropped_ref; /* Lua table, weak keys: coroutines that were dropped before their end */
   bool draining;
+  bool unheard;    /* the core did not take what was said when it was waited for last */
+  size_t unsaid_n; /* log lines and the like that were not said for that */
   int64_t now_ms; /* monotonic; as long as only the runner works, the time is not asked for again; 0: to be asked for */
   int64_t sent_ms; /* when an end was last sent without waiting for the loop; monotonic */
 };
@@ -173,6 +175,9 @@ lua_Number sk_jobs_handle(const struct sk_slot *slot);
 
 /* runtime.c: the Lua module skein.runtime */
 int sk_runtime_open(lua_State *L);
+/* Waits for the core to take what this worker has to say when that is much.  False when it does not within SK_SAY_MS; then nobody waits
+ * again before it has.  What can be lost is not to be said then. */
+bool sk_runner_may_say(struct sk_runner *r);
 void sk_runtime_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text);
 struct sk_runner *sk_runner_of(lua_State *L);
 /* True for what the module's waiting functions yield. */

@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +114,7 @@ static int rt_request(lua_State *L) {
   if (n > SK_FRAME_BYTES_MAX - 64)
     return misuse(L, "request: %d bytes, the limit is %d", (int)n, SK_FRAME_BYTES_MAX - 64);
   if (must_stop(L, t)) return stop(L, t);
+  sk_runner_may_say(r); /* a request is never lost: this only keeps many large ones from piling up here */
   t->request = ++r->next_request;
   struct sk_buf *out = sk_pipe_out(r->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_REQUEST);
@@ -318,6 +320,30 @@ static int rt_field(lua_State *L) {
   return 2;
 }
 
+bool sk_runner_may_say(struct sk_runner *r) {
+  if (sk_pipe_pending(r->pipe) <= SK_SAID_BYTES_MAX) {
+    r->unheard = false;
+    return true;
+  }
+  r->unheard = !sk_pipe_press(r->pipe, SK_SAID_BYTES_MAX / 2, r->unheard ? 0 : SK_SAY_MS);
+  return !r->unheard;
+}
+
+/* The same for a line, with how many were not said before it. */
+static bool may_say_line(struct sk_runner *r) {
+  if (!sk_runner_may_say(r)) {
+    r->unsaid_n++;
+    return false;
+  }
+  if (r->unsaid_n == 0) return true;
+  char text[120];
+  int n = snprintf(text, sizeof text, "%zu lines of this worker were lost: the engine did not take them in time",
+                   r->unsaid_n);
+  r->unsaid_n = 0;
+  sk_runtime_log(r, SK_LOG_WARN, NULL, sk_str(text, (size_t)n));
+  return true;
+}
+
 /* What a job says while it computes should be seen meanwhile: the loop, which sends, does not run. */
 static void send_soon(struct sk_runner *r) {
   int64_t since_ms = atomic_load_explicit(&r->share->running_since_ms, memory_order_relaxed);
@@ -331,7 +357,7 @@ static int rt_progress(lua_State *L) {
   size_t n;
   const char *note = luaL_checklstring(L, 3, &n);
   luaL_argcheck(L, percent >= 0 && percent <= 100, 2, "0 to 100 expected");
-  if (slot == NULL) return 0;
+  if (slot == NULL || !may_say_line(slot->runner)) return 0;
   struct sk_buf *out = sk_pipe_out(slot->runner->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_PROGRESS);
   sk_buf_add_u32(out, slot->number);
@@ -347,7 +373,7 @@ static int rt_note(lua_State *L) {
   const struct sk_slot *slot = slot_at(L, 1);
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
-  if (slot == NULL) return 0;
+  if (slot == NULL || !may_say_line(slot->runner)) return 0;
   struct sk_buf *out = sk_pipe_out(slot->runner->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_NOTE);
   sk_buf_add_u32(out, slot->number);
@@ -390,6 +416,7 @@ static int rt_log(lua_State *L) {
   luaL_argcheck(L, level >= SK_LOG_DEBUG && level < SK_LOG_OFF, 1, "a level expected");
   struct sk_runner *r = sk_runner_of(L);
   const struct sk_thread *t = r->current;
+  if (!may_say_line(r)) return 0;
   sk_runtime_log(r, (unsigned)level, t ? t->slot : NULL, sk_str(text, n));
   send_soon(r);
   return 0;

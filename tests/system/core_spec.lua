@@ -148,3 +148,100 @@ describe("run --watch with the store in the folder", function()
     end)
   end)
 end)
+
+describe("what a worker makes its core hold", function()
+  local MB = 1024 * 1024
+
+  -- The most memory that a process has had resident, in bytes.
+  local function peak(pid)
+    local status = assert(files.read(("/proc/%d/status"):format(pid)))
+    return tonumber(status:match "VmHWM:%s*(%d+) kB") * 1024
+  end
+
+  H.it("is bounded when 300 threads list ten thousand jobs at once, and each gets its answer", function(t)
+    t:script("a.lua", [[
+      skein.task("later", { queue = "later" }, function() end)
+      skein.task("fill", function()
+        for _ = 1, 10 do
+          local sigs = {}
+          for i = 1, 1000 do sigs[i] = { task = "later", delay = 3600, args = { ("x"):rep(500) } } end
+          assert(skein.enqueue_many(sigs))
+        end
+        fx("filled")
+      end)
+      skein.task("look", function()
+        local threads = {}
+        for i = 1, 300 do
+          threads[i] = skein.spawn(function() return #assert(skein.admin.jobs { queue = "later", limit = 10000 }) end)
+        end
+        for i = 1, 300 do fx("seen", (threads[i]:wait())) end
+      end)]])
+    local engine = t:run { "-w", "1" }
+    t:enqueue "fill"
+    t:wait_effects("filled", 1, 20)
+    t:enqueue "look"
+    for _, f in ipairs(t:wait_effects("seen", 300, 120)) do assert.equal("10000", f[1]) end
+    local bytes = peak(engine.child.pid)
+    H.say("the core had %.0f MB", bytes / MB)
+    assert.is_true(bytes < 200 * MB)
+  end)
+
+  H.it("is bounded when 400 jobs of 1 MB run at once, and all of them do", function(t)
+    t:script("a.lua", [[
+      skein.task("big", function(job, text) skein.sleep(0.05) fx("big", #text) end)
+      skein.task("fill", { queue = "fill" }, function()
+        for _ = 1, 400 do assert(skein.enqueue("big", ("x"):rep(1000000))) end
+        fx("filled")
+      end)]])
+    local filler = t:run { "-w", "1", "-q", "fill" }
+    t:enqueue "fill"
+    t:wait_effects("filled", 1, 60)
+    assert.equal(0, filler:stop())
+    local engine = t:run { "-w", "1", "-c", "400", "-q", "default" }
+    t:wait_effects("big", 400, 60)
+    local bytes = peak(engine.child.pid)
+    H.say("the core had %.0f MB", bytes / MB)
+    assert.is_true(bytes < 300 * MB)
+  end)
+
+  H.it("is bounded when a job prints two million lines without a pause, and so is the worker's memory", function(t)
+    t:script("a.lua", [[
+      skein.task("print", function()
+        for i = 1, 2000000 do print("this is line number", i) end
+        fx("printed", pid)
+      end)]])
+    local engine = t:run({ "-w", "1", "--log-file", "/dev/null" }, { ready = false })
+    t:enqueue "print"
+    local pid = tonumber(t:wait_effects("printed", 1, 60)[1][1])
+    local worker, core = peak(pid), peak(engine.child.pid)
+    H.say("the worker had %.0f MB, the core %.0f MB", worker / MB, core / MB)
+    assert.is_true(worker < 100 * MB and core < 100 * MB)
+  end)
+
+  H.it("does not slow a worker's death: 30,000 waits of a worker are given up in a moment", function(t)
+    t:script("a.lua", t:released() .. [[
+      skein.task("later", { queue = "later" }, function() end)
+      skein.task("wait", { retries = 0 }, function()
+        for _ = 1, 30 do
+          local sigs = {}
+          for i = 1, 1000 do sigs[i] = { task = "later", delay = 3600 } end
+          for _, h in ipairs(assert(skein.enqueue_many(sigs))) do skein.spawn(function() h:wait(3600) end) end
+        end
+        fx("waits", pid)
+        released "die"
+        os.exit(1)
+      end)
+      skein.task("tick", function() fx("tick", skein.now()) skein.enqueue_in(0.02, "tick") end)]])
+    t:run { "-w", "2" }
+    t:enqueue "wait"
+    t:wait_effects("waits", 1, 30)
+    t:enqueue "tick"
+    t:wait_effects("tick", 10, 5)
+    t:release "die"
+    t:wait_effects("waits", 2, 30)
+    local ticks, longest = t:effects "tick", 0
+    for i = 2, #ticks do longest = math.max(longest, tonumber(ticks[i][1]) - tonumber(ticks[i - 1][1])) end
+    H.say("the longest pause between two jobs was %.0f ms", longest * 1000)
+    assert.is_true(longest < 1)
+  end)
+end)
