@@ -85,6 +85,7 @@ void sk_buf_add_json(struct sk_buf *b, struct sk_str s) {
 
 void sk_buf_consume(struct sk_buf *b, size_t n) {
   assert(n <= b->n);
+  if (n == 0) return; /* an empty buffer has no bytes to point to */
   memmove(b->p, b->p + n, b->n - n);
   b->n -= n;
 }

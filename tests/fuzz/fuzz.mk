@@ -15,13 +15,21 @@ FUZZ_SRC_redis := core/store/redis/call.c
 FUZZ_LIBS_redis := -lhiredis
 $(FUZZ_OUT)/redis: core/store/redis/call.c core/store/redis/redis.h
 
+# The whole engine, but for its processes and its clock, which the target plays itself.
+FUZZ_SRC_engine := $(wildcard core/engine/*.c core/store/memory/*.c) core/store/store.c core/store/check.c core/io/loop.c core/io/pipe.c
+FUZZ_LIBS_engine := -luv
+FUZZ_NOT_engine := core/base/clock.c
+FUZZ_SRC_request := $(FUZZ_SRC_engine) core/io/child.c
+FUZZ_LIBS_request := -luv
+$(FUZZ_OUT)/engine $(FUZZ_OUT)/request: $(FUZZ_SRC_engine) $(wildcard core/engine/*.h core/io/*.h core/store/*.h core/store/memory/*.h)
+
 $(FUZZ_OUT)/%: tests/fuzz/%.c $(FUZZ_LIB) $(wildcard core/base/*.h core/logic/*.h core/lua/*.h)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
-	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(FUZZ_LIB) $(FUZZ_SRC_$*) $(FUZZ_LIBS_$*) $(shell pkg-config --libs luajit) -lm
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(filter-out $(FUZZ_NOT_$*),$(FUZZ_LIB)) $(FUZZ_SRC_$*) $(FUZZ_LIBS_$*) $(shell pkg-config --libs luajit) -lm
 
 .PHONY: fuzz fuzz-corpus
-fuzz: $(FUZZ_OUT)/$(FUZZ_T) ## Fuzz one parser: make fuzz T=callback|json|lua_json|record|redis|ties|url|wire S=seconds
+fuzz: $(FUZZ_OUT)/$(FUZZ_T) ## Fuzz one parser: make fuzz T=callback|engine|json|lua_json|record|redis|request|ties|url|wire S=seconds
 	@mkdir -p $(FUZZ_OUT)/found/$(FUZZ_T) tests/fuzz/corpus/$(FUZZ_T)
 	$< -max_total_time=$(S) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(FUZZ_OUT)/crash-$(FUZZ_T)- \
 		$(FUZZ_OUT)/found/$(FUZZ_T) tests/fuzz/corpus/$(FUZZ_T)
