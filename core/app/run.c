@@ -19,6 +19,7 @@
 #include "base/log_sink.h"
 #include "base/version.h"
 #include "engine/engine.h"
+#include "io/guard.h"
 #include "io/loop.h"
 #include "io/watchdog.h"
 #include "logic/url.h"
@@ -52,6 +53,7 @@ struct run {
   struct sk_queue_spec *queues;
   struct sk_loop *loop;
   struct sk_engine *engine;
+  struct sk_guard *guard; /* NULL: it could not be started */
   struct sk_signal *signals[9];
   struct sk_script_watch *scripts;
   struct sk_reread *reread;
@@ -175,6 +177,7 @@ static struct sk_engine_options engine_options(struct run *r, const struct sk_co
     .program = r->program,
     .dir = r->dir,
     .log = &r->log,
+    .guard = r->guard,
     .stopped = on_stopped,
     .ctx = r,
   };
@@ -367,8 +370,11 @@ static int run_engine(struct run *r, const struct sk_args *args) {
 /* From here on the log is written by a thread: a reader that stands still must not stop the engine. */
 static int run_logged(struct run *r, const struct sk_args *args) {
   struct sk_err err;
+  r->guard = sk_guard_start(r->program, &err); /* before there are threads */
+  if (r->guard == NULL) sk_logf(&r->log, SK_LOG_WARN, "%s: programs of jobs may outlive their workers", err.message);
   if (sk_log_sink_start(&r->log, &err) != SK_OK) sk_logf(&r->log, SK_LOG_WARN, "%s", err.message);
   int exit_code = run_engine(r, args);
+  sk_guard_stop(r->guard);
   sk_log_sink_stop(&r->log);
   return exit_code;
 }

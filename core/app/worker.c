@@ -1,7 +1,8 @@
 /* worker.c - `skein worker ...`: the processes that run user code; started by the engine, not by people.
  *
  *   worker run DIR NUMBER CONCURRENCY MEMORY_MAX PARENT_PID      the pipe and the shared memory are file descriptors 3 and 4
- *   worker config DIR PARENT_PID */
+ *   worker config DIR PARENT_PID
+ *   worker guard TOKEN                                           see io/guard.h */
 #include "lua/worker.h"
 
 #include <stdlib.h>
@@ -10,9 +11,11 @@
 #include "app/exits.h"
 #include "app/out.h"
 #include "app/verbs.h"
+#include "io/guard.h"
 
 int sk_app_worker(int argc, char **argv) {
   if (argc == 4 && strcmp(argv[1], "config") == 0) return sk_worker_config(argv[2], (int)strtol(argv[3], NULL, 10));
+  if (argc == 3 && strcmp(argv[1], "guard") == 0) return sk_guard_main(argv[2]);
   if (argc != 7 || strcmp(argv[1], "run") != 0) {
     sk_out_error("worker", "is started by the engine: see `skein run --help`");
     return SK_EXIT_USAGE;

@@ -14,6 +14,7 @@
 #include "logic/transition.h"
 #include "store/store.h"
 
+struct sk_guard;
 struct sk_loop;
 struct sk_engine;
 
@@ -31,6 +32,7 @@ struct sk_engine_options {
   const char *program;      /* path of the binary to run as a worker */
   const char *dir;          /* the scripts */
   const struct sk_log *log; /* borrowed */
+  struct sk_guard *guard;   /* borrowed; ends what workers have started; NULL: none */
   /* The engine has stopped; the loop may be left. */
   void (*stopped)(void *ctx);
   void *ctx;

@@ -27,6 +27,7 @@
 #include "base/limits.h"
 #include "engine/output.h"
 #include "engine/state.h"
+#include "io/guard.h"
 #include "logic/wire.h"
 
 enum {
@@ -155,12 +156,19 @@ static void bury_runs(struct sk_worker *w) {
 
 static void maybe_bury(struct sk_worker *w);
 
+/* The programs that its jobs have started must not go on beside their next attempts. */
+static void end_programs(const struct sk_worker *w) {
+  sk_child_kill_group(w->child);
+  if (w->engine->options.guard) sk_guard_sweep(w->engine->options.guard, w->serial);
+}
+
 static void on_exited(void *ctx, int exit_status, int term_signal) {
   struct sk_worker *w = ctx;
   w->exited = true;
   w->deaf = false; /* what it said last still counts */
   w->exit_status = exit_status;
   w->term_signal = term_signal;
+  end_programs(w);
   if (w->pipe_closed)
     maybe_bury(w);
   else
@@ -221,10 +229,13 @@ static enum sk_code start_process(struct sk_worker *w, const int fds[2], const i
   snprintf(parent, sizeof parent, "%d", (int)getpid());
   char *argv[] = { "skein", "worker", "run", (char *)(uintptr_t)e->options.dir, number, concurrency,
                    memory,  parent,   NULL };
+  char mark[SK_GUARD_MARK_BYTES];
+  if (e->options.guard) sk_guard_mark(e->options.guard, w->serial, mark);
   struct sk_child_options child = { .file = program_of(e),
                                     .argv = argv,
                                     .fds = fds,
                                     .fds_n = 2,
+                                    .mark = e->options.guard ? mark : NULL,
                                     .out_fd = output[0],
                                     .err_fd = output[1],
                                     .exited = on_exited,
@@ -481,6 +492,7 @@ void sk_supervisor_kill(struct sk_worker *w, enum sk_kill why, struct sk_run *cu
   w->killed = why;
   w->culprit = culprit;
   sk_child_kill(w->child, SIGKILL);
+  sk_child_kill_group(w->child);
 }
 
 void sk_supervisor_kill_all(struct sk_engine *e) {

@@ -214,12 +214,17 @@ end
 local function install_programs(rt)
   local uv = require "luv"
   local programs, raw_spawn, raw_execute, raw_popen = rt.programs, uv.spawn, os.execute, io.popen
+  local mark = os.getenv "SKEIN_WORKER" -- by which they are found when this process has ended (core/io/guard.h)
 
   function uv.spawn(file, options, on_exit)
     local job = programs.starting()
     if not job or type(options) ~= "table" then return raw_spawn(file, options, on_exit) end
     local pid
     local own = setmetatable({ detached = true }, { __index = options }) -- in a process group of its own
+    if mark and type(options.env) == "table" then
+      own.env = { unpack(options.env) }
+      own.env[#own.env + 1] = "SKEIN_WORKER=" .. mark
+    end
     local handle, result, code = raw_spawn(file, own, function(...)
       programs.ended(job, pid)
       if on_exit then on_exit(...) end
