@@ -2,7 +2,9 @@
 #include "io/loop.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <uv.h>
 
 struct sk_loop {
@@ -132,6 +134,25 @@ void sk_loop_free(struct sk_loop *loop) {
   assert(rc == 0);
   free(loop);
 }
+
+static void close_fd(int fd) {
+  if (fd >= 0) close(fd);
+}
+
+static void close_descriptor(uv_handle_t *handle, void *arg) {
+  (void)arg;
+  uv_os_fd_t fd;
+  if (uv_fileno(handle, &fd) == 0) close_fd(fd);
+}
+
+void sk_loop_forsake(struct sk_loop *loop) {
+  uv_walk(&loop->uv, close_descriptor, NULL);
+  close_fd(loop->uv.async_io_watcher.fd);
+  close_fd(loop->uv.inotify_fd);
+  close_fd(loop->uv.backend_fd);
+}
+
+bool sk_loop_is_whole(const struct sk_loop *loop) { return fcntl(uv_backend_fd(&loop->uv), F_GETFD) >= 0; }
 
 void sk_loop_want_flush(struct sk_loop *loop, struct sk_flush *f) {
   if (sk_list_empty(&f->node)) sk_list_push(&loop->flushes, &f->node);

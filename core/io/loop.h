@@ -29,6 +29,11 @@ void sk_loop_stop(struct sk_loop *loop);
 bool sk_loop_turn(struct sk_loop *loop, bool wait);
 /* Closes what libuv still holds and frees the loop.  Handles must have been freed before; one that was not is our bug (assert). */
 void sk_loop_free(struct sk_loop *loop);
+/* In a child of fork(), at once: closes its copies of the loop's descriptors, which are the parent's too, and touches nothing else.
+ * The loop, and all that hangs on it, must not be used any more, nor freed. */
+void sk_loop_forsake(struct sk_loop *loop);
+/* False when the process has closed the loop's own descriptor under its feet. */
+bool sk_loop_is_whole(const struct sk_loop *loop);
 /* For luv, which runs scripts' handles on the same loop. */
 struct uv_loop_s *sk_loop_uv(struct sk_loop *loop);
 /* Calls each(handle->data) for every handle of the loop that is not of core/io: those that luv has made.  Must not raise a Lua error. */

@@ -4,11 +4,11 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "base/fds.h"
 #include "base/buf.h"
 #include "base/limits.h"
 #include "engine/request.h"
 #include "io/loop.h"
+#include "lua/connection.h"
 #include "lua/plain.h"
 #include "store/store.h"
 
@@ -62,17 +62,12 @@ int sk_lua_client_open(lua_State *L) {
   size_t n;
   const char *url = luaL_checklstring(L, 1, &n);
   bool normal = strcmp(luaL_optstring(L, 2, "full"), "normal") == 0;
-  struct sk_lua_client *c = lua_newuserdata(L, sizeof *c);
-  *c = (struct sk_lua_client){ 0 };
+  struct sk_lua_connection *c = lua_newuserdata(L, sizeof *c);
+  memset(c, 0, sizeof *c);
   luaL_getmetatable(L, CLIENT_TYPE);
   lua_setmetatable(L, -2);
-  struct sk_store_options options = { .url = sk_str(url, n),
-                                      .lease_ms = SK_LEASE_MS,
-                                      .durability = normal ? SK_DURABLE_NORMAL : SK_DURABLE_FULL };
   struct sk_err err;
-  sk_fds_keep_standard(); /* the host's own: a socket or a database as descriptor 2 would get what it says on stderr */
-  if (sk_lua_client_init(c, &options, &err) == SK_OK) return 1;
-  sk_lua_client_fini(c);
+  if (sk_lua_connection_open(c, sk_str(url, n), normal ? SK_DURABLE_NORMAL : SK_DURABLE_FULL, &err) == SK_OK) return 1;
   lua_pushnil(L);
   lua_pushstring(L, err.message);
   lua_pushstring(L, sk_code_name(err.code));
@@ -130,6 +125,12 @@ static void push_answer(lua_State *L, const struct one *one) {
   lua_pushlstring(L, one->answer.p ? one->answer.p : "", one->answer.n);
 }
 
+static void turn(struct sk_lua_client *c, bool wait) {
+  c->turning = true;
+  sk_loop_turn(c->loop, wait);
+  c->turning = false;
+}
+
 int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
   lua_Integer operation = luaL_checkinteger(L, 2);
   size_t n;
@@ -140,13 +141,28 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
   one->calls = calls;
   calls->under_way = 1;
   sk_requests_run(c->requests, 0, (unsigned)operation, sk_str(payload, n), on_one, one);
-  while (calls->under_way > 0) sk_loop_turn(c->loop, true);
+  while (calls->under_way > 0) turn(c, true);
   push_answer(L, one);
   sk_buf_fini(&one->answer);
   return 2;
 }
 
-static int client_call(lua_State *L) { return sk_lua_client_call(L, luaL_checkudata(L, 1, CLIENT_TYPE)); }
+/* The connection at index 1.  One that a fork has closed, or that is another process's, is opened again; false, with err, when that
+ * fails. */
+static bool find_connection(lua_State *L, struct sk_lua_connection **c, struct sk_err *err) {
+  *c = luaL_checkudata(L, 1, CLIENT_TYPE);
+  if ((*c)->url == NULL) luaL_error(L, "this connection is closed");
+  return sk_lua_connection_ready(*c, err) == SK_OK;
+}
+
+static int client_call(lua_State *L) {
+  struct sk_lua_connection *c;
+  struct sk_err err;
+  if (find_connection(L, &c, &err)) return sk_lua_client_call(L, &c->client);
+  lua_pushstring(L, sk_code_name(err.code));
+  lua_pushstring(L, err.message);
+  return 2;
+}
 
 /* Begins the next one: its payload (core/lua/plain.h's items, too), or what makes it, is an element of the list at index 3.  False, with an error value on the stack, when
  * it could not be made. */
@@ -190,19 +206,35 @@ static int give_answers(lua_State *L, const struct calls *calls) {
   return 2;
 }
 
+/* The same as an answer to the first, when the connection can't be opened again. */
+static int give_failure(lua_State *L, const struct sk_err *err) {
+  lua_createtable(L, 1, 0);
+  lua_createtable(L, 1, 0);
+  lua_pushstring(L, sk_code_name(err->code));
+  lua_rawseti(L, -3, 1);
+  lua_pushstring(L, err->message);
+  lua_rawseti(L, -2, 1);
+  return 2;
+}
+
 static int client_call_many(lua_State *L) {
-  struct sk_lua_client *c = luaL_checkudata(L, 1, CLIENT_TYPE);
   lua_Integer operation = luaL_checkinteger(L, 2);
   luaL_checktype(L, 3, LUA_TTABLE);
-  if (c->loop == NULL) return luaL_error(L, "this connection is closed");
   size_t n = lua_objlen(L, 3);
   struct calls *calls = push_calls(L, n);
+  struct sk_lua_connection *connection;
+  struct sk_err err;
+  if (!find_connection(L, &connection, &err)) return give_failure(L, &err);
+  struct sk_lua_client *c = &connection->client;
+  unsigned forgotten = connection->forgotten;
   bool made = true;
   for (;;) { /* one by one: the store works at the first while the next is made */
     bool more = made && calls->begun < n && calls->under_way < SK_CALLS_IN_FLIGHT_MAX && !calls->failed;
     if (!more && calls->under_way == 0) break;
     if (more) made = begin_one(L, c, (unsigned)operation, calls);
-    if (calls->under_way > 0) sk_loop_turn(c->loop, !more);
+    if (connection->forgotten != forgotten)
+      return luaL_error(L, "the process was forked while its requests were under way");
+    if (calls->under_way > 0) turn(c, !more);
   }
   return made ? give_answers(L, calls) : lua_error(L);
 }
@@ -210,7 +242,7 @@ static int client_call_many(lua_State *L) {
 /* --------------------------------------------------------------------------------------------------------------------------------- */
 
 static int client_close(lua_State *L) {
-  sk_lua_client_fini(luaL_checkudata(L, 1, CLIENT_TYPE));
+  sk_lua_connection_close(luaL_checkudata(L, 1, CLIENT_TYPE));
   return 0;
 }
 

@@ -22,6 +22,7 @@ struct sk_lua_client {
   struct sk_loop *loop; /* NULL once closed */
   struct sk_store *store;
   struct sk_requests *requests;
+  _Atomic bool turning;    /* a thread is in the loop */
   struct sk_timer *safety; /* rings every SK_SAFETY_POLL_MS as long as the loop turns */
 };
 /* c is zeroed.  Borrows it until sk_lua_client_fini, which is called whether or not this succeeds. */

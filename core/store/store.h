@@ -355,6 +355,8 @@ struct sk_store_events {
 
 struct sk_store_ops {
   const char *scheme; /* "memory", "sqlite", ... */
+  bool
+      closes_to_fork; /* its library does not bear a fork: a client closes its handle before, and opens another after */
 
   void (*enqueue)(struct sk_store *, struct sk_enqueue_op *);
   void (*fetch)(struct sk_store *, struct sk_fetch_op *);   /* engines only */

@@ -568,6 +568,7 @@ static int64_t sqlite_now_ms(struct sk_store *store) {
 
 static const struct sk_store_ops sqlite_ops = {
   .scheme = "sqlite",
+  .closes_to_fork = true, /* in a child it would take the parent's locks for its own (howtocorrupt.html, 2.6) */
   .enqueue = sqlite_enqueue,
   .fetch = sqlite_fetch,
   .settle = sqlite_settle,

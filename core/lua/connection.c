@@ -1,0 +1,102 @@
+/* connection.c - see connection.h. */
+#include "lua/connection.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fds.h"
+#include "base/limits.h"
+#include "io/loop.h"
+
+/* What a fork of the process concerns, whichever of its Lua states has opened it: pthread_atfork takes no context. */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sk_list all = { &all, &all };
+static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
+
+static void forget(struct sk_lua_connection *c) {
+  c->client = (struct sk_lua_client){ 0 };
+  c->forgotten++;
+  c->pid = (int)getpid();
+}
+
+/* -- forks ------------------------------------------------------------------------------------------------------------- */
+
+/* Keeps the list as it is until the fork is done.  A connection that another thread is using right now can't be closed. */
+static void before_fork(void) {
+  pthread_mutex_lock(&all_lock);
+  SK_LIST_EACH (n, &all) {
+    struct sk_lua_connection *c = SK_CONTAINER(n, struct sk_lua_connection, node);
+    bool closes = c->client.store && c->client.store->ops->closes_to_fork && c->pid == (int)getpid();
+    if (closes && !c->client.turning) sk_lua_client_fini(&c->client);
+  }
+}
+
+static void after_fork(void) { pthread_mutex_unlock(&all_lock); }
+
+static void in_child(void) {
+  SK_LIST_EACH (n, &all) {
+    struct sk_lua_connection *c = SK_CONTAINER(n, struct sk_lua_connection, node);
+    if (c->client.loop) sk_loop_forsake(c->client.loop);
+    forget(c);
+  }
+  pthread_mutex_unlock(&all_lock);
+}
+
+static void watch_forks(void) { pthread_atfork(before_fork, after_fork, in_child); }
+
+/* -- life -------------------------------------------------------------------------------------------------------------- */
+
+static void enter(struct sk_lua_connection *c) {
+  pthread_mutex_lock(&all_lock);
+  sk_list_push(&all, &c->node);
+  pthread_mutex_unlock(&all_lock);
+}
+
+static void leave(struct sk_lua_connection *c) {
+  pthread_mutex_lock(&all_lock);
+  sk_list_remove(&c->node);
+  pthread_mutex_unlock(&all_lock);
+}
+
+static enum sk_code connect_now(struct sk_lua_connection *c, struct sk_err *err) {
+  struct sk_store_options options = { .url = sk_str_c(c->url), .lease_ms = SK_LEASE_MS, .durability = c->durability };
+  sk_fds_keep_standard();
+  c->pid = (int)getpid();
+  enum sk_code code = sk_lua_client_init(&c->client, &options, err);
+  if (code != SK_OK) sk_lua_client_fini(&c->client);
+  return code;
+}
+
+enum sk_code sk_lua_connection_open(struct sk_lua_connection *c, struct sk_str url, enum sk_durability durability,
+                                    struct sk_err *err) {
+  sk_list_init(&c->node);
+  pthread_once(&watch_once, watch_forks);
+  c->durability = durability;
+  c->url = strndup(url.p, url.n);
+  enum sk_code code = c->url ? connect_now(c, err) : sk_err_set(err, SK_ENOMEM, "connection: out of memory");
+  if (code == SK_OK) {
+    enter(c);
+  } else {
+    free(c->url);
+    c->url = NULL;
+  }
+  return code;
+}
+
+enum sk_code sk_lua_connection_ready(struct sk_lua_connection *c, struct sk_err *err) {
+  assert(c->url != NULL);
+  if (c->client.loop && (c->pid != (int)getpid() || !sk_loop_is_whole(c->client.loop))) forget(c);
+  return c->client.loop ? SK_OK : connect_now(c, err);
+}
+
+void sk_lua_connection_close(struct sk_lua_connection *c) {
+  if (c->url == NULL) return;
+  leave(c);
+  if (c->client.loop && (c->pid != (int)getpid() || !sk_loop_is_whole(c->client.loop))) forget(c);
+  sk_lua_client_fini(&c->client);
+  free(c->url);
+  c->url = NULL;
+}
