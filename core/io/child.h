@@ -15,7 +15,7 @@ struct sk_child_options {
   const int *fds;    /* the child gets them as 3, 4, ...; they stay the caller's */
   size_t fds_n;
   int out_fd, err_fd; /* its stdout and stderr; 0: this process's; they stay the caller's */
-  const char *mark; /* NAME=VALUE that its environment is to have beside what this process's has; NULL: none */
+  const char *mark;   /* NAME=VALUE that its environment is to have beside what this process's has; NULL: none */
   /* It has ended: by itself with exit_status, or by term_signal (not 0).  Called once. */
   void (*exited)(void *ctx, int exit_status, int term_signal);
   void *ctx;
