@@ -82,6 +82,7 @@ static int by_pid(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+/* mark NULL: none is hit. */
 static void list_processes(struct processes *all, const char *mark, bool whole) {
   struct sk_buf text = { 0 };
   DIR *dir = opendir("/proc");
@@ -91,8 +92,8 @@ static void list_processes(struct processes *all, const char *mark, bool whole) 
     if (p.pid <= 1 || p.pid == getpid()) continue;
     read_file(p.pid, "stat", &text);
     if (!read_parent(sk_buf_str(&text), &p.parent)) continue;
-    read_file(p.pid, "environ", &text);
-    p.hit = has_mark(sk_buf_str(&text), mark, whole);
+    if (mark) read_file(p.pid, "environ", &text);
+    p.hit = mark && has_mark(sk_buf_str(&text), mark, whole);
     if (text.failed || !add(all, p)) break;
   }
   if (dir) closedir(dir);
@@ -112,6 +113,16 @@ static void hit_descendants(struct processes *all) {
       more |= p->hit;
     }
   }
+}
+
+void sk_sweep_child(int pid) {
+  struct processes all = { 0 };
+  list_processes(&all, NULL, false);
+  for (size_t i = 0; i < all.n; i++) all.list[i].hit = all.list[i].pid == pid && all.list[i].parent == getpid();
+  hit_descendants(&all);
+  for (size_t i = 0; i < all.n; i++)
+    if (all.list[i].hit) kill(all.list[i].pid, SIGKILL);
+  free(all.list);
 }
 
 void sk_sweep(const char *mark, bool whole) {

@@ -9,4 +9,7 @@
 /* mark: NAME=VALUE, or with `whole` false the beginning of one.  Blocks until none is left, or for some seconds. */
 void sk_sweep(const char *mark, bool whole);
 
+/* Kills a child of this process with all that descend from it; does nothing when it has ended, or is no child.  Does not wait. */
+void sk_sweep_child(int pid);
+
 #endif

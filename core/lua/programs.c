@@ -1,8 +1,10 @@
 /* programs.c - programs that jobs start: with signals as in a shell and descriptors 0 to 2 only, and no longer than their job.
  *
  * A program started with uv.spawn or os.execute is the leader of a session, and so of a process group, of its own, which is killed when
- * the job's attempt has ended, however it did.  What leaves that group lives until its worker ends: see core/io/guard.h. */
+ * the job's attempt has ended, however it did.  One started with io.popen is in the worker's own group; it is killed with what descends from
+ * it.  What leaves these lives until its worker ends: see core/io/guard.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "io/sweep.h"
 #include "lua/runner.h"
 
 extern char **environ;
@@ -37,7 +40,13 @@ static void forget(struct sk_slot *slot, int pid) {
 
 void sk_programs_end(struct sk_slot *slot) {
   if (slot->children == NULL) return;
-  for (size_t i = 0; i < slot->children_n; i++) kill(-slot->children[i], SIGKILL);
+  for (size_t i = 0; i < slot->children_n; i++) {
+    int pid = slot->children[i];
+    if (pid > 0)
+      kill(-pid, SIGKILL);
+    else if (kill(-pid, 0) == 0)
+      sk_sweep_child(-pid);
+  }
   free(slot->children);
   slot->children = NULL;
   slot->children_n = slot->children_cap = 0;
@@ -78,6 +87,24 @@ static int programs_ended(lua_State *L) {
   return 0;
 }
 
+/* children() -> text: the pids of this thread's children */
+static int programs_children(lua_State *L) {
+  char text[8192];
+  int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+  if (fd >= 0) close(fd);
+  lua_pushlstring(L, text, n > 0 ? (size_t)n : 0);
+  return 1;
+}
+
+/* popened(handle, pid): one that io.popen has started */
+static int programs_popened(lua_State *L) {
+  struct sk_slot *slot = sk_jobs_slot(sk_runner_of(L), luaL_checknumber(L, 1));
+  int pid = luaL_checkint(L, 2);
+  if (slot && make_room(slot)) slot->children[slot->children_n++] = -pid;
+  return 0;
+}
+
 static int spawn_shell(const char *command, pid_t *pid) {
   char *argv[] = { "sh", "-c", (char *)(uintptr_t)command, NULL };
   posix_spawnattr_t attributes;
@@ -115,6 +142,8 @@ static const luaL_Reg FUNCTIONS[] = {
   { "started", programs_started },
   { "ended", programs_ended },
   { "execute", programs_execute },
+  { "children", programs_children },
+  { "popened", programs_popened },
   { NULL, NULL },
 };
 

@@ -86,7 +86,7 @@ struct sk_slot {
   enum sk_error_kind told;  /* the same, kept while the failure handlers run */
   unsigned swallowed;       /* times it went on after that was raised */
   struct sk_list threads;
-  int *children; /* owned; process groups of programs that the job has started and that may still run */
+  int *children; /* owned; programs that the job has started and that may still run: a process group, or -pid */
   size_t children_n, children_cap;
   int job_ref; /* the job's Lua table; LUA_NOREF */
 };

@@ -242,8 +242,15 @@ local function install_programs(rt)
   end
 
   function io.popen(...) -- luacheck: ignore 122
-    programs.starting()
-    return raw_popen(...)
+    local job = programs.starting()
+    local before = job and programs.children()
+    local file, err, code = raw_popen(...)
+    if file and job then
+      for pid in programs.children():gmatch "%d+" do
+        if not (" " .. before):find(" " .. pid .. " ", 1, true) then programs.popened(job, tonumber(pid)) end
+      end
+    end
+    return file, err, code
   end
 end
 

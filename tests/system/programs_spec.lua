@@ -97,24 +97,33 @@ describe("a program that a job starts", function()
         os.execute("sh " .. script .. " &")
         told()
       end)
+      local pipes = {}
+      skein.task("popen", { retries = 0 }, function()
+        local script, told = tree()
+        pipes[#pipes + 1] = io.popen("sh " .. script .. "; true")
+        told()
+      end)
       skein.task("neighbour", { retries = 0 }, function()
         local _, other = uv.spawn("sleep", { args = { "600" } }, function() end)
+        pipes[#pipes + 1] = io.popen "echo $$ && exec sleep 600"
+        fx("neighbour", pipes[#pipes]:read "*n")
         fx("neighbour", other)
         skein.sleep(60)
       end)]])
     local engine = t:run { "-w", "1" }
     t:enqueue "neighbour"
-    local neighbour = H.process.stat(tonumber(t:wait_effects("neighbour", 1)[1][1]))
-    for i, task in ipairs { "done", "failed", "late", "background" } do
+    local neighbours = {}
+    for i, effect in ipairs(t:wait_effects("neighbour", 2)) do neighbours[i] = H.process.stat(tonumber(effect[1])) end
+    for i, task in ipairs { "done", "failed", "late", "background", "popen" } do
       t:enqueue(task)
       ended(t, pids_of(t, i))
     end
     local id = t:enqueue "cancelled"
-    local stats = pids_of(t, 5)
+    local stats = pids_of(t, 6)
     t:wait_effects("runs", 1)
     t:ok("cancel", id)
     ended(t, stats)
-    assert.is_true(H.still_there(neighbour), "another job's program was killed")
+    assert.is_true(H.still_there(neighbours[1]) and H.still_there(neighbours[2]), "another job's program was killed")
     assert.equal(0, #engine:logged "worker died")
   end)
 
