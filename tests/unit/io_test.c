@@ -160,6 +160,25 @@ static void bytes_come_whole_in_units_and_then_the_end(void **state) {
   end_free(&e);
 }
 
+static void a_pipe_tells_how_long_it_waits_for_the_rest_of_a_frame(void **state) {
+  (void)state;
+  struct end e = { .unit = 10 };
+  int fd = open_end(&e);
+  assert_int_equal(sk_pipe_half_for_ms(e.pipe), 0);
+  assert_int_equal(write(fd, "0123456789abc", 13), 13);
+  while (e.got.n < 10) sk_loop_turn(loop, true);
+  while (sk_pipe_half_for_ms(e.pipe) < 5) sk_loop_turn(loop, false);
+  assert_int_equal(write(fd, "d", 1), 1); /* more of the same frame: it is as old as before */
+  int64_t before = sk_pipe_half_for_ms(e.pipe);
+  for (int i = 0; i < 10; i++) sk_loop_turn(loop, false);
+  assert_true(sk_pipe_half_for_ms(e.pipe) >= before);
+  assert_int_equal(write(fd, "efghij", 6), 6);
+  while (e.got.n < 20) sk_loop_turn(loop, true);
+  assert_int_equal(sk_pipe_half_for_ms(e.pipe), 0);
+  close(fd);
+  end_free(&e);
+}
+
 static void a_pipe_may_be_freed_while_it_hands_over(void **state) {
   (void)state;
   struct end e = { .free_on_bytes = true };
@@ -319,6 +338,7 @@ int main(void) {
     T(one_that_marks_itself_keeps_no_event_out),
     T(what_it_marks_comes_without_a_wait),
     T(bytes_come_whole_in_units_and_then_the_end),
+    T(a_pipe_tells_how_long_it_waits_for_the_rest_of_a_frame),
     T(a_pipe_may_be_freed_while_it_hands_over),
     T(much_is_sent_in_order_to_a_slow_reader),
     T(a_peer_that_listens_no_more_is_heard_to_the_end),
