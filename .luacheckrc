@@ -20,7 +20,7 @@ stds.redis = {
     "names", "queues_n", "index_of", "base_of", "register", "unknown_queue", "knows_all_queues",
     -- lib/value.lua, lib/before.lua, lib/record.lua
     "u64", "body_of", "body_ends", "queue_of", "queue_in", "later_member", "before",
-    "ENQUEUED", "ATTEMPTS", "CRASHES", "UNKNOWNS", "RECOVERIES", "FINISHED", "record_edit", "enqueued_anew",
+    "ENQUEUED", "ATTEMPTS", "CRASHES", "UNKNOWNS", "RECOVERIES", "FINISHED", "record_edit", "enqueued_anew", "record_text",
     -- lib/add.lua, lib/engine.lua, lib/walk.lua
     "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task", "list_first",
     -- lib/uses.lua, lib/bucket.lua, lib/bound.lua, lib/lock.lua, lib/ties.lua
@@ -33,7 +33,7 @@ stds.redis = {
     "tokens_first", "tokens_due",
     -- lib/leave.lua, lib/admit.lua, lib/together.lua; count_state is the script's own
     "STATE", "leave", "sweep", "count_state", "lock_of", "limit_of", "reaches_unknown", "admit", "admit_text", "queue_index", "discard",
-    "TOGETHER", "come_together",
+    "TOGETHER", "come_together", "past_of", "limit_now",
     -- lib/turns.lua
     "look_at", "least", "take_turns", "finish",
     -- lib/held.lua, lib/views.lua

@@ -33,6 +33,7 @@ static void on_declared(struct sk_op *op, void *ctx) {
   e->declaring = false;
   if (op->status == SK_OK) {
     sk_engine_store_works(e, SK_CHORE_DECLARE);
+    sk_fetch_wake(e); /* a limit that has changed may let jobs go */
     if (!e->declare_wanted) tell_serving(e);
     sk_link_declare(e); /* they have changed meanwhile, maybe */
   } else {

@@ -1,6 +1,10 @@
 /* limit.c - see limit.h. */
 #include "logic/limit.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/limits.h"
 #include "logic/text.h"
 
@@ -65,4 +69,58 @@ int64_t sk_limit_take(const struct sk_limit *l, int64_t full_us, int64_t now_us)
   if (l->rate == 0) return full_us;
   int64_t full = full_us > now_us ? full_us : now_us;
   return step_us(l) > INT64_MAX - full ? INT64_MAX : full + step_us(l); /* absurd numbers: full in 300,000 years */
+}
+
+bool sk_limit_same(const struct sk_limit *a, const struct sk_limit *b) {
+  return a->concurrency == b->concurrency && a->rate == b->rate && a->per_ms == b->per_ms && a->burst == b->burst &&
+         a->strict == b->strict;
+}
+
+/* -- what a task declared before ------------------------------------------------------------------------------------------- */
+
+struct sk_str sk_limit_numbers(struct sk_str template_limit) {
+  const char *end = template_limit.n ? memrchr(template_limit.p, ';', template_limit.n) : NULL;
+  return end ? sk_str(template_limit.p, (size_t)(end - template_limit.p)) : SK_STR_LIT("0;0;0;0;any");
+}
+
+static struct sk_str next_of(struct sk_str *past) { return past->n ? sk_text_until(past, '|') : *past; }
+
+void sk_limit_past_add(struct sk_str past, struct sk_str before, struct sk_str now, struct sk_buf *out) {
+  next_of(&past); /* what was declared: `before` */
+  struct sk_buf others = { 0 };
+  size_t n = 0;
+  for (struct sk_str old = before; old.n > 0 && n < SK_LIMIT_PAST_MAX; old = next_of(&past)) {
+    if (sk_str_eq(old, now) || (n > 0 && sk_str_eq(old, before))) continue;
+    sk_buf_add_byte(&others, '|');
+    sk_buf_add_str(&others, old);
+    n++;
+  }
+  if (n > 0) sk_buf_add_str(out, now);
+  sk_buf_add_str(out, sk_buf_str(&others));
+  if (others.failed) out->failed = true;
+  sk_buf_fini(&others);
+}
+
+bool sk_limit_renew(struct sk_str past, struct sk_limit *limit) {
+  if (past.n == 0) return false;
+  char text[120];
+  int n = snprintf(text, sizeof text, "%" PRId64 ";%" PRId64 ";%" PRId64 ";%" PRId64 ";%s", limit->concurrency,
+                   limit->rate, limit->per_ms, limit->burst, limit->strict ? "strict" : "any");
+  struct sk_str own = sk_str(text, (size_t)n), now = sk_text_until(&past, '|');
+  bool found = false;
+  while (past.n > 0 && !found) found = sk_str_eq(sk_text_until(&past, '|'), own);
+  if (!found) return false;
+  struct sk_limit l = { .group = limit->group };
+  bool good = sk_text_number(sk_text_until(&now, ';'), &l.concurrency);
+  good &= sk_text_number(sk_text_until(&now, ';'), &l.rate);
+  good &= sk_text_number(sk_text_until(&now, ';'), &l.per_ms);
+  good &= sk_text_number(sk_text_until(&now, ';'), &l.burst);
+  l.strict = sk_str_eq_c(now, "strict");
+  if (good) *limit = l;
+  return good;
+}
+
+bool sk_limit_is_of_task(struct sk_str group, struct sk_str task) {
+  if (group.n < task.n || memcmp(group.p, task.p, task.n) != 0) return false;
+  return group.n == task.n || group.p[task.n] == '/';
 }

@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -40,6 +41,25 @@ struct sk_limit {
 
 /* Reads a job's limit; the empty text is none.  group points into text.  SK_OK, SK_EINVAL, SK_ELIMIT. */
 enum sk_code sk_limit_parse(struct sk_str text, struct sk_limit *out, struct sk_err *err);
+
+/* -- what a task declared before: jobs that came with it, and their groups, have what the task declares now ------------------
+ *
+ *   past    := numbers { "|" numbers }      what it declares now, then what it declared before, the newest first
+ *   numbers := concurrency ";" rate ";" per_ms ";" burst ";" order      no limit: 0;0;0;0;any
+ *
+ * A job with other numbers has them from its signature, and keeps them. */
+
+/* The numbers of a template's limit; of the empty text: no limit. */
+struct sk_str sk_limit_numbers(struct sk_str template_limit);
+/* Appends the past of a task that declared `before` and declares `now`: nothing when no job can have other numbers than that. */
+void sk_limit_past_add(struct sk_str past, struct sk_str before, struct sk_str now, struct sk_buf *out);
+/* Gives a limit with numbers from before those of now, and says whether it did. */
+bool sk_limit_renew(struct sk_str past, struct sk_limit *limit);
+/* Is that group one of the task's: its name, or that and "/" and a key? */
+bool sk_limit_is_of_task(struct sk_str group, struct sk_str task);
+
+/* Have they the same numbers? */
+bool sk_limit_same(const struct sk_limit *a, const struct sk_limit *b);
 
 /* Microseconds until a token is there, 0: now.  full_us: when the bucket is full again (anything up to now: it is full). */
 int64_t sk_limit_wait_us(const struct sk_limit *limit, int64_t full_us, int64_t now_us);

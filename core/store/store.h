@@ -113,7 +113,8 @@ enum sk_code sk_enqueue_item_init(struct sk_enqueue_item *item, const struct sk_
  * So a store needs a list for first in, first out, and something sorted for due and released jobs, all before that list.
  *
  * GROUPS (limits).  The jobs of one group, in whatever queues, share `concurrency` slots and a bucket of tokens (limit.h), whose numbers
- * are those of the job that was enqueued last.  A READY job with a group stands in that group's line in its queue, in THE ORDER, and is
+ * are those of the job that was enqueued last; but numbers that its task has declared before (declare) stand for those that it
+ * declares now.  A READY job with a group stands in that group's line in its queue, in THE ORDER, and is
  * taken only when the group has a slot and a token for it, both of which it then has.  It gives the slot back when it ends, is gone,
  * or waits again (RETRY, SNOOZE); with `strict` not when it waits again.  A job that keeps its slot, which one that was handed back
  * or recovered does too, needs none when it is READY again: it stands in its queue as if it had no group.
@@ -307,7 +308,10 @@ struct sk_queue_item {
   int64_t block_ms;          /* so long */
   struct sk_limit limit;     /* group and strict unused; zeroed: none */
 };
-struct sk_declare_op { /* adds or replaces by name */
+/* Adds or replaces by name.  A task whose template has another limit than the one before, or none any more: its groups with those
+ * numbers (sk_limit_is_of_task) have the new ones with this call, or some moments later when there are thousands; jobs keep the
+ * group that they came with. */
+struct sk_declare_op {
   struct sk_op op;
   const struct sk_task_item *items;
   size_t items_n;

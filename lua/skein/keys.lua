@@ -3,7 +3,8 @@
 --
 -- A key is made of the task's name, "/" (which no name holds) and: for "args" the digest of all args; for n the n-th arg, a text as it
 -- is and anything else as JSON; for a function what it returns for the args; for any other text that text.  What comes to more than
--- 200 bytes is digested.  So two tasks never share a key, and a client in any language makes the same ones.
+-- 200 bytes is digested; in front of that a limit has the task's name and "/" still, where both fit into 256.  So two tasks never share a
+-- key, and a client in any language makes the same ones.
 -- @module skein.keys
 local core = require "skein.core"
 local schema = require "skein.schema"
@@ -11,7 +12,8 @@ local concat, floor, sort = table.concat, math.floor, table.sort
 
 local M = {}
 
-local KEY_PLAIN_MAX = 200 -- bytes; the stores take SK_KEY_BYTES_MAX
+local KEY_PLAIN_MAX = 200 -- bytes; the stores take SK_KEY_BYTES_MAX:
+local GROUP_MAX = 256
 local ARGS_MAX = 200
 local NUMBER_MAX = 1000000000
 local MODES = { reject = true, replace = true }
@@ -272,6 +274,13 @@ local function whole_key(task_name, part)
   return #key > KEY_PLAIN_MAX and core.digest(key) or key
 end
 
+-- The same of a limit: its group begins with the task's name, by which the stores find it when the task's limit changes.
+local function whole_group(task_name, part)
+  local key = whole_key(task_name, part)
+  if not part or key:sub(1, #task_name + 1) == task_name .. "/" or #task_name + 1 + #key > GROUP_MAX then return key end
+  return task_name .. "/" .. key
+end
+
 -- The key of one job; false: its function says that it has none; nil and what is wrong.
 local function key_of(task_name, option, key, json, args)
   local part, problem
@@ -290,7 +299,7 @@ local function key_of(task_name, option, key, json, args)
   end
   if part == false then return false end
   if not part then return nil, problem end
-  return whole_key(task_name, part)
+  return (option == "limit" and whole_group or whole_key)(task_name, part)
 end
 
 local function lock_text(lock, key)

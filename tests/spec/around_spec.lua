@@ -184,6 +184,8 @@ describe("around enqueueing", function()
       assert.equal("2;10;1000;3;any;=T/acme", said({ concurrency = 2, rate = 10, burst = 3, key = 1 }, "acme"))
       assert.equal("1;0;0;0;strict;=T/9", said({ order = "strict", key = function(n) return n + 1 end }, 8))
       assert.equal("1;0;0;0;any;=T/" .. core.digest "[8]", said({ concurrency = 1, key = "args" }, 8))
+      local long = ("k"):rep(200) -- the task's name stays in front: the stores find its groups by that
+      assert.matches("^1;0;0;0;any;=T/" .. ("%x"):rep(64) .. "$", said({ concurrency = 1, key = 1 }, long))
     end)
 
     it("in a signature changes what it names of the task's", function()

@@ -304,3 +304,36 @@ describe("cancel", function()
     wait_clean(t)
   end)
 end)
+
+describe("a limit that has changed", function()
+  local function script(t, limit)
+    t:script("a.lua", ([[
+      skein.task("work", { %s }, function(job, key, n)
+        if n == 0 then skein.retry_in(600, "later") end
+        fx("ran", n)
+      end)]]):format(limit))
+  end
+
+  local function block(t)
+    script(t, 'limit = { order = "strict", key = 1 }')
+    local engine = t:run { "-w", "1" }
+    t:wait_state(t:enqueue("work", "a", 0), "retry")
+    for n = 1, 10 do t:enqueue("work", "a", n) end
+    assert.equal(0, t:count "ran")
+    return engine
+  end
+
+  H.it("holds at once for what waits: removed and reloaded with HUP, it frees its backlog", function(t)
+    local engine = block(t)
+    script(t, "")
+    engine:signal "sighup"
+    t:wait_effects("ran", 10)
+  end)
+
+  H.it("holds at once for what waits: also when it is removed with a restart, and when it is widened", function(t)
+    block(t):stop()
+    script(t, "limit = { concurrency = 5, key = 1 }")
+    t:run { "-w", "1" }
+    t:wait_effects("ran", 10)
+  end)
+end)

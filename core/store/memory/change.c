@@ -1,6 +1,7 @@
 /* memory/change.c - changing the memory store by hand: cancel, delete, retry, promote; pause and resume; declare. */
 #include <stdlib.h>
 
+#include "logic/record.h"
 #include "store/memory/memory.h"
 
 /* -- change ---------------------------------------------------------------------------------------------------------------- */
@@ -110,6 +111,33 @@ void sk_mem_pause(struct sk_store *store, struct sk_pause_op *op) {
   sk_mem_answer(h, &op->op, SK_OK);
 }
 
+static struct sk_job template_of(const struct mem_task *task) {
+  struct sk_job job;
+  if (sk_record_decode(task->item.template, &job, NULL) != SK_OK) sk_job_init(&job);
+  return job;
+}
+
+/* Takes over what `old` knew of the task's limits; one that changes holds for all that waits.  False when out of memory. */
+static bool succeed(struct mem *mem, struct mem_task *task, struct mem_task *old) {
+  struct sk_job template = template_of(task), before = template_of(old);
+  struct sk_str now = sk_limit_numbers(template.limit), then = sk_limit_numbers(before.limit);
+  if (sk_str_eq(now, then)) {
+    task->past = old->past;
+    old->past = (struct sk_buf){ 0 };
+    return true;
+  }
+  sk_limit_past_add(sk_buf_str(&old->past), then, now, &task->past);
+  if (task->past.failed) return false;
+  sk_mem_groups_renew(mem, task);
+  return true;
+}
+
+void sk_mem_task_free(struct mem_task *task) {
+  if (task == NULL) return;
+  sk_buf_fini(&task->past);
+  free(task);
+}
+
 /* False when out of memory. */
 static bool declare(struct mem *mem, const struct sk_task_item *item) {
   struct mem_task *task = calloc(1, sizeof *task + item->name.n + item->queue.n + item->template.n);
@@ -125,11 +153,15 @@ static bool declare(struct mem *mem, const struct sk_task_item *item) {
   task->item.priority = item->priority;
   struct mem_task *old;
   HASH_FIND(hh, mem->tasks, task->bytes, item->name.n, old);
+  if (old && !succeed(mem, task, old)) {
+    sk_mem_task_free(task);
+    return false;
+  }
   if (old) HASH_DEL(mem->tasks, old);
-  free(old);
+  sk_mem_task_free(old);
   HASH_ADD_KEYPTR(hh, mem->tasks, task->bytes, item->name.n, task);
   if (task->hh.tbl != NULL) return true;
-  free(task);
+  sk_mem_task_free(task);
   return false;
 }
 
@@ -139,6 +171,6 @@ void sk_mem_declare(struct sk_store *store, struct sk_declare_op *op) {
   bool ok = true;
   for (size_t i = 0; code == SK_OK && ok && i < op->items_n; i++) ok = declare(h->mem, &op->items[i]);
   for (size_t i = 0; code == SK_OK && ok && i < op->queues_n; i++) ok = sk_mem_bind(h->mem, &op->queues[i]);
-  if (code == SK_OK && op->queues_n > 0) sk_mem_notify(h); /* a wider limit lets more jobs be taken */
+  if (code == SK_OK) sk_mem_notify(h); /* a wider limit lets more jobs be taken */
   sk_mem_answer(h, &op->op, ok ? code : SK_ENOMEM);
 }

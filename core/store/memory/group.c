@@ -78,7 +78,24 @@ void sk_mem_group_renumber(struct mem *mem, struct mem_group *group, const struc
   struct sk_str name = group->limit.group;
   group->limit = *limit;
   group->limit.group = name;
+  for (struct sk_list *it; !limit->strict && (it = sk_list_pop(&group->waiting)) != NULL;) {
+    struct mem_job *job = SK_CONTAINER(it, struct mem_job, node);
+    job->granted = false;
+    group->running--;
+  }
   update(mem, group);
+}
+
+void sk_mem_groups_renew(struct mem *mem, const struct mem_task *task) {
+  struct sk_limit before = { .concurrency = -1 }, now = before; /* most groups have the same */
+  for (struct mem_group *group = mem->groups; group != NULL; group = group->hh.next) {
+    if (!sk_limit_is_of_task(group->limit.group, task->item.name)) continue;
+    if (!sk_limit_same(&group->limit, &before)) {
+      before = now = group->limit;
+      sk_limit_renew(sk_buf_str(&task->past), &now);
+    }
+    if (!sk_limit_same(&group->limit, &now)) sk_mem_group_renumber(mem, group, &now);
+  }
 }
 
 /* -- groups and their lines ---------------------------------------------------------------------------------------------------- */
@@ -96,6 +113,7 @@ static struct mem_group *group_get(struct mem *mem, const struct sk_limit *limit
   group->limit = *limit;
   group->limit.group = sk_str(group->bytes, name.n);
   sk_list_init(&group->lines);
+  sk_list_init(&group->waiting);
   HASH_ADD_KEYPTR_BYHASHVALUE(hh, mem->groups, group->bytes, name.n, hash, group);
   if (group->hh.tbl != NULL) return group;
   free(group);

@@ -61,10 +61,20 @@ void sk_mem_free(struct mem_job *job) {
   free(job);
 }
 
+/* The limit of a job that comes in: its own, or what its task declares now in place of what it declared when the job was made. */
+static struct sk_limit limit_of(const struct mem *mem, const struct sk_enqueue_item *item) {
+  struct sk_limit limit = item->limit;
+  struct mem_task *task = NULL;
+  if (limit.group.n) HASH_FIND(hh, mem->tasks, item->task.p, item->task.n, task);
+  if (task != NULL && task->past.n > 0) sk_limit_renew(sk_buf_str(&task->past), &limit);
+  return limit;
+}
+
 /* Into the table and its group; false when out of memory. */
 static bool enrol(struct mem *mem, struct mem_job *job, const struct sk_enqueue_item *item) {
   if (item->limit.group.n) {
-    job->line = sk_mem_line_join(mem, &item->limit, job->queue, job->priority);
+    struct sk_limit limit = limit_of(mem, item);
+    job->line = sk_mem_line_join(mem, &limit, job->queue, job->priority);
     if (job->line == NULL) return false;
   }
   if (sk_mem_table_add(&mem->jobs, job)) return true;
@@ -83,7 +93,10 @@ struct mem_job *sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item) 
     sk_mem_free(job);
     return NULL;
   }
-  if (job->line != NULL) sk_mem_group_renumber(mem, job->line->key.group, &item->limit);
+  if (job->line != NULL) {
+    struct sk_limit limit = limit_of(mem, item);
+    sk_mem_group_renumber(mem, job->line->key.group, &limit);
+  }
   if (due_ms <= mem->now_ms)
     sk_mem_enter_last(mem, job);
   else
@@ -113,8 +126,7 @@ void sk_mem_leave(struct mem *mem, struct mem_job *job) {
     sk_mem_line_remove(sk_mem_line_of(job), job);
   else if (sk_heap_has(&job->place))
     sk_heap_remove(sk_state_is_final(job->state) ? &mem->kept : &job->queue->due, &job->place);
-  else
-    sk_list_remove(&job->node);
+  sk_list_remove(&job->node); /* RUNNING, or it waits with a slot */
   job->queue->states[job->state]--;
   job->state = SK_STATE_NONE;
   job->holder = NULL;
@@ -166,6 +178,7 @@ bool sk_mem_wait(struct mem *mem, struct mem_job *job, struct mem_queue *queue, 
   }
   set_state(job, state);
   sk_mem_heap_put(&queue->due, job, due_ms);
+  if (job->granted) sk_list_push(&job->line->key.group->waiting, &job->node);
   return true;
 }
 

@@ -102,7 +102,7 @@ static void mem_free(struct mem *mem) {
   struct mem_task *task, *next_task;
   HASH_ITER(hh, mem->tasks, task, next_task) {
     HASH_DEL(mem->tasks, task);
-    free(task);
+    sk_mem_task_free(task);
   }
   sk_mem_groups_free(mem);
   sk_buf_fini(&mem->stamped);

@@ -57,6 +57,7 @@ struct mem_group {
   enum sk_held_back held_back;   /* where its lines are, */
   int64_t token_us;              /* and HELD_BY_RATE: until when */
   struct sk_list lines;          /* of mem_line.peer */
+  struct sk_list waiting;        /* of mem_job.node: jobs that wait with a slot (strict) */
   struct sk_heap_node forgotten; /* without jobs: mem->idle, by when its bucket is full */
   char bytes[];
 };
@@ -129,7 +130,7 @@ struct mem_job {
   bool stopping;             /* it was cancelled while it ran */
   struct mem_line *line;     /* its group's in its queue; NULL: no group */
   struct mem_lock *lock;     /* that it holds; NULL: none */
-  struct sk_list node;       /* READY: a line's fifo; RUNNING: holder->held */
+  struct sk_list node;       /* READY: a line's fifo; RUNNING: holder->held; waits with a slot: group->waiting */
   struct sk_heap_node place; /* READY: a line's front; SCHEDULED, RETRY: queue->due; DONE, CANCELLED: mem->kept */
   int64_t due_ms;            /* when it is or came due; MEM_NEVER: first in, first out */
   uint64_t seq;              /* breaks ties of due_ms; in a final state, the order of ends */
@@ -143,6 +144,7 @@ struct mem_job {
 struct mem_task {
   UT_hash_handle hh;
   struct sk_task_item item; /* slices in bytes */
+  struct sk_buf past;       /* of its limit: sk_limit_past_add */
   char bytes[];
 };
 
@@ -270,6 +272,10 @@ void sk_mem_line_quit(struct mem *mem, struct mem_line *line);
 void sk_mem_line_place(struct mem_line *line);
 /* The group's numbers are these from now on. */
 void sk_mem_group_renumber(struct mem *mem, struct mem_group *group, const struct sk_limit *limit);
+/* Frees what was declared of a task. */
+void sk_mem_task_free(struct mem_task *task);
+/* The task declares another limit now: its groups that have one of those before get it. */
+void sk_mem_groups_renew(struct mem *mem, const struct mem_task *task);
 /* The job takes a slot and a token, gives the slot back; nothing when it has, or has none. */
 void sk_mem_grant(struct mem *mem, struct mem_job *job);
 void sk_mem_ungrant(struct mem *mem, struct mem_job *job);

@@ -90,5 +90,19 @@ void sk_rd_declare_build(struct rd_store *s, struct sk_op *whole) {
 }
 
 enum rd_next sk_rd_declare_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
-  return reply->type == RD_INT ? RD_DONE : sk_rd_odd(s, whole, "declare");
+  if (reply->type != RD_INT) return sk_rd_odd(s, whole, "declare");
+  if (reply->number != 2) return RD_DONE;
+  whole->kind = RD_RENEW;
+  return RD_AGAIN;
+}
+
+void sk_rd_renew_build(struct rd_store *s, struct sk_op *whole) {
+  (void)whole;
+  sk_rd_name_none(s);
+  sk_rd_begin(s, RD_SCRIPT_RENEW);
+}
+
+enum rd_next sk_rd_renew_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
+  if (reply->type != RD_INT) return sk_rd_odd(s, whole, "renew");
+  return reply->number != 0 ? RD_AGAIN : RD_DONE;
 }

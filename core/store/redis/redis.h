@@ -155,6 +155,8 @@ enum rd_kind {
   RD_RECOVER,
   RD_LOAD,
   RD_TIME,
+  /* A declare goes on so: a limit has changed. */
+  RD_RENEW,
   /* The same with the keys of all queues, since one of their jobs replaces one that is who knows where. */
   RD_ENQUEUE_ALL,
   RD_SETTLE_ALL,
@@ -250,6 +252,7 @@ RD_VERB(time)
 RD_VERB(change)
 RD_VERB(pause)
 RD_VERB(declare)
+RD_VERB(renew)
 
 struct rd_open_op {
   struct sk_op op;

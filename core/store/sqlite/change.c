@@ -1,5 +1,6 @@
 /* sqlite/change.c - changing the sqlite store by hand: cancel, delete, retry, promote; pause and resume; declare; and dropping
  * what has had its time: kept records, locks, groups.  In a write transaction. */
+#include "logic/record.h"
 #include "store/sqlite/sqlite.h"
 
 static enum sk_code no_memory(struct sq_db *db) {
@@ -112,9 +113,40 @@ enum sk_code sk_sq_pause(struct sq_db *db, struct sk_pause_op *op) {
   return SK_OK;
 }
 
+static struct sk_str limit_of(struct sk_str template) {
+  struct sk_job job;
+  if (sk_record_decode(template, &job, NULL) != SK_OK) sk_job_init(&job);
+  return sk_limit_numbers(job.limit);
+}
+
+/* A task that is declared with another limit than before: what waits is to have it. */
+static enum sk_code note_limit(struct sq_db *db, const struct sk_task_item *item) {
+  enum sk_code code = SK_OK;
+  struct sk_buf past = { 0 };
+  sqlite3_stmt *st = sk_sq(db, SQL_TASK_WAS);
+  sk_sq_text(st, 1, item->name);
+  if (sk_sq_next(db, SQL_TASK_WAS, &code)) {
+    struct sk_str before = limit_of(sk_sq_column(st, 0)), now = limit_of(item->template);
+    if (!sk_str_eq(before, now)) sk_limit_past_add(sk_sq_column(st, 1), before, now, &past);
+  }
+  sk_sq_reset(db, SQL_TASK_WAS);
+  if (code == SK_OK && past.n > 0) {
+    st = sk_sq(db, SQL_TASK_RENEW);
+    sk_sq_text(st, 1, item->name);
+    sk_sq_text(st, 2, sk_buf_str(&past));
+    code = sk_sq_run(db, SQL_TASK_RENEW);
+    db->expiry_due = true;
+  }
+  if (past.failed) code = no_memory(db);
+  sk_buf_fini(&past);
+  return code;
+}
+
 enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op) {
   enum sk_code code = SK_OK;
   for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
+    code = note_limit(db, &op->items[i]);
+    if (code != SK_OK) return code;
     sqlite3_stmt *st = sk_sq(db, SQL_TASK_SAVE);
     sk_sq_text(st, 1, op->items[i].name);
     sk_sq_text(st, 2, op->items[i].queue);
@@ -124,6 +156,8 @@ enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op) {
   }
   for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) code = sk_sq_bound_declare(db, &op->queues[i]);
   if (op->queues_n > 0) db->notify = true; /* what was held back may run */
+  bool more = false;
+  if (code == SK_OK && op->items_n > 0) code = sk_sq_groups_renew(db, &more); /* the first now, the others as chores */
   return code;
 }
 
@@ -143,8 +177,10 @@ enum sk_code sk_sq_expire(struct sq_db *db) {
     if (code == SK_OK && found) code = sk_sq_delete(db, &row);
   }
   int64_t locks = 0, groups = 0;
+  bool renewed = false;
+  if (code == SK_OK) code = sk_sq_groups_renew(db, &renewed);
   if (code == SK_OK) code = sk_sq_locks_expire(db, BATCH, &locks);
   if (code == SK_OK) code = sk_sq_groups_expire(db, BATCH, &groups);
-  db->expiry_due = n == BATCH || locks == BATCH || groups == BATCH;
+  db->expiry_due = n == BATCH || locks == BATCH || groups == BATCH || renewed;
   return code;
 }

@@ -83,6 +83,9 @@ static const char *const MIGRATIONS[] = {
   " concurrency INTEGER NOT NULL, rate INTEGER NOT NULL, per_ms INTEGER NOT NULL, burst INTEGER NOT NULL,"
   " full_us INTEGER NOT NULL) WITHOUT ROWID;"
   "CREATE TABLE stop (id TEXT PRIMARY KEY) WITHOUT ROWID;",
+  /* 3: limits that a task declared before, and up to which of its groups they have been renewed (NULL: all) */
+  "ALTER TABLE task ADD COLUMN past TEXT;"
+  "ALTER TABLE task ADD COLUMN renew BLOB;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 

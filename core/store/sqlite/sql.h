@@ -174,4 +174,14 @@ SQ_STMT(EACH_ENDED,
 
 SQ_STMT(TASK_SAVE, "INSERT INTO task (name, queue, priority, template) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name)"
                    " DO UPDATE SET queue=excluded.queue, priority=excluded.priority, template=excluded.template")
+SQ_STMT(TASK_WAS, "SELECT template, coalesce(past, '') FROM task WHERE name=?1")
+SQ_STMT(TASK_PAST, "SELECT past FROM task WHERE name=?1 AND past IS NOT NULL")
+SQ_STMT(TASK_RENEW, "UPDATE task SET past=?2, renew=x'' WHERE name=?1")
+SQ_STMT(TASK_RENEWED, "UPDATE task SET renew=?2 WHERE name=?1")
+SQ_STMT(TASK_TO_RENEW, "SELECT name, coalesce(past, ''), renew FROM task WHERE renew IS NOT NULL LIMIT 1")
+/* the groups of a task, by name behind ?2: ?1 its name, ?3 and ?4 that with what is and what would be behind the slash */
+SQ_STMT(TASK_GROUPS,
+        "SELECT g, name FROM grp WHERE name>?2 AND (name=?1 OR (name>=?3 AND name<?4)) ORDER BY name LIMIT ?5")
+/* jobs that wait with a slot, and their groups */
+SQ_STMT(WAITING_SLOTS, "SELECT job.n, job.more >> 4 FROM later CROSS JOIN job ON job.n=later.n WHERE job.more & 2")
 SQ_STMT(TASKS, "SELECT name, queue, priority, template FROM task ORDER BY name")

@@ -380,7 +380,9 @@ struct sq_group {
 };
 
 /* Names the group of a new job, which has these numbers from now on. */
-enum sk_code sk_sq_group_join(struct sq_db *db, const struct sk_limit *limit, int64_t *g);
+enum sk_code sk_sq_group_join(struct sq_db *db, const struct sk_enqueue_item *item, int64_t *g);
+/* Gives some groups of a task whose limit has changed the new one; *more says whether there were any. */
+enum sk_code sk_sq_groups_renew(struct sq_db *db, bool *more);
 enum sk_code sk_sq_group_load(struct sq_db *db, int64_t g, struct sq_group *out);
 /* A slot and a token for one of its jobs. */
 enum sk_code sk_sq_group_take(struct sq_db *db, int64_t g);

@@ -40,7 +40,7 @@ static enum sk_code join(struct sq_db *db, const struct sk_enqueue_item *item, i
   enum sk_code code = SK_OK;
   int64_t g = 0;
   if (item->lock.mode != SK_LOCK_NONE) code = sk_sq_lock_take(db, item);
-  if (code == SK_OK && item->limit.group.n) code = sk_sq_group_join(db, &item->limit, &g);
+  if (code == SK_OK && item->limit.group.n) code = sk_sq_group_join(db, item, &g);
   *more = g << SQ_MORE_BITS | (item->lock.mode != SK_LOCK_NONE ? SQ_MORE_LOCK : 0);
   return code;
 }

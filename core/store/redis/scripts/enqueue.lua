@@ -34,6 +34,7 @@ if any_tied or has_bounds then
 -- include bound
 -- include counted
 -- include leave
+-- include past
 -- include admit
 -- include together
   local locks, replaced = {}, {} -- locks by where the arguments of their jobs begin

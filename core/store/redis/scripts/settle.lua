@@ -38,6 +38,7 @@ if has_stops or has_locks or has_groups or ARGV[argi + 1] == "1" then
 -- include ties
 -- include bound
 -- include leave
+-- include past
 -- include admit
   local at, replaced = argi + 2, {}
   while ARGV[at] and ARGV[argi + 1] == "1" do

@@ -28,7 +28,7 @@ local function limit_of(text)
   local limit = limits[text]
   if limit == nil then
     local numbers, order, group = text:match("^(%d+;%d+;%d+;%d+;)(%a+);=(.+)$")
-    limit = group and (order == "any" or order == "strict") and { numbers .. order, group } or false
+    limit = group and (order == "any" or order == "strict") and { limit_now(group, numbers .. order), group } or false
     limits[text] = limit
   end
   if not limit then return false end

@@ -63,3 +63,17 @@ local function enqueued_anew()
     return 0
   end
 end
+
+-- A field's text; nil when it is not there, or the record cannot be read.
+local function record_text(record, wanted)
+  if record:sub(1, 2) ~= "S\1" then return nil end
+  local at = 3
+  while at <= #record do
+    local tag, length_at = varint(record, at)
+    local length, value_at
+    if tag then length, value_at = varint(record, length_at) end
+    if not length or tag > wanted then return nil end
+    at = value_at + length
+    if tag == wanted then return record:sub(value_at, at - 1) end
+  end
+end
