@@ -418,6 +418,7 @@ static enum sk_code start_list(struct request *q, struct sk_reader *r, struct sk
   if (!sk_reader_done(r)) return malformed(q);
   if (limit > SK_LIST_LIMIT_MAX) return too_many(q, limit, SK_LIST_LIMIT_MAX);
   q->u.list.limit = limit;
+  q->u.list.bytes_max = SK_FRAME_BYTES_MAX;
   store->ops->list(store, &q->u.list);
   return SK_OK;
 }

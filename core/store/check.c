@@ -89,6 +89,14 @@ enum sk_code sk_check_list(const struct sk_list_op *op, struct sk_err *err) {
   return sk_err_set(err, SK_ELIMIT, "list: limit %zu, at most %d is allowed", op->limit, SK_LIST_LIMIT_MAX);
 }
 
+enum sk_code sk_check_listed(const struct sk_list_op *op, const struct sk_view *view, size_t *bytes,
+                             struct sk_err *err) {
+  *bytes += view->id.n + view->queue.n + view->record.n + view->engine.n + view->note.n + view->log.n;
+  if (op->bytes_max == 0 || *bytes <= op->bytes_max) return SK_OK;
+  return sk_err_set(err, SK_ELIMIT, "the answer is too large: ask for fewer jobs (these take more than %zu bytes)",
+                    op->bytes_max);
+}
+
 enum sk_code sk_check_pause(const struct sk_pause_op *op, struct sk_err *err) {
   return op->queue.n ? check_name("queue", op->queue, err) : sk_err_set(err, SK_EINVAL, "pause: no queue is named");
 }

@@ -13,6 +13,9 @@ enum sk_code sk_check_enqueue(const struct sk_enqueue_item *items, size_t n, str
 enum sk_code sk_check_fetch(const struct sk_fetch_op *op, struct sk_err *err);
 enum sk_code sk_check_settle(const struct sk_settle_op *op, struct sk_err *err);
 enum sk_code sk_check_list(const struct sk_list_op *op, struct sk_err *err);
+/* Adds what a view of a listing takes to *bytes; SK_ELIMIT: that is more than op->bytes_max. */
+enum sk_code sk_check_listed(const struct sk_list_op *op, const struct sk_view *view, size_t *bytes,
+                             struct sk_err *err);
 enum sk_code sk_check_pause(const struct sk_pause_op *op, struct sk_err *err);
 enum sk_code sk_check_declare(const struct sk_declare_op *op, struct sk_err *err);
 

@@ -224,6 +224,7 @@ struct sk_list_op {
   struct sk_op op;
   struct sk_filter filter;
   size_t offset, limit;  /* limit <= SK_LIST_LIMIT_MAX */
+  size_t bytes_max;      /* in; of the views' texts: SK_ELIMIT as soon as they are more; 0: no bound */
   struct sk_view *views; /* out */
   size_t views_n;
 };

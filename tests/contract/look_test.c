@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "contract.h"
+#include "store/check.h"
 
 static void get_answers_in_the_order_asked(void **ctx) {
   struct world *w = *ctx;
@@ -82,6 +83,25 @@ static void list_takes_offset_and_limit(void **ctx) {
   op.limit = SK_LIST_LIMIT_MAX;
   assert_code(run_list(h, &op), SK_OK);
   assert_int_equal(op.views_n, 15);
+  sk_op_fini(&op.op);
+}
+
+static void a_listing_that_takes_more_than_it_may_is_refused(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a");
+  put(h, .id = "b");
+  struct sk_list_op op = { .limit = SK_LIST_LIMIT_MAX };
+  assert_code(run_list(h, &op), SK_OK);
+  size_t bytes = 0;
+  for (size_t i = 0; i < op.views_n; i++) assert_int_equal(sk_check_listed(&op, &op.views[i], &bytes, NULL), SK_OK);
+  sk_op_fini(&op.op);
+  op.bytes_max = bytes;
+  assert_code(run_list(h, &op), SK_OK);
+  assert_int_equal(op.views_n, 2);
+  sk_op_fini(&op.op);
+  op.bytes_max = bytes - 1;
+  assert_code(run_list(h, &op), SK_ELIMIT);
   sk_op_fini(&op.op);
 }
 
@@ -289,6 +309,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(list_shows_states_in_their_order),
   cmocka_unit_test(list_filters_by_state_queue_and_task),
   cmocka_unit_test(list_takes_offset_and_limit),
+  cmocka_unit_test(a_listing_that_takes_more_than_it_may_is_refused),
   cmocka_unit_test(a_listed_job_says_what_get_says),
   cmocka_unit_test(count_shows_queues_by_name_with_their_states),
   cmocka_unit_test(a_queue_that_is_empty_again_stays_in_the_count),

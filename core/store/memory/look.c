@@ -2,6 +2,7 @@
  * only the process that runs the store can ask for it, and it does so rarely. */
 #include <stdlib.h>
 
+#include "store/check.h"
 #include "store/memory/memory.h"
 
 /* -- views ----------------------------------------------------------------------------------------------------------------- */
@@ -109,10 +110,15 @@ static enum sk_code list(struct mem *mem, struct sk_list_op *op) {
   size_t left = op->offset < n ? n - op->offset : 0;
   op->views_n = left < op->limit ? left : op->limit;
   op->views = sk_arena_array(&op->op.arena, op->views_n, sizeof *op->views);
-  bool ok = op->views != NULL;
-  for (size_t i = 0; ok && i < op->views_n; i++) ok = view_job(&op->op.arena, all[op->offset + i], &op->views[i]);
+  enum sk_code code = op->views ? SK_OK : SK_ENOMEM;
+  size_t bytes = 0;
+  for (size_t i = 0; code == SK_OK && i < op->views_n; i++) {
+    struct sk_view *view = &op->views[i];
+    bool ok = view_job(&op->op.arena, all[op->offset + i], view);
+    code = ok ? sk_check_listed(op, view, &bytes, &op->op.err) : SK_ENOMEM;
+  }
   free(all);
-  return ok ? SK_OK : SK_ENOMEM;
+  return code;
 }
 
 void sk_mem_list(struct sk_store *store, struct sk_list_op *op) {

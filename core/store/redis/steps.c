@@ -8,6 +8,7 @@
  * through in windows of them. */
 #include <stdlib.h>
 
+#include "store/check.h"
 #include "store/redis/redis.h"
 
 enum {
@@ -31,6 +32,7 @@ struct walk {
   char states[SK_STATES + 1];
   struct sk_view *views; /* owned */
   size_t views_n, views_cap;
+  size_t views_bytes;
 };
 
 static struct sk_list_op *list_of(struct walk *w) { return (void *)w->whole; }
@@ -170,6 +172,16 @@ static bool keep_views(struct walk *w) {
   return true;
 }
 
+/* False when the views are more than the caller takes: then it has been told so. */
+static bool are_taken(struct walk *w, size_t from) {
+  struct sk_err why;
+  enum sk_code code = SK_OK;
+  for (size_t i = from; i < w->views_n && code == SK_OK; i++)
+    code = sk_check_listed(list_of(w), &w->views[i], &w->views_bytes, &why);
+  if (code != SK_OK) finish(w, code, &why);
+  return code == SK_OK;
+}
+
 /* The queues that there are, which a reply has told. */
 static bool learn(struct walk *w) {
   const struct rd_names *known = &w->store->known;
@@ -217,8 +229,9 @@ static void on_looked(struct sk_op *op, void *ctx) {
   w->look.cursor = cursor.n ? sk_arena_copy(&w->arena, cursor) : cursor;
   ok = cursor.n == 0 || w->look.cursor.p != NULL;
   if (ok && w->lists) {
+    size_t from = w->views_n;
     ok = keep_views(w);
-    if (ok) go_on(w);
+    if (ok && are_taken(w, from)) go_on(w);
   } else if (ok && w->look.reply->items[0]->n > 0) {
     ok = change(w);
   } else if (ok) {

@@ -1,4 +1,5 @@
 /* sqlite/look.c - looking into the sqlite store: get, list, count, tasks.  In a reading transaction, which sees one moment. */
+#include "store/check.h"
 #include "store/sqlite/sqlite.h"
 
 static enum sk_code no_memory(struct sq_db *db) {
@@ -226,7 +227,7 @@ enum sk_code sk_sq_each(struct sq_db *db, const struct sk_filter *filter, enum s
 struct listing {
   struct sq_db *db;
   struct sk_list_op *op;
-  size_t skip;
+  size_t skip, bytes;
   enum sk_code code;
 };
 
@@ -242,7 +243,10 @@ static bool list_one(void *ctx, int64_t n) {
   struct sq_text text;
   bool found;
   l->code = sk_sq_load(l->db, n, &row, arena, &text, &found);
-  if (l->code == SK_OK && found) l->code = view_job(l->db, arena, &row, &text, &l->op->views[l->op->views_n++]);
+  if (l->code != SK_OK || !found) return l->code == SK_OK;
+  struct sk_view *view = &l->op->views[l->op->views_n++];
+  l->code = view_job(l->db, arena, &row, &text, view);
+  if (l->code == SK_OK) l->code = sk_check_listed(l->op, view, &l->bytes, &l->db->err);
   return l->code == SK_OK;
 }
 
