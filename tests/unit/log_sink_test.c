@@ -40,8 +40,8 @@ static int setup(void **state) {
 static int teardown(void **state) {
   struct world *w = *state;
   sk_log_sink_stop(&w->log);
-  close(w->ends[1]);
-  if (w->ends[0] >= 0) close(w->ends[0]);
+  for (int i = 0; i < 2; i++)
+    if (w->ends[i] >= 0) close(w->ends[i]);
   free(w->text);
   free(w);
   return 0;
@@ -109,7 +109,7 @@ static void the_end_does_not_wait_for_it(void **state) {
   assert_in_range(sk_clock_mono_ms() - from, SK_LOG_FLUSH_MS - 10, 10 * SK_LOG_FLUSH_MS);
   sk_logf(&w->log, SK_LOG_ERROR, "nobody hears this"); /* and it does not wait either */
   close(w->ends[0]);                                   /* lets go of the thread that was left behind */
-  w->ends[0] = -1;
+  w->ends[0] = w->ends[1] = -1;                        /* the other end is the thread's now */
 }
 
 static void the_end_waits_until_all_is_written(void **state) {
