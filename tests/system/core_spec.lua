@@ -208,6 +208,25 @@ describe("what a worker makes its core hold", function()
     assert.is_true(bytes < 400 * MB)
   end)
 
+  H.it("is bounded when 1,000 threads wait for one job with a large result, and each gets it", function(t)
+    t:script("a.lua", t:released() .. [[
+      skein.task("large", { keep = 600 }, function() released "large" return ("x"):rep(500000) end)
+      skein.task("wait", function()
+        local h, threads = assert(skein.enqueue "large"), {}
+        for i = 1, 1000 do threads[i] = skein.spawn(function() return #assert(h:wait(60)) end) end
+        fx("waits")
+        for i = 1, 1000 do fx("length", (threads[i]:wait())) end
+      end)]])
+    local engine = t:run { "-w", "1" }
+    t:enqueue "wait"
+    t:wait_effects("waits", 1, 10)
+    t:release "large"
+    for _, f in ipairs(t:wait_effects("length", 1000, 60)) do assert.equal("500000", f[1]) end
+    local bytes = peak(engine.child.pid)
+    H.say("the core had %.0f MB", bytes / MB)
+    assert.is_true(bytes < 200 * MB)
+  end)
+
   H.it("is bounded when 400 jobs of 1 MB run at once, and all of them do", function(t)
     t:script("a.lua", [[
       skein.task("big", function(job, text) skein.sleep(0.05) fx("big", #text) end)
