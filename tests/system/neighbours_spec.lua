@@ -2,6 +2,7 @@
 local H = require "tests.system.harness"
 
 local ONE = { "-w", "1", "-c", "10" }
+local SLACK_MB = os.getenv "SKEIN_TEST_PRELOAD" and 300 or 30 -- a sanitizer keeps for a while what was freed
 
 local function result_of(t, task, ...) return t:wait_state(t:enqueue(task, ...), "done", 10).result end
 
@@ -135,9 +136,9 @@ describe("a job", function()
       end)]])
     t:run(ONE)
     local before, after = result_of(t, "at_once", 100), result_of(t, "at_once", 200000)
-    assert.is_true(after < before + 30, ("%d MB became %d MB"):format(before, after))
+    assert.is_true(after < before + SLACK_MB, ("%d MB became %d MB"):format(before, after))
     after = result_of(t, "later", 50000)
-    assert.is_true(after < before + 30, ("%d MB became %d MB"):format(before, after))
+    assert.is_true(after < before + SLACK_MB, ("%d MB became %d MB"):format(before, after))
   end)
 
   H.it("that writes half a frame to its worker's pipe costs that worker, not all that come after it", function(t)
