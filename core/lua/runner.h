@@ -152,6 +152,8 @@ struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co); /* NULL when
 void sk_runner_arm_timer(struct sk_runner *r);
 void sk_runner_on_timer(void *runner);
 
+/* Ends this process if it is a child that a job has forked, which must not go on as the worker. */
+void sk_runner_leave_child(void);
 /* Takes away the debug hook that a job has left. */
 void sk_runner_unhook(struct sk_runner *r);
 

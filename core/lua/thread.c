@@ -201,6 +201,7 @@ void sk_thread_resume(struct sk_thread *t, int n) {
   bool capped = sk_vm_cap(r->vm, true);
   r->now_ms = 0;
   int status = lua_resume(t->co, n);
+  sk_runner_leave_child();
   r->now_ms = 0;
   sk_vm_cap(r->vm, false);
   if (r->hooked) sk_runner_unhook(r);

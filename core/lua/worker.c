@@ -1,8 +1,10 @@
 /* worker.c - see worker.h.  What a worker does with jobs is in jobs.c; what scripts see is in lua/skein. */
 #include "lua/worker.h"
 
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <luajit.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,7 @@ extern int luaopen_luv(lua_State *L);
 extern void luv_set_loop(lua_State *L, struct uv_loop_s *loop);
 extern void luv_set_callback(lua_State *L, luv_callback call);
 
-enum { HALF_AGAIN_MS = 200 };
+enum { HALF_AGAIN_MS = 200, CHILD_STATUS = 70 };
 
 /* -- frames from the core ------------------------------------------------------------------------------------------------------- */
 
@@ -138,6 +140,7 @@ static int call_from_uv(lua_State *L, int nargs, int nresults, int flags) {
   bool capped = sk_vm_cap(r->vm, true);
   r->depth++;
   enum sk_code code = sk_vm_call(L, nargs, nresults, &err);
+  sk_runner_leave_child();
   r->depth--;
   sk_vm_cap(r->vm, false);
   if (r->hooked) sk_runner_unhook(r);
@@ -162,6 +165,25 @@ static void keep_signals_away(void) {
   static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGUSR1, SIGPIPE };
   struct sigaction sa = { .sa_handler = ignore, .sa_flags = SA_RESTART };
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &sa, NULL);
+}
+
+/* A job may fork (through ffi).  Its child must not speak for the worker: what it would write goes nowhere, and when its code comes back
+ * to the runner it ends (sk_runner_leave_child).  pthread_atfork takes no context. */
+static volatile sig_atomic_t in_child;
+
+static void on_fork(void) {
+  in_child = 1;
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) {
+    close(SK_WORKER_PIPE_FD);
+    return;
+  }
+  dup3(null, SK_WORKER_PIPE_FD, O_CLOEXEC);
+  close(null);
+}
+
+void sk_runner_leave_child(void) {
+  if (in_child) _exit(CHILD_STATUS);
 }
 
 static void die_with_parent(int parent_pid) {
@@ -236,6 +258,7 @@ static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o,
 int sk_worker_main(const struct sk_worker_options *options) {
   die_with_parent(options->parent_pid);
   keep_signals_away();
+  pthread_atfork(NULL, NULL, on_fork);
   sk_fds_close_on_exec();
   struct sk_runner *r = calloc(1, sizeof *r);
   struct sk_err err;

@@ -141,6 +141,29 @@ describe("a job", function()
     assert.is_true(after < before + SLACK_MB, ("%d MB became %d MB"):format(before, after))
   end)
 
+  H.it("that forks is done once, and its child does not go on as the worker", function(t)
+    t:script("a.lua", [[
+      ffi.cdef "int fork(void); int waitpid(int, int *, int);"
+      skein.task("forks", { retries = 0 }, function(job)
+        print "before"
+        local child = ffi.C.fork()
+        if child == 0 then
+          print "in the child"
+          job:progress(50, "in the child")
+          for _ = 1, 2e7 do end
+          job:log "in the child"
+          return "child"
+        end
+        local status = ffi.new "int[1]"
+        ffi.C.waitpid(child, status, 0)
+        return "parent"
+      end)]])
+    local engine = t:run(ONE)
+    for _ = 1, 3 do assert.equal("parent", result_of(t, "forks")) end
+    assert.same({ 3, 0, 0 }, { #engine:logged "before", #engine:logged "in the child", #engine:logged "worker died" })
+    assert.equal(3, t:counters().done)
+  end)
+
   H.it("that writes half a frame to its worker's pipe costs that worker, not all that come after it", function(t)
     t:script("a.lua", [[
       local uv = require "luv"
