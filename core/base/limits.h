@@ -60,14 +60,16 @@
 #define SK_HARD_GRACE_MS 5000    /* from the soft timeout, or a cancel, to the hard one */
 #define SK_MOURN_MS 30000        /* for the handlers of a job whose attempt ended without them; to begin, and to run */
 #define SK_LEASE_MS 15000        /* an engine that has not renewed its lease for this long is gone; setting lease */
-#define SK_SHUTDOWN_TIMEOUT_MS 25000 /* setting shutdown_timeout */
-#define SK_SAFETY_POLL_MS 5000       /* an idle engine looks into the store this often even without a wake-up */
-#define SK_STORE_BACKOFF_MIN_MS 50   /* first wait after a failed store call */
-#define SK_STORE_TIMEOUT_MS 5000     /* a client waits for the store no longer; ?timeout= of its URL */
-#define SK_STORE_BACKOFF_MAX_MS 5000 /* longest wait between tries */
-#define SK_SEND_AGAIN_MAX 4          /* times that one store operation is sent again at once; then it fails */
-#define SK_SLOT_RETRY_MS 50          /* between tries while a slot of a Redis cluster moves */
-#define SK_LOG_LINE_BYTES_MAX 8192   /* a log line; longer ones are cut */
+#define SK_SHUTDOWN_TIMEOUT_MS 25000         /* setting shutdown_timeout */
+#define SK_SAFETY_POLL_MS 5000               /* an idle engine looks into the store this often even without a wake-up */
+#define SK_STORE_BACKOFF_MIN_MS 50           /* first wait after a failed store call */
+#define SK_STORE_TIMEOUT_MS 5000             /* a client waits for the store no longer; ?timeout= of its URL */
+#define SK_STORE_BACKOFF_MAX_MS 5000         /* longest wait between tries */
+#define SK_BATCH_BYTES_MAX (4 * 1024 * 1024) /* records of one fetch or enqueue; one job more may pass it */
+#define SK_SETTLE_BYTES_MAX (2 * 1024 * 1024) /* records of one settle, and of those under way before another is sent */
+#define SK_SEND_AGAIN_MAX 4                   /* times that one store operation is sent again at once; then it fails */
+#define SK_SLOT_RETRY_MS 50                   /* between tries while a slot of a Redis cluster moves */
+#define SK_LOG_LINE_BYTES_MAX 8192            /* a log line; longer ones are cut */
 #define SK_LOG_BUFFER_BYTES_MAX                                                                                        \
   (4 * 1024 * 1024)          /* log lines that wait for a slow reader; more are lost, and counted */
 #define SK_LOG_FLUSH_MS 1000 /* how long an end waits for a log that is not read */

@@ -162,6 +162,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
     sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_TRIES_PER_LEASE);
   } else {
     sk_engine_store_works(e, SK_CHORE_BEAT);
+    sk_settle_set_aside_again(e);
     e->beaten_ms = sk_clock_mono_ms();
     if (e->beat->recovered > 0) {
       sk_logf(e->log, SK_LOG_WARN, "took over %zu jobs of engines that are gone", e->beat->recovered);
@@ -360,6 +361,7 @@ static void free_engine(struct sk_engine *e) {
   sk_fetch_fini(e);
   struct sk_list *n;
   while ((n = sk_list_pop(&e->settling)) != NULL) sk_run_free(SK_RUN_OF(n));
+  while ((n = sk_list_pop(&e->set_aside)) != NULL) sk_run_free(SK_RUN_OF(n)); /* the store's close hands them back */
   sk_requests_free(e->requests);
   sk_tasks_free(e->tasks);
   sk_timer_free(e->beat_timer);
@@ -383,7 +385,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   sk_list_init(&e->mourners);
   sk_list_init(&e->live);
   sk_list_init(&e->workers);
-  sk_list_init(&e->settling);
+  sk_settle_init(e);
   e->random.state = sk_id_random();
   e->beaten_ms = e->totals.started_ms;
   sk_id_next(&e->idgen, sk_clock_wall_ms(), e->id);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"
+#include "logic/names.h"
 
 enum {
   AHEAD_MS = 8,
@@ -82,8 +83,17 @@ static void tell_full(struct sk_engine *e, struct sk_str name) {
           SK_STR_ARG(name), SK_QUEUES_MAX);
 }
 
+/* A queue that another client has named as no client may: it is not served, and all others are. */
+static bool is_queue_name(struct sk_engine *e, struct sk_str name) {
+  struct sk_err err;
+  if (sk_name_check("queue", name, &err) == SK_OK) return true;
+  if (!e->queues_wrong) sk_logf(e->log, SK_LOG_WARN, "%s: queues of such names are not served", err.message);
+  e->queues_wrong = true;
+  return false;
+}
+
 static bool add_queue(struct sk_engine *e, struct sk_str name, uint32_t weight) {
-  if (has_queue(e, name)) return true;
+  if (has_queue(e, name) || !is_queue_name(e, name)) return true;
   if (e->queues_n >= SK_QUEUES_MAX) {
     tell_full(e, name);
     return true;

@@ -21,7 +21,7 @@ enum { SETTLE_BATCH = 512, SETTLES_IN_FLIGHT_MAX = 2 };
 struct sk_settle_batch {
   struct sk_settle_op op;
   struct sk_engine *engine;
-  size_t n;
+  size_t n, bytes;
   struct sk_settle_item items[SETTLE_BATCH];
   struct sk_run *runs[SETTLE_BATCH];
 };
@@ -284,17 +284,83 @@ static void settle_again(struct sk_run *run) {
   sk_settle_decided(run);
 }
 
+/* Puts the runs of a batch back in front of those that wait, in their order. */
+static void send_back(struct sk_settle_batch *b) {
+  struct sk_engine *e = b->engine;
+  for (size_t i = b->n; i > 0; i--) {
+    struct sk_run *run = b->runs[i - 1];
+    if (b->op.op.status == SK_EUNKNOWN && run->uncertain_ms == 0) run->uncertain_ms = e->beaten_ms;
+    sk_list_push_front(&e->settling, &run->node);
+  }
+  e->settling_n += b->n;
+}
+
+/* -- what a store refuses ------------------------------------------------------------------------------------------------------
+ * One item that makes no sense must not hold up its batch.  A batch that is refused goes again in halves until the item stands alone.
+ * Where the store says that the item itself is wrong, its job becomes dead, with the reason; where a script failed, the same
+ * happens when it fails again after the next beat.  A job that cannot even become dead waits from beat to beat. */
+
+static bool is_refusal(enum sk_code code) {
+  return code == SK_EINVAL || code == SK_ELIMIT || code == SK_ECORRUPT || code == SK_EUNSUPPORTED;
+}
+
+/* The job's end cannot be stored: it becomes dead instead, without callbacks. */
+static void bury(struct sk_run *run, const struct sk_err *why) {
+  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: the store refuses how it ended: %s; moved to the dead jobs",
+          SK_STR_ARG(run->id), why->message);
+  sk_follow_free(run->follow);
+  run->follow = NULL;
+  run->buried = true;
+  run->ending = SK_END_FAILED;
+  run->decision = (struct sk_decision){ .kind = SK_SETTLE_DEAD };
+  if (run->broken != SK_OK) return; /* its record is stored as it is */
+  run->job.error = sk_str_c(why->message);
+  run->job.error_kind = SK_KIND_FAIL;
+  run->job.finished_ms = sk_clock_wall_ms();
+  run->job.result = sk_str(NULL, 0);
+  sk_buf_clear(&run->record);
+  sk_record_encode(&run->job, &run->record);
+  run->job.error = sk_str(NULL, 0);
+  if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* no memory: as it is */
+}
+
+static void on_refused(struct sk_settle_batch *b) {
+  struct sk_engine *e = b->engine;
+  const struct sk_err *why = &b->op.op.err;
+  if (b->n > 1) {
+    e->settle_batch_max = b->n / 2;
+    send_back(b);
+    return;
+  }
+  struct sk_run *run = b->runs[0];
+  bool item = why->code == SK_EINVAL || why->code == SK_ELIMIT;
+  if (!run->buried && (item || run->refused)) {
+    bury(run, why);
+    sk_list_push(&e->settling, &run->node);
+    e->settling_n++;
+    return;
+  }
+  if (!run->refused)
+    sk_logf(e->log, SK_LOG_ERROR, "job %.*s: settling it failed: %s; set aside until the next beat",
+            SK_STR_ARG(run->id), why->message);
+  run->refused = true;
+  sk_list_push(&e->set_aside, &run->node);
+}
+
+void sk_settle_set_aside_again(struct sk_engine *e) {
+  for (struct sk_list *n; (n = sk_list_pop(&e->set_aside)) != NULL; e->settling_n++) sk_list_push(&e->settling, n);
+}
+
 static void on_settled(struct sk_op *op, void *ctx) {
   struct sk_settle_batch *b = ctx;
   struct sk_engine *e = b->engine;
   e->settles_in_flight--;
   e->settles_runs -= b->n;
-  if (op->status != SK_OK) {
-    for (size_t i = b->n; i > 0; i--) {
-      if (op->status == SK_EUNKNOWN && b->runs[i - 1]->uncertain_ms == 0) b->runs[i - 1]->uncertain_ms = e->beaten_ms;
-      sk_list_push_front(&e->settling, &b->runs[i - 1]->node);
-    }
-    e->settling_n += b->n;
+  e->settles_bytes -= b->bytes;
+  if (op->status != SK_OK && is_refusal(op->status)) {
+    on_refused(b);
+  } else if (op->status != SK_OK) {
+    send_back(b);
     sk_engine_store_failed(e, SK_CHORE_SETTLE, &op->err);
     e->settle_backoff_ms = e->settle_backoff_ms ? e->settle_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
     if (e->settle_backoff_ms > SK_STORE_BACKOFF_MAX_MS) e->settle_backoff_ms = SK_STORE_BACKOFF_MAX_MS;
@@ -303,6 +369,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
   } else {
     sk_engine_store_works(e, SK_CHORE_SETTLE);
     e->settle_backoff_ms = 0;
+    if (e->settle_batch_max < SETTLE_BATCH) e->settle_batch_max *= 2;
     e->drain_check = true;
     for (size_t i = 0; i < b->n; i++) {
       struct sk_run *run = b->runs[i];
@@ -346,18 +413,31 @@ static struct sk_settle_item item_of(const struct sk_run *run) {
   return item;
 }
 
+/* What an item puts on the wire, about. */
+static size_t item_bytes(const struct sk_settle_item *item) {
+  size_t bytes = item->id.n + item->record.n + 64;
+  for (size_t i = 0; i < item->follow_n; i++) bytes += item->follow[i].record.n + 128;
+  return bytes;
+}
+
 static bool send_batch(struct sk_engine *e) {
   struct sk_settle_batch *b = malloc(sizeof *b);
   if (b == NULL) return false;
   b->op = (struct sk_settle_op){ .op = { .cb = on_settled, .ctx = b } };
   b->engine = e;
-  b->n = 0;
-  while (b->n < SETTLE_BATCH && e->settling_n > 0) {
-    struct sk_run *run = SK_RUN_OF(sk_list_pop(&e->settling));
+  b->n = b->bytes = 0;
+  while (b->n < e->settle_batch_max && e->settling_n > 0) {
+    struct sk_run *run = SK_RUN_OF(e->settling.next);
+    struct sk_settle_item item = item_of(run);
+    size_t bytes = item_bytes(&item);
+    if (b->n > 0 && b->bytes + bytes > SK_SETTLE_BYTES_MAX) break;
+    sk_list_remove(&run->node);
     e->settling_n--;
+    b->bytes += bytes;
     b->runs[b->n] = run;
-    b->items[b->n++] = item_of(run);
+    b->items[b->n++] = item;
   }
+  e->settles_bytes += b->bytes;
   b->op.items = b->items;
   b->op.items_n = b->n;
   e->settles_in_flight++;
@@ -366,9 +446,15 @@ static bool send_batch(struct sk_engine *e) {
   return true;
 }
 
+void sk_settle_init(struct sk_engine *e) {
+  sk_list_init(&e->settling);
+  sk_list_init(&e->set_aside);
+  e->settle_batch_max = SETTLE_BATCH;
+}
+
 void sk_settle_turn(struct sk_engine *e) {
   if (e->store == NULL || sk_timer_active(e->settle_retry)) return;
-  while (e->settling_n > 0 && e->settles_in_flight < SETTLES_IN_FLIGHT_MAX) {
+  while (e->settling_n > 0 && e->settles_in_flight < SETTLES_IN_FLIGHT_MAX && e->settles_bytes < SK_SETTLE_BYTES_MAX) {
     if (send_batch(e)) continue;
     sk_timer_start(e->settle_retry, SK_STORE_BACKOFF_MIN_MS);
     return;

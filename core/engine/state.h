@@ -37,7 +37,8 @@ struct sk_run {
   const struct sk_task *task; /* NULL when unknown */
   struct sk_str id;
   struct sk_str queue; /* the one it was fetched from */
-  enum sk_code broken; /* not SK_OK: its record can't be read, and `record` holds it as it is */
+  enum sk_code
+      broken; /* not SK_OK: its record can't be read or makes no sense; `record` holds it, with the reason if it can be read */
   uint64_t fence;
   int64_t timeout_ms;       /* soft; 0 = none */
   bool may_expire;          /* before it starts */
@@ -60,6 +61,8 @@ struct sk_run {
   struct sk_follow *follow; /* owned; its callbacks; NULL: none */
   int64_t
       uncertain_ms; /* not 0: a settle of it was sent whose answer got lost, and the lease was renewed last then; monotonic */
+  bool refused;         /* the store has refused its settle, when it stood alone */
+  bool buried;          /* ... and it is to be dead for that */
   bool surplus;         /* handed back before it started, with nobody the wiser */
   struct sk_buf said;   /* owned: what the outcome's slices point into */
   struct sk_buf record; /* owned: the record to store */
@@ -185,7 +188,8 @@ struct sk_engine {
   bool queues_all; /* serve every queue there is */
   uint64_t queues_version;
   bool queues_stale;
-  bool queues_full; /* told that there are more than are served */
+  bool queues_full;  /* told that there are more than are served */
+  bool queues_wrong; /* told that some have names that none may have */
   struct sk_count_op *counting;
   bool fetching;
   size_t fetch_taken;    /* of the fetched jobs; */
@@ -212,7 +216,10 @@ struct sk_engine {
   struct sk_list settling; /* runs with a decision, not submitted */
   size_t settling_n;
   size_t settles_in_flight;
-  size_t settles_runs; /* runs in batches in flight */
+  size_t settles_runs;      /* runs in batches in flight, */
+  size_t settles_bytes;     /* ... and what they put on the wire */
+  size_t settle_batch_max;  /* items of the next batch: fewer after the store has refused one */
+  struct sk_list set_aside; /* runs whose settle the store refuses; tried again with each beat */
   struct sk_timer *settle_retry;
   int64_t settle_backoff_ms;
 
@@ -300,6 +307,9 @@ void sk_settle_hand_back(struct sk_run *run);                     /* it has not 
 void sk_settle_cancelled(struct sk_run *run, int64_t started_ms); /* wall clock; 0: it has not */
 void sk_settle_decided(struct sk_run *run); /* as sk_settle has decided, now that its handlers have run */
 void sk_settle_broken(struct sk_run *run, const struct sk_err *why); /* a run whose record can't be read */
+void sk_settle_init(struct sk_engine *e);
+/* Those that the store refused are sent once more. */
+void sk_settle_set_aside_again(struct sk_engine *e);
 void sk_settle_turn(struct sk_engine *e);
 bool sk_settle_idle(const struct sk_engine *e);
 

@@ -42,6 +42,8 @@ static enum sk_code check_item(const struct sk_enqueue_item *it, struct sk_err *
   if (it->priority < SK_PRIORITY_MIN || it->priority > SK_PRIORITY_MAX)
     return sk_err_set(err, SK_EINVAL, "enqueue: priority %d of job \"%.*s\" is not in %d..%d", it->priority,
                       SK_STR_ARG(id), SK_PRIORITY_MIN, SK_PRIORITY_MAX);
+  if (memchr(it->id.p, ' ', it->id.n))
+    return sk_err_set(err, SK_EINVAL, "enqueue: id \"%.*s\" of a job has a space in it", SK_STR_ARG(id));
   enum sk_code code = check_name("queue", it->queue, err);
   if (code == SK_OK) code = check_name("task", it->task, err);
   if (code == SK_OK) code = check_lock(id, &it->lock, err);

@@ -130,7 +130,8 @@ struct sk_fetch_queue {
   size_t quota;
 };
 struct sk_held {
-  struct sk_str id, queue, record;
+  struct sk_str id, queue, record; /* queue: the one it was taken from */
+  struct sk_str wrong;             /* a sentence: why what the store has of it cannot be a job; empty: nothing */
   int32_t priority;
   uint64_t fence;
   int64_t

@@ -225,6 +225,56 @@ static void progress_of_a_chatty_job_takes_no_memory(void **state) {
   until(w, see(w, t).state == SK_STATE_DONE);
 }
 
+/* Twenty jobs end in one batch, and the store refuses the one in the midst of them. */
+static void end_twenty(struct world *w, struct told t[20], enum sk_code code, bool refuse_dead) {
+  w->options.store.lease_ms = 1500; /* so that beats come soon */
+  w->options.concurrency = 20;
+  script(w, TASKS);
+  start_ready(w);
+  for (int i = 0; i < 20; i++) t[i] = enqueue(w, "hold", "[]");
+  until(w, effects(w, "hold") == 20);
+  w->gate.refuse = sk_str(t[11].id, SK_ID_BYTES);
+  w->gate.refuse_code = code;
+  w->gate.refuse_dead = refuse_dead;
+  w->gate.calls[OP_SETTLE] = 0;
+  write_file(w, "go", "");
+  for (int i = 0; i < 20; i++)
+    if (i != 11) until(w, see(w, t[i]).state == SK_STATE_DONE);
+}
+
+static void an_item_that_the_store_refuses_is_dead_with_the_reason_and_its_batch_is_settled(void **state) {
+  struct world *w = *state;
+  struct told t[20];
+  end_twenty(w, t, SK_ELIMIT, false);
+  until(w, see(w, t[11]).state == SK_STATE_DEAD);
+  assert_true(w->gate.calls[OP_SETTLE] < 60);
+  assert_int_equal(logged(w, "the store refuses how it ended: the test's store refuses it"), 1);
+  assert_int_equal(logged(w, "settling jobs failed"), 0);
+}
+
+static void an_item_that_a_script_fails_at_is_dead_when_it_fails_again_after_a_beat(void **state) {
+  struct world *w = *state;
+  struct told t[20];
+  end_twenty(w, t, SK_ECORRUPT, false);
+  assert_int_equal(see(w, t[11]).state, SK_STATE_RUNNING);
+  until(w, see(w, t[11]).state == SK_STATE_DEAD);
+  assert_int_equal(logged(w, "set aside until the next beat"), 1);
+}
+
+static void an_item_that_cannot_even_be_dead_waits_from_beat_to_beat_and_holds_up_nothing(void **state) {
+  struct world *w = *state;
+  struct told t[20];
+  end_twenty(w, t, SK_EINVAL, true);
+  until(w, !sk_list_empty(&w->engine->set_aside));
+  long calls = w->gate.calls[OP_SETTLE];
+  turn_for(w, 300);
+  assert_true(w->gate.calls[OP_SETTLE] - calls <= 2);
+  struct told more = enqueue(w, "t", "[]");
+  until(w, see(w, more).state == SK_STATE_DONE);
+  w->gate.refuse.n = 0;
+  until(w, see(w, t[11]).state == SK_STATE_DEAD);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     T(fetching_goes_on_after_an_outage_and_does_not_spin_during_it),
@@ -237,6 +287,9 @@ int main(void) {
     T(a_job_that_waits_for_another_hears_of_its_end_after_an_outage),
     T(a_lost_lease_gives_up_what_has_not_started),
     T(progress_of_a_chatty_job_takes_no_memory),
+    T(an_item_that_the_store_refuses_is_dead_with_the_reason_and_its_batch_is_settled),
+    T(an_item_that_a_script_fails_at_is_dead_when_it_fails_again_after_a_beat),
+    T(an_item_that_cannot_even_be_dead_waits_from_beat_to_beat_and_holds_up_nothing),
   };
   return cmocka_run_group_tests_name("engine_store", tests, NULL, NULL);
 }

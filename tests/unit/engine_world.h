@@ -35,6 +35,9 @@ struct gate {
   struct sk_list failed; /* ops to answer with SK_EUNAVAILABLE */
   struct sk_list kept;   /* ops that wait until they are let through */
   bool fail[OPS], keep[OPS];
+  struct sk_str refuse;     /* id: a settle with this job in it is refused, unless it is to be dead, */
+  bool refuse_dead;         /* ... or then, too, */
+  enum sk_code refuse_code; /* ... with this */
   long calls[OPS];
 };
 
@@ -189,7 +192,9 @@ static inline void answer_failed(void *ctx) {
   struct sk_list *n;
   while ((n = sk_list_pop(&g->failed)) != NULL) {
     struct sk_op *op = SK_CONTAINER(n, struct sk_op, node);
-    op->status = sk_err_set(&op->err, SK_EUNAVAILABLE, "the test's store is away");
+    bool refused = op->kind == OP_SETTLE && !g->fail[OP_SETTLE] && g->refuse.n;
+    op->status = refused ? sk_err_set(&op->err, g->refuse_code, "the test's store refuses it")
+                         : sk_err_set(&op->err, SK_EUNAVAILABLE, "the test's store is away");
     op->cb(op, op->ctx);
   }
 }
@@ -212,13 +217,31 @@ static inline bool gate_stops(struct gate *g, struct sk_op *op, int kind) {
   }
 GATE(enqueue, OP_ENQUEUE)
 GATE(fetch, OP_FETCH)
-GATE(settle, OP_SETTLE)
 GATE(beat, OP_BEAT)
 GATE(get, OP_GET)
 GATE(count, OP_COUNT)
 GATE(declare, OP_DECLARE)
 GATE(progress, OP_PROGRESS)
 #undef GATE
+
+static inline bool gate_refuses(const struct gate *g, const struct sk_settle_op *op) {
+  for (size_t i = 0; i < op->items_n; i++)
+    if (sk_str_eq(op->items[i].id, g->refuse) && (g->refuse_dead || op->items[i].kind != SK_SETTLE_DEAD)) return true;
+  return false;
+}
+
+static inline void gate_settle(struct sk_store *s, struct sk_settle_op *op) {
+  struct gate *g = SK_CONTAINER(s, struct gate, store);
+  if (gate_stops(g, &op->op, OP_SETTLE)) return;
+  if (!gate_refuses(g, op)) {
+    g->real->ops->settle(g->real, op);
+    return;
+  }
+  op->op.kind = OP_SETTLE;
+  op->op.arena = (struct sk_arena){ 0 };
+  sk_list_push(&g->failed, &op->op.node);
+  sk_defer_mark(g->answers);
+}
 #define PASS(verb)                                                                                                     \
   static inline void gate_##verb(struct sk_store *s, struct sk_##verb##_op *op) {                                      \
     struct gate *g = SK_CONTAINER(s, struct gate, store);                                                              \

@@ -129,7 +129,7 @@ void sk_rd_enqueue_build(struct rd_store *s, struct sk_op *whole) {
   sk_rd_name_items(s, op->items, op->items_n);
   if (whole->kind == RD_ENQUEUE_ALL) sk_rd_name_known(s);
   sk_rd_begin(s, RD_SCRIPT_ENQUEUE);
-  sk_rd_arg_c(&s->command, has_twins(op->items, op->items_n) ? "1" : "0");
+  sk_rd_arg_c(&s->command, has_twins(op->items, op->items_n) ? "1!" : "0!");
   for (size_t i = 0, end; i < op->items_n; i = end) {
     where_of(s, &op->items[i], where);
     for (end = i + 1; end < op->items_n && same_place(&op->items[i], &op->items[end]);) end++;

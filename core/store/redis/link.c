@@ -295,6 +295,7 @@ static void take_load_error(struct rd_store *s, struct sk_op *op, struct sk_str 
 /* An op is to be sent again, with what its reply has taught. */
 static void send_again(struct rd_store *s, struct sk_op *op, bool learnt) {
   sk_arena_fini(&op->arena);
+  if (!learnt) op->again = 0; /* it goes on */
   if (!learnt || ++op->again <= SK_SEND_AGAIN_MAX) {
     send_or_wait(s, op);
     return;

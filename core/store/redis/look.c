@@ -140,7 +140,8 @@ static void add_count(struct sk_count_op *op, struct sk_str field, int64_t jobs)
   if (field.n < 3 || field.p[0] < '0' || field.p[0] >= '0' + SK_STATES) return;
   struct sk_queue_count key = { .name = sk_str(field.p + 2, field.n - 2) };
   struct sk_queue_count *found = bsearch(&key, op->queues, op->queues_n, sizeof key, compare_counts);
-  if (found) found->states[field.p[0] - '0'] = jobs;
+  if (found)
+    found->states[field.p[0] - '0'] = jobs > 0 ? jobs : 0; /* what stood in another queue than it said may be off */
 }
 
 static void read_counters(struct sk_counters *c, const struct rd_reply *head) {

@@ -31,12 +31,15 @@ enum {
 
 /* {prefix}:name[:queue] */
 static void add_key(struct rd_store *s, const char *name, struct sk_str queue) {
-  char key[PREFIX_BYTES_MAX + 300];
-  int n = snprintf(key, sizeof key, "{%.*s}:%s%s", SK_STR_ARG(s->config.prefix), name, queue.n ? ":" : "");
-  size_t at = (size_t)n;
-  assert(at + queue.n <= sizeof key);
-  if (queue.n) memcpy(key + at, queue.p, queue.n);
-  sk_rd_arg(&s->command, sk_str(key, at + queue.n));
+  struct sk_buf *b = &s->command.args;
+  sk_rd_arg_begin(&s->command, s->config.prefix.n + 3 + strlen(name) + (queue.n ? queue.n + 1 : 0));
+  sk_buf_add_byte(b, '{');
+  sk_buf_add_str(b, s->config.prefix);
+  sk_buf_add(b, "}:", 2);
+  sk_buf_add_c(b, name);
+  if (queue.n) sk_buf_add_byte(b, ':');
+  sk_buf_add_str(b, queue);
+  sk_buf_add(b, "\r\n", 2);
 }
 
 void sk_rd_key(struct rd_store *s, const char *name) { add_key(s, name, sk_str(NULL, 0)); }

@@ -10,10 +10,15 @@ enum { GROUP_MAX = 2000 }; /* jobs of a settle in one group */
 
 /* -- fetch ----------------------------------------------------------------------------------------------------------------- */
 
-void sk_rd_fetch_build(struct rd_store *s, struct sk_op *whole) {
-  const struct sk_fetch_op *op = (void *)whole;
+/* The queues of a fetch are named in its order, for the command and for its reply. */
+static void name_fetched(struct rd_store *s, const struct sk_fetch_op *op) {
   sk_rd_name_none(s);
   for (size_t i = 0; i < op->queues_n; i++) sk_rd_name(s, op->queues[i].name);
+}
+
+void sk_rd_fetch_build(struct rd_store *s, struct sk_op *whole) {
+  const struct sk_fetch_op *op = (void *)whole;
+  name_fetched(s, op);
   sk_rd_begin(s, RD_SCRIPT_FETCH);
   sk_rd_arg_int(&s->command, (int64_t)op->want);
   sk_rd_arg_int(&s->command, s->session);
@@ -35,17 +40,50 @@ static struct sk_str next_id(struct sk_str *ids) {
   return id;
 }
 
-/* The jobs of one fence; false when ids and values are not as many. */
-static bool add_held(struct sk_fetch_op *op, uint64_t fence, struct sk_str ids, const struct rd_reply *values,
-                     int64_t now_ms) {
+/* Whose jobs are next in a fetch's reply: pairs of a queue's number and how many. */
+struct sources {
+  const struct rd_reply *pairs;
+  size_t at;
+  int64_t left;       /* of the pair before `at`, */
+  struct sk_str name; /* ... and its queue, in the arena */
+};
+
+/* The queue that the next job was taken from; empty when the reply does not say. */
+static struct sk_str next_source(struct rd_store *s, struct sources *from, struct sk_arena *arena) {
+  while (from->left == 0 && from->at + 1 < from->pairs->n) {
+    size_t queue = (size_t)sk_rd_number(from->pairs, from->at);
+    from->name = queue >= 1 && queue <= s->named.n ? sk_arena_copy(arena, s->named.names[queue - 1]) : sk_str(NULL, 0);
+    from->left = sk_rd_number(from->pairs, from->at + 1);
+    from->at += 2;
+  }
+  if (from->left <= 0) return sk_str(NULL, 0);
+  from->left--;
+  return from->name;
+}
+
+/* What is wrong with a job that was taken from that queue; empty: nothing. */
+static struct sk_str wrong_with(const struct rd_value *value, bool readable, struct sk_str queue) {
+  if (!readable) return SK_STR_LIT("what the store has of it is no job");
+  if (!sk_str_eq(value->queue, queue)) return SK_STR_LIT("it stood in another queue than it names");
+  if (value->code != 'r' && value->code != 'f' && value->code != 'g' && value->code != 's' && value->code != 't')
+    return SK_STR_LIT("it stood in a queue after its end");
+  return sk_str(NULL, 0);
+}
+
+/* The jobs of one fence; false when ids, values and queues are not as many. */
+static bool add_held(struct rd_store *s, struct sk_fetch_op *op, uint64_t fence, struct sk_str ids,
+                     const struct rd_reply *values, struct sources *from, int64_t now_ms) {
   size_t before = op->held_n;
   for (size_t i = 0; i < values->n && ids.n > 0; i++) {
     struct rd_value value;
-    bool good = sk_rd_value_read(sk_rd_text(values, i), &value);
+    struct sk_str bytes = sk_rd_text(values, i), queue = next_source(s, from, &op->op.arena);
+    bool good = sk_rd_value_read(bytes, &value);
+    if (queue.n == 0) return false;
     op->held[op->held_n++] = (struct sk_held){
       .id = next_id(&ids),
-      .queue = value.queue,
-      .record = value.record,
+      .queue = queue,
+      .record = good ? value.record : bytes,
+      .wrong = wrong_with(&value, good, queue),
       .priority = value.priority,
       .fence = fence,
       .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
@@ -54,16 +92,41 @@ static bool add_held(struct sk_fetch_op *op, uint64_t fence, struct sk_str ids, 
   return op->held_n - before == values->n && ids.n == 0;
 }
 
+static bool add_all_held(struct rd_store *s, struct sk_fetch_op *op, const struct rd_reply *reply) {
+  const struct rd_reply *taken = reply->items[5];
+  struct sources from = { .pairs = sk_rd_item(reply, 7, RD_ARRAY) };
+  if (from.pairs == NULL) return false;
+  for (size_t i = 0; i < taken->n; i += 3) {
+    uint64_t fence = (uint64_t)sk_rd_number(taken, i);
+    if (!add_held(s, op, fence, sk_rd_text(taken, i + 1), taken->items[i + 2], &from, sk_rd_number(reply, 4)))
+      return false;
+  }
+  return true;
+}
+
+/* How many jobs a fetch has taken; false when the reply makes no sense. */
+static bool count_taken(const struct rd_reply *taken, size_t *n) {
+  if (taken == NULL || taken->n % 3 != 0) return false;
+  *n = 0;
+  for (size_t i = 0; i < taken->n; i += 3) {
+    const struct rd_reply *values = sk_rd_item(taken, i + 2, RD_ARRAY);
+    if (values == NULL || sk_rd_item(taken, i + 1, RD_TEXT) == NULL) return false;
+    *n += values->n;
+  }
+  return true;
+}
+
+/* What a reply that makes no sense has taken is handed back before the next fetch. */
+static enum rd_next odd_fetch(struct rd_store *s, struct sk_op *whole) {
+  s->orphans = true;
+  return sk_rd_odd(s, whole, "fetch");
+}
+
 enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_fetch_op *op = (void *)whole;
   const struct rd_reply *taken = sk_rd_item(reply, 5, RD_ARRAY); /* for each fence: it, ids, values */
-  if (taken == NULL || taken->n % 3 != 0) return sk_rd_odd(s, whole, "fetch");
-  size_t n = 0;
-  for (size_t i = 0; i < taken->n; i += 3) {
-    const struct rd_reply *values = sk_rd_item(taken, i + 2, RD_ARRAY);
-    if (values == NULL || sk_rd_item(taken, i + 1, RD_TEXT) == NULL) return sk_rd_odd(s, whole, "fetch");
-    n += values->n;
-  }
+  size_t n;
+  if (!count_taken(taken, &n)) return odd_fetch(s, whole);
   s->lost |= sk_rd_number(reply, 0) != 0;
   op->due_in_ms = sk_rd_number(reply, 1);
   op->more = sk_rd_number(reply, 2) != 0;
@@ -77,12 +140,10 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
     return RD_DONE;
   }
   for (size_t i = 0; stops && i < stops->n; i++) op->stops[op->stops_n++] = sk_rd_text(stops, i);
-  for (size_t i = 0; i < taken->n; i += 3) {
-    uint64_t fence = (uint64_t)sk_rd_number(taken, i);
-    if (fence > s->last_fence) s->last_fence = fence;
-    if (!add_held(op, fence, sk_rd_text(taken, i + 1), taken->items[i + 2], sk_rd_number(reply, 4)))
-      return sk_rd_odd(s, whole, "fetch");
-  }
+  if (n > 0) name_fetched(s, op);
+  if (!add_all_held(s, op, reply)) return odd_fetch(s, whole);
+  for (size_t i = 0; i < taken->n; i += 3)
+    if ((uint64_t)sk_rd_number(taken, i) > s->last_fence) s->last_fence = (uint64_t)sk_rd_number(taken, i);
   return RD_DONE;
 }
 

@@ -104,6 +104,11 @@ local APPLY = {
   end,
 }
 
+-- Of what is no job of a queue that there is nothing is known but its id.
+local function can_change(value)
+  return TAKES[verb][STATE[value:sub(1, 1)]] and (verb == 1 or (is_value(value) and index_of[queue_in(value)]))
+end
+
 local function change(id, value)
   local body = body_of(value)
   leave(id, value)
@@ -132,7 +137,7 @@ for k = argi + 6, #ARGV do
   elseif held and verb == 0 then
     call("SADD", STOPS, id)
     status = "0"
-  elseif not held and TAKES[verb][STATE[value:sub(1, 1)]] then
+  elseif not held and (can_change(value) or (verb == 1 and not is_value(value))) then
     change(id, value)
     status = "0"
   end

@@ -1,7 +1,7 @@
 -- enqueue: adds jobs.  Atomic.  An id that is in the store, or earlier in the batch, is passed over, so it may be repeated.
--- ARGV   "1" when an id may be there twice in this batch; then groups: where (lib/add.lua), n, and n times id, value;
+-- ARGV   "1" when an id may be there twice in this batch, else "0", and "!" behind it when all has been checked; then groups: where (lib/add.lua), n, and n times id, value;
 --        or, for jobs with a lock or a limit, where with "*" behind it, n, and n times id, value, lock, limit (as in their records; "": none)
--- Reply  an error, and nothing done, when a `where`, lock or limit is none; "" when all were added; else a text with, for each, "0" when
+-- Reply  an error, and nothing done, when a `where`, id, value, lock or limit is none; "" when all were added; else a text with, for each, "0" when
 --        it was added, "1": its id was there, "2": its lock is another's, "3": its queue is full; where there is a "2", a list of that text
 --        and who holds the lock for each "2".  A job to be replaced may be in a queue that is not named: lib/unknown.lua.
 -- include frame
@@ -9,8 +9,19 @@
 -- include value
 -- include unknown
 -- include uses
+-- include names
 -- include add
-local twice = ARGV[argi + 1] == "1"
+local twice, checked = ARGV[argi + 1]:sub(1, 1) == "1", ARGV[argi + 1]:sub(2) == "!"
+
+-- What is wrong with a job that another client sends, if anything: its id, its queue's name, or a value that is none of a READY job of
+-- that queue and rank.
+local function wrong_job(id, value, queue, rank)
+  local head = "r" .. rank .. string.char(math.min(#queue, 255)) .. queue
+  if not is_name(queue, NAME_BYTES_MAX) then return ("queue %q, expected a name of 1 to %d letters, digits or _ . : -"):format(queue, NAME_BYTES_MAX) end
+  if not is_name(id, ID_BYTES_MAX) then return ("id %q, expected 1 to %d letters, digits or _ . : -"):format(id, ID_BYTES_MAX) end
+  local task_n = value:sub(1, #head) == head and value:byte(#head + 1) or 0
+  if task_n == 0 or task_n > NAME_BYTES_MAX or #value <= #head + task_n then return ("the value of job %q is none of its queue and priority"):format(id) end
+end
 local lists = queues_n * 5
 local at, any_tied = argi + 2, false
 while ARGV[at] do
@@ -20,7 +31,14 @@ while ARGV[at] do
     return redis.error_reply(("ERR enqueue: where is %q, expected a list from 1 to %d, with +ms or @ms behind it or nothing"):format(ARGV[at], lists))
   end
   any_tied = any_tied or tied == "*"
-  at = at + 2 + ARGV[at + 1] * (tied == "*" and 4 or 2)
+  local step = tied == "*" and 4 or 2
+  local group_end = at + 2 + (tonumber(ARGV[at + 1]) or 0) * step
+  if group_end > #ARGV + 1 or group_end < at + 2 then return redis.error_reply("ERR enqueue: a group has other jobs than it says") end
+  for job = at + 2, checked and 0 or group_end - 1, step do
+    local wrong = wrong_job(ARGV[job], ARGV[job + 1], names[math.floor((list - 1) / 5) + 1], (list - 1) % 5)
+    if wrong then return redis.error_reply("ERR enqueue: " .. wrong) end
+  end
+  at = group_end
 end
 
 -- What only jobs with a lock or a limit, and bounded queues need; to make it for every call would cost as much as the call.

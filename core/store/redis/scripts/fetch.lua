@@ -1,8 +1,9 @@
 -- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine, each
 -- FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives nothing.
 -- ARGV   want; session (recover.lua); then the quota of each named queue
--- Reply  { lost, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops }; taken: for
---        each fence the fence, the ids joined by spaces, a list of their values; stops: ids of jobs that this engine holds and is to stop
+-- Reply  { lost, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops, sources }; taken:
+--        for each fence the fence, the ids joined by spaces, a list of their values; stops: ids of jobs that this engine holds and is to
+--        stop; sources: of which queue they are, in their order: the queue's number, how many.  A job whose id can't be joined to others is dead.
 -- include frame
 -- include queues
 -- include value
@@ -62,7 +63,8 @@ end
 -- drained.
 local ids, n, taken = {}, 0, {}
 local ready, total, due_in = {}, 0, -1 -- ready: jobs that need no slot
-for i = 1, queues_n do taken[i] = 0 end
+local sources, sources_n, gone = {}, 0, {} -- sources: queue, how many, for the jobs in their order; gone: of each queue those that were no jobs
+for i = 1, queues_n do taken[i], gone[i] = 0, 0 end
 
 -- Pops up to `limit` from a list, past the ghosts.  popped_before: of each id how many were popped before it (lib/group.lua).
 local popped_before, ghosts_left = {}, 4000 -- ghosts that this call may still pop
@@ -139,6 +141,10 @@ local function take(i, limit)
     end
   end
   taken[i] = taken[i] + n - before
+  if n > before then
+    sources[sources_n + 1], sources[sources_n + 2] = i, n - before
+    sources_n = sources_n + 2
+  end
   if ghosts and ready[i] <= 0 then -- what is left of its lists are ghosts
     for rank = 0, 4 do
       if has_groups then ties.popped(names[i], rank, call("LLEN", KEYS[base + 4 + rank])) end
@@ -185,36 +191,61 @@ if want > 0 and total > 0 then
   for i = 1, queues_n do take(i, want - n) end
 end
 
--- The ids and values of those that have a value: someone else may have deleted some.
-local function with_values(from, to, values)
+-- Job k is none after all: it is counted off the queue that it was taken from, whose number is returned.
+local function take_off(k)
+  local at, last = 1, sources[2]
+  while k > last do
+    at = at + 2
+    last = last + sources[at + 1]
+  end
+  local i = sources[at]
+  gone[i] = gone[i] + 1
+  return i, at + 1
+end
+
+-- The ids and values of those that are jobs: someone else may have deleted some, and an id with a space or none can't be told from two.
+local less = {} -- by where in `sources` it is to be written
+local function only_jobs(first, last, values)
+-- include bury
   local some_ids, some_values = {}, {}
-  for k = from, to do
-    local value = values[k - from + 1]
-    if value then
-      some_ids[#some_ids + 1] = ids[k]
+  for k = first, last do
+    local id, value = ids[k], values[k - first + 1]
+    if value and id ~= "" and not id:find(" ", 1, true) then
+      some_ids[#some_ids + 1] = id
       some_values[#some_values + 1] = value
+    else
+      local i, at = take_off(k)
+      less[at] = (less[at] or 0) + 1
+      if value then bury(id, value, names[i]) end
     end
   end
   return some_ids, some_values
 end
 
--- Marks ids[from] to ids[to] as held under a fence: what the reply says of them.  A hundred at a time, because what Redis hands to its Lua
+local function joins(joined, ids_n)
+  local spaces = select(2, joined:gsub(" ", ""))
+  return spaces == ids_n - 1 and not joined:find("  ", 1, true) and joined:sub(1, 1) ~= " " and joined:sub(-1) ~= " " and joined ~= ""
+end
+
+-- Marks ids[first] to ids[to] as held under a fence: what the reply says of them.  A hundred at a time, because what Redis hands to its Lua
 -- is copied several times, and that is faster while it fits into a processor's cache.
 local held_now, since = {}, now .. " " .. ARGV[4]
-local function hold(fence, from, to)
-  local values, held, missing = call("HMGET", JOBS, unpack(ids, from, to)), {}, false
-  local these, first = ids, from
-  for k = 1, to - from + 1 do missing = missing or not values[k] end
-  if missing then
-    these, values = with_values(from, to, values)
+local function hold(fence, first, to)
+  local values, held, missing = call("HMGET", JOBS, unpack(ids, first, to)), {}, false
+  local these = ids
+  for k = 1, to - first + 1 do missing = missing or not values[k] end
+  local joined = not missing and table.concat(ids, " ", first, to)
+  if missing or not joins(joined, to - first + 1) then
+    missing = true
+    these, values = only_jobs(first, to, values)
     first, to = 1, #these
     if to == 0 then return end
+    joined = table.concat(these, " ")
   end
   for k = first, to do
     local at = (k - first) * 2
     held[at + 1], held[at + 2] = these[k], fence
   end
-  local joined = table.concat(these, " ", first, to)
   call("HSET", HELD, unpack(held))
   call("HSET", FENCES, fence, since, fence .. ":ids", joined, fence .. ":left", to - first + 1)
   if has_groups and not missing then
@@ -235,10 +266,11 @@ if n > 0 then
   local fences = math.ceil(n / FENCE_JOBS)
   local before = call("HINCRBY", HEAD, "fence", fences) - fences
   for k = 1, fences do hold(tostring(before + k), (k - 1) * FENCE_JOBS + 1, math.min(k * FENCE_JOBS, n)) end
+  for at, by in pairs(less) do sources[at] = sources[at] - by end
   for i = 1, queues_n do
     if taken[i] > 0 then
       call("HINCRBY", COUNTS, "2:" .. names[i], -taken[i])
-      call("HINCRBY", COUNTS, "3:" .. names[i], taken[i])
+      if taken[i] > gone[i] then call("HINCRBY", COUNTS, "3:" .. names[i], taken[i] - gone[i]) end
     end
   end
 end
@@ -261,4 +293,4 @@ if has_stops then
     end
   end
 end
-return { lost, due_in, more, version, now, held_now, stops }
+return { lost, due_in, more, version, now, held_now, stops, sources }

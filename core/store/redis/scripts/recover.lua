@@ -14,6 +14,9 @@
 -- include record
 -- include uses
 -- include held
+-- include names
+-- include bury
+-- include register
 local JOBS_MAX, BYTES_MAX = 200, 2 ^ 20
 local how, cursor = ARGV[argi + 1], ARGV[argi + 2]
 local engines, any, least = {}, false, 0
@@ -44,9 +47,11 @@ local function collect(fence, ids)
     for k, holder in ipairs(fences) do
       local value = values[k]
       if holder == fence then
-        held[#held + 1] = { id = ids[from + k - 1], fence = fence, value = value }
+        -- What is no job of any queue is dead, in the queue "default".
+        local bad = value and not (is_value(value) and #queue_in(value) <= NAME_BYTES_MAX)
+        local queue = value and (bad and "default" or queue_in(value))
+        held[#held + 1] = { id = ids[from + k - 1], fence = fence, value = value, bad = bad }
         bytes = bytes + #(value or "")
-        local queue = value and queue_in(value)
         if queue and not index_of[queue] and not unnamed_seen[queue] then
           unnamed_seen[queue] = true
           unnamed[#unnamed + 1] = queue
@@ -75,7 +80,11 @@ if how == "orphans" and cursor == "" then call("HSET", ENGINES, ARGV[4], ARGV[ar
 local function one_more(_, old) return old + 1 end
 local given = 0
 for _, h in ipairs(held) do
-  if h.value then
+  if h.bad then
+    bury(h.id, h.value, "default")
+    call("HINCRBY", COUNTS, "3:default", -1)
+    register(index_of["default"])
+  elseif h.value then
     local body, place = body_of(h.value), place_taken(h.value, h.fence, h.id)
     if how == "gone" then
       local _, task_end = body_ends(body)
@@ -86,6 +95,7 @@ for _, h in ipairs(held) do
     call("ZADD", KEYS[base_of(index_of[queue]) + 2], 0, body:sub(1, 1) .. place .. h.id)
     call("HINCRBY", COUNTS, "2:" .. queue, 1)
     call("HINCRBY", COUNTS, "3:" .. queue, -1)
+    register(index_of[queue])
     given = given + 1
   end
   call("HDEL", HELD, h.id)

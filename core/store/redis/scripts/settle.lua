@@ -113,9 +113,9 @@ local function move(id, kind, at, fence)
   if has_notes then call("HDEL", LOGS, id) end
   local value = call("HGET", JOBS, id)
   if not value then return end
-  local body = body_of(value)
-  local queue_end, task_end = body_ends(body)
-  if record ~= "" then body = body:sub(1, task_end) .. record end
+  local head, old = body_in(value, names[queue_i])
+  local body = head .. (record ~= "" and record or old)
+  local queue_end = body_ends(body)
   if kind == "r" then
     return enter_ready(id, queue_i, place_taken(value, fence, id), body)
   end
@@ -246,14 +246,14 @@ local function take_held(batch)
   return taken.ids, taken.records, taken.groups
 end
 
--- How long a value is up to its task, and that from the rank on.  Most begin like the one before.
-local last_start, last_head
-local function head_of(value)
-  if not last_start or value:sub(1, #last_start) ~= last_start then
-    local body = body_of(value)
-    local _, task_end = body_ends(body)
-    last_head = body:sub(1, task_end)
-    last_start = value:sub(1, #value - #body) .. last_head
+-- How long a value is up to its task, and that from the rank on, as a job of the queue.  Most begin like the one before.
+local last_start, last_head, last_queue
+local function head_of(value, queue)
+  if not last_start or last_queue ~= queue or value:sub(1, #last_start) ~= last_start then
+    local head, record = body_in(value, queue)
+    if #record == #value then return 0, head end -- it is no value
+    last_head, last_queue = head, queue
+    last_start = value:sub(1, #value - #record)
   end
   return #last_start, last_head
 end
@@ -269,7 +269,7 @@ local function stay(batch)
   for i = 1, #ids do
     local value, id, group = values[i], ids[i], groups[i]
     if value then -- else someone has deleted it
-      local head_bytes, head = head_of(value)
+      local head_bytes, head = head_of(value, group.queue)
       local record = records[i] ~= "" and records[i] or value:sub(head_bytes + 1)
       here[#here + 1] = id
       seq = seq + 1

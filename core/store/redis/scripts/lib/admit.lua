@@ -48,7 +48,7 @@ local function reaches_unknown(keys)
       if said then holders[#holders + 1] = holder_said(said) end
     end
     for _, value in ipairs(#holders > 0 and call("HMGET", JOBS, unpack(holders)) or {}) do
-      if value and not index_of[queue_in(value)] then return true end
+      if value and not index_of[queue_in(value)] and call("HEXISTS", QUEUES, queue_in(value)) == 1 then return true end
     end
   end
   return false

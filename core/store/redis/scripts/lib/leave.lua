@@ -4,6 +4,10 @@ local ghosted = {}
 local function leave(id, value)
   local code, body = value:sub(1, 1), body_of(value)
   local queue, rank = queue_of(body), body:sub(1, 1)
+  if not index_of[queue] then -- in no queue that there is: only what has no queue can be left
+    for k = 9, 12 do call("ZREM", KEYS[k], id) end
+    return
+  end
   local base = base_of(index_of[queue])
   if code == "r" then
     call("HINCRBY", KEYS[base + 3], rank .. id, 1)
