@@ -19,8 +19,10 @@ stds.redis = {
     -- lib/queues.lua, lib/unknown.lua
     "names", "queues_n", "index_of", "base_of", "register", "unknown_queue", "knows_all_queues",
     -- lib/value.lua, lib/before.lua, lib/record.lua
-    "u64", "body_of", "body_ends", "queue_of", "queue_in", "later_member", "before",
     "ENQUEUED", "ATTEMPTS", "CRASHES", "UNKNOWNS", "RECOVERIES", "FINISHED", "record_edit", "enqueued_anew", "record_text",
+    "u64", "body_of", "body_ends", "queue_of", "queue_in", "is_value", "body_in", "later_member", "before",
+    -- lib/names.lua, lib/bury.lua
+    "is_name", "NAME_BYTES_MAX", "ID_BYTES_MAX", "bury",
     -- lib/add.lua, lib/engine.lua, lib/walk.lua
     "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task", "list_first",
     -- lib/uses.lua, lib/bucket.lua, lib/bound.lua, lib/lock.lua, lib/ties.lua

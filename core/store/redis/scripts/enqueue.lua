@@ -1,5 +1,6 @@
 -- enqueue: adds jobs.  Atomic.  An id that is in the store, or earlier in the batch, is passed over, so it may be repeated.
--- ARGV   "1" when an id may be there twice in this batch, else "0", and "!" behind it when all has been checked; then groups: where (lib/add.lua), n, and n times id, value;
+-- ARGV   "1" when an id may be there twice in this batch, else "0", and "!" behind it when all is checked; then groups:
+--        where (lib/add.lua), n, and n times id, value;
 --        or, for jobs with a lock or a limit, where with "*" behind it, n, and n times id, value, lock, limit (as in their records; "": none)
 -- Reply  an error, and nothing done, when a `where`, id, value, lock or limit is none; "" when all were added; else a text with, for each, "0" when
 --        it was added, "1": its id was there, "2": its lock is another's, "3": its queue is full; where there is a "2", a list of that text

@@ -63,8 +63,8 @@ end
 -- drained.
 local ids, n, taken = {}, 0, {}
 local ready, total, due_in = {}, 0, -1 -- ready: jobs that need no slot
-local sources, sources_n, gone = {}, 0, {} -- sources: queue, how many, for the jobs in their order; gone: of each queue those that were no jobs
-for i = 1, queues_n do taken[i], gone[i] = 0, 0 end
+local sources, sources_n, no_jobs = {}, 0, {} -- sources: queue, how many, for the jobs in their order; no_jobs: of each queue
+for i = 1, queues_n do taken[i], no_jobs[i] = 0, 0 end
 
 -- Pops up to `limit` from a list, past the ghosts.  popped_before: of each id how many were popped before it (lib/group.lua).
 local popped_before, ghosts_left = {}, 4000 -- ghosts that this call may still pop
@@ -199,7 +199,7 @@ local function take_off(k)
     last = last + sources[at + 1]
   end
   local i = sources[at]
-  gone[i] = gone[i] + 1
+  no_jobs[i] = no_jobs[i] + 1
   return i, at + 1
 end
 
@@ -270,7 +270,7 @@ if n > 0 then
   for i = 1, queues_n do
     if taken[i] > 0 then
       call("HINCRBY", COUNTS, "2:" .. names[i], -taken[i])
-      if taken[i] > gone[i] then call("HINCRBY", COUNTS, "3:" .. names[i], taken[i] - gone[i]) end
+      if taken[i] > no_jobs[i] then call("HINCRBY", COUNTS, "3:" .. names[i], taken[i] - no_jobs[i]) end
     end
   end
 end
