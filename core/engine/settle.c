@@ -322,6 +322,7 @@ static void bury(struct sk_run *run, const struct sk_err *why) {
   sk_record_encode(&run->job, &run->record);
   run->job.error = sk_str(NULL, 0);
   if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* no memory: as it is */
+  sk_run_count(run);
 }
 
 static void on_refused(struct sk_settle_batch *b) {
