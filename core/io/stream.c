@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -45,6 +47,7 @@ struct sk_stream {
   struct sk_tls *tls; /* owned */
   char *host;         /* owned; with TLS */
   struct sk_buf wire; /* with TLS: encrypted, to be sent */
+  uint64_t sent;      /* bytes given to the kernel */
   struct sk_flush flush;
   bool *freed;     /* set when freed inside a callback of ours */
   char where[300]; /* host:port, or the path */
@@ -222,6 +225,7 @@ static void send_out(struct sk_stream *s) {
     if (n < 0) break; /* full; an error comes again with the reading, after what the other side still sent */
     at += (size_t)n;
   }
+  s->sent += at;
   sk_buf_consume(out, at);
   want(s->socket, out->n > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
 }
@@ -388,6 +392,12 @@ struct sk_stream *sk_stream_new(struct sk_loop *loop, const struct sk_stream_opt
 struct sk_buf *sk_stream_out(struct sk_stream *s) {
   sk_loop_want_flush(s->loop, &s->flush);
   return &s->out;
+}
+
+uint64_t sk_stream_taken(const struct sk_stream *s) {
+  int waiting = 0; /* in the kernel */
+  if (s->socket == NULL || ioctl(s->socket->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0) waiting = 0;
+  return s->sent > (uint64_t)waiting ? s->sent - (uint64_t)waiting : 0;
 }
 
 void sk_stream_wait(struct sk_stream *s, int64_t timeout_ms) {

@@ -43,6 +43,8 @@ struct sk_stream_options {
 struct sk_stream *sk_stream_new(struct sk_loop *loop, const struct sk_stream_options *options, struct sk_err *err);
 /* The buffer to append to; its bytes are sent before the loop next waits. */
 struct sk_buf *sk_stream_out(struct sk_stream *s);
+/* How many bytes of what was appended the other side has taken so far. */
+uint64_t sk_stream_taken(const struct sk_stream *s);
 /* Blocks until something happened on this stream alone, at most timeout_ms; callbacks come inside.  For streams made `at_once`. */
 void sk_stream_wait(struct sk_stream *s, int64_t timeout_ms);
 /* No callback comes any more.  NULL is fine. */

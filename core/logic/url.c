@@ -12,11 +12,18 @@ struct scheme {
   bool hostless; /* no host is no "localhost" */
 };
 static const struct scheme SCHEMES[] = {
-  { "memory", FILE_PATH, 0, false, true },       { "sqlite", FILE_PATH, 0, false, true },
-  { "redis", HOSTS, 6379, false, false },        { "rediss", HOSTS, 6379, false, false },
-  { "redis+unix", SOCKET_PATH, 0, false, true }, { "redis+sentinel", HOSTS, 26379, true, false },
-  { "redis+cluster", HOSTS, 6379, true, false }, { "amqp", HOSTS, 5672, true, false },
-  { "amqps", HOSTS, 5671, true, false },         { "sqs", HOSTS, 443, false, true },
+  { "memory", FILE_PATH, 0, false, true },
+  { "sqlite", FILE_PATH, 0, false, true },
+  { "redis", HOSTS, 6379, false, false },
+  { "rediss", HOSTS, 6379, false, false },
+  { "redis+unix", SOCKET_PATH, 0, false, true },
+  { "redis+sentinel", HOSTS, 26379, true, false },
+  { "rediss+sentinel", HOSTS, 26379, true, false },
+  { "rediss+cluster", HOSTS, 6379, true, false },
+  { "redis+cluster", HOSTS, 6379, true, false },
+  { "amqp", HOSTS, 5672, true, false },
+  { "amqps", HOSTS, 5671, true, false },
+  { "sqs", HOSTS, 443, false, true },
 };
 enum { SCHEMES_N = sizeof SCHEMES / sizeof *SCHEMES };
 
@@ -246,8 +253,9 @@ static enum sk_code parse_authority(struct parser *p, struct sk_str s) {
 static enum sk_code parse_socket(struct parser *p, struct sk_str s) {
   struct sk_str query;
   struct sk_str path = cut(s, '?', &query);
-  const char *slash = find_byte(path, '/'), *at = find_last(path, '@');
-  if (at && slash && at < slash) { /* redis+unix://user:password@/path */
+  const char *slash = find_byte(path, '/');
+  const char *at = slash ? find_last(sk_str(path.p, (size_t)(slash - path.p)), '@') : NULL;
+  if (at) { /* redis+unix://user:password@/path */
     enum sk_code code = parse_user(p, sk_str(path.p, (size_t)(at - path.p)));
     if (code != SK_OK) return code;
     path = sk_str(slash, (size_t)(path.p + path.n - slash));

@@ -1,9 +1,10 @@
 /* url.h - a store's URL, taken apart.
  *
- *   memory:                                      redis+unix://PATH[?db=n]
+ *   memory:                                      redis+unix://[user:password@]PATH[?db=n]
  *   sqlite:PATH                                  redis+sentinel://[user:password@]h1[:port],h2.../master[/db]
  *   redis://[user:password@]host[:port][/db]     redis+cluster://[user:password@]h1[:port],h2...
- *   rediss://...    amqp://[user:password@]host[:port],.../vhost    amqps://...    sqs://[key:secret@][host][/segments]
+ *   rediss://..., rediss+sentinel://..., rediss+cluster://...: the same with TLS
+ *   amqp://[user:password@]host[:port],.../vhost    amqps://...    sqs://[key:secret@][host][/segments]
  *
  * All but memory and sqlite may end in ?name=value&...  A sqlite path is taken as it is, to the end of the text, without
  * escapes.  Everything else is percent-decoded; so "/", "?", "#", "%" and "@" within a user or password must be written as %2F,

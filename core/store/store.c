@@ -12,9 +12,9 @@ struct scheme {
 };
 
 static const struct scheme schemes[] = {
-  { "memory", sk_memory_open },       { "sqlite", sk_sqlite_open },    { "redis", sk_redis_open },
-  { "rediss", sk_redis_open },        { "redis+unix", sk_redis_open }, { "redis+sentinel", sk_redis_open },
-  { "redis+cluster", sk_redis_open },
+  { "memory", sk_memory_open },       { "sqlite", sk_sqlite_open },         { "redis", sk_redis_open },
+  { "rediss", sk_redis_open },        { "redis+unix", sk_redis_open },      { "redis+sentinel", sk_redis_open },
+  { "redis+cluster", sk_redis_open }, { "rediss+sentinel", sk_redis_open }, { "rediss+cluster", sk_redis_open },
 };
 enum { SCHEMES_N = sizeof schemes / sizeof schemes[0] };
 

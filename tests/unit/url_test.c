@@ -145,6 +145,7 @@ static void what_is_wrong_is_named(void **state) {
     { "sqlite:", "has no path" },
     { "sqlite://rel.db", "expected sqlite:PATH, without \"//\"" },
     { "redis+unix://", "has no path" },
+    { "redis+unix://ada:se%zzcret@/run/a@b", "password" },
     { "redis://h:0", "port of host \"h\": expected a number from 1 to 65535" },
     { "redis://h:65536", "port of host \"h\"" },
     { "redis://h:6x", "port of host \"h\"" },
@@ -199,6 +200,8 @@ static void no_message_and_no_log_shows_the_password(void **state) {
                           "redis://u:HUSH@[::1",
                           "redis://u:1:HUSH/@h",
                           "redis+unix://:HUSH@/tmp/s",
+                          "redis+unix://ada:HUSH@/tmp/a@b",
+                          "rediss+sentinel://h/m?sentinel_password=HUSH",
                           "sqlite://u:HUSH@h/x" };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     struct parsed p = parse(texts[i]);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/clock.h"
 #include "base/id.h"
 #include "io/loop.h"
 #include "io/stream.h"
@@ -60,12 +61,21 @@ struct rd_conn {
   size_t hosts_at; /* of the URL's hosts, the one tried last */
   unsigned moves;  /* since it was last ready: two nodes may name each other */
   bool at_once;
-  bool warned;    /* of maxmemory-policy */
-  bool can_multi; /* this user may use transactions */
+  bool warned;          /* of maxmemory-policy */
+  bool can_multi;       /* this user may use transactions */
+  bool auth_owed;       /* the sentinel's next reply is to AUTH */
+  int64_t try_until_ms; /* while it is not ready: when this host's time is over; monotonic */
+  uint64_t taken;       /* bytes that the server had taken when the watch looked last */
   bool *freed;
 };
 
 enum { MOVES_MAX = 8 };
+
+/* How long one host may take: one silent host at the head of a list must not use up the whole time. */
+static int64_t host_ms(const struct rd_conn *c) {
+  size_t hosts = c->config->url.hosts_n;
+  return c->stage == READY || hosts < 2 ? c->config->timeout_ms : c->config->timeout_ms / (int64_t)(hosts + 1);
+}
 
 static void begin(struct rd_conn *c, bool at_once);
 static void dial_as(struct rd_conn *c, enum stage stage);
@@ -80,6 +90,8 @@ static void hang_up(struct rd_conn *c) {
   sk_rd_reader_free(c->reader);
   c->reader = NULL;
   c->owed = 0;
+  c->taken = 0;
+  c->auth_owed = false;
   sk_timer_stop(c->watch);
 }
 
@@ -107,11 +119,19 @@ static void go_down(struct rd_conn *c, const struct sk_err *err) {
   c->events.down(c->events.ctx, &why);
 }
 
+/* Has the server said anything, or taken bytes, since it was asked last? */
+static bool shows_life(struct rd_conn *c) {
+  uint64_t taken = c->stream && c->stage == READY ? sk_stream_taken(c->stream) : 0;
+  bool alive = c->heard || taken != c->taken;
+  c->heard = false;
+  c->taken = taken;
+  return alive;
+}
+
 static void on_watch(void *ctx) {
   struct rd_conn *c = ctx;
-  if (c->heard) {
-    c->heard = false;
-    sk_timer_start(c->watch, c->config->timeout_ms);
+  if (shows_life(c)) {
+    sk_timer_start(c->watch, host_ms(c));
     return;
   }
   if (c->subscriber && c->stage == READY && c->owed == 0) {
@@ -131,7 +151,7 @@ static void on_watch(void *ctx) {
 void sk_rd_conn_expect(struct rd_conn *c, size_t replies) {
   if (c->owed == 0 && replies > 0) {
     c->heard = false;
-    sk_timer_start(c->watch, c->config->timeout_ms);
+    sk_timer_start(c->watch, host_ms(c));
   }
   c->owed += replies;
 }
@@ -152,6 +172,14 @@ static void greet(struct rd_conn *c, struct rd_command *command, enum greeting g
 
 static void ask_sentinel(struct rd_conn *c) {
   struct rd_command m = { 0 };
+  const struct rd_config *config = c->config;
+  if (config->sentinel_password.n) {
+    sk_rd_arg_c(&m, "AUTH");
+    if (config->sentinel_user.n) sk_rd_arg(&m, config->sentinel_user);
+    sk_rd_arg(&m, config->sentinel_password);
+    c->auth_owed = sk_rd_command_end(&m, sk_stream_out(c->stream));
+    if (c->auth_owed) sk_rd_conn_expect(c, 1);
+  }
   sk_rd_arg_c(&m, "SENTINEL");
   sk_rd_arg_c(&m, "get-master-addr-by-name");
   sk_rd_arg_c(&m, c->config->master);
@@ -359,10 +387,23 @@ static bool read_moved(struct rd_conn *c, struct sk_str text) {
   return true;
 }
 
-/* The sentinel's answer: the master's address, or nil. */
+/* The sentinel's answers: to AUTH, and then the master's address, or nil. */
 static void take_address(struct rd_conn *c, const struct rd_reply *reply) {
   struct sk_str host = sk_rd_text(reply, 0), port = sk_rd_text(reply, 1);
   struct sk_err err;
+  bool auth = c->auth_owed;
+  c->auth_owed = false;
+  if (auth && reply->type != RD_ERROR) {
+    count_reply(c);
+    return;
+  }
+  if (auth || (reply->type == RD_ERROR && sk_rd_errors_classify(reply->text, NULL) == RD_TROUBLE_NO_RIGHT)) {
+    sk_err_set(&err, SK_EUNAVAILABLE,
+               "%s: sentinel %s:%u: %.*s (sentinel_user and sentinel_password of the URL are for sentinels)",
+               c->config->shown, c->host, (unsigned)c->port, SK_STR_ARG(sk_str_head(reply->text, 200)));
+    go_down(c, &err);
+    return;
+  }
   if (host.n == 0 || host.n >= sizeof c->host || port.n == 0) {
     sk_err_set(&err, SK_EUNAVAILABLE, "%s: sentinel %s:%u does not know a master of that name%s%.*s", c->config->shown,
                c->host, (unsigned)c->port, reply->type == RD_ERROR ? ": " : "",
@@ -414,12 +455,14 @@ static void on_bytes(void *ctx, struct sk_str in) {
     code = sk_rd_reader_next(c->reader, &reply, &arena, &err);
     if (code != SK_OK || reply == NULL) break;
     if (c->stage == GREETING || c->stage == ASKING) {
+      bool asking = c->stage == ASKING && c->auth_owed; /* one more reply of the same sentinel */
       if (c->stage == ASKING)
         take_address(c, reply);
       else
         take_greeting(c, reply);
       sk_arena_fini(&arena);
-      if (c->stage != READY && c->stage != GREETING) break; /* another connection now, or none */
+      if (c->stage != READY && c->stage != GREETING && !(c->stage == ASKING && asking))
+        break; /* another connection now, or none */
     } else {
       bool pong = c->subscriber && sk_rd_number(reply, 1) == 0 && sk_str_eq_c(sk_rd_text(reply, 0), "pong");
       if (!c->subscriber || pong) count_reply(c);
@@ -439,13 +482,14 @@ static void on_closed(void *ctx, const struct sk_err *err) { go_down(ctx, err); 
 static void dial_as(struct rd_conn *c, enum stage stage) {
   struct sk_err err = { 0 };
   c->stage = stage;
+  c->try_until_ms = sk_clock_mono_ms() + host_ms(c);
   c->reader = sk_rd_reader_new();
   const struct sk_stream_options options = {
     .host = c->host,
     .port = c->port,
     .path = c->config->path,
     .tls = c->config->tls,
-    .connect_ms = c->config->timeout_ms,
+    .connect_ms = host_ms(c),
     .at_once = c->at_once,
     .events = { .opened = on_opened, .bytes = on_bytes, .closed = on_closed, .ctx = c },
   };
@@ -487,8 +531,18 @@ struct rd_conn *sk_rd_conn_new(struct sk_loop *loop, const struct rd_config *con
 
 void sk_rd_conn_start(struct rd_conn *c, bool at_once) { begin(c, at_once); }
 
+/* No timer runs meanwhile, so the time of a host that is tried is kept here. */
 void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms) {
-  if (c->stream) sk_stream_wait(c->stream, timeout_ms);
+  bool tried = c->stage != READY && c->stage != DOWN;
+  int64_t left_ms = tried ? c->try_until_ms - sk_clock_mono_ms() : timeout_ms;
+  if (left_ms < 0) left_ms = 0;
+  if (c->stream) sk_stream_wait(c->stream, left_ms < timeout_ms ? left_ms : timeout_ms);
+  tried = c->stage != READY && c->stage != DOWN;
+  if (!tried || sk_clock_mono_ms() < c->try_until_ms) return;
+  struct sk_err err;
+  sk_err_set(&err, SK_EUNAVAILABLE, "%s: %s:%u: no answer within %.1f s", c->config->shown, c->host, (unsigned)c->port,
+             (double)host_ms(c) / 1000.0);
+  go_down(c, &err);
 }
 
 bool sk_rd_conn_can_multi(const struct rd_conn *c) { return c->can_multi; }

@@ -423,7 +423,14 @@ static bool is_prefix(struct sk_str s) {
   return s.n > 0 && s.n <= PREFIX_BYTES_MAX;
 }
 
-static bool is_tls(const struct rd_config *c) { return sk_str_eq_c(c->url.scheme, "rediss"); }
+static bool is_tls(const struct rd_config *c) { return sk_str_starts(c->url.scheme, "rediss"); }
+
+/* Is it that scheme, plain or with TLS: redis+x, rediss+x? */
+static bool is_kind(const struct rd_config *c, const char *kind) {
+  struct sk_str scheme = c->url.scheme;
+  size_t n = is_tls(c) ? sizeof "rediss" - 1 : sizeof "redis" - 1;
+  return scheme.n > n && sk_str_eq_c(sk_str(scheme.p + n, scheme.n - n), kind);
+}
 
 static enum sk_code read_params(struct rd_config *c, struct sk_err *err) {
   const struct sk_url *url = &c->url;
@@ -443,6 +450,10 @@ static enum sk_code read_params(struct rd_config *c, struct sk_err *err) {
       c->timeout_ms = seconds * 1000;
     } else if (sk_str_eq_c(name, "db") && url->path.p) {
       if (!parse_number(value, INT32_MAX, &c->db)) return bad(c, err, "db", value, "a number");
+    } else if (is_kind(c, "+sentinel") && sk_str_eq_c(name, "sentinel_user")) {
+      c->sentinel_user = value;
+    } else if (is_kind(c, "+sentinel") && sk_str_eq_c(name, "sentinel_password")) {
+      c->sentinel_password = value;
     } else if (is_tls(c) && sk_str_eq_c(name, "ca")) {
       tls.ca = value.p;
     } else if (is_tls(c) && sk_str_eq_c(name, "cert")) {
@@ -450,7 +461,9 @@ static enum sk_code read_params(struct rd_config *c, struct sk_err *err) {
     } else if (is_tls(c) && sk_str_eq_c(name, "key")) {
       tls.key = value.p;
     } else {
-      return bad(c, err, "parameter", name, "prefix, timeout; db with redis+unix://; ca, cert, key with rediss://");
+      return bad(c, err, "parameter", name,
+                 "prefix, timeout; sentinel_user, sentinel_password with redis+sentinel://; db with redis+unix://; ca, "
+                 "cert, key with rediss://");
     }
   }
   if (is_tls(c)) c->tls = sk_tls_context_new(&tls, err);
@@ -468,7 +481,7 @@ static enum sk_code read_url(struct rd_config *c, const struct sk_store_options 
   if (url->path.p) {
     c->path = url->path.p;
     snprintf(c->shown, sizeof c->shown, "redis %.280s", c->path);
-  } else if (sk_str_eq_c(url->scheme, "redis+sentinel")) {
+  } else if (is_kind(c, "+sentinel")) {
     before_db = 1;
     if (url->segments_n == 0 || url->segments[0].n == 0)
       return sk_err_set(err, SK_EINVAL,
@@ -476,7 +489,7 @@ static enum sk_code read_url(struct rd_config *c, const struct sk_store_options 
     c->master = url->segments[0].p;
     snprintf(c->shown, sizeof c->shown, "redis master \"%.250s\"", c->master);
   } else {
-    c->cluster = sk_str_eq_c(url->scheme, "redis+cluster");
+    c->cluster = is_kind(c, "+cluster");
     snprintf(c->shown, sizeof c->shown, "redis%s %.250s:%u", c->cluster ? " cluster" : "", url->hosts[0].name.p,
              (unsigned)url->hosts[0].port);
   }
@@ -510,9 +523,10 @@ static enum sk_code run_blocking(struct rd_store *s, struct sk_op *op, enum rd_k
   while (!done) {
     int64_t left_ms = deadline_ms - sk_clock_mono_ms();
     if (left_ms <= 0) {
-      struct sk_err late;
-      sk_err_set(&late, SK_EUNAVAILABLE, "%s: no answer within %.1f s", s->config.shown,
-                 (double)s->config.timeout_ms / 1000.0);
+      struct sk_err late = s->down; /* what it waited for, if that is known */
+      if (late.message[0] == '\0')
+        sk_err_set(&late, SK_EUNAVAILABLE, "%s: no answer within %.1f s", s->config.shown,
+                   (double)s->config.timeout_ms / 1000.0);
       sk_rd_conn_drop(s->calls, &late);
     } else {
       /* Ops that wait for a slot of the cluster: the retry timer does not run while nobody turns the loop. */

@@ -84,8 +84,9 @@ bool sk_rd_value_read(struct sk_str bytes, struct rd_value *out);
 struct rd_config { /* owned by the store */
   struct sk_arena arena;
   struct sk_url url;
-  const char *path;           /* a unix socket, in place of the URL's hosts */
-  const char *master;         /* the URL's hosts are sentinels: the name of the master to ask them for */
+  const char *path;   /* a unix socket, in place of the URL's hosts */
+  const char *master; /* the URL's hosts are sentinels: the name of the master to ask them for */
+  struct sk_str sentinel_user, sentinel_password; /* for the sentinels; empty: they ask for none */
   bool cluster;               /* the URL's hosts are nodes of a cluster: some know who has our slot */
   struct sk_tls_context *tls; /* NULL: plain */
   int64_t db;
