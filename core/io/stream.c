@@ -335,6 +335,12 @@ static void on_deadline(void *ctx) {
     fail(s, &err);
     return;
   }
+  if (s->stage == GREETING) {
+    struct sk_err err;
+    sk_err_set(&err, SK_EUNAVAILABLE, "%s: the server took the connection and does not answer TLS", s->where);
+    fail(s, &err);
+    return;
+  }
   fail_errno(s, ETIMEDOUT);
 }
 
@@ -412,6 +418,8 @@ void sk_stream_wait(struct sk_stream *s, int64_t timeout_ms) {
   int rc = poll(&p, 1, timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms);
   if (rc > 0) handle(s, (p.revents & (POLLIN | POLLHUP | POLLERR)) != 0, (p.revents & POLLOUT) != 0);
 }
+
+bool sk_stream_awaits_tls(const struct sk_stream *s) { return s->stage == GREETING; }
 
 void sk_stream_free(struct sk_stream *s) {
   if (s == NULL) return;

@@ -47,6 +47,8 @@ struct sk_buf *sk_stream_out(struct sk_stream *s);
 uint64_t sk_stream_taken(const struct sk_stream *s);
 /* Blocks until something happened on this stream alone, at most timeout_ms; callbacks come inside.  For streams made `at_once`. */
 void sk_stream_wait(struct sk_stream *s, int64_t timeout_ms);
+/* It is connected, and the other side has not answered the beginning of TLS: a port that does not speak it may never do so. */
+bool sk_stream_awaits_tls(const struct sk_stream *s);
 /* No callback comes any more.  NULL is fine. */
 void sk_stream_free(struct sk_stream *s);
 

@@ -128,6 +128,14 @@ static bool shows_life(struct rd_conn *c) {
   return alive;
 }
 
+void sk_rd_conn_tell_late(const struct rd_conn *c, int64_t ms, struct sk_err *err) {
+  bool tls = c->stream && sk_stream_awaits_tls(c->stream);
+  sk_err_set(err, SK_EUNAVAILABLE, "%s: no answer within %.1f s%s", c->config->shown, (double)ms / 1000.0,
+             tls ? ": it took the connection and does not answer TLS; for a port without TLS write redis:// in place "
+                   "of rediss://"
+                 : "");
+}
+
 static void on_watch(void *ctx) {
   struct rd_conn *c = ctx;
   if (shows_life(c)) {
@@ -143,8 +151,7 @@ static void on_watch(void *ctx) {
     return;
   }
   struct sk_err err;
-  sk_err_set(&err, SK_EUNAVAILABLE, "%s: no answer within %.1f s", c->config->shown,
-             (double)c->config->timeout_ms / 1000.0);
+  sk_rd_conn_tell_late(c, c->config->timeout_ms, &err);
   go_down(c, &err);
 }
 
@@ -442,13 +449,24 @@ static void take_greeting(struct rd_conn *c, const struct rd_reply *reply) {
 
 /* -- bytes ------------------------------------------------------------------------------------------------------------------ */
 
+/* What a port with TLS answers to a command of Redis: an alert of TLS, or nothing and an end. */
+static bool is_tls_alert(const struct rd_conn *c, struct sk_str in) {
+  return c->config->tls == NULL && in.n > 1 && in.p[0] == 0x15 && in.p[1] == 0x03;
+}
+
+static enum sk_code tell_tls_port(const struct rd_conn *c, struct sk_err *err) {
+  return sk_err_set(err, SK_EUNAVAILABLE, "%s: the port answers with TLS: write rediss:// in place of redis://",
+                    c->config->shown);
+}
+
 static void on_bytes(void *ctx, struct sk_str in) {
   struct rd_conn *c = ctx;
   struct sk_err err = { 0 };
   bool freed = false;
   c->freed = &freed;
+  bool first = !c->heard && c->stage != READY;
   c->heard = true;
-  enum sk_code code = sk_rd_reader_feed(c->reader, in, &err);
+  enum sk_code code = first && is_tls_alert(c, in) ? tell_tls_port(c, &err) : sk_rd_reader_feed(c->reader, in, &err);
   while (code == SK_OK && !freed && c->reader) {
     struct rd_reply *reply;
     struct sk_arena arena = { 0 };
@@ -477,7 +495,20 @@ static void on_bytes(void *ctx, struct sk_str in) {
   if (code != SK_OK) go_down(c, &err);
 }
 
-static void on_closed(void *ctx, const struct sk_err *err) { go_down(ctx, err); }
+static void on_closed(void *ctx, const struct sk_err *why) {
+  struct rd_conn *c = ctx;
+  struct sk_err err = *why;
+  bool mute =
+      (c->stage == GREETING || c->stage == ASKING) && !c->heard && c->owed > 0; /* it was open, and said nothing */
+  if (mute && c->config->tls == NULL && c->config->path == NULL)
+    sk_err_set(&err, why->code,
+               "%s, before it said anything: if the port speaks TLS, write rediss:// in place of redis://",
+               why->message);
+  if (c->config->tls && strstr(why->message, "wrong version number"))
+    sk_err_set(&err, why->code, "%s: what answers does not speak TLS: write redis:// in place of rediss://",
+               why->message);
+  go_down(c, &err);
+}
 
 static void dial_as(struct rd_conn *c, enum stage stage) {
   struct sk_err err = { 0 };

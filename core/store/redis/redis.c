@@ -524,9 +524,7 @@ static enum sk_code run_blocking(struct rd_store *s, struct sk_op *op, enum rd_k
     int64_t left_ms = deadline_ms - sk_clock_mono_ms();
     if (left_ms <= 0) {
       struct sk_err late = s->down; /* what it waited for, if that is known */
-      if (late.message[0] == '\0')
-        sk_err_set(&late, SK_EUNAVAILABLE, "%s: no answer within %.1f s", s->config.shown,
-                   (double)s->config.timeout_ms / 1000.0);
+      if (late.message[0] == '\0') sk_rd_conn_tell_late(s->calls, s->config.timeout_ms, &late);
       sk_rd_conn_drop(s->calls, &late);
     } else {
       /* Ops that wait for a slot of the cluster: the retry timer does not run while nobody turns the loop. */

@@ -121,6 +121,8 @@ struct rd_conn *sk_rd_conn_new(struct sk_loop *loop, const struct rd_config *con
 void sk_rd_conn_start(struct rd_conn *c, bool at_once);
 /* Blocks until something happened on it, at most timeout_ms; for one started at_once. */
 void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms);
+/* Says that the server has not answered within ms, and what may be wrong. */
+void sk_rd_conn_tell_late(const struct rd_conn *c, int64_t ms, struct sk_err *err);
 /* Drops the connection; a new one is made. */
 void sk_rd_conn_drop(struct rd_conn *c, const struct sk_err *err);
 /* The same, to where a reply "MOVED slot host:port" says; false when it is none. */
