@@ -6,7 +6,7 @@
 #include "app/out.h"
 #include "app/scripts.h"
 #include "app/verbs.h"
-#include "lua/worker.h"
+#include "lua/look.h"
 
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ static const struct sk_command COMMAND = {
   .usage = "DIR [--json]",
   .about = "Loads the scripts of DIR and its config.lua or .yml, lists the tasks with file and line, and exits 0; or "
            "prints\n"
-           "file:line: message for the first mistake and exits 1.  Needs no store and runs no job.",
+           "file:line: message for each mistake and exits 1.  Needs no store and runs no job.",
   .examples = "skein check scripts/hello\n",
   .options = OPTIONS,
   .options_n = 1,
@@ -53,5 +53,6 @@ int sk_app_check(int argc, char **argv) {
     return SK_EXIT_FAILED;
   }
   exit_code = check_config(dir);
-  return exit_code == SK_EXIT_OK ? sk_worker_check(dir, sk_args_has(&args, "json")) : exit_code;
+  int scripts = sk_look_check(dir, sk_args_has(&args, "json"));
+  return exit_code == SK_EXIT_OK ? scripts : exit_code;
 }

@@ -50,6 +50,10 @@
 #define SK_QUEUES_MAX 1000               /* queues one engine serves */
 #define SK_QUEUE_WEIGHT_MAX 1000
 
+/* Looking at scripts: skein check, config.lua. */
+#define SK_LOOK_SCRIPT_MS 4000 /* for one script to load, or config.lua: below SK_CONFIG_MS_MAX */
+#define SK_LOOK_MS 20000       /* for all; what comes after is not looked at */
+
 /* The engine. */
 #define SK_FETCH_BATCH_MAX 1024  /* jobs one fetch takes */
 #define SK_PREFETCH_MAX 2048     /* jobs the core holds beyond its free slots */

@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "logic/backoff.h"
 #include "logic/names.h"
 #include "logic/record.h"
@@ -403,6 +404,16 @@ static int core_digest(lua_State *L) {
   return 1;
 }
 
+/* clean(text) -> text fit for a terminal */
+static int core_clean(lua_State *L) {
+  size_t n;
+  const char *p = luaL_checklstring(L, 1, &n);
+  lua_settop(L, 1);
+  struct sk_buf *b = push_buf(L);
+  sk_utf8_add_clean(b, sk_str(p, n), true);
+  return give(L, b);
+}
+
 static int core_id(lua_State *L) {
   struct sk_idgen *gen = lua_touserdata(L, lua_upvalueindex(1));
   char id[SK_ID_BYTES + 1];
@@ -428,6 +439,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "now", core_now },
   { "array", sk_lua_json_array },
   { "backoff_check", core_backoff_check },
+  { "clean", core_clean },
   { "digest", core_digest },
   { "client", sk_lua_client_open },
   { "testing", sk_lua_testing_open },

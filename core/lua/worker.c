@@ -286,30 +286,4 @@ int sk_worker_main(const struct sk_worker_options *options) {
   return 0;
 }
 
-/* -- the processes that only look ---------------------------------------------------------------------------------------------------- */
-
-static int look(const char *name, const char *dir) {
-  struct sk_err err;
-  struct sk_vm *vm = sk_vm_new(0, &err);
-  if (vm == NULL) {
-    fprintf(stderr, "skein: %s\n", err.message);
-    return 70;
-  }
-  lua_State *L = sk_vm_lua(vm);
-  int status = 1;
-  if (call_worker(L, name, dir, 1, &err) == SK_OK)
-    status = (int)lua_tointeger(L, -1);
-  else
-    fprintf(stderr, "%s\n", err.message);
-  fflush(stdout);
-  sk_vm_free(vm);
-  return status;
-}
-
 const char *sk_worker_lua_version(void) { return LUAJIT_VERSION; }
-int sk_worker_check(const char *dir, int json) { return look(json ? "check_json" : "check", dir); }
-
-int sk_worker_config(const char *dir, int parent_pid) {
-  die_with_parent(parent_pid);
-  return look("config", dir);
-}

@@ -23,10 +23,4 @@ int sk_worker_main(const struct sk_worker_options *options);
 /* The language of scripts, e.g. "LuaJIT 2.1.0-beta3". */
 const char *sk_worker_lua_version(void);
 
-/* What `skein check` and the engine ask of scripts, in a process of their own.  Each prints to stdout and returns an exit status.
- *   check:  lists tasks (and what else is declared), or prints `file:line: message` to stderr and returns 1
- *   config: prints DIR/config.lua's settings as lines `name<TAB>value`; nothing when there is no such file */
-int sk_worker_check(const char *dir, int json);
-int sk_worker_config(const char *dir, int parent_pid); /* ends with that process */
-
 #endif

@@ -16,7 +16,7 @@ local errors = require "skein.errors"
 local queues = require "skein.queues"
 local schema = require "skein.schema"
 local tasks = require "skein.tasks"
-local error = error
+local error, setmetatable, type = error, setmetatable, type
 
 local M = {
   --- JSON's null: an arg that is nil arrives as this.
@@ -157,5 +157,15 @@ end
 function M.spawn()
   errors.misuse("skein.spawn: can only be used inside a job")
 end
+
+-- A misspelt function is said where it stands, and not that nil was called.
+local function strict(fields, what)
+  setmetatable(fields, { __index = function(_, name)
+    if type(name) == "string" then errors.misuse(schema.unknown_field(what, name, fields)) end
+  end })
+end
+
+strict(M, "skein")
+strict(M.admin, "skein.admin")
 
 return M

@@ -4,10 +4,11 @@ local core = require "skein.core"
 local client = require "skein.client"
 local errors = require "skein.errors"
 local queues = require "skein.queues"
+local scan = require "skein.scan"
 local schema = require "skein.schema"
 local scripts = require "skein.scripts"
 local tasks = require "skein.tasks"
-local error, ipairs, pairs, require, tostring, type = error, ipairs, pairs, require, tostring, type
+local error, ipairs, loadfile, pairs, pcall, require, tostring, type = error, ipairs, loadfile, pairs, pcall, require, tostring, type
 local concat, sort = table.concat, table.sort
 local huge = math.huge
 local io = io
@@ -16,7 +17,7 @@ local M = {}
 
 -- Stdout is for what was asked; what scripts say goes to stderr.  They reach no store.
 local function only_look()
-  scripts.install_print(function(line) io.stderr:write(line, "\n") end)
+  scripts.install_print(function(line) io.stderr:write(core.clean(line), "\n") end)
   io.output(io.stderr)
   client.set_transport({
     worker = true,
@@ -24,13 +25,63 @@ local function only_look()
   })
 end
 
+-- Prints what is wrong, each once, as it is found: a script that never ends must not hide it.  note(text, at): `at` is "file:line" of a
+-- global that was found in the text; loading may have come upon the same.
+local function mistakes()
+  local said, globals, list = {}, {}, { n = 0 } -- globals: where loading came upon one that is not there
+  function list.note(text, at)
+    if said[text] or (at and globals[at]) then return end
+    said[text], list.n = true, list.n + 1
+    local line = text:match "^([^\n]-:%d+): attempt to [^\n]* global '"
+    if line then globals[line] = true end
+    io.stderr:write(core.clean(text), "\n")
+  end
+  return list
+end
+
+-- A declaration that is wrong is noted and the script goes on behind it.
+local DECLARES = { "task", "queue", "use", "use_enqueue", "on" }
+
+local function note_declarations(skein, note)
+  for _, name in ipairs(DECLARES) do
+    local declare = skein[name]
+    skein[name] = function(...)
+      local ok, problem = pcall(declare, ...)
+      if not ok then note(scripts.load_error(problem)) end
+    end
+  end
+end
+
+-- What a job would stumble over, as far as the text tells.  Returns the files that can be compiled: { file =, fn = }.
+local function scan_files(dir, skein, note)
+  local chunks = {}
+  for _, file in ipairs(scripts.sources(dir)) do
+    local handle = io.open(file, "rb")
+    local source = handle and handle:read "*a"
+    if handle then handle:close() end
+    local fn, syntax = loadfile(file)
+    if not fn then note(syntax) end
+    if fn and source then
+      chunks[#chunks + 1] = { file = file, fn = fn }
+      for _, wrong in ipairs(scan.fields(source, skein)) do note(("%s:%d: %s"):format(file, wrong.line, wrong.message)) end
+    end
+  end
+  return chunks
+end
+
 -- The list of files, nil when something is wrong with them, which stderr says then.
-local function load_to_look(dir)
-  require "skein"
+local function load_to_look(dir, begin)
+  local skein = require "skein"
+  local wrong = mistakes()
   only_look()
-  local files, problem = scripts.load(dir)
-  if files then return files end
-  io.stderr:write(problem, "\n")
+  local chunks = scan_files(dir, skein, wrong.note)
+  note_declarations(skein, wrong.note)
+  local files = scripts.load_each(dir, begin, wrong.note)
+  for _, one in ipairs(scan.globals(chunks, _G)) do
+    local at = one.file .. ":" .. one.line
+    wrong.note(at .. ": " .. one.message, at)
+  end
+  return wrong.n == 0 and files or nil
 end
 
 -- What a queue is bound to, in short.
@@ -46,15 +97,16 @@ local function count(n, thing) return ("%d %s%s"):format(n, thing, n == 1 and ""
 
 --- Lists what the scripts declare.
 -- @tparam string dir
+-- @tparam function begin see scripts.load_each; it ends what never ends (core/lua/look.c)
 -- @treturn number the exit status
-function M.check(dir)
-  local files = load_to_look(dir)
+function M.check(dir, begin)
+  local files = load_to_look(dir, begin)
   if not files then return 1 end
   for _, task in ipairs(tasks.list) do
-    io.stdout:write(("task %-30s queue %-12s %s\n"):format(task.name, task.queue, task.where))
+    io.stdout:write(core.clean(("task %-30s queue %-12s %s\n"):format(task.name, task.queue, task.where)))
   end
   for _, queue in ipairs(queues.list) do
-    io.stdout:write(("queue %-29s %-18s %s\n"):format(queue.name, queue_text(queue), queue.where))
+    io.stdout:write(core.clean(("queue %-29s %-18s %s\n"):format(queue.name, queue_text(queue), queue.where)))
   end
   io.stdout:write(count(#files, "script"), ", ", count(#tasks.list, "task"), "\n")
   return 0
@@ -62,9 +114,10 @@ end
 
 --- The same as one JSON object.
 -- @tparam string dir
+-- @tparam function begin see scripts.load_each; it ends what never ends (core/lua/look.c)
 -- @treturn number the exit status
-function M.check_json(dir)
-  local files = load_to_look(dir)
+function M.check_json(dir, begin)
+  local files = load_to_look(dir, begin)
   if not files then return 1 end
   local list = core.array({})
   for i, task in ipairs(tasks.list) do
@@ -138,8 +191,9 @@ local NO_SUCH_FILE = 2 -- ENOENT
 
 --- Prints DIR/config.lua's settings as lines `name<TAB>value`; nothing when there is no such file.
 -- @tparam string dir
+-- @tparam function begin as for check
 -- @treturn number the exit status
-function M.config(dir)
+function M.config(dir, begin)
   local file = dir:gsub("(.)/+$", "%1") .. "/config.lua"
   local handle, problem, number = io.open(file)
   if not handle and number == NO_SUCH_FILE then return 0 end
@@ -147,8 +201,10 @@ function M.config(dir)
   if handle then
     handle:close()
     only_look()
+    begin(file)
     text, problem = scripts.read(file, function(settings) return settings_text(file, settings) end)
   end
+  begin()
   local out = text and io.stdout or io.stderr
   out:write(text or problem, text and "" or "\n")
   return text and 0 or 1

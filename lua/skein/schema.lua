@@ -47,6 +47,16 @@ function M.nearest(name, known)
   if best and best_distance <= far then return best end
 end
 
+--- What to say of a field that is not there.
+-- @tparam string what the table's name: "skein"
+-- @tparam string name
+-- @tparam table known
+-- @treturn string
+function M.unknown_field(what, name, known)
+  local near = M.nearest(name, known)
+  return ("%s has no %s%s"):format(what, M.show(name), near and (' (did you mean "%s"?)'):format(near) or "")
+end
+
 --- A value as it is shown in a message: strings quoted and cut, never more than a line.  Never raises.
 -- @treturn string
 function M.show(value)

@@ -3,9 +3,10 @@
 -- @module skein.scripts
 local around = require "skein.around"
 local errors = require "skein.errors"
-local error, ipairs, loadfile, select, tostring, type, xpcall = error, ipairs, loadfile, select, tostring, type, xpcall
+local error, ipairs, loadfile, pcall, select, tostring, type, xpcall =
+  error, ipairs, loadfile, pcall, select, tostring, type, xpcall
 local concat, sort = table.concat, table.sort
-local package = package
+local coroutine, package = coroutine, package
 
 local M = {}
 
@@ -56,16 +57,18 @@ local function files_of(path)
   return collect(path, true, {}, {}), path
 end
 
+local function load_one(file)
+  loading = file
+  local chunk, syntax = loadfile(file)
+  if not chunk then error(syntax, 0) end
+  chunk()
+  loading = nil
+end
+
 local function load_all(path)
   local files, dir = files_of(path)
   package.path = ("%s/?.lua;%s/lib/?.lua;%s"):format(dir, dir, package.path)
-  for _, file in ipairs(files) do
-    loading = file
-    local chunk, syntax = loadfile(file)
-    if not chunk then error(syntax, 0) end
-    chunk()
-  end
-  loading = nil
+  for _, file in ipairs(files) do load_one(file) end
   local problem = around.problem()
   if problem then error(problem, 0) end
   return files
@@ -78,6 +81,49 @@ local function load_error(err)
   local at = errors.caller()
   if at == "" then at = loading end
   return at and at .. ": " .. text or text
+end
+
+M.load_error = load_error
+
+--- Loads every script of a folder as `load` does, and goes on behind one that fails.
+-- @tparam string path
+-- @tparam function begin called as begin(file) before each is loaded, and as begin() at the end; false: there is no time left
+-- @tparam function note called with what is wrong, for people
+-- @treturn table the list of files
+function M.load_each(path, begin, note)
+  local ok, files, dir = pcall(files_of, path)
+  if not ok then
+    note(errors.text(files))
+    return {}
+  end
+  package.path = ("%s/?.lua;%s/lib/?.lua;%s"):format(dir, dir, package.path)
+  for _, file in ipairs(files) do
+    if not begin(file) then
+      note(file .. ": not looked at: the scripts before it took too long to load")
+      break
+    end
+    local co = coroutine.create(function() return xpcall(load_one, load_error, file) end)
+    local _, loaded, problem = coroutine.resume(co)
+    local _, where = begin()
+    if coroutine.status(co) == "suspended" then
+      note(where .. ": the script catches the error that ends it and never ends: it must not loop while it loads")
+    elseif not loaded then
+      note(problem)
+    end
+  end
+  local problem = around.problem()
+  if problem then note(problem) end
+  return files
+end
+
+--- The scripts and the modules in DIR/lib.
+-- @tparam string path
+-- @treturn table a list of files
+function M.sources(path)
+  local files, dir = files_of(path)
+  local stat = require("luv").fs_stat(dir .. "/lib")
+  if stat and stat.type == "directory" then collect(dir .. "/lib", false, files, {}) end
+  return files
 end
 
 --- Loads every script of a folder, in the order of names; or one file.

@@ -6,7 +6,6 @@ local client = require "skein.client"
 local enqueue = require "skein.enqueue"
 local errors = require "skein.errors"
 local failures = require "skein.failures"
-local look = require "skein.look"
 local queues = require "skein.queues"
 local schema = require "skein.schema"
 local scripts = require "skein.scripts"
@@ -16,9 +15,7 @@ local error, getmetatable, ipairs, newproxy, pcall, rawset, select, setmetatable
 local traceback, min = debug.traceback, math.min
 local coroutine = coroutine
 
-local M = {
-  check = look.check, check_json = look.check_json, config = look.config, -- the entry points of the processes that only look
-}
+local M = {}
 
 local INFO, ERROR = 1, 3
 local LANES_MAX = 16 -- requests of one call that are under way at once

@@ -231,3 +231,48 @@ describe("terminal escapes", function()
     for _, text in ipairs(said) do has_no_control(text) end
   end)
 end)
+
+describe("TLS", function()
+  H.it_on("redis", "where there is none, and none where there is TLS, is said", function(t)
+    local key, cert = t.dir .. "/key.pem", t.dir .. "/cert.pem"
+    local made = t:cli({ "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=localhost" },
+      { program = "openssl" })
+    assert.equal(0, made.code, made.err)
+    local port = H.free_port()
+    local server = t:own_redis { "tls-port " .. port, "tls-cert-file " .. cert, "tls-key-file " .. key, "tls-ca-cert-file " .. cert,
+      "tls-auth-clients no" }
+    local plain = t:cli { "jobs", "-s", ("rediss://127.0.0.1:%d?timeout=1"):format(server.port) }
+    assert.equal(69, plain.code)
+    assert.matches("does not answer TLS.*write redis://", plain.err)
+    local tls = t:cli { "jobs", "-s", ("redis://127.0.0.1:%d"):format(port) }
+    assert.equal(69, tls.code)
+    assert.matches("write rediss://", tls.err)
+  end)
+end)
+
+describe("a password", function()
+  H.it("of the store is seen neither in ps nor in a message nor in the log", function(t)
+    t:script("a.lua", ADD)
+    local secret = "HUSHHUSH"
+    local engine = t:run({ "-w", "1", "-s", t.url, "--log-level", "debug" }, { env = { REDIS_URL = ("redis://:%s@127.0.0.1:1"):format(secret) } })
+    assert.is_nil(engine.child.stderr:find(secret, 1, true))
+    for _, url in ipairs {
+      "redis://:%s@127.0.0.1:1", "redis://u:%s@127.0.0.1:1x", "redis://:%s@ho st", "redis://:a%s#b@h", "redis://h:1?password=%s",
+      "redis+sentinel://:%s@127.0.0.1:1/m", "redis+unix://:%s@/nowhere", "rediss://%s@127.0.0.1:1", "postgres://u:%s@h/d", "u:%s@h",
+    } do
+      for _, args in ipairs { { "jobs", "-s", url:format(secret) }, { "enqueue", "add", "--store=" .. url:format(secret) },
+                              { "run", t.scripts, "-s" .. url:format(secret) }, { "jobs", url:format(secret) } } do
+        local result = t:cli(args)
+        assert.is_true(result.code ~= 0)
+        if args[2] ~= "u:HUSHHUSH@h" then assert.is_nil((result.err .. result.out):find(secret, 1, true), url) end
+      end
+    end
+    -- A command that waits, with its words as every user of the machine sees them.
+    local child = t:start { "enqueue", "add", "1", "--wait", "--timeout", "20", "--meta", '{"at":"redis://u:HUSHHUSH@h"}', "-s", t.url }
+    local words = t:wait_for("its command line", 5, function()
+      local text = H.files.read(("/proc/%d/cmdline"):format(child.pid))
+      return text and text:find "redis://u:%*+@h" and text
+    end)
+    assert.is_nil(words:find(secret, 1, true))
+  end)
+end)
