@@ -277,7 +277,7 @@ int sk_app_explain(int argc, char **argv) {
   struct sk_buf text = { 0 };
   exit_code = sk_session_job_open(&s, args.args[0], &found);
   if (exit_code == 0) {
-    exit_code = explain(&s, &found, sk_args_has(&args, "utc"), &text);
+    exit_code = explain(&s, &found, sk_args_has(&args, "utc") || sk_args_has(&args, "json"), &text);
     if (exit_code == 0) exit_code = print(&args, found.view, &text);
     sk_session_job_close(&found);
   }

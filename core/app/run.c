@@ -117,28 +117,34 @@ static void complain(const struct run *r, const char *message) {
   sk_buf_fini(&line);
 }
 
+/* What is wrong with the settings themselves is said in the form that was asked for. */
+static bool wants_json(const struct sk_args *args) {
+  const char *format = sk_args_get(args, "log-format");
+  if (format == NULL) format = getenv("LOG_FORMAT");
+  return format && strcmp(format, "json") == 0;
+}
+
 static int read_settings(struct run *r, const struct sk_args *args) {
   struct sk_err err;
   struct stat st;
   r->dir = args->args[0];
   r->drain = sk_args_has(args, "drain");
   r->watch = sk_args_has(args, "watch");
-  if (stat(r->dir, &st) != 0 || !S_ISDIR(st.st_mode)) {
-    sk_out_error("run", "\"%s\" is not a folder", r->dir);
-    return SK_EXIT_CONFIG;
-  }
+  sk_config_init(&r->config);
+  r->config.log_json = wants_json(args);
   r->program = sk_scripts_program(&err);
   if (r->program == NULL) {
-    sk_out_error("run", "%s", err.message);
+    complain(r, err.message);
     return SK_EXIT_INTERNAL;
   }
-  sk_config_init(&r->config);
   int bad = SK_EXIT_USAGE;
   enum sk_code code = sk_config_flags(&r->config, args, &err);
   if (code == SK_OK) {
     bad = SK_EXIT_CONFIG;
     code = sk_config_environment(&r->config, SK_CONFIG_ENGINE, &err);
   }
+  if (code == SK_OK && (stat(r->dir, &st) != 0 || !S_ISDIR(st.st_mode)))
+    code = sk_err_set(&err, SK_EINVAL, "\"%s\" is not a folder", r->dir);
   if (code == SK_OK) code = sk_scripts_config(r->program, r->dir, &r->config, &err);
   if (code == SK_OK && r->config.log_file) code = sk_log_reopen(&r->log, r->config.log_file, &err);
   if (code != SK_OK) {

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -285,20 +286,31 @@ enum sk_code sk_engine_configure(struct sk_engine *e, const struct sk_engine_opt
   return SK_OK;
 }
 
+static void trace_run(const struct sk_run *run, const struct sk_worker *w, int64_t now) {
+  char number[16], seconds[32];
+  int64_t ms = now - sk_share_started_ms(w->share, run->slot, now);
+  bool on_cpu = atomic_load(&w->share->running) == run->slot + 1;
+  snprintf(number, sizeof number, "%u", w->number);
+  snprintf(seconds, sizeof seconds, "%.3f", (double)ms / 1000.0);
+  const struct sk_log_fact facts[] = {
+    { .key = "job", .value = run->id },
+    { .key = "task", .value = run->job.task },
+    { .key = "worker", .value = sk_str_c(number), .number = true },
+    { .key = "seconds", .value = sk_str_c(seconds), .number = true },
+  };
+  sk_log_line(w->engine->log, SK_LOG_INFO, on_cpu ? SK_STR_LIT("running, on the CPU") : SK_STR_LIT("running"), facts,
+              4);
+}
+
 void sk_engine_trace(struct sk_engine *e) {
   int64_t now = sk_clock_mono_ms();
   sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled", e->held_n,
           e->local_n, e->settling_n + e->settles_runs);
   SK_LIST_EACH (wn, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(wn);
-    uint32_t on_cpu = atomic_load(&w->share->running);
     SK_LIST_EACH (rn, &w->runs) {
       const struct sk_run *run = SK_RUN_OF(rn);
-      if (!sk_run_has_started(run)) continue;
-      int64_t ms = now - sk_share_started_ms(w->share, run->slot, now);
-      sk_logf(e->log, SK_LOG_INFO, "running job=%.*s task=%.*s worker=%u for=%.3fs%s", SK_STR_ARG(run->id),
-              SK_STR_ARG(run->job.task), w->number, (double)ms / 1000.0,
-              on_cpu == run->slot + 1 ? " (on the CPU)" : "");
+      if (sk_run_has_started(run)) trace_run(run, w, now);
     }
     if (w->pipe_closed) continue;
     struct sk_buf *out = sk_pipe_out(w->pipe);

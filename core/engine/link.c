@@ -176,7 +176,9 @@ static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
     e->declare_wanted = true;
     sk_link_declare(e);
     sk_fetch_queues_changed(e);
-    if (sk_tasks_count(e->tasks) == 0) tell_serving(e);
+    size_t queues_n;
+    sk_tasks_queues(e->tasks, &queues_n);
+    if (sk_tasks_count(e->tasks) + queues_n == 0) tell_serving(e); /* nothing to declare: else it is told after that */
   }
   sk_supervisor_ready(w);
   return true;

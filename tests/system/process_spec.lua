@@ -30,7 +30,10 @@ end)
 
 describe("an init", function()
   -- A job's program leaves one behind that ends later: its parent is gone then.
-  local ORPHAN = [[skein.task("orphan", function() os.execute("sh -c 'echo $$ >%s/pid; exec sleep 0.05' >/dev/null 2>&1 &") end)]]
+  local ORPHAN = [[skein.task("orphan", function()
+    os.execute("sh -c 'echo $$ >%s/pid; exec sleep 0.05' >/dev/null 2>&1 &")
+    while not released "it" do end
+  end)]]
   local SUBREAPER = [[import ctypes, os, sys
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 os.execv(sys.argv[1], sys.argv[1:])]]
@@ -43,7 +46,7 @@ os.execv(sys.argv[1], sys.argv[1:])]]
   end
 
   H.it("reaps the orphans of jobs, passes TERM on and ends with the engine's exit code", function(t)
-    t:script("a.lua", ORPHAN:format(t.effects_dir))
+    t:script("a.lua", t:released() .. ORPHAN:format(t.effects_dir))
     local engine = t:run({ "-w", "1" }, { program = "python3", wrap = function(argv)
       return { "-c", SUBREAPER, H.skein, unpack(argv) }
     end, ready = false })
@@ -51,6 +54,8 @@ os.execv(sys.argv[1], sys.argv[1:])]]
     t:enqueue "orphan"
     local pid = orphan_of(t)
     t:wait_for("the orphan to be reaped", 5, function() return H.process.stat(pid) == nil end)
+    t:release "it"
+    t:wait_for("the job's end", 5, function() return t:counters().done == 1 end)
     assert.equal(0, engine:stop())
     assert.equal(1, #engine:logged "stopped: 1 done")
   end)
@@ -123,5 +128,10 @@ describe("what a worker writes to stdout and stderr", function()
     end
     assert.is_true(n > 1)
     assert.matches("a%.lua:1:", result.err)
+    for _, args in ipairs { { t.scripts .. "/nowhere" }, { t.scripts, "-s", "redis://h/x/y" }, { t.scripts, "-w", "many" } } do
+      local wrong = t:cli({ "run", unpack(args) }, { env = { LOG_FORMAT = "json", WORKERS = args[3] and nil or "0" } })
+      assert.is_true(wrong.code == 78 or wrong.code == 64)
+      assert.equal("error", cjson.decode(wrong.err:match "([^\n]*)\n$").level)
+    end
   end)
 end)
