@@ -128,12 +128,15 @@ static bool shows_life(struct rd_conn *c) {
   return alive;
 }
 
+/* What may be wrong with a server that took the connection and says nothing. */
+static const char *what_tls(const struct rd_conn *c) {
+  if (c->stream == NULL || !sk_stream_awaits_tls(c->stream)) return "";
+  return ": it took the connection and does not answer TLS; for a port without TLS write redis:// in place of "
+         "rediss://";
+}
+
 void sk_rd_conn_tell_late(const struct rd_conn *c, int64_t ms, struct sk_err *err) {
-  bool tls = c->stream && sk_stream_awaits_tls(c->stream);
-  sk_err_set(err, SK_EUNAVAILABLE, "%s: no answer within %.1f s%s", c->config->shown, (double)ms / 1000.0,
-             tls ? ": it took the connection and does not answer TLS; for a port without TLS write redis:// in place "
-                   "of rediss://"
-                 : "");
+  sk_err_set(err, SK_EUNAVAILABLE, "%s: no answer within %.1f s%s", c->config->shown, (double)ms / 1000.0, what_tls(c));
 }
 
 static void on_watch(void *ctx) {
@@ -571,8 +574,8 @@ void sk_rd_conn_wait(struct rd_conn *c, int64_t timeout_ms) {
   tried = c->stage != READY && c->stage != DOWN;
   if (!tried || sk_clock_mono_ms() < c->try_until_ms) return;
   struct sk_err err;
-  sk_err_set(&err, SK_EUNAVAILABLE, "%s: %s:%u: no answer within %.1f s", c->config->shown, c->host, (unsigned)c->port,
-             (double)host_ms(c) / 1000.0);
+  sk_err_set(&err, SK_EUNAVAILABLE, "%s: %s:%u: no answer within %.1f s%s", c->config->shown, c->host,
+             (unsigned)c->port, (double)host_ms(c) / 1000.0, what_tls(c));
   go_down(c, &err);
 }
 
