@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "app/early_stop.h"
 #include "app/exits.h"
 #include "app/init.h"
 #include "app/options.h"
@@ -51,6 +53,7 @@ struct run {
   struct sk_config config; /* as at the start; what HUP changed is the engine's and the log's */
   struct sk_log log;
   struct sk_queue_spec *queues;
+  struct sk_early_stop early_stop;
   struct sk_loop *loop;
   struct sk_engine *engine;
   struct sk_guard *guard; /* NULL: it could not be started */
@@ -91,10 +94,20 @@ static void on_signal(void *ctx, int signum) {
   }
 }
 
+static const int STOPS[] = { SIGTERM, SIGINT, SIGQUIT };
+
 static void watch_signals(struct run *r) {
   static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGTSTP, SIGCONT, SIGHUP, SIGTTIN, SIGUSR1 };
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
     r->signals[i] = sk_signal_new(r->loop, signals[i], on_signal, r);
+  for (size_t i = 0; i < sizeof STOPS / sizeof *STOPS; i++) sk_signal_note(STOPS[i]);
+}
+
+static bool stop_comes(void *ctx) {
+  (void)ctx;
+  bool comes = false;
+  for (size_t i = 0; i < sizeof STOPS / sizeof *STOPS; i++) comes |= sk_signal_noted(STOPS[i]);
+  return comes;
 }
 
 static void unwatch_signals(struct run *r) {
@@ -163,6 +176,8 @@ static bool copy_queues(struct run *r, const struct sk_config *c) {
   return r->queues != NULL;
 }
 
+static void on_opened(void *ctx) { sk_early_stop_end(&((struct run *)ctx)->early_stop); }
+
 static void on_stopped(void *ctx) {
   struct run *r = ctx;
   sk_loop_stop(r->loop);
@@ -184,6 +199,8 @@ static struct sk_engine_options engine_options(struct run *r, const struct sk_co
     .dir = r->dir,
     .log = &r->log,
     .guard = r->guard,
+    .opened = on_opened,
+    .stop_comes = stop_comes,
     .stopped = on_stopped,
     .ctx = r,
   };
@@ -350,11 +367,13 @@ static int run_engine(struct run *r, const struct sk_args *args) {
     complain(r, "out of memory");
     return SK_EXIT_INTERNAL;
   }
+  sk_early_stop_begin(&r->early_stop, &r->log);
   log_start(r);
   struct sk_engine_options options = engine_options(r, &r->config);
   watch_signals(r); /* before the first worker: its start is what others wait for to send one */
   enum sk_code code = start_reloading(r, args, &err);
   if (code == SK_OK) code = sk_engine_new(r->loop, &options, &r->engine, &err);
+  sk_early_stop_end(&r->early_stop);
   if (code != SK_OK) {
     complain(r, err.message);
     stop_reloading(r);
@@ -368,6 +387,10 @@ static int run_engine(struct run *r, const struct sk_args *args) {
   stop_reloading(r);
   unwatch_signals(r);
   int exit_code = end_of(r);
+  if (sk_engine_left(r->engine)) { /* its store's thread may hang for ever */
+    sk_log_sink_flush(&r->log);
+    _exit(exit_code);
+  }
   sk_engine_free(r->engine);
   sk_loop_free(r->loop);
   return exit_code;

@@ -64,6 +64,7 @@
 #define SK_HARD_GRACE_MS 5000    /* from the soft timeout, or a cancel, to the hard one */
 #define SK_MOURN_MS 30000        /* for the handlers of a job whose attempt ended without them; to begin, and to run */
 #define SK_LEASE_MS 15000        /* an engine that has not renewed its lease for this long is gone; setting lease */
+#define SK_STOP_STEP_MS 300      /* after shutdown_timeout, each: workers die, jobs go back, the store ends */
 #define SK_SHUTDOWN_TIMEOUT_MS 25000         /* setting shutdown_timeout */
 #define SK_SAFETY_POLL_MS 5000               /* an idle engine looks into the store this often even without a wake-up */
 #define SK_STORE_BACKOFF_MIN_MS 50           /* first wait after a failed store call */

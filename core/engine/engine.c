@@ -183,7 +183,7 @@ static void on_beat_timer(void *ctx) {
   struct sk_engine *e = ctx;
   sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_BEATS_PER_LEASE);
   e->beat_late = e->beating;
-  if (e->beating || e->store == NULL) return;
+  if (e->beating || e->store == NULL || e->give_up) return;
   *e->beat = (struct sk_beat_op){ .op = { .cb = on_beaten, .ctx = e } };
   e->beating = true;
   e->store->ops->beat(e->store, e->beat);
@@ -193,6 +193,9 @@ static void on_beat_timer(void *ctx) {
 
 static void on_store_closed(void *ctx) {
   struct sk_engine *e = ctx;
+  if (e->stopped) return; /* without it */
+  sk_timer_stop(e->shutdown);
+  e->closing_store = NULL;
   e->stopped = true;
   e->options.stopped(e->options.ctx);
 }
@@ -207,53 +210,73 @@ void sk_engine_check_stopped(struct sk_engine *e) {
   sk_requests_stop(e->requests);
   if (!sk_requests_idle(e->requests)) return;
   e->closing = true;
-  sk_timer_stop(e->shutdown);
   sk_timer_stop(e->beat_timer);
-  struct sk_store *store = e->store;
+  sk_settle_tell_given_up(e);
+  e->closing_store = e->store;
   e->store = NULL;
-  store->ops->close(store, on_store_closed, e);
+  e->closing_store->ops->close(e->closing_store, on_store_closed, e);
 }
 
-/* First the time to finish is over, then the time to die, then the time to write down. */
+/* The store does not answer: what it was asked is answered now, and it is asked nothing more. */
+static void hurry_store(struct sk_engine *e) {
+  struct sk_store *store = e->store ? e->store : e->closing_store;
+  e->give_up = true;
+  if (store) store->ops->hurry(store);
+}
+
+/* Not even that helped: the process ends with the store as it is. */
+static void leave_store(struct sk_engine *e) {
+  sk_logf(e->log, SK_LOG_ERROR, "the store does not come to an end; going without it");
+  if (!e->closing) sk_settle_tell_given_up(e);
+  e->stopped = e->left = true;
+  e->options.stopped(e->options.ctx);
+}
+
+/* First the time to finish is over, then the time to die and to write down, then the time of the store. */
 static void on_shutdown_timer(void *ctx) {
   struct sk_engine *e = ctx;
-  sk_timer_start(e->shutdown, SK_STORE_BACKOFF_MAX_MS);
+  sk_timer_start(e->shutdown, SK_STOP_STEP_MS);
   sk_mourning_give_up(e);
-  if (!sk_list_empty(&e->workers) && !e->killing) {
-    sk_logf(e->log, SK_LOG_WARN, "shutdown_timeout is over: jobs that still run are handed back");
+  if (!e->killing) {
     e->killing = true;
+    if (!sk_list_empty(&e->workers))
+      sk_logf(e->log, SK_LOG_WARN, "shutdown_timeout is over: jobs that still run are handed back");
     sk_supervisor_kill_all(e);
   } else if (!sk_list_empty(&e->workers)) {
     sk_supervisor_abandon_all(e);
   } else if (!e->give_up) {
-    /* The store is away: what could not be settled comes back to life when the lease ends. */
-    if (!sk_settle_idle(e))
-      sk_logf(e->log, SK_LOG_ERROR, "the store did not take %zu outcomes: those jobs run again",
-              e->settling_n + e->settles_runs);
-    e->give_up = true;
+    hurry_store(e);
+  } else {
+    sk_timer_stop(e->shutdown);
+    leave_store(e);
+    return;
   }
   sk_engine_wake(e);
 }
 
 void sk_engine_stop(struct sk_engine *e, bool now) {
-  if (e->stopped || e->closing) return;
+  if (e->stopped) return;
   bool first = !e->stopping;
   e->stopping = true;
   if (first) {
     sk_fetch_stop(e);
+    SK_LIST_EACH (n, &e->workers) atomic_store(&SK_WORKER_OF(n)->share->stopping, 1);
     sk_supervisor_drain(e); /* what has not started goes back at the turn's end (dispatch.c) */
     sk_timer_start(e->shutdown, e->options.shutdown_timeout_ms);
   }
   if ((now || !first) && !e->killing) {
     e->killing = true;
     sk_supervisor_kill_all(e);
-    sk_timer_start(e->shutdown, SK_STORE_BACKOFF_MAX_MS);
+    sk_timer_start(e->shutdown, SK_STOP_STEP_MS);
+  } else if (!first && e->killing) {
+    sk_timer_start(e->shutdown, 0); /* a third wish: what is waited for now is not */
   }
   sk_engine_wake(e);
 }
 
 void sk_engine_fail(struct sk_engine *e, const struct sk_err *err) {
   if (e->failure.code == SK_OK) e->failure = *err;
+  if (e->killing) return;
   sk_engine_stop(e, true);
 }
 
@@ -407,6 +430,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
     free_engine(e);
     return code;
   }
+  if (options->opened) options->opened(options->ctx);
   *out = e; /* from here on the store has to be closed on the loop: a failure is a stop */
   code = sk_supervisor_start(e, err);
   if (code == SK_OK)
@@ -426,5 +450,7 @@ enum sk_code sk_engine_outcome(const struct sk_engine *e, struct sk_err *err) {
   if (e->failure.code != SK_OK) *err = e->failure;
   return e->failure.code;
 }
+
+bool sk_engine_left(const struct sk_engine *e) { return e->left; }
 
 const struct sk_engine_totals *sk_engine_totals(const struct sk_engine *e) { return &e->totals; }

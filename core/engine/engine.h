@@ -33,6 +33,10 @@ struct sk_engine_options {
   const char *dir;          /* the scripts */
   const struct sk_log *log; /* borrowed */
   struct sk_guard *guard;   /* borrowed; ends what workers have started; NULL: none */
+  /* The store is open, no worker was started yet.  May be NULL. */
+  void (*opened)(void *ctx);
+  /* Was the engine told to stop by a signal of which the loop has not heard yet?  May be NULL. */
+  bool (*stop_comes)(void *ctx);
   /* The engine has stopped; the loop may be left. */
   void (*stopped)(void *ctx);
   void *ctx;
@@ -47,11 +51,13 @@ struct sk_engine_totals {
 /* Opens the store and starts the workers.  Fetching begins when the first of them has loaded the scripts.  options is copied. */
 enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options *options, struct sk_engine **out,
                            struct sk_err *err);
-/* Only after `stopped` was called. */
+/* Only after `stopped` was called, and when sk_engine_left is false. */
 void sk_engine_free(struct sk_engine *e);
+/* It has stopped with a store that does not come to an end: neither the engine nor the loop can be freed, the process must end. */
+bool sk_engine_left(const struct sk_engine *e);
 
 /* Takes no more jobs, lets running ones finish for shutdown_timeout, hands the rest back.  When called again, or with now,
- * does not wait for them. */
+ * does not wait for them.  Ends within shutdown_timeout and 3 SK_STOP_STEP_MS, whatever the store does. */
 void sk_engine_stop(struct sk_engine *e, bool now);
 /* TSTP and CONT: stops and resumes fetching; jobs that were fetched go on. */
 void sk_engine_hold(struct sk_engine *e, bool held);

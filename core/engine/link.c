@@ -219,6 +219,19 @@ static bool on_done(struct sk_worker *w, struct sk_reader *r) {
   return true;
 }
 
+static bool is_told_to_stop(const struct sk_engine *e) {
+  return e->stopping || (e->options.stop_comes && e->options.stop_comes(e->options.ctx));
+}
+
+/* What ends an engine, the terminal's or the service manager's signal, often ends what its jobs have started, too. */
+static void tell_stopped(const struct sk_run *run, const struct sk_outcome *o) {
+  const struct sk_log_fact facts[] = { { "job", run->id },
+                                       { "task", run->job.task },
+                                       { "error", sk_str_head(o->message, SK_ERROR_BYTES_MAX) } };
+  sk_log_line(run->engine->log, SK_LOG_WARN,
+              SK_STR_LIT("job failed while the engine stops: it is handed back, this costs no attempt"), facts, 3);
+}
+
 static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
   struct sk_run *run = run_in(w, sk_read_u32(r));
   unsigned verdict = sk_read_u8(r);
@@ -228,7 +241,8 @@ static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
   struct sk_str traceback = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL || run->mourning || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
   if (delay_ms > SK_SECONDS_MAX * 1000) return false;
-  static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED };
+  static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED,
+                                                       SK_END_HANDED_BACK };
   if (kind == SK_KIND_CANCELLED && run->stop_ms == 0) kind = SK_KIND_ERROR; /* nobody told it so */
   struct sk_outcome o = {
     .ending = kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict],
@@ -238,6 +252,9 @@ static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
     .delay_ms = delay_ms >= 0 ? delay_ms : SK_UNSET,
   };
   if (o.ending == SK_END_SNOOZED && o.delay_ms == SK_UNSET) o.delay_ms = 0;
+  if (o.ending == SK_END_FAILED && o.kind == SK_KIND_ERROR && o.delay_ms == SK_UNSET && is_told_to_stop(w->engine))
+    o.ending = SK_END_HANDED_BACK; /* sent before the worker could know */
+  if (o.ending == SK_END_HANDED_BACK) tell_stopped(run, &o);
   end_attempt(w, run, &o);
   return true;
 }

@@ -454,12 +454,22 @@ void sk_settle_init(struct sk_engine *e) {
 }
 
 void sk_settle_turn(struct sk_engine *e) {
-  if (e->store == NULL || sk_timer_active(e->settle_retry)) return;
+  if (e->store == NULL || e->give_up || sk_timer_active(e->settle_retry)) return;
   while (e->settling_n > 0 && e->settles_in_flight < SETTLES_IN_FLIGHT_MAX && e->settles_bytes < SK_SETTLE_BYTES_MAX) {
     if (send_batch(e)) continue;
     sk_timer_start(e->settle_retry, SK_STORE_BACKOFF_MIN_MS);
     return;
   }
+}
+
+void sk_settle_tell_given_up(const struct sk_engine *e) {
+  size_t unknown = e->settles_runs;
+  SK_LIST_EACH (n, &e->settling) unknown += SK_RUN_OF(n)->uncertain_ms != 0;
+  size_t refused = e->settling_n + e->settles_runs - unknown;
+  if (refused > 0) sk_logf(e->log, SK_LOG_ERROR, "the store did not take %zu outcomes: those jobs run again", refused);
+  if (unknown > 0)
+    sk_logf(e->log, SK_LOG_ERROR,
+            "the store did not answer for %zu outcomes: it may have taken them, else those jobs run again", unknown);
 }
 
 bool sk_settle_idle(const struct sk_engine *e) { return e->settling_n == 0 && e->settles_in_flight == 0; }

@@ -35,6 +35,7 @@ struct sk_share {
   _Atomic int64_t running_since_ms; /* monotonic */
   _Atomic uint64_t heap_bytes;      /* of the worker's Lua state */
   uint32_t slots_n;                 /* for the worker */
+  _Atomic uint32_t stopping;        /* the core's: not 0: the engine is being stopped */
   struct sk_share_slot slots[];
 };
 

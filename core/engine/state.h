@@ -241,7 +241,9 @@ struct sk_engine {
   bool killing; /* stop without waiting for jobs to end */
   bool give_up; /* stop without the outcomes that the store did not take */
   bool stopping, closing, stopped;
-  bool ever_ready; /* a worker has loaded the scripts */
+  bool left;                      /* stopped, although the store did not come to an end */
+  struct sk_store *closing_store; /* being closed */
+  bool ever_ready;                /* a worker has loaded the scripts */
 };
 
 /* engine.c */
@@ -312,6 +314,7 @@ void sk_settle_init(struct sk_engine *e);
 void sk_settle_set_aside_again(struct sk_engine *e);
 void sk_settle_turn(struct sk_engine *e);
 bool sk_settle_idle(const struct sk_engine *e);
+void sk_settle_tell_given_up(const struct sk_engine *e); /* what the store has not taken, or may have */
 
 /* mourning.c */
 bool sk_mourning_is_due(const struct sk_run *run); /* it is decided, and there are handlers that have not run */

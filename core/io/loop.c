@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
@@ -260,6 +261,27 @@ struct sk_signal *sk_signal_new(struct sk_loop *loop, int signum, void (*cb)(voi
   uv_unref((uv_handle_t *)&s->uv);
   return s;
 }
+
+/* Signals are the process's, not a loop's: which have come, and who handles them. */
+static volatile sig_atomic_t signals_seen[NSIG];
+static struct sigaction signals_next[NSIG];
+
+static void note_signal(int signum) {
+  signals_seen[signum] = 1;
+  signals_next[signum].sa_handler(signum);
+}
+
+void sk_signal_note(int signum) {
+  struct sigaction sa;
+  if (sigaction(signum, NULL, &sa) != 0 || sa.sa_handler == note_signal || sa.sa_handler == SIG_DFL ||
+      sa.sa_handler == SIG_IGN)
+    return;
+  signals_next[signum] = sa;
+  sa.sa_handler = note_signal;
+  sigaction(signum, &sa, NULL);
+}
+
+bool sk_signal_noted(int signum) { return signals_seen[signum] != 0; }
 
 void sk_signal_free(struct sk_signal *s) {
   if (s) close_own(s->loop, (uv_handle_t *)&s->uv);

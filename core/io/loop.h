@@ -60,6 +60,10 @@ void sk_async_free(struct sk_async *a);
 
 struct sk_signal *sk_signal_new(struct sk_loop *loop, int signum, void (*cb)(void *ctx, int signum), void *ctx);
 void sk_signal_free(struct sk_signal *s);
+/* The loop hears a signal at the end of a turn.  Has one come of which it has not heard yet?  For those that are noted, after
+ * sk_signal_new. */
+void sk_signal_note(int signum);
+bool sk_signal_noted(int signum);
 
 /* Calls back once before the loop next waits, however often it was marked since; then the pipes that were written to are
  * flushed (pipe.h).  This is how work is batched: callbacks take note, the deferred call acts on all of it.  A deferred call that

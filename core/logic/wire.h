@@ -59,8 +59,9 @@ enum sk_verdict {
   SK_VERDICT_DEAD,    /* dead at once (skein.fail) */
   SK_VERDICT_DISCARD, /* gone without a trace (skein.discard) */
   SK_VERDICT_SNOOZE,  /* again after delay_ms, no attempt counted */
+  SK_VERDICT_STOPPED, /* failed while the engine is being stopped: again, no attempt counted, no handler has run */
 };
-#define SK_VERDICTS 4
+#define SK_VERDICTS 5
 
 struct sk_frame {
   enum sk_frame_type type;

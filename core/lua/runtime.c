@@ -384,7 +384,7 @@ static int rt_note(lua_State *L) {
 }
 
 /* attempt() -> task, attempt, retries, handle, timeout in seconds (0: none), what it was told to stop for (0: it was not; else TIMEOUT
- * or CANCELLED) of the running job, whatever became of its table; nothing outside of a job */
+ * or CANCELLED) of the running job, whatever became of its table, whether the engine is being stopped; nothing outside of a job */
 static int rt_attempt(lua_State *L) {
   const struct sk_thread *t = sk_runner_of(L)->current;
   if (t == NULL) return 0;
@@ -395,7 +395,8 @@ static int rt_attempt(lua_State *L) {
   lua_pushnumber(L, sk_jobs_handle(slot));
   lua_pushnumber(L, slot->timeout_ms > 0 ? (lua_Number)slot->timeout_ms / 1000.0 : 0);
   lua_pushinteger(L, slot->told);
-  return 6;
+  lua_pushboolean(L, atomic_load(&slot->runner->share->stopping) != 0);
+  return 7;
 }
 
 void sk_runtime_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text) {

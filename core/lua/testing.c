@@ -237,7 +237,8 @@ static struct sk_outcome read_outcome(lua_State *L, int index) {
     .started_ms = number_field(L, index, "started_ms", 0),
   };
   int64_t verdict = number_field(L, index, "verdict", -1);
-  static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED };
+  static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED,
+                                                       SK_END_HANDED_BACK };
   if (verdict >= 0 && verdict < SK_VERDICTS)
     o.ending = o.kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict];
   if (o.delay_ms < 0) o.delay_ms = o.ending == SK_END_SNOOZED ? 0 : SK_UNSET;

@@ -383,6 +383,11 @@ struct sk_store_ops {
   /* Finishes what is submitted, gives up this engine's lease (jobs it still holds become READY, places kept), frees the store,
    * then calls cb once on the loop.  The handle is invalid from the call on. */
   void (*close)(struct sk_store *, void (*cb)(void *ctx), void *ctx);
+
+  /* The process is about to end: no operation, submitted before or from now on, waits for a server, a lock or another process any
+   * more.  Each is answered within milliseconds: SK_EUNAVAILABLE: it has not happened and will not; SK_EUNKNOWN: it may have, or may
+   * yet.  close does not wait for them either.  May be called until close has called its cb. */
+  void (*hurry)(struct sk_store *);
 };
 
 struct sk_store {

@@ -10,7 +10,7 @@ local pairs, pcall, type = pairs, pcall, type
 local M = {}
 
 local ERROR = 3
-local VERDICT = { retry = 0, fail = 1, discard = 2, snooze = 3 }
+local VERDICT = { retry = 0, fail = 1, discard = 2, snooze = 3, stopped = 4 }
 local KIND = { error = 1, timeout = 2, crash = 3, expired = 4, unknown_task = 5, fail = 6, result = 7, cancelled = 8 }
 local KIND_NAME = {}
 for name, number in pairs(KIND) do KIND_NAME[number] = name end
@@ -43,7 +43,7 @@ local ENDS_AS = { discard = "discarded", snooze = "scheduled" }
 -- @return verdict, delay_ms, kind, message, traceback.  The job's table may be anything by now: what counts comes
 -- from rt.attempt.
 function M.failed(rt, job, kind, value, trace)
-  local name, attempt, retries, handle, timeout, told = rt.attempt()
+  local name, attempt, retries, handle, timeout, told, stopping = rt.attempt()
   local task = tasks.by_name[name]
   local verdict, delay_ms = kind == "fail" and VERDICT.fail or VERDICT.retry, -1
   if errors.is_verdict(value) then
@@ -64,6 +64,10 @@ function M.failed(rt, job, kind, value, trace)
   if kind == "cancelled" then
     around.emit_job(job, "running", "cancelled")
     return verdict, delay_ms, KIND.cancelled, message, ""
+  end
+  if stopping and kind == "error" and verdict == VERDICT.retry and not errors.is_verdict(value) then
+    around.emit_job(job, "running", "ready")
+    return VERDICT.stopped, -1, KIND.error, message, ""
   end
   local dies = verdict == VERDICT.fail or attempt > retries
   if task and trace ~= "" then trace = trace .. "\n\tin the task of " .. task.where end

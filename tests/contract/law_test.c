@@ -105,6 +105,38 @@ static void what_is_submitted_is_finished_before_close_is_done(void **ctx) {
   assert_string_equal(listed(keep, .state = SK_STATE_READY), "a b c");
 }
 
+static void a_store_in_a_hurry_answers_all_and_closes(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *keep = open_client(w), *h = open_engine(w, "E1");
+  struct seen seen = { 0 };
+  struct sk_enqueue_item items[3] = { item(w, .id = "a"), item(w, .id = "b"), item(w, .id = "c") };
+  struct sk_enqueue_op ops[3];
+  memset(ops, 0, sizeof ops);
+  struct sk_store *store = h->store;
+  h->store = NULL;
+  for (int i = 0; i < 3; i++) {
+    ops[i].op.cb = on_answer;
+    ops[i].op.ctx = &seen;
+    ops[i].items = &items[i];
+    ops[i].items_n = 1;
+    if (i == 2) store->ops->hurry(store);
+    store->ops->enqueue(store, &ops[i]);
+  }
+  assert_int_equal(seen.answers, 0); /* not inside a call */
+  store->ops->close(store, on_closed, &seen);
+  store->ops->hurry(store);
+  world_await(w, &seen.closed);
+  assert_int_equal(seen.answers_at_close, 3);
+  for (int i = 0; i < 3; i++) {
+    enum sk_code status = ops[i].op.status;
+    bool added = strcmp(state_of(keep, i == 0 ? "a" : i == 1 ? "b" : "c"), "ready") == 0;
+    if (status == SK_OK) assert_true(added);
+    if (status == SK_EUNAVAILABLE) assert_false(added);
+    assert_true(status == SK_OK || status == SK_EUNAVAILABLE || status == SK_EUNKNOWN);
+    sk_op_fini(&ops[i].op);
+  }
+}
+
 struct chain {
   struct handle *h;
   struct sk_count_op op;
@@ -186,6 +218,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(two_handles_see_one_store),
   cmocka_unit_test(a_client_cannot_fetch_settle_beat_or_progress),
   cmocka_unit_test(what_is_submitted_is_finished_before_close_is_done),
+  cmocka_unit_test(a_store_in_a_hurry_answers_all_and_closes),
   cmocka_unit_test(an_op_can_be_submitted_again_from_its_callback),
   cmocka_unit_test(endless_operations_do_not_starve_the_loop),
   cmocka_unit_test(a_store_can_be_closed_from_a_callback),

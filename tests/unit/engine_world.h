@@ -264,6 +264,15 @@ static inline void gate_close(struct sk_store *s, void (*cb)(void *ctx), void *c
   g->real->ops->close(g->real, cb, ctx);
 }
 
+/* What is kept fails, and all that comes. */
+static inline void gate_hurry(struct sk_store *s) {
+  struct gate *g = SK_CONTAINER(s, struct gate, store);
+  for (size_t i = 0; i < sizeof g->fail / sizeof *g->fail; i++) g->fail[i] = true;
+  sk_list_move(&g->failed, &g->kept);
+  sk_defer_mark(g->answers);
+  g->real->ops->hurry(g->real);
+}
+
 /* Lets through what was kept, and all that comes. */
 static inline void gate_open(struct world *w) {
   struct gate *g = &w->gate;
@@ -307,6 +316,7 @@ static inline void gate_insert(struct world *w) {
     .tasks = gate_tasks,
     .now_ms = gate_now_ms,
     .close = gate_close,
+    .hurry = gate_hurry,
   };
   struct gate *g = &w->gate;
   g->store.ops = &ops;

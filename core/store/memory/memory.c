@@ -166,6 +166,8 @@ static void mem_close(struct sk_store *store, void (*cb)(void *ctx), void *ctx) 
 
 static int64_t mem_now_ms(struct sk_store *store) { return sk_store_wall_ms(&sk_mem_handle(store)->clock); }
 
+static void mem_hurry(struct sk_store *store) { (void)store; /* it waits for nobody */ }
+
 static const struct sk_store_ops memory_ops = {
   .scheme = "memory",
   .enqueue = sk_mem_enqueue,
@@ -182,6 +184,7 @@ static const struct sk_store_ops memory_ops = {
   .tasks = sk_mem_tasks,
   .now_ms = mem_now_ms,
   .close = mem_close,
+  .hurry = mem_hurry,
 };
 
 enum sk_code sk_memory_open(struct sk_loop *loop, const struct sk_store_options *options,

@@ -155,6 +155,10 @@ void sk_rd_next(struct rd_store *s) {
 }
 
 static void send_or_wait(struct rd_store *s, struct sk_op *op) {
+  if (s->hurried) {
+    fail_op(s, op, SK_EUNAVAILABLE, &s->down);
+    return;
+  }
   if (sk_rd_conn_is_ready(s->calls)) {
     send_op(s, op);
     return;
@@ -393,6 +397,16 @@ static void on_down(void *ctx, const struct sk_err *err) {
     int64_t until_ms = op_of(node)->wait_until_ms, patient_ms = sk_clock_mono_ms() + PATIENCE_MS;
     wait_until(s, op_of(node), until_ms ? until_ms : patient_ms);
   }
+}
+
+void sk_rd_hurry(struct rd_store *s) {
+  if (s->hurried) return;
+  s->hurried = true;
+  struct sk_err why;
+  sk_err_set(&why, SK_EUNAVAILABLE, "%s: no answer before the end", s->config.shown);
+  sk_rd_conn_drop(s->calls, &why); /* what was sent: on_down */
+  s->down = why;
+  fail_waiting(s, &why, INT64_MAX);
 }
 
 /* -- wake-ups -------------------------------------------------------------------------------------------------------------- */

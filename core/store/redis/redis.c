@@ -355,7 +355,7 @@ static void on_left(struct sk_op *op, void *ctx) {
 
 void sk_rd_try_close(struct rd_store *s) {
   if (s->submitted > 0) return;
-  struct rd_recover_op *leave = s->left || s->engine.n == 0 ? NULL : calloc(1, sizeof *leave);
+  struct rd_recover_op *leave = s->left || s->hurried || s->engine.n == 0 ? NULL : calloc(1, sizeof *leave);
   if (leave != NULL) {
     leave->op = (struct sk_op){ .cb = on_left, .ctx = s };
     leave->how = "leave";
@@ -378,6 +378,8 @@ static void redis_close(struct sk_store *store, void (*cb)(void *ctx), void *ctx
   sk_async_send(s->wake);
 }
 
+static void redis_hurry(struct sk_store *store) { sk_rd_hurry(of(store)); }
+
 static const struct sk_store_ops redis_ops = {
   .scheme = "redis",
   .enqueue = redis_enqueue,
@@ -394,6 +396,7 @@ static const struct sk_store_ops redis_ops = {
   .tasks = redis_tasks,
   .now_ms = redis_now_ms,
   .close = redis_close,
+  .hurry = redis_hurry,
 };
 
 /* -- open: the URL ------------------------------------------------------------------------------------------------------------ */

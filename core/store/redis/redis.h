@@ -213,6 +213,7 @@ struct rd_store {
   bool no_load; /* this user may not use SCRIPT LOAD; until the next greeting */
   bool as_text; /* the command in the making carries its script's text */
   bool opening, closing, left;
+  bool hurried; /* nothing waits for the server any more */
   void (*close_cb)(void *ctx);
   void *close_ctx;
 };
@@ -299,6 +300,8 @@ void sk_rd_answer(struct rd_store *s, struct sk_op *op, enum sk_code status);
 void sk_rd_run_answers(struct rd_store *s);
 /* Sends what waits for a slot of a cluster, as the retry timer does; for open, which turns no loop. */
 void sk_rd_link_retry(struct rd_store *s);
+/* Answers all that is submitted, and from now on what comes: store.h. */
+void sk_rd_hurry(struct rd_store *s);
 bool sk_rd_link_open(struct rd_store *s);
 void sk_rd_link_free(struct rd_store *s);
 /* After a step of closing: frees the store when all is done. */

@@ -91,6 +91,8 @@ enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 
 /* -- errors ------------------------------------------------------------------------------------------------------------------ */
 
+static bool in_hurry(const struct sq_db *db) { return db->hurry && atomic_load(db->hurry); }
+
 static enum sk_code code_of(int rc) {
   switch (rc & 0xff) {
   case SQLITE_OK:
@@ -124,6 +126,7 @@ enum sk_code sk_sq_fail(struct sq_db *db) {
   if (code == SK_OK) code = SK_EUNAVAILABLE;
   switch (rc & 0xff) {
   case SQLITE_BUSY:
+    if (in_hurry(db)) return sk_err_set(&db->err, code, "%s: another process keeps it locked", db->path);
     return sk_err_set(&db->err, code, "%s: another process has kept it locked for %g s", db->path,
                       (double)db->timeout_ms / 1000);
   case SQLITE_FULL: return sk_err_set(&db->err, code, "%s: no space left to write", db->path);
@@ -195,7 +198,7 @@ static enum sk_code ask(struct sq_db *db, const char *sql, int64_t *out) {
 static int on_busy(void *ctx, int tries) {
   struct sq_db *db = ctx;
   enum { FIRST_US = 100, STEP_US = 25, LAST_US = 5000 };
-  if (atomic_load(&db->hurry) || sk_clock_mono_ms() >= db->busy_until_ms) return 0;
+  if (in_hurry(db) || sk_clock_mono_ms() >= db->busy_until_ms) return 0;
   long us = FIRST_US + (long)tries * STEP_US;
   struct timespec pause = { .tv_nsec = (us < LAST_US ? us : LAST_US) * 1000 };
   nanosleep(&pause, NULL);
@@ -406,6 +409,7 @@ static enum sk_code open_file(struct sq_db *db) {
 static void close_file(struct sq_db *db) {
   for (int i = 0; i < SQL_STMTS; i++) sqlite3_finalize(db->stmts[i]);
   memset(db->stmts, 0, sizeof db->stmts);
+  if (db->db && in_hurry(db)) sqlite3_db_config(db->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
   sqlite3_close(db->db);
   db->db = NULL;
   if (db->lock_fd >= 0) close(db->lock_fd);

@@ -53,6 +53,7 @@ struct sq_store {
   struct sk_store_events events;
   void (*close_cb)(void *ctx);
   void *close_ctx;
+  _Atomic bool hurry; /* read by the thread */
 
   /* The thread's. */
   struct sk_list sweeps; /* of sk_op.node: filtered changes */
@@ -566,6 +567,10 @@ static int64_t sqlite_now_ms(struct sk_store *store) {
   return sk_store_wall_ms(&SK_CONTAINER(store, struct sq_store, store)->db->clock);
 }
 
+static void sqlite_hurry(struct sk_store *store) {
+  atomic_store(&SK_CONTAINER(store, struct sq_store, store)->hurry, true);
+}
+
 static const struct sk_store_ops sqlite_ops = {
   .scheme = "sqlite",
   .closes_to_fork = true, /* in a child it would take the parent's locks for its own (howtocorrupt.html, 2.6) */
@@ -583,6 +588,7 @@ static const struct sk_store_ops sqlite_ops = {
   .tasks = sqlite_tasks,
   .now_ms = sqlite_now_ms,
   .close = sqlite_close,
+  .hurry = sqlite_hurry,
 };
 
 /* -- open ------------------------------------------------------------------------------------------------------------------ */
@@ -632,6 +638,7 @@ enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options 
     code = sk_sq_sign_on(s->db, options->engine, options->lease_ms);
     if (code != SK_OK) *err = s->db->err;
   }
+  if (s->db) s->db->hurry = &s->hurry;
   if (code == SK_OK) sk_sq_changed_by_others(s->db, &s->told_version);
   if (code == SK_OK) code = start_threads(s, options->durability, err);
   if (code == SK_OK) {

@@ -195,10 +195,10 @@ struct sq_db {
   struct sq_stamp stamp; /* SQ_READS_STILL, SQ_READS_LOG: of the files, when they were opened */
 
   /* Waiting for other processes' transactions. */
-  int64_t timeout_ms;    /* the longest wait */
-  int64_t deadline_ms;   /* of the operations at work, monotonic; 0: timeout_ms from the transaction's begin */
-  int64_t busy_until_ms; /* of the transaction at work, monotonic */
-  _Atomic bool hurry;    /* set by the loop: no wait any more */
+  int64_t timeout_ms;        /* the longest wait */
+  int64_t deadline_ms;       /* of the operations at work, monotonic; 0: timeout_ms from the transaction's begin */
+  int64_t busy_until_ms;     /* of the transaction at work, monotonic */
+  const _Atomic bool *hurry; /* the loop says: no wait any more; NULL while it is opened */
 
   /* The open transaction. */
   int64_t now_ms;
