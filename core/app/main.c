@@ -37,6 +37,7 @@ static const struct verb VERBS[] = {
   { "pause", "QUEUE", "start no more jobs of a queue", sk_app_pause },
   { "resume", "QUEUE", "go on with a paused queue", sk_app_resume },
   { "stats", "", "count jobs", sk_app_stats },
+  { "backup", "FILE", "copy an sqlite store while it is in use", sk_app_backup },
   { "worker", "", NULL, sk_app_worker },
 };
 enum { VERBS_N = sizeof VERBS / sizeof *VERBS };

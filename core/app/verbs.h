@@ -20,5 +20,6 @@ int sk_app_queues(int argc, char **argv);
 int sk_app_stats(int argc, char **argv);
 int sk_app_pause(int argc, char **argv);
 int sk_app_resume(int argc, char **argv);
+int sk_app_backup(int argc, char **argv);
 
 #endif

@@ -90,6 +90,7 @@ BLOCKING(change)
 BLOCKING(pause)
 BLOCKING(declare)
 BLOCKING(tasks)
+BLOCKING(backup)
 
 enum sk_code sk_client_wait_changed(struct sk_client *client, int64_t timeout_ms) {
   client->rang = false;

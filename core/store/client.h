@@ -26,6 +26,7 @@ enum sk_code sk_client_count(struct sk_client *client, struct sk_count_op *op);
 enum sk_code sk_client_change(struct sk_client *client, struct sk_change_op *op);
 enum sk_code sk_client_pause(struct sk_client *client, struct sk_pause_op *op);
 enum sk_code sk_client_declare(struct sk_client *client, struct sk_declare_op *op);
+enum sk_code sk_client_backup(struct sk_client *client, struct sk_backup_op *op);
 enum sk_code sk_client_tasks(struct sk_client *client, struct sk_tasks_op *op);
 
 /* Waits until others have changed something in the store (its `changed` event), at most timeout_ms (< 0: for ever).  SK_OK or

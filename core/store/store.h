@@ -328,6 +328,14 @@ struct sk_tasks_op {
   size_t queues_n;
 };
 
+/* -- backup: a copy of the whole store in a file that must not be there yet (SK_EEXISTS), while others go on working.  Only of stores that
+ * are a file: SK_EUNSUPPORTED. */
+struct sk_backup_op {
+  struct sk_op op;
+  struct sk_str path;
+  int64_t bytes; /* out: its size */
+};
+
 /* ------------------------------------------------------------------------------------------------------------------------ */
 
 enum sk_durability { SK_DURABLE_FULL, SK_DURABLE_NORMAL };
@@ -376,6 +384,7 @@ struct sk_store_ops {
   void (*progress)(struct sk_store *, struct sk_progress_op *); /* engines only */
   void (*declare)(struct sk_store *, struct sk_declare_op *);
   void (*tasks)(struct sk_store *, struct sk_tasks_op *);
+  void (*backup)(struct sk_store *, struct sk_backup_op *);
 
   /* The store's clock, ms, at once: what it would say now, as near as this handle knows (Redis: to a round trip). */
   int64_t (*now_ms)(struct sk_store *);

@@ -1,5 +1,6 @@
 -- The files of a sqlite store: who may use them, whose they are, where they are.  Other users are real ones: the test needs root.
 local H = require "tests.system.harness"
+local uv = require "luv"
 
 local files = H.files
 
@@ -171,5 +172,89 @@ describe("a symbolic link to a store", function()
     assert.is_true(H.now() - started < 4)
     assert.equal("a.db\nb.db", t:sh("ls '%s/links'", t.dir))
     assert.equal("jobs.db\njobs.db-lock\njobs.db-shm\njobs.db-wal", t:sh("ls '%s/real'", t.dir))
+  end)
+end)
+
+describe("the size of a store", function()
+  local PLAN = [[
+    skein.task("x", { queue = "xs" }, function() end)
+    skein.task("plan", function(job, n)
+      for i = 1, n do
+        local sigs = {}
+        for k = 1, 1000 do sigs[k] = { task = "x", args = { i, k, ("y"):rep(200) } } end
+        assert(skein.enqueue_many(sigs))
+      end
+    end) ]]
+
+  local function bytes(path) return (assert(uv.fs_stat(path))).size end
+
+  H.it_on("sqlite", "goes down again when its jobs are done, while the engine runs and at its end", function(t)
+    t:script("a.lua", PLAN)
+    local path = t.url:match "^sqlite:(.*)$"
+    t:enqueue("plan", 50)
+    t:drain { "-w", "1", "-q", "default" }
+    local full = bytes(path)
+    assert.is_true(full > 16e6)
+    local engine = t:run { "-w", "1" }
+    t:wait_for("the end of the jobs", 30, function() return t:counters().done == 50001 end)
+    t:wait_for("a small file", 20, function() return bytes(path) < 6e6 end)
+    assert.equal(0, engine:stop())
+    t:enqueue("plan", 50)
+    t:drain { "-w", "1" }
+    assert.is_true(bytes(path) < 8e6)
+  end)
+
+  H.it_on("sqlite", "has a log that stays small while several write and others read all the time", function(t)
+    t:script("a.lua", [[ skein.task("again", function(job, text) skein.enqueue("again", text) end) ]])
+    t:config '{ durability = "normal" }'
+    for _ = 1, 3 do t:run { "-w", "1", "-c", "20" } end
+    t.env.SKEIN_STORE = t.url
+    for _ = 1, 40 do t:enqueue("again", ("y"):rep(3000)) end
+    local log, most = t.url:match "^sqlite:(.*)$" .. "-wal", 0
+    local from = t:counters().done
+    t:wait_for("many jobs", 60, function()
+      t:ok("jobs", "--limit", "1000")
+      most = math.max(most, bytes(log))
+      return t:counters().done > from + 20000
+    end)
+    H.say("log: %.1f MB at most", most / 1e6)
+    assert.is_true(most < 24e6)
+  end)
+end)
+
+describe("skein backup", function()
+  it("copies a store that is in use, for its owner alone, and overwrites nothing", function(t)
+    t:script("a.lua", [[
+      skein.task("again", function(job, n) skein.enqueue("again", n + 1) end)
+      skein.task("held", function() skein.sleep(60) end) ]])
+    t:run { "-w", "1" }
+    t:enqueue("again", 0)
+    local held = t:enqueue "held"
+    t:wait_state(held, "running")
+    local copy = t.dir .. "/copy.db"
+    assert.matches("copy%.db: %d+ bytes", t:ok("backup", copy))
+    assert.matches(" 600$", t:owner(copy))
+    assert.equal("", t:owner(copy .. ".part"))
+    local refused = t:cli { "backup", copy }
+    assert.equal(1, refused.code)
+    assert.matches("it is there already, and is not overwritten", refused.err)
+    -- It is a whole store: what ran is running in it, and an engine takes it over.
+    t:use("sqlite:" .. copy)
+    local stats = t:json "stats"
+    assert.equal(2, stats.states.ready + stats.states.running)
+    t:run { "-w", "1" }
+    t:wait_for("a job of the copy", 5, function() return t:counters().done > stats.counters.done end)
+  end)
+
+  it("is refused for a store that is no file, and needs no right to write", function(t)
+    local redis = t:cli { "backup", t.dir .. "/b.db", "-s", "redis://127.0.0.1:1" }
+    assert.equal(69, redis.code)
+    local path, url = t:store_of_alice()
+    t:sh("chmod 644 '%s' && chmod 777 '%s'", path, t.dir)
+    local made = t:as(BOB, "backup", t.dir .. "/b.db", "-s", url)
+    assert.equal(0, made.code, made.err)
+    assert.equal("5002:5002 600", t:owner(t.dir .. "/b.db"))
+    local look = t:as(BOB, "stats", "-s", "sqlite:" .. t.dir .. "/b.db", "--json")
+    assert.matches('"enqueued": ?1', look.out)
   end)
 end)

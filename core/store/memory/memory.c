@@ -165,6 +165,10 @@ static void mem_close(struct sk_store *store, void (*cb)(void *ctx), void *ctx) 
 }
 
 static int64_t mem_now_ms(struct sk_store *store) { return sk_store_wall_ms(&sk_mem_handle(store)->clock); }
+static void mem_backup(struct sk_store *store, struct sk_backup_op *op) {
+  struct mem_handle *h = sk_mem_begin(store, &op->op);
+  sk_mem_answer(h, &op->op, sk_err_set(&op->op.err, SK_EUNSUPPORTED, "memory: there is no file to copy"));
+}
 
 static void mem_hurry(struct sk_store *store) { (void)store; /* it waits for nobody */ }
 
@@ -183,6 +187,7 @@ static const struct sk_store_ops memory_ops = {
   .declare = sk_mem_declare,
   .tasks = sk_mem_tasks,
   .now_ms = mem_now_ms,
+  .backup = mem_backup,
   .close = mem_close,
   .hurry = mem_hurry,
 };

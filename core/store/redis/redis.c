@@ -326,6 +326,13 @@ static void redis_tasks(struct sk_store *store, struct sk_tasks_op *op) {
 }
 
 static int64_t redis_now_ms(struct sk_store *store) { return sk_rd_now_ms(of(store)); }
+static void redis_backup(struct sk_store *store, struct sk_backup_op *op) {
+  struct sk_err *err = &op->op.err;
+  *err = (struct sk_err){ 0 };
+  enum sk_code code = sk_err_set(
+      err, SK_EUNSUPPORTED, "%s: Redis makes its own backups: BGSAVE, and a copy of its dump", of(store)->config.shown);
+  sk_rd_submit(of(store), &op->op, RD_TASKS, code);
+}
 
 /* -- close ------------------------------------------------------------------------------------------------------------------- */
 
@@ -395,6 +402,7 @@ static const struct sk_store_ops redis_ops = {
   .declare = redis_declare,
   .tasks = redis_tasks,
   .now_ms = redis_now_ms,
+  .backup = redis_backup,
   .close = redis_close,
   .hurry = redis_hurry,
 };

@@ -16,7 +16,7 @@
 enum {
   APPLICATION_ID = 0x536b656e,           /* "Sken": PRAGMA application_id of our files */
   CACHE_KIB = 32 * 1024,                 /* of database pages in memory */
-  JOURNAL_BYTES_KEPT = 64 * 1024 * 1024, /* the log's file is cut to this when it starts over */
+  JOURNAL_BYTES_KEPT = 16 * 1024 * 1024, /* the log's file is cut to this when it starts over */
 };
 
 /* -- the schema, one step a version ---------------------------------------------------------------------------------------- */
@@ -275,25 +275,6 @@ static int on_wal(void *ctx, sqlite3 *handle, const char *name, int pages) {
   return SQLITE_OK;
 }
 
-void sk_sq_checkpoint(struct sq_db *db) {
-  /* Without room or memory the log goes on growing, and the next try may do. */
-  (void)sqlite3_wal_checkpoint_v2(db->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-  db->wal_pages = 0;
-}
-
-enum sk_code sk_sq_start_over(struct sq_db *db) {
-  /* Twice, since the failure that made it needed may be reported to SQLite's descriptor of the log as well, once. */
-  enum { TRIES = 2 };
-  int rc = SQLITE_BUSY;
-  sqlite3_busy_handler(db->db, NULL, NULL); /* others may take their time; the next commit tries again */
-  for (int i = 0; i < TRIES && rc != SQLITE_OK; i++)
-    rc = sqlite3_wal_checkpoint_v2(db->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-  sqlite3_busy_handler(db->db, on_busy, db);
-  if (rc != SQLITE_OK) return sk_sq_fail(db);
-  db->wal_pages = 0;
-  return SK_OK;
-}
-
 enum sk_code sk_sq_thread(const struct sq_db *db, pthread_t *out, void *(*body)(void *arg), void *arg,
                           struct sk_err *err) {
   sigset_t all, old;
@@ -381,10 +362,14 @@ static enum sk_code set_up(struct sq_db *db) {
            "PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=0;"
            "PRAGMA cache_size=-%d; PRAGMA journal_size_limit=%d; PRAGMA main.synchronous=NORMAL",
            CACHE_KIB, JOURNAL_BYTES_KEPT);
-  code = enter_wal(db);
+  if (version == 0) code = exec(db, "PRAGMA auto_vacuum=INCREMENTAL"); /* before the first page is written */
+  if (code == SK_OK) code = enter_wal(db);
   if (code == SK_OK) code = exec(db, pragmas);
   if (code == SK_OK && version < SCHEMA_VERSION) code = migrate(db);
   sqlite3_wal_hook(db->db, on_wal, db);
+  int64_t vacuum = 0;
+  if (code == SK_OK) code = ask(db, "PRAGMA auto_vacuum", &vacuum);
+  db->can_shrink = vacuum != 0;
   return code == SK_OK ? prepare_all(db) : code;
 }
 
@@ -401,7 +386,7 @@ static enum sk_code open_file(struct sq_db *db) {
   bool ours = db->access == SQ_WRITES && sk_sq_files_are_ours(db, APPLICATION_ID);
   enum sk_code code = ours ? sk_sq_files_complete(db) : SK_OK;
   if (code != SK_OK) return code;
-  code = sk_sq_files_open(db) == SQLITE_OK ? set_up(db) : sk_sq_fail(db);
+  code = sk_sq_files_open(db, &db->db) == SQLITE_OK ? set_up(db) : sk_sq_fail(db);
   if (code == SK_OK) code = sk_sq_lock_open(db);
   return code;
 }

@@ -326,5 +326,6 @@ enum sk_code sk_sq_beat(struct sq_db *db, struct sk_beat_op *op) {
   sk_sq_int(st, 3, sk_store_mono_ms(&db->clock));
   code = sk_sq_run(db, SQL_ENGINE_BEAT);
   if (code == SK_OK) code = recover(db, &op->recovered);
+  if (code == SK_OK) code = sk_sq_space_look(db);
   return code == SK_OK ? sk_sq_expire(db) : code;
 }

@@ -298,15 +298,15 @@ bool sk_sq_files_are_ours(const struct sq_db *db, int64_t application_id) {
   return ours;
 }
 
-int sk_sq_files_open(struct sq_db *db) {
+int sk_sq_files_open(struct sq_db *db, sqlite3 **out) {
   take_stamp(db, &db->stamp);
   switch (db->access) {
-  case SQ_WRITES: return sqlite3_open_v2(db->path, &db->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-  case SQ_READS_LIVE: return open_uri(db, "mode=ro&readonly_shm=1", NULL, &db->db);
-  case SQ_READS_STILL: return open_uri(db, "mode=ro&immutable=1", NULL, &db->db);
+  case SQ_WRITES: return sqlite3_open_v2(db->path, out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+  case SQ_READS_LIVE: return open_uri(db, "mode=ro&readonly_shm=1", NULL, out);
+  case SQ_READS_STILL: return open_uri(db, "mode=ro&immutable=1", NULL, out);
   case SQ_READS_LOG: break;
   }
-  int rc = open_uri(db, "mode=ro", "unix-none", &db->db); /* whose locks are none: there is no index to hold them */
-  if (rc == SQLITE_OK) rc = sqlite3_db_config(db->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
-  return rc == SQLITE_OK ? sqlite3_exec(db->db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL) : rc;
+  int rc = open_uri(db, "mode=ro", "unix-none", out); /* whose locks are none: there is no index to hold them */
+  if (rc == SQLITE_OK) rc = sqlite3_db_config(*out, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+  return rc == SQLITE_OK ? sqlite3_exec(*out, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL) : rc;
 }

@@ -13,6 +13,10 @@ SQ_STMT(COMMIT, "COMMIT")
 SQ_STMT(ROLLBACK, "ROLLBACK")
 SQ_STMT(DATA_VERSION, "PRAGMA data_version")
 
+SQ_STMT(PAGES, "PRAGMA page_count")
+SQ_STMT(PAGES_FREE, "PRAGMA freelist_count")
+SQ_STMT(SHRINK, "PRAGMA incremental_vacuum(128)")
+
 /* store, queue */
 SQ_STMT(
     HEAD,

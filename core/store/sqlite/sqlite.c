@@ -15,19 +15,19 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "io/loop.h"
 #include "store/sqlite/sqlite.h"
 
 enum {
   GROUP_WEIGHT_MAX = 8192, /* items of one transaction, about; an operation is never split */
   SWEEP_PIECE = 1000,      /* jobs of a filtered change in one transaction */
-  CHECKPOINT_PAGES = 1000, /* of the log, 4 MB: then it is copied into the database */
   READ_TRIES = 10,         /* of a read, when the files change under it */
   HINT_PAUSE_MS = 1,       /* between two looks whether another has committed */
   KEEP_ALIVE_MS = 1000000000,
 };
 
-enum kind { ENQUEUE, FETCH, SETTLE, BEAT, GET, LIST, COUNT, CHANGE, PAUSE, PROGRESS, DECLARE, TASKS };
+enum kind { ENQUEUE, FETCH, SETTLE, BEAT, GET, LIST, COUNT, CHANGE, PAUSE, PROGRESS, DECLARE, TASKS, BACKUP };
 
 /* A filtered change at work: the jobs that matched when it began. */
 struct sweep {
@@ -56,9 +56,11 @@ struct sq_store {
   _Atomic bool hurry; /* read by the thread */
 
   /* The thread's. */
-  struct sk_list sweeps; /* of sk_op.node: filtered changes */
-  struct sweep sweep;    /* the first of them */
-  int64_t told_version;  /* PRAGMA data_version when `changed` was last told */
+  struct sk_list sweeps;    /* of sk_op.node: filtered changes */
+  struct sweep sweep;       /* the first of them */
+  struct sk_list backups;   /* of sk_op.node */
+  struct sq_backup *backup; /* the first of them; NULL: not begun */
+  int64_t told_version;     /* PRAGMA data_version when `changed` was last told */
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t work;
@@ -99,7 +101,8 @@ static size_t weight_of(const struct sk_op *op) {
   case PAUSE:
   case PROGRESS:
   case DECLARE:
-  case TASKS: break;
+  case TASKS:
+  case BACKUP: break;
   }
   return 1;
 }
@@ -120,6 +123,7 @@ static enum sk_code perform(struct sq_db *db, struct sk_op *op) {
   case PROGRESS: return sk_sq_progress(db, whole);
   case DECLARE: return sk_sq_declare(db, whole);
   case TASKS: return sk_sq_tasks(db, whole);
+  case BACKUP: break; /* a chore */
   }
   return SK_EUNSUPPORTED;
 }
@@ -250,7 +254,7 @@ static void run_group(struct sq_store *s, struct sk_list *group) {
   sk_list_init(&reads);
   for (struct sk_list *it; (it = sk_list_pop(group)) != NULL;) {
     const struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
-    sk_list_push(is_read(op) ? &reads : is_sweep(op) ? &s->sweeps : &writes, it);
+    sk_list_push(is_read(op) ? &reads : is_sweep(op) ? &s->sweeps : op->kind == BACKUP ? &s->backups : &writes, it);
   }
   write_all(s->db, &writes);
   answer_written(s, &writes);
@@ -338,7 +342,30 @@ static void expire_on(struct sq_store *s) {
   if (code != SK_OK) s->db->expiry_due = false; /* the next beat tries again */
 }
 
-static bool has_chores(const struct sq_store *s) { return !sk_list_empty(&s->sweeps) || s->db->expiry_due; }
+/* A step of the backups' first, begun if need be; answered when it is done or fails. */
+static void backup_on(struct sq_store *s) {
+  struct sk_op *op = SK_CONTAINER(s->backups.next, struct sk_op, node);
+  struct sk_backup_op *whole = (void *)op;
+  bool done = false;
+  enum sk_code code = s->backup ? SK_OK : sk_sq_backup_begin(s->db, whole->path, &s->backup);
+  if (code == SK_OK && atomic_load(&s->hurry)) code = sk_err_set(&s->db->err, SK_EUNAVAILABLE, "backup: stopping");
+  if (code == SK_OK) code = sk_sq_backup_step(s->backup, &done);
+  if (code == SK_OK && !done) return;
+  if (code == SK_OK) code = sk_sq_backup_finish(s->backup, &whole->bytes);
+  set_status(s->db, op, code);
+  if (s->backup) sk_sq_backup_end(s->backup);
+  s->backup = NULL;
+  struct sk_list over;
+  sk_list_init(&over);
+  sk_list_remove(&op->node);
+  sk_list_push(&over, &op->node);
+  answer(s, &over);
+}
+
+static bool has_chores(const struct sq_store *s) {
+  return !sk_list_empty(&s->sweeps) || !sk_list_empty(&s->backups) || s->db->expiry_due ||
+         (s->db->shrink_due && sk_clock_mono_ms() >= s->db->shrink_at_ms);
+}
 
 static void check_changed(struct sq_store *s) {
   if (s->db->db == NULL || !sk_sq_changed_by_others(s->db, &s->told_version)) return;
@@ -350,11 +377,20 @@ static void check_changed(struct sq_store *s) {
 
 /* -- the thread ------------------------------------------------------------------------------------------------------------ */
 
+static void wait_for_work(struct sq_store *s) {
+  if (!s->db->shrink_due) {
+    pthread_cond_wait(&s->work, &s->lock);
+    return;
+  }
+  int64_t at_ms = s->db->shrink_at_ms;
+  struct timespec at = { .tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000 };
+  pthread_cond_timedwait(&s->work, &s->lock, &at);
+}
+
 /* Waits for something to do; a group of it, and whether others are to be looked at.  False when it is all done. */
 static bool next_work(struct sq_store *s, struct sk_list *group, bool *check) {
   pthread_mutex_lock(&s->lock);
-  while (sk_list_empty(&s->pending) && !s->check && !s->closing && !has_chores(s))
-    pthread_cond_wait(&s->work, &s->lock);
+  while (sk_list_empty(&s->pending) && !s->check && !s->closing && !has_chores(s)) wait_for_work(s);
   size_t weight = 0;
   while (!sk_list_empty(&s->pending)) {
     struct sk_list *first = s->pending.next;
@@ -365,7 +401,7 @@ static bool next_work(struct sq_store *s, struct sk_list *group, bool *check) {
   }
   *check = s->check;
   s->check = false;
-  bool over = s->closing && sk_list_empty(group) && sk_list_empty(&s->sweeps);
+  bool over = s->closing && sk_list_empty(group) && sk_list_empty(&s->sweeps) && sk_list_empty(&s->backups);
   pthread_mutex_unlock(&s->lock);
   return !over;
 }
@@ -374,6 +410,7 @@ static void finish(struct sq_store *s) {
   if (s->sync != NULL) sk_sq_sync_stop(s->sync);
   if (s->db->self.num != 0 && sk_sq_sign_off(s->db) != SK_OK && s->db->log)
     sk_logf(s->db->log, SK_LOG_WARN, "%s; its jobs are ready again when the store is opened next", s->db->err.message);
+  if (s->db->self.num != 0 && !atomic_load(&s->hurry)) sk_sq_space_close(s->db);
   sk_sq_db_close(s->db); /* which copies the log into the database if no one else has it open */
   pthread_mutex_lock(&s->lock);
   s->finished = true;
@@ -388,9 +425,11 @@ static void *thread_main(void *arg) {
   for (bool check; next_work(s, &group, &check);) {
     run_group(s, &group);
     if (check) check_changed(s);
-    if (s->db->wal_pages >= CHECKPOINT_PAGES) sk_sq_checkpoint(s->db);
+    sk_sq_space_tidy(s->db);
     if (!sk_list_empty(&s->sweeps)) sweep_on(s);
+    if (!sk_list_empty(&s->backups)) backup_on(s);
     if (s->db->expiry_due) expire_on(s);
+    if (s->db->shrink_due) sk_sq_space_shrink(s->db);
   }
   finish(s);
   return NULL;
@@ -551,6 +590,11 @@ static void sqlite_tasks(struct sk_store *store, struct sk_tasks_op *op) {
   submit(store, &op->op, TASKS, SK_OK);
 }
 
+static void sqlite_backup(struct sk_store *store, struct sk_backup_op *op) {
+  op->op.err = (struct sk_err){ 0 };
+  submit(store, &op->op, BACKUP, SK_OK);
+}
+
 static void sqlite_close(struct sk_store *store, void (*cb)(void *ctx), void *ctx) {
   struct sq_store *s = SK_CONTAINER(store, struct sq_store, store);
   assert(s->close_cb == NULL && cb != NULL);
@@ -587,6 +631,7 @@ static const struct sk_store_ops sqlite_ops = {
   .declare = sqlite_declare,
   .tasks = sqlite_tasks,
   .now_ms = sqlite_now_ms,
+  .backup = sqlite_backup,
   .close = sqlite_close,
   .hurry = sqlite_hurry,
 };
@@ -628,10 +673,15 @@ enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options 
   s->store.ops = &sqlite_ops;
   s->events = events ? *events : (struct sk_store_events){ 0 };
   sk_list_init(&s->sweeps);
+  sk_list_init(&s->backups);
   sk_list_init(&s->pending);
   sk_list_init(&s->answers);
   pthread_mutex_init(&s->lock, NULL);
-  pthread_cond_init(&s->work, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&s->work, &monotonic);
+  pthread_condattr_destroy(&monotonic);
   s->db = sk_sq_db_open(options, err);
   enum sk_code code = s->db ? make_handles(s, loop, err) : err->code;
   if (code == SK_OK && options->engine.n) {

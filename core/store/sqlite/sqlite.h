@@ -80,6 +80,8 @@ enum {
   SQ_MORE_SAID = 8, /* its last attempt said something: it is in table said */
   SQ_MORE_BITS = 4,
 
+  SQ_PAGE_BYTES = 4096, /* SQLite's default */
+
   SQ_SHUT = -1, /* grp.at, line.at */
 };
 
@@ -189,6 +191,13 @@ struct sq_db {
   char boot_id[64];
   int wal_pages; /* after the last commit */
 
+  /* space.c */
+  int wal_copied;       /* wal_pages at the last checkpoint */
+  bool cut_due;         /* the file is longer than its pages: a checkpoint cuts it */
+  bool can_shrink;      /* it has the map for that */
+  bool shrink_due;      /* most of it is free */
+  int64_t shrink_at_ms; /* not before; monotonic */
+
   /* files.c: what this process may do with the files. */
   enum sq_access access;
   struct sk_err denied;  /* why not all, when it may only read */
@@ -267,14 +276,34 @@ enum sk_code sk_sq_begin_read(struct sq_db *db);
 void sk_sq_end_read(struct sq_db *db);
 /* Has another connection committed since the last call? */
 bool sk_sq_changed_by_others(struct sq_db *db, int64_t *seen);
-/* Copies what it can of the log into the database, so that the log can start over. */
-void sk_sq_checkpoint(struct sq_db *db);
-/* Copies all of the log into the database, syncs that and empties the log, now or not at all: on SK_OK everything committed is on
- * the disk whatever became of the log. */
-enum sk_code sk_sq_start_over(struct sq_db *db);
 /* Starts a thread that gets no signals: those are for the program's own threads. */
 enum sk_code sk_sq_thread(const struct sq_db *db, pthread_t *out, void *(*body)(void *arg), void *arg,
                           struct sk_err *err);
+
+/* -- space.c: the log stays small, the file gives back what is free -------------------------------------------------- */
+
+/* After commits, between transactions. */
+void sk_sq_space_tidy(struct sq_db *db);
+/* In a write transaction: is there something to give back? */
+enum sk_code sk_sq_space_look(struct sq_db *db);
+/* Gives some of it back, in a transaction of its own, when it is time for that: db->shrink_at_ms. */
+void sk_sq_space_shrink(struct sq_db *db);
+/* At an engine's end: some more, for a moment. */
+void sk_sq_space_close(struct sq_db *db);
+/* Copies all of the log into the database, syncs that and empties the log, now or not at all: on SK_OK everything committed is on
+ * the disk whatever became of the log. */
+enum sk_code sk_sq_start_over(struct sq_db *db);
+
+/* -- backup.c: a copy, in steps; between transactions ------------------------------------------------------------------ */
+
+struct sq_backup;
+/* SK_EEXISTS: path is there. */
+enum sk_code sk_sq_backup_begin(struct sq_db *db, struct sk_str path, struct sq_backup **out);
+enum sk_code sk_sq_backup_step(struct sq_backup *b, bool *done);
+/* When all is copied: gives it its name. */
+enum sk_code sk_sq_backup_finish(struct sq_backup *b, int64_t *bytes);
+/* In any case, at the end; what was not finished is gone. */
+void sk_sq_backup_end(struct sq_backup *b);
 
 /* -- files.c: where the files are, whose they are, what we may do with them -------------------------------------------- */
 
@@ -286,8 +315,8 @@ enum sk_code sk_sq_files_decide(struct sq_db *db, bool must_exist, bool must_wri
 bool sk_sq_files_are_ours(const struct sq_db *db, int64_t application_id);
 /* Makes the log and its index, so that they are the database owner's. */
 enum sk_code sk_sq_files_complete(struct sq_db *db);
-/* Opens db->db as db->access says; SQLite's result. */
-int sk_sq_files_open(struct sq_db *db);
+/* Opens a connection as db->access says; SQLite's result.  *out is to be closed in any case. */
+int sk_sq_files_open(struct sq_db *db, sqlite3 **out);
 /* A descriptor of PATH-lock, made if need be; -1 with errno. */
 int sk_sq_files_open_lock(const struct sq_db *db);
 /* Did the files change under a connection that holds no lock, or is there none?  Then what was read may be wrong: sk_sq_reopen. */
