@@ -226,6 +226,7 @@ static int apply_keys(const struct sk_session *s, struct request *r, const struc
 static int apply_declared(struct sk_session *s, struct request *r) {
   bool queue_given = r->job.queue.n > 0;
   if (!queue_given) r->job.queue = SK_STR_LIT("default");
+  r->tasks.op.deadline_ms = sk_client_first_deadline(s->client);
   if (sk_client_tasks(s->client, &r->tasks) != SK_OK) return sk_session_fail(s, &r->tasks.op.err);
   struct sk_job template;
   sk_job_init(&template);
@@ -258,9 +259,12 @@ static int check(const struct sk_session *s, struct request *r) {
   return SK_EXIT_USAGE;
 }
 
+/* An answer that got lost is asked for again as long as there is time. */
 static enum sk_code add_once(struct sk_session *s, struct sk_enqueue_op *op) {
   enum sk_code code = SK_EUNKNOWN;
+  int64_t deadline_ms = op->op.deadline_ms;
   for (int i = 0; code == SK_EUNKNOWN && i < REPEATS_MAX; i++) {
+    if (i > 0 && deadline_ms > 0 && sk_clock_mono_ms() >= deadline_ms) break;
     sk_op_fini(&op->op);
     code = sk_client_enqueue(s->client, op);
   }
@@ -270,11 +274,13 @@ static enum sk_code add_once(struct sk_session *s, struct sk_enqueue_op *op) {
 /* Tries again while its queue is full, for as long as that queue wants. */
 static enum sk_code add(struct sk_session *s, const struct request *r, struct sk_enqueue_op *op) {
   int64_t end_ms = sk_clock_mono_ms() + r->block_ms;
+  op->op.deadline_ms = sk_client_first_deadline(s->client);
   for (;;) {
     enum sk_code code = add_once(s, op);
     int64_t left_ms = end_ms - sk_clock_mono_ms();
     if (code != SK_OK || op->items[0].status != SK_ELIMIT || left_ms <= 0) return code;
     sk_client_wait_changed(s->client, left_ms < LOOK_MS ? left_ms : LOOK_MS);
+    op->op.deadline_ms = 0; /* waiting for room has its own time */
   }
 }
 
@@ -313,6 +319,7 @@ static int submit(struct sk_session *s, const struct request *r, struct sk_str r
   item.delay_ms = r->delay_ms;
   struct sk_enqueue_op op = { .items = &item, .items_n = 1 };
   enum sk_code code = add(s, r, &op);
+  if (code == SK_EUNKNOWN) sk_err_wrap(&op.op.err, "job %s (`skein job` tells whether it was added)", r->id);
   int exit_code = code == SK_OK ? refused(s, &item) : sk_session_fail(s, &op.op.err);
   sk_op_fini(&op.op);
   return exit_code;

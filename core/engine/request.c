@@ -27,6 +27,7 @@ struct sk_requests {
   size_t waits_n;       /* of them wait for a job's end */
   size_t blocked_bytes; /* payloads of those that wait for room in a queue */
   bool stopped;
+  int64_t deadline_ms; /* of what is asked for next */
 };
 
 struct request {
@@ -80,6 +81,8 @@ void sk_requests_use(struct sk_requests *rs, struct sk_store *store) {
   sk_waits_use(rs->waits, store);
   sk_rooms_use(rs->rooms, store);
 }
+
+void sk_requests_until(struct sk_requests *rs, int64_t deadline_ms) { rs->deadline_ms = deadline_ms; }
 
 int sk_requests_idle(const struct sk_requests *rs) { return sk_list_empty(&rs->all) && sk_waits_idle(rs->waits); }
 
@@ -475,6 +478,7 @@ static struct request *new_request(struct sk_requests *rs, unsigned operation, s
   *q = (struct request){ .rs = rs, .operation = operation, .cb = cb, .ctx = ctx, .payload_n = payload_n };
   q->u.op.cb = on_op;
   q->u.op.ctx = q;
+  q->u.op.deadline_ms = rs->deadline_ms;
   sk_list_push(&rs->all, &q->node);
   return q;
 }

@@ -64,6 +64,8 @@ struct sk_requests_options {
 };
 
 struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err);
+/* Until when what is asked for next is to be answered (sk_op.deadline_ms); 0: as the store has it. */
+void sk_requests_until(struct sk_requests *rs, int64_t deadline_ms);
 void sk_requests_use(struct sk_requests *rs, struct sk_store *store);
 /* payload is copied.  owner: who asks, for sk_requests_abandon. */
 void sk_requests_run(struct sk_requests *rs, uint64_t owner, unsigned operation, struct sk_str payload, sk_answer_cb cb,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "engine/request.h"
 #include "io/loop.h"
@@ -51,8 +52,10 @@ enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_o
   if (c->safety == NULL) return sk_err_set(err, SK_ENOMEM, "connection: out of memory");
   sk_timer_start(c->safety, SK_SAFETY_POLL_MS);
   struct sk_store_events events = { .changed = on_changed, .ctx = c };
+  int64_t from_ms = sk_clock_mono_ms();
   enum sk_code code = sk_store_open(c->loop, options, &events, &c->store, err);
   if (code != SK_OK) return code;
+  c->deadline_ms = from_ms + c->store->timeout_ms; /* an enqueue may have opened it */
   struct sk_requests_options requests = { .loop = c->loop, .store = c->store, .args_bytes_max = SK_ARGS_BYTES_MAX };
   c->requests = sk_requests_new(&requests, err);
   return c->requests ? SK_OK : err->code;
@@ -74,7 +77,14 @@ int sk_lua_client_open(lua_State *L) {
   return 3;
 }
 
-/* -- calls ----------------------------------------------------------------------------------------------------------- */
+static int client_budget(lua_State *L) {
+  struct sk_lua_client *c = &((struct sk_lua_connection *)luaL_checkudata(L, 1, CLIENT_TYPE))->client;
+  bool on = lua_toboolean(L, 2) && c->store != NULL && c->store->timeout_ms > 0;
+  c->deadline_ms = on ? sk_clock_mono_ms() + c->store->timeout_ms : 0;
+  return 0;
+}
+
+/* -- many calls at once ----------------------------------------------------------------------------------------------------------- */
 
 static const char CALLS_TYPE[] = "skein.calls";
 
@@ -140,6 +150,8 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
   if (c->loop == NULL) return luaL_error(L, "this connection is closed");
   one->calls = calls;
   calls->under_way = 1;
+  bool in_enqueue = operation == SK_OP_ENQUEUE || operation == SK_OP_TASKS;
+  sk_requests_until(c->requests, in_enqueue ? c->deadline_ms : 0);
   sk_requests_run(c->requests, 0, (unsigned)operation, sk_str(payload, n), on_one, one);
   while (calls->under_way > 0) turn(c, true);
   push_answer(L, one);
@@ -227,6 +239,7 @@ static int client_call_many(lua_State *L) {
   if (!find_connection(L, &connection, &err)) return give_failure(L, &err);
   struct sk_lua_client *c = &connection->client;
   unsigned forgotten = connection->forgotten;
+  sk_requests_until(c->requests, 0);
   bool made = true;
   for (;;) { /* one by one: the store works at the first while the next is made */
     bool more = made && calls->begun < n && calls->under_way < SK_CALLS_IN_FLIGHT_MAX && !calls->failed;
@@ -259,6 +272,8 @@ void sk_lua_client_register(lua_State *L) {
   lua_setfield(L, -2, "call");
   lua_pushcfunction(L, client_call_many);
   lua_setfield(L, -2, "call_many");
+  lua_pushcfunction(L, client_budget);
+  lua_setfield(L, -2, "budget");
   lua_pushcfunction(L, client_close);
   lua_setfield(L, -2, "close");
   lua_setfield(L, -2, "__index");

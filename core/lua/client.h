@@ -24,6 +24,7 @@ struct sk_lua_client {
   struct sk_requests *requests;
   _Atomic bool turning;    /* a thread is in the loop */
   struct sk_timer *safety; /* rings every SK_SAFETY_POLL_MS as long as the loop turns */
+  int64_t deadline_ms;     /* of the enqueue at work as a whole, monotonic; 0: each operation has its own */
 };
 /* c is zeroed.  Borrows it until sk_lua_client_fini, which is called whether or not this succeeds. */
 enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_options *options, struct sk_err *err);
@@ -35,6 +36,7 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c);
 /* lua_CFunction: client(url [, durability]) -> client | nil, message, code */
 int sk_lua_client_open(lua_State *L);
 /* Makes the userdata's metatable: client:call(operation, payload) -> code, answer or message;  client:close();
+ * client:budget(on): the operations from now on are parts of one enqueue, which has the store's timeout; or no more;
  * client:call_many(operation, payloads) -> codes, answers or messages, in the order of the payloads: up to SK_CALLS_IN_FLIGHT_MAX of them are
  * under way at once.  A payload of ENQUEUE may be plain.h's items.  A payload may be a function that returns it, called when its turn comes; an error in it is raised when those that
  * were begun before have ended.  Once one has failed no further one is begun, so both lists may be shorter than payloads. */

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/clock.h"
 #include "io/loop.h"
 
 struct sk_client {
   struct sk_loop *loop;   /* owned */
   struct sk_store *store; /* owned */
   struct sk_timer *alarm; /* owned; the end of a wait */
+  int64_t opened_ms;      /* when its opening began; monotonic */
   bool changed;           /* since the last sk_client_wait_changed */
   bool rang;
 };
@@ -42,6 +44,7 @@ enum sk_code sk_client_open(const struct sk_store_options *options, struct sk_cl
   struct sk_client *client = calloc(1, sizeof *client);
   if (client == NULL) return sk_err_set(err, SK_ENOMEM, "store client: out of memory");
   struct sk_err why = { 0 };
+  client->opened_ms = sk_clock_mono_ms();
   client->loop = sk_loop_new(&why);
   enum sk_code code = client->loop ? SK_OK : why.code;
   if (code == SK_OK && (client->alarm = sk_timer_new(client->loop, set_flag, &client->rang)) == NULL)
@@ -67,6 +70,11 @@ void sk_client_close(struct sk_client *client) {
   client->store->ops->close(client->store, set_flag, &closed);
   turn_until(client, &closed);
   client_free(client);
+}
+
+int64_t sk_client_first_deadline(const struct sk_client *client) {
+  int64_t timeout_ms = client->store->timeout_ms;
+  return timeout_ms > 0 ? client->opened_ms + timeout_ms : 0;
 }
 
 /* -- operations ------------------------------------------------------------------------------------------------------------ */

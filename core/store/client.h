@@ -19,6 +19,9 @@ enum sk_code sk_client_open(const struct sk_store_options *options, struct sk_cl
 /* Waits until the store is closed; NULL is fine. */
 void sk_client_close(struct sk_client *client);
 
+/* For sk_op.deadline_ms of what a command does first, so that it and the opening take the store's timeout together. */
+int64_t sk_client_first_deadline(const struct sk_client *client);
+
 enum sk_code sk_client_enqueue(struct sk_client *client, struct sk_enqueue_op *op);
 enum sk_code sk_client_get(struct sk_client *client, struct sk_get_op *op);
 enum sk_code sk_client_list(struct sk_client *client, struct sk_list_op *op);

@@ -45,12 +45,15 @@ struct sk_op {
   void *ctx;             /* in */
   enum sk_code status;   /* out */
   struct sk_err err;     /* out; a sentence when status is not SK_OK */
+  int64_t deadline_ms; /* in: monotonic; then enqueue, get, list, count, change, pause and tasks are answered, whatever the server
+                        * does.  0: the store's timeout from the submission */
   struct sk_arena arena; /* out: what the outputs point into */
   /* The store's own while submitted. */
   struct sk_list node;
   int kind;
   size_t more;
   unsigned again;        /* times that it was sent again at once */
+  int64_t until_ms;      /* when a client's patience ends; monotonic, 0: never */
   int64_t wait_until_ms; /* while it waits to be sent; monotonic */
   int64_t slot_until_ms; /* redis cluster: how long it waits for a slot that moves; 0: it does not */
 };
@@ -401,6 +404,7 @@ struct sk_store_ops {
 
 struct sk_store {
   const struct sk_store_ops *ops;
+  int64_t timeout_ms; /* ?timeout= of its URL: how long enqueue, get, list, count, change, pause and tasks take at most; 0: they wait for nobody */
 };
 
 /* Opens the store that options->url names, by its scheme.  May block (opening files, connecting) up to 5 s.

@@ -9,13 +9,17 @@ local tasks = require "skein.tasks"
 local M = {}
 
 local FRESH_S = 5
+local ASK_AGAIN_S = 1
 local UNKNOWN = { queue = "default", priority = 0 }
 
 -- Of the store: name -> task, name -> queue, when it was asked and through which connection.
 local known, known_queues, known_at, known_through = {}, {}, -math.huge, nil
 
+local failed_in, failed_at -- the serial number of the enqueue that asked in vain
+
 local function load()
   local answer = client.call(client.OP.TASKS, "")
+  failed_in, failed_at = not answer and client.enqueue_serial() or nil, core.now()
   if not answer then return end
   known, known_queues, known_at, known_through = {}, {}, core.now(), client.connection
   local n, offset = core.unpack("i", answer)
@@ -35,6 +39,7 @@ end
 local function refresh()
   if known_through ~= client.connection then known, known_queues = {}, {} end
   local age = core.now() - known_at -- below 0: the clock was set back
+  if failed_in == client.enqueue_serial() and math.abs(core.now() - failed_at) < ASK_AGAIN_S then return end -- asked just now, in vain
   if known_through ~= client.connection or age > FRESH_S or age < 0 then load() end
 end
 

@@ -70,6 +70,7 @@ function M.connect(url, options)
     call = function(operation, payload) return client:call(operation, payload) end,
     call_many = function(operation, payloads) return client:call_many(operation, payloads) end,
     lazy = true,
+    budget = function(on) client:budget(on) end,
     close = function() client:close() end,
   })
   return true
@@ -82,11 +83,35 @@ function M.close()
   transport = nil
 end
 
+-- Why the enqueue at work could not connect: it does not try again.  serial: of the enqueues.
+local enqueueing = { serial = 0 }
+
+--- An enqueue begins: all that it asks for has the time of one call.
+-- @treturn number its serial number
+function M.begin_enqueue()
+  enqueueing.serial, enqueueing.err = enqueueing.serial + 1, nil
+  if transport and transport.budget then transport.budget(true) end
+  return enqueueing.serial
+end
+
+--- It is over, or what follows has a time of its own.
+function M.end_enqueue()
+  enqueueing.err = nil
+  if transport and transport.budget then transport.budget(false) end
+end
+
+--- The serial number of the last enqueue.
+function M.enqueue_serial() return enqueueing.serial end
+
 -- @return the answer, or nil and an error
 local function call(operation, payload)
   if not transport then
+    if enqueueing.err and (operation == OP.ENQUEUE or operation == OP.TASKS) then return nil, enqueueing.err end
     local ok, err = M.connect()
-    if not ok then return nil, err end
+    if not ok then
+      enqueueing.err = err
+      return nil, err
+    end
   end
   local code, answer = transport.call(operation, payload)
   if code ~= "ok" then return nil, errors.new(code, answer) end
@@ -111,7 +136,8 @@ function M.is_lazy() return transport and transport.lazy end
 --- Calls an operation many times, several at once.
 -- @tparam number operation
 -- @tparam table payloads strings; where is_lazy() says so, also functions that return them
--- @return a list of answers, false for those that failed; and an error, after which none was begun: the list may be shorter
+-- @return a list of answers, false for those that failed; an error, after which none was begun: the list may be shorter; and the indexes
+-- of those whose fate is unknown
 -- @yields in a job
 function M.call_many(operation, payloads)
   if not transport then
@@ -119,14 +145,15 @@ function M.call_many(operation, payloads)
     if not ok then return {}, err end
   end
   local codes, answers = (transport.call_many or call_each)(operation, payloads)
-  local err
+  local err, unknown = nil, {}
   for i = 1, #codes do
     if codes[i] ~= "ok" then
-      if not err or codes[i] == "unknown_fate" then err = errors.new(codes[i], answers[i]) end
+      if codes[i] == "unknown_fate" then unknown[#unknown + 1] = i end
+      if not err or (codes[i] == "unknown_fate" and err.code ~= "unknown_fate") then err = errors.new(codes[i], answers[i]) end
       answers[i] = false
     end
   end
-  return answers, err
+  return answers, err, unknown
 end
 
 --- Views of jobs ------------------------------------------------------------------------------------------------------

@@ -307,6 +307,14 @@ end
 
 local send
 
+-- Says in an error whose fate is unknown, so that one can ask: the jobs' ids.
+local function name_unknown(err, jobs)
+  err.ids = err.ids or {}
+  for i = 1, #jobs do err.ids[#err.ids + 1] = jobs[i].id end
+  err.id = #err.ids == 1 and err.ids[1] or nil
+  err.handle = err.id and client.handle(err.id)
+end
+
 -- Jobs that their full queue has refused: those of a queue that says so wait for room now, the others have an error.
 local function refill(full, block_ms)
   local waiting, names = {}, {}
@@ -372,7 +380,10 @@ end
 -- @return true, or nil and an error: none of them has been added, as far as is known
 function send(jobs, block_ms)
   local answer, err = client.call(client.OP.ENQUEUE, payload_of(jobs, block_ms))
-  if not answer then return nil, err end
+  if not answer then
+    if err.code == "unknown_fate" then name_unknown(err, jobs) end
+    return nil, err
+  end
   local full = take_answer(jobs, answer)
   if full then refill(full, block_ms) end
   return true
@@ -401,7 +412,7 @@ local function last_of_one(signature)
   return send_one(job)
 end
 
-local function enqueue_one(signature, n, ...)
+local function enqueue_within(signature, n, ...)
   if type(signature) == "string" then signature = { task = signature } end
   local passed = client.passed()
   if around.has_enqueue() then
@@ -415,6 +426,13 @@ local function enqueue_one(signature, n, ...)
   return send_one(job)
 end
 
+local function enqueue_one(signature, n, ...)
+  client.begin_enqueue()
+  local handle, err = enqueue_within(signature, n, ...)
+  client.end_enqueue()
+  return handle, err
+end
+
 --- Adds a job.
 -- @tparam string|table signature a task's name, or a table, which is not changed, so that it can be used many times: `task`, `args`,
 -- `delay` (s), `at` (s since 1970), `meta` (a table that goes with it), `id`, `on_success`, `on_error` (signatures, names, or lists of
@@ -422,7 +440,8 @@ end
 -- text before their args), `block` (s to wait for room in a full queue), any option of skein.task but the functions.  As key of
 -- `unique`, `debounce`, `throttle` and `limit` a text other than "args" is the key itself; false turns the task's off
 -- @param ... the job's args (JSON values); when there are some they stand in for the signature's
--- @return a handle, or nil and an error: code "unavailable" (it was not added), "unknown_fate" (it may have been), "exists" (its id
+-- @return a handle, or nil and an error: code "unavailable" (it was not added), "unknown_fate" (it may have been: err.id and err.handle
+-- are that job's, so that one can ask; enqueue again with that id adds it once), "exists" (its id
 -- or its unique key is taken: err.id, err.handle are that job's), "limit" (its queue is full: err.queue, err.max_len), "dropped" (by
 -- middleware)
 -- @raise at the caller's line what can't be stored, an unknown option, a limit passed
@@ -593,7 +612,7 @@ end
 local function send_batches(batches)
   local payloads, full = {}, {}
   for i, batch in ipairs(batches) do payloads[i] = batch.payload or payload_of(batch.jobs, batch.block_ms) end
-  local answers, err = client.call_many(client.OP.ENQUEUE, payloads)
+  local answers, err, unknown = client.call_many(client.OP.ENQUEUE, payloads)
   assert(err or #answers == #payloads)
   local sum = 0
   for i, answer in ipairs(answers) do
@@ -605,6 +624,7 @@ local function send_batches(batches)
   end
   if err then
     err.added = sum
+    for _, i in ipairs(unknown or {}) do name_unknown(err, batches[i].jobs or batches[i].jobs_of()) end
     return nil, err
   end
   for i, batch in ipairs(batches) do
@@ -692,13 +712,16 @@ end
 --- Adds many jobs with few round trips: up to 1,000 jobs or 4 MiB in each, several of them under way at once.
 -- @tparam table signatures a list of { task =, args = { ... }, ... } or names
 -- @return a list of handles in the same order, or nil and an error.  Nothing is sent when one of them is wrong; when the store fails
--- in between, err.added says how many of them it has taken, which need not be the first ones.  Where single jobs were refused (or
+-- in between, err.added says how many of them it has taken, which need not be the first ones, and with code "unknown_fate" err.ids
+-- lists those of which nobody knows.  Where single jobs were refused (or
 -- dropped by middleware), false stands in their place and the second result lists the errors by index, as those of enqueue.
 -- @raise at the caller's line, with the index of the signature that is wrong
 -- @yields in a job
 -- @usage local hs = assert(skein.enqueue_many { { task = "add", args = { 1, 2 } }, { task = "add", args = { 3, 4 } } })
 function M.enqueue_many(signatures)
   check_list(signatures)
+  client.begin_enqueue()
+  client.end_enqueue() -- each batch has a time of its own
   local send_them = around.has_enqueue() and send_through or send_list
   local handles, err = send_them(signatures)
   return handles, err

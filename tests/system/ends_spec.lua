@@ -148,3 +148,133 @@ describe("a job that fails while its engine is being stopped", function()
     t:wait_state(id, "done")
   end)
 end)
+
+describe("a client keeps the time it was given", function()
+  -- Lua that runs f() and says what came of it: result, code, id, whether there is a handle, seconds.
+  local TIMED = [[
+    local skein, uv = require "skein", require "luv"
+    local function timed(f)
+      local from = uv.hrtime()
+      local value, err = f()
+      print(value and "ok" or "nil", err and err.code or "-", err and err.id or "-", err and err.ids and #err.ids or 0, (uv.hrtime() - from) / 1e9)
+    end
+    local function many()
+      local list = {}
+      for i = 1, 3000 do list[i] = { task = "x", args = { i } } end
+      return skein.enqueue_many(list)
+    end ]]
+
+  local function said(child)
+    local rows = {}
+    for line in child.stdout:gmatch "[^\n]+" do
+      local row = {}
+      for field in line:gmatch "[^\t]+" do row[#row + 1] = field end
+      rows[#rows + 1] = row
+    end
+    return rows
+  end
+
+  -- Waits for n rows of a client that goes on when files "go-1", "go-2" appear.
+  local GO = [[ local function go(n) while not io.open("%s/go-" .. n) do uv.sleep(5) end end ]]
+
+  H.it("in the commands: looks and an enqueue with its opening", function(t)
+    if H.store == "redis" then t:own_redis() end
+    t:enqueue "x"
+    t.env.SKEIN_STORE = t.url .. "?timeout=1"
+    HANG[H.store](t)
+    local from = H.now()
+    local added = t:cli { "enqueue", "x" }
+    local took = H.now() - from
+    assert.equal(69, added.code)
+    assert.is_true(took > 0.9 and took < 1.8, ("%.2f s"):format(took))
+    from = H.now()
+    local looked = t:cli { "stats" }
+    assert.equal(H.store == "redis" and 69 or 0, looked.code) -- sqlite can be read while another writes
+    assert.is_true(H.now() - from < 1.8)
+  end)
+
+  H.it("in a program: an enqueue as a whole, with a connection, without one, and in a list", function(t)
+    if H.store == "redis" then t:own_redis() end
+    t:enqueue "x"
+    t.env.SKEIN_STORE = t.url .. "?timeout=1"
+    local child = t:start_client(TIMED .. GO:format(t.effects_dir) .. [[
+      assert(skein.enqueue "x")
+      print "connected" io.stdout:flush()
+      go(1)
+      timed(function() return skein.enqueue("unheard.of", 1) end)
+      timed(many)
+      skein.close()
+      timed(function() return skein.enqueue("unheard.of", 1) end)
+      io.stdout:flush()
+      go(2)
+      timed(function() return skein.enqueue("x", 1) end) ]])
+    t:wait_for("the client", 5, function() return #said(child) == 1 end)
+    local go_on = HANG[H.store](t)
+    files.write(t.effects_dir .. "/go-1", "")
+    t:wait_for("its calls", 15, function() return #said(child) == 4 end)
+    go_on()
+    files.write(t.effects_dir .. "/go-2", "")
+    assert.equal(0, child:wait(5), child.stderr)
+    local rows = said(child)
+    for i = 2, 4 do
+      assert.equal("nil", rows[i][1])
+      assert.is_true(rows[i][2] == "unavailable" or rows[i][2] == "unknown_fate", rows[i][2])
+      assert.is_true(tonumber(rows[i][5]) < 1.8, ("call %d: %s s"):format(i, rows[i][5]))
+    end
+    assert.equal("ok", rows[5][1])
+  end)
+
+  H.it_on("redis", "and an error of an unknown fate names the jobs, so that one can ask", function(t)
+    t:own_redis()
+    t:script("a.lua", [[ skein.task("x", { keep = 60 }, function() end) ]])
+    t:run { "-w", "1" }
+    t.env.SKEIN_STORE = t.url .. "?timeout=1"
+    local child = t:start_client(TIMED .. GO:format(t.effects_dir) .. [[
+      assert(skein.enqueue "x")
+      print "connected" io.stdout:flush()
+      go(1)
+      local h, err = skein.enqueue("x", 1)
+      print(err.code, err.id, err.handle.id == err.id, tostring(err)) io.stdout:flush()
+      go(2)
+      local state
+      repeat state = err.handle:state() until state == "done" or state == nil
+      print(state or "not added", (skein.enqueue { task = "x", id = err.id }) and "added" or "was there") io.stdout:flush()
+      go(3)
+      timed(many) ]])
+    t:wait_for("the client", 5, function() return #said(child) == 1 end)
+    t.redis:freeze()
+    files.write(t.effects_dir .. "/go-1", "")
+    t:wait_for("the error", 5, function() return #said(child) == 2 end)
+    t.redis:thaw()
+    files.write(t.effects_dir .. "/go-2", "")
+    t:wait_for("the answer", 5, function() return #said(child) == 3 end)
+    t.redis:freeze()
+    files.write(t.effects_dir .. "/go-3", "")
+    assert.equal(0, child:wait(5), child.stderr)
+    t.redis:thaw()
+    local rows = said(child)
+    assert.equal("unknown_fate", rows[2][1])
+    assert.equal("true", rows[2][3])
+    assert.same({ rows[3][1] == "done" and "done" or "not added", rows[3][1] == "done" and "was there" or "added" }, rows[3])
+    assert.equal("unknown_fate", rows[4][2])
+    assert.equal(3000, tonumber(rows[4][4]))
+  end)
+
+  H.it_on("redis", "also when that is longer than the default, and a refused connection is told at once", function(t)
+    t:own_redis()
+    t:enqueue "x"
+    t.env.SKEIN_STORE = t.url .. "?timeout=20"
+    t.redis:freeze()
+    local look = t:start { "stats" }
+    local since = H.now()
+    t:wait_for("more than the default", 10, function() return H.now() - since > 5.5 end)
+    assert.is_true(look:running())
+    t.redis:thaw()
+    assert.equal(0, look:wait(5))
+    local from = H.now()
+    local refused = t:cli { "stats", "-s", "redis://127.0.0.1:" .. H.free_port() .. "?timeout=20" }
+    assert.equal(69, refused.code)
+    assert.matches("Connection refused", refused.err)
+    assert.is_true(H.now() - from < 1)
+  end)
+end)

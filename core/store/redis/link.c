@@ -14,7 +14,7 @@
 #include "store/redis/errors.h"
 #include "store/redis/redis.h"
 
-enum { PATIENCE_MS = 1000, KEEP_ALIVE_MS = 1000000000 };
+enum { PATIENCE_MS = 1000, LATE_AGAIN_MS = 50, KEEP_ALIVE_MS = 1000000000 };
 
 static struct sk_op *op_of(struct sk_list *node) { return SK_CONTAINER(node, struct sk_op, node); }
 
@@ -71,17 +71,21 @@ static void fail_waiting(struct rd_store *s, const struct sk_err *why, int64_t n
 
 static void on_patience(void *ctx) {
   struct rd_store *s = ctx;
-  struct sk_err why = s->down;
-  if (why.message[0] == '\0') sk_err_set(&why, SK_EUNAVAILABLE, "%s: no connection", s->config.shown);
+  struct sk_err why;
+  if (s->down.message[0] == '\0')
+    sk_err_set(&why, SK_EUNAVAILABLE, "%s: no connection within %g s", s->config.shown, PATIENCE_MS / 1000.0);
+  else
+    sk_err_set(&why, SK_EUNAVAILABLE, "%s (tried for %g s)", s->down.message, PATIENCE_MS / 1000.0);
   fail_waiting(s, &why, sk_clock_mono_ms());
 }
 
-/* Lets an op wait until a time. */
+/* Lets an op wait until a time, or its deadline. */
 static void wait_until(struct rd_store *s, struct sk_op *op, int64_t until_ms) {
+  if (op->until_ms != 0 && op->until_ms < until_ms) until_ms = op->until_ms;
   int64_t left_ms = until_ms - sk_clock_mono_ms();
   op->wait_until_ms = until_ms;
   sk_list_push(&s->waiting, &op->node);
-  if (!sk_timer_active(s->patience)) sk_timer_start(s->patience, left_ms > 0 ? left_ms : 0);
+  if (!sk_timer_active(s->patience) || left_ms <= 0) sk_timer_start(s->patience, left_ms > 0 ? left_ms : 0);
 }
 
 /* -- sending --------------------------------------------------------------------------------------------------------------- */
@@ -124,7 +128,34 @@ static void send_orphans(struct rd_store *s) {
 }
 
 static size_t replies_of(const struct sk_op *op) {
+  if (op->kind == RD_SKIP) return op->more;
   return sk_rd_verbs[op->kind].replies ? sk_rd_verbs[op->kind].replies + op->more : 1;
+}
+
+/* Answers an op that was sent; its reply will be skipped.  False when there is no memory for that. */
+static bool answer_late(struct rd_store *s, struct sk_op *op) {
+  struct sk_op *skip = calloc(1, sizeof *skip);
+  if (skip == NULL) return false;
+  skip->kind = RD_SKIP;
+  skip->more = replies_of(op);
+  sk_list_push(&op->node, &skip->node); /* before it */
+  sk_list_remove(&op->node);
+  struct sk_err why;
+  sk_err_set(&why, SK_EUNAVAILABLE, "%s: no answer in time", s->config.shown);
+  fail_op(s, op, sk_rd_verbs[op->kind].looks ? SK_EUNAVAILABLE : SK_EUNKNOWN, &why);
+  return true;
+}
+
+static void on_late(void *ctx) {
+  struct rd_store *s = ctx;
+  int64_t now_ms = sk_clock_mono_ms(), next_ms = INT64_MAX;
+  SK_LIST_EACH_SAFE(node, &s->sent) {
+    struct sk_op *op = op_of(node);
+    if (op->until_ms == 0 || (op->until_ms <= now_ms && answer_late(s, op))) continue;
+    int64_t at_ms = op->until_ms > now_ms ? op->until_ms : now_ms + LATE_AGAIN_MS;
+    if (at_ms < next_ms) next_ms = at_ms;
+  }
+  if (next_ms < INT64_MAX) sk_timer_start(s->late, next_ms - now_ms);
 }
 
 static void send_op(struct rd_store *s, struct sk_op *op) {
@@ -146,6 +177,10 @@ static void send_op(struct rd_store *s, struct sk_op *op) {
   }
   op->wait_until_ms = 0;
   sk_list_push(&s->sent, &op->node);
+  if (op->until_ms != 0 && !sk_timer_active(s->late)) {
+    int64_t left_ms = op->until_ms - sk_clock_mono_ms();
+    sk_timer_start(s->late, left_ms > 0 ? left_ms : 0);
+  }
   sk_rd_conn_expect(s->calls, replies_of(op));
 }
 
@@ -166,7 +201,19 @@ static void send_or_wait(struct rd_store *s, struct sk_op *op) {
   wait_until(s, op, sk_clock_mono_ms() + PATIENCE_MS);
 }
 
+/* Is it to be answered in the time that clients were given?  What engines do by themselves goes on as long as bytes come. */
+static bool has_deadline(enum rd_kind kind) {
+  static const bool has[] = {
+    [RD_ENQUEUE] = true, [RD_ENQUEUE_ALL] = true, [RD_ENQUEUE_STORED] = true, [RD_GET] = true,   [RD_LIST] = true,
+    [RD_COUNT] = true,   [RD_CHANGE] = true,      [RD_PAUSE] = true,          [RD_TASKS] = true,
+  };
+  return (size_t)kind < sizeof has / sizeof *has && has[kind];
+}
+
 static void take_in(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
+  op->until_ms = !has_deadline(kind) ? 0
+                 : op->deadline_ms   ? op->deadline_ms
+                                     : sk_clock_mono_ms() + s->config.timeout_ms;
   op->kind = (int)kind;
   op->again = 0;
   op->slot_until_ms = 0;
@@ -318,6 +365,12 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
     return;
   }
   sk_list_remove(&op->node);
+  if (op->kind == RD_SKIP) {
+    s->early = 0;
+    free(op);
+    sk_arena_fini(arena);
+    return;
+  }
   bool had_early = s->early > 0 && s->early_error.n > 0, bare = s->early > 0 && s->bare;
   s->early = 0;
   if (bare) {
@@ -380,6 +433,10 @@ static void on_down(void *ctx, const struct sk_err *err) {
   s->early = 0;
   for (struct sk_list *node; (node = sk_list_pop(&s->sent)) != NULL;) {
     struct sk_op *op = op_of(node);
+    if (op->kind == RD_SKIP) {
+      free(op);
+      continue;
+    }
     bool looks_once_more = sk_rd_verbs[op->kind].looks && !s->opening && op->more++ == 0;
     if (looks_once_more) {
       sk_list_push(&looks, node);
@@ -435,13 +492,16 @@ bool sk_rd_link_open(struct rd_store *s) {
   const struct rd_conn_events wakes = { on_wakes_ready, on_message, on_clock, on_wakes_down, s };
   s->wake = sk_async_new(s->loop, on_wake, s);
   s->keep_alive = sk_timer_new(s->loop, on_nothing, s);
+  s->late = sk_timer_new(s->loop, on_late, s);
   s->patience = sk_timer_new(s->loop, on_patience, s);
   s->retry = sk_timer_new(s->loop, on_retry, s);
   s->calls = sk_rd_conn_new(s->loop, &s->config, false, &calls);
   if (s->events.changed) s->wakes = sk_rd_conn_new(s->loop, &s->config, true, &wakes);
-  if (!s->wake || !s->keep_alive || !s->patience || !s->retry || !s->calls || (s->events.changed && !s->wakes))
+  if (!s->wake || !s->keep_alive || !s->late || !s->patience || !s->retry || !s->calls ||
+      (s->events.changed && !s->wakes))
     return false;
   sk_async_unref(s->wake);
+  sk_timer_unref(s->late);
   sk_timer_unref(s->patience);
   sk_timer_unref(s->retry);
   return true;
@@ -452,6 +512,8 @@ void sk_rd_link_free(struct rd_store *s) {
   sk_rd_conn_free(s->wakes);
   sk_async_free(s->wake);
   sk_timer_free(s->keep_alive);
+  for (struct sk_list *node; (node = sk_list_pop(&s->sent)) != NULL;) free(op_of(node)); /* RD_SKIP */
+  sk_timer_free(s->late);
   sk_timer_free(s->patience);
   sk_timer_free(s->retry);
 }

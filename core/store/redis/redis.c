@@ -619,6 +619,7 @@ enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *
   }
   if (code == SK_OK) code = converse(s, options, err);
   s->opening = false;
+  s->store.timeout_ms = s->config.timeout_ms;
   if (code == SK_OK) {
     *out = &s->store;
     return SK_OK;

@@ -169,6 +169,16 @@ static void fail_all(struct sq_db *db, struct sk_list *ops, enum sk_code code) {
   SK_LIST_EACH (it, ops) set_status(db, SK_CONTAINER(it, struct sk_op, node), code);
 }
 
+/* The earliest deadline; 0: none has one. */
+static int64_t first_deadline(const struct sk_list *ops) {
+  int64_t first = 0;
+  SK_LIST_EACH (it, ops) {
+    int64_t at = SK_CONTAINER(it, struct sk_op, node)->until_ms;
+    if (at != 0 && (first == 0 || at < first)) first = at;
+  }
+  return first;
+}
+
 static void write_one_by_one(struct sq_db *db, struct sk_list *ops) {
   struct sk_list left, one;
   struct sk_op *culprit = NULL;
@@ -177,6 +187,7 @@ static void write_one_by_one(struct sq_db *db, struct sk_list *ops) {
   sk_list_move(&left, ops);
   for (struct sk_list *it; (it = sk_list_pop(&left)) != NULL; sk_list_move(ops, &one)) {
     sk_list_push(&one, it);
+    db->deadline_ms = first_deadline(&one);
     enum sk_code code = write_group(db, &one, &culprit);
     if (code == SK_OK) continue;
     fail_all(db, &one, code);
@@ -186,16 +197,41 @@ static void write_one_by_one(struct sq_db *db, struct sk_list *ops) {
   }
 }
 
+/* Moves those whose deadline is over to `late`, failed with code.  False when there are none. */
+static bool take_late(struct sq_db *db, struct sk_list *ops, struct sk_list *late, enum sk_code code) {
+  int64_t now_ms = sk_clock_mono_ms();
+  bool any = false;
+  SK_LIST_EACH_SAFE(it, ops) {
+    struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    if (op->until_ms == 0 || op->until_ms > now_ms) continue;
+    set_status(db, op, code);
+    sk_list_remove(it);
+    sk_list_push(late, it);
+    any = true;
+  }
+  return any;
+}
+
 static void write_all(struct sq_db *db, struct sk_list *ops) {
-  if (sk_list_empty(ops)) return;
-  struct sk_op *culprit;
-  enum sk_code code = write_group(db, ops, &culprit);
-  if (code == SK_OK) return;
-  bool alone = ops->next == ops->prev;
-  if (culprit != NULL && !alone)
-    write_one_by_one(db, ops);
-  else
+  struct sk_list late;
+  sk_list_init(&late);
+  while (!sk_list_empty(ops)) {
+    struct sk_op *culprit;
+    db->deadline_ms = first_deadline(ops);
+    enum sk_code code = write_group(db, ops, &culprit);
+    if (code == SK_OK) break;
+    bool alone = ops->next == ops->prev;
+    if (culprit != NULL && !alone) {
+      write_one_by_one(db, ops);
+      break;
+    }
+    if (culprit == NULL && code == SK_EUNAVAILABLE && take_late(db, ops, &late, code))
+      continue; /* the others have time */
     fail_all(db, ops, code);
+    break;
+  }
+  db->deadline_ms = 0;
+  sk_list_move(ops, &late);
 }
 
 static enum sk_code read_once(struct sq_db *db, struct sk_op *op) {
@@ -219,8 +255,10 @@ static enum sk_code read_one(struct sq_db *db, struct sk_op *op) {
 static void read_all(struct sq_db *db, struct sk_list *ops) {
   SK_LIST_EACH (it, ops) {
     struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    db->deadline_ms = op->until_ms;
     set_status(db, op, read_one(db, op));
   }
+  db->deadline_ms = 0;
 }
 
 /* Has the operations answered, on the loop.  Called on either thread. */
@@ -498,6 +536,12 @@ static void on_hint_pause(void *ctx) {
   on_hint(s);
 }
 
+/* Is it to be answered in the time that clients were given?  Engines try again what they do by themselves. */
+static bool has_deadline(enum kind kind) {
+  return kind == ENQUEUE || kind == GET || kind == LIST || kind == COUNT || kind == CHANGE || kind == PAUSE ||
+         kind == TASKS;
+}
+
 /* Submits an operation, or has it answered with what check_* found wrong with it (in op->err). */
 static void submit(struct sk_store *store, struct sk_op *op, enum kind kind, enum sk_code checked) {
   struct sq_store *s = SK_CONTAINER(store, struct sq_store, store);
@@ -505,6 +549,7 @@ static void submit(struct sk_store *store, struct sk_op *op, enum kind kind, enu
   op->arena = (struct sk_arena){ 0 };
   op->kind = (int)kind;
   op->status = checked;
+  op->until_ms = !has_deadline(kind) ? 0 : op->deadline_ms ? op->deadline_ms : sk_clock_mono_ms() + store->timeout_ms;
   if (s->submitted++ == 0) sk_timer_start(s->keep_alive, KEEP_ALIVE_MS);
   pthread_mutex_lock(&s->lock);
   sk_list_push(checked == SK_OK ? &s->pending : &s->answers, &op->node);
@@ -689,6 +734,7 @@ enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options 
     if (code != SK_OK) *err = s->db->err;
   }
   if (s->db) s->db->hurry = &s->hurry;
+  if (s->db) s->store.timeout_ms = s->db->timeout_ms;
   if (code == SK_OK) sk_sq_changed_by_others(s->db, &s->told_version);
   if (code == SK_OK) code = start_threads(s, options->durability, err);
   if (code == SK_OK) {
