@@ -268,8 +268,6 @@ void sk_engine_stop(struct sk_engine *e, bool now) {
     e->killing = true;
     sk_supervisor_kill_all(e);
     sk_timer_start(e->shutdown, SK_STOP_STEP_MS);
-  } else if (!first && e->killing) {
-    sk_timer_start(e->shutdown, 0); /* a third wish: what is waited for now is not */
   }
   sk_engine_wake(e);
 }
