@@ -41,11 +41,12 @@ struct sk_op;
 typedef void (*sk_op_cb)(struct sk_op *op, void *ctx);
 
 struct sk_op {
-  sk_op_cb cb;           /* in */
-  void *ctx;             /* in */
-  enum sk_code status;   /* out */
-  struct sk_err err;     /* out; a sentence when status is not SK_OK */
-  int64_t deadline_ms; /* in: monotonic; then enqueue, get, list, count, change, pause and tasks are answered, whatever the server
+  sk_op_cb cb;         /* in */
+  void *ctx;           /* in */
+  enum sk_code status; /* out */
+  struct sk_err err;   /* out; a sentence when status is not SK_OK */
+  int64_t
+      deadline_ms; /* in: monotonic; then enqueue, get, list, count, change, pause and tasks are answered, whatever the server
                         * does.  0: the store's timeout from the submission */
   struct sk_arena arena; /* out: what the outputs point into */
   /* The store's own while submitted. */
@@ -404,7 +405,8 @@ struct sk_store_ops {
 
 struct sk_store {
   const struct sk_store_ops *ops;
-  int64_t timeout_ms; /* ?timeout= of its URL: how long enqueue, get, list, count, change, pause and tasks take at most; 0: they wait for nobody */
+  int64_t
+      timeout_ms; /* ?timeout= of its URL: how long enqueue, get, list, count, change, pause and tasks take at most; 0: they wait for nobody */
 };
 
 /* Opens the store that options->url names, by its scheme.  May block (opening files, connecting) up to 5 s.

@@ -186,7 +186,7 @@ struct rd_store {
   struct rd_conn *calls, *wakes;         /* wakes: NULL when nobody wants to know */
   struct sk_async *wake;                 /* answers are due */
   struct sk_timer *keep_alive;           /* runs while ops are submitted: only then the loop must go on */
-  struct sk_timer *late;         /* the deadline of what was sent */
+  struct sk_timer *late;                 /* the deadline of what was sent */
   struct sk_timer *patience;             /* runs while ops wait for a connection */
   struct sk_timer *retry;                /* ... and while they wait for a slot of the cluster that is being moved */
   struct sk_err down;                    /* why there is no connection */
