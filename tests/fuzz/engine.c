@@ -21,6 +21,7 @@
 #include "base/limits.h"
 #include "engine/state.h"
 #include "io/child.h"
+#include "io/guard.h"
 #include "logic/record.h"
 #include "logic/wire.h"
 #include "store/openers.h"
@@ -112,6 +113,15 @@ void sk_child_kill(struct sk_child *c, int signum) {
   (void)signum;
   c->killed = true;
 }
+
+void sk_child_kill_group(const struct sk_child *c) { (void)c; }
+
+void sk_guard_mark(const struct sk_guard *g, uint64_t worker, char out[SK_GUARD_MARK_BYTES]) {
+  (void)g, (void)worker;
+  out[0] = '\0';
+}
+
+void sk_guard_sweep(struct sk_guard *g, uint64_t worker) { (void)g, (void)worker; }
 
 void sk_child_free(struct sk_child *c) {
   if (c) c->freed = true;
