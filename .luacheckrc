@@ -24,7 +24,7 @@ stds.redis = {
     -- lib/names.lua, lib/bury.lua
     "is_name", "NAME_BYTES_MAX", "ID_BYTES_MAX", "bury",
     -- lib/add.lua, lib/engine.lua, lib/walk.lua
-    "add", "add_ready", "lost", "enter", "walk", "filter_queue", "filter_task", "list_first",
+    "add", "add_ready", "wake", "tell", "tell_all", "woken", "lost", "enter", "walk", "filter_queue", "filter_task", "list_first",
     -- lib/uses.lua, lib/bucket.lua, lib/bound.lua, lib/lock.lua, lib/ties.lua
     "has_notes", "has_stops", "has_locks", "has_groups", "has_bounds", "now_us", "token_us", "take_tokens", "tokens_left", "digits",
     "bound_of", "jobs_in", "waiting_in", "bound_slot", "holder_said", "holder_of", "unlock", "lock_take", "untie",
@@ -45,7 +45,7 @@ stds.redis = {
 }
 files["core/store/redis/scripts"] = { std = "lua51+redis", max_line_length = 160 }
 -- It is a part of fetch.lua alone.
-files["core/store/redis/scripts/lib/turns.lua"] = { globals = { "ready", "taken", "due_in", "n", "ids", "take_plain" } }
+files["core/store/redis/scripts/lib/turns.lua"] = { globals = { "ready", "taken", "due_in", "due_of", "more_of", "n", "ids", "take_plain" } }
 files["core/store/redis/scripts/lib"] = { std = "lua51+redis", max_line_length = 160, ignore = { "211", "221", "231", "241", "311" } }
 
 -- A handler names what it is given, used or not.

@@ -47,7 +47,7 @@
 #define SK_QUEUE_LEN_MAX 1000000000000LL /* max_len */
 #define SK_WORKERS_MAX 256               /* setting workers */
 #define SK_CONCURRENCY_MAX 100000        /* setting concurrency: jobs running at once in a worker */
-#define SK_QUEUES_MAX 1000               /* queues one engine serves */
+#define SK_QUEUES_MAX 1000               /* queues named with -q; an engine that serves all serves any number */
 #define SK_QUEUE_WEIGHT_MAX 1000
 
 /* Looking at scripts: skein check, config.lua. */
@@ -55,6 +55,7 @@
 #define SK_LOOK_MS 20000       /* for all; what comes after is not looked at */
 
 /* The engine. */
+#define SK_FETCH_QUEUES_MAX 64   /* queues one fetch of an engine names */
 #define SK_FETCH_BATCH_MAX 1024  /* jobs one fetch takes */
 #define SK_PREFETCH_MAX 2048     /* jobs the core holds beyond its free slots */
 #define SK_WORKER_WINDOW 512     /* jobs offered to a worker beyond its concurrency (ring size: limits.h of wire) */

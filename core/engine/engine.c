@@ -23,13 +23,12 @@ void sk_engine_wake(struct sk_engine *e) {
 
 /* Nothing is here that a draining engine would still do. */
 static bool is_idle(const struct sk_engine *e) {
-  return e->held_n == 0 && sk_settle_idle(e) && !e->fetching && !e->fetch_wanted && sk_requests_idle(e->requests);
+  return e->held_n == 0 && sk_settle_idle(e) && !e->fetching && !e->fetch_wanted && !e->counting &&
+         sk_requests_idle(e->requests);
 }
 
-static bool serves(const struct sk_engine *e, struct sk_str queue) {
-  bool served = e->queues_all;
-  for (size_t i = 0; i < e->queues_n && !served; i++) served = sk_str_eq(e->queues[i].name, queue);
-  return served;
+static bool serves(struct sk_engine *e, struct sk_str queue) {
+  return e->served.all || sk_queue_set_find(&e->served, queue, 0, false) != NULL;
 }
 
 /* What is left for a draining engine. */
@@ -39,7 +38,7 @@ struct left {
   int64_t running; /* anywhere */
 };
 
-static struct left count_left(const struct sk_engine *e, const struct sk_count_op *count) {
+static struct left count_left(struct sk_engine *e, const struct sk_count_op *count) {
   struct left left = { 0, 0, 0 };
   for (size_t i = 0; i < count->queues_n; i++) {
     const struct sk_queue_count *q = &count->queues[i];
@@ -55,11 +54,11 @@ static struct left count_left(const struct sk_engine *e, const struct sk_count_o
 
 /* READY jobs that a fetch after the count does not get, when nothing runs anywhere that could let them go, are held back by jobs in
  * queues that are paused or not served: those are not waited for, so these aren't either. */
-static bool is_drained(struct sk_engine *e, const struct left *left) {
+static bool is_drained(struct sk_engine *e, const struct left *left, const struct sk_count_op *count) {
   if (left->jobs > 0 || !is_idle(e)) return false;
   if (left->ready == 0 || (e->drain_futile && left->running == 0)) return true;
   e->drain_futile = left->running == 0;
-  if (e->drain_futile) sk_fetch_wake(e);
+  if (e->drain_futile) sk_fetch_note_counts(e, count);
   return false;
 }
 
@@ -69,7 +68,7 @@ static void on_drain_count(struct sk_op *op, void *ctx) {
   e->drain_counting = false;
   if (op->status == SK_OK && !e->stopping) { /* else the next fetch asks again */
     struct left left = count_left(e, count);
-    if (is_drained(e, &left)) sk_engine_stop(e, false);
+    if (is_drained(e, &left, count)) sk_engine_stop(e, false);
   }
   sk_op_fini(op);
   free(count);
@@ -134,12 +133,21 @@ void sk_engine_store_works(struct sk_engine *e, enum sk_chore chore) {
   if (e->troubles != 0) return;
   sk_logf(e->log, SK_LOG_INFO, "store: works again");
   sk_requests_changed(e->requests); /* who waits may have missed something */
+  sk_fetch_wake_all(e);
   sk_fetch_wake_stops(e);
 }
 
 static void on_store_changed(void *ctx) {
   struct sk_engine *e = ctx;
+  sk_fetch_wake_all(e);
   sk_fetch_wake_stops(e);
+  sk_requests_changed(e->requests);
+}
+
+static void on_queues_changed(void *ctx, const struct sk_str *queues, size_t n, bool stops) {
+  struct sk_engine *e = ctx;
+  for (size_t i = 0; i < n; i++) sk_fetch_queue_due(e, queues[i], 0);
+  if (stops) sk_fetch_wake_stops(e);
   sk_requests_changed(e->requests);
 }
 
@@ -148,7 +156,7 @@ static void on_store_changed(void *ctx) {
 /* This engine was taken for dead: what has not started here runs elsewhere. */
 static void on_lost(struct sk_engine *e) {
   e->declare_wanted = true; /* the store may have lost its data, and with it our tasks and queues */
-  e->queues_stale = e->queues_all;
+  e->queues_stale = e->served.all;
   sk_logf(e->log, SK_LOG_WARN,
           "this engine's lease had ended: its jobs were given to others, what they do here does not count");
   sk_dispatch_take_back_all(e);
@@ -167,7 +175,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
     e->beaten_ms = sk_clock_mono_ms();
     if (e->beat->recovered > 0) {
       sk_logf(e->log, SK_LOG_WARN, "took over %zu jobs of engines that are gone", e->beat->recovered);
-      sk_fetch_wake(e);
+      sk_fetch_wake_all(e);
     }
     if (e->beat->lost) on_lost(e);
     if (e->beat_late)
@@ -341,7 +349,11 @@ void sk_engine_trace(struct sk_engine *e) {
 
 /* -- start ------------------------------------------------------------------------------------------------------------------------------- */
 
-static void on_added(void *ctx, int64_t due_in_ms) { sk_fetch_due_within(ctx, due_in_ms); }
+static void on_added(void *ctx, const struct sk_enqueue_item *items, size_t n, int64_t due_in_ms) {
+  if (items == NULL) sk_fetch_wake_all(ctx);
+  for (size_t i = 0; i < n; i++)
+    if (i == 0 || !sk_str_eq(items[i].queue, items[i - 1].queue)) sk_fetch_queue_due(ctx, items[i].queue, due_in_ms);
+}
 
 static void on_cancelled(void *ctx) { sk_fetch_wake_stops(ctx); }
 
@@ -353,7 +365,7 @@ static enum sk_code open_store(struct sk_engine *e, struct sk_err *err) {
   struct sk_store_options o = e->options.store;
   o.engine = sk_str(e->id, SK_ID_BYTES);
   o.log = e->log;
-  struct sk_store_events events = { .changed = on_store_changed, .ctx = e };
+  struct sk_store_events events = { .changed = on_store_changed, .queues_changed = on_queues_changed, .ctx = e };
   enum sk_code code = sk_store_open(e->loop, &o, &events, &e->store, err);
   if (code == SK_OK) sk_requests_use(e->requests, e->store);
   return code;

@@ -24,7 +24,9 @@ enum {
   MEMORY_WAIT_MS = 50, /* before fetched jobs are looked at again that there was no memory for */
   LOST_WAIT_MS = 50,   /* ... or a store that has jobs and gives none */
   COUNT_RETRY_MS = 500,
-  STOPS_EVERY_MS = 10, /* looks for cancelled jobs while there is no room for others: at most that often */
+  COUNT_EVERY_MS = 100, /* all queues are counted at most that often */
+  FORGET_SLACK = 1000,  /* queues known here beyond twice those of the store before they are forgotten */
+  STOPS_EVERY_MS = 10,  /* looks for cancelled jobs while there is no room for others: at most that often */
 };
 
 /* -- how far ahead ------------------------------------------------------------------------------------------------------------- */
@@ -69,20 +71,6 @@ int64_t sk_fetch_room(const struct sk_engine *e) {
 
 /* -- which queues ---------------------------------------------------------------------------------------------------------------- */
 
-static bool has_queue(const struct sk_engine *e, struct sk_str name) {
-  for (size_t i = 0; i < e->queues_n; i++)
-    if (sk_str_eq(e->queues[i].name, name)) return true;
-  return false;
-}
-
-static void tell_full(struct sk_engine *e, struct sk_str name) {
-  if (e->queues_full) return;
-  e->queues_full = true;
-  sk_logf(e->log, SK_LOG_WARN,
-          "queue %.*s and maybe others are not served: an engine serves at most %d queues, name them with -q",
-          SK_STR_ARG(name), SK_QUEUES_MAX);
-}
-
 /* A queue that another client has named as no client may: it is not served, and all others are. */
 static bool is_queue_name(struct sk_engine *e, struct sk_str name) {
   struct sk_err err;
@@ -92,24 +80,40 @@ static bool is_queue_name(struct sk_engine *e, struct sk_str name) {
   return false;
 }
 
-static bool add_queue(struct sk_engine *e, struct sk_str name, uint32_t weight) {
-  if (has_queue(e, name) || !is_queue_name(e, name)) return true;
-  if (e->queues_n >= SK_QUEUES_MAX) {
-    tell_full(e, name);
-    return true;
-  }
-  size_t n = e->queues_n + 1;
-  struct sk_queue_spec *queues = realloc(e->queues, n * sizeof *queues);
-  if (queues) e->queues = queues;
-  struct sk_str copy = sk_arena_copy(&e->queues_names, name);
-  if (!queues || !copy.p) return false;
-  e->queues[e->queues_n++] = (struct sk_queue_spec){ copy, weight };
-  return true;
+/* The queue of that name, if it is to be served; NULL: it is not, or memory ran out. */
+static struct sk_queue_set_entry *served_queue(struct sk_engine *e, struct sk_str name) {
+  struct sk_queue_set_entry *queue = sk_queue_set_find(&e->served, name, 1, false);
+  if (queue != NULL || !e->served.all || !is_queue_name(e, name)) return queue;
+  return sk_queue_set_find(&e->served, name, 1, true);
 }
 
 static void add_task_queue(const struct sk_task *task, void *ctx) {
-  if (task->template.queue.n > 0) add_queue(ctx, task->template.queue, 1);
-  if (task->template.retry_queue.n > 0) add_queue(ctx, task->template.retry_queue, 1);
+  struct sk_queue_set *s = ctx;
+  const struct sk_str names[] = { task->template.queue, task->template.retry_queue };
+  for (size_t i = 0; i < 2; i++) {
+    struct sk_queue_set_entry *queue = names[i].n ? sk_queue_set_find(s, names[i], 1, true) : NULL;
+    if (queue) sk_queue_set_maybe(queue);
+  }
+}
+
+/* A store forgets queues that hold nothing: when most of those known here are no more, begins anew.  Not while a fetch borrows names. */
+static void forget_queues(struct sk_engine *e, const struct sk_count_op *count) {
+  if (!e->served.all || e->fetching || e->served.n <= 2 * count->queues_n + FORGET_SLACK) return;
+  sk_queue_set_clear(&e->served, true);
+  sk_queue_set_find(&e->served, SK_STR_LIT("default"), 1, true);
+  sk_tasks_each(e->tasks, add_task_queue, &e->served);
+}
+
+void sk_fetch_note_counts(struct sk_engine *e, const struct sk_count_op *count) {
+  for (size_t i = 0; i < count->queues_n; i++) {
+    const struct sk_queue_count *counted = &count->queues[i];
+    struct sk_queue_set_entry *queue = served_queue(e, counted->name);
+    if (queue == NULL) continue;
+    int64_t later = counted->states[SK_STATE_SCHEDULED] + counted->states[SK_STATE_RETRY];
+    bool ready = counted->states[SK_STATE_READY] > 0 && !counted->paused;
+    if (ready || (later > 0 && (e->count_deep || queue->due_at_ms == SK_QUEUE_SET_NEVER))) sk_queue_set_maybe(queue);
+  }
+  sk_fetch_wake(e);
 }
 
 static void on_counted(struct sk_op *op, void *ctx) {
@@ -118,33 +122,41 @@ static void on_counted(struct sk_op *op, void *ctx) {
   e->counting = NULL;
   if (op->status != SK_OK) {
     sk_engine_store_failed(e, SK_CHORE_COUNT, &op->err);
-    sk_fetch_due_within(e, COUNT_RETRY_MS); /* that fetch finds queues_version different again */
+    e->queues_stale = e->count_wanted = true;
+    e->count_at_ms = sk_clock_mono_ms() + COUNT_RETRY_MS;
   } else {
     sk_engine_store_works(e, SK_CHORE_COUNT);
-    bool all = true;
-    for (size_t i = 0; i < count->queues_n; i++) all &= add_queue(e, count->queues[i].name, 1);
-    if (all) e->queues_version = count->queues_version;
-    sk_fetch_wake(e);
+    forget_queues(e, count);
+    sk_fetch_note_counts(e, count);
+    if (!e->count_wanted) e->count_deep = false;
+    e->queues_version = count->queues_version;
   }
   sk_op_fini(op);
   free(count);
   sk_engine_wake(e);
 }
 
-/* Learns the names of all queues; the fetch after it serves them. */
-static void learn_queues(struct sk_engine *e) {
-  if (!e->queues_all || e->counting) return;
+static void due_within(struct sk_engine *e, int64_t ms);
+
+/* Learns the names of all queues, and which have something; the fetch after it serves them. */
+static void count_queues(struct sk_engine *e) {
+  if (e->counting) return;
+  int64_t wait_ms = e->count_at_ms - sk_clock_mono_ms();
+  if (wait_ms > 0) {
+    due_within(e, wait_ms);
+    return;
+  }
   e->counting = calloc(1, sizeof *e->counting);
   if (e->counting == NULL) return;
-  e->queues_stale = false;
+  e->queues_stale = e->count_wanted = false;
+  e->count_at_ms = sk_clock_mono_ms() + COUNT_EVERY_MS;
   e->counting->op = (struct sk_op){ .cb = on_counted, .ctx = e };
   e->store->ops->count(e->store, e->counting);
 }
 
 void sk_fetch_queues_changed(struct sk_engine *e) {
   sk_served_check(e);
-  if (!e->queues_all) return;
-  sk_tasks_each(e->tasks, add_task_queue, e);
+  if (e->served.all) sk_tasks_each(e->tasks, add_task_queue, &e->served);
   sk_fetch_wake(e);
 }
 
@@ -161,23 +173,51 @@ void sk_fetch_wake_stops(struct sk_engine *e) {
   sk_fetch_wake(e);
 }
 
-void sk_fetch_due_within(struct sk_engine *e, int64_t ms) {
+void sk_fetch_wake_all(struct sk_engine *e) {
+  if (e->served.n <= SK_FETCH_QUEUES_MAX)
+    sk_queue_set_maybe_all(&e->served);
+  else
+    e->count_wanted = e->count_deep = true;
+  sk_fetch_wake(e);
+}
+
+void sk_fetch_queue_due(struct sk_engine *e, struct sk_str name, int64_t ms) {
   if (e->stopping) return;
+  struct sk_queue_set_entry *queue = served_queue(e, name);
+  if (queue == NULL) return;
   if (ms <= 0) {
+    sk_queue_set_maybe(queue);
     sk_fetch_wake(e);
     return;
   }
+  int64_t at_ms = sk_clock_mono_ms() + ms;
+  if (at_ms < queue->due_at_ms) queue->due_at_ms = at_ms;
+  if (e->fetching) queue->again = true; /* the fetch under way may know nothing of it */
+  due_within(e, ms);
+}
+
+/* Looks again after so long. */
+static void due_within(struct sk_engine *e, int64_t ms) {
+  if (e->stopping) return;
   int64_t at = sk_clock_mono_ms() + ms;
   if (sk_timer_active(e->due) && e->due_at_ms <= at) return;
   e->due_at_ms = at;
   sk_timer_start(e->due, ms);
 }
 
-/* Nothing to take now: sleep until the earliest due time, or the safety look. */
-static void sleep_until_due(struct sk_engine *e, int64_t due_in_ms) {
-  int64_t ms = due_in_ms >= 0 && due_in_ms < SK_SAFETY_POLL_MS ? due_in_ms : SK_SAFETY_POLL_MS;
+/* Nothing to take now: sleeps until the earliest due time, or the safety look. */
+static void sleep_until_due(struct sk_engine *e) {
+  int64_t now_ms = sk_clock_mono_ms(), next_ms = sk_queue_set_due(&e->served, now_ms);
+  if (sk_queue_set_any_maybe(&e->served)) {
+    sk_fetch_wake(e);
+    return;
+  }
+  if (e->safety_at_ms <= now_ms) e->safety_at_ms = now_ms + SK_SAFETY_POLL_MS;
+  if (next_ms > e->safety_at_ms) next_ms = e->safety_at_ms;
+  if ((e->count_wanted || e->queues_stale) && !e->counting && next_ms > e->count_at_ms) next_ms = e->count_at_ms;
+  int64_t ms = next_ms - now_ms;
   sk_timer_stop(e->due);
-  sk_fetch_due_within(e, ms > 0 ? ms : 1);
+  due_within(e, ms > 0 ? ms : 1);
 }
 
 /* -- fetching ------------------------------------------------------------------------------------------------------------------------ */
@@ -233,16 +273,16 @@ void sk_fetch_retry(struct sk_engine *e) {
 
 /* What the store said beside the jobs: when to look again. */
 static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
-  if (e->queues_all && f->queues_version != e->queues_version) e->queues_stale = true;
-  e->fetch_wanted = f->more || e->fetch_again;
+  if (e->served.all && f->queues_version != e->queues_version) e->queues_stale = true;
+  e->fetch_wanted = sk_queue_set_any_maybe(&e->served) || e->fetch_again;
   e->fetch_again = false;
-  if (f->held_n == 0 && !f->more) e->drain_check = true;
+  if (f->held_n == 0 && !e->fetch_wanted) e->drain_check = true;
   if (f->held_n > 0 || f->more || f->due_in_ms >= 0) e->drain_futile = false;
   if (f->held_n == 0 && f->more) { /* it has some and gives none: not a reason to ask in a loop */
     e->fetch_wanted = false;
-    sk_fetch_due_within(e, LOST_WAIT_MS);
+    due_within(e, LOST_WAIT_MS);
   } else if (!e->fetch_wanted) {
-    sleep_until_due(e, f->due_in_ms);
+    sleep_until_due(e);
   }
 }
 
@@ -268,10 +308,20 @@ static void take_all(struct sk_engine *e) {
 static void on_due(void *ctx) {
   struct sk_engine *e = ctx;
   e->stops_wanted = true;
-  if (e->fetch_stuck)
+  if (e->fetch_stuck) {
     take_all(e);
-  else
-    sk_fetch_wake(e);
+    return;
+  }
+  int64_t now_ms = sk_clock_mono_ms();
+  sk_queue_set_due(&e->served, now_ms);
+  if (now_ms >= e->safety_at_ms) {
+    e->safety_at_ms = now_ms + SK_SAFETY_POLL_MS;
+    if (e->served.n <= SK_FETCH_QUEUES_MAX)
+      sk_queue_set_maybe_all(&e->served);
+    else
+      e->count_wanted = true;
+  }
+  sk_fetch_wake(e);
 }
 
 /* One queue's share of a fetch, for mix_queues. */
@@ -284,7 +334,7 @@ struct share {
  * other's: what is handed back of those would always be the same queues'. */
 static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
   size_t n = f->held_n, shares_n = 0;
-  if (n < 2 || e->queues_n < 2 || e->queues[0].weight == 0) return;
+  if (n < 2 || f->queues_n < 2 || e->served.n == 0 || e->served.queues[0].spec.weight == 0) return;
   struct share *shares = sk_arena_array(&f->op.arena, n, sizeof *shares);
   size_t *turns = sk_arena_array(&f->op.arena, n, sizeof *turns); /* whose turn it is, by index into shares */
   size_t *after = sk_arena_array(&f->op.arena, n, sizeof *after); /* the next job of the same queue */
@@ -341,6 +391,7 @@ static void on_looked(struct sk_engine *e, struct sk_op *op) {
 
 static void on_fetched(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
+  sk_queue_set_fini(&e->former);
   if (e->fetch_looks) {
     on_looked(e, op);
     return;
@@ -348,6 +399,7 @@ static void on_fetched(struct sk_op *op, void *ctx) {
   if (op->status == SK_OK) {
     measure_fetch(e);
     mix_queues(e, e->fetch);
+    sk_queue_set_found(&e->served, e->fetch_queues, sk_clock_mono_ms());
     e->fetch_backoff_ms = 0;
     sk_engine_store_works(e, SK_CHORE_FETCH);
     take_all(e);
@@ -357,18 +409,6 @@ static void on_fetched(struct sk_op *op, void *ctx) {
   fetch_failed(e, op);
   sk_op_fini(op);
   sk_engine_wake(e);
-}
-
-/* Room for all queues in what a fetch borrows; only between two fetches. */
-static bool reserve_plan(struct sk_engine *e) {
-  if (e->plan_n >= e->queues_n) return true;
-  struct sk_fetch_queue *fetch_queues = realloc(e->fetch_queues, e->queues_n * sizeof *fetch_queues);
-  if (fetch_queues) e->fetch_queues = fetch_queues;
-  struct sk_queue_plan *plan = realloc(e->plan, e->queues_n * sizeof *plan);
-  if (plan) e->plan = plan;
-  if (!fetch_queues || !plan) return false;
-  e->plan_n = e->queues_n;
-  return true;
 }
 
 static bool is_backing_off(const struct sk_engine *e) { return e->fetch_backoff_ms && sk_timer_active(e->due); }
@@ -401,7 +441,7 @@ static size_t fits(const struct sk_engine *e) {
 }
 
 static void fetch_jobs(struct sk_engine *e) {
-  if (e->queues_stale) learn_queues(e);
+  if (e->queues_stale || e->count_wanted) count_queues(e);
   if (e->fetching || !e->fetch_wanted || is_backing_off(e)) return;
   int64_t room = sk_fetch_room(e);
   if (room <= 0) return;
@@ -411,16 +451,20 @@ static void fetch_jobs(struct sk_engine *e) {
   /* With short jobs, wait until it is worth a call. */
   size_t depth = sk_fetch_depth(e);
   if (depth > 16 && e->local_n > 0 && want < depth / 4) return;
-  if (!reserve_plan(e)) {
-    e->fetch_wanted = false;
-    sk_fetch_due_within(e, MEMORY_WAIT_MS);
+  bool no_memory;
+  size_t n = sk_queue_set_pick(&e->served, want, sk_random_next(&e->random), e->fetch_queues, &no_memory);
+  if (n > 0) {
+    *e->fetch = (struct sk_fetch_op){ .queues = e->fetch_queues, .queues_n = n, .want = want };
+    send(e);
     return;
   }
-  sk_queues_plan(e->queues, e->queues_n, want, sk_random_next(&e->random), e->plan);
-  for (size_t i = 0; i < e->queues_n; i++)
-    e->fetch_queues[i] = (struct sk_fetch_queue){ e->queues[e->plan[i].index].name, e->plan[i].quota };
-  *e->fetch = (struct sk_fetch_op){ .queues = e->fetch_queues, .queues_n = e->queues_n, .want = want };
-  send(e);
+  e->fetch_wanted = false;
+  if (no_memory) {
+    due_within(e, MEMORY_WAIT_MS);
+  } else {
+    e->drain_check = true;
+    sleep_until_due(e);
+  }
 }
 
 void sk_fetch_turn(struct sk_engine *e) {
@@ -431,14 +475,19 @@ void sk_fetch_turn(struct sk_engine *e) {
 
 /* -- life ---------------------------------------------------------------------------------------------------------------------------- */
 
-/* Names stay in their arena until the end: a fetch under way borrows them. */
+/* A fetch under way borrows names of what was served before. */
 enum sk_code sk_fetch_use_queues(struct sk_engine *e, const struct sk_queue_spec *queues, size_t n) {
   bool ok = true;
-  e->queues_n = 0;
-  e->queues_all = n == 0;
-  for (size_t i = 0; i < n && ok; i++) ok = add_queue(e, queues[i].name, queues[i].weight);
-  if (e->queues_all && ok) ok = add_queue(e, SK_STR_LIT("default"), 1);
-  e->queues_stale = e->queues_all;
+  if (e->fetching && e->former.n == 0) {
+    e->former = e->served;
+    e->served = (struct sk_queue_set){ 0 };
+  }
+  sk_queue_set_clear(&e->served, n == 0);
+  for (size_t i = 0; i < n && ok; i++)
+    ok = sk_queue_set_find(&e->served, queues[i].name, queues[i].weight, true) != NULL;
+  if (n == 0) ok = sk_queue_set_find(&e->served, SK_STR_LIT("default"), 1, true) != NULL;
+  sk_queue_set_maybe_all(&e->served);
+  e->queues_stale = n == 0;
   e->fetch_wanted = true;
   if (e->fetching) e->fetch_again = true;
   return ok ? SK_OK : SK_ENOMEM;
@@ -465,8 +514,6 @@ void sk_fetch_fini(struct sk_engine *e) {
   sk_timer_free(e->due);
   sk_timer_free(e->look);
   free(e->fetch);
-  free(e->queues);
-  free(e->fetch_queues);
-  free(e->plan);
-  sk_arena_fini(&e->queues_names);
+  sk_queue_set_fini(&e->served);
+  sk_queue_set_fini(&e->former);
 }

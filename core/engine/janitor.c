@@ -72,7 +72,7 @@ static void check_loading(struct sk_worker *w, int64_t now) {
 
 static void check_clock(struct sk_engine *e, int64_t now) {
   int64_t offset = sk_clock_wall_ms() - now;
-  if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS) sk_fetch_wake(e); /* due times are wall clock times */
+  if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS) sk_fetch_wake_all(e); /* due times are wall clock times */
   e->wall_minus_mono_ms = offset;
 }
 

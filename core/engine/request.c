@@ -164,7 +164,7 @@ static void add_change(struct sk_buf *b, const struct request *q) {
   if (c->changed == 0) return;
   sk_waits_changed(q->rs->waits); /* a cancelled job is over */
   sk_rooms_changed(q->rs->rooms); /* ... and leaves room */
-  if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, 0);
+  if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, NULL, 0, 0);
   if (c->verb == SK_VERB_CANCEL && q->rs->options.cancelled) q->rs->options.cancelled(q->rs->options.ctx);
 }
 
@@ -205,7 +205,7 @@ static void answer(struct request *q) {
   case SK_OP_COUNT: add_count(&b, &q->u.count); break;
   case SK_OP_CHANGE: add_change(&b, q); break;
   case SK_OP_PAUSE:
-    if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, 0);
+    if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, NULL, 0, 0);
     break;
   case SK_OP_TASKS: add_tasks(&b, &q->u.tasks); break;
   case SK_OP_WAIT: break; /* has its own callback */
@@ -236,7 +236,8 @@ static bool wait_for_room(struct request *q) {
   struct sk_enqueue_op *op = &q->u.enqueue;
   size_t refused = 0;
   for (size_t i = 0; i < op->items_n; i++) refused += op->items[i].status == SK_ELIMIT;
-  if (q->rs->options.added && refused < op->items_n) q->rs->options.added(q->rs->options.ctx, q->due_in_ms);
+  if (q->rs->options.added && refused < op->items_n)
+    q->rs->options.added(q->rs->options.ctx, op->items, op->items_n, q->due_in_ms);
   if (refused == 0 || q->room.block_ms <= 0 || q->rs->stopped || q->abandoned) return false;
   if (q->rs->blocked_bytes + q->payload_n > SK_BLOCKED_BYTES_MAX) return false;
   q->rs->blocked_bytes += q->payload_n;

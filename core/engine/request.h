@@ -52,8 +52,9 @@ struct sk_requests_options {
   struct sk_loop *loop;
   struct sk_store *store; /* borrowed; must outlive the requests; NULL: comes later (sk_requests_use) */
   size_t args_bytes_max;
-  /* Jobs were added or moved by a request, so there may be something to fetch, at the latest after due_in_ms (0: now).  May be NULL. */
-  void (*added)(void *ctx, int64_t due_in_ms);
+  /* Jobs were added or moved by a request, so there may be something to fetch, at the latest after due_in_ms (0: now); items: they
+   * are among these, NULL: who knows.  May be NULL. */
+  void (*added)(void *ctx, const struct sk_enqueue_item *items, size_t n, int64_t due_in_ms);
   /* The request whose sk_answer_cb has that ctx waits for room in a queue.  May be NULL. */
   void (*blocked)(void *ctx);
   /* Jobs were cancelled by a request, running ones maybe.  May be NULL. */

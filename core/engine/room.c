@@ -16,7 +16,7 @@ struct sk_rooms {
   struct sk_loop *loop;
   struct sk_store *store;
   struct sk_list waiting;
-  void (*added)(void *ctx, int64_t due_in_ms);
+  void (*added)(void *ctx, const struct sk_enqueue_item *items, size_t n, int64_t due_in_ms);
   void *ctx;
 };
 
@@ -54,7 +54,8 @@ static void on_tried(struct sk_op *op, void *ctx) {
   room->trying = false;
   size_t left = 1;
   if (op->status == SK_OK) {
-    if (take_answers(room, &left) && rooms->added) rooms->added(rooms->ctx, room->due_in_ms);
+    if (take_answers(room, &left) && rooms->added)
+      rooms->added(rooms->ctx, room->items, room->items_n, room->due_in_ms);
     room->unsure = false;
   } else if (op->status == SK_EUNKNOWN) {
     room->unsure = true;
@@ -129,7 +130,10 @@ void sk_rooms_stop(struct sk_rooms *rooms) {
   SK_LIST_EACH_SAFE(n, &rooms->waiting) sk_room_end(SK_CONTAINER(n, struct sk_room, node));
 }
 
-struct sk_rooms *sk_rooms_new(struct sk_loop *loop, void (*added)(void *ctx, int64_t due_in_ms), void *ctx) {
+struct sk_rooms *sk_rooms_new(struct sk_loop *loop,
+                              void (*added)(void *ctx, const struct sk_enqueue_item *items, size_t n,
+                                            int64_t due_in_ms),
+                              void *ctx) {
   struct sk_rooms *rooms = calloc(1, sizeof *rooms);
   if (rooms == NULL) return NULL;
   rooms->loop = loop;

@@ -35,8 +35,11 @@ struct sk_room {
   bool unsure; /* the answer to a try got lost: what is there under its own id now was added by it */
 };
 
-/* added(ctx, due_in_ms): some were added; may be NULL. */
-struct sk_rooms *sk_rooms_new(struct sk_loop *loop, void (*added)(void *ctx, int64_t due_in_ms), void *ctx);
+/* added(ctx, items, n, due_in_ms): some were added; may be NULL. */
+struct sk_rooms *sk_rooms_new(struct sk_loop *loop,
+                              void (*added)(void *ctx, const struct sk_enqueue_item *items, size_t n,
+                                            int64_t due_in_ms),
+                              void *ctx);
 void sk_rooms_use(struct sk_rooms *rooms, struct sk_store *store); /* before anything waits; borrowed */
 void sk_rooms_free(struct sk_rooms *rooms);                        /* only when nothing waits */
 void sk_room_wait(struct sk_rooms *rooms, struct sk_room *room);

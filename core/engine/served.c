@@ -48,15 +48,15 @@ static void on_counted(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   struct sk_count_op *count = e->counting;
   e->counting = NULL;
-  for (size_t i = 0; op->status == SK_OK && !e->queues_all && i < e->queues_n; i++)
-    look_at(e, e->queues[i].name, count);
+  for (size_t i = 0; op->status == SK_OK && !e->served.all && i < e->served.n; i++)
+    look_at(e, e->served.queues[i].spec.name, count);
   sk_op_fini(op); /* when the store does not answer there are other troubles to tell of */
   free(count);
   sk_engine_wake(e);
 }
 
 void sk_served_check(struct sk_engine *e) {
-  if (e->queues_all || e->counting || e->stopping || e->store == NULL) return;
+  if (e->served.all || e->counting || e->stopping || e->store == NULL) return;
   e->counting = calloc(1, sizeof *e->counting);
   if (e->counting == NULL) return;
   e->counting->op = (struct sk_op){ .cb = on_counted, .ctx = e };

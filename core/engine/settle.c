@@ -253,12 +253,13 @@ static void after(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   const struct sk_decision *d = &run->decision;
   applied(run);
-  if (run->follow) sk_fetch_due_within(e, run->follow->due_in_ms);
-  if (frees_slot(run)) sk_fetch_wake(e);
+  for (size_t i = 0; run->follow && i < run->follow->n; i++)
+    sk_fetch_queue_due(e, run->follow->items[i].queue, run->follow->due_in_ms);
+  if (frees_slot(run)) sk_fetch_wake_all(e);
   if (d->kind == SK_SETTLE_RETRY || d->kind == SK_SETTLE_SNOOZE)
-    sk_fetch_due_within(e, d->delay_ms);
+    sk_fetch_queue_due(e, d->to_queue.n ? d->to_queue : run->queue, d->delay_ms);
   else if (d->kind == SK_SETTLE_RELEASE)
-    sk_fetch_wake(e);
+    sk_fetch_queue_due(e, run->queue, 0);
   else
     sk_requests_settled(e->requests, run->id);
 }

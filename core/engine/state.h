@@ -17,10 +17,12 @@
 #include "base/buf.h"
 #include "base/heap.h"
 #include "base/id.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "engine/engine.h"
 #include "engine/follow.h"
 #include "engine/request.h"
+#include "engine/queue_set.h"
 #include "engine/share.h"
 #include "engine/tasks.h"
 #include "io/child.h"
@@ -179,17 +181,16 @@ struct sk_engine {
 
   /* fetch.c */
   struct sk_fetch_op *fetch;
-  struct sk_fetch_queue *fetch_queues; /* owned; the fetch under way borrows it */
-  struct sk_queue_plan *plan;          /* owned */
-  size_t plan_n;                       /* length of both */
-  struct sk_queue_spec *queues;        /* owned array; names in queues_names */
-  size_t queues_n;
-  struct sk_arena queues_names;
-  bool queues_all; /* serve every queue there is */
+  struct sk_fetch_queue fetch_queues[SK_FETCH_QUEUES_MAX]; /* the fetch under way borrows it */
+  struct sk_queue_set served;
+  struct sk_queue_set former; /* what was served when the fetch under way was sent, if something else is since */
   uint64_t queues_version;
-  bool queues_stale;
-  bool queues_full;  /* told that there are more than are served */
-  bool queues_wrong; /* told that some have names that none may have */
+  bool queues_stale;    /* the store may have queues that are not known of */
+  bool count_wanted;    /* a count is to say which queues have something; */
+  bool count_deep;      /* ... also an earlier job that is due later */
+  int64_t count_at_ms;  /* when the next count may be sent; monotonic */
+  int64_t safety_at_ms; /* when all queues are looked at, whatever was said of them; monotonic */
+  bool queues_wrong;    /* told that some have names that none may have */
   struct sk_count_op *counting;
   bool fetching;
   size_t fetch_taken;    /* of the fetched jobs; */
@@ -265,11 +266,14 @@ enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err);
 void sk_fetch_fini(struct sk_engine *e);
 /* Serves these from now on; none: all there are.  SK_ENOMEM: only some of them. */
 enum sk_code sk_fetch_use_queues(struct sk_engine *e, const struct sk_queue_spec *queues, size_t n);
-void sk_fetch_stop(struct sk_engine *e);       /* nothing is taken any more */
-void sk_fetch_retry(struct sk_engine *e);      /* the store works again: don't wait for the back-off to end */
-void sk_fetch_wake(struct sk_engine *e);       /* there may be jobs */
+void sk_fetch_stop(struct sk_engine *e);     /* nothing is taken any more */
+void sk_fetch_retry(struct sk_engine *e);    /* the store works again: don't wait for the back-off to end */
+void sk_fetch_wake(struct sk_engine *e);     /* there may be room, or a queue that may have something */
+void sk_fetch_wake_all(struct sk_engine *e); /* there may be jobs, who knows where */
+/* A job of that queue is due in so long (0: now). */
+void sk_fetch_queue_due(struct sk_engine *e, struct sk_str queue, int64_t ms);
+void sk_fetch_note_counts(struct sk_engine *e, const struct sk_count_op *count); /* which queues have something */
 void sk_fetch_wake_stops(struct sk_engine *e); /* ... and running ones may have been cancelled */
-void sk_fetch_due_within(struct sk_engine *e, int64_t ms); /* a job becomes due then */
 void sk_fetch_turn(struct sk_engine *e);
 void sk_fetch_queues_changed(struct sk_engine *e);
 void sk_served_check(struct sk_engine *e);              /* served.c: warns of queues to serve that nobody has */

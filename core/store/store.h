@@ -132,6 +132,8 @@ enum sk_code sk_enqueue_item_init(struct sk_enqueue_item *item, const struct sk_
 struct sk_fetch_queue {
   struct sk_str name;
   size_t quota;
+  bool more;         /* out: as in sk_fetch_op, of this queue */
+  int64_t due_in_ms; /* out: the same */
 };
 struct sk_held {
   struct sk_str id, queue, record; /* queue: the one it was taken from */
@@ -143,10 +145,10 @@ struct sk_held {
 };
 struct sk_fetch_op {
   struct sk_op op;
-  const struct sk_fetch_queue *queues; /* in */
-  size_t queues_n;                     /* in; 0 is allowed and takes nothing */
-  size_t want;                         /* in; <= SK_FETCH_BATCH_MAX */
-  struct sk_held *held;                /* out, in the order to run them */
+  struct sk_fetch_queue *queues; /* in, and out as said there */
+  size_t queues_n;               /* in; 0 is allowed and takes nothing */
+  size_t want;                   /* in; <= SK_FETCH_BATCH_MAX */
+  struct sk_held *held;          /* out, in the order to run them */
   size_t held_n;
   bool more; /* out: at least one of the queues (not paused) has READY jobs left that could be taken now */
   int64_t
@@ -368,6 +370,9 @@ struct sk_store_events {
   /* Something that others did: jobs may be READY, due earlier, finished, cancelled; a queue may be new, paused or resumed.
    * May come without a reason; comes within milliseconds where there is one.  This handle's own operations don't cause it. */
   void (*changed)(void *ctx);
+  /* If set, it is called in place of `changed` by a store that knows what others did: jobs of those queues may be READY, or due earlier;
+   * stops: a RUNNING job was cancelled.  With neither, jobs may have ended and queues have room. */
+  void (*queues_changed)(void *ctx, const struct sk_str *queues, size_t n, bool stops);
   void *ctx;
 };
 

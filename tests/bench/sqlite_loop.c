@@ -199,7 +199,7 @@ static void submit_enqueue(struct moving *m) {
 }
 
 static void submit_fetch(struct moving *m) {
-  static const struct sk_fetch_queue queue = { { "default", sizeof "default" - 1 }, BATCH };
+  static struct sk_fetch_queue queue = { { "default", sizeof "default" - 1 }, BATCH };
   m->fetch[0] = (struct sk_fetch_op){ .op = { .cb = on_op, .ctx = m }, .queues = &queue, .queues_n = 1, .want = BATCH };
   m->waiting++;
   m->store->ops->fetch(m->store, &m->fetch[0]);

@@ -200,7 +200,7 @@ static void ids_queues_tasks_and_records_are_bytes(void **ctx) {
   assert_code(enqueue_all(h, items, 3), SK_OK);
   for (int i = 0; i < 3; i++) assert_code(items[i].status, SK_OK);
 
-  const struct sk_fetch_queue queues[] = { { sk_str("q", 1), 9 }, { sk_str("q\0'\"%", 5), 9 } };
+  struct sk_fetch_queue queues[] = { { sk_str("q", 1), 9 }, { sk_str("q\0'\"%", 5), 9 } };
   struct sk_fetch_op fetch = { .queues = queues, .queues_n = 2, .want = 9 };
   assert_code(run_fetch(h, &fetch), SK_OK);
   assert_int_equal(fetch.held_n, 3);

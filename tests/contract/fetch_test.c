@@ -138,7 +138,7 @@ static void queues_are_tried_in_the_order_given(void **ctx) {
 }
 
 static struct sk_fetch_op fetch_quotas(struct handle *h, size_t want, size_t a, size_t b, size_t c) {
-  const struct sk_fetch_queue queues[] = { { text("a"), a }, { text("b"), b }, { text("c"), c } };
+  struct sk_fetch_queue queues[] = { { text("a"), a }, { text("b"), b }, { text("c"), c } };
   struct sk_fetch_op op = { .queues = queues, .queues_n = 3, .want = want };
   assert_code(run_fetch(h, &op), SK_OK);
   op.queues = NULL;
@@ -251,7 +251,7 @@ static void a_fetch_at_the_limit_is_answered_and_one_past_it_is_not(void **ctx) 
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
-  const struct sk_fetch_queue q = { text("q"), SK_FETCH_BATCH_MAX };
+  struct sk_fetch_queue q = { text("q"), SK_FETCH_BATCH_MAX };
   struct sk_fetch_op op = { .queues = &q, .queues_n = 1, .want = SK_FETCH_BATCH_MAX + 1 };
   assert_code(run_fetch(h, &op), SK_ELIMIT);
   assert_string_equal(state_of(h, "a"), "ready");

@@ -42,7 +42,7 @@ static void a_client_cannot_fetch_settle_beat_or_progress(void **ctx) {
   struct world *w = *ctx;
   struct handle *c = open_client(w);
   assert_code(put(c, .id = "j"), SK_OK);
-  const struct sk_fetch_queue q = { text("q"), 1 };
+  struct sk_fetch_queue q = { text("q"), 1 };
   struct sk_fetch_op fetch = { .queues = &q, .queues_n = 1, .want = 1 };
   assert_code(run_fetch(c, &fetch), SK_EINVAL);
   sk_op_fini(&fetch.op);

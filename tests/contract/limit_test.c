@@ -598,7 +598,7 @@ static void quotas_hold_with_groups(void **ctx) {
   for (const char *id = "a\0b\0c\0"; *id; id += 2) put(h, .id = id, .queue = "x", .limit = TWO("g"));
   put(h, .id = "d", .queue = "y", .limit = TWO("g"));
   put(h, .id = "e", .queue = "y");
-  const struct sk_fetch_queue queues[] = { { text("x"), 1 }, { text("y"), 1 } };
+  struct sk_fetch_queue queues[] = { { text("x"), 1 }, { text("y"), 1 } };
   struct sk_fetch_op op = { .queues = queues, .queues_n = 2, .want = 9 };
   assert_code(run_fetch(h, &op), SK_OK);
   assert_int_equal(op.held_n, 3);

@@ -106,4 +106,46 @@ describe("a store of very many jobs", function()
     t:wait_for("the takeover", 30, function() return t:counters().recovered == 6000 end)
     assert_short(server, "recovery")
   end)
+
+  H.it("in more queues than were ever served at once is drained to its end, and the next new queue is served at once", function(t)
+    t:script("a.lua", [[for i = 0, 1 do skein.task("d" .. i, function() end) end
+      skein.task("ping", function(job, n) fx("ping", n) end)]])
+    fill(t, "d", 3000, 1500)
+    assert.equal(0, (t:drain({ "-w", "1" }, 60)))
+    assert.equal(3000, t:counters().done)
+    t:run { "-w", "1" }
+    for i = 1, 20 do
+      t:enqueue("ping", i, { flags = { "--queue", "new" .. i } })
+      t:wait_effects("ping", i, 3)
+    end
+  end)
+
+  H.it("that wait for their time in many queues start when it has come", function(t)
+    t:script("a.lua", [[for i = 0, 1 do skein.task("d" .. i, function(job, n) fx("late", skein.now()) end) end]])
+    local due = os.time() + 4
+    fill(t, "d", 200, 200, due)
+    t:run { "-w", "1", "-c", "50" }
+    t:wait_effects("late", 200, 15)
+    for _, f in ipairs(t:effects "late") do
+      local at = tonumber(f[1])
+      assert.is_true(at >= due - 0.01 and at < due + 1, ("started %.3f s after its time"):format(at - due))
+    end
+  end)
+
+  H.it_on("redis", "costs Redis little for each job, with six engines and 200 queues", function(t)
+    local server = own_redis(t)
+    t:script("a.lua", [[for i = 0, 1 do skein.task("d" .. i, function(job) fx("d") end) end]])
+    fill(t, "d", 400, 200)
+    for _ = 1, 6 do t:run { "-w", "1" } end
+    t:wait_for("an empty store", 20, function() return t:counters().done == 400 end)
+    local function cpu_ms() return (server:info "used_cpu_user" + server:info "used_cpu_sys") * 1000 end
+    local before = cpu_ms()
+    local result = t:client([[local skein = require "skein"
+      for i = 1, 500 do assert(skein.enqueue { task = "d1", queue = "q" .. i % 200 }) end]], { timeout = 60 })
+    assert.equal(0, result.code, result.err)
+    t:wait_for("500 more jobs", 20, function() return t:counters().done == 900 end)
+    local cost = (cpu_ms() - before) / 500
+    H.say("six engines, 200 queues: %.2f ms of Redis's CPU a job", cost)
+    assert.is_true(cost < 1.5, ("%.2f ms a job"):format(cost)) -- it was 6.6 ms when each wake-up named no queue
+  end)
 end)

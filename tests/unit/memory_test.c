@@ -88,10 +88,10 @@ static void put(struct world *w, int i, enum sk_lock_mode mode, int64_t rate) {
 
 /* Takes all there is and ends it; returns how many. */
 static size_t finish_all(struct world *w) {
-  static const struct sk_fetch_queue queues[] = { { SK_STR_LIT("q0"), 1000 }, { SK_STR_LIT("q1"), 1000 },
-                                                  { SK_STR_LIT("q2"), 1000 }, { SK_STR_LIT("q3"), 1000 },
-                                                  { SK_STR_LIT("q4"), 1000 }, { SK_STR_LIT("q5"), 1000 },
-                                                  { SK_STR_LIT("q6"), 1000 } };
+  static struct sk_fetch_queue queues[] = { { SK_STR_LIT("q0"), 1000 }, { SK_STR_LIT("q1"), 1000 },
+                                            { SK_STR_LIT("q2"), 1000 }, { SK_STR_LIT("q3"), 1000 },
+                                            { SK_STR_LIT("q4"), 1000 }, { SK_STR_LIT("q5"), 1000 },
+                                            { SK_STR_LIT("q6"), 1000 } };
   struct sk_fetch_op fetch = { .queues = queues, .queues_n = 7, .want = SK_FETCH_BATCH_MAX };
   RUN(w, fetch, fetch);
   for (size_t i = 0; i < fetch.held_n; i++) {

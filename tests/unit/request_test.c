@@ -31,7 +31,8 @@ struct answer {
   struct sk_buf bytes;
 };
 
-static void on_added(void *ctx, int64_t due_in_ms) {
+static void on_added(void *ctx, const struct sk_enqueue_item *items, size_t n, int64_t due_in_ms) {
+  (void)items, (void)n;
   struct world *w = ctx;
   w->added++;
   w->added_in_ms = due_in_ms;

@@ -82,7 +82,7 @@ static void add_some(struct chaos *c) {
 }
 
 static void take_some(struct chaos *c) {
-  static const struct sk_fetch_queue queues[] = { { { "q0", 2 }, 2 }, { { "q1", 2 }, 1 } };
+  static struct sk_fetch_queue queues[] = { { { "q0", 2 }, 2 }, { { "q1", 2 }, 1 } };
   struct sk_fetch_op op = { .queues = queues, .queues_n = 2, .want = roll(c, 5) };
   if (c->held_n + op.want > IDS) return;
   RUN(c->w, fetch, &op);

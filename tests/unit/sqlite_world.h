@@ -73,7 +73,7 @@ struct opening {
 static inline enum sk_code open_with(struct world *w, struct opening o) {
   char url[160];
   snprintf(url, sizeof url, "sqlite:%s", w->path);
-  const struct sk_store_events events = { on_changed, w };
+  const struct sk_store_events events = { .changed = on_changed, .ctx = w };
   struct sk_store_options options = {
     .url = sk_str_c(url),
     .engine = sk_str_c(o.engine),
@@ -150,7 +150,7 @@ static inline enum sk_code put(struct world *w, size_t n, size_t bytes, int64_t 
   return op.op.status;
 }
 
-static const struct sk_fetch_queue queue_q = { { "q", 1 }, JOBS_MAX };
+static struct sk_fetch_queue queue_q = { { "q", 1 }, JOBS_MAX };
 
 static inline struct sk_fetch_op fetch(struct world *w, size_t want) {
   struct sk_fetch_op op = { .queues = &queue_q, .queues_n = 1, .want = want };

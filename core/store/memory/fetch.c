@@ -64,8 +64,8 @@ static void take(struct fetching *f, struct candidate *from, size_t quota) {
 
 /* -- looking ----------------------------------------------------------------------------------------------------------------- */
 
-static void due_in(struct sk_fetch_op *op, int64_t in_ms) {
-  if (in_ms > 0 && (op->due_in_ms < 0 || in_ms < op->due_in_ms)) op->due_in_ms = in_ms;
+static void due_in(int64_t *out_ms, int64_t in_ms) {
+  if (in_ms > 0 && (*out_ms < 0 || in_ms < *out_ms)) *out_ms = in_ms;
 }
 
 /* Makes READY what is due, and fills in due_in_ms and the queues that may give something; returns how many READY jobs those have. */
@@ -74,11 +74,15 @@ static size_t look(struct fetching *f) {
   size_t ready = 0;
   f->op->due_in_ms = -1;
   for (size_t i = 0; i < f->op->queues_n; i++) {
-    struct mem_queue *queue = sk_mem_queue_find(mem, f->op->queues[i].name);
+    struct sk_fetch_queue *named = &f->op->queues[i];
+    struct mem_queue *queue = sk_mem_queue_find(mem, named->name);
+    named->more = false;
+    named->due_in_ms = -1;
     if (queue == NULL) continue;
     sk_mem_promote(mem, queue);
     struct sk_heap_node *first = sk_heap_first(&queue->due);
-    if (first != NULL) due_in(f->op, first->key - mem->now_ms);
+    if (first != NULL) due_in(&named->due_in_ms, first->key - mem->now_ms);
+    due_in(&f->op->due_in_ms, named->due_in_ms);
     if (queue->paused) continue;
     sk_mem_tokens_due(mem, queue);
     f->from[i].queue = queue;
@@ -94,8 +98,11 @@ static void look_at_rest(struct fetching *f) {
   for (size_t i = 0; i < f->op->queues_n; i++) {
     const struct mem_queue *queue = f->from[i].queue;
     if (queue == NULL || queue->states[SK_STATE_READY] == 0) continue;
-    if (sk_mem_next(queue) != NULL && sk_mem_queue_held_back(mem, queue) == SK_HELD_BY_NOTHING) f->op->more = true;
-    due_in(f->op, sk_mem_token_in_ms(mem, queue));
+    struct sk_fetch_queue *named = &f->op->queues[i];
+    named->more = sk_mem_next(queue) != NULL && sk_mem_queue_held_back(mem, queue) == SK_HELD_BY_NOTHING;
+    f->op->more |= named->more;
+    due_in(&named->due_in_ms, sk_mem_token_in_ms(mem, queue));
+    due_in(&f->op->due_in_ms, named->due_in_ms);
   }
 }
 

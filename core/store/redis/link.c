@@ -15,6 +15,7 @@
 #include "store/redis/redis.h"
 
 enum { PATIENCE_MS = 1000, LATE_AGAIN_MS = 50, KEEP_ALIVE_MS = 1000000000 };
+enum { WOKEN_MAX = 64 }; /* queues that a wake-up names */
 
 static struct sk_op *op_of(struct sk_list *node) { return SK_CONTAINER(node, struct sk_op, node); }
 
@@ -468,12 +469,41 @@ void sk_rd_hurry(struct rd_store *s) {
 
 /* -- wake-ups -------------------------------------------------------------------------------------------------------------- */
 
+/* The words of a wake-up behind who it is from (scripts/lib/wake.lua). */
+static void tell_queues(struct rd_store *s, struct sk_str words) {
+  struct sk_str queues[WOKEN_MAX];
+  size_t n = 0;
+  bool stops = false;
+  while (words.n > 0 && n < WOKEN_MAX) {
+    const char *space = memchr(words.p, ' ', words.n);
+    struct sk_str word = sk_str(words.p, space ? (size_t)(space - words.p) : words.n);
+    size_t taken = word.n + (space != NULL);
+    words = sk_str(words.p + taken, words.n - taken);
+    if (sk_str_eq_c(word, "!"))
+      stops = true;
+    else if (word.n > 0)
+      queues[n++] = word;
+  }
+  if (words.n > 0)
+    s->events.changed(s->events.ctx); /* more than any script names */
+  else
+    s->events.queues_changed(s->events.ctx, queues, n, stops);
+}
+
 static void on_message(void *ctx, struct rd_reply *reply, struct sk_arena *arena) {
   struct rd_store *s = ctx;
-  bool others = sk_str_eq_c(sk_rd_text(reply, 0), "message") && !sk_str_eq_c(sk_rd_text(reply, 2), s->origin) &&
-                sk_rd_text(reply, 2).n > 0; /* an empty one only tries a right */
+  struct sk_str said = sk_rd_text(reply, 2);
+  const char *space = said.n ? memchr(said.p, ' ', said.n) : NULL;
+  struct sk_str who = sk_str(said.p, space ? (size_t)(space - said.p) : said.n);
+  bool others = sk_str_eq_c(sk_rd_text(reply, 0), "message") && !sk_str_eq_c(who, s->origin) &&
+                said.n > 0; /* an empty one only tries a right */
+  if (others && !s->opening && !s->closing) {
+    if (s->events.queues_changed && space)
+      tell_queues(s, sk_str(space + 1, said.n - who.n - 1));
+    else
+      s->events.changed(s->events.ctx);
+  }
   sk_arena_fini(arena);
-  if (others && !s->opening && !s->closing) s->events.changed(s->events.ctx);
 }
 
 static void on_wakes_ready(void *ctx) {

@@ -122,6 +122,17 @@ static enum rd_next odd_fetch(struct rd_store *s, struct sk_op *whole) {
   return sk_rd_odd(s, whole, "fetch");
 }
 
+/* What each queue has left; with one named it is what all of them have. */
+static void read_left(struct sk_fetch_op *op, const struct rd_reply *left) {
+  for (size_t i = 0; i < op->queues_n; i++) {
+    struct sk_fetch_queue *queue = &op->queues[i];
+    int64_t said =
+        left && left->n == op->queues_n ? sk_rd_number(left, i) : -1; /* else one is named twice, or there is one */
+    queue->more = said >= 0 ? said % 2 != 0 : op->more;
+    queue->due_in_ms = said >= 0 ? said / 2 - 1 : op->due_in_ms;
+  }
+}
+
 enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_fetch_op *op = (void *)whole;
   const struct rd_reply *taken = sk_rd_item(reply, 5, RD_ARRAY); /* for each fence: it, ids, values */
@@ -131,6 +142,7 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
   op->due_in_ms = sk_rd_number(reply, 1);
   op->more = sk_rd_number(reply, 2) != 0;
   op->queues_version = (uint64_t)sk_rd_number(reply, 3);
+  read_left(op, sk_rd_item(reply, 8, RD_ARRAY));
   const struct rd_reply *stops = sk_rd_item(reply, 6, RD_ARRAY);
   op->held = sk_arena_array(&whole->arena, n, sizeof *op->held);
   op->stops = sk_arena_array(&whole->arena, stops ? stops->n : 0, sizeof *op->stops);

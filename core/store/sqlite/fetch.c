@@ -9,6 +9,8 @@ static enum sk_code no_memory(struct sq_db *db) {
   return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
 }
 
+enum { PROMOTE_MAX = 1000 }; /* jobs that one fetch makes READY */
+
 /* A fetch at work. */
 struct taking {
   struct sq_db *db;
@@ -20,12 +22,12 @@ struct taking {
   struct sk_str *names;     /* of those, in op's arena; made at the first job */
 };
 
-/* Makes READY what is due in queue, up to a bound: what is over it waits for the next fetch, due already. */
-static enum sk_code promote(struct sq_db *db, struct sq_queue *queue) {
-  enum { PROMOTE_MAX = 10000, CHUNK = 256 };
+/* Makes READY what is due in queue, up to *left: what is over that waits for the next fetch, due already. */
+static enum sk_code promote(struct sq_db *db, struct sq_queue *queue, size_t *left) {
+  enum { CHUNK = 256 };
   struct sq_row rows[CHUNK];
   sqlite3_stmt *st = sk_sq(db, SQL_LATER_DUE);
-  for (size_t done = 0, n = CHUNK; done < PROMOTE_MAX && n == CHUNK; done += n) {
+  for (size_t n = CHUNK; *left > 0 && n == CHUNK; *left -= n < *left ? n : *left) {
     enum sk_code code = SK_OK;
     sk_sq_int(st, 1, queue->q);
     sk_sq_int(st, 2, db->now_ms);
@@ -57,16 +59,20 @@ static enum sk_code promote(struct sq_db *db, struct sq_queue *queue) {
 /* Promotes in all queues named; notes in op->due_in_ms the earliest due time, and who may give how many jobs. */
 static enum sk_code look(struct taking *t, int64_t *ready) {
   struct sq_db *db = t->db;
+  size_t to_promote = PROMOTE_MAX;
   *ready = 0;
   t->op->due_in_ms = SQ_NEVER;
   for (size_t i = 0; i < t->op->queues_n; i++) {
     struct sq_queue *queue;
     enum sk_code code = sk_sq_queue(db, t->op->queues[i].name, false, &queue);
+    t->op->queues[i].more = false;
+    t->op->queues[i].due_in_ms = SQ_NEVER;
     if (code == SK_OK && queue && queue->states[SK_STATE_SCHEDULED] + queue->states[SK_STATE_RETRY] > 0) {
-      code = promote(db, queue);
+      code = promote(db, queue, &to_promote);
       sk_sq_int(sk_sq(db, SQL_LATER_FIRST), 1, queue->q);
       if (code == SK_OK && sk_sq_next(db, SQL_LATER_FIRST, &code)) {
         int64_t due = sqlite3_column_int64(sk_sq(db, SQL_LATER_FIRST), 0);
+        t->op->queues[i].due_in_ms = due;
         if (due < t->op->due_in_ms) t->op->due_in_ms = due;
       }
       sk_sq_reset(db, SQL_LATER_FIRST);
@@ -308,13 +314,15 @@ static enum sk_code take(struct taking *t, size_t from, size_t quota) {
   return code;
 }
 
-static void note_due(struct taking *t, int64_t at_us) {
+static void note_due(struct taking *t, size_t from, int64_t at_us) {
   int64_t due_ms = at_us / 1000 + (at_us % 1000 != 0);
+  if (due_ms < t->op->queues[from].due_in_ms) t->op->queues[from].due_in_ms = due_ms;
   if (due_ms < t->op->due_in_ms) t->op->due_in_ms = due_ms;
 }
 
 /* What is left in queue: is there more that could be taken now, and when does a token come for what waits for nothing else? */
-static enum sk_code look_after(struct taking *t, const struct sq_queue *queue) {
+static enum sk_code look_after(struct taking *t, size_t from) {
+  const struct sq_queue *queue = t->queues[from];
   struct sq_db *db = t->db;
   if (queue->states[SK_STATE_READY] == 0 || sk_sq_bound_is_full(queue)) return SK_OK;
   bool open = false;
@@ -323,11 +331,11 @@ static enum sk_code look_after(struct taking *t, const struct sq_queue *queue) {
   int64_t wait_us = sk_limit_wait_us(&queue->limit, queue->full_us, now_us), token_us = sk_sq_later(now_us, wait_us);
   if (open || queue->states[SK_STATE_READY] > queue->members) {
     if (wait_us > 0)
-      note_due(t, token_us);
+      note_due(t, from, token_us);
     else
-      t->op->more = true;
+      t->op->more = t->op->queues[from].more = true;
   }
-  if (soon_us < SQ_NEVER) note_due(t, soon_us > token_us ? soon_us : token_us);
+  if (soon_us < SQ_NEVER) note_due(t, from, soon_us > token_us ? soon_us : token_us);
   return code;
 }
 
@@ -337,7 +345,7 @@ static enum sk_code take_all(struct taking *t) {
   for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) code = take(t, i, op->queues[i].quota);
   for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) code = take(t, i, t->want);
   for (size_t i = 0; code == SK_OK && i < op->queues_n; i++)
-    if (t->queues[i]) code = look_after(t, t->queues[i]);
+    if (t->queues[i]) code = look_after(t, i);
   if (code != SK_OK || op->held_n == 0) return code;
   sk_sq_head(t->db)->fence = (int64_t)t->fence;
   return sk_sq_hold(t->db, t->fence, t->ns, op->held_n);
@@ -371,6 +379,10 @@ enum sk_code sk_sq_fetch(struct sq_db *db, struct sk_fetch_op *op) {
 
 /* The due time becomes a wait from now, which may be a slow commit after the look. */
 void sk_sq_fetch_done(struct sq_db *db, struct sk_fetch_op *op) {
+  for (size_t i = 0; i < op->queues_n; i++) {
+    int64_t *due_ms = &op->queues[i].due_in_ms, in_ms = *due_ms - sk_store_wall_ms(&db->clock);
+    *due_ms = *due_ms == SQ_NEVER ? -1 : in_ms < 1 ? 1 : in_ms;
+  }
   if (op->due_in_ms == SQ_NEVER) {
     op->due_in_ms = -1;
     return;

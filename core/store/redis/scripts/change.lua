@@ -14,6 +14,7 @@
 -- include group
 -- include belong
 -- include ties
+-- include wake
 local verb, keep, state = tonumber(ARGV[argi + 1]), tonumber(ARGV[argi + 2]), ARGV[argi + 3]
 local filter_queue, filter_task = ARGV[argi + 4], ARGV[argi + 5]
 local unnamed, unnamed_seen = {}, {}
@@ -125,7 +126,7 @@ local function passed_over(id, value, held)
   return (filter_queue ~= "" and body:sub(3, queue_end) ~= filter_queue) or (filter_task ~= "" and body:sub(queue_end + 2, task_end) ~= filter_task)
 end
 
-local statuses, changed = {}, 0
+local statuses, changed, any_stops = {}, 0, false
 for k = argi + 6, #ARGV do
   local id, status = ARGV[k], "2"
   local value = call("HGET", JOBS, id)
@@ -136,7 +137,7 @@ for k = argi + 6, #ARGV do
     status = "2"
   elseif held and verb == 0 then
     call("SADD", STOPS, id)
-    status = "0"
+    status, any_stops = "0", true
   elseif not held and (can_change(value) or (verb == 1 and not is_value(value))) then
     change(id, value)
     status = "0"
@@ -147,5 +148,10 @@ end
 save_groups()
 for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, by) end
 sweep()
-if changed > 0 then redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
+if changed > 0 and (has_groups or has_bounds) then
+  tell_all() -- what was held back may run
+elseif changed > 0 then
+  for i = 1, verb > 1 and queues_n or 0 do wake(names[i]) end
+  tell(any_stops and "!" or "")
+end
 return { changed, table.concat(statuses) }

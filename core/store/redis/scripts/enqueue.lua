@@ -142,7 +142,8 @@ if ties then
 end
 if refused < n then
   call("HINCRBY", HEAD, "enqueued", n - refused)
-  redis.pcall("PUBLISH", ARGV[3], ARGV[2])
+  for i = 1, (ties or has_groups) and queues_n or 0 do wake(names[i]) end -- who knows what its group or queue lets through
+  if next(woken) then tell() end
 end
 if refused == 0 then return "" end
 for i = 1, n do statuses[i] = statuses[i] or "0" end

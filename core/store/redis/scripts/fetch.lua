@@ -1,9 +1,11 @@
 -- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine, each
 -- FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives nothing.
 -- ARGV   want; session (recover.lua); then the quota of each named queue
--- Reply  { lost, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops, sources }; taken:
---        for each fence the fence, the ids joined by spaces, a list of their values; stops: ids of jobs that this engine holds and is to
---        stop; sources: of which queue they are, in their order: the queue's number, how many.  A job whose id can't be joined to others is dead.
+-- Reply  { lost, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops, sources,
+--        queues }; taken: for each fence the fence, the ids joined by spaces, a list of their values; stops: ids of jobs that this engine
+--        holds and is to stop; sources: of which queue they are, in their order: the queue's number, how many; queues, where several are
+--        named: of each twice what it is due in + 1, and 1 more where more of it could be taken now.  A job whose id can't be joined to
+--        others is dead.
 -- include frame
 -- include queues
 -- include value
@@ -13,7 +15,7 @@
 local want = tonumber(ARGV[argi + 1])
 local version = call("HGET", QUEUES, "")
 version = tonumber(version or 0)
-if said and tonumber(said:match("^%d+")) > tonumber(ARGV[argi + 2]) then return { 0, -1, 0, version, now, {}, {} } end
+if said and tonumber(said:match("^%d+")) > tonumber(ARGV[argi + 2]) then return { 0, -1, 0, version, now, {}, {}, {} } end
 enter(ARGV[argi + 2])
 
 -- What only groups and bounded queues need; to make it for every call would cost as much as the call.
@@ -63,6 +65,7 @@ end
 -- drained.
 local ids, n, taken = {}, 0, {}
 local ready, total, due_in = {}, 0, -1 -- ready: jobs that need no slot
+local more_of, due_of = {}, {} -- by queue, for the reply
 local sources, sources_n, no_jobs = {}, 0, {} -- sources: queue, how many, for the jobs in their order; no_jobs: of each queue
 for i = 1, queues_n do taken[i], no_jobs[i] = 0, 0 end
 
@@ -169,7 +172,8 @@ for i = 1, queues_n do
     promote(i, KEYS[base + 1], KEYS[base + 2])
     first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
   end
-  if first[2] and (due_in < 0 or first[2] - now < due_in) then due_in = math.max(1, first[2] - now) end
+  due_of[i] = first[2] and math.max(1, first[2] - now) or -1
+  if first[2] and (due_in < 0 or due_of[i] < due_in) then due_in = due_of[i] end
 end
 
 if queues_n > 0 then
@@ -279,7 +283,7 @@ if ties then
   more = ties.finish()
 else
   for i = 1, queues_n do
-    if ready[i] > 0 then more = 1 end
+    if ready[i] > 0 then more, more_of[i] = 1, 1 end
   end
 end
 
@@ -293,4 +297,6 @@ if has_stops then
     end
   end
 end
-return { lost, due_in, more, version, now, held_now, stops, sources }
+local left = {}
+for i = 1, queues_n > 1 and queues_n or 0 do left[i] = (due_of[i] + 1) * 2 + (more_of[i] or 0) end
+return { lost, due_in, more, version, now, held_now, stops, sources, left }

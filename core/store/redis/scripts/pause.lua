@@ -6,7 +6,8 @@ if #ARGV[7] == 0 or #ARGV[7] > 200 then return redis.error_reply("ERR pause: a q
 local is, want = call("HGET", QUEUES, ARGV[7]), ARGV[argi + 1]
 if is == want then return 0 end
 -- include full
+-- include wake
 call("HSET", QUEUES, ARGV[7], want)
 call("HINCRBY", QUEUES, "", 1)
-if is or want == "1" then redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
+if is or want == "1" then tell("", ARGV[7]) end
 return 1

@@ -17,6 +17,7 @@
 -- include names
 -- include bury
 -- include register
+-- include wake
 local JOBS_MAX, BYTES_MAX = 200, 2 ^ 20
 local how, cursor = ARGV[argi + 1], ARGV[argi + 2]
 local engines, any, least = {}, false, 0
@@ -105,7 +106,8 @@ end
 leave_fences()
 if given > 0 then
   if how == "gone" then call("HINCRBY", HEAD, "recovered", given) end
-  redis.pcall("PUBLISH", ARGV[3], ARGV[2])
+  for i = 1, queues_n do wake(names[i]) end
+  tell()
 end
 if not all then return { given, cursor == "" and "0" or cursor } end
 if scanned[1] ~= "0" then return { given, scanned[1] } end

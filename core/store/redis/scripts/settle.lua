@@ -79,6 +79,7 @@ local function enter_ready(id, queue_i, place, body, g)
     call("ZADD", KEYS[base_of(queue_i) + 2], 0, body:sub(1, 1) .. place .. id)
   end
   count_state(2, names[queue_i], 1)
+  wake(names[queue_i])
 end
 
 local function finish(id, code, state, keep, body)
@@ -130,6 +131,7 @@ local function move(id, kind, at, fence)
   if delay <= 0 then return enter_ready(id, to, u64(now) .. seq, body, g) end
   call("HSET", JOBS, id, kind .. u64(now + delay) .. seq .. body)
   call("ZADD", KEYS[base_of(to) + 1], now + delay, seq .. kind .. id)
+  if call("ZRANGE", KEYS[base_of(to) + 1], 0, 0)[1] == seq .. kind .. id then wake(names[to]) end
   count_state(kind == "s" and 1 or 4, names[to], 1)
 end
 
@@ -351,7 +353,7 @@ if odd < n then
   for field, by in pairs(counts) do if by ~= 0 then call("HINCRBY", COUNTS, field, by) end end
   for name, by in pairs(counters) do call("HINCRBY", HEAD, name, by) end
   if ties then ties.sweep() end
-  redis.pcall("PUBLISH", ARGV[3], ARGV[2])
+  if has_groups or has_bounds then tell_all() else tell() end -- a slot may be free
 end
 if odd > 0 then
   for i = 1, n do statuses[i] = statuses[i] or "0" end

@@ -7,8 +7,10 @@
 -- include queues
 -- include full
 -- include register
+-- include wake
 local function list_of(list) return KEYS[base_of(math.floor((list - 1) / 5) + 1) + 4 + (list - 1) % 5] end
-if call("EXISTS", BOUNDS) == 1 then
+local tied = call("EXISTS", BOUNDS, GROUPS) > 0 -- jobs may be held back: who knows who waits for more
+if tied and call("EXISTS", BOUNDS) == 1 then
   for at = #ARGV - 1, argi + 1, -2 do
     local list, n = list_of(tonumber(ARGV[at])), tonumber(ARGV[at + 1])
     call("HDEL", JOBS, unpack(call("LRANGE", list, -n, -1)))
@@ -19,10 +21,10 @@ end
 local total = 0
 for at = argi + 1, #ARGV, 2 do
   local i, n = math.floor((ARGV[at] - 1) / 5) + 1, tonumber(ARGV[at + 1])
-  call("HINCRBY", COUNTS, "2:" .. names[i], n)
+  if call("HINCRBY", COUNTS, "2:" .. names[i], n) == n or tied then wake(names[i]) end
   register(i)
   total = total + n
 end
 call("HINCRBY", HEAD, "enqueued", total)
-redis.pcall("PUBLISH", ARGV[3], ARGV[2])
+if next(woken) then tell() end
 return ""

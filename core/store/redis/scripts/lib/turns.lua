@@ -156,7 +156,7 @@ local function pay(i, b)
     take_tokens(b, taken[i])
     call("HSET", BOUNDS, "@" .. names[i], digits(b.full))
   end
-  if b.overflow == "block" and b.max_len > 0 and waiting_in(names[i]) + taken[i] >= b.max_len then redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
+  if b.overflow == "block" and b.max_len > 0 and waiting_in(names[i]) + taken[i] >= b.max_len then redis.pcall("PUBLISH", ARGV[3], ARGV[2] .. " ") end
 end
 
 -- After the last job was taken: can more be taken now?
@@ -166,8 +166,9 @@ local function finish()
     local b = taken[i] > 0 and bound_of(names[i])
     if b then pay(i, b) end
     if ready[i] + standing[i] > 0 then
-      if allowed[i] > taken[i] and has_open(i) then more = 1 end
+      if allowed[i] > taken[i] and has_open(i) then more, more_of[i] = 1, 1 end
       local token = token_in(i)
+      if token and token > 0 and (due_of[i] < 0 or token < due_of[i]) then due_of[i] = math.min(token, 2 ^ 50) end
       if token and token > 0 and (due_in < 0 or token < due_in) then due_in = math.min(token, 2 ^ 52) end
     end
   end
