@@ -103,12 +103,11 @@ static void what_an_engine_held_comes_back_in_many_steps(void **ctx) {
   const char **before = list_in_pieces(h, (struct sk_filter){ .queue = text("q") }, JOBS, &n);
   for (size_t taken = 0; taken < JOBS;) taken += take(h, 1000, "q", "z", NULL)->held_n;
   assert_int_equal(change_all(other, SK_VERB_CANCEL, (struct sk_filter){ .queue = text("z") }, 0), JOBS / 5);
-  size_t recovered = 0;
-  for (int i = 0; i < JOBS && recovered < JOBS; i++) {
-    world_advance(w, i ? 1 : 60000);
-    recovered += beat(other)->recovered;
-  }
-  assert_int_equal(recovered, JOBS);
+  world_advance(w, 60000);
+  assert_true(beat(other)->recovered > 0);
+  for (int i = 0; i < JOBS && count(other)->counters.recovered < JOBS; i++)
+    beat(other); /* what is left comes by itself */
+  assert_int_equal(count(other)->counters.recovered, JOBS);
   const char **after =
       list_in_pieces(other, (struct sk_filter){ .queue = text("q"), .state = SK_STATE_READY }, JOBS, &n);
   assert_int_equal(n, JOBS - JOBS / 5);

@@ -162,7 +162,7 @@ enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op) {
 }
 
 enum sk_code sk_sq_expire(struct sq_db *db) {
-  enum { BATCH = 1000 };
+  enum { BATCH = 250 };
   int64_t ns[BATCH];
   size_t n = 0;
   enum sk_code code = SK_OK;

@@ -174,26 +174,44 @@ static enum sk_code give_back_job(struct sq_db *db, struct sk_arena *arena, int6
   return sk_sq_return(db, &row, recovered ? &record : NULL);
 }
 
-/* All that an engine holds is READY again, and the engine is entered no more. */
-static enum sk_code give_back(struct sq_db *db, int64_t num, bool recovered, size_t *count) {
+/* The first fetch of an engine whose jobs it still holds; n = 0: none. */
+static enum sk_code first_hold(struct sq_db *db, struct sk_arena *arena, int64_t num, int64_t *fence, int64_t **ns,
+                               size_t *n) {
   enum sk_code code = SK_OK;
   sqlite3_stmt *st = sk_sq(db, SQL_HOLD_ENGINE);
   sk_sq_int(st, 1, num);
-  while (code == SK_OK && sk_sq_next(db, SQL_HOLD_ENGINE, &code)) {
-    struct sk_arena arena = { 0 };
-    int64_t fence = sqlite3_column_int64(st, 0), *ns;
-    size_t n;
-    code = sk_sq_hold_read(db, &arena, sk_sq_column(st, 1), &ns, &n);
-    for (size_t i = 0; code == SK_OK && i < n; i++) code = give_back_job(db, &arena, ns[i], fence, recovered, count);
-    sk_arena_fini(&arena);
+  *fence = 0;
+  if (sk_sq_next(db, SQL_HOLD_ENGINE, &code)) {
+    *fence = sqlite3_column_int64(st, 0);
+    code = sk_sq_hold_read(db, arena, sk_sq_column(st, 1), ns, n);
   }
   sk_sq_reset(db, SQL_HOLD_ENGINE);
-  sk_sq_int(sk_sq(db, SQL_HOLD_DELETE_ENGINE), 1, num);
-  if (code == SK_OK) code = sk_sq_run(db, SQL_HOLD_DELETE_ENGINE);
-  sk_sq_int(sk_sq(db, SQL_ENGINE_DELETE), 1, num);
-  if (code == SK_OK) code = sk_sq_run(db, SQL_ENGINE_DELETE);
-  if (*count > 0) db->notify = true;
   return code;
+}
+
+/* What an engine holds is READY again, and when that is all, the engine is entered no more.  Stops after the fetch with which it is GIVE_MAX
+ * jobs or more: *all is false then. */
+static enum sk_code give_back(struct sq_db *db, int64_t num, bool recovered, size_t *count, bool *all) {
+  enum { GIVE_MAX = 250 };
+  enum sk_code code = SK_OK;
+  size_t given = 0;
+  *all = false;
+  while (code == SK_OK && !*all && given < GIVE_MAX) {
+    struct sk_arena arena = { 0 };
+    int64_t fence, *ns;
+    size_t n = 0;
+    code = first_hold(db, &arena, num, &fence, &ns, &n);
+    *all = fence == 0;
+    for (size_t i = 0; code == SK_OK && i < n; i++) code = give_back_job(db, &arena, ns[i], fence, recovered, &given);
+    sk_arena_fini(&arena);
+    sk_sq_int(sk_sq(db, SQL_HOLD_DELETE), 1, fence);
+    if (code == SK_OK && !*all) code = sk_sq_run(db, SQL_HOLD_DELETE);
+  }
+  *count += given;
+  if (given > 0) db->notify = true;
+  if (code != SK_OK || !*all) return code;
+  sk_sq_int(sk_sq(db, SQL_ENGINE_DELETE), 1, num);
+  return sk_sq_run(db, SQL_ENGINE_DELETE);
 }
 
 /* The next engine that is gone; 0 when there is none. */
@@ -208,7 +226,7 @@ static enum sk_code find_gone(struct sq_db *db, int64_t mono_ms, int64_t *num) {
     if (candidate == db->self.num || (same_boot && beats && is_locked(db, candidate))) continue;
     *num = candidate;
     struct sk_str name = sk_sq_column(st, 4);
-    if (db->log)
+    if (db->log && candidate != db->giving)
       sk_logf(db->log, SK_LOG_WARN, "engine %.*s is gone (%s): its jobs are ready again", SK_STR_ARG(name),
               same_boot ? beats ? "its process died" : "its lease ended" : "the machine was restarted");
   }
@@ -216,14 +234,16 @@ static enum sk_code find_gone(struct sq_db *db, int64_t mono_ms, int64_t *num) {
   return code;
 }
 
-static enum sk_code recover(struct sq_db *db, size_t *recovered) {
+enum sk_code sk_sq_recover(struct sq_db *db, size_t *recovered) {
   int64_t mono_ms = sk_store_mono_ms(&db->clock), num;
   enum sk_code code;
+  bool all = true;
   *recovered = 0;
-  while ((code = find_gone(db, mono_ms, &num)) == SK_OK && num != 0) {
-    code = give_back(db, num, true, recovered);
+  while (all && (code = find_gone(db, mono_ms, &num)) == SK_OK && num != 0) {
+    code = give_back(db, num, true, recovered, &all);
     if (code != SK_OK) return code;
   }
+  db->giving = num; /* 0 when all were handed back */
   if (*recovered > 0) sk_sq_head(db)->counters.recovered += (int64_t)*recovered;
   return code;
 }
@@ -270,7 +290,7 @@ enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_m
   enum sk_code code = sk_sq_begin(db);
   if (code != SK_OK) return code;
   size_t recovered;
-  code = recover(db, &recovered);
+  code = sk_sq_recover(db, &recovered);
   if (code == SK_OK) code = enter(db);
   if (code == SK_OK) code = sk_sq_commit(db);
   if (code != SK_OK) {
@@ -282,17 +302,19 @@ enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_m
 }
 
 enum sk_code sk_sq_sign_off(struct sq_db *db) {
-  enum sk_code code = sk_sq_begin(db);
-  if (code != SK_OK) return code;
-  size_t count = 0;
-  code = sk_sq_check_self(db);
-  if (code == SK_OK) code = give_back(db, db->self.num, false, &count);
-  if (code == SK_OK) code = sk_sq_commit(db);
-  if (code != SK_OK) {
-    sk_sq_rollback(db);
-    return code;
+  for (bool all = false; !all;) {
+    enum sk_code code = sk_sq_begin(db);
+    if (code != SK_OK) return code;
+    size_t count = 0;
+    code = sk_sq_check_self(db);
+    if (code == SK_OK) code = give_back(db, db->self.num, false, &count, &all);
+    if (code == SK_OK) code = sk_sq_commit(db);
+    if (code != SK_OK) {
+      sk_sq_rollback(db);
+      return code;
+    }
+    if (db->notify) sk_sq_poke(db);
   }
-  if (db->notify) sk_sq_poke(db);
   return SK_OK;
 }
 
@@ -325,7 +347,7 @@ enum sk_code sk_sq_beat(struct sq_db *db, struct sk_beat_op *op) {
   sk_sq_int(st, 2, db->self.token);
   sk_sq_int(st, 3, sk_store_mono_ms(&db->clock));
   code = sk_sq_run(db, SQL_ENGINE_BEAT);
-  if (code == SK_OK) code = recover(db, &op->recovered);
+  if (code == SK_OK) code = sk_sq_recover(db, &op->recovered);
   if (code == SK_OK) code = sk_sq_space_look(db);
   return code == SK_OK ? sk_sq_expire(db) : code;
 }

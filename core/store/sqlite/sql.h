@@ -152,8 +152,7 @@ SQ_STMT(ENGINE_DELETE, "DELETE FROM engine WHERE num=?1")
 SQ_STMT(ENGINES, "SELECT num, boot, beat_ms, lease_ms, name FROM engine ORDER BY num")
 SQ_STMT(HOLD_ADD, "INSERT INTO hold (fence, engine, jobs) VALUES (?1, ?2, ?3)")
 SQ_STMT(HOLD_DELETE, "DELETE FROM hold WHERE fence=?1")
-SQ_STMT(HOLD_DELETE_ENGINE, "DELETE FROM hold WHERE engine=?1")
-SQ_STMT(HOLD_ENGINE, "SELECT fence, jobs FROM hold WHERE engine=?1 ORDER BY fence")
+SQ_STMT(HOLD_ENGINE, "SELECT fence, jobs FROM hold WHERE engine=?1 ORDER BY fence LIMIT 1")
 SQ_STMT(HOLDS, "SELECT fence, jobs FROM hold ORDER BY fence")
 SQ_STMT(HOLDER, "SELECT engine.name FROM hold JOIN engine ON engine.num=hold.engine WHERE hold.fence=?1")
 
@@ -175,6 +174,8 @@ SQ_STMT(EACH_LATER,
 SQ_STMT(EACH_ENDED,
         "SELECT job.n FROM ended CROSS JOIN job ON job.n=ended.n WHERE ended.state=?1 AND (?2=0 OR job.q=?2)"
         " AND (?3='' OR job.task=?3) ORDER BY ended.ord DESC")
+
+SQ_STMT(SWEEP, "SELECT n, state, (?2=0 OR q=?2) AND (?3='' OR task=?3) FROM job WHERE n>?1 ORDER BY n LIMIT ?4")
 
 SQ_STMT(TASK_SAVE, "INSERT INTO task (name, queue, priority, template) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name)"
                    " DO UPDATE SET queue=excluded.queue, priority=excluded.priority, template=excluded.template")

@@ -21,7 +21,8 @@
 
 enum {
   GROUP_WEIGHT_MAX = 8192, /* items of one transaction, about; an operation is never split */
-  SWEEP_PIECE = 1000,      /* jobs of a filtered change in one transaction */
+  SWEEP_PIECE = 250,       /* jobs of a filtered change in one transaction, */
+  SWEEP_LOOKS = 4000,      /* ... and those looked at for it */
   READ_TRIES = 10,         /* of a read, when the files change under it */
   HINT_PAUSE_MS = 1,       /* between two looks whether another has committed */
   KEEP_ALIVE_MS = 1000000000,
@@ -29,12 +30,11 @@ enum {
 
 enum kind { ENQUEUE, FETCH, SETTLE, BEAT, GET, LIST, COUNT, CHANGE, PAUSE, PROGRESS, DECLARE, TASKS, BACKUP };
 
-/* A filtered change at work: the jobs that matched when it began. */
+/* A filtered change at work: it looks at all jobs by their number, a bounded many at a time. */
 struct sweep {
   struct sk_change_op *op; /* NULL: none */
-  int64_t *ns;             /* owned */
-  size_t n, cap, at;
-  bool failed; /* out of memory while listing */
+  int64_t from;            /* numbers up to this one were looked at */
+  bool over;               /* all were */
 };
 
 struct sq_store {
@@ -302,64 +302,65 @@ static void run_group(struct sq_store *s, struct sk_list *group) {
 
 /* -- chores: on the thread ------------------------------------------------------------------------------------------------- */
 
-static bool sweep_note(void *ctx, int64_t n) {
-  struct sweep *w = ctx;
-  if (w->n == w->cap) {
-    size_t cap = w->cap ? w->cap * 2 : 1024;
-    int64_t *grown = realloc(w->ns, cap * sizeof *grown);
-    if (grown == NULL) {
-      w->failed = true;
-      return false;
-    }
-    w->ns = grown;
-    w->cap = cap;
-  }
-  w->ns[w->n++] = n;
-  return true;
-}
-
-static enum sk_code sweep_begin(struct sq_db *db, struct sweep *w, struct sk_change_op *op) {
-  *w = (struct sweep){ .op = op };
-  op->changed = 0;
-  op->statuses = NULL;
+/* The next jobs that match, as far as one can see without writing. */
+static enum sk_code sweep_look(struct sq_db *db, struct sweep *w, int64_t *ns, size_t *n) {
+  const struct sk_filter *filter = &w->op->filter;
+  struct sq_queue *queue = NULL;
   enum sk_code code = sk_sq_begin_read(db);
   if (code != SK_OK) return code;
-  for (int state = SK_STATE_SCHEDULED; code == SK_OK && state < SK_STATES; state++) {
-    if (!sk_sq_verb_takes(op->verb, (enum sk_state)state)) continue;
-    if (op->filter.state != SK_STATE_NONE && (int)op->filter.state != state) continue;
-    code = sk_sq_each(db, &op->filter, (enum sk_state)state, sweep_note, w);
-    if (w->failed) code = sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  *n = 0;
+  if (filter->queue.n) code = sk_sq_queue(db, filter->queue, false, &queue);
+  w->over = code == SK_OK && filter->queue.n > 0 && queue == NULL;
+  if (code == SK_OK && !w->over) {
+    int looked = 0;
+    sqlite3_stmt *st = sk_sq(db, SQL_SWEEP);
+    sk_sq_int(st, 1, w->from);
+    sk_sq_int(st, 2, queue ? queue->q : 0);
+    sk_sq_text(st, 3, filter->task);
+    sk_sq_int(st, 4, SWEEP_LOOKS);
+    for (; *n < SWEEP_PIECE && sk_sq_next(db, SQL_SWEEP, &code); looked++) {
+      enum sk_state state = sk_sq_state(sqlite3_column_int64(st, 1));
+      w->from = sqlite3_column_int64(st, 0);
+      bool wanted = filter->state == SK_STATE_NONE || filter->state == state;
+      if (wanted && sqlite3_column_int(st, 2) && sk_sq_verb_takes(w->op->verb, state)) ns[(*n)++] = w->from;
+    }
+    sk_sq_reset(db, SQL_SWEEP);
+    w->over = looked < SWEEP_LOOKS && *n < SWEEP_PIECE;
   }
   sk_sq_end_read(db);
   return code;
 }
 
 static enum sk_code sweep_piece(struct sq_db *db, struct sweep *w) {
-  size_t changed = 0, end = w->n - w->at < SWEEP_PIECE ? w->n : w->at + SWEEP_PIECE;
-  enum sk_code code = sk_sq_begin(db);
+  int64_t ns[SWEEP_PIECE];
+  size_t changed = 0, n;
+  enum sk_code code = sweep_look(db, w, ns, &n);
+  if (code != SK_OK || n == 0) return code;
+  code = sk_sq_begin(db);
   if (code != SK_OK) return code;
-  for (size_t i = w->at; code == SK_OK && i < end; i++) code = sk_sq_change_number(db, w->op, w->ns[i], &changed);
+  for (size_t i = 0; code == SK_OK && i < n; i++) code = sk_sq_change_number(db, w->op, ns[i], &changed);
   if (code == SK_OK)
     code = sk_sq_commit(db);
   else
     sk_sq_rollback(db);
   if (code != SK_OK) return code;
   if (db->notify) sk_sq_poke(db);
-  w->at = end;
   w->op->changed += changed;
   return SK_OK;
 }
 
-/* A piece of the first filtered change, begun if need be; answered when it is done or fails. */
+/* A piece of the first filtered change; answered when it is done or fails. */
 static void sweep_on(struct sq_store *s) {
   struct sweep *w = &s->sweep;
-  enum sk_code code = SK_OK;
   struct sk_op *op = SK_CONTAINER(s->sweeps.next, struct sk_op, node);
-  if (w->op == NULL) code = sweep_begin(s->db, w, (void *)op);
-  if (code == SK_OK && w->at < w->n) code = sweep_piece(s->db, w);
-  if (code == SK_OK && w->at < w->n) return;
+  if (w->op == NULL) {
+    *w = (struct sweep){ .op = (void *)op, .from = INT64_MIN };
+    w->op->changed = 0;
+    w->op->statuses = NULL;
+  }
+  enum sk_code code = sweep_piece(s->db, w);
+  if (code == SK_OK && !w->over) return;
   set_status(s->db, op, code);
-  free(w->ns);
   *w = (struct sweep){ 0 };
   struct sk_list done;
   sk_list_init(&done);
@@ -378,6 +379,26 @@ static void expire_on(struct sq_store *s) {
       sk_sq_rollback(s->db);
   }
   if (code != SK_OK) s->db->expiry_due = false; /* the next beat tries again */
+}
+
+/* The next jobs of an engine that is gone, which this engine may fetch. */
+static void recover_on(struct sq_store *s) {
+  size_t recovered = 0;
+  enum sk_code code = sk_sq_begin(s->db);
+  if (code == SK_OK) {
+    code = sk_sq_recover(s->db, &recovered);
+    if (code == SK_OK)
+      code = sk_sq_commit(s->db);
+    else
+      sk_sq_rollback(s->db);
+  }
+  if (code != SK_OK) s->db->giving = 0; /* the next beat tries again */
+  if (code != SK_OK || recovered == 0) return;
+  if (s->db->notify) sk_sq_poke(s->db);
+  pthread_mutex_lock(&s->lock);
+  s->changed = true;
+  pthread_mutex_unlock(&s->lock);
+  sk_async_send(s->wake);
 }
 
 /* A step of the backups' first, begun if need be; answered when it is done or fails. */
@@ -401,7 +422,7 @@ static void backup_on(struct sq_store *s) {
 }
 
 static bool has_chores(const struct sq_store *s) {
-  return !sk_list_empty(&s->sweeps) || !sk_list_empty(&s->backups) || s->db->expiry_due ||
+  return !sk_list_empty(&s->sweeps) || !sk_list_empty(&s->backups) || s->db->expiry_due || s->db->giving != 0 ||
          (s->db->shrink_due && sk_clock_mono_ms() >= s->db->shrink_at_ms);
 }
 
@@ -468,6 +489,7 @@ static void *thread_main(void *arg) {
     if (!sk_list_empty(&s->backups)) backup_on(s);
     if (s->db->expiry_due) expire_on(s);
     if (s->db->shrink_due) sk_sq_space_shrink(s->db);
+    if (s->db->giving != 0) recover_on(s);
   }
   finish(s);
   return NULL;

@@ -227,6 +227,7 @@ struct sq_db {
   struct sq_queue *dirty;
   struct sq_self self;
   bool expiry_due; /* more kept records are over than one batch dropped */
+  int64_t giving;  /* number of a gone engine some of whose jobs were handed back; the others are to be; 0: none */
 };
 
 /* -- sqlite/db.c: connection and statements.  Functions that return an sk_code fill db->err -------------------------------------- */
@@ -473,6 +474,8 @@ enum sk_code sk_sq_sign_off(struct sq_db *db);
 /* Sees that this engine's lease was not ended by another; if so it holds nothing any more and is entered anew. */
 enum sk_code sk_sq_check_self(struct sq_db *db);
 enum sk_code sk_sq_beat(struct sq_db *db, struct sk_beat_op *op);
+/* The next step of handing back the jobs of engines that are gone; db->giving says whether there is another one. */
+enum sk_code sk_sq_recover(struct sq_db *db, size_t *recovered);
 
 /* Notes the fetch of jobs ns under fence; */
 enum sk_code sk_sq_hold(struct sq_db *db, uint64_t fence, const int64_t *ns, size_t n);

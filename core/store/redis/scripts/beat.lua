@@ -55,6 +55,37 @@ for _, member in ipairs(expired) do expire(member) end
 
 save_groups()
 
+-- Queues that have held nothing for a while, and are neither paused nor bound, are forgotten.  In `counts` stand "i:" queue, since when it
+-- is known to be empty, and "i", where the next beat goes on looking: cursor, and not before when.
+local FORGET_MS, LOOK_EVERY_MS = 600000, 60000
+local function empty_queue(name, value)
+  local fields = { "i:" .. name }
+  for s = 1, 7 do fields[s + 1] = s .. ":" .. name end
+  local known, jobs = call("HMGET", COUNTS, unpack(fields)), 0
+  for s = 1, 7 do jobs = jobs + tonumber(known[s + 1] or 0) end
+  if jobs > 0 or value ~= "0" or call("HEXISTS", BOUNDS, "=" .. name) == 1 then
+    if known[1] then call("HDEL", COUNTS, fields[1]) end
+  elseif not known[1] then
+    call("HSET", COUNTS, fields[1], now)
+  elseif now - known[1] >= FORGET_MS then
+    for rank = 0, 4 do
+      fields[#fields + 1] = "p" .. rank .. ":" .. name
+      if has_groups then call("HDEL", GROUPS, "-p" .. rank .. ":" .. name, "!" .. string.char(#name) .. name .. rank) end
+    end
+    call("HDEL", COUNTS, unpack(fields))
+    call("HDEL", QUEUES, name)
+    call("HINCRBY", QUEUES, "", 1)
+  end
+end
+local cursor, not_before = (call("HGET", COUNTS, "i") or "0 0"):match("^(%d+) (%d+)$")
+if now >= tonumber(not_before) then
+  local scanned = call("HSCAN", QUEUES, cursor, "COUNT", 50)
+  for k = 1, #scanned[2], 2 do
+    if scanned[2][k] ~= "" then empty_queue(scanned[2][k], scanned[2][k + 1]) end
+  end
+  call("HSET", COUNTS, "i", scanned[1] .. " " .. (scanned[1] == "0" and ("%.0f"):format(now + LOOK_EVERY_MS) or "0"))
+end
+
 local gone = {}
 for _, engine in ipairs(call("ZRANGEBYSCORE", LEASES, "-inf", mono)) do
   if engine ~= ARGV[4] then gone[#gone + 1] = engine end
