@@ -42,12 +42,12 @@
 #define SK_SECONDS_MAX 3153600000LL         /* 100 years: no delay, timeout, keep or expiry is longer */
 #define SK_BACKOFF_STEPS_MAX 64             /* numbers in a backoff list */
 #define SK_LIMIT_CONCURRENCY_MAX 1000000000 /* of a limit; */
-#define SK_LIMIT_PAST_MAX 8                 /* limits that a task declared before and that jobs with them are known by */
-#define SK_LIMIT_RATE_MAX 1000000000        /* ... and its rate and burst */
-#define SK_QUEUE_LEN_MAX 1000000000000LL    /* max_len */
-#define SK_WORKERS_MAX 256                  /* setting workers */
-#define SK_CONCURRENCY_MAX 100000           /* setting concurrency: jobs running at once in a worker */
-#define SK_QUEUES_MAX 1000                  /* queues named with -q; an engine that serves all serves any number */
+#define SK_LIMIT_PAST_MAX 8              /* limits that a task declared before and that jobs with them are known by */
+#define SK_LIMIT_RATE_MAX 1000000000     /* ... and its rate and burst */
+#define SK_QUEUE_LEN_MAX 1000000000000LL /* max_len */
+#define SK_WORKERS_MAX 256               /* setting workers */
+#define SK_CONCURRENCY_MAX 100000        /* setting concurrency: jobs running at once in a worker */
+#define SK_QUEUES_MAX 1000               /* queues named with -q; an engine that serves all serves any number */
 #define SK_QUEUE_WEIGHT_MAX 1000
 
 /* Looking at scripts: skein check, config.lua. */
