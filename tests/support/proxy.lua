@@ -5,6 +5,7 @@
 --   p.swallow = true    what arrives is taken and never passed on; connections stay open, new ones too.  One that lost bytes
 --                       stays silent afterwards, until an end closes it
 --   p.rewrite = fn      what the server sends is passed on as fn(data) says; proxy.as_redis_62 words errors of scripts as Redis 6.2 does
+--   p.upload_bytes_s    how fast bytes go to the server: it reads no faster, as a thin line does
 --   p:cut()             closes every connection
 --   p.refuse = true     new connections are closed at once
 --
@@ -40,8 +41,21 @@ local function pass(self, pair, to, data)
   end)
 end
 
-local function relay(self, pair, from, to)
+local relay
+
+-- Reads no more for as long as a thin line takes for n bytes.
+local function hold_up(self, pair, from, to, n)
+  local timer = uv.new_timer()
+  from:read_stop()
+  timer:start(math.ceil(n * 1000 / self.upload_bytes_s), 0, function()
+    timer:close()
+    if not pair.closed then relay(self, pair, from, to) end
+  end)
+end
+
+function relay(self, pair, from, to)
   from:read_start(function(err, data)
+    if data and self.upload_bytes_s and from == pair.near then hold_up(self, pair, from, to, #data) end
     if data then
       self.bytes = self.bytes + #data
       if self.rewrite and from == pair.far then data = self.rewrite(data) end
