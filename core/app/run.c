@@ -47,6 +47,7 @@ static const struct sk_command COMMAND = {
 
 struct run {
   const char *dir;
+  struct sk_buf application; /* dir as an absolute path */
   char *program;
   bool drain, watch;
   bool stopping;           /* a signal has said so */
@@ -178,6 +179,23 @@ static bool copy_queues(struct run *r, const struct sk_config *c) {
 
 static void on_opened(void *ctx) { sk_early_stop_end(&((struct run *)ctx)->early_stop); }
 
+/* The folder's absolute path as the user sees it: a symbolic link like `current` stays the same when another release is behind it. */
+static void name_application(struct run *r) {
+  const char *pwd = getenv("PWD");
+  struct stat there, here;
+  char cwd[4096] = "";
+  bool is_here = pwd && pwd[0] == '/' && stat(pwd, &there) == 0 && stat(".", &here) == 0 &&
+                 there.st_ino == here.st_ino && there.st_dev == here.st_dev;
+  if (!is_here) pwd = getcwd(cwd, sizeof cwd);
+  struct sk_str dir = sk_str_c(r->dir);
+  while (dir.n > 1 && dir.p[dir.n - 1] == '/') dir.n--;
+  while (dir.n > 2 && dir.p[0] == '.' && dir.p[1] == '/') dir = sk_str(dir.p + 2, dir.n - 2);
+  if (dir.p[0] != '/' && pwd) sk_buf_add_c(&r->application, pwd);
+  if (sk_str_eq_c(dir, ".") || sk_str_eq_c(dir, "./")) return;
+  if (dir.p[0] != '/') sk_buf_add_byte(&r->application, '/');
+  sk_buf_add_str(&r->application, dir);
+}
+
 static void on_stopped(void *ctx) {
   struct run *r = ctx;
   sk_loop_stop(r->loop);
@@ -197,6 +215,7 @@ static struct sk_engine_options engine_options(struct run *r, const struct sk_co
     .drain = r->drain,
     .program = r->program,
     .dir = r->dir,
+    .application = sk_buf_str(&r->application),
     .log = &r->log,
     .guard = r->guard,
     .opened = on_opened,
@@ -369,6 +388,7 @@ static int run_engine(struct run *r, const struct sk_args *args) {
   }
   sk_early_stop_begin(&r->early_stop, &r->log);
   log_start(r);
+  name_application(r);
   struct sk_engine_options options = engine_options(r, &r->config);
   watch_signals(r); /* before the first worker: its start is what others wait for to send one */
   enum sk_code code = start_reloading(r, args, &err);
@@ -420,6 +440,7 @@ int sk_app_run(int argc, char **argv) {
   if (exit_code == SK_EXIT_OK) exit_code = run_logged(&r, &args);
   sk_config_fini(&r.config);
   free(r.queues);
+  sk_buf_fini(&r.application);
   free(r.program);
   return exit_code;
 }

@@ -39,9 +39,11 @@
 #define SK_PRIORITY_MIN (-2)
 #define SK_PRIORITY_MAX 2
 #define SK_PRIORITIES 5
-#define SK_SECONDS_MAX 3153600000LL         /* 100 years: no delay, timeout, keep or expiry is longer */
-#define SK_BACKOFF_STEPS_MAX 64             /* numbers in a backoff list */
-#define SK_LIMIT_CONCURRENCY_MAX 1000000000 /* of a limit; */
+#define SK_SECONDS_MAX 3153600000LL                 /* 100 years: no delay, timeout, keep or expiry is longer */
+#define SK_BACKOFF_STEPS_MAX 64                     /* numbers in a backoff list */
+#define SK_LIMIT_CONCURRENCY_MAX 1000000000         /* of a limit; */
+#define SK_DECLARED_KEEP_MS (INT64_C(7) * 86400000) /* what no engine has declared for so long is forgotten */
+#define SK_DECLARE_EVERY_MS 3600000                 /* so often engines say that their declarations hold */
 #define SK_LIMIT_PAST_MAX 8              /* limits that a task declared before and that jobs with them are known by */
 #define SK_LIMIT_RATE_MAX 1000000000     /* ... and its rate and burst */
 #define SK_QUEUE_LEN_MAX 1000000000000LL /* max_len */

@@ -417,6 +417,14 @@ static void free_engine(struct sk_engine *e) {
   free(e);
 }
 
+/* FNV-1a, 64 bits: a word that is the same for the same application. */
+static void name_owner(struct sk_engine *e, struct sk_str application) {
+  uint64_t hash = UINT64_C(14695981039346656037);
+  if (application.n == 0) return;
+  for (size_t i = 0; i < application.n; i++) hash = (hash ^ (unsigned char)application.p[i]) * UINT64_C(1099511628211);
+  snprintf(e->owner, sizeof e->owner, "%016" PRIx64, hash);
+}
+
 enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options *options, struct sk_engine **out,
                            struct sk_err *err) {
   struct sk_engine *e = calloc(1, sizeof *e);
@@ -434,6 +442,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   e->random.state = sk_id_random();
   e->beaten_ms = e->totals.started_ms;
   sk_id_next(&e->idgen, sk_clock_wall_ms(), e->id);
+  name_owner(e, options->application);
   enum sk_code code = make_parts(e, err);
   if (code == SK_OK) code = open_store(e, err);
   if (code != SK_OK) {

@@ -28,7 +28,9 @@ struct sk_engine_options {
   uint64_t memory_max; /* bytes per worker; 0 = no limit */
   size_t args_bytes_max;
   struct sk_policy policy;
-  bool drain;               /* stop when nothing is ready, running or due any more */
+  struct sk_str
+      application; /* whose scripts these are, e.g. their folder: what it declares replaces what it declared; copied */
+  bool drain;      /* stop when nothing is ready, running or due any more */
   const char *program;      /* path of the binary to run as a worker */
   const char *dir;          /* the scripts */
   const struct sk_log *log; /* borrowed */

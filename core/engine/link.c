@@ -34,7 +34,8 @@ static void on_declared(struct sk_op *op, void *ctx) {
   if (op->status == SK_OK) {
     sk_engine_store_works(e, SK_CHORE_DECLARE);
     sk_fetch_wake(e); /* a limit that has changed may let jobs go */
-    if (!e->declare_wanted) tell_serving(e);
+    e->declared_ms = sk_clock_mono_ms();
+    if (!e->declare_wanted && !d->renew) tell_serving(e);
     sk_link_declare(e); /* they have changed meanwhile, maybe */
   } else {
     e->declare_wanted = true; /* the next beat tries again */
@@ -68,7 +69,8 @@ static void add_item(const struct sk_task *task, void *ctx) {
 void sk_link_declare(struct sk_engine *e) {
   size_t n = sk_tasks_count(e->tasks), queues_n;
   const struct sk_queue_item *bound = sk_tasks_queues(e->tasks, &queues_n);
-  if (!e->declare_wanted || e->declaring || e->stopping || e->store == NULL || n + queues_n == 0) return;
+  bool renew = !e->declare_wanted && e->declared_ms > 0 && sk_clock_mono_ms() - e->declared_ms >= SK_DECLARE_EVERY_MS;
+  if (!(e->declare_wanted || renew) || e->declaring || e->stopping || e->store == NULL || n + queues_n == 0) return;
   struct sk_declare_op *op = calloc(1, sizeof *op);
   struct declaration d = { calloc(n + 1, sizeof *d.items), 0 };
   struct sk_queue_item *queues = calloc(queues_n + 1, sizeof *queues);
@@ -80,9 +82,13 @@ void sk_link_declare(struct sk_engine *e) {
   }
   sk_tasks_each(e->tasks, add_item, &d);
   if (queues_n > 0) memcpy(queues, bound, queues_n * sizeof *queues);
-  *op = (struct sk_declare_op){
-    .op = { .cb = on_declared, .ctx = e }, .items = d.items, .items_n = d.n, .queues = queues, .queues_n = queues_n
-  };
+  *op = (struct sk_declare_op){ .op = { .cb = on_declared, .ctx = e },
+                                .owner = sk_str_c(e->owner),
+                                .renew = renew,
+                                .items = d.items,
+                                .items_n = d.n,
+                                .queues = queues,
+                                .queues_n = queues_n };
   e->declaring = true;
   e->declare_wanted = false;
   e->store->ops->declare(e->store, op);

@@ -231,8 +231,10 @@ struct sk_engine {
   int64_t beaten_ms; /* when the lease was renewed last; monotonic */
   struct sk_timer *beat_timer;
   struct sk_timer *shutdown;
-  unsigned troubles; /* bit per enum sk_chore: it failed and has not worked since */
-  unsigned hurried;  /* ... and was tried early because another one worked */
+  unsigned troubles;   /* bit per enum sk_chore: it failed and has not worked since */
+  unsigned hurried;    /* ... and was tried early because another one worked */
+  char owner[17];      /* of what it declares: a digest of options.application; empty: nobody */
+  int64_t declared_ms; /* monotonic */
   bool declaring;
   bool declare_wanted; /* the store does not know all tasks yet */
   struct sk_list live; /* of runs that have said what the store has not heard: live.c */

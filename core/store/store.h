@@ -321,6 +321,11 @@ struct sk_queue_item {
  * group that they came with. */
 struct sk_declare_op {
   struct sk_op op;
+  /* in: the application, a word without spaces: a queue that it bound before and does not bind now is bound to nothing, unless
+   * another owner has bound it too; what nobody has declared or renewed for SK_DECLARED_KEEP_MS, tasks too, is forgotten.  Empty:
+   * nothing is taken away but what an item takes away. */
+  struct sk_str owner;
+  bool renew; /* in: changes nothing but what would be forgotten otherwise */
   const struct sk_task_item *items;
   size_t items_n;
   const struct sk_queue_item *queues;

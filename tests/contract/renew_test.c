@@ -1,5 +1,6 @@
 /* renew_test.c - a task that is declared with another limit: what waits has the new one (store.h, declare). */
 #include <stdio.h>
+#include <string.h>
 
 #include "contract.h"
 
@@ -116,11 +117,76 @@ static void a_limit_by_many_keys_is_freed_whole(void **ctx) {
   assert_int_equal(taken, KEYS);
 }
 
+/* -- who has declared it ---------------------------------------------------------------------------------------------------- */
+
+/* An application declares: queues it binds to 5 jobs each, NULL for none; and task "t". */
+static void declare_as(struct handle *h, const char *owner, bool renew, const char *first, const char *second) {
+  struct sk_task_item task = { .name = text("t"), .queue = text("routed") };
+  struct sk_queue_item queues[2];
+  const char *const names[] = { first, second };
+  size_t n = 0;
+  for (int i = 0; i < 2; i++)
+    if (names[i]) queues[n++] = (struct sk_queue_item){ .name = text(names[i]), .max_len = 5 };
+  struct sk_declare_op op = {
+    .owner = text(owner), .renew = renew, .items = &task, .items_n = 1, .queues = queues, .queues_n = n
+  };
+  assert_code(run_declare(h, &op), SK_OK);
+}
+
+/* The names of the queues that are bound, then of the tasks. */
+static const char *declared(struct handle *h) {
+  static char said[200];
+  struct sk_tasks_op op = { .items_n = 0 };
+  assert_code(run_tasks(h, &op), SK_OK);
+  said[0] = '\0';
+  for (size_t i = 0; i < op.queues_n; i++) snprintf(said + strlen(said), 50, "%.*s ", SK_STR_ARG(op.queues[i].name));
+  for (size_t i = 0; i < op.items_n; i++) snprintf(said + strlen(said), 50, "+%.*s", SK_STR_ARG(op.items[i].name));
+  sk_op_fini(&op.op);
+  return said;
+}
+
+static void a_declaration_replaces_what_its_owner_declared_before_and_nothing_else(void **ctx) {
+  struct handle *h = open_engine(*ctx, "e1");
+  bind_queue(h, .name = text("nobodys"), .max_len = 5);
+  declare_as(h, "app", false, "mail", "both");
+  declare_as(h, "other", false, "both", "theirs");
+  assert_string_equal(declared(h), "both mail nobodys theirs +t");
+  declare_as(h, "app", false, "new", NULL);
+  assert_string_equal(declared(h), "both new nobodys theirs +t");
+  declare_as(h, "other", false, NULL, NULL);
+  assert_string_equal(declared(h), "new nobodys +t");
+  for (int i = 0; i < 9; i++)
+    put(h, .id = (const char *[]){ "0", "1", "2", "3", "4", "5", "6", "7", "8" }[i], .queue = "both");
+}
+
+static void what_nobody_declares_any_more_is_forgotten_after_a_week(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  const int64_t day = 86400000;
+  declare_as(h, "gone", false, "old", NULL);
+  declare_as(h, "app", false, "mail", NULL);
+  struct sk_task_item task = { .name = text("u"), .queue = text("q") };
+  struct sk_declare_op op = { .owner = text("gone"), .items = &task, .items_n = 1, .queues = NULL };
+  struct sk_queue_item old = { .name = text("old"), .max_len = 5 };
+  op.queues = &old, op.queues_n = 1;
+  assert_code(run_declare(h, &op), SK_OK);
+  for (int i = 0; i < 6; i++) {
+    world_advance(w, day);
+    declare_as(h, "app", true, "mail", "not yet");
+  }
+  assert_string_equal(declared(h), "mail old +t+u");
+  world_advance(w, day + 1);
+  declare_as(h, "app", true, "mail", NULL);
+  assert_string_equal(declared(h), "mail +t");
+}
+
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_removed_limit_frees_its_backlog),
   cmocka_unit_test(numbers_of_the_newest_declaration_hold_for_what_waits),
   cmocka_unit_test(a_job_that_waits_gives_back_the_slot_of_a_limit_that_was_strict),
   cmocka_unit_test(only_the_groups_of_that_task_are_renewed),
   cmocka_unit_test(a_limit_by_many_keys_is_freed_whole),
+  cmocka_unit_test(a_declaration_replaces_what_its_owner_declared_before_and_nothing_else),
+  cmocka_unit_test(what_nobody_declares_any_more_is_forgotten_after_a_week),
 };
 const struct suite renew_suite = SUITE("changed limits", tests);

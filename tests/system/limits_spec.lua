@@ -337,3 +337,34 @@ describe("a limit that has changed", function()
     t:wait_effects("ran", 10)
   end)
 end)
+
+describe("what queues are bound to", function()
+  local function bound(t)
+    local names = {}
+    for _, queue in ipairs(t:json "queues") do
+      if type(queue.max_len) == "number" then names[#names + 1] = queue.name end
+    end
+    table.sort(names)
+    return table.concat(names, " ")
+  end
+
+  H.it("ends with the deploy, also with a restart, and nobody else's with it", function(t)
+    local other = t.dir .. "/other"
+    assert(require "luv".fs_mkdir(other, 448))
+    H.files.write(other .. "/b.lua", [[local skein = require "skein"
+      skein.task("theirs", { queue = "theirs" }, function() end)
+      skein.queue("theirs", { max_len = 3 }) skein.queue("shared", { max_len = 3 })]])
+    t:script("a.lua", [[
+      skein.task("ours", { queue = "ours" }, function() end)
+      skein.queue("ours", { max_len = 3 }) skein.queue("shared", { max_len = 3 })]])
+    local engine = t:run { "-w", "1" }
+    t:run({ "-w", "1" }, { dir = other })
+    for _, queue in ipairs { "ours", "theirs", "shared" } do t:ok("pause", queue) end
+    assert.equal("ours shared theirs", bound(t))
+    engine:stop()
+    t:script("a.lua", [[skein.task("ours", { queue = "ours" }, function() end)]])
+    t:run { "-w", "1" }
+    assert.equal("shared theirs", bound(t))
+    for _ = 1, 5 do t:enqueue "ours" end
+  end)
+end)

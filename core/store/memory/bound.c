@@ -1,6 +1,7 @@
 /* memory/bound.c - what queues are bound to (store.h, BOUNDED QUEUES and a queue's own limit). */
 #include <stdlib.h>
 
+#include "logic/owners.h"
 #include "store/memory/memory.h"
 
 static int64_t now_us(const struct mem *mem) { return mem->now_ms * 1000; }
@@ -27,13 +28,18 @@ static struct mem_bound *bound_new(struct mem *mem, struct sk_str name) {
   return NULL;
 }
 
+static void bound_free(struct mem *mem, struct mem_bound *bound) {
+  HASH_DEL(mem->bounds, bound);
+  sk_buf_fini(&bound->owners);
+  free(bound);
+}
+
 bool sk_mem_bind(struct mem *mem, const struct sk_queue_item *item) {
   struct mem_bound *bound = sk_mem_bound_find(mem, item->name);
   struct mem_queue *queue = sk_mem_queue_find(mem, item->name);
   if (!binds(item)) {
     if (queue != NULL) queue->bound = NULL;
-    if (bound != NULL) HASH_DEL(mem->bounds, bound);
-    free(bound);
+    if (bound != NULL) bound_free(mem, bound);
     return true;
   }
   if (bound == NULL) bound = bound_new(mem, item->name);
@@ -48,10 +54,32 @@ bool sk_mem_bind(struct mem *mem, const struct sk_queue_item *item) {
 
 void sk_mem_bounds_free(struct mem *mem) {
   struct mem_bound *bound, *next;
+  HASH_ITER(hh, mem->bounds, bound, next) { bound_free(mem, bound); }
+}
+
+static bool binds_queue(const struct sk_declare_op *op, struct sk_str queue) {
+  for (size_t i = 0; i < op->queues_n; i++)
+    if (sk_str_eq(op->queues[i].name, queue)) return binds(&op->queues[i]);
+  return false;
+}
+
+/* Nobody's: it was bound before there were owners, or without one. */
+static bool is_owned(const struct mem_bound *bound) { return bound->owners.n > 0; }
+
+bool sk_mem_bounds_own(struct mem *mem, const struct sk_declare_op *op) {
+  struct mem_bound *bound, *next;
   HASH_ITER(hh, mem->bounds, bound, next) {
-    HASH_DEL(mem->bounds, bound);
-    free(bound);
+    bool declares =
+        op->renew ? sk_owners_has(sk_buf_str(&bound->owners), op->owner) : binds_queue(op, bound->item.name);
+    if (!declares && !is_owned(bound)) continue;
+    struct sk_buf owners = { 0 };
+    sk_owners_update(sk_buf_str(&bound->owners), op->owner, declares, mem->now_ms, &owners);
+    if (owners.failed) return false;
+    sk_buf_fini(&bound->owners);
+    bound->owners = owners;
+    if (!is_owned(bound)) sk_mem_bind(mem, &(struct sk_queue_item){ .name = bound->item.name });
   }
+  return true;
 }
 
 /* -- what it means for the queue ----------------------------------------------------------------------------------------------- */

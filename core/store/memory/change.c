@@ -151,6 +151,7 @@ static bool declare(struct mem *mem, const struct sk_task_item *item) {
     p += from[i].n;
   }
   task->item.priority = item->priority;
+  task->seen_ms = mem->now_ms;
   struct mem_task *old;
   HASH_FIND(hh, mem->tasks, task->bytes, item->name.n, old);
   if (old && !succeed(mem, task, old)) {
@@ -165,12 +166,43 @@ static bool declare(struct mem *mem, const struct sk_task_item *item) {
   return false;
 }
 
+static bool see(struct mem *mem, const struct sk_task_item *item) {
+  struct mem_task *task;
+  HASH_FIND(hh, mem->tasks, item->name.p, item->name.n, task);
+  if (task != NULL) task->seen_ms = mem->now_ms;
+  return true;
+}
+
+/* A queue that is bound to nothing may be bound by another owner still. */
+static bool bind(struct mem *mem, const struct sk_declare_op *op, const struct sk_queue_item *item) {
+  const struct mem_bound *bound = sk_mem_bound_find(mem, item->name);
+  bool none = item->max_len == 0 && item->limit.concurrency == 0 && item->limit.rate == 0;
+  if (none && op->owner.n > 0 && bound != NULL && bound->owners.n > 0) return true; /* sk_mem_bounds_own decides */
+  return sk_mem_bind(mem, item);
+}
+
+/* Those that no engine has declared for a while: they route clients no more. */
+static void forget_tasks(struct mem *mem) {
+  struct mem_task *task, *next;
+  HASH_ITER(hh, mem->tasks, task, next) {
+    if (task->seen_ms > mem->now_ms - SK_DECLARED_KEEP_MS) continue;
+    HASH_DEL(mem->tasks, task);
+    sk_mem_task_free(task);
+  }
+}
+
 void sk_mem_declare(struct sk_store *store, struct sk_declare_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   enum sk_code code = sk_check_declare(op, &op->op.err);
   bool ok = true;
-  for (size_t i = 0; code == SK_OK && ok && i < op->items_n; i++) ok = declare(h->mem, &op->items[i]);
-  for (size_t i = 0; code == SK_OK && ok && i < op->queues_n; i++) ok = sk_mem_bind(h->mem, &op->queues[i]);
+  struct mem *mem = h->mem;
+  for (size_t i = 0; code == SK_OK && ok && i < op->items_n; i++)
+    ok = op->renew ? see(mem, &op->items[i]) : declare(mem, &op->items[i]);
+  for (size_t i = 0; code == SK_OK && ok && !op->renew && i < op->queues_n; i++) ok = bind(mem, op, &op->queues[i]);
+  if (code == SK_OK && ok && op->owner.n > 0) {
+    ok = sk_mem_bounds_own(mem, op);
+    forget_tasks(mem);
+  }
   if (code == SK_OK) sk_mem_notify(h); /* a wider limit lets more jobs be taken */
   sk_mem_answer(h, &op->op, ok ? code : SK_ENOMEM);
 }

@@ -84,6 +84,7 @@ struct mem_line {
 struct mem_bound {
   UT_hash_handle hh;
   struct sk_queue_item item; /* name in bytes */
+  struct sk_buf owners;      /* logic/owners.h */
   int64_t full_us;           /* its limit's bucket */
   char bytes[];
 };
@@ -145,6 +146,7 @@ struct mem_task {
   UT_hash_handle hh;
   struct sk_task_item item; /* slices in bytes */
   struct sk_buf past;       /* of its limit: sk_limit_past_add */
+  int64_t seen_ms;          /* when an engine declared it last */
   char bytes[];
 };
 
@@ -300,6 +302,8 @@ void sk_mem_locks_free(struct mem *mem);
 /* -- memory/bound.c: what queues are bound to; under the lock -- */
 /* Adds, replaces or removes; false when out of memory. */
 bool sk_mem_bind(struct mem *mem, const struct sk_queue_item *item);
+/* What op's owner binds: notes that, and removes what has no owner any more; false when out of memory. */
+bool sk_mem_bounds_own(struct mem *mem, const struct sk_declare_op *op);
 struct mem_bound *sk_mem_bound_find(const struct mem *mem, struct sk_str name);
 void sk_mem_bounds_free(struct mem *mem);
 /* It has as many jobs as it may have, also when `leaving` of them have left. */

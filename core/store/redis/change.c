@@ -75,6 +75,8 @@ void sk_rd_declare_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_declare_op *op = (void *)whole;
   struct rd_command *c = &s->command;
   sk_rd_begin_declared(s, RD_SCRIPT_DECLARE);
+  sk_rd_arg(c, op->owner);
+  sk_rd_arg_c(c, op->renew ? "1" : "0");
   sk_rd_arg_int(c, (int64_t)op->items_n);
   for (size_t i = 0; i < op->items_n; i++) {
     struct sk_buf value = { 0 };

@@ -2,15 +2,20 @@
  *
  * Kept by name, since a queue may be bound before it is there; read with the queue's row, written by declare alone, but for the time
  * at which the bucket is full: that goes with the queue's row. */
+#include "logic/owners.h"
 #include "store/sqlite/sqlite.h"
 
 static enum sk_code no_memory(struct sq_db *db) {
   return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
 }
 
-enum sk_code sk_sq_bound_declare(struct sq_db *db, const struct sk_queue_item *item) {
+static bool binds(const struct sk_queue_item *item) {
+  return item->max_len > 0 || item->limit.concurrency > 0 || item->limit.rate > 0;
+}
+
+static enum sk_code declare(struct sq_db *db, const struct sk_queue_item *item) {
   const struct sk_limit *limit = &item->limit;
-  bool none = item->max_len == 0 && limit->concurrency == 0 && limit->rate == 0;
+  bool none = !binds(item);
   enum sq_stmt which = none ? SQL_BOUND_DELETE : SQL_BOUND_SAVE;
   sqlite3_stmt *st = sk_sq(db, which);
   const int64_t numbers[] = { item->max_len, (int64_t)item->overflow, item->block_ms, limit->concurrency,
@@ -28,6 +33,74 @@ enum sk_code sk_sq_bound_declare(struct sq_db *db, const struct sk_queue_item *i
   };
   if (none) queue->full_us = 0;
   return SK_OK;
+}
+
+/* -- owners ---------------------------------------------------------------------------------------------------------------- */
+
+static bool binds_queue(const struct sk_declare_op *op, struct sk_str queue) {
+  for (size_t i = 0; i < op->queues_n; i++)
+    if (sk_str_eq(op->queues[i].name, queue)) return binds(&op->queues[i]);
+  return false;
+}
+
+static enum sk_code has_owners(struct sq_db *db, struct sk_str queue, bool *has) {
+  enum sk_code code = SK_OK;
+  sk_sq_text(sk_sq(db, SQL_BOUND_OWNERS_OF), 1, queue);
+  *has = sk_sq_next(db, SQL_BOUND_OWNERS_OF, &code) && sk_sq_column(sk_sq(db, SQL_BOUND_OWNERS_OF), 0).n > 0;
+  sk_sq_reset(db, SQL_BOUND_OWNERS_OF);
+  return code;
+}
+
+/* Notes the owners of a queue that is bound; it is bound no more when it has none. */
+static enum sk_code own_one(struct sq_db *db, const struct sk_declare_op *op, struct sk_str queue,
+                            struct sk_str owners) {
+  struct sk_buf now = { 0 };
+  bool declares = op->renew ? sk_owners_has(owners, op->owner) : binds_queue(op, queue);
+  if (!declares && owners.n == 0) return SK_OK; /* nobody's: it was bound before there were owners, or without one */
+  sk_owners_update(owners, op->owner, declares, db->now_ms, &now);
+  sqlite3_stmt *st = sk_sq(db, SQL_BOUND_OWNERS_SAVE);
+  sk_sq_text(st, 1, queue);
+  sk_sq_text(st, 2, sk_buf_str(&now));
+  enum sk_code code = now.failed ? no_memory(db) : sk_sq_run(db, SQL_BOUND_OWNERS_SAVE);
+  if (code == SK_OK && now.n == 0) {
+    code = declare(db, &(struct sk_queue_item){ .name = queue });
+    db->notify = true; /* what was held back may run */
+  }
+  sk_buf_fini(&now);
+  return code;
+}
+
+static enum sk_code own(struct sq_db *db, const struct sk_declare_op *op) {
+  struct sk_arena arena = { 0 };
+  struct bound_of {
+    struct sk_str queue, owners;
+    struct bound_of *next;
+  } *all = NULL;
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_BOUND_OWNERS);
+  while (code == SK_OK && sk_sq_next(db, SQL_BOUND_OWNERS, &code)) {
+    struct bound_of *one = sk_arena_array(&arena, 1, sizeof *one);
+    if (one != NULL) {
+      *one = (struct bound_of){ sk_arena_copy(&arena, sk_sq_column(st, 0)), sk_arena_copy(&arena, sk_sq_column(st, 1)),
+                                all };
+      all = one;
+    }
+    if (one == NULL || one->queue.p == NULL || one->owners.p == NULL) code = no_memory(db);
+  }
+  sk_sq_reset(db, SQL_BOUND_OWNERS);
+  for (; code == SK_OK && all != NULL; all = all->next) code = own_one(db, op, all->queue, all->owners);
+  sk_arena_fini(&arena);
+  return code;
+}
+
+enum sk_code sk_sq_bounds_declare(struct sq_db *db, struct sk_declare_op *op) {
+  enum sk_code code = SK_OK;
+  for (size_t i = 0; code == SK_OK && !op->renew && i < op->queues_n; i++) {
+    bool owned = false;
+    if (op->owner.n > 0 && !binds(&op->queues[i])) code = has_owners(db, op->queues[i].name, &owned);
+    if (code == SK_OK && !owned) code = declare(db, &op->queues[i]); /* else its owners decide */
+  }
+  return code == SK_OK && op->owner.n > 0 ? own(db, op) : code;
 }
 
 enum sk_code sk_sq_bounds(struct sq_db *db, struct sk_tasks_op *op) {

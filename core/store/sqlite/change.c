@@ -142,19 +142,35 @@ static enum sk_code note_limit(struct sq_db *db, const struct sk_task_item *item
   return code;
 }
 
+static enum sk_code declare_task(struct sq_db *db, const struct sk_task_item *item) {
+  enum sk_code code = note_limit(db, item);
+  sqlite3_stmt *st = sk_sq(db, SQL_TASK_SAVE);
+  sk_sq_text(st, 1, item->name);
+  sk_sq_text(st, 2, item->queue);
+  sk_sq_int(st, 3, item->priority);
+  sk_sq_blob(st, 4, item->template);
+  return code == SK_OK ? sk_sq_run(db, SQL_TASK_SAVE) : code;
+}
+
+/* Those that no engine has declared for a while: they route clients no more. */
+static enum sk_code forget_tasks(struct sq_db *db) {
+  sk_sq_int(sk_sq(db, SQL_TASKS_UNSEEN), 1, db->now_ms);
+  enum sk_code code = sk_sq_run(db, SQL_TASKS_UNSEEN);
+  sk_sq_int(sk_sq(db, SQL_TASKS_FORGET), 1, db->now_ms - SK_DECLARED_KEEP_MS);
+  return code == SK_OK ? sk_sq_run(db, SQL_TASKS_FORGET) : code;
+}
+
 enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op) {
   enum sk_code code = SK_OK;
   for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
-    code = note_limit(db, &op->items[i]);
-    if (code != SK_OK) return code;
-    sqlite3_stmt *st = sk_sq(db, SQL_TASK_SAVE);
+    if (!op->renew) code = declare_task(db, &op->items[i]);
+    sqlite3_stmt *st = sk_sq(db, SQL_TASK_SEEN);
     sk_sq_text(st, 1, op->items[i].name);
-    sk_sq_text(st, 2, op->items[i].queue);
-    sk_sq_int(st, 3, op->items[i].priority);
-    sk_sq_blob(st, 4, op->items[i].template);
-    code = sk_sq_run(db, SQL_TASK_SAVE);
+    sk_sq_int(st, 2, db->now_ms);
+    if (code == SK_OK) code = sk_sq_run(db, SQL_TASK_SEEN);
   }
-  for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) code = sk_sq_bound_declare(db, &op->queues[i]);
+  if (code == SK_OK && op->owner.n > 0) code = forget_tasks(db);
+  if (code == SK_OK) code = sk_sq_bounds_declare(db, op);
   if (op->queues_n > 0) db->notify = true; /* what was held back may run */
   bool more = false;
   if (code == SK_OK && op->items_n > 0) code = sk_sq_groups_renew(db, &more); /* the first now, the others as chores */

@@ -86,6 +86,9 @@ static const char *const MIGRATIONS[] = {
   /* 3: limits that a task declared before, and up to which of its groups they have been renewed (NULL: all) */
   "ALTER TABLE task ADD COLUMN past TEXT;"
   "ALTER TABLE task ADD COLUMN renew BLOB;",
+  /* 4: who has bound a queue (logic/owners.h), when a task was declared last */
+  "ALTER TABLE bound ADD COLUMN owners TEXT NOT NULL DEFAULT '';"
+  "ALTER TABLE task ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 

@@ -142,6 +142,9 @@ SQ_STMT(
     " concurrency=?5, rate=?6, per_ms=?7, burst=?8")
 SQ_STMT(BOUND_FULL, "UPDATE bound SET full_us=?2 WHERE name=?1")
 SQ_STMT(BOUND_DELETE, "DELETE FROM bound WHERE name=?1")
+SQ_STMT(BOUND_OWNERS, "SELECT name, owners FROM bound ORDER BY name")
+SQ_STMT(BOUND_OWNERS_OF, "SELECT owners FROM bound WHERE name=?1")
+SQ_STMT(BOUND_OWNERS_SAVE, "UPDATE bound SET owners=?2 WHERE name=?1")
 SQ_STMT(BOUNDS, "SELECT name, " SQ_BOUND " FROM bound ORDER BY name")
 
 /* engines */
@@ -179,6 +182,9 @@ SQ_STMT(SWEEP, "SELECT n, state, (?2=0 OR q=?2) AND (?3='' OR task=?3) FROM job 
 
 SQ_STMT(TASK_SAVE, "INSERT INTO task (name, queue, priority, template) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name)"
                    " DO UPDATE SET queue=excluded.queue, priority=excluded.priority, template=excluded.template")
+SQ_STMT(TASK_SEEN, "UPDATE task SET seen_ms=?2 WHERE name=?1")
+SQ_STMT(TASKS_UNSEEN, "UPDATE task SET seen_ms=?1 WHERE seen_ms=0") /* declared before this was known */
+SQ_STMT(TASKS_FORGET, "DELETE FROM task WHERE seen_ms<=?1")
 SQ_STMT(TASK_WAS, "SELECT template, coalesce(past, '') FROM task WHERE name=?1")
 SQ_STMT(TASK_PAST, "SELECT past FROM task WHERE name=?1 AND past IS NOT NULL")
 SQ_STMT(TASK_RENEW, "UPDATE task SET past=?2, renew=x'' WHERE name=?1")

@@ -447,7 +447,8 @@ enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone);
 
 /* -- sqlite/bound.c: what queues are bound to ------------------------------------------------------------------------------------- */
 
-enum sk_code sk_sq_bound_declare(struct sq_db *db, const struct sk_queue_item *item);
+/* What op says of queues. */
+enum sk_code sk_sq_bounds_declare(struct sq_db *db, struct sk_declare_op *op);
 enum sk_code sk_sq_bounds(struct sq_db *db, struct sk_tasks_op *op);
 /* How many of `want` jobs may be taken from queue now. */
 size_t sk_sq_bound_allows(const struct sq_db *db, const struct sq_queue *queue, size_t want);
