@@ -97,4 +97,7 @@
 #define SK_WAITS_MAX 100000                    /* waits for the ends of jobs, under way in one process */
 #define SK_CONFIG_MS_MAX 5000                  /* config.lua's process runs so long at most */
 
+#define SK_BEATS_PER_LEASE 3        /* an engine renews its lease that often */
+#define SK_ENGINE_NAME_BYTES_MAX 64 /* bytes of an engine's id */
+
 #endif

@@ -153,12 +153,15 @@ static void on_queues_changed(void *ctx, const struct sk_str *queues, size_t n, 
 
 /* -- the lease ----------------------------------------------------------------------------------------------------------------------- */
 
-/* This engine was taken for dead: what has not started here runs elsewhere. */
-static void on_lost(struct sk_engine *e) {
+/* This engine holds nothing any more: what has not started here is given back, what runs does not count. */
+static void on_lost(struct sk_engine *e, bool moved) {
   e->declare_wanted = true; /* the store may have lost its data, and with it our tasks and queues */
   e->queues_stale = e->served.all;
   sk_logf(e->log, SK_LOG_WARN,
-          "this engine's lease had ended: its jobs were given to others, what they do here does not count");
+          moved ? "the store is not where it was left (restored, failed over, or emptied): this engine starts anew on "
+                  "it, the jobs that "
+                  "it ran do not count"
+                : "this engine's lease had ended: its jobs were given to others, what they do here does not count");
   sk_dispatch_take_back_all(e);
   sk_dispatch_hand_back_all(e);
 }
@@ -177,7 +180,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
       sk_logf(e->log, SK_LOG_WARN, "took over %zu jobs of engines that are gone", e->beat->recovered);
       sk_fetch_wake_all(e);
     }
-    if (e->beat->lost) on_lost(e);
+    if (e->beat->lost) on_lost(e, e->beat->moved);
     if (e->beat_late)
       sk_timer_start(e->beat_timer, 0); /* who knows when the store did it: maybe before this process was frozen */
     e->stops_wanted = true;             /* a change that nobody told of is found by the next beat */
@@ -195,6 +198,15 @@ static void on_beat_timer(void *ctx) {
   *e->beat = (struct sk_beat_op){ .op = { .cb = on_beaten, .ctx = e } };
   e->beating = true;
   e->store->ops->beat(e->store, e->beat);
+}
+
+/* The next beat finds out where we are. */
+static void on_beat_now(void *ctx) {
+  struct sk_engine *e = ctx;
+  if (e->beating)
+    e->beat_late = true;
+  else if (!e->closing)
+    sk_timer_start(e->beat_timer, 0);
 }
 
 /* -- stop ------------------------------------------------------------------------------------------------------------------------------ */
@@ -365,7 +377,9 @@ static enum sk_code open_store(struct sk_engine *e, struct sk_err *err) {
   struct sk_store_options o = e->options.store;
   o.engine = sk_str(e->id, SK_ID_BYTES);
   o.log = e->log;
-  struct sk_store_events events = { .changed = on_store_changed, .queues_changed = on_queues_changed, .ctx = e };
+  struct sk_store_events events = {
+    .changed = on_store_changed, .queues_changed = on_queues_changed, .beat_now = on_beat_now, .ctx = e
+  };
   enum sk_code code = sk_store_open(e->loop, &o, &events, &e->store, err);
   if (code == SK_OK) sk_requests_use(e->requests, e->store);
   return code;

@@ -132,7 +132,7 @@ struct sk_worker {
 enum sk_chore { SK_CHORE_FETCH, SK_CHORE_SETTLE, SK_CHORE_BEAT, SK_CHORE_COUNT, SK_CHORE_DECLARE };
 
 /* Starts the clock of a lease anew this soon after a beat that failed: a fraction of the lease. */
-enum { SK_BEATS_PER_LEASE = 3, SK_TRIES_PER_LEASE = 15 };
+enum { SK_TRIES_PER_LEASE = 15 };
 
 struct sk_engine {
   struct sk_engine_options options;

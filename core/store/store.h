@@ -57,6 +57,7 @@ struct sk_op {
   int64_t until_ms;      /* when a client's patience ends; monotonic, 0: never */
   int64_t wait_until_ms; /* while it waits to be sent; monotonic */
   int64_t slot_until_ms; /* redis cluster: how long it waits for a slot that moves; 0: it does not */
+  uint64_t mark;         /* redis, an engine's call: which one it is (redis/life.c) */
 };
 
 /* Frees what the outputs point into; the op can be filled and submitted again. */
@@ -188,12 +189,20 @@ struct sk_settle_op {
 /* -- beat --------------------------------------------------------------------------------------------------------------
  * Renews this engine's lease, hands the jobs of engines that are gone back to READY (place kept; the store adds 1 to the
  * record's `recoveries`), drops kept records whose time is over.  Safe to crash in and to run from several engines.
- * An engine is gone when its last beat (or open) is lease_ms of its own options ago, on a clock that never steps.  One that was
- * given up and lives enters anew with whatever engines-only operation comes first, holding nothing; its next beat says `lost`. */
+ * An engine is gone when the one that beats has seen, at its own beats, that it has not beaten for lease_ms of its own options
+ * (logic/lease.h: on the judge's monotonic clock, and time in which the judge could not beat itself counts for nobody); and at once when its
+ * process is known to be dead.  One that was given up and lives enters anew with whatever engines-only operation comes first, holding
+ * nothing; its next beat says `lost`.
+ *
+ * A STORE THAT WENT BACK IN TIME (restored, failed over to a replica that lagged, emptied) is noticed by each handle with the first
+ * operation on it.  An engine then enters anew as one that was given up does: what the store believes that it holds is handed back, what it
+ * held is stale, no fence is given twice; its next beat says `moved`, and what it has declared is to be declared again. */
 struct sk_beat_op {
   struct sk_op op;
   size_t recovered; /* out: jobs handed back */
-  bool lost;        /* out: this engine's own lease had ended and its jobs were given away; it holds nothing now */
+  bool
+      lost; /* out: this engine began anew and holds nothing now: its own lease had ended and its jobs were given away, or, */
+  bool moved; /* ... out: the store is not where it was left */
 };
 
 /* -- looking -------------------------------------------------------------------------------------------------------------*/
@@ -337,6 +346,7 @@ struct sk_tasks_op {
   size_t items_n;
   struct sk_queue_item *queues; /* out, by name; those that are bound to anything */
   size_t queues_n;
+  uint64_t moves; /* out: how often this handle has found that the store is not where it left it */
 };
 
 /* -- backup: a copy of the whole store in a file that must not be there yet (SK_EEXISTS), while others go on working.  Only of stores that
@@ -378,6 +388,9 @@ struct sk_store_events {
   /* If set, it is called in place of `changed` by a store that knows what others did: jobs of those queues may be READY, or due earlier;
    * stops: a RUNNING job was cancelled.  With neither, jobs may have ended and queues have room. */
   void (*queues_changed)(void *ctx, const struct sk_str *queues, size_t n, bool stops);
+  /* The store may be another one than before, or this engine not be on it any more: its next beat should come at once and says so.  May
+   * come without a reason.  NULL: a client. */
+  void (*beat_now)(void *ctx);
   void *ctx;
 };
 
@@ -421,8 +434,8 @@ struct sk_store {
 
 /* Opens the store that options->url names, by its scheme.  May block (opening files, connecting) up to 5 s.
  * SK_EINVAL: the URL is wrong or its scheme unknown.  SK_ENOTFOUND: must_exist.  SK_EUNAVAILABLE, SK_ECORRUPT, SK_EVERSION: it
- * can't be used, err says why; nothing was changed.  Opening as an engine takes back what a beat would, and at once the jobs of
- * engines that are known to be dead (same machine, embedded store).  `events` is copied. */
+ * can't be used, err says why; nothing was changed.  Opening as an engine takes back at once the jobs of engines
+ * that are known to be dead (same machine).  `events` is copied. */
 enum sk_code sk_store_open(struct sk_loop *loop, const struct sk_store_options *options,
                            const struct sk_store_events *events, struct sk_store **out, struct sk_err *err);
 

@@ -1,6 +1,8 @@
 /* beat_test.c - store.h, "beat", and what close does with held jobs. */
 #include "contract.h"
 
+#include "base/limits.h"
+
 static void a_beat_renews_the_lease(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
@@ -21,9 +23,10 @@ static void jobs_of_an_engine_without_a_lease_are_handed_back(void **ctx) {
   put(a, .id = "b");
   put(a, .id = "c");
   struct sk_fetch_op *held = take(a, 2, "q", NULL);
-  world_advance(w, LEASE_MS / 2);
-  beat(b);
-  world_advance(w, LEASE_MS / 2 - 1);
+  for (int i = 0; i < SK_BEATS_PER_LEASE; i++) {
+    assert_int_equal(beat(b)->recovered, 0);
+    world_advance(w, LEASE_MS / SK_BEATS_PER_LEASE);
+  }
   assert_int_equal(beat(b)->recovered, 0);
   world_advance(w, 1);
   assert_int_equal(beat(b)->recovered, 2);
@@ -53,8 +56,7 @@ static void many_jobs_return_to_their_places(void **ctx) {
   for (size_t i = 0; i < first->held_n; i += 10) assert_code(settle(a, &first->held[i], .kind = SK_SETTLE_DONE), SK_OK);
   for (size_t i = first->held_n; i-- > 0;)
     if (i % 10 == 5) assert_code(settle(a, &first->held[i], .kind = SK_SETTLE_RELEASE), SK_OK);
-  world_advance(w, LEASE_MS);
-  assert_int_equal(beat(b)->recovered, (JOBS - 20) / 10 * 8);
+  assert_int_equal(outlive(b)->recovered, (JOBS - 20) / 10 * 8);
   struct sk_fetch_op *again = take(b, JOBS, "q", NULL);
   assert_int_equal(again->held_n, JOBS - (JOBS - 20) / 10);
   for (size_t i = 0, k = 0; i < JOBS; i++) {
@@ -70,8 +72,7 @@ static void an_engine_learns_that_it_was_given_up(void **ctx) {
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a");
   take_job(a, "a");
-  world_advance(w, LEASE_MS);
-  assert_int_equal(beat(b)->recovered, 1);
+  assert_int_equal(outlive(b)->recovered, 1);
   assert_int_equal(beat(b)->recovered, 0);
   assert_true(beat(a)->lost);
   assert_false(beat(a)->lost);
@@ -83,27 +84,59 @@ static void an_engine_that_was_given_up_enters_anew_with_what_it_asks(void **ctx
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a");
-  world_advance(w, LEASE_MS);
-  beat(b);
+  outlive(b);
   struct sk_held *held = take_job(a, "a");
   assert_int_equal(beat(b)->recovered, 0);
   assert_code(settle(a, held, .kind = SK_SETTLE_RELEASE), SK_OK);
   take_job(a, "a");
-  world_advance(w, LEASE_MS);
-  assert_int_equal(beat(b)->recovered, 1);
+  assert_int_equal(outlive(b)->recovered, 1);
   assert_true(beat(a)->lost);
 }
 
-static void opening_an_engine_gives_up_those_without_a_lease(void **ctx) {
+/* Whoever has not watched an engine can't know that it did nothing. */
+static void opening_an_engine_gives_up_nobody_by_the_clock(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1");
   put(a, .id = "a");
   take_job(a, "a");
-  world_advance(w, LEASE_MS);
+  world_advance(w, 3 * LEASE_MS);
   struct handle *b = open_engine(w, "e2");
-  assert_int_equal(count(b)->counters.recovered, 1);
+  assert_string_equal(state_of(b, "a"), "running");
+  assert_int_equal(outlive(b)->recovered, 1);
   assert_int_equal(decoded(take_job(b, "a")->record).recoveries, 1);
   assert_true(beat(a)->lost);
+}
+
+/* Nobody could reach the store for longer than a lease: whoever comes back first judges nobody. */
+static void time_in_which_nobody_beats_counts_for_no_lease(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  struct sk_held *held = take_job(a, "a");
+  for (int i = 0; i < 5; i++) {
+    beat(a);
+    beat(b);
+    world_advance(w, LEASE_MS / 4);
+    beat(b);
+    world_advance(w, i % 2 ? LEASE_MS - 1 : 5 * LEASE_MS);
+    assert_int_equal(beat(b)->recovered, 0);
+    world_advance(w, LEASE_MS / 4);
+    assert_int_equal(beat(b)->recovered, 0);
+  }
+  assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_OK);
+}
+
+/* A look vouches for the time between two beats, however seldom a judge comes. */
+static void a_judge_that_looks_seldom_takes_its_time(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
+  put(a, .id = "a");
+  take_job(a, "a");
+  beat(b);
+  for (int i = 0; i < SK_BEATS_PER_LEASE; i++) {
+    world_advance(w, LEASE_MS - 1);
+    assert_int_equal(beat(b)->recovered, i + 1 == SK_BEATS_PER_LEASE);
+  }
 }
 
 static void a_late_beat_before_anyone_noticed_loses_nothing(void **ctx) {
@@ -150,8 +183,7 @@ static void places_are_kept_with_due_jobs_too(void **ctx) {
   world_advance(w, 10);
   assert_string_equal(ids_of(w, take(a, 9, "q", NULL)), "p s f");
   put(b, .id = "new");
-  world_advance(w, LEASE_MS);
-  assert_int_equal(beat(b)->recovered, 3);
+  assert_int_equal(outlive(b)->recovered, 3);
   assert_string_equal(ids_of(w, take(b, 9, "q", NULL)), "p s f new");
 }
 
@@ -200,7 +232,9 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(many_jobs_return_to_their_places),
   cmocka_unit_test(an_engine_learns_that_it_was_given_up),
   cmocka_unit_test(an_engine_that_was_given_up_enters_anew_with_what_it_asks),
-  cmocka_unit_test(opening_an_engine_gives_up_those_without_a_lease),
+  cmocka_unit_test(opening_an_engine_gives_up_nobody_by_the_clock),
+  cmocka_unit_test(time_in_which_nobody_beats_counts_for_no_lease),
+  cmocka_unit_test(a_judge_that_looks_seldom_takes_its_time),
   cmocka_unit_test(a_late_beat_before_anyone_noticed_loses_nothing),
   cmocka_unit_test(an_engine_does_not_give_up_its_own_jobs),
   cmocka_unit_test(the_wall_clock_ends_no_lease),

@@ -130,6 +130,8 @@ struct fate {
 enum sk_code settle_one(struct handle *h, const struct sk_held *held, struct fate fate);
 
 struct sk_beat_op *beat(struct handle *h);
+/* Beats for as long as it takes to see that the other engines do nothing; the last beat. */
+struct sk_beat_op *outlive(struct handle *h);
 const struct sk_view *view(struct handle *h, const char *id);
 const char *state_of(struct handle *h, const char *id); /* its state's name; "unknown" when there is no such job */
 /* The ids of a listing in its order, with spaces between. */

@@ -164,8 +164,7 @@ static void a_crash_leaks_no_slot(void **ctx) {
   for (const char *id = "a\0b\0c\0"; *id; id += 2) put(a, .id = id, .limit = TWO("g"));
   struct sk_fetch_op *lost = take(a, 9, "q", NULL);
   assert_string_equal(ids_of(w, lost), "a b");
-  world_advance(w, LEASE_MS);
-  assert_int_equal(beat(b)->recovered, 2);
+  assert_int_equal(outlive(b)->recovered, 2);
   struct sk_fetch_op *again = take(b, 9, "q", NULL);
   assert_string_equal(ids_of(w, again), "a b");
   assert_code(settle(a, &lost->held[0], .kind = SK_SETTLE_DONE), SK_ESTALE);
@@ -288,8 +287,7 @@ static void strict_order_is_kept_through_crashes(void **ctx) {
   for (int i = 0; i < 3; i++) put(a, .id = ids[i], .limit = STRICT("g"));
   for (int i = 0; i < 3; i++) {
     assert_string_equal(ids_of(w, take(a, 9, "q", NULL)), ids[i]);
-    world_advance(w, LEASE_MS);
-    assert_int_equal(beat(b)->recovered, 1);
+    assert_int_equal(outlive(b)->recovered, 1);
     struct sk_fetch_op *op = take(b, 9, "q", NULL);
     assert_string_equal(ids_of(w, op), ids[i]);
     settle(b, &op->held[0], .kind = SK_SETTLE_RETRY, .delay_ms = 100);
@@ -625,8 +623,7 @@ static void a_queues_slots_count_all_its_running_jobs(void **ctx) {
   assert_true(take(b, 0, "q", NULL)->more);
   struct sk_fetch_op *next = take(b, 9, "q", NULL);
   assert_int_equal(next->held_n, 1);
-  world_advance(w, LEASE_MS);
-  beat(a);
+  outlive(a);
   assert_int_equal(take(a, 9, "q", NULL)->held_n, 1);
   bind_queue(b, .name = text("q"), .limit = { .concurrency = 3 });
   assert_int_equal(take(a, 9, "q", NULL)->held_n, 1);
@@ -725,14 +722,11 @@ static void drain_settle(struct drain *d, int e) {
 
 /* The engine is given up: what it held is the others' to take. */
 static void drain_crash(struct drain *d, int e) {
-  for (int i = 0; i < 3; i++)
-    if (i != e) beat(d->engines[i]);
-  world_advance(d->w, LEASE_MS / 2);
-  for (int i = 0; i < 3; i++)
-    if (i != e) beat(d->engines[i]);
-  world_advance(d->w, LEASE_MS / 2);
-  for (int i = 0; i < 3; i++)
-    if (i != e) beat(d->engines[i]);
+  for (int round = 0; round <= SK_BEATS_PER_LEASE; round++) {
+    for (int i = 0; i < 3; i++)
+      if (i != e) beat(d->engines[i]);
+    world_advance(d->w, LEASE_MS / SK_BEATS_PER_LEASE + 1);
+  }
   for (size_t i = 0; i < d->held_n[e]; i++) d->running[tenant_of(d->held[e][i]->id)]--;
   d->held_n[e] = 0;
 }

@@ -40,9 +40,16 @@ struct model_job {
   bool stopping;
 };
 
+/* What an engine has seen of another: its last mark, and for how long it stood still as far as that counts. */
+struct model_watch {
+  int64_t mark, still_ms;
+};
+
 struct model_engine {
   struct handle *h;
-  int64_t beat_ms;
+  int64_t mark; /* of its last beat, or of when it was entered: no two are the same */
+  int64_t looked_ms;
+  struct model_watch watches[ENGINES];
   bool gone; /* given up, and nothing asked since */
   bool lost; /* given up, and not told */
 };
@@ -52,6 +59,7 @@ struct model {
   struct handle *client;
   uint64_t random;
   uint64_t seq;
+  int64_t marks;
   struct model_job jobs[IDS];
   struct model_lock locks[KEYS];
   struct model_group groups[MODEL_GROUPS];

@@ -9,15 +9,24 @@
 #include "base/id.h"
 #include "model.h"
 
-enum { STEPS = 3000 };
+enum { STEPS = 3000, THIRD_MS = (LEASE_MS + 2) / 3 };
 #define KEEP_MS 1000000000000LL /* longer than the test's clock goes */
 
-/* Engine `by`, or one that is being opened (-1), gives up those whose lease is over. */
+/* Engine `by` looks at the others and gives up those that it has seen do nothing for a lease; a third of a lease at most counts for
+ * each look, and nothing after a whole one without. */
 static void recover(struct model *m, int by) {
-  int64_t mono_ms = atomic_load(&m->w->mono_ms);
+  struct model_engine *judge = &m->engines[by];
+  int64_t now_ms = atomic_load(&m->w->mono_ms), gap_ms = now_ms - judge->looked_ms;
+  judge->looked_ms = now_ms;
   for (int e = 0; e < ENGINES; e++) {
     struct model_engine *engine = &m->engines[e];
-    if (e == by || engine->h == NULL || engine->gone || mono_ms - engine->beat_ms < LEASE_MS) continue;
+    struct model_watch *watch = &judge->watches[e];
+    if (e == by || engine->h == NULL || engine->gone) continue;
+    if (watch->mark != engine->mark || gap_ms >= LEASE_MS)
+      *watch = (struct model_watch){ .mark = engine->mark };
+    else
+      watch->still_ms += gap_ms < THIRD_MS ? gap_ms : THIRD_MS;
+    if (watch->still_ms < LEASE_MS) continue;
     engine->gone = engine->lost = true;
     hand_back(m, e, true);
   }
@@ -26,7 +35,7 @@ static void recover(struct model *m, int by) {
 /* An engine that was given up asks for something. */
 static struct handle *enter(struct model *m, int engine) {
   struct model_engine *e = &m->engines[engine];
-  if (e->gone) e->beat_ms = atomic_load(&m->w->mono_ms);
+  if (e->gone) e->mark = ++m->marks;
   e->gone = false;
   return e->h;
 }
@@ -202,15 +211,26 @@ static void step_settle(struct model *m) {
   sk_op_fini(&op.op);
 }
 
-static void step_beat(struct model *m) {
-  int engine = below(m, ENGINES);
+static void beat_in_model(struct model *m, int engine) {
   int64_t before = m->counters.recovered;
   const struct sk_beat_op *op = beat(enter(m, engine));
-  m->engines[engine].beat_ms = atomic_load(&m->w->mono_ms);
+  m->engines[engine].mark = ++m->marks;
   recover(m, engine);
   assert_int_equal(op->lost, m->engines[engine].lost);
   assert_int_equal(op->recovered, m->counters.recovered - before);
   m->engines[engine].lost = false;
+}
+
+static void step_beat(struct model *m) { beat_in_model(m, below(m, ENGINES)); }
+
+/* Some engines beat in turns for a while, and time goes on; the others do not. */
+static void step_silence(struct model *m) {
+  unsigned beating = (unsigned)below(m, 1 << ENGINES);
+  for (int round = 3 + below(m, 3); round > 0; round--) {
+    for (int e = 0; e < ENGINES; e++)
+      if (beating >> e & 1) beat_in_model(m, e);
+    world_advance(m->w, THIRD_MS - 10 + below(m, 20));
+  }
 }
 
 static void step_change(struct model *m) {
@@ -238,9 +258,8 @@ static void step_delete_all(struct model *m) {
 static void open_model_engine(struct model *m, int e) {
   char id[16];
   snprintf(id, sizeof id, "engine%d", m->opened++);
-  m->engines[e].h = NULL;
-  recover(m, -1);
-  m->engines[e] = (struct model_engine){ .h = open_engine(m->w, id), .beat_ms = atomic_load(&m->w->mono_ms) };
+  m->engines[e] = (struct model_engine){ .h = open_engine(m->w, id), .mark = ++m->marks, .looked_ms = -LEASE_MS };
+  recover(m, e);
 }
 
 static void step_reopen(struct model *m) {
@@ -281,7 +300,8 @@ static void step(struct model *m) {
   if (dice < 960) return step_change(m);
   if (dice < 970) return step_delete_all(m);
   if (dice < 980) return step_reopen(m);
-  if (dice < 985) return world_advance(m->w, below(m, 2 * LEASE_MS));
+  if (dice < 982) return world_advance(m->w, below(m, 2 * LEASE_MS));
+  if (dice < 986) return step_silence(m);
   if (dice < 992) return step_bind(m);
   int queue = below(m, QUEUES);
   m->paused[queue] = !m->paused[queue];

@@ -120,8 +120,7 @@ static void a_dead_engines_job_is_still_to_be_stopped(void **ctx) {
   put(a, .id = "a");
   take_job(a, "a");
   change(b, SK_VERB_CANCEL, "a", 1000);
-  world_advance(w, LEASE_MS);
-  assert_int_equal(beat(b)->recovered, 1);
+  assert_int_equal(outlive(b)->recovered, 1);
   assert_int_equal(take(a, 0, "q", NULL)->stops_n, 0);
   assert_true(view(b, "a")->stopping);
   assert_string_equal(stops_of(w, take(b, 9, "q", NULL)), "a");

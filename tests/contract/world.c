@@ -352,6 +352,15 @@ struct sk_beat_op *beat(struct handle *h) {
   return op;
 }
 
+struct sk_beat_op *outlive(struct handle *h) {
+  struct sk_beat_op *op = beat(h);
+  for (int i = 0; i < SK_BEATS_PER_LEASE; i++) {
+    world_advance(h->world, LEASE_MS / SK_BEATS_PER_LEASE + 1);
+    op = beat(h);
+  }
+  return op;
+}
+
 const struct sk_view *view(struct handle *h, const char *id) {
   struct sk_get_op *op = new_op(h->world, sizeof *op);
   struct sk_str one = text(id);

@@ -2,10 +2,8 @@
 #include "store/memory/memory.h"
 
 enum sk_code sk_mem_check_engine(struct mem_handle *h, const char *what, struct sk_err *err) {
-  if (h->gone) {
-    h->gone = false;
-    h->beat_ms = sk_store_mono_ms(&h->clock);
-  }
+  if (h->gone) h->mark = ++h->mem->marks;
+  h->gone = false;
   return sk_check_engine(h->engine.n > 0, what, err);
 }
 
@@ -29,14 +27,18 @@ size_t sk_mem_hand_back(struct mem *mem, struct mem_handle *holder, bool recover
 }
 
 size_t sk_mem_recover(struct mem_handle *h) {
-  int64_t mono_ms = sk_store_mono_ms(&h->clock);
   size_t recovered = 0;
+  sk_watches_begin(&h->watches, sk_store_mono_ms(&h->clock), h->lease_ms);
   SK_LIST_EACH (it, &h->mem->handles) {
     struct mem_handle *other = SK_CONTAINER(it, struct mem_handle, node);
-    if (other == h || other->engine.n == 0 || other->gone || mono_ms - other->beat_ms < other->lease_ms) continue;
+    if (other == h || other->engine.n == 0 || other->gone) continue;
+    const struct sk_str name =
+        sk_str((const char *)&other, sizeof other); /* a mark is never another handle's, so this will do */
+    if (!sk_watches_look(&h->watches, name, other->mark, other->lease_ms)) continue;
     other->gone = other->lost = true;
     recovered += sk_mem_hand_back(h->mem, other, true);
   }
+  sk_watches_end(&h->watches);
   h->mem->counters.recovered += (int64_t)recovered;
   if (recovered > 0) sk_mem_notify(h);
   return recovered;
@@ -45,10 +47,10 @@ size_t sk_mem_recover(struct mem_handle *h) {
 void sk_mem_beat(struct sk_store *store, struct sk_beat_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   op->recovered = 0;
-  op->lost = false;
+  op->lost = op->moved = false;
   enum sk_code code = sk_mem_check_engine(h, "beat", &op->op.err);
   if (code == SK_OK) {
-    h->beat_ms = sk_store_mono_ms(&h->clock);
+    h->mark = ++h->mem->marks;
     op->lost = h->lost;
     h->lost = false;
     op->recovered = sk_mem_recover(h);

@@ -180,6 +180,7 @@ static bool show_bounds(const struct mem *mem, struct sk_tasks_op *op) {
 void sk_mem_tasks(struct sk_store *store, struct sk_tasks_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   op->items_n = 0;
+  op->moves = 0;
   op->items = sk_arena_array(&op->op.arena, HASH_COUNT(h->mem->tasks), sizeof *op->items);
   bool ok = op->items != NULL;
   for (struct mem_task *task = h->mem->tasks; ok && task != NULL; task = task->hh.next) {

@@ -68,6 +68,7 @@ static void on_wake(void *ctx) {
   void (*cb)(void *) = h->close_cb;
   void *cb_ctx = h->close_ctx;
   sk_async_free(h->wake);
+  sk_watches_fini(&h->watches);
   free(h);
   cb(cb_ctx);
 }
@@ -219,11 +220,11 @@ enum sk_code sk_memory_open(struct sk_loop *loop, const struct sk_store_options 
   h->wake = wake;
   h->engine = sk_str(h->bytes, engine.n);
   h->lease_ms = options->lease_ms;
-  h->beat_ms = sk_store_mono_ms(&h->clock);
   sk_list_init(&h->answers);
   sk_list_init(&h->held);
   pthread_mutex_lock(&mem->lock);
   sk_list_push(&mem->handles, &h->node);
+  h->mark = ++mem->marks;
   if (engine.n) sk_mem_recover(h);
   pthread_mutex_unlock(&mem->lock);
   *out = &h->store;

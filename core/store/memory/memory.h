@@ -46,6 +46,7 @@
 #include "store/check.h"
 #include "store/memory/table.h"
 #include "store/openers.h"
+#include "store/watch.h"
 
 #define MEM_NEVER INT64_MAX
 
@@ -171,6 +172,7 @@ struct mem {
   struct sk_list handles;   /* of mem_handle.node */
   struct sk_counters counters;
   uint64_t seq, fence, queues_version;
+  uint64_t marks; /* of engines; see mem_handle */
   char bytes[];
 };
 
@@ -185,8 +187,10 @@ struct mem_handle {
   bool changed;           /* guarded by mem->lock */
 
   /* Engines only. */
-  struct sk_str engine;      /* in bytes; empty: a client */
-  int64_t lease_ms, beat_ms; /* monotonic */
+  struct sk_str engine; /* in bytes; empty: a client */
+  int64_t lease_ms;
+  uint64_t mark;             /* of the last thing that it did: no two are the same */
+  struct sk_watches watches; /* what it has seen of the others */
   bool gone;                 /* given up, and not heard of since */
   bool lost;                 /* given up, and not told yet */
   struct sk_list held;       /* of mem_job.node; those to be stopped come first */

@@ -259,7 +259,7 @@ enum rd_next sk_rd_stored_parse(struct rd_store *s, struct sk_op *whole, const s
   }
   if (text == NULL || sk_rd_number(reply, 0) != (int64_t)op->items_n) return sk_rd_odd(s, whole, "enqueue");
   if (text->text.n > 0) {
-    s->bounded_ms = sk_clock_mono_ms();
+    if (sk_str_eq_c(text->text, "bounds")) s->bounded_ms = sk_clock_mono_ms();
     whole->kind = RD_ENQUEUE;
     return RD_AGAIN;
   }

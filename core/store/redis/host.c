@@ -1,5 +1,8 @@
 /* redis/host.c - an engine says of itself which process of which machine it is: "boot-id pid-namespace pid start-time".  Another one
- * of the same machine, boot and namespace sees at once when that process is gone; all others wait for its lease to end. */
+ * of the same machine, boot and namespace sees at once when that process is gone; all others wait for its lease to end.  A process that
+ * can't be seen (hidepid on /proc, systemd's ProtectProc) is not dead: only the kernel's "no such process" is a definite answer. */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -26,35 +29,38 @@ static bool describe_here(char *out, size_t n) {
   return true;
 }
 
-/* When process pid started, in the kernel's ticks; 0: there is none, or it has ended and nobody has waited for it. */
-static unsigned long long start_of(long pid) {
-  char path[64], stat[1024], state;
+/* When process pid started, in the kernel's ticks; 0: it can't be seen.  *ended: it is there and has ended, and nobody has waited for it. */
+static unsigned long long start_of(long pid, bool *ended) {
+  char path[64], stat[1024], state = 0;
   unsigned long long start;
   snprintf(path, sizeof path, "/proc/%ld/stat", pid);
   read_line(path, stat, sizeof stat);
+  *ended = false;
   const char *at = strrchr(stat, ')');
   if (at == NULL) return 0;
   int got = sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
                    &start);
-  return got == 2 && state != 'Z' && state != 'X' ? start : 0;
+  *ended = state == 'Z' || state == 'X';
+  return got == 2 ? start : 0;
 }
 
 void sk_rd_describe_self(char *out, size_t n) {
   char here[160];
   if (!describe_here(here, sizeof here)) snprintf(here, sizeof here, "- -");
-  snprintf(out, n, "%s %ld %llu", here, (long)getpid(), start_of((long)getpid()));
+  bool ended;
+  snprintf(out, n, "%s %ld %llu", here, (long)getpid(), start_of((long)getpid(), &ended));
 }
 
 bool sk_rd_is_dead(struct sk_str said) {
-  const char *space = said.n ? memchr(said.p, ' ', said.n) : NULL; /* behind the session */
-  if (space == NULL) return false;
-  said = sk_str(space + 1, (size_t)(said.p + said.n - space - 1));
   char here[160], text[256];
   long pid;
   unsigned long long start;
   if (said.n >= sizeof text || !describe_here(here, sizeof here) || !sk_str_starts(said, here)) return false;
   memcpy(text, said.p, said.n);
   text[said.n] = '\0';
-  if (sscanf(text + strlen(here), " %ld %llu", &pid, &start) != 2 || start == 0) return false;
-  return start_of(pid) != start;
+  if (sscanf(text + strlen(here), " %ld %llu", &pid, &start) != 2 || pid <= 0 || start == 0) return false;
+  bool ended;
+  unsigned long long now = start_of(pid, &ended);
+  if (now != 0) return ended || now != start;
+  return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }

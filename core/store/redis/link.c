@@ -47,7 +47,7 @@ static void on_wake(void *ctx) {
   if (s->closing) sk_rd_try_close(s);
 }
 
-static void fail_op(struct rd_store *s, struct sk_op *op, enum sk_code status, const struct sk_err *why) {
+void sk_rd_fail_op(struct rd_store *s, struct sk_op *op, enum sk_code status, const struct sk_err *why) {
   op->err = *why;
   op->err.code = status;
   if (status == SK_EUNKNOWN) sk_err_wrap(&op->err, "it may or may not have happened");
@@ -64,7 +64,7 @@ static void fail_waiting(struct rd_store *s, const struct sk_err *why, int64_t n
       continue;
     }
     sk_list_remove(node);
-    fail_op(s, op, SK_EUNAVAILABLE, why);
+    sk_rd_fail_op(s, op, SK_EUNAVAILABLE, why);
   }
   sk_timer_stop(s->patience);
   if (next_ms < INT64_MAX) sk_timer_start(s->patience, next_ms - now_ms);
@@ -81,7 +81,7 @@ static void on_patience(void *ctx) {
 }
 
 /* Lets an op wait until a time, or its deadline. */
-static void wait_until(struct rd_store *s, struct sk_op *op, int64_t until_ms) {
+void sk_rd_wait_until(struct rd_store *s, struct sk_op *op, int64_t until_ms) {
   if (op->until_ms != 0 && op->until_ms < until_ms) until_ms = op->until_ms;
   int64_t left_ms = until_ms - sk_clock_mono_ms();
   op->wait_until_ms = until_ms;
@@ -97,7 +97,17 @@ static void load_done(struct sk_op *op, void *ctx) {
   free(op);
 }
 
-static void send_or_wait(struct rd_store *s, struct sk_op *op);
+void sk_rd_release_held_up(struct rd_store *s, enum sk_code status, const struct sk_err *why) {
+  struct sk_list ops; /* they may be held up again */
+  sk_list_init(&ops);
+  sk_list_move(&ops, &s->held_up);
+  for (struct sk_list *node; (node = sk_list_pop(&ops)) != NULL;) {
+    if (status == SK_OK)
+      sk_rd_send_or_wait(s, op_of(node));
+    else
+      sk_rd_fail_op(s, op_of(node), SK_EUNAVAILABLE, why);
+  }
+}
 
 static void orphans_done(struct sk_op *op, void *ctx) {
   struct rd_store *s = ctx;
@@ -107,12 +117,7 @@ static void orphans_done(struct sk_op *op, void *ctx) {
   free(op);
   s->recovering = false;
   if (status != SK_OK) s->orphans = true; /* before the next fetch, then */
-  for (struct sk_list *node; (node = sk_list_pop(&s->fetches)) != NULL;) {
-    if (status == SK_OK)
-      send_or_wait(s, op_of(node));
-    else
-      fail_op(s, op_of(node), SK_EUNAVAILABLE, &why);
-  }
+  if (!s->entering) sk_rd_release_held_up(s, status, &why);
 }
 
 /* Hands back what lost fetches took.  Fetches wait until that is done: it takes all that is newer than the last known fence. */
@@ -121,7 +126,6 @@ static void send_orphans(struct rd_store *s) {
   if (recover == NULL) return;
   s->orphans = false;
   s->recovering = true;
-  s->session++;
   recover->op = (struct sk_op){ .cb = orphans_done, .ctx = s };
   recover->how = "orphans";
   recover->fence = s->last_fence;
@@ -143,7 +147,7 @@ static bool answer_late(struct rd_store *s, struct sk_op *op) {
   sk_list_remove(&op->node);
   struct sk_err why;
   sk_err_set(&why, SK_EUNAVAILABLE, "%s: no answer in time", s->config.shown);
-  fail_op(s, op, sk_rd_verbs[op->kind].looks ? SK_EUNAVAILABLE : SK_EUNKNOWN, &why);
+  sk_rd_fail_op(s, op, sk_rd_verbs[op->kind].looks ? SK_EUNAVAILABLE : SK_EUNKNOWN, &why);
   return true;
 }
 
@@ -162,7 +166,7 @@ static void on_late(void *ctx) {
 static void send_op(struct rd_store *s, struct sk_op *op) {
   if (op->kind == RD_FETCH && s->orphans) send_orphans(s);
   if (op->kind == RD_FETCH && s->recovering) {
-    sk_list_push(&s->fetches, &op->node);
+    sk_list_push(&s->held_up, &op->node);
     return;
   }
   if (op->kind == RD_ENQUEUE_STORED && !sk_rd_conn_can_multi(s->calls))
@@ -177,6 +181,7 @@ static void send_op(struct rd_store *s, struct sk_op *op) {
     return;
   }
   op->wait_until_ms = 0;
+  if (sk_rd_life_marks(op)) op->mark = s->mark;
   sk_list_push(&s->sent, &op->node);
   if (op->until_ms != 0 && !sk_timer_active(s->late)) {
     int64_t left_ms = op->until_ms - sk_clock_mono_ms();
@@ -190,16 +195,17 @@ void sk_rd_next(struct rd_store *s) {
     s->command.args.failed = true; /* ends with the last one */
 }
 
-static void send_or_wait(struct rd_store *s, struct sk_op *op) {
+void sk_rd_send_or_wait(struct rd_store *s, struct sk_op *op) {
   if (s->hurried) {
-    fail_op(s, op, SK_EUNAVAILABLE, &s->down);
+    sk_rd_fail_op(s, op, SK_EUNAVAILABLE, &s->down);
     return;
   }
+  if (sk_rd_life_stops(s, op)) return;
   if (sk_rd_conn_is_ready(s->calls)) {
     send_op(s, op);
     return;
   }
-  wait_until(s, op, sk_clock_mono_ms() + PATIENCE_MS);
+  sk_rd_wait_until(s, op, sk_clock_mono_ms() + PATIENCE_MS);
 }
 
 /* Is it to be answered in the time that clients were given?  What engines do by themselves goes on as long as bytes come. */
@@ -226,7 +232,7 @@ static void take_in(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
 void sk_rd_submit_own(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
   take_in(s, op, kind);
   op->err = (struct sk_err){ 0 };
-  send_or_wait(s, op);
+  sk_rd_send_or_wait(s, op);
 }
 
 void sk_rd_submit_in_steps(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
@@ -238,7 +244,7 @@ void sk_rd_submit(struct rd_store *s, struct sk_op *op, enum rd_kind kind, enum 
   assert(!s->closing && op->cb != NULL);
   take_in(s, op, kind);
   if (checked == SK_OK)
-    send_or_wait(s, op);
+    sk_rd_send_or_wait(s, op);
   else
     sk_rd_answer(s, op, checked);
 }
@@ -287,7 +293,7 @@ static bool wait_for_slot(struct rd_store *s, struct sk_op *op, enum rd_trouble 
   if (op->slot_until_ms == 0) op->slot_until_ms = now_ms + s->config.timeout_ms;
   if (now_ms >= op->slot_until_ms) return false;
   sk_err_set(&s->down, SK_EUNAVAILABLE, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(text, 200)));
-  wait_until(s, op, op->slot_until_ms);
+  sk_rd_wait_until(s, op, op->slot_until_ms);
   bool go = moved && sk_list_empty(&s->sent) && ++op->again <= SK_SEND_AGAIN_MAX; /* two nodes may name each other */
   if (!go || !sk_rd_conn_move(s->calls, text, s->opening))
     if (!sk_timer_active(s->retry)) sk_timer_start(s->retry, SK_SLOT_RETRY_MS);
@@ -298,7 +304,7 @@ static void take_error(struct rd_store *s, struct sk_op *op, struct sk_str text)
   struct sk_str said;
   enum rd_trouble trouble = sk_rd_errors_classify(text, &said);
   if (trouble == RD_TROUBLE_NO_SCRIPT && reload(s, op)) return;
-  if (wait_for_slot(s, op, trouble, said)) return;
+  if (wait_for_slot(s, op, trouble, said) || sk_rd_life_refused(s, op, text)) return;
   enum sk_code code = sk_rd_errors_code(trouble);
   sk_err_set(&op->err, code, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(said, 300)));
   struct sk_err why = op->err;
@@ -324,7 +330,7 @@ static void take_bare(struct rd_store *s, struct sk_op *op) {
   struct sk_err why;
   sk_err_set(&why, SK_EUNAVAILABLE, "%s: MULTI: %.*s", s->config.shown,
              SK_STR_ARG(sk_str_head(sk_buf_str(&s->early_error), 200)));
-  fail_op(s, op, SK_EUNKNOWN, &why);
+  sk_rd_fail_op(s, op, SK_EUNKNOWN, &why);
 }
 
 /* Whether HSET or EVAL is what this user may not use: nothing was done, and the script can do it. */
@@ -334,7 +340,7 @@ static bool try_script(struct rd_store *s, struct sk_op *op, struct sk_str said)
       (early != RD_TROUBLE_NO_RIGHT && early != RD_TROUBLE_REFUSED))
     return false;
   sk_rd_conn_no_multi(s->calls);
-  send_or_wait(s, op);
+  sk_rd_send_or_wait(s, op);
   return true;
 }
 
@@ -349,7 +355,7 @@ static void send_again(struct rd_store *s, struct sk_op *op, bool learnt) {
   sk_arena_fini(&op->arena);
   if (!learnt) op->again = 0; /* it goes on */
   if (!learnt || ++op->again <= SK_SEND_AGAIN_MAX) {
-    send_or_wait(s, op);
+    sk_rd_send_or_wait(s, op);
     return;
   }
   sk_err_set(&op->err, SK_ECORRUPT, "%s: a script asked %d times for the names of queues that it was given",
@@ -398,11 +404,11 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
 
 /* -- the weather ----------------------------------------------------------------------------------------------------------- */
 
-static void send_waiting(struct rd_store *s) {
+void sk_rd_send_waiting(struct rd_store *s) {
   struct sk_list waiting;
   sk_list_init(&waiting);
   sk_list_move(&waiting, &s->waiting);
-  for (struct sk_list *node; (node = sk_list_pop(&waiting)) != NULL;) send_or_wait(s, op_of(node));
+  for (struct sk_list *node; (node = sk_list_pop(&waiting)) != NULL;) sk_rd_send_or_wait(s, op_of(node));
 }
 
 static void on_ready(void *ctx) {
@@ -411,11 +417,14 @@ static void on_ready(void *ctx) {
   sk_timer_stop(s->retry);
   s->down = (struct sk_err){ 0 };
   s->no_load = false;
-  send_waiting(s);
+  if (s->opening)
+    sk_rd_send_waiting(s);
+  else
+    sk_rd_life_look(s); /* another server, or another life of this one: what is in it is who knows how old */
 }
 
 void sk_rd_link_retry(struct rd_store *s) {
-  if (sk_rd_conn_is_ready(s->calls)) send_waiting(s);
+  if (sk_rd_conn_is_ready(s->calls)) sk_rd_send_waiting(s);
 }
 
 static void on_retry(void *ctx) { sk_rd_link_retry(ctx); }
@@ -442,10 +451,10 @@ static void on_down(void *ctx, const struct sk_err *err) {
     if (looks_once_more) {
       sk_list_push(&looks, node);
     } else if (sk_rd_verbs[op->kind].looks) {
-      fail_op(s, op, SK_EUNAVAILABLE, err);
+      sk_rd_fail_op(s, op, SK_EUNAVAILABLE, err);
     } else {
       if (op->kind == RD_FETCH) s->orphans = true;
-      fail_op(s, op, SK_EUNKNOWN, err);
+      sk_rd_fail_op(s, op, SK_EUNKNOWN, err);
     }
   }
   s->down = *err;
@@ -453,7 +462,7 @@ static void on_down(void *ctx, const struct sk_err *err) {
   sk_list_move(&looks, &s->waiting);               /* behind them, in the order of their coming */
   for (struct sk_list *node; (node = sk_list_pop(&looks)) != NULL;) {
     int64_t until_ms = op_of(node)->wait_until_ms, patient_ms = sk_clock_mono_ms() + PATIENCE_MS;
-    wait_until(s, op_of(node), until_ms ? until_ms : patient_ms);
+    sk_rd_wait_until(s, op_of(node), until_ms ? until_ms : patient_ms);
   }
 }
 

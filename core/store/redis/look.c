@@ -260,6 +260,7 @@ static bool read_bounds(struct sk_tasks_op *op, const struct rd_reply *bounds) {
 
 enum rd_next sk_rd_tasks_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_tasks_op *op = (void *)whole;
+  op->moves = s->moves;
   const struct rd_reply *tasks = sk_rd_item(reply, 0, RD_ARRAY), *templates = sk_rd_item(reply, 1, RD_ARRAY),
                         *bounds = sk_rd_item(reply, 2, RD_ARRAY);
   if (tasks == NULL || templates == NULL || bounds == NULL) return sk_rd_odd(s, whole, "tasks");

@@ -71,38 +71,53 @@ static void begin_keys(struct rd_store *s, const char *command, struct sk_str sc
   add_store_keys(s);
 }
 
-static void begin_args(struct rd_store *s) {
+/* Which store is meant: for an engine's scripts by its marks. */
+static void add_here(struct rd_store *s, int script) {
+  char marks[48];
+  switch (script) {
+  case RD_SCRIPT_FETCH:
+  case RD_SCRIPT_SETTLE:
+  case RD_SCRIPT_BEAT:
+  case RD_SCRIPT_RECOVER:
+  case RD_SCRIPT_PROGRESS:
+    snprintf(marks, sizeof marks, "%" PRIu64 " %" PRIu64, ++s->mark, s->seen);
+    sk_rd_arg_c(&s->command, marks);
+    break;
+  default: sk_rd_arg_c(&s->command, s->epoch);
+  }
+}
+
+static void begin_args(struct rd_store *s, int script) {
   struct rd_command *c = &s->command;
   const struct rd_names *q = &s->named;
   char now[48] = "";
-  if (s->clock.wall_ms)
-    snprintf(now, sizeof now, "%" PRId64 " %" PRId64, s->clock.wall_ms(s->clock.ctx), s->clock.mono_ms(s->clock.ctx));
+  if (s->clock.wall_ms) snprintf(now, sizeof now, "%" PRId64, s->clock.wall_ms(s->clock.ctx));
   sk_rd_arg_c(c, now);
   sk_rd_arg_c(c, s->origin);
   sk_rd_arg(c, s->config.channel);
-  sk_rd_arg(c, s->engine);
-  sk_rd_arg_int(c, s->lease_ms);
+  sk_rd_arg_c(c, s->name);
+  add_here(s, script);
   sk_rd_arg_int(c, (int64_t)q->n);
   for (size_t i = 0; i < q->n; i++) sk_rd_arg(c, q->names[i]);
 }
 
-static void begin(struct rd_store *s, const char *command, struct sk_str script) {
+static void begin(struct rd_store *s, const char *command, struct sk_str text, int script) {
   const struct rd_names *q = &s->named;
-  begin_keys(s, command, script, QUEUE_KEYS_N * q->n);
+  begin_keys(s, command, text, QUEUE_KEYS_N * q->n);
   for (size_t i = 0; i < q->n; i++)
     for (size_t k = 0; k < QUEUE_KEYS_N; k++) add_key(s, queue_keys[k], q->names[i]);
-  begin_args(s);
+  begin_args(s, script);
 }
 
 static struct sk_str text_of(int script) { return sk_str(RD_SCRIPTS[script].text, RD_SCRIPTS[script].bytes); }
 
-void sk_rd_begin_text(struct rd_store *s, int script) { begin(s, "EVAL", text_of(script)); }
+void sk_rd_begin_text(struct rd_store *s, int script) { begin(s, "EVAL", text_of(script), script); }
 
 void sk_rd_begin(struct rd_store *s, int script) {
   if (s->as_text)
     sk_rd_begin_text(s, script);
   else
-    begin(s, "EVALSHA", sk_str_c(RD_SCRIPTS[script].sha1));
+    begin(s, "EVALSHA", sk_str_c(RD_SCRIPTS[script].sha1), script);
 }
 
 void sk_rd_begin_declared(struct rd_store *s, int script) {
@@ -110,7 +125,7 @@ void sk_rd_begin_declared(struct rd_store *s, int script) {
   begin_keys(s, s->as_text ? "EVAL" : "EVALSHA", s->as_text ? text_of(script) : sk_str_c(RD_SCRIPTS[script].sha1), 2);
   add_key(s, "tasks", sk_str(NULL, 0));
   add_key(s, "templates", sk_str(NULL, 0));
-  begin_args(s);
+  begin_args(s, script);
 }
 
 static enum rd_next load_parse(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply) {
@@ -139,6 +154,7 @@ const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n) {
     [RD_LOAD] = -1,
     [RD_TIME] = -1,
     [RD_RENEW] = RD_SCRIPT_RENEW,
+    [RD_ENTER] = RD_SCRIPT_BEAT,
     [RD_ENQUEUE_ALL] = RD_SCRIPT_ENQUEUE,
     [RD_SETTLE_ALL] = RD_SCRIPT_SETTLE,
     [RD_ENQUEUE_STORED] = RD_SCRIPT_STORED,
@@ -165,6 +181,7 @@ const struct rd_verb sk_rd_verbs[] = {
   [RD_TASKS] = { sk_rd_tasks_build, sk_rd_tasks_parse, true },
   [RD_OPEN] = { sk_rd_open_build, sk_rd_open_parse, false },
   [RD_RECOVER] = { sk_rd_recover_build, sk_rd_recover_parse, false },
+  [RD_ENTER] = { sk_rd_enter_build, sk_rd_enter_parse, false },
   [RD_LOAD] = { NULL, load_parse, false },
   [RD_RENEW] = { sk_rd_renew_build, sk_rd_renew_parse, false },
   [RD_TIME] = { sk_rd_time_build, sk_rd_time_parse, true },
@@ -209,15 +226,16 @@ size_t sk_rd_name(struct rd_store *s, struct sk_str queue) {
   return names_add(&s->named, queue) ? s->named.n : 0;
 }
 
-static void forget_known(struct rd_store *s) {
+void sk_rd_forget_known(struct rd_store *s) {
   for (size_t i = 0; i < s->known.n; i++) free((void *)(uintptr_t)s->known.names[i].p);
   s->known.n = 0;
+  s->known_version[0] = '\0';
 }
 
 bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply) {
   const struct rd_reply *names = sk_rd_item(reply, 1, RD_ARRAY);
   if (names == NULL || reply->n < 2 || reply->n > 3 || sk_rd_number(reply, 0) != -1) return false;
-  forget_known(s);
+  sk_rd_forget_known(s);
   snprintf(s->known_version, sizeof s->known_version, "%.*s", SK_STR_ARG(sk_str_head(sk_rd_text(reply, 2), 20)));
   for (size_t i = 0; i < names->n; i++) {
     struct sk_str name = sk_rd_text(names, i);
@@ -270,7 +288,7 @@ static void redis_settle(struct sk_store *store, struct sk_settle_op *op) {
 static void redis_beat(struct sk_store *store, struct sk_beat_op *op) {
   op->op.err = (struct sk_err){ 0 };
   op->recovered = 0;
-  op->lost = false;
+  op->lost = op->moved = false;
   sk_rd_submit(of(store), &op->op, RD_BEAT, check_engine(store, "beat", &op->op.err));
 }
 
@@ -338,7 +356,8 @@ static void redis_backup(struct sk_store *store, struct sk_backup_op *op) {
 
 static void store_free(struct rd_store *s) {
   sk_rd_link_free(s);
-  forget_known(s);
+  sk_watches_fini(&s->watches);
+  sk_rd_forget_known(s);
   free(s->known.names);
   free(s->named.names);
   sk_buf_fini(&s->command.args);
@@ -561,14 +580,17 @@ static void wait_wakes(struct rd_store *s, int64_t deadline_ms) {
 }
 
 static enum sk_code enter(struct rd_store *s, int64_t deadline_ms, struct sk_err *err) {
-  struct rd_recover_op orphans = { .how = "orphans" }; /* of a former life under this id */
-  enum sk_code code = run_blocking(s, &orphans.op, RD_RECOVER, deadline_ms, err);
-  sk_op_fini(&orphans.op);
+  struct rd_recover_op leave = { .how = "leave" }; /* a former life under this id */
+  sk_rd_life_next(s);
+  enum sk_code code = run_blocking(s, &leave.op, RD_RECOVER, deadline_ms, err);
+  sk_op_fini(&leave.op);
   if (code != SK_OK) return code;
   struct sk_beat_op beat = { 0 };
-  code = run_blocking(s, &beat.op, RD_BEAT, deadline_ms, err);
+  code = run_blocking(s, &beat.op, RD_ENTER, deadline_ms, err);
   sk_op_fini(&beat.op);
-  s->lost = false;
+  if (code == SK_OK)
+    code = run_blocking(s, &beat.op, RD_BEAT, deadline_ms, err); /* takes over from those that are dead */
+  sk_op_fini(&beat.op);
   return code;
 }
 
@@ -578,12 +600,7 @@ static enum sk_code converse(struct rd_store *s, const struct sk_store_options *
   sk_rd_conn_start(s->calls, true);
   if (s->wakes) sk_rd_conn_start(s->wakes, true);
   enum sk_code code = run_blocking(s, &op.op, RD_OPEN, deadline_ms, err);
-  if (code == SK_OK && op.format.n == 0)
-    code = sk_err_set(err, SK_ENOTFOUND, "%s: no store with prefix \"%.*s\"", s->config.shown,
-                      SK_STR_ARG(s->config.prefix));
-  else if (code == SK_OK && !sk_str_eq_c(op.format, RD_FORMAT))
-    code = sk_err_set(err, SK_EVERSION, "%s: written in format %.*s by a newer version, this one reads " RD_FORMAT,
-                      s->config.shown, SK_STR_ARG(op.format));
+  if (code == SK_OK) code = sk_rd_life_learn(s, &op, err);
   sk_op_fini(&op.op);
   if (code == SK_OK) wait_wakes(s, deadline_ms);
   if (code == SK_OK && s->engine.n) code = enter(s, deadline_ms, err);
@@ -608,7 +625,9 @@ enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *
   sk_list_init(&s->waiting);
   sk_list_init(&s->sent);
   sk_list_init(&s->answers);
-  sk_list_init(&s->fetches);
+  sk_list_init(&s->held_up);
+  snprintf(s->epoch, sizeof s->epoch, "0");
+  s->must_exist = options->must_exist;
   struct sk_idgen gen = { 0 };
   sk_id_next(&gen, sk_clock_wall_ms(), s->origin);
   sk_rd_describe_self(s->said, sizeof s->said);

@@ -13,17 +13,19 @@
  * before the next one ("orphans" in recover.lua).
  *
  * Files: redis.c (open, close, slots), redis/link.c (sending, answering, outages), redis/conn.c (one connection), redis/call.c
- * (commands and replies), redis/enqueue.c, redis/work.c, redis/look.c, redis/change.c (the ops), redis/host.c (who runs on this machine). */
+ * (commands and replies), redis/life.c (which store, and which engine on it), redis/enqueue.c, redis/work.c, redis/look.c, redis/change.c (the ops), redis/host.c (who runs on this machine). */
 #ifndef SK_STORE_REDIS_H
 #define SK_STORE_REDIS_H
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/id.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "logic/url.h"
 #include "store/check.h"
 #include "store/openers.h"
+#include "store/watch.h"
 
 struct sk_async;
 struct sk_timer;
@@ -156,6 +158,7 @@ enum rd_kind {
   /* The store's own: */
   RD_OPEN,
   RD_RECOVER,
+  RD_ENTER, /* a beat that enters the engine under a new name */
   RD_LOAD,
   RD_TIME,
   /* A declare goes on so: a limit has changed. */
@@ -203,16 +206,33 @@ struct rd_store {
   char known_version[24];    /* of the store's queues, when those were all of them; "0": they never were */
   char origin[27];           /* who we are in wake-ups */
 
+  /* Which store this is, as far as known: redis/life.c. */
+  char epoch[SK_ID_BYTES + 1]; /* "0": not known */
+  uint64_t moves;              /* how often it was found to be another one than before */
+  bool must_exist;
+  bool looking;          /* asks which one it is; ops wait until that is known, */
+  struct sk_err strange; /* set: it is none that this version can use; */
+  int64_t strange_ms;    /* ... since; monotonic */
+
   /* Engines only. */
   struct sk_str engine; /* owned; empty: a client */
-  char said[256];       /* which process on which host this is */
+  char name[SK_ENGINE_NAME_BYTES_MAX +
+            24]; /* the one that it is entered under: engine, or engine~2, engine~3 when it began anew */
+  unsigned lives;
+  char said[256]; /* which process on which host this is */
   int64_t lease_ms;
-  bool lost;              /* given up by others, and not told yet */
-  uint64_t last_fence;    /* of the last fetch that was answered */
-  int64_t session;        /* goes up when a fetch's answer got lost, which may run yet */
-  bool orphans;           /* a fetch's answer got lost: hand back before the next one, */
-  bool recovering;        /* which is under way: */
-  struct sk_list fetches; /* those that wait for it */
+  uint64_t mark, seen; /* of the last call; the greatest that is known to have been left (scripts/lib/engine.lua) */
+  int64_t given;       /* how many engines were given up in this store when it was last asked */
+  bool outside;        /* not entered: nothing that is asked counts */
+  bool went_back;      /* ... since the store is older than this engine's last call */
+  bool entering;       /* begins anew */
+  bool lost;           /* began anew since others gave it up, or ... */
+  bool moved;          /* ... since the store went back; not told yet */
+  struct sk_watches watches; /* what it has seen of the others */
+  uint64_t last_fence;       /* of the last fetch that was answered */
+  bool orphans;              /* a fetch's answer got lost: hand back before the next one, */
+  bool recovering;           /* which is under way: */
+  struct sk_list held_up;    /* fetches and beats that wait for that, or until it has begun anew */
 
   bool no_load; /* this user may not use SCRIPT LOAD; until the next greeting */
   bool as_text; /* the command in the making carries its script's text */
@@ -249,6 +269,7 @@ RD_VERB(beat)
 RD_VERB(recover)
 RD_VERB(progress)
 RD_VERB(open)
+RD_VERB(enter)
 /* redis/look.c */
 RD_VERB(get)
 RD_VERB(list)
@@ -266,6 +287,7 @@ struct rd_open_op {
   struct sk_op op;
   bool must_exist;
   struct sk_str format; /* out; empty: there is no store */
+  struct sk_str epoch;  /* out; empty: it has none */
 };
 /* A step of walking through jobs (list.lua). */
 struct rd_look_op {
@@ -284,7 +306,7 @@ struct rd_recover_op {
   struct sk_op op;
   char cursor[32];        /* where the next step goes on; "" at first */
   const char *how;        /* "gone", "leave", "orphans" (recover.lua) */
-  struct sk_str *engines; /* gone: pairs, engine and what it said of itself; in op.arena's or the caller's memory */
+  struct sk_str *engines; /* gone: pairs, engine and the mark of its last beat; in op.arena's or the caller's memory */
   size_t engines_n;       /* pairs */
   uint64_t fence;         /* orphans: greater than this */
   size_t recovered;       /* out */
@@ -292,6 +314,15 @@ struct rd_recover_op {
 
 /* -- redis/link.c: sending, answering, outages --------------------------------------------------------------------------------------- */
 
+/* Sends an op, or has it wait for a connection. */
+void sk_rd_send_or_wait(struct rd_store *s, struct sk_op *op);
+void sk_rd_send_waiting(struct rd_store *s);
+/* Sends what was held up, or has it answered with why not. */
+void sk_rd_release_held_up(struct rd_store *s, enum sk_code status, const struct sk_err *why);
+/* Lets an op wait until that time at most. */
+void sk_rd_wait_until(struct rd_store *s, struct sk_op *op, int64_t until_ms);
+/* Has an op answered with that status and why. */
+void sk_rd_fail_op(struct rd_store *s, struct sk_op *op, enum sk_code status, const struct sk_err *why);
 /* Takes an op in; `checked` is not SK_OK: it is answered with that, and what op->err says. */
 void sk_rd_submit(struct rd_store *s, struct sk_op *op, enum rd_kind kind, enum sk_code checked);
 /* The same for the store's own, also while closing. */
@@ -318,6 +349,23 @@ int64_t sk_rd_now_ms(const struct rd_store *s);
 void sk_rd_clock_ask(struct rd_store *s);
 /* The answer to TIME; false when it is none. */
 bool sk_rd_time_read(const struct rd_reply *reply, int64_t *ms);
+
+/* -- redis/life.c: which store this is, and under which name this engine is on it ---------------------------------------------------------- */
+
+/* The store's first answers: the reply to RD_OPEN.  SK_ENOTFOUND, SK_EVERSION: it can't be used. */
+enum sk_code sk_rd_life_learn(struct rd_store *s, const struct rd_open_op *op, struct sk_err *err);
+/* The next name to enter under.  What was left under the one before counts no more. */
+void sk_rd_life_next(struct rd_store *s);
+/* Asks which store this is, before anything else is sent. */
+void sk_rd_life_look(struct rd_store *s);
+/* Must the op wait, or can't it be sent?  Then it is taken. */
+bool sk_rd_life_stops(struct rd_store *s, struct sk_op *op);
+/* Takes an op whose script said that this is another store, or that this engine is not on it; false: it said something else. */
+bool sk_rd_life_refused(struct rd_store *s, struct sk_op *op, struct sk_str text);
+/* Is it one of an engine's calls, which have marks? */
+bool sk_rd_life_marks(const struct sk_op *op);
+/* An engine's call has left its mark. */
+void sk_rd_life_left(struct rd_store *s, const struct sk_op *op);
 
 /* -- redis/host.c: which process this is, and whether another one of this machine is gone ------------------------------------------------ */
 void sk_rd_describe_self(char *out, size_t n);
@@ -350,6 +398,8 @@ void sk_rd_name_none(struct rd_store *s);
 void sk_rd_name_all(struct rd_store *s);
 /* Adds queues to s->named, none of which is in it. */
 void sk_rd_name_these(struct rd_store *s, const struct sk_str *queues, size_t n);
+/* Forgets which queues there are. */
+void sk_rd_forget_known(struct rd_store *s);
 /* Adds all known queues to s->named. */
 void sk_rd_name_known(struct rd_store *s);
 /* The index (from 1) of a queue in s->named, added if need be; 0 when out of memory. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "logic/text.h"
 #include "redis_scripts.h"
 #include "store/redis/redis.h"
 
@@ -21,7 +22,6 @@ void sk_rd_fetch_build(struct rd_store *s, struct sk_op *whole) {
   name_fetched(s, op);
   sk_rd_begin(s, RD_SCRIPT_FETCH);
   sk_rd_arg_int(&s->command, (int64_t)op->want);
-  sk_rd_arg_int(&s->command, s->session);
   for (size_t i = 0; i < s->named.n; i++) {
     size_t quota = 0; /* a queue that is named twice */
     for (size_t k = 0; k < op->queues_n; k++)
@@ -138,7 +138,7 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
   const struct rd_reply *taken = sk_rd_item(reply, 5, RD_ARRAY); /* for each fence: it, ids, values */
   size_t n;
   if (!count_taken(taken, &n)) return odd_fetch(s, whole);
-  s->lost |= sk_rd_number(reply, 0) != 0;
+  sk_rd_life_left(s, whole);
   op->due_in_ms = sk_rd_number(reply, 1);
   op->more = sk_rd_number(reply, 2) != 0;
   op->queues_version = (uint64_t)sk_rd_number(reply, 3);
@@ -315,7 +315,7 @@ enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const s
   const struct rd_reply *holders = sk_rd_item(reply, 3, RD_ARRAY);
   if (sk_rd_item(reply, 1, RD_TEXT) == NULL || (statuses.n != 0 && statuses.n != op->items_n))
     return sk_rd_odd(s, whole, "settle");
-  s->lost |= sk_rd_number(reply, 0) != 0;
+  sk_rd_life_left(s, whole);
   uint32_t *order = statuses.n ? malloc(op->items_n * sizeof *order) : NULL;
   if (statuses.n &&
       order == NULL) { /* it has happened, but who knows to which of them: a repeat finds those done stale */
@@ -338,18 +338,12 @@ enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const s
 
 /* -- beat ------------------------------------------------------------------------------------------------------------------ */
 
-/* "session said" */
-static void add_said(struct rd_store *s) {
-  char text[sizeof s->said + 24];
-  snprintf(text, sizeof text, "%" PRId64 " %s", s->session, s->said);
-  sk_rd_arg_c(&s->command, text);
-}
-
 void sk_rd_beat_build(struct rd_store *s, struct sk_op *whole) {
   (void)whole;
   sk_rd_name_none(s);
   sk_rd_begin(s, RD_SCRIPT_BEAT);
-  add_said(s);
+  sk_rd_arg_int(&s->command, s->lease_ms);
+  sk_rd_arg_c(&s->command, s->said);
   sk_rd_arg_c(&s->command, RD_FORMAT);
 }
 
@@ -360,11 +354,14 @@ struct beat_recover {
   struct sk_beat_op *beat;
 };
 
+static void tell_lost(struct rd_store *s, struct sk_beat_op *op) {
+  op->lost = s->lost;
+  op->moved = s->moved;
+  s->lost = s->moved = false;
+}
+
 static void beat_done(struct rd_store *s, struct sk_beat_op *op, enum sk_code status) {
-  if (status == SK_OK) {
-    op->lost = s->lost;
-    s->lost = false;
-  }
+  if (status == SK_OK) tell_lost(s, op);
   sk_rd_answer(s, &op->op, status);
 }
 
@@ -379,33 +376,35 @@ static void on_recovered(struct sk_op *whole, void *ctx) {
 }
 
 /* Those whose lease is over, and those of this machine that are dead, in pairs for recover.lua. */
-static size_t find_gone(struct sk_str *out, const struct rd_reply *gone, const struct rd_reply *others) {
+static size_t find_gone(struct rd_store *s, struct sk_str *out, const struct rd_reply *others) {
   size_t n = 0;
-  for (size_t i = 0; i < gone->n; i++, n++) {
-    out[n * 2] = sk_rd_text(gone, i);
-    out[n * 2 + 1] = sk_str(NULL, 0);
-  }
-  for (size_t i = 0; i + 1 < others->n; i += 2) {
-    if (!sk_rd_is_dead(sk_rd_text(others, i + 1))) continue;
-    out[n * 2] = sk_rd_text(others, i);
-    out[n * 2 + 1] = sk_rd_text(others, i + 1);
+  sk_watches_begin(&s->watches, sk_store_mono_ms(&s->clock), s->lease_ms);
+  for (size_t i = 0; i + 3 < others->n; i += 4) {
+    struct sk_str name = sk_rd_text(others, i), beaten = sk_rd_text(others, i + 1);
+    int64_t mark = 0, lease_ms = 0;
+    if (!sk_text_number(beaten, &mark) || !sk_text_number(sk_rd_text(others, i + 2), &lease_ms)) continue;
+    bool over = sk_watches_look(&s->watches, name, (uint64_t)mark, lease_ms);
+    if (!over && !sk_rd_is_dead(sk_rd_text(others, i + 3))) continue;
+    out[n * 2] = name;
+    out[n * 2 + 1] = beaten;
     n++;
   }
+  sk_watches_end(&s->watches);
   return n;
 }
 
 enum rd_next sk_rd_beat_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_beat_op *op = (void *)whole;
-  const struct rd_reply *gone = sk_rd_item(reply, 2, RD_ARRAY), *others = sk_rd_item(reply, 3, RD_ARRAY);
-  if (gone == NULL || others == NULL) return sk_rd_odd(s, whole, "beat");
-  s->lost |= sk_rd_number(reply, 0) != 0;
+  const struct rd_reply *others = sk_rd_item(reply, 3, RD_ARRAY);
+  if (others == NULL) return sk_rd_odd(s, whole, "beat");
+  sk_rd_life_left(s, whole);
+  s->given = sk_rd_number(reply, 2);
   if (sk_rd_number(reply, 1) != 0) return RD_AGAIN; /* more records to drop */
-  struct sk_str *engines = sk_arena_array(&whole->arena, gone->n * 2 + others->n, sizeof *engines);
-  size_t n = engines ? find_gone(engines, gone, others) : 0;
+  struct sk_str *engines = sk_arena_array(&whole->arena, others->n / 2, sizeof *engines);
+  size_t n = engines ? find_gone(s, engines, others) : 0;
   struct beat_recover *r = n ? calloc(1, sizeof *r) : NULL;
   if (r == NULL) { /* nobody is gone; out of memory, the next beat recovers them */
-    op->lost = s->lost;
-    s->lost = false;
+    tell_lost(s, op);
     return RD_DONE;
   }
   *r = (struct beat_recover){ .store = s, .beat = op };
@@ -428,7 +427,6 @@ void sk_rd_recover_build(struct rd_store *s, struct sk_op *whole) {
   for (size_t i = 0; i < op->engines_n * 2; i++) sk_rd_arg(&s->command, op->engines[i]);
   if (op->engines_n > 0) return;
   sk_rd_arg_int(&s->command, (int64_t)op->fence);
-  add_said(s);
 }
 
 enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
@@ -440,6 +438,7 @@ enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const 
   struct sk_str cursor = sk_rd_text(reply, 1);
   if (sk_rd_item(reply, 0, RD_INT) == NULL || sk_rd_item(reply, 1, RD_TEXT) == NULL || cursor.n >= sizeof op->cursor)
     return sk_rd_odd(s, whole, "recover");
+  if (strcmp(op->how, "orphans") == 0) sk_rd_life_left(s, whole);
   whole->again = 0; /* this step went well */
   op->recovered += (size_t)sk_rd_number(reply, 0);
   snprintf(op->cursor, sizeof op->cursor, "%.*s", SK_STR_ARG(cursor));
@@ -464,7 +463,7 @@ void sk_rd_progress_build(struct rd_store *s, struct sk_op *whole) {
 
 enum rd_next sk_rd_progress_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   if (sk_rd_item(reply, 0, RD_INT) == NULL) return sk_rd_odd(s, whole, "progress");
-  s->lost |= sk_rd_number(reply, 0) != 0;
+  sk_rd_life_left(s, whole);
   return RD_DONE;
 }
 
@@ -474,11 +473,13 @@ void sk_rd_open_build(struct rd_store *s, struct sk_op *whole) {
   sk_rd_begin(s, RD_SCRIPT_OPEN);
   sk_rd_arg_c(&s->command, RD_FORMAT);
   sk_rd_arg_c(&s->command, op->must_exist ? "1" : "0");
+  sk_rd_arg_c(&s->command, s->origin); /* random enough for an epoch, too */
 }
 
 enum rd_next sk_rd_open_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct rd_open_op *op = (void *)whole;
-  if (reply->type != RD_TEXT) return sk_rd_odd(s, whole, "open");
-  op->format = reply->text;
+  if (sk_rd_item(reply, 0, RD_TEXT) == NULL) return sk_rd_odd(s, whole, "open");
+  op->format = sk_rd_text(reply, 0);
+  op->epoch = sk_rd_text(reply, 1);
   return RD_DONE;
 }

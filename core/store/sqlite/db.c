@@ -444,6 +444,7 @@ void sk_sq_db_close(struct sq_db *db) {
   sk_sq_forget(db);
   sk_sq_holds_free(db);
   sk_buf_fini(&db->stamped);
+  sk_watches_fini(&db->self.watches);
   free(db->by_number);
   free((void *)(uintptr_t)db->self.name.p);
   free(db->lock_path);

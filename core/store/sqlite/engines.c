@@ -1,8 +1,8 @@
 /* sqlite/engines.c - who works on a sqlite store, what they hold, and what becomes of it when they die.
  *
- * An engine is alive while it keeps its byte of PATH-lock locked and has beaten within its lease, by the clock that all processes
- * of the machine share and nobody sets (and since the same boot).  The lock is an open file description's, which the kernel
- * drops the moment the process dies: whoever looks next, at its open or its beat, knows at once.  The file is never removed.
+ * An engine is alive while it keeps its byte of PATH-lock locked (since the same boot) and others see it beat (logic/lease.h).  The
+ * lock is an open file description's, which the kernel drops the moment the process dies: whoever looks next, at its open or its
+ * beat, knows at once.  Only a process that lives and does nothing, which is frozen, is judged by its lease.
  *
  * An engine whose lease was ended while it lives (it was stopped for long) finds its row gone: it holds nothing any more, its
  * settles are stale, and it enters itself anew. */
@@ -214,35 +214,44 @@ static enum sk_code give_back(struct sq_db *db, int64_t num, bool recovered, siz
   return sk_sq_run(db, SQL_ENGINE_DELETE);
 }
 
+/* Why an engine counts as gone; NULL: it lives.  One whose byte is locked has a process, and may be frozen: then its lease decides. */
+static const char *why_gone(struct sq_db *db, sqlite3_stmt *st) {
+  int64_t num = sqlite3_column_int64(st, 0), token = sqlite3_column_int64(st, 5);
+  bool over = sk_watches_look(&db->self.watches, sk_str((const char *)&token, sizeof token),
+                              (uint64_t)sqlite3_column_int64(st, 2), sqlite3_column_int64(st, 3));
+  if (!sk_str_eq_c(sk_sq_column(st, 1), db->boot_id)) return "the machine was restarted";
+  if (!is_locked(db, num)) return "its process died";
+  return over ? "its lease ended" : NULL;
+}
+
 /* The next engine that is gone; 0 when there is none. */
-static enum sk_code find_gone(struct sq_db *db, int64_t mono_ms, int64_t *num) {
+static enum sk_code find_gone(struct sq_db *db, int64_t *num) {
   enum sk_code code = SK_OK;
   sqlite3_stmt *st = sk_sq(db, SQL_ENGINES);
   *num = 0;
   while (*num == 0 && sk_sq_next(db, SQL_ENGINES, &code)) {
     int64_t candidate = sqlite3_column_int64(st, 0);
-    bool same_boot = sk_str_eq_c(sk_sq_column(st, 1), db->boot_id);
-    bool beats = mono_ms - sqlite3_column_int64(st, 2) < sqlite3_column_int64(st, 3);
-    if (candidate == db->self.num || (same_boot && beats && is_locked(db, candidate))) continue;
+    const char *why = candidate == db->self.num ? NULL : why_gone(db, st);
+    if (why == NULL) continue;
     *num = candidate;
     struct sk_str name = sk_sq_column(st, 4);
     if (db->log && candidate != db->giving)
-      sk_logf(db->log, SK_LOG_WARN, "engine %.*s is gone (%s): its jobs are ready again", SK_STR_ARG(name),
-              same_boot ? beats ? "its process died" : "its lease ended" : "the machine was restarted");
+      sk_logf(db->log, SK_LOG_WARN, "engine %.*s is gone (%s): its jobs are ready again", SK_STR_ARG(name), why);
   }
   sk_sq_reset(db, SQL_ENGINES);
   return code;
 }
 
 enum sk_code sk_sq_recover(struct sq_db *db, size_t *recovered) {
-  int64_t mono_ms = sk_store_mono_ms(&db->clock), num;
+  int64_t num;
   enum sk_code code;
   bool all = true;
   *recovered = 0;
-  while (all && (code = find_gone(db, mono_ms, &num)) == SK_OK && num != 0) {
+  while (all && (code = find_gone(db, &num)) == SK_OK && num != 0) {
     code = give_back(db, num, true, recovered, &all);
     if (code != SK_OK) return code;
   }
+  if (code == SK_OK && all) sk_watches_end(&db->self.watches);
   db->giving = num; /* 0 when all were handed back */
   if (*recovered > 0) sk_sq_head(db)->counters.recovered += (int64_t)*recovered;
   return code;
@@ -290,6 +299,7 @@ enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_m
   enum sk_code code = sk_sq_begin(db);
   if (code != SK_OK) return code;
   size_t recovered;
+  sk_watches_begin(&db->self.watches, sk_store_mono_ms(&db->clock), db->self.lease_ms);
   code = sk_sq_recover(db, &recovered);
   if (code == SK_OK) code = enter(db);
   if (code == SK_OK) code = sk_sq_commit(db);
@@ -338,7 +348,7 @@ enum sk_code sk_sq_check_self(struct sq_db *db) {
 
 enum sk_code sk_sq_beat(struct sq_db *db, struct sk_beat_op *op) {
   op->recovered = 0;
-  op->lost = false;
+  op->lost = op->moved = false;
   enum sk_code code = sk_sq_check_self(db);
   if (code != SK_OK) return code;
   op->lost = db->self.lost;
@@ -347,6 +357,7 @@ enum sk_code sk_sq_beat(struct sq_db *db, struct sk_beat_op *op) {
   sk_sq_int(st, 2, db->self.token);
   sk_sq_int(st, 3, sk_store_mono_ms(&db->clock));
   code = sk_sq_run(db, SQL_ENGINE_BEAT);
+  if (code == SK_OK) sk_watches_begin(&db->self.watches, sk_store_mono_ms(&db->clock), db->self.lease_ms);
   if (code == SK_OK) code = sk_sq_recover(db, &op->recovered);
   if (code == SK_OK) code = sk_sq_space_look(db);
   return code == SK_OK ? sk_sq_expire(db) : code;

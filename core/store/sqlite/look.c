@@ -296,6 +296,7 @@ enum sk_code sk_sq_tasks(struct sq_db *db, struct sk_tasks_op *op) {
   while (sk_sq_next(db, SQL_TASKS, &code)) n++;
   if (code != SK_OK) return code;
   op->items_n = 0;
+  op->moves = 0;
   op->items = sk_arena_array(&op->op.arena, n, sizeof *op->items);
   if (op->items == NULL) return no_memory(db);
   sqlite3_stmt *st = sk_sq(db, SQL_TASKS);

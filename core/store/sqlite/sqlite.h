@@ -60,6 +60,7 @@
 #include "base/list.h"
 #include "store/check.h"
 #include "store/openers.h"
+#include "store/watch.h"
 
 enum {
   SQ_LINE = SK_STATE_READY, /* stored in job.state: sk_state's numbers, and a second kind of READY */
@@ -162,11 +163,12 @@ struct sq_self {
   uint64_t epoch; /* of sq_db when its row was last seen */
   bool lost;      /* its lease was ended; to be told by the next beat */
   int64_t lease_ms;
-  struct sk_str name;    /* owned */
-  struct sq_hold *holds; /* owned */
-  struct sk_list coming; /* made in the open transaction */
-  struct sk_list over;   /* left = 0: the row can go */
-  struct sk_list going;  /* its row was deleted in the open transaction */
+  struct sk_watches watches; /* what it has seen of the others */
+  struct sk_str name;        /* owned */
+  struct sq_hold *holds;     /* owned */
+  struct sk_list coming;     /* made in the open transaction */
+  struct sk_list over;       /* left = 0: the row can go */
+  struct sk_list going;      /* its row was deleted in the open transaction */
 };
 
 enum sq_access { SQ_WRITES, SQ_READS_LIVE, SQ_READS_STILL, SQ_READS_LOG }; /* see files.c */

@@ -1,7 +1,10 @@
 -- beat: renews this engine's lease and drops kept records, throttles and idle groups whose time is over, a bounded number at a time.
--- ARGV   session (recover.lua) and which process on which host this engine is; the store's format
--- Reply  { lost, 1 when more is to be dropped, engines whose lease is over, all other engines and what they said of
---        themselves (a flat list of pairs) }
+-- ARGV   this engine's lease, which process of which host it is ("machine namespace pid start"), the store's format; then, of an engine that
+--        enters, with a name that is not there: the greatest fence it ever had, which store it was on, how many engines had been given
+--        up there when it knew last, and a new epoch
+-- Reply  { 1 when the store of an engine that enters is not the one it was on, or has gone back in time; 1 when more is to be dropped; how
+--        many engines were given up; four for each other engine: it, the mark of its last beat, its lease, and which process it is if that is
+--        of the same machine and namespace, else ""; the epoch }
 -- include frame
 -- include value
 -- include full
@@ -9,10 +12,25 @@
 -- include bucket
 -- include group
 -- include belong
-local lost = call("ZADD", LEASES, mono + ARGV[5], ARGV[4])
-if lost == 1 then call("HSETNX", HEAD, "format", ARGV[argi + 2]) end -- Redis came back without its data
-local said = call("HGET", ENGINES, ARGV[4])
-if not said or tonumber(said:match("^%d+")) <= tonumber(ARGV[argi + 1]:match("^%d+")) then call("HSET", ENGINES, ARGV[4], ARGV[argi + 1]) end
+local entering, moved = ARGV[argi + 4] ~= nil, 0
+local leave_mark
+if not entering then
+-- include engine
+  leave_mark = mark_left
+else
+  local mark = ARGV[5]:match("^%d+")
+  leave_mark = function() call("ZADD", LEASES, mark, ARGV[4]) end
+  local fence, epoch, given = unpack(call("HMGET", HEAD, "fence", "epoch", "given"))
+  local known_fence, known_epoch, known_given = unpack(ARGV, argi + 4, argi + 6)
+  local back = tonumber(fence or 0) < tonumber(known_fence)
+  if back then call("HSET", HEAD, "fence", known_fence) end -- no number is given twice
+  if known_epoch ~= "0" and (back or epoch ~= known_epoch or tonumber(given or 0) <= tonumber(known_given)) then
+    moved = 1
+    call("HSET", HEAD, "epoch", ARGV[argi + 7])
+  end
+  call("HSETNX", HEAD, "format", ARGV[argi + 3])
+end
+call("HSET", ENGINES, ARGV[4], ARGV[5]:match("^%d+") .. " " .. ARGV[argi + 1] .. " " .. ARGV[argi + 2])
 
 -- Drops the records of over[from] to over[to].  A hundred at a time: see fetch.lua.
 local over, counts = call("ZRANGEBYSCORE", KEYS[12], "-inf", now, "LIMIT", 0, 500), {}
@@ -86,16 +104,15 @@ if now >= tonumber(not_before) then
   call("HSET", COUNTS, "i", scanned[1] .. " " .. (scanned[1] == "0" and ("%.0f"):format(now + LOOK_EVERY_MS) or "0"))
 end
 
-local gone = {}
-for _, engine in ipairs(call("ZRANGEBYSCORE", LEASES, "-inf", mono)) do
-  if engine ~= ARGV[4] then gone[#gone + 1] = engine end
-end
-local others = {}
+local others, here = {}, ARGV[argi + 2]:match("^%S+ %S+ ")
 local engines = call("HGETALL", ENGINES)
 for k = 1, #engines, 2 do
-  if engines[k] ~= ARGV[4] then
-    others[#others + 1] = engines[k]
-    others[#others + 1] = engines[k + 1]
+  local beaten, lease, process = engines[k + 1]:match("^(%d+) (%d+) (.*)$")
+  if beaten and engines[k] ~= ARGV[4] then
+    local at = #others
+    others[at + 1], others[at + 2], others[at + 3] = engines[k], beaten, lease
+    others[at + 4] = process:sub(1, #here) == here and process or ""
   end
 end
-return { lost, (#over == 500 or #expired == 500) and 1 or 0, gone, others }
+leave_mark(true)
+return { moved, (#over == 500 or #expired == 500) and 1 or 0, tonumber(call("HGET", HEAD, "given") or 0), others, call("HGET", HEAD, "epoch") or "" }

@@ -4,6 +4,7 @@
 -- ARGV   verb (0 CANCEL, 1 DELETE, 2 RETRY, 3 PROMOTE), keep ms, state (0: not by filter, "any": any), queue, task ("": any); then ids
 -- Reply  { changed, statuses: "0" done, "1" not found, "2" in another state }, or { -1, queues }
 -- include frame
+-- include here
 -- include queues
 -- include value
 -- include record

@@ -8,6 +8,7 @@
 -- A task that has another limit than before: its groups are to be renewed (renew.lua).
 -- Reply  1; 2 when renew is to be called
 -- include frame
+-- include here
 -- include record
 local LIMIT = 29
 -- The numbers of a template's limit.

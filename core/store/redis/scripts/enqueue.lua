@@ -6,6 +6,7 @@
 --        it was added, "1": its id was there, "2": its lock is another's, "3": its queue is full; where there is a "2", a list of that text
 --        and who holds the lock for each "2".  A job to be replaced may be in a queue that is not named: lib/unknown.lua.
 -- include frame
+-- include here
 -- include queues
 -- include value
 -- include unknown

@@ -1,7 +1,7 @@
 -- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine, each
 -- FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives nothing.
--- ARGV   want; session (recover.lua); then the quota of each named queue
--- Reply  { lost, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops, sources,
+-- ARGV   want; then the quota of each named queue
+-- Reply  { 0, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops, sources,
 --        queues }; taken: for each fence the fence, the ids joined by spaces, a list of their values; stops: ids of jobs that this engine
 --        holds and is to stop; sources: of which queue they are, in their order: the queue's number, how many; queues, where several are
 --        named: of each twice what it is due in + 1, and 1 more where more of it could be taken now.  A job whose id can't be joined to
@@ -15,8 +15,6 @@
 local want = tonumber(ARGV[argi + 1])
 local version = call("HGET", QUEUES, "")
 version = tonumber(version or 0)
-if said and tonumber(said:match("^%d+")) > tonumber(ARGV[argi + 2]) then return { 0, -1, 0, version, now, {}, {}, {} } end
-enter(ARGV[argi + 2])
 
 -- What only groups and bounded queues need; to make it for every call would cost as much as the call.
 local ties
@@ -189,7 +187,7 @@ if queues_n > 0 then
 end
 if want > 0 and total > 0 then
   for i = 1, queues_n do
-    local quota = tonumber(ARGV[argi + 2 + i])
+    local quota = tonumber(ARGV[argi + 1 + i])
     take(i, quota < want - n and quota or want - n)
   end
   for i = 1, queues_n do take(i, want - n) end
@@ -297,6 +295,7 @@ if has_stops then
     end
   end
 end
+mark_left(n > 0)
 local left = {}
 for i = 1, queues_n > 1 and queues_n or 0 do left[i] = (due_of[i] + 1) * 2 + (more_of[i] or 0) end
-return { lost, due_in, more, version, now, held_now, stops, sources, left }
+return { 0, due_in, more, version, now, held_now, stops, sources, left }

@@ -3,6 +3,7 @@
 -- Reply  { ids, values, then what lib/views.lua says of them, and what keeps READY ones from being taken: "c" a slot, "r" a token }, nil where
 --        there is none
 -- include frame
+-- include here
 -- include value
 -- include uses
 -- include views

@@ -5,6 +5,7 @@
 -- Reply  { ids, values, then what lib/views.lua says of them, {}, the next cursor ("": that were all), what is left of the offset, queues of
 --        the jobs when only ids are wanted }; or where the version is another { -1, all queues, version }
 -- include frame
+-- include here
 -- include queues
 -- include value
 -- include uses

@@ -2,6 +2,7 @@
 -- ARGV   "1" to pause, "0" to resume
 -- Reply  1 when that changed something
 -- include frame
+-- include here
 if #ARGV[7] == 0 or #ARGV[7] > 200 then return redis.error_reply("ERR pause: a queue's name has 1 to 200 bytes") end
 local is, want = call("HGET", QUEUES, ARGV[7]), ARGV[argi + 1]
 if is == want then return 0 end

@@ -1,12 +1,11 @@
 -- progress: what running jobs say of themselves; one that this engine does not hold under that fence is passed over.
 -- ARGV   for each job: id, fence, percent, note, log
--- Reply  { lost }
+-- Reply  { 0 }
 -- include frame
 -- include value
 -- include uses
 -- include held
 -- include engine
-enter("0")
 for k = argi + 1, #ARGV, 5 do
   local fence = call("HGET", HELD, ARGV[k])
   if fence == ARGV[k + 1] and engine_of(fence) == ARGV[4] then
@@ -14,4 +13,5 @@ for k = argi + 1, #ARGV, 5 do
     if ARGV[k + 4] ~= "" then call("HSET", LOGS, ARGV[k], ARGV[k + 4]) else call("HDEL", LOGS, ARGV[k]) end
   end
 end
-return { lost }
+mark_left(false)
+return { 0 }

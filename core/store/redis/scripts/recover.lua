@@ -1,12 +1,11 @@
 -- recover: what an engine holds is READY again, at the places it had; a bounded number of jobs in one call, so that it is called again with
 -- the cursor of the last reply until that is "".  Each call is atomic: safe to crash in and to run from several engines.  The queues of
 -- the jobs are named, else the reply says which they are.
--- ARGV   how:  "gone"    each engine given whose lease is over, or that still says of itself what is given, is given up; their
---                        jobs' records count it
---              "leave"   the asking engine is leaving
---              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came
---        a cursor, "" at first;  then for "gone" pairs: engine, "" or what it said of itself;  for "orphans" the fence, and a new session: a
---        fetch of an older one that Redis comes to only later takes nothing; and what the engine says of itself
+-- ARGV   how:  "gone"    each engine given that has not beaten since is given up; their jobs' records count it
+--              "leave"   the asking engine is leaving, or begins anew: all that it is or was, its name and those that begin with it and "~"
+--              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came.  Its mark keeps a
+--                        fetch that Redis comes to only later from taking anything
+--        a cursor, "" at first;  then for "gone" pairs: engine, the mark of its last beat;  for "orphans" the fence
 -- Reply  { jobs handed back, the next cursor }, or { -1, queues }
 -- include frame
 -- include queues
@@ -21,20 +20,31 @@
 local JOBS_MAX, BYTES_MAX = 200, 2 ^ 20
 local how, cursor = ARGV[argi + 1], ARGV[argi + 2]
 local engines, any, least = {}, false, 0
+local base -- of the names of an engine that leaves
+local function is_wanted(engine)
+  if not base then return engines[engine] end
+  return engine == base or engine:sub(1, #base + 1) == base .. "~" or nil
+end
+local leave_mark -- of an engine that stays what it is
+if how == "orphans" then
+-- include engine
+  leave_mark = mark_left
+end
 if how == "gone" then
   for k = argi + 3, #ARGV, 2 do
-    local engine, self = ARGV[k], ARGV[k + 1]
-    local ends = call("ZSCORE", LEASES, engine)
-    local dead = self ~= "" and call("HGET", ENGINES, engine) == self
-    if engine ~= ARGV[4] and (dead or (ends and tonumber(ends) <= mono)) then
+    local engine, beaten = ARGV[k], ARGV[k + 1]
+    if engine ~= ARGV[4] and (call("HGET", ENGINES, engine) or ""):match("^%d+") == beaten then
       engines[engine] = true
       any = true
     end
   end
-else
+elseif how == "orphans" then
   engines[ARGV[4]] = true
-  any = true
-  if how == "orphans" then least = tonumber(ARGV[argi + 3]) end
+  any, least = true, tonumber(ARGV[argi + 3])
+else
+  base, any = ARGV[4]:match("^[^~]*"), true
+  for _, engine in ipairs(call("ZRANGE", LEASES, 0, -1)) do engines[engine] = is_wanted(engine) end
+  for _, engine in ipairs(call("HKEYS", ENGINES)) do engines[engine] = is_wanted(engine) end
 end
 if not any then return { 0, "" } end
 
@@ -65,7 +75,7 @@ local function collect(fence, ids)
 end
 for k = 1, #scanned[2], 2 do
   local fence = scanned[2][k]
-  if all and fence:find("^%d+$") and tonumber(fence) > least and engines[scanned[2][k + 1]:match(" (.*)$")] then
+  if all and fence:find("^%d+$") and tonumber(fence) > least and is_wanted(scanned[2][k + 1]:match(" (.*)$")) then
     local ids = {}
     for id in (call("HGET", FENCES, fence .. ":ids") or ""):gmatch("[^ ]+") do ids[#ids + 1] = id end
     all = collect(fence, ids)
@@ -77,7 +87,6 @@ if #unnamed > 0 then
 end
 
 call("ZREM", LEASES, "") -- lib/full.lua, but only now
-if how == "orphans" and cursor == "" then call("HSET", ENGINES, ARGV[4], ARGV[argi + 4]) end
 local function one_more(_, old) return old + 1 end
 local given = 0
 for _, h in ipairs(held) do
@@ -109,12 +118,14 @@ if given > 0 then
   for i = 1, queues_n do wake(names[i]) end
   tell()
 end
+if leave_mark then leave_mark(true) end
 if not all then return { given, cursor == "" and "0" or cursor } end
 if scanned[1] ~= "0" then return { given, scanned[1] } end
 if how ~= "orphans" then
   for engine in pairs(engines) do
     call("ZREM", LEASES, engine)
     call("HDEL", ENGINES, engine)
+    if how == "gone" then call("HINCRBY", HEAD, "given", 1) end
   end
 end
 return { given, "" }

@@ -7,7 +7,7 @@
 --        or "=", id, fence, kind (d DONE, t RETRY, s SNOOZE, D DEAD, x dropped, c CANCELLED, r RELEASE), queue, queue to wait in (indexes),
 --          delay ms, keep ms, "1" when its worker crashed, record ("": as it is), how many follow-ups, and id, where, value of each;
 --          with a lock or a limit where has "*" behind it, and lock, limit follow (enqueue.lua)
--- Reply  { lost, statuses, statuses of the follow-ups in the order given, holders }; a status: "0" done, "1" stale, "2" to be stopped;
+-- Reply  { 0, statuses, statuses of the follow-ups in the order given, holders }; a status: "0" done, "1" stale, "2" to be stopped;
 --        statuses is "" when all are "0"; of the follow-ups as enqueue's, with who holds the lock for each "2".  A job to be replaced may be
 --        in a queue that is not named: lib/unknown.lua
 -- include frame
@@ -66,7 +66,6 @@ if has_stops or has_locks or has_groups or ARGV[argi + 1] == "1" then
     return g
   end
 end
-enter("0")
 
 local COUNTER = { d = "done", t = "retried", D = "dead", x = "discarded", c = "cancelled" }
 
@@ -355,7 +354,8 @@ if odd < n then
   if ties then ties.sweep() end
   if has_groups or has_bounds then tell_all() else tell() end -- a slot may be free
 end
+mark_left(odd < n)
 if odd > 0 then
   for i = 1, n do statuses[i] = statuses[i] or "0" end
 end
-return { lost, table.concat(statuses), table.concat(follow_statuses), holders }
+return { 0, table.concat(statuses), table.concat(follow_statuses), holders }

@@ -2,21 +2,22 @@
 -- lists already, so that neither need pass through Lua.  Atomic with that.  Only for jobs without lock, limit and delay, whose ids are new;
 -- what may be refused can't come this way: where a queue is bounded all of them are taken out again.
 -- ARGV   groups, in the order in which they were put into lists: the number of a list (lib/add.lua), n
--- Reply  "" when all were added; "bounds" when none: a queue is bounded
+-- Reply  "" when all were added; "bounds" when none: a queue is bounded; "store" when none: another store is here now (lib/here.lua)
 -- include frame
 -- include queues
 -- include full
 -- include register
 -- include wake
 local function list_of(list) return KEYS[base_of(math.floor((list - 1) / 5) + 1) + 4 + (list - 1) % 5] end
+local elsewhere = ARGV[5] ~= "0" and call("HGET", HEAD, "epoch") ~= ARGV[5] -- lib/here.lua
 local tied = call("EXISTS", BOUNDS, GROUPS) > 0 -- jobs may be held back: who knows who waits for more
-if tied and call("EXISTS", BOUNDS) == 1 then
+if elsewhere or (tied and call("EXISTS", BOUNDS) == 1) then
   for at = #ARGV - 1, argi + 1, -2 do
     local list, n = list_of(tonumber(ARGV[at])), tonumber(ARGV[at + 1])
     call("HDEL", JOBS, unpack(call("LRANGE", list, -n, -1)))
     call("LTRIM", list, 0, -n - 1)
   end
-  return "bounds"
+  return elsewhere and "store" or "bounds"
 end
 local total = 0
 for at = argi + 1, #ARGV, 2 do

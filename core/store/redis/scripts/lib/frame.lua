@@ -1,10 +1,11 @@
 -- What every script is called with.  All keys have one hash tag, so that a script is atomic over all queues, on a cluster too.
 --
--- KEYS    1 head       hash: format, the counters of the store, and where its numbers come from (fence, seq)
+-- KEYS    1 head       hash: format; epoch, which store this is: another one after each time that it was found to have gone back in time;
+--                      the counters of the store; where its numbers come from (fence, seq); given: how many engines were given up
 --         2 jobs       hash: id -> job value (lib/value.lua).  THE record: what is not here is gone
 --         3 held       hash: id -> fence of each RUNNING job
---         4 leases     zset: engine by the end of its lease, ms
---         5 engines    hash: engine -> which process on which host it is
+--         4 leases     zset: engine by the mark of its last call (lib/engine.lua)
+--         5 engines    hash: engine -> "mark lease process": the mark of its last beat, its lease in ms, which process of which host it is
 --         6 queues     hash: queue -> "1" when it is paused, else "0"; "" -> version
 --         7 counts     hash: state digit ":" queue -> jobs
 --         8 notes      hash: id -> "percent:note", what a running job said of its progress
@@ -24,22 +25,20 @@
 --        +2 front      zset, all of score 0: rank .. due (8 bytes) .. seq (8 bytes) .. id: came due, or was released
 --        +3 ghosts     hash: rank .. id -> how many times it stands in that list without being there any more
 --        +4 ... +8     list of ids, one a rank (2 - priority): first in, first out
--- ARGV    1 clock      "" (Redis TIME); in tests "wall mono", ms
+-- ARGV    1 clock      "" (Redis TIME); in tests the time, ms
 --         2 origin     who asks: the payload of the wake-up, so that nobody wakes itself
 --         3 channel    of wake-ups
---         4 engine     "": a client      5 lease, ms
+--         4 engine     "": a client      5 which store this should be (lib/here.lua); in scripts for engines only its marks (lib/engine.lua)
 --         6 how many queues are named, then their names; then what the script's own head says
 local HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES = unpack(KEYS, 1, 8)
 local FENCES, STOPS, LOGS, LOCKS, EXPIRES, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS = unpack(KEYS, 13, 23)
 local call = redis.call
 local queues_n = tonumber(ARGV[6])
 local argi = 6 + queues_n -- index of the last argument read
-local now, mono
+local now
 if ARGV[1] == "" then
   local t = call("TIME")
   now = t[1] * 1000 + math.floor(t[2] / 1000)
-  mono = now
 else
-  local wall_text, mono_text = ARGV[1]:match("^(%d+) (%d+)$")
-  now, mono = tonumber(wall_text), tonumber(mono_text)
+  now = tonumber(ARGV[1])
 end
