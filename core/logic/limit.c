@@ -59,6 +59,12 @@ static int64_t step_us(const struct sk_limit *l) {
   return (int64_t)(((__int128)l->per_ms * 1000 + starts - 1) / starts);
 }
 
+int64_t sk_limit_clamp(const struct sk_limit *l, int64_t full_us, int64_t now_us) {
+  if (l->rate == 0) return full_us;
+  __int128 most = (__int128)now_us + (__int128)depth(l) * step_us(l);
+  return full_us > most + SK_LIMIT_CLOCK_SLACK_US ? (int64_t)most : full_us;
+}
+
 int64_t sk_limit_wait_us(const struct sk_limit *l, int64_t full_us, int64_t now_us) {
   if (l->rate == 0) return 0;
   __int128 free_us = (__int128)full_us - (__int128)(depth(l) - 1) * step_us(l);

@@ -28,7 +28,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { SK_LIMIT_LATE_MS = 20, SK_LIMIT_LATE_PART = 25 };
+enum { SK_LIMIT_LATE_MS = 20, SK_LIMIT_LATE_PART = 25, SK_LIMIT_CLOCK_SLACK_US = 1000000 };
 
 struct sk_limit {
   struct sk_str group; /* 1 to SK_KEY_BYTES_MAX bytes, any; empty: no limit */
@@ -63,6 +63,9 @@ bool sk_limit_same(const struct sk_limit *a, const struct sk_limit *b);
 
 /* Microseconds until a token is there, 0: now.  full_us: when the bucket is full again (anything up to now: it is full). */
 int64_t sk_limit_wait_us(const struct sk_limit *limit, int64_t full_us, int64_t now_us);
+/* full_us; that of an empty bucket where it is more than a second later than that: then the clock was set back, and the result is to be
+ * stored, so that time goes on. */
+int64_t sk_limit_clamp(const struct sk_limit *limit, int64_t full_us, int64_t now_us);
 /* full_us after a token was taken at now_us.  The first token of a limit without a rate costs nothing: full_us comes back. */
 int64_t sk_limit_take(const struct sk_limit *limit, int64_t full_us, int64_t now_us);
 

@@ -820,7 +820,30 @@ static void a_hundred_thousand_jobs_held_back_by_rate_cost_the_others_nothing(vo
   check_cost(*ctx, "0;1;1000000000;1");
 }
 
+/* What was counted by a clock that went ahead ends by the one that is right. */
+static void a_rate_goes_on_after_the_clock_was_set_back(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  bind_queue(h, .name = text("bound"), .limit = { .rate = 10, .per_ms = 1000, .burst = 1 });
+  for (const char *id = "a\0b\0c\0"; *id; id += 2) put(h, .id = id, .limit = "0;10;1000;1;any;=g");
+  for (const char *id = "x\0y\0z\0"; *id; id += 2) put(h, .id = id, .queue = "bound");
+  put(h, .id = "s", .queue = "slow", .limit = "0;1;60000;1;any;=slow");
+  put(h, .id = "t", .queue = "slow", .limit = "0;1;60000;1;any;=slow");
+  beat(h);
+  assert_string_equal(ids_of(w, take(h, 9, "q", "bound", "slow", NULL)), "a x s");
+  atomic_fetch_sub(&w->wall_ms, 3600 * 1000);
+  beat(h);
+  for (const char *want = "b y\0c z\0"; *want; want += 4) {
+    assert_int_equal(take(h, 9, "q", "bound", NULL)->held_n, 0);
+    world_advance(w, 200);
+    assert_string_equal(ids_of(w, take(h, 9, "q", "bound", "slow", NULL)), want);
+  }
+  world_advance(w, 120000);
+  assert_string_equal(ids_of(w, take(h, 9, "slow", NULL)), "t");
+}
+
 static const struct CMUnitTest tests[] = {
+  cmocka_unit_test(a_rate_goes_on_after_the_clock_was_set_back),
   cmocka_unit_test(no_more_of_a_group_run_than_it_has_slots),
   cmocka_unit_test(jobs_behind_those_held_back_are_taken),
   cmocka_unit_test(a_group_is_one_for_all_queues),

@@ -156,6 +156,19 @@ static void without_a_rate_there_is_no_wait(void **state) {
   assert_int_equal(sk_limit_take(&l, 42, 1000), 42);
 }
 
+static void a_bucket_is_never_further_from_full_than_an_empty_one(void **state) {
+  (void)state;
+  const struct sk_limit l = { .rate = 10, .per_ms = 1000, .burst = 4 };
+  const int64_t hour = 3600LL * 1000 * 1000;
+  int64_t full = 0;
+  for (int i = 0; i < 4; i++) full = sk_limit_take(&l, full, hour);
+  assert_int_equal(sk_limit_wait_us(&l, full, hour), 100000);
+  assert_int_equal(sk_limit_clamp(&l, full, hour), full);
+  assert_int_equal(sk_limit_clamp(&l, full, hour - 1000000), full); /* a second is no step */
+  full = sk_limit_clamp(&l, full, 0);                               /* the clock was set back by an hour */
+  assert_int_equal(sk_limit_wait_us(&l, full, 0), 100000);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_lock_is_read),
@@ -167,6 +180,7 @@ int main(void) {
     cmocka_unit_test(a_burst_is_let_in_at_once_and_fills_up_again),
     cmocka_unit_test(absurd_numbers_do_not_overflow),
     cmocka_unit_test(without_a_rate_there_is_no_wait),
+    cmocka_unit_test(a_bucket_is_never_further_from_full_than_an_empty_one),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

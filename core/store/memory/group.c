@@ -6,8 +6,11 @@
 
 static int64_t now_us(const struct mem *mem) { return mem->now_ms * 1000; }
 
-/* When the next token is there; anything in the past: it is. */
-static int64_t token_us(const struct mem_group *group) { return sk_limit_wait_us(&group->limit, group->full_us, 0); }
+/* When the next token is there; 0: it is. */
+static int64_t token_us(const struct mem *mem, const struct mem_group *group) {
+  int64_t wait_us = sk_limit_wait_us(&group->limit, group->full_us, now_us(mem));
+  return wait_us > 0 ? now_us(mem) + wait_us : 0;
+}
 
 /* -- where the lines are ----------------------------------------------------------------------------------------------------- */
 
@@ -29,7 +32,7 @@ void sk_mem_line_place(struct mem_line *line) {
 
 static enum sk_held_back held_back(const struct mem *mem, const struct mem_group *group) {
   if (group->limit.concurrency > 0 && group->running >= group->limit.concurrency) return SK_HELD_BY_CONCURRENCY;
-  return token_us(group) > now_us(mem) ? SK_HELD_BY_RATE : SK_HELD_BY_NOTHING;
+  return token_us(mem, group) > 0 ? SK_HELD_BY_RATE : SK_HELD_BY_NOTHING;
 }
 
 /* Its numbers, slots or bucket have changed, or time has passed. */
@@ -37,7 +40,7 @@ static void update(struct mem *mem, struct mem_group *group) {
   enum sk_held_back before = group->held_back;
   int64_t token_before_us = group->token_us;
   group->held_back = held_back(mem, group);
-  group->token_us = token_us(group);
+  group->token_us = token_us(mem, group);
   if (group->held_back == before && (before != SK_HELD_BY_RATE || group->token_us == token_before_us)) return;
   SK_LIST_EACH (it, &group->lines) sk_mem_line_place(SK_CONTAINER(it, struct mem_line, peer));
 }
@@ -45,6 +48,15 @@ static void update(struct mem *mem, struct mem_group *group) {
 void sk_mem_tokens_due(struct mem *mem, struct mem_queue *queue) {
   for (struct sk_heap_node *first; (first = sk_heap_first(&queue->tokens)) != NULL && first->key <= now_us(mem);)
     update(mem, SK_CONTAINER(first, struct mem_line, token)->key.group);
+}
+
+void sk_mem_clock_back(struct mem *mem) {
+  for (struct mem_group *group = mem->groups; group != NULL; group = group->hh.next) {
+    group->full_us = sk_limit_clamp(&group->limit, group->full_us, now_us(mem));
+    update(mem, group);
+  }
+  for (struct mem_bound *bound = mem->bounds; bound != NULL; bound = bound->hh.next)
+    bound->full_us = sk_limit_clamp(&bound->item.limit, bound->full_us, now_us(mem));
 }
 
 enum sk_held_back sk_mem_held_back(const struct mem *mem, const struct mem_job *job) {

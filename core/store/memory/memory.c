@@ -23,7 +23,9 @@ struct mem_handle *sk_mem_begin(struct sk_store *store, struct sk_op *op) {
   op->err = (struct sk_err){ 0 };
   op->arena = (struct sk_arena){ 0 };
   pthread_mutex_lock(&h->mem->lock);
+  int64_t before_ms = h->mem->now_ms;
   h->mem->now_ms = sk_store_wall_ms(&h->clock);
+  if (h->mem->now_ms < before_ms) sk_mem_clock_back(h->mem);
   return h;
 }
 

@@ -287,6 +287,8 @@ void sk_mem_grant(struct mem *mem, struct mem_job *job);
 void sk_mem_ungrant(struct mem *mem, struct mem_job *job);
 /* Opens the groups whose next token is there, as far as they have jobs in the queue. */
 void sk_mem_tokens_due(struct mem *mem, struct mem_queue *queue);
+/* The clock was set back: no token is further ahead than the numbers of its group allow. */
+void sk_mem_clock_back(struct mem *mem);
 /* Forgets groups without jobs whose bucket is full. */
 void sk_mem_groups_forget(struct mem *mem);
 void sk_mem_groups_free(struct mem *mem);

@@ -144,6 +144,13 @@ size_t sk_sq_bound_allows(const struct sq_db *db, const struct sq_queue *queue, 
   return n;
 }
 
+void sk_sq_bound_clamp(struct sq_db *db, struct sq_queue *queue) {
+  int64_t full_us = sk_limit_clamp(&queue->limit, queue->full_us, sk_sq_now_us(db));
+  if (full_us == queue->full_us) return;
+  queue->full_us = full_us;
+  sk_sq_dirty(db, queue);
+}
+
 void sk_sq_bound_took(struct sq_db *db, struct sq_queue *queue, size_t n) {
   if (queue->limit.rate == 0) return;
   for (size_t i = 0; i < n; i++) queue->full_us = sk_limit_take(&queue->limit, queue->full_us, sk_sq_now_us(db));

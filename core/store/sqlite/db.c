@@ -230,7 +230,9 @@ enum sk_code sk_sq_begin(struct sq_db *db) {
   db->busy_until_ms = db->deadline_ms ? db->deadline_ms : sk_clock_mono_ms() + db->timeout_ms;
   enum sk_code code = sk_sq_run(db, SQL_BEGIN);
   if (code != SK_OK) return code;
+  int64_t before_ms = db->now_ms;
   db->now_ms = sk_store_wall_ms(&db->clock); /* now, since the lock may have taken a while */
+  if (db->now_ms < before_ms) db->clock_steps++;
   code = refresh(db);
   if (code != SK_OK) sk_sq_rollback(db);
   return code;
@@ -426,6 +428,7 @@ struct sq_db *sk_sq_db_open(const struct sk_store_options *options, struct sk_er
   db->clock = options->clock;
   db->log = options->log;
   db->epoch = 1;
+  db->clock_steps = 1;
   sk_list_init(&db->self.coming);
   sk_list_init(&db->self.over);
   sk_list_init(&db->self.going);

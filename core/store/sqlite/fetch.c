@@ -77,6 +77,7 @@ static enum sk_code look(struct taking *t, int64_t *ready) {
       }
       sk_sq_reset(db, SQL_LATER_FIRST);
     }
+    if (code == SK_OK && queue) sk_sq_bound_clamp(db, queue);
     if (code == SK_OK && queue && queue->members > 0 && !queue->paused) code = sk_sq_lines_open(db, queue);
     if (code != SK_OK) return code;
     if (queue == NULL || queue->paused) continue;

@@ -43,6 +43,7 @@ static int64_t at_of(const struct sq_db *db, const struct sq_group *group) {
 
 /* Writes it after a change, and tells its lines; or it goes. */
 static enum sk_code save(struct sq_db *db, struct sq_group *group) {
+  group->full_us = sk_limit_clamp(&group->limit, group->full_us, sk_sq_now_us(db));
   if (group->jobs == 0 && group->full_us <= sk_sq_now_us(db)) {
     sk_sq_int(sk_sq(db, SQL_GROUP_DELETE), 1, group->g);
     return sk_sq_run(db, SQL_GROUP_DELETE);
@@ -268,11 +269,39 @@ enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool
   return code == SK_OK ? sk_sq_run(db, line) : code;
 }
 
-enum sk_code sk_sq_lines_open(struct sq_db *db, const struct sq_queue *queue) {
-  enum { MOST = 1024 }; /* more than a fetch takes: the others are open soon enough */
+enum { MOST = 1024 }; /* lines: more than a fetch takes, the others are open soon enough */
+
+/* The clock was set back, maybe: looks through the queue's lines that wait, MOST at a time, so that none waits for longer than its group's
+ * numbers allow. */
+static enum sk_code look_through(struct sq_db *db, struct sq_queue *queue) {
+  if (queue->steps == db->clock_steps) return SK_OK;
   int64_t groups[MOST];
   int n = 0;
   enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_LINES_WAITING);
+  sk_sq_int(st, 1, queue->q);
+  sk_sq_int(st, 2, queue->looked_at);
+  sk_sq_int(st, 3, MOST);
+  while (sk_sq_next(db, SQL_LINES_WAITING, &code)) {
+    groups[n++] = sqlite3_column_int64(st, 0);
+    queue->looked_at = sqlite3_column_int64(st, 1);
+  }
+  for (int i = 0; code == SK_OK && i < n; i++) {
+    struct sq_group group;
+    code = sk_sq_group_load(db, groups[i], &group);
+    if (code == SK_OK) code = save(db, &group);
+  }
+  if (n == MOST) return code;
+  queue->looked_at = 0;
+  queue->steps = db->clock_steps;
+  return code;
+}
+
+enum sk_code sk_sq_lines_open(struct sq_db *db, struct sq_queue *queue) {
+  int64_t groups[MOST];
+  int n = 0;
+  enum sk_code code = look_through(db, queue);
+  if (code != SK_OK) return code;
   sqlite3_stmt *st = sk_sq(db, SQL_LINES_OVER);
   sk_sq_int(st, 1, queue->q);
   sk_sq_int(st, 2, sk_sq_now_us(db));

@@ -119,7 +119,9 @@ struct sq_queue {
   int64_t max_len; /* what it is bound to; 0: no bound */
   enum sk_overflow overflow;
   struct sk_limit limit;
-  int64_t full_us; /* of its bucket; written with the row when there is a rate */
+  int64_t full_us;   /* of its bucket; written with the row when there is a rate */
+  uint64_t steps;    /* of sq_db when its lines had been looked through for the last time, */
+  int64_t looked_at; /* ... or how far they are */
   int64_t states[SK_STATES];
   int64_t head[SK_PRIORITIES];
   int64_t tail[SQ_LANES];
@@ -216,6 +218,10 @@ struct sq_db {
   struct sk_buf stamped; /* the record of the job that comes in */
   bool notify;           /* it has something that others wait for */
   struct sk_err err;     /* what went wrong last */
+
+  uint64_t clock_steps; /* how often the clock was found to have been set back; 1 at first: it may have been before */
+  bool notify;          /* it has something that others wait for */
+  struct sk_err err;    /* what went wrong last */
 
   /* Cached rows. */
   uint64_t epoch; /* grows when another connection has committed, and on rollback */
@@ -425,7 +431,7 @@ enum sk_code sk_sq_group_wait(struct sq_db *db, struct sq_row *row);
 /* The job joins its group's line, or leaves it. */
 enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool add);
 /* Opens the lines of queue whose time has come, */
-enum sk_code sk_sq_lines_open(struct sq_db *db, const struct sq_queue *queue);
+enum sk_code sk_sq_lines_open(struct sq_db *db, struct sq_queue *queue);
 /* and says whether any is open, and when the next one will be, us (SQ_NEVER: unknown). */
 enum sk_code sk_sq_lines_look(struct sq_db *db, const struct sq_queue *queue, bool *open, int64_t *soon_us);
 /* Forgets groups without jobs whose bucket is full: `most` at a time; *n says how many. */
@@ -452,6 +458,8 @@ enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone);
 /* What op says of queues. */
 enum sk_code sk_sq_bounds_declare(struct sq_db *db, struct sk_declare_op *op);
 enum sk_code sk_sq_bounds(struct sq_db *db, struct sk_tasks_op *op);
+/* The queue's bucket is no further from full than its numbers allow: the clock may have been set back. */
+void sk_sq_bound_clamp(struct sq_db *db, struct sq_queue *queue);
 /* How many of `want` jobs may be taken from queue now. */
 size_t sk_sq_bound_allows(const struct sq_db *db, const struct sq_queue *queue, size_t want);
 /* They were. */

@@ -71,6 +71,22 @@ end
 local expired = (has_locks or has_groups) and call("ZRANGEBYSCORE", EXPIRES, "-inf", now, "LIMIT", 0, 500) or {}
 for _, member in ipairs(expired) do expire(member) end
 
+-- The clock was set back: no line waits for its token for longer than its group's numbers allow.  Some lines a call.
+local CLOCK_STEP_MS, LINES_LOOKED = 1000, 200
+local clock, more_lines = tonumber(call("HGET", HEAD, "clock") or 0), false
+if has_groups and now < clock - CLOCK_STEP_MS then
+  local from = call("HGET", HEAD, "clock:at") or ""
+  local members = call("ZRANGEBYLEX", TOKENS, from == "" and "-" or "(" .. from, "+", "LIMIT", 0, LINES_LOOKED)
+  for _, member in ipairs(members) do
+    local g = group_of(member:sub(member:byte(1) + 11))
+    if g then group_update(g) end
+  end
+  more_lines = #members == LINES_LOOKED
+  if more_lines then call("HSET", HEAD, "clock:at", members[#members]) else call("HDEL", HEAD, "clock:at") end
+  if #members > 0 then redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
+end
+if not more_lines then call("HSET", HEAD, "clock", now) end
+
 save_groups()
 
 -- Queues that have held nothing for a while, and are neither paused nor bound, are forgotten.  In `counts` stand "i:" queue, since when it
@@ -115,4 +131,4 @@ for k = 1, #engines, 2 do
   end
 end
 leave_mark(true)
-return { moved, (#over == 500 or #expired == 500) and 1 or 0, tonumber(call("HGET", HEAD, "given") or 0), others, call("HGET", HEAD, "epoch") or "" }
+return { moved, (#over == 500 or #expired == 500 or more_lines) and 1 or 0, tonumber(call("HGET", HEAD, "given") or 0), others, call("HGET", HEAD, "epoch") or "" }

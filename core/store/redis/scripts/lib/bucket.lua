@@ -12,6 +12,12 @@ local function step_us(b)
   b.step = b.step or math.ceil(b.per_ms * 1000 / (b.burst == 1 and b.rate + 1 - depth(b) or b.rate))
   return b.step
 end
+-- Where the clock was set back, so that it is further from full than an empty one by more than a second, its time begins anew: true.
+local function clamp_bucket(b)
+  if b.rate == 0 or b.full <= now_us + depth(b) * step_us(b) + 1000000 then return false end
+  b.full = now_us + depth(b) * step_us(b)
+  return true
+end
 -- When the next token is there; anything up to now: it is.
 local function token_us(b) return b.rate > 0 and b.full - (depth(b) - 1) * step_us(b) or 0 end
 local function take_tokens(b, n)

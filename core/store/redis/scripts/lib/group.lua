@@ -151,6 +151,7 @@ end
 -- Its slots, bucket or numbers have changed, or time has passed.
 local function group_update(g)
   unsaved[g.name] = g
+  clamp_bucket(g)
   local at = lines_at(g)
   if at == g.at then return end
   local lines = {}

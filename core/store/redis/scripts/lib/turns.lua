@@ -95,6 +95,7 @@ end
 
 local function look_at(i)
   local b = bound_of(names[i])
+  if b and clamp_bucket(b) then redis.pcall("HSET", BOUNDS, "@" .. names[i], digits(b.full)) end
   standing[i] = ready[i] > 0 and standing_in(names[i]) or 0
   ready[i] = ready[i] - standing[i]
   allowed[i] = not b and math.huge or math.min(tokens_left(b), b.concurrency > 0 and b.concurrency - jobs_in(3, names[i]) or math.huge)
