@@ -170,6 +170,7 @@ static void on_beaten(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   e->beating = false;
   if (op->status != SK_OK) {
+    if (e->beat->gone) sk_engine_fail(e, &op->err);
     sk_engine_store_failed(e, SK_CHORE_BEAT, &op->err);
     sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_TRIES_PER_LEASE);
   } else {

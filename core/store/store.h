@@ -203,6 +203,8 @@ struct sk_beat_op {
   bool
       lost; /* out: this engine began anew and holds nothing now: its own lease had ended and its jobs were given away, or, */
   bool moved; /* ... out: the store is not where it was left */
+  bool
+      gone; /* out, where the status is not SK_OK: the store that was opened is not there any more, and never will be */
 };
 
 /* -- looking -------------------------------------------------------------------------------------------------------------*/

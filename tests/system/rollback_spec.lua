@@ -167,3 +167,38 @@ describe("a store that went back in time", function()
     assert.equal(0, engine:stop())
   end)
 end)
+
+-- An embedded store whose files are changed under a running engine.
+local function it_ends(name, change)
+  H.it_on("sqlite", name, function(t)
+    t:config '{ lease = 3 }'
+    t:script("a.lua", [[ skein.task("note", function() fx("note") end) ]])
+    local path = t.dir .. "/jobs.db"
+    t.url, t.env.SKEIN_STORE = "sqlite:" .. path, "sqlite:" .. path
+    local engine = t:run { "-w", "1" }
+    t:enqueue "note"
+    t:wait_effects("note", 1)
+    change(t, path)
+    assert.not_equal(0, engine:wait_exit(10))
+    assert.is_truthy(engine.child.stderr:find("while this process had it open", 1, true), engine.child.stderr)
+  end)
+end
+
+describe("an engine on sqlite ends loudly when", function()
+  it_ends("its database is removed", function(_, path) os.remove(path) end)
+  it_ends("its lock file is removed", function(_, path) os.remove(path .. "-lock") end)
+  it_ends("its database is replaced by another one, which stays as it is", function(t, path)
+    local other = t.dir .. "/other.db"
+    assert.equal(0, t:cli({ "enqueue", "note" }, { env = { SKEIN_STORE = "sqlite:" .. other } }).code)
+    assert(os.rename(other, path))
+  end)
+
+  H.it_on("sqlite", "not before it begins: a database with a second name is refused", function(t)
+    local path = t.dir .. "/jobs.db"
+    assert.equal(0, t:cli({ "enqueue", "note" }, { env = { SKEIN_STORE = "sqlite:" .. path } }).code)
+    assert(uv.fs_link(path, t.dir .. "/second.db"))
+    local said = t:cli({ "enqueue", "note" }, { env = { SKEIN_STORE = "sqlite:" .. t.dir .. "/second.db" } })
+    assert.equal(69, said.code)
+    assert.is_truthy(said.err:find("hard links", 1, true), said.err)
+  end)
+end)

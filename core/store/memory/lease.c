@@ -47,7 +47,7 @@ size_t sk_mem_recover(struct mem_handle *h) {
 void sk_mem_beat(struct sk_store *store, struct sk_beat_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   op->recovered = 0;
-  op->lost = op->moved = false;
+  op->lost = op->moved = op->gone = false;
   enum sk_code code = sk_mem_check_engine(h, "beat", &op->op.err);
   if (code == SK_OK) {
     h->mark = ++h->mem->marks;

@@ -288,7 +288,7 @@ static void redis_settle(struct sk_store *store, struct sk_settle_op *op) {
 static void redis_beat(struct sk_store *store, struct sk_beat_op *op) {
   op->op.err = (struct sk_err){ 0 };
   op->recovered = 0;
-  op->lost = op->moved = false;
+  op->lost = op->moved = op->gone = false;
   sk_rd_submit(of(store), &op->op, RD_BEAT, check_engine(store, "beat", &op->op.err));
 }
 

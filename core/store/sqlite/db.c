@@ -228,7 +228,8 @@ enum sk_code sk_sq_begin(struct sq_db *db) {
   if (db->access != SQ_WRITES)
     return sk_err_set(&db->err, SK_EUNAVAILABLE, "this user may only read the store: %s", db->denied.message);
   db->busy_until_ms = db->deadline_ms ? db->deadline_ms : sk_clock_mono_ms() + db->timeout_ms;
-  enum sk_code code = sk_sq_run(db, SQL_BEGIN);
+  enum sk_code code = sk_sq_place_check(db, false);
+  if (code == SK_OK) code = sk_sq_run(db, SQL_BEGIN);
   if (code != SK_OK) return code;
   int64_t before_ms = db->now_ms;
   db->now_ms = sk_store_wall_ms(&db->clock); /* now, since the lock may have taken a while */
@@ -262,7 +263,8 @@ enum sk_code sk_sq_commit(struct sq_db *db) {
 enum sk_code sk_sq_begin_read(struct sq_db *db) {
   db->busy_until_ms = db->deadline_ms ? db->deadline_ms : sk_clock_mono_ms() + db->timeout_ms;
   db->now_ms = sk_store_wall_ms(&db->clock);
-  enum sk_code code = sk_sq_run(db, SQL_BEGIN_READ);
+  enum sk_code code = sk_sq_place_check(db, false);
+  if (code == SK_OK) code = sk_sq_run(db, SQL_BEGIN_READ);
   if (code != SK_OK) return code;
   code = refresh(db);
   if (code != SK_OK) sk_sq_end_read(db);
@@ -393,6 +395,7 @@ static enum sk_code open_file(struct sq_db *db) {
   if (code != SK_OK) return code;
   code = sk_sq_files_open(db, &db->db) == SQLITE_OK ? set_up(db) : sk_sq_fail(db);
   if (code == SK_OK) code = sk_sq_lock_open(db);
+  if (code == SK_OK) code = sk_sq_place_note(db);
   return code;
 }
 
@@ -400,6 +403,7 @@ static void close_file(struct sq_db *db) {
   for (int i = 0; i < SQL_STMTS; i++) sqlite3_finalize(db->stmts[i]);
   memset(db->stmts, 0, sizeof db->stmts);
   if (db->db && in_hurry(db)) sqlite3_db_config(db->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+  sk_sq_place_leave(db);
   sqlite3_close(db->db);
   db->db = NULL;
   if (db->lock_fd >= 0) close(db->lock_fd);

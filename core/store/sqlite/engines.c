@@ -348,8 +348,9 @@ enum sk_code sk_sq_check_self(struct sq_db *db) {
 
 enum sk_code sk_sq_beat(struct sq_db *db, struct sk_beat_op *op) {
   op->recovered = 0;
-  op->lost = op->moved = false;
-  enum sk_code code = sk_sq_check_self(db);
+  op->lost = op->moved = op->gone = false;
+  enum sk_code code = sk_sq_place_check(db, true);
+  if (code == SK_OK) code = sk_sq_check_self(db);
   if (code != SK_OK) return code;
   op->lost = db->self.lost;
   sqlite3_stmt *st = sk_sq(db, SQL_ENGINE_BEAT);

@@ -138,6 +138,7 @@ static void committed(struct sq_db *db, struct sk_op *op) {
 static void set_status(struct sq_db *db, struct sk_op *op, enum sk_code code) {
   op->status = code;
   if (code != SK_OK) op->err = db->err;
+  if (op->kind == BEAT) ((struct sk_beat_op *)(void *)op)->gone = code != SK_OK && db->gone;
 }
 
 /* All of `ops` in one transaction; on failure nothing happened, and *culprit is the one that failed: NULL when that was none of
@@ -467,7 +468,7 @@ static bool next_work(struct sq_store *s, struct sk_list *group, bool *check) {
 
 static void finish(struct sq_store *s) {
   if (s->sync != NULL) sk_sq_sync_stop(s->sync);
-  if (s->db->self.num != 0 && sk_sq_sign_off(s->db) != SK_OK && s->db->log)
+  if (s->db->self.num != 0 && !s->db->gone && sk_sq_sign_off(s->db) != SK_OK && s->db->log)
     sk_logf(s->db->log, SK_LOG_WARN, "%s; its jobs are ready again when the store is opened next", s->db->err.message);
   if (s->db->self.num != 0 && !atomic_load(&s->hurry)) sk_sq_space_close(s->db);
   sk_sq_db_close(s->db); /* which copies the log into the database if no one else has it open */

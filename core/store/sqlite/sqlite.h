@@ -49,6 +49,7 @@
 #include <stdatomic.h>
 #include <sqlite3.h>
 #include <sys/types.h>
+#include <sys/types.h>
 #include <time.h>
 
 /* Out of memory is a status: uthash then leaves hh.tbl NULL. */
@@ -183,6 +184,12 @@ struct sq_stamp {
   bool has_index;
 };
 
+/* Which file it is. */
+struct sq_place {
+  dev_t dev;
+  ino_t ino; /* 0: not known */
+};
+
 /* The connection.  Belongs to the store's thread once that runs. */
 struct sq_db {
   sqlite3 *db;
@@ -190,6 +197,9 @@ struct sq_db {
   char *path;      /* owned */
   char *lock_path; /* owned */
   int lock_fd;
+  struct sq_place file, lock_file; /* those that were opened */
+  int64_t placed_ms;               /* when they were compared last; monotonic */
+  bool gone;                       /* they are not what their paths name */
   const struct sk_log *log;
   struct sk_store_clock clock;
   char boot_id[64];
@@ -216,12 +226,9 @@ struct sq_db {
   /* The open transaction. */
   int64_t now_ms;
   struct sk_buf stamped; /* the record of the job that comes in */
+  uint64_t clock_steps;  /* how often the clock was found to have been set back; 1 at first: it may have been before */
   bool notify;           /* it has something that others wait for */
   struct sk_err err;     /* what went wrong last */
-
-  uint64_t clock_steps; /* how often the clock was found to have been set back; 1 at first: it may have been before */
-  bool notify;          /* it has something that others wait for */
-  struct sk_err err;    /* what went wrong last */
 
   /* Cached rows. */
   uint64_t epoch; /* grows when another connection has committed, and on rollback */
@@ -472,6 +479,15 @@ static inline int64_t sk_sq_waiting(const struct sq_queue *queue) {
   return queue->states[SK_STATE_SCHEDULED] + queue->states[SK_STATE_READY] + queue->states[SK_STATE_RETRY];
 }
 static inline int64_t sk_sq_now_us(const struct sq_db *db) { return db->now_ms * 1000; }
+
+/* -- sqlite/place.c: whether the files are still those that were opened ---------------------------------------------------------- */
+
+/* Notes which they are. */
+enum sk_code sk_sq_place_note(struct sq_db *db);
+/* Are they still what their paths name?  SK_EUNAVAILABLE, for ever: no.  Not more often than every second unless `now`. */
+enum sk_code sk_sq_place_check(struct sq_db *db, bool now);
+/* Before the files are closed: what has their names now is another's, and stays as it is. */
+void sk_sq_place_leave(struct sq_db *db);
 
 /* -- sqlite/engines.c: who holds what ------------------------------------------------------------------------------------------- */
 
