@@ -189,6 +189,7 @@ static void add_tasks(struct sk_buf *b, const struct sk_tasks_op *t) {
   }
   sk_buf_add_u32(b, (uint32_t)t->queues_n);
   for (size_t i = 0; i < t->queues_n; i++) add_bound(b, &t->queues[i]);
+  sk_buf_add_u32(b, (uint32_t)t->moves);
 }
 
 static void answer(struct request *q) {

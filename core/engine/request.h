@@ -16,7 +16,8 @@
  *   PAUSE       str queue, u8 paused                                  -
  *   TASKS       -                                                     u32 n, n x (str name, str queue, i32 priority, str template),
  *                                                                     u32 n, n x (str queue, i64 max_len, u8 overflow, i64 block_ms,
- *                                                                     i64 concurrency, i64 rate, i64 per_ms, i64 burst)
+ *                                                                     i64 concurrency, i64 rate, i64 per_ms, i64 burst),
+ *                                                                     u32 moves (store.h)
  *
  *   view := u8 state, str id, str queue, str record, i32 priority, i64 due_ms, i64 held_ms, str engine, i32 percent, str note,
  *           str log, u8 stopping, u8 held_back */

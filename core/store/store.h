@@ -348,7 +348,7 @@ struct sk_tasks_op {
   size_t items_n;
   struct sk_queue_item *queues; /* out, by name; those that are bound to anything */
   size_t queues_n;
-  uint64_t moves; /* out: how often this handle has found that the store is not where it left it */
+  uint64_t moves; /* out: grows when the store may not be where this handle left it */
 };
 
 /* -- backup: a copy of the whole store in a file that must not be there yet (SK_EEXISTS), while others go on working.  Only of stores that

@@ -14,6 +14,13 @@ local UNKNOWN = { queue = "default", priority = 0 }
 
 -- Of the store: name -> task, name -> queue, when it was asked and through which connection.
 local known, known_queues, known_at, known_through = {}, {}, -math.huge, nil
+local known_moves -- how often the store had gone back in time then
+
+-- A store that went back has what engines declared only when they have done so again: until it is asked next what was known is true, too.
+local function join(before, now)
+  for name, one in pairs(before) do now[name] = now[name] or one end
+  return now
+end
 
 local failed_in, failed_at -- the serial number of the enqueue that asked in vain
 
@@ -21,6 +28,7 @@ local function load()
   local answer = client.call(client.OP.TASKS, "")
   failed_in, failed_at = not answer and client.enqueue_serial() or nil, core.now()
   if not answer then return end
+  local tasks_before, queues_before, same = known, known_queues, known_through == client.connection
   known, known_queues, known_at, known_through = {}, {}, core.now(), client.connection
   local n, offset = core.unpack("i", answer)
   for _ = 1, n do
@@ -34,6 +42,12 @@ local function load()
     queue, offset = queues.unpack(answer, offset)
     known_queues[queue.name] = queue
   end
+  local moves = core.unpack("i", answer, offset)
+  if same and known_moves and moves ~= known_moves then
+    join(tasks_before, known)
+    join(queues_before, known_queues)
+  end
+  known_moves = moves
 end
 
 local function refresh()

@@ -20,7 +20,8 @@ local function unsettled(world, run, at)
   return run.to == nil or at - run.to < SETTLE_S or overlaps(world.outages, run.to, at)
 end
 
--- Frozen for so long that its lease may have ended.
+-- Frozen for so long that others may have seen it do nothing for a lease; its last beat was a third of one earlier at most.  A store
+-- that is away ends nobody's lease (core/logic/lease.h), so an outage explains no repeat by itself.
 local function long_freeze(world, fault) return fault.what == "freeze" and fault.to - fault.from > world.lease / 2 end
 
 local function by_engine(world, run, again)
@@ -40,14 +41,6 @@ local function by_engine(world, run, again)
   end
 end
 
--- A store that is away for about a lease ends the leases of all engines; whoever comes back first takes the others' jobs.
-local function by_outage(world, run, again)
-  for _, outage in ipairs(world.outages) do
-    local long = outage.to - outage.from > world.lease / 2
-    if long and outage.from <= again.from and outage.to + world.lease >= run.from then return "store away for about a lease" end
-  end
-end
-
 --- The cause as a short text, nil when there is none.  context: { died, client (its ledger entry), parent_runs }.
 function M.cause(world, run, again, context)
   local died = context.died[run.worker]
@@ -57,7 +50,7 @@ function M.cause(world, run, again, context)
   local client = context.client
   if client and client.unknown and client.unknown <= again.from and run.to then return "enqueued again after an unknown fate" end
   if context.parent_runs and context.parent_runs > 1 then return "its parent ran again" end
-  return by_outage(world, run, again)
+  return nil
 end
 
 return M

@@ -107,6 +107,7 @@ local FAULTS = {
   { "stop_redis", 1, true, 0, 0.5 },
   { "freeze_redis", 3, true, 0.1, L * 0.8 },
   { "freeze_redis_long", 1, true, L * 1.2, L * 1.6 },
+  { "kill_redis_long", 1, true, L * 1.2, L * 2 }, -- longer than a lease, and nobody loses one
   { "cut_connections", 2, true, 0, 0 },
   { "flush_scripts", 1, true, 0, 0 },
 }

@@ -216,6 +216,7 @@ local APPLY = {
   end,
   kill_redis = function(self) return redis_fault(self, self.redis.kill, self.redis.restart) end,
   stop_redis = function(self) return redis_fault(self, self.redis.stop, self.redis.restart) end,
+  kill_redis_long = function(self) return redis_fault(self, self.redis.kill, self.redis.restart) end,
   freeze_redis = freeze_redis,
   freeze_redis_long = freeze_redis,
   cut_connections = function(self)

@@ -31,10 +31,7 @@ enum sk_code sk_rd_life_learn(struct rd_store *s, const struct rd_open_op *op, s
                       s->config.shown, SK_STR_ARG(op->format));
   struct sk_str epoch = op->epoch.n > 0 && op->epoch.n < sizeof s->epoch ? op->epoch : SK_STR_LIT("0");
   if (sk_str_eq_c(epoch, s->epoch)) return SK_OK;
-  if (!sk_str_eq_c(sk_str_c(s->epoch), "0")) {
-    s->moves++;
-    sk_rd_forget_known(s);
-  }
+  if (!sk_str_eq_c(sk_str_c(s->epoch), "0")) sk_rd_forget_known(s);
   snprintf(s->epoch, sizeof s->epoch, "%.*s", SK_STR_ARG(epoch));
   return SK_OK;
 }
@@ -48,6 +45,7 @@ static void on_looked(struct sk_op *whole, void *ctx) {
   struct rd_open_op *op = (void *)whole;
   enum sk_code code = whole->status;
   s->looking = false;
+  s->moves++; /* maybe: nobody can tell that of a store that an engine has not been on since */
   s->strange = (struct sk_err){ 0 };
   if (code == SK_OK) {
     code = sk_rd_life_learn(s, op, &s->strange);
