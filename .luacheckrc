@@ -15,7 +15,7 @@ stds.redis = {
   globals = {
     -- lib/frame.lua
     "call", "HEAD", "JOBS", "HELD", "LEASES", "ENGINES", "QUEUES", "COUNTS", "NOTES", "FENCES",
-    "STOPS", "LOGS", "LOCKS", "EXPIRES", "BOUNDS", "GROUPS", "LINES", "PLACES", "RING", "TOKENS", "argi", "now", "mono", "said",
+    "STOPS", "LOGS", "LOCKS", "EXPIRES", "BOUNDS", "GROUPS", "LINES", "PLACES", "RING", "TOKENS", "argi", "now", "mark_left",
     -- lib/queues.lua, lib/unknown.lua
     "names", "queues_n", "index_of", "base_of", "register", "unknown_queue", "knows_all_queues",
     -- lib/value.lua, lib/before.lua, lib/record.lua
@@ -24,9 +24,9 @@ stds.redis = {
     -- lib/names.lua, lib/bury.lua
     "is_name", "NAME_BYTES_MAX", "ID_BYTES_MAX", "bury",
     -- lib/add.lua, lib/engine.lua, lib/walk.lua
-    "add", "add_ready", "wake", "tell", "tell_all", "woken", "lost", "enter", "walk", "filter_queue", "filter_task", "list_first",
+    "add", "add_ready", "wake", "tell", "tell_all", "woken", "walk", "filter_queue", "filter_task", "list_first",
     -- lib/uses.lua, lib/bucket.lua, lib/bound.lua, lib/lock.lua, lib/ties.lua
-    "has_notes", "has_stops", "has_locks", "has_groups", "has_bounds", "now_us", "token_us", "take_tokens", "tokens_left", "digits",
+    "has_notes", "has_stops", "has_locks", "has_groups", "has_bounds", "now_us", "token_us", "clamp_bucket", "take_tokens", "tokens_left", "digits",
     "bound_of", "jobs_in", "waiting_in", "bound_slot", "holder_said", "holder_of", "unlock", "lock_take", "untie",
     -- lib/group.lua, lib/belong.lua
     "seq_number", "seqs_begin", "seqs_end", "call_many", "groups_read", "lines_at", "of_group", "group_grow", "fifo_place",

@@ -42,7 +42,7 @@ local function load()
     queue, offset = queues.unpack(answer, offset)
     known_queues[queue.name] = queue
   end
-  local moves = core.unpack("i", answer, offset)
+  local moves = #answer - offset >= 3 and core.unpack("i", answer, offset) or 0
   if same and known_moves and moves ~= known_moves then
     join(tasks_before, known)
     join(queues_before, known_queues)

@@ -131,4 +131,5 @@ for k = 1, #engines, 2 do
   end
 end
 leave_mark(true)
-return { moved, (#over == 500 or #expired == 500 or more_lines) and 1 or 0, tonumber(call("HGET", HEAD, "given") or 0), others, call("HGET", HEAD, "epoch") or "" }
+local more = #over == 500 or #expired == 500 or more_lines
+return { moved, more and 1 or 0, tonumber(call("HGET", HEAD, "given") or 0), others, call("HGET", HEAD, "epoch") or "" }

@@ -1,7 +1,8 @@
 -- What every script is called with.  All keys have one hash tag, so that a script is atomic over all queues, on a cluster too.
 --
 -- KEYS    1 head       hash: format; epoch, which store this is: another one after each time that it was found to have gone back in time;
---                      the counters of the store; where its numbers come from (fence, seq); given: how many engines were given up; clock: the time of the last beat
+--                      the counters of the store; where its numbers come from (fence, seq); given: how many engines were given up;
+--                      clock: the time of the last beat
 --         2 jobs       hash: id -> job value (lib/value.lua).  THE record: what is not here is gone
 --         3 held       hash: id -> fence of each RUNNING job
 --         4 leases     zset: engine by the mark of its last call (lib/engine.lua)
