@@ -76,7 +76,7 @@ static void say_pause(const struct story *st) {
 static void say_group(const struct story *st, const struct sk_limit *limit) {
   sk_buf_add_c(st->out, "  It waits for its group \"");
   sk_utf8_add_clean(st->out, limit->group, false);
-  if (st->view->held_back == SK_HELD_BY_RATE)
+  if (st->view->blocked_by == SK_BLOCKED_BY_RATE)
     sk_buf_addf(st->out, "\", which starts at most %" PRId64 " in %.10g s.\n", limit->rate,
                 (double)limit->per_ms / 1000.0);
   else
@@ -85,18 +85,18 @@ static void say_group(const struct story *st, const struct sk_limit *limit) {
                 limit->strict ? ", in strict order, jobs that wait for a retry included" : "");
 }
 
-static void say_held_back(const struct story *st) {
+static void say_blocked_by(const struct story *st) {
   struct sk_limit limit = { 0 };
   if (st->view->stopping)
     sk_buf_add_c(st->out, "  It was cancelled: the engine that takes it ends it without starting it.\n");
-  if (st->view->held_back == SK_HELD_BY_NOTHING) return;
+  if (st->view->blocked_by == SK_BLOCKED_BY_NOTHING) return;
   bool grouped = sk_limit_parse(st->job->limit, &limit, NULL) == SK_OK && limit.group.n > 0;
-  bool by_group = grouped && (st->view->held_back == SK_HELD_BY_RATE ? limit.rate > 0 : limit.concurrency > 0);
+  bool by_group = grouped && (st->view->blocked_by == SK_BLOCKED_BY_RATE ? limit.rate > 0 : limit.concurrency > 0);
   if (by_group)
     say_group(st, &limit);
   else
     sk_buf_addf(st->out, "  Queue %.*s is at its limit of %s.\n", SK_STR_ARG(st->view->queue),
-                st->view->held_back == SK_HELD_BY_RATE ? "jobs started in a time" : "jobs that run at once");
+                st->view->blocked_by == SK_BLOCKED_BY_RATE ? "jobs started in a time" : "jobs that run at once");
 }
 
 /* The number of ready jobs before this one, as far as one listing reaches; *exact is false when it is not among them. */
@@ -158,7 +158,7 @@ static enum sk_code tell_ready(const struct story *st, struct sk_err *err) {
   if (st->job->enqueued_ms > 0) say_times(st, "; enqueued ", st->job->enqueued_ms);
   sk_buf_add_c(st->out, ".\n");
   say_pause(st);
-  say_held_back(st);
+  say_blocked_by(st);
   enum sk_code code = say_place(st, err);
   if (code == SK_OK && !(st->queue && st->queue->paused)) code = say_engines(st, err);
   say_crashes(st);
@@ -178,16 +178,17 @@ static void tell_waiting(const struct story *st) {
 }
 
 static void tell_running(const struct story *st) {
-  say_times(st, "is running since ", st->view->held_ms);
+  say_times(st, "is running since ", st->view->running_since_ms);
   sk_buf_addf(st->out, " in engine %.*s, attempt %" PRId64 ".\n", SK_STR_ARG(st->view->engine), st->job->attempts + 1);
   if (st->view->stopping)
     sk_buf_addf(st->out,
                 "  It was cancelled and was told to stop: when it has not %d s after that, its worker is killed.\n",
                 SK_HARD_GRACE_MS / 1000);
-  if (st->view->percent >= 0 || st->view->note.n > 0) {
+  if (st->view->percent >= 0 || st->view->progress_text.n > 0) {
     sk_buf_addf(st->out, "  It says: ");
-    if (st->view->percent >= 0) sk_buf_addf(st->out, "%d %%%s", st->view->percent, st->view->note.n ? ", " : "");
-    sk_utf8_add_clean(st->out, st->view->note, false);
+    if (st->view->percent >= 0)
+      sk_buf_addf(st->out, "%d %%%s", st->view->percent, st->view->progress_text.n ? ", " : "");
+    sk_utf8_add_clean(st->out, st->view->progress_text, false);
     sk_buf_add_byte(st->out, '\n');
   }
   say_crashes(st);

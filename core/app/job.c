@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 #include "app/verbs.h"
 #include "base/clock.h"
-#include "logic/trail.h"
+#include "logic/history.h"
 
 static const struct sk_option OPTIONS[] = {
   SK_OPTION_STORE,
@@ -79,7 +79,7 @@ static void add_lines(struct sk_buf *out, const char *label, struct sk_str text)
   sk_buf_fini(&clean);
 }
 
-/* The lines of a trail or a log, each with its time. */
+/* The lines of a history or a log, each with its time. */
 static void add_story(struct sk_buf *out, const char *label, struct sk_str old, struct sk_str new, bool utc) {
   if (old.n + new.n == 0) return;
   int64_t ms = 0;
@@ -123,22 +123,22 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
   add_text(out, "queue", view->queue);
   add_text(out, "state", view->stopping ? SK_STR_LIT("cancelling") : sk_str_c(sk_state_name(view->state)));
   if (running) add_text(out, "engine", view->engine);
-  if (view->held_back != SK_HELD_BY_NOTHING)
+  if (view->blocked_by != SK_BLOCKED_BY_NOTHING)
     add_text(out, "held back",
-             view->held_back == SK_HELD_BY_RATE ? SK_STR_LIT("by a rate") : SK_STR_LIT("by a concurrency"));
+             view->blocked_by == SK_BLOCKED_BY_RATE ? SK_STR_LIT("by a rate") : SK_STR_LIT("by a concurrency"));
   add_number(out, "priority", view->priority);
   add_attempts(out, job, running);
   add_time(out, "enqueued", job->enqueued_ms, utc);
   add_time(out, "due", view->due_ms, utc);
-  add_time(out, "started", running ? view->held_ms : job->started_ms, utc);
+  add_time(out, "started", running ? view->running_since_ms : job->started_ms, utc);
   add_time(out, "finished", job->finished_ms, utc);
   if (view->percent >= 0) sk_buf_addf(out, "%-12s%d %%\n", "progress", view->percent);
-  add_text(out, "says", view->note);
+  add_text(out, "says", view->progress_text);
   add_json(out, "args", job->args);
   add_meta(out, job->meta);
   add_json(out, "result", job->result);
   add_error(out, job);
-  add_story(out, "trail", job->trail, sk_str(NULL, 0), utc);
+  add_story(out, "history", job->history, sk_str(NULL, 0), utc);
   add_story(out, "log", job->log, view->log, utc);
 }
 

@@ -35,7 +35,7 @@ static const struct sk_command COMMAND = {
 static void add_when(struct sk_table *t, const struct sk_view *view, const struct sk_job *job, int64_t now_ms) {
   int64_t at_ms = job->enqueued_ms;
   if (view->state == SK_STATE_RUNNING)
-    at_ms = view->held_ms;
+    at_ms = view->running_since_ms;
   else if (view->state == SK_STATE_SCHEDULED || view->state == SK_STATE_RETRY)
     at_ms = view->due_ms;
   else if (sk_state_is_final(view->state) && job->finished_ms > 0)

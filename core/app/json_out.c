@@ -6,7 +6,7 @@
 #include "app/text.h"
 #include "base/utf8.h"
 #include "logic/json.h"
-#include "logic/trail.h"
+#include "logic/history.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
@@ -112,7 +112,7 @@ static void key_error(struct sk_buf *out, const struct sk_job *job) {
 }
 
 static void key_progress(struct sk_buf *out, const struct sk_view *view) {
-  if (view->percent < 0 && view->note.n == 0) {
+  if (view->percent < 0 && view->progress_text.n == 0) {
     key_null(out, "progress");
     return;
   }
@@ -122,7 +122,7 @@ static void key_progress(struct sk_buf *out, const struct sk_view *view) {
     key_int(out, "percent", view->percent);
   else
     key_null(out, "percent");
-  key_text(out, "message", view->note);
+  key_text(out, "message", view->progress_text);
   sk_buf_add_byte(out, '}');
 }
 
@@ -143,7 +143,7 @@ void sk_json_out_meta(struct sk_buf *out, struct sk_str meta) {
   sk_buf_add_byte(out, '}');
 }
 
-/* One line of a trail, `event detail`, as members of an object. */
+/* One line of a history, `event detail`, as members of an object. */
 static void add_event(struct sk_buf *out, struct sk_str line) {
   const char *space = memchr(line.p, ' ', line.n);
   size_t n = space ? (size_t)(space - line.p) : line.n;
@@ -175,11 +175,11 @@ static void key_lines(struct sk_buf *out, const char *key, void (*add)(struct sk
   sk_buf_add_byte(out, ']');
 }
 
-static void key_held_back(struct sk_buf *out, enum sk_held_back why) {
-  if (why == SK_HELD_BY_NOTHING)
-    key_null(out, "held_back");
+static void key_blocked_by(struct sk_buf *out, enum sk_blocked_by why) {
+  if (why == SK_BLOCKED_BY_NOTHING)
+    key_null(out, "blocked_by");
   else
-    key_text(out, "held_back", sk_str_c(why == SK_HELD_BY_RATE ? "rate" : "concurrency"));
+    key_text(out, "blocked_by", sk_str_c(why == SK_BLOCKED_BY_RATE ? "rate" : "concurrency"));
 }
 
 void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job) {
@@ -206,7 +206,7 @@ void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struc
   key_int(out, "recoveries", job->recoveries);
   key_time(out, "enqueued_at", job->enqueued_ms);
   key_time(out, "due_at", view->due_ms);
-  key_time(out, "started_at", running ? view->held_ms : job->started_ms);
+  key_time(out, "started_at", running ? view->running_since_ms : job->started_ms);
   key_time(out, "finished_at", job->finished_ms);
   key_error(out, job);
   key_raw(out, "result", job->result);
@@ -217,8 +217,8 @@ void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struc
     key_null(out, "engine");
   sk_json_out_key(out, "stopping");
   sk_buf_add_c(out, view->stopping ? "true" : "false");
-  key_held_back(out, view->held_back);
-  key_lines(out, "trail", add_event, job->trail, sk_str(NULL, 0));
+  key_blocked_by(out, view->blocked_by);
+  key_lines(out, "history", add_event, job->history, sk_str(NULL, 0));
   key_lines(out, "log", add_log_line, job->log, view->log);
   sk_buf_add_byte(out, '}');
 }

@@ -18,13 +18,13 @@
 #define SK_CALLBACKS_MAX 100                /* of one job's on_success, and of its on_error */
 #define SK_KEY_BYTES_MAX 256                /* the key of a lock or a group */
 #define SK_JOB_LOG_LINES_MAX 100            /* last lines of job:log that are kept */
-#define SK_JOB_LOG_BYTES_MAX (16 * 1024)    /* of them all; a line is cut at SK_NOTE_BYTES_MAX */
-#define SK_TRAIL_EVENTS_MAX 50              /* last events of a job's life that are kept */
-#define SK_TRAIL_BYTES_MAX (8 * 1024)
+#define SK_JOB_LOG_BYTES_MAX (16 * 1024)    /* of them all; a line is cut at SK_PROGRESS_BYTES_MAX */
+#define SK_HISTORY_EVENTS_MAX 50            /* last events of a job's life that are kept */
+#define SK_HISTORY_BYTES_MAX (8 * 1024)
 #define SK_JSON_DEPTH_MAX 64                  /* nesting of any stored value */
 #define SK_ERROR_BYTES_MAX 4096               /* a stored error message; longer ones are cut */
 #define SK_TRACEBACK_BYTES_MAX 8192           /* a stored traceback; longer ones are cut */
-#define SK_NOTE_BYTES_MAX 1024                /* message of job:progress; longer ones are cut */
+#define SK_PROGRESS_BYTES_MAX 1024            /* message of job:progress; longer ones are cut */
 #define SK_RECORD_BYTES_MAX (4 * 1024 * 1024) /* an encoded job record */
 #define SK_ENQUEUE_BATCH_MAX 1000 /* jobs of one store call; enqueue_many cuts longer lists into such batches */
 #define SK_LIST_LIMIT_MAX 10000   /* jobs of one listing */
@@ -57,17 +57,17 @@
 #define SK_LOOK_MS 20000       /* for all; what comes after is not looked at */
 
 /* The engine. */
-#define SK_FETCH_QUEUES_MAX 64   /* queues one fetch of an engine names */
-#define SK_FETCH_BATCH_MAX 1024  /* jobs one fetch takes */
-#define SK_PREFETCH_MAX 2048     /* jobs the core holds beyond its free slots */
-#define SK_WORKER_WINDOW 512     /* jobs offered to a worker beyond its concurrency (ring size: limits.h of wire) */
-#define SK_CRASHES_MAX 3         /* workers a job may be running in when they die; then it is dead */
-#define SK_UNKNOWN_MAX 10        /* tries to find a task before its job is dead; setting unknown_max */
-#define SK_UNKNOWN_DELAY_MS 5000 /* put back for this long when the task is unknown; setting unknown_delay */
-#define SK_HARD_GRACE_MS 5000    /* from the soft timeout, or a cancel, to the hard one */
-#define SK_MOURN_MS 30000        /* for the handlers of a job whose attempt ended without them; to begin, and to run */
-#define SK_LEASE_MS 15000        /* an engine that has not renewed its lease for this long is gone; setting lease */
-#define SK_STOP_STEP_MS 300      /* after shutdown_timeout, each: workers die, jobs go back, the store ends */
+#define SK_FETCH_QUEUES_MAX 64    /* queues one fetch of an engine names */
+#define SK_FETCH_BATCH_MAX 1024   /* jobs one fetch takes */
+#define SK_PREFETCH_MAX 2048      /* jobs the core holds beyond its free slots */
+#define SK_WORKER_WINDOW 512      /* jobs offered to a worker beyond its concurrency (ring size: limits.h of wire) */
+#define SK_CRASHES_MAX 3          /* workers a job may be running in when they die; then it is dead */
+#define SK_UNKNOWN_MAX 10         /* tries to find a task before its job is dead; setting unknown_max */
+#define SK_UNKNOWN_DELAY_MS 5000  /* put back for this long when the task is unknown; setting unknown_delay */
+#define SK_HARD_GRACE_MS 5000     /* from the soft timeout, or a cancel, to the hard one */
+#define SK_LATE_HANDLERS_MS 30000 /* for the handlers of a job whose attempt ended without them; to begin, and to run */
+#define SK_LEASE_MS 15000         /* an engine that has not renewed its lease for this long is gone; setting lease */
+#define SK_STOP_STEP_MS 300       /* after shutdown_timeout, each: workers die, jobs go back, the store ends */
 #define SK_SHUTDOWN_TIMEOUT_MS 25000         /* setting shutdown_timeout */
 #define SK_SAFETY_POLL_MS 5000               /* an idle engine looks into the store this often even without a wake-up */
 #define SK_STORE_BACKOFF_MIN_MS 50           /* first wait after a failed store call */

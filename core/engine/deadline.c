@@ -1,7 +1,7 @@
 /* deadline.c - hard timeouts: a job that has not stopped SK_HARD_GRACE_MS after its soft timeout, or after it was told that it is
  * cancelled (stop.c), costs its worker's life.
  *
- * The soft timeout is the worker's (core/lua/jobs.c), as is the moment of the start (share.h); so a deadline is set when a job is
+ * The soft timeout is the worker's (core/lua/jobs.c), as is the moment of the start (slot_page.h); so a deadline is set when a job is
  * offered and moved when it turns out to have started later.
  *
  * Whose fault?  A worker in which one job keeps the CPU stops none of the others in time.  So when the job on the CPU has been
@@ -14,7 +14,7 @@
 
 /* When it started; now while it has not, or has not said. */
 static int64_t started_ms(const struct sk_run *run, int64_t now) {
-  int64_t ms = sk_run_has_started(run) ? sk_share_started_ms(run->worker->share, run->slot, now) : 0;
+  int64_t ms = sk_run_has_started(run) ? sk_slot_page_started_ms(run->worker->slot_page, run->slot, now) : 0;
   return ms > 0 ? ms : now;
 }
 
@@ -56,13 +56,13 @@ void sk_deadline_forget(struct sk_run *run) {
 
 static struct sk_run *culprit_of(struct sk_run *late, int64_t now) {
   const struct sk_worker *w = late->worker;
-  uint32_t running = atomic_load(&w->share->running);
+  uint32_t running = atomic_load(&w->slot_page->running);
   if (running == 0 || running > w->slots_n) return late;
   struct sk_run *on_cpu = w->by_slot[running - 1];
   if (on_cpu == NULL || on_cpu == late || !sk_run_has_started(on_cpu)) return late;
   int64_t should_stop = should_stop_ms(late, now);
   bool in_the_way =
-      now - sk_share_running_for_ms(w->share, now) <= should_stop && started_ms(on_cpu, now) <= should_stop;
+      now - sk_slot_page_running_for_ms(w->slot_page, now) <= should_stop && started_ms(on_cpu, now) <= should_stop;
   return in_the_way ? on_cpu : late;
 }
 
@@ -75,7 +75,7 @@ static void end(struct sk_run *late, int64_t now) {
   sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s %s, killing worker %u", SK_STR_ARG(late->id), what, w->number);
   if (culprit != late)
     sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s kept it from stopping: it has the CPU for %.1f s",
-            SK_STR_ARG(culprit->id), (double)sk_share_running_for_ms(w->share, now) / 1000.0);
+            SK_STR_ARG(culprit->id), (double)sk_slot_page_running_for_ms(w->slot_page, now) / 1000.0);
   sk_supervisor_kill(w, SK_KILL_TIMEOUT, culprit);
 }
 

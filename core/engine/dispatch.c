@@ -4,7 +4,7 @@
  * Of those ahead it gets the next when half are gone, so that neither it nor the core wakes for a handful of jobs that take no time;
  * and no more workers get some in one turn than there are CPUs beside this one: those that wake when all CPUs are busy queue up behind
  * whoever is there (on two CPUs, both workers behind Redis), and wait for milliseconds while the core has nothing to do.
- * The least loaded worker is next.  A job that was offered and not started can be taken back at any moment (share.h).  So no job
+ * The least loaded worker is next.  A job that was offered and not started can be taken back at any moment (slot_page.h).  So no job
  * waits behind a slow one while a slot is free elsewhere:
  *   - a worker with more than it can run gives to one with a free slot (even_out), and so does one that is busy to one that is idle;
  *   - one whose job keeps the CPU gives all that it has not started (janitor.c);
@@ -91,7 +91,8 @@ void sk_dispatch_detach(struct sk_run *run) {
 
 /* Takes an offered run out of its worker; it is in no list then.  False when the worker has started it. */
 static bool withdraw(struct sk_run *run) {
-  if (!sk_share_move(run->worker->share, run->slot, run->generation, SK_SLOT_OFFERED, SK_SLOT_REVOKED)) return false;
+  if (!sk_slot_page_move(run->worker->slot_page, run->slot, run->generation, SK_SLOT_OFFERED, SK_SLOT_REVOKED))
+    return false;
   sk_dispatch_detach(run);
   return true;
 }
@@ -134,13 +135,13 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
   assert(w->free_n > 0 && (run->task != NULL || run->mourning));
   if (w->engine->given_n == 0) sk_fetch_count_first(w->engine);
   uint32_t slot = w->free_slots[--w->free_n];
-  struct sk_share_slot *s = &w->share->slots[slot];
+  struct sk_slot_page_slot *s = &w->slot_page->slots[slot];
   run->worker = w;
   run->worker_number = w->number;
   run->slot = slot;
   run->generation = (uint32_t)(atomic_load(&s->word) >> 2) + 1;
   atomic_store(&s->started_ms, 0);
-  atomic_store(&s->word, sk_share_word(run->generation, SK_SLOT_OFFERED));
+  atomic_store(&s->word, sk_slot_page_word(run->generation, SK_SLOT_OFFERED));
   w->by_slot[slot] = run;
   sk_list_push(&w->runs, &run->node);
   w->load++;
@@ -288,7 +289,7 @@ static size_t surplus_of(const struct sk_worker *rich, const struct sk_worker *p
   size_t concurrency = poor->engine->options.concurrency;
   size_t surplus = rich->load > concurrency ? rich->load - concurrency : 0;
   size_t room = concurrency - poor->load;
-  bool busy = sk_share_running_for_ms(rich->share, sk_clock_mono_ms()) >= BUSY_MS;
+  bool busy = sk_slot_page_running_for_ms(rich->slot_page, sk_clock_mono_ms()) >= BUSY_MS;
   if (surplus == 0 && poor->load == 0 && busy) surplus = (rich->load + 1) / 2;
   return surplus < room ? surplus : room;
 }

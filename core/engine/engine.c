@@ -23,7 +23,7 @@ void sk_engine_wake(struct sk_engine *e) {
 
 /* Nothing is here that a draining engine would still do. */
 static bool is_idle(const struct sk_engine *e) {
-  return e->held_n == 0 && sk_settle_idle(e) && !e->fetching && !e->fetch_wanted && !e->counting &&
+  return e->runs_n == 0 && sk_settle_idle(e) && !e->fetching && !e->fetch_wanted && !e->counting &&
          sk_requests_idle(e->requests);
 }
 
@@ -87,7 +87,7 @@ static void check_drained(struct sk_engine *e) {
 }
 
 /* Each part does what there is to do now, or as much as its bounds allow, and none waits: dispatch.c gives each waiting job away once and
- * moves none back; settle.c, intake.c and live.c send what is there within their limits; fetch.c sends one operation.  What is left
+ * moves none back; settle.c, intake.c and progress.c send what is there within their limits; fetch.c sends one operation.  What is left
  * over marks the turn again, so that events have their turn first. */
 static void on_turn(void *ctx) {
   struct sk_engine *e = ctx;
@@ -95,7 +95,7 @@ static void on_turn(void *ctx) {
   sk_dispatch_turn(e);
   sk_settle_turn(e);
   sk_fetch_turn(e);
-  sk_live_turn(e);
+  sk_progress_turn(e);
   sk_janitor_turn(e);
   check_drained(e);
   if (e->stopping) sk_engine_check_stopped(e);
@@ -223,7 +223,7 @@ static void on_store_closed(void *ctx) {
 
 /* The end has come when no worker is left, everything is settled and the store has answered everything. */
 void sk_engine_check_stopped(struct sk_engine *e) {
-  if (e->closing || !sk_list_empty(&e->workers) || e->held_n > 0) return;
+  if (e->closing || !sk_list_empty(&e->workers) || e->runs_n > 0) return;
   if (!sk_settle_idle(e) && !e->give_up) return;
   if (e->fetching || e->beating || e->counting || e->declaring || e->drain_counting || e->progress_in_flight ||
       e->settles_in_flight)
@@ -281,7 +281,7 @@ void sk_engine_stop(struct sk_engine *e, bool now) {
   e->stopping = true;
   if (first) {
     sk_fetch_stop(e);
-    SK_LIST_EACH (n, &e->workers) atomic_store(&SK_WORKER_OF(n)->share->stopping, 1);
+    SK_LIST_EACH (n, &e->workers) atomic_store(&SK_WORKER_OF(n)->slot_page->stopping, 1);
     sk_supervisor_drain(e); /* what has not started goes back at the turn's end (dispatch.c) */
     sk_timer_start(e->shutdown, e->options.shutdown_timeout_ms);
   }
@@ -301,11 +301,11 @@ void sk_engine_fail(struct sk_engine *e, const struct sk_err *err) {
 
 /* -- signals ----------------------------------------------------------------------------------------------------------------------------- */
 
-void sk_engine_hold(struct sk_engine *e, bool held) {
-  if (e->held == held) return;
-  e->held = held;
-  sk_logf(e->log, SK_LOG_INFO, held ? "stopped fetching" : "fetching again");
-  if (!held) sk_fetch_wake(e);
+void sk_engine_hold(struct sk_engine *e, bool paused) {
+  if (e->fetching_paused == paused) return;
+  e->fetching_paused = paused;
+  sk_logf(e->log, SK_LOG_INFO, paused ? "stopped fetching" : "fetching again");
+  if (!paused) sk_fetch_wake(e);
 }
 
 void sk_engine_reload(struct sk_engine *e) {
@@ -330,8 +330,8 @@ enum sk_code sk_engine_configure(struct sk_engine *e, const struct sk_engine_opt
 
 static void trace_run(const struct sk_run *run, const struct sk_worker *w, int64_t now) {
   char number[16], seconds[32];
-  int64_t ms = now - sk_share_started_ms(w->share, run->slot, now);
-  bool on_cpu = atomic_load(&w->share->running) == run->slot + 1;
+  int64_t ms = now - sk_slot_page_started_ms(w->slot_page, run->slot, now);
+  bool on_cpu = atomic_load(&w->slot_page->running) == run->slot + 1;
   snprintf(number, sizeof number, "%u", w->number);
   snprintf(seconds, sizeof seconds, "%.3f", (double)ms / 1000.0);
   const struct sk_log_fact facts[] = {
@@ -346,7 +346,7 @@ static void trace_run(const struct sk_run *run, const struct sk_worker *w, int64
 
 void sk_engine_trace(struct sk_engine *e) {
   int64_t now = sk_clock_mono_ms();
-  sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled", e->held_n,
+  sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled", e->runs_n,
           e->local_n, e->settling_n + e->settles_runs);
   SK_LIST_EACH (wn, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(wn);
@@ -451,7 +451,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   sk_list_init(&e->local);
   sk_list_init(&e->suspects);
   sk_list_init(&e->mourners);
-  sk_list_init(&e->live);
+  sk_list_init(&e->progress);
   sk_list_init(&e->workers);
   sk_settle_init(e);
   e->random.state = sk_id_random();

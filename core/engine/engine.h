@@ -62,7 +62,7 @@ bool sk_engine_left(const struct sk_engine *e);
  * does not wait for them.  Ends within shutdown_timeout and 3 SK_STOP_STEP_MS, whatever the store does. */
 void sk_engine_stop(struct sk_engine *e, bool now);
 /* TSTP and CONT: stops and resumes fetching; jobs that were fetched go on. */
-void sk_engine_hold(struct sk_engine *e, bool held);
+void sk_engine_hold(struct sk_engine *e, bool paused);
 /* HUP: starts workers with the scripts as they are now and drains the old ones. */
 void sk_engine_reload(struct sk_engine *e);
 /* Takes workers, concurrency, queues, shutdown_timeout, memory_max and policy from options, which is lent for the call.  What concerns

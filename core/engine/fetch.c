@@ -223,11 +223,11 @@ static void sleep_until_due(struct sk_engine *e) {
 /* -- fetching ------------------------------------------------------------------------------------------------------------------------ */
 
 /* Makes a run of a fetched job and sends it on its way.  False when there is no memory for it. */
-static bool take(struct sk_engine *e, const struct sk_held *held, int64_t now_ms) {
+static bool take(struct sk_engine *e, const struct sk_fetched *held, int64_t now_ms) {
   struct sk_err err;
   struct sk_run *run = sk_run_new(e, held, &err);
   if (run == NULL) return false;
-  e->held_n++;
+  e->runs_n++;
   if (run->broken != SK_OK) {
     sk_settle_broken(run, &err);
     return true;
@@ -276,9 +276,9 @@ static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
   if (e->served.all && f->queues_version != e->queues_version) e->queues_stale = true;
   e->fetch_wanted = sk_queue_set_any_maybe(&e->served) || e->fetch_again;
   e->fetch_again = false;
-  if (f->held_n == 0 && !e->fetch_wanted) e->drain_check = true;
-  if (f->held_n > 0 || f->more || f->due_in_ms >= 0) e->drain_futile = false;
-  if (f->held_n == 0 && f->more) { /* it has some and gives none: not a reason to ask in a loop */
+  if (f->jobs_n == 0 && !e->fetch_wanted) e->drain_check = true;
+  if (f->jobs_n > 0 || f->has_more || f->due_in_ms >= 0) e->drain_futile = false;
+  if (f->jobs_n == 0 && f->has_more) { /* it has some and gives none: not a reason to ask in a loop */
     e->fetch_wanted = false;
     due_within(e, LOST_WAIT_MS);
   } else if (!e->fetch_wanted) {
@@ -290,16 +290,16 @@ static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
 static void take_all(struct sk_engine *e) {
   struct sk_fetch_op *f = e->fetch;
   int64_t now_ms = sk_engine_now_ms(e);
-  while (e->fetch_taken < f->held_n && take(e, &f->held[e->fetch_taken], now_ms)) e->fetch_taken++;
-  e->fetch_stuck = e->fetch_taken < f->held_n && !e->stopping;
+  while (e->fetch_taken < f->jobs_n && take(e, &f->jobs[e->fetch_taken], now_ms)) e->fetch_taken++;
+  e->fetch_stuck = e->fetch_taken < f->jobs_n && !e->stopping;
   if (e->fetch_stuck) {
-    sk_logf(e->log, SK_LOG_ERROR, "out of memory for %zu fetched jobs, trying again", f->held_n - e->fetch_taken);
+    sk_logf(e->log, SK_LOG_ERROR, "out of memory for %zu fetched jobs, trying again", f->jobs_n - e->fetch_taken);
     back_off(e, MEMORY_WAIT_MS);
     return;
   }
   e->fetching = false;
   sk_stop_take(e, f->stops, f->stops_n);
-  if (f->held_n > 0) sk_requests_fetched(e->requests);
+  if (f->jobs_n > 0) sk_requests_fetched(e->requests);
   plan_next(e, f);
   sk_op_fini(&f->op);
   sk_engine_wake(e);
@@ -333,15 +333,15 @@ struct share {
 /* With weights, the queues of a fetch take turns at random, each in its own order.  The store gives one queue's jobs after the
  * other's: what is handed back of those would always be the same queues'. */
 static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
-  size_t n = f->held_n, shares_n = 0;
+  size_t n = f->jobs_n, shares_n = 0;
   if (n < 2 || f->queues_n < 2 || e->served.n == 0 || e->served.queues[0].spec.weight == 0) return;
   struct share *shares = sk_arena_array(&f->op.arena, n, sizeof *shares);
   size_t *turns = sk_arena_array(&f->op.arena, n, sizeof *turns); /* whose turn it is, by index into shares */
   size_t *after = sk_arena_array(&f->op.arena, n, sizeof *after); /* the next job of the same queue */
-  struct sk_held *mixed = sk_arena_array(&f->op.arena, n, sizeof *mixed);
+  struct sk_fetched *mixed = sk_arena_array(&f->op.arena, n, sizeof *mixed);
   if (!shares || !turns || !after || !mixed) return; /* as they came will do */
   for (size_t i = n; i > 0; i--) {
-    struct sk_str queue = f->held[i - 1].queue;
+    struct sk_str queue = f->jobs[i - 1].queue;
     size_t k = 0;
     while (k < shares_n && !sk_str_eq(shares[k].queue, queue)) k++;
     if (k == shares_n) shares[shares_n++] = (struct share){ queue, n };
@@ -357,18 +357,18 @@ static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
   }
   for (size_t i = 0; i < n; i++) {
     struct share *share = &shares[turns[i]];
-    mixed[i] = f->held[share->next];
+    mixed[i] = f->jobs[share->next];
     share->next = after[share->next];
   }
-  f->held = mixed;
+  f->jobs = mixed;
 }
 
 /* How long a fetch takes, and how large its jobs are, smoothed: the way to a distant store counts. */
 static void measure_fetch(struct sk_engine *e) {
   const struct sk_fetch_op *f = e->fetch;
   size_t bytes = 0;
-  for (size_t i = 0; i < f->held_n; i++) bytes += f->held[i].record.n;
-  if (f->held_n > 0) e->record_bytes = 0.5 * e->record_bytes + 0.5 * (double)bytes / (double)f->held_n;
+  for (size_t i = 0; i < f->jobs_n; i++) bytes += f->jobs[i].record.n;
+  if (f->jobs_n > 0) e->record_bytes = 0.5 * e->record_bytes + 0.5 * (double)bytes / (double)f->jobs_n;
 
   double ms = (double)(sk_clock_mono_us() - e->fetch_sent_us) / 1000.0;
   if (ms > FETCH_MS_MAX) ms = FETCH_MS_MAX;
@@ -427,7 +427,7 @@ static void on_look(void *ctx) { sk_engine_wake(ctx); }
 
 /* Without room for jobs, whether some of those that run were cancelled. */
 static void look_for_stops(struct sk_engine *e) {
-  if (!e->stops_wanted || e->held_n == 0 || e->fetching || is_backing_off(e) || sk_timer_active(e->look)) return;
+  if (!e->stops_wanted || e->runs_n == 0 || e->fetching || is_backing_off(e) || sk_timer_active(e->look)) return;
   *e->fetch = (struct sk_fetch_op){ .want = 0 };
   e->fetch_looks = true;
   sk_timer_start(e->look, STOPS_EVERY_MS);
@@ -469,7 +469,7 @@ static void fetch_jobs(struct sk_engine *e) {
 
 void sk_fetch_turn(struct sk_engine *e) {
   if (e->store == NULL || !e->ever_ready) return;
-  if (!e->stopping && !e->held) fetch_jobs(e);
+  if (!e->stopping && !e->fetching_paused) fetch_jobs(e);
   look_for_stops(e);
 }
 

@@ -44,7 +44,7 @@ static void check_memory(struct sk_worker *w) {
 
 /* A worker whose job keeps the CPU can't start what it was offered: others may.  Its next frame ends this state too (link.c). */
 static void check_stuck(struct sk_worker *w, int64_t now) {
-  bool stuck = sk_share_running_for_ms(w->share, now) > STUCK_MS;
+  bool stuck = sk_slot_page_running_for_ms(w->slot_page, now) > STUCK_MS;
   if (stuck == w->stuck) return;
   w->stuck = stuck;
   if (stuck) sk_dispatch_take_back_from(w);
@@ -55,7 +55,7 @@ static void check_stuck(struct sk_worker *w, int64_t now) {
  * worker that has not the CPU sends what it has begun within a turn of its loop. */
 static void check_half(struct sk_worker *w, int64_t now) {
   bool half = !w->pipe_closed && sk_pipe_half_for_ms(w->pipe) > SK_HALF_FRAME_MS;
-  if (half && sk_share_running_for_ms(w->share, now) >= 0) return;
+  if (half && sk_slot_page_running_for_ms(w->slot_page, now) >= 0) return;
   w->half_looks = half ? w->half_looks + 1 : 0;
   if (w->half_looks < HALF_LOOKS || w->broken) return;
   sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u has sent half a frame and no more of it for %d s: killing it",
@@ -92,7 +92,7 @@ static void on_janitor(void *ctx) {
   }
   check_clock(e, now);
   sk_mourning_check(e);
-  if (e->held_n > 0) {
+  if (e->runs_n > 0) {
     sk_dispatch_hand_back_surplus(e);
     sk_engine_wake(e); /* dispatch evens out what has changed without a frame */
   }

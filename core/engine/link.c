@@ -201,7 +201,7 @@ static bool on_refuse(struct sk_worker *w, struct sk_reader *r) {
 
 static void end_attempt(struct sk_worker *w, struct sk_run *run, struct sk_outcome *o) {
   int64_t now_ms = sk_clock_mono_ms();
-  o->started_ms = sk_share_started_ms(w->share, run->slot, now_ms) + sk_engine_now_ms(w->engine) - now_ms;
+  o->started_ms = sk_slot_page_started_ms(w->slot_page, run->slot, now_ms) + sk_engine_now_ms(w->engine) - now_ms;
   sk_dispatch_detach(run);
   sk_fetch_count_done(w->engine);
   sk_settle(run, o);
@@ -270,17 +270,17 @@ static bool on_progress(struct sk_worker *w, struct sk_reader *r) {
   int32_t percent = (int32_t)sk_read_u32(r);
   struct sk_str note = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL || percent < 0 || percent > 100) return false;
-  if (!run->mourning) sk_live_progress(run, percent, sk_str_head(note, SK_NOTE_BYTES_MAX));
+  if (!run->mourning) sk_progress_report(run, percent, sk_str_head(note, SK_PROGRESS_BYTES_MAX));
   return true;
 }
 
-static bool on_note(struct sk_worker *w, struct sk_reader *r) {
+static bool on_job_log(struct sk_worker *w, struct sk_reader *r) {
   struct sk_run *run = run_in(w, sk_read_u32(r));
   struct sk_str text = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL) return false;
   struct sk_log_fact facts[] = { { .key = "job", .value = run->id }, { .key = "task", .value = run->job.task } };
   sk_log_line(w->engine->log, SK_LOG_INFO, text, facts, 2);
-  if (!run->mourning) sk_live_note(run, text);
+  if (!run->mourning) sk_progress_add_log(run, text);
   return true;
 }
 
@@ -317,7 +317,7 @@ static bool on_frame(struct sk_worker *w, const struct sk_frame *f) {
   case SK_FRAME_PROGRESS: return on_progress(w, &r);
   case SK_FRAME_REQUEST: return on_request(w, &r);
   case SK_FRAME_LOG: return on_log(w, &r);
-  case SK_FRAME_NOTE: return on_note(w, &r);
+  case SK_FRAME_JOB_LOG: return on_job_log(w, &r);
   case SK_FRAME_JOB:
   case SK_FRAME_REPLY:
   case SK_FRAME_CANCEL:

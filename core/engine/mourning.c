@@ -47,7 +47,7 @@ bool sk_mourning_is_due(const struct sk_run *run) {
 void sk_mourning_begin(struct sk_run *run) {
   run->mourning = true;
   run->mourn_since_ms = sk_clock_mono_ms();
-  run->timeout_ms = SK_MOURN_MS;
+  run->timeout_ms = SK_LATE_HANDLERS_MS;
   sk_dispatch_add(run->engine, run, false);
 }
 
@@ -72,5 +72,5 @@ void sk_mourning_give_up(struct sk_engine *e) {
 }
 
 void sk_mourning_check(struct sk_engine *e) {
-  cut_waiting(e, sk_clock_mono_ms() - SK_MOURN_MS, "no worker has had room for its handlers in time");
+  cut_waiting(e, sk_clock_mono_ms() - SK_LATE_HANDLERS_MS, "no worker has had room for its handlers in time");
 }

@@ -129,7 +129,7 @@ size_t sk_queue_set_pick(struct sk_queue_set *s, size_t want, uint64_t random, s
 void sk_queue_set_found(struct sk_queue_set *s, const struct sk_fetch_queue *queues, int64_t now_ms) {
   for (size_t i = 0; i < s->picked_n; i++) {
     struct sk_queue_set_entry *queue = &s->queues[s->picked[i]];
-    queue->maybe = queues[i].more || queue->again;
+    queue->maybe = queues[i].has_more || queue->again;
     queue->due_at_ms = queues[i].due_in_ms >= 0 ? now_ms + queues[i].due_in_ms : SK_QUEUE_SET_NEVER;
   }
   s->picked_n = 0;

@@ -127,13 +127,13 @@ static void add_view(struct sk_buf *b, const struct sk_view *v) {
   sk_wire_add_str(b, v->record);
   sk_buf_add_u32(b, (uint32_t)v->priority);
   sk_wire_add_i64(b, v->due_ms);
-  sk_wire_add_i64(b, v->held_ms);
+  sk_wire_add_i64(b, v->running_since_ms);
   sk_wire_add_str(b, v->engine);
   sk_buf_add_u32(b, (uint32_t)v->percent);
-  sk_wire_add_str(b, v->note);
+  sk_wire_add_str(b, v->progress_text);
   sk_wire_add_str(b, v->log);
   sk_buf_add_byte(b, v->stopping);
-  sk_buf_add_byte(b, (char)v->held_back);
+  sk_buf_add_byte(b, (char)v->blocked_by);
 }
 
 static void add_enqueue(struct sk_buf *b, const struct request *q) {

@@ -19,8 +19,8 @@
  *                                                                     i64 concurrency, i64 rate, i64 per_ms, i64 burst),
  *                                                                     u32 moves (store.h)
  *
- *   view := u8 state, str id, str queue, str record, i32 priority, i64 due_ms, i64 held_ms, str engine, i32 percent, str note,
- *           str log, u8 stopping, u8 held_back */
+ *   view := u8 state, str id, str queue, str record, i32 priority, i64 due_ms, i64 running_since_ms, str engine, i32 percent, str note,
+ *           str log, u8 stopping, u8 blocked_by */
 #ifndef SK_ENGINE_REQUEST_H
 #define SK_ENGINE_REQUEST_H
 

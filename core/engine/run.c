@@ -48,7 +48,7 @@ static enum sk_code read_record(struct sk_run *run, struct sk_str record, struct
   return code;
 }
 
-struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struct sk_err *err) {
+struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_fetched *held, struct sk_err *err) {
   struct sk_run *run = malloc(sizeof *run + held->record.n + held->queue.n + held->id.n);
   if (run == NULL) {
     sk_err_set(err, SK_ENOMEM, "job %.*s: out of memory", SK_STR_ARG(held->id));
@@ -73,8 +73,8 @@ struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struc
 void sk_run_reset(struct sk_run *run) {
   sk_buf_fini(&run->said);
   sk_buf_fini(&run->kept);
-  sk_follow_free(run->follow);
-  run->follow = NULL;
+  sk_callbacks_free(run->callbacks);
+  run->callbacks = NULL;
   if (run->broken != SK_OK) return;
   sk_buf_fini(&run->record);
   sk_record_decode(sk_str(run->bytes, (size_t)(run->queue.p - run->bytes)), &run->job, NULL); /* it could be once */
@@ -83,8 +83,8 @@ void sk_run_reset(struct sk_run *run) {
 
 void sk_run_free(struct sk_run *run) {
   run->engine->held_bytes -= run->counted;
-  sk_live_free(run);
-  sk_follow_free(run->follow);
+  sk_progress_free(run);
+  sk_callbacks_free(run->callbacks);
   sk_buf_fini(&run->kept);
   sk_buf_fini(&run->said);
   sk_buf_fini(&run->record);

@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "engine/state.h"
 #include "logic/record.h"
-#include "logic/trail.h"
+#include "logic/history.h"
 
 enum { SETTLE_BATCH = 512, SETTLES_IN_FLIGHT_MAX = 2 };
 
@@ -56,43 +56,43 @@ static bool stores_record(const struct sk_decision *d, const struct sk_outcome *
 void sk_settle_decided(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   assert(run->worker == NULL);
-  sk_live_hush(run);
+  sk_progress_mute(run);
   sk_run_count(run); /* with its outcome */
   sk_list_push(&e->settling, &run->node);
   e->settling_n++;
-  assert(e->held_n > 0);
-  e->held_n--;
+  assert(e->runs_n > 0);
+  e->runs_n--;
   sk_engine_wake(e);
 }
 
 /* Puts what has happened to it, and what it has logged, into the record to store.  False when out of memory. */
 static bool keep_story(struct sk_run *run, const struct sk_outcome *o, int64_t now_ms) {
   struct sk_job *job = &run->job;
-  const struct sk_trail_end end = { .engine = sk_str(run->engine->id, SK_ID_BYTES),
-                                    .worker = run->worker_number,
-                                    .started_ms = o->started_ms,
-                                    .now_ms = now_ms,
-                                    .ending = o->ending,
-                                    .decision = &run->decision };
-  sk_trail_extend(job, &end, &run->kept);
-  size_t trail_n = run->kept.n;
-  sk_lines_tail(job->log, sk_live_log(run), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &run->kept);
+  const struct sk_history_end end = { .engine = sk_str(run->engine->id, SK_ID_BYTES),
+                                      .worker = run->worker_number,
+                                      .started_ms = o->started_ms,
+                                      .now_ms = now_ms,
+                                      .ending = o->ending,
+                                      .decision = &run->decision };
+  sk_history_extend(job, &end, &run->kept);
+  size_t history_n = run->kept.n;
+  sk_lines_tail(job->log, sk_progress_log(run), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &run->kept);
   if (run->kept.failed) return false;
-  job->trail = sk_str(run->kept.p, trail_n);
-  job->log = sk_str(run->kept.p + trail_n, run->kept.n - trail_n);
+  job->history = sk_str(run->kept.p, history_n);
+  job->log = sk_str(run->kept.p + history_n, run->kept.n - history_n);
   return true;
 }
 
 /* The jobs that follow.  False when there is no memory for them. */
 static bool find_follow(struct sk_run *run, enum sk_ending ending, int64_t now_ms) {
   const struct sk_engine *e = run->engine;
-  return sk_follow_new(&(struct sk_follow_end){ .job = &run->job,
-                                                .ending = ending,
-                                                .kind = run->decision.kind,
-                                                .now_ms = now_ms,
-                                                .args_bytes_max = e->options.args_bytes_max,
-                                                .log = e->log },
-                       &run->follow);
+  return sk_callbacks_new(&(struct sk_callbacks_end){ .job = &run->job,
+                                                      .ending = ending,
+                                                      .kind = run->decision.kind,
+                                                      .now_ms = now_ms,
+                                                      .args_bytes_max = e->options.args_bytes_max,
+                                                      .log = e->log },
+                          &run->callbacks);
 }
 
 /* Fills in the decision, the record to store and the jobs that follow.  False when there is no memory for them. */
@@ -116,8 +116,8 @@ void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
     /* Better twice than lost: what there is no memory to write down has not happened. */
     sk_logf(e->log, SK_LOG_ERROR, "job %.*s: out of memory for its outcome, it runs again", SK_STR_ARG(run->id));
     sk_buf_fini(&run->record);
-    sk_follow_free(run->follow);
-    run->follow = NULL;
+    sk_callbacks_free(run->callbacks);
+    run->callbacks = NULL;
     run->decision = (struct sk_decision){ .kind = SK_SETTLE_RELEASE };
     o.ending = SK_END_HANDED_BACK;
   }
@@ -237,8 +237,8 @@ static bool frees_slot(const struct sk_run *run) {
 
 /* Callbacks that the store did not add, but for those that were there already.  What they follow from has ended all the same. */
 static void tell_refused(const struct sk_run *run) {
-  for (size_t i = 0; run->follow && i < run->follow->n; i++) {
-    const struct sk_enqueue_item *item = &run->follow->items[i];
+  for (size_t i = 0; run->callbacks && i < run->callbacks->n; i++) {
+    const struct sk_enqueue_item *item = &run->callbacks->items[i];
     if (item->status == SK_EEXISTS && item->holder.n > 0)
       sk_logf(run->engine->log, SK_LOG_WARN, "job %.*s: its callback %.*s is not added: job %.*s holds its lock",
               SK_STR_ARG(run->id), SK_STR_ARG(item->id), SK_STR_ARG(item->holder));
@@ -253,8 +253,8 @@ static void after(struct sk_run *run) {
   struct sk_engine *e = run->engine;
   const struct sk_decision *d = &run->decision;
   applied(run);
-  for (size_t i = 0; run->follow && i < run->follow->n; i++)
-    sk_fetch_queue_due(e, run->follow->items[i].queue, run->follow->due_in_ms);
+  for (size_t i = 0; run->callbacks && i < run->callbacks->n; i++)
+    sk_fetch_queue_due(e, run->callbacks->items[i].queue, run->callbacks->due_in_ms);
   if (frees_slot(run)) sk_fetch_wake_all(e);
   if (d->kind == SK_SETTLE_RETRY || d->kind == SK_SETTLE_SNOOZE)
     sk_fetch_queue_due(e, d->to_queue.n ? d->to_queue : run->queue, d->delay_ms);
@@ -274,7 +274,7 @@ static bool was_settled(const struct sk_run *run) {
 
 /* It was cancelled while its outcome was on the way, and what was decided is not what becomes of a cancelled job. */
 static void settle_again(struct sk_run *run) {
-  run->engine->held_n++; /* as if it had just ended */
+  run->engine->runs_n++; /* as if it had just ended */
   sk_run_reset(run);
   if (run->broken == SK_OK) {
     sk_settle_cancelled(run, run->started_ms);
@@ -309,8 +309,8 @@ static bool is_refusal(enum sk_code code) {
 static void bury(struct sk_run *run, const struct sk_err *why) {
   sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: the store refuses how it ended: %s; moved to the dead jobs",
           SK_STR_ARG(run->id), why->message);
-  sk_follow_free(run->follow);
-  run->follow = NULL;
+  sk_callbacks_free(run->callbacks);
+  run->callbacks = NULL;
   run->buried = true;
   run->ending = SK_END_FAILED;
   run->decision = (struct sk_decision){ .kind = SK_SETTLE_DEAD };
@@ -408,9 +408,9 @@ static struct sk_settle_item item_of(const struct sk_run *run) {
     .keep_ms = d->keep_ms,
     .crashed = run->ending == SK_END_CRASHED,
   };
-  if (run->follow) {
-    item.follow = run->follow->items;
-    item.follow_n = run->follow->n;
+  if (run->callbacks) {
+    item.callbacks = run->callbacks->items;
+    item.callbacks_n = run->callbacks->n;
   }
   return item;
 }
@@ -418,7 +418,7 @@ static struct sk_settle_item item_of(const struct sk_run *run) {
 /* What an item puts on the wire, about. */
 static size_t item_bytes(const struct sk_settle_item *item) {
   size_t bytes = item->id.n + item->record.n + 64;
-  for (size_t i = 0; i < item->follow_n; i++) bytes += item->follow[i].record.n + 128;
+  for (size_t i = 0; i < item->callbacks_n; i++) bytes += item->callbacks[i].record.n + 128;
   return bytes;
 }
 

@@ -3,7 +3,7 @@
  * A job that this engine holds is a struct sk_run, and the list it is in is its state:
  *
  *   fetch.c ──► e->local ──dispatch.c──► worker->runs ──settle.c──► batch ──► freed
- *                  ▲   (offered, started: see share.h)   │              (store says SK_OK or SK_ESTALE)
+ *                  ▲   (offered, started: see slot_page.h)   │              (store says SK_OK or SK_ESTALE)
  *                  └──────────── taken back ─────────────┘
  *
  * One whose end was decided and whose handlers have not run goes round once more (mourning.c): e->mourners, worker->runs, batch.
@@ -20,17 +20,17 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "engine/engine.h"
-#include "engine/follow.h"
+#include "engine/callbacks.h"
 #include "engine/request.h"
 #include "engine/queue_set.h"
-#include "engine/share.h"
+#include "engine/slot_page.h"
 #include "engine/tasks.h"
 #include "io/child.h"
 #include "io/loop.h"
 #include "io/pipe.h"
 
 struct sk_worker;
-struct sk_live;
+struct sk_progress;
 
 struct sk_run {
   struct sk_list node;
@@ -49,18 +49,18 @@ struct sk_run {
   struct sk_worker *worker;
   uint32_t slot;
   uint32_t generation;
-  struct sk_heap_node hard; /* in e->hard: when the worker is to be looked at, monotonic ms */
-  unsigned worker_number;   /* where it was offered last; 0: nowhere */
-  struct sk_live *live;     /* owned; what it has said; NULL: nothing */
-  int64_t stop_ms;          /* not 0: it was cancelled, and told so then; monotonic */
+  struct sk_heap_node hard;     /* in e->hard: when the worker is to be looked at, monotonic ms */
+  unsigned worker_number;       /* where it was offered last; 0: nowhere */
+  struct sk_progress *progress; /* owned; what it has said; NULL: nothing */
+  int64_t stop_ms;              /* not 0: it was cancelled, and told so then; monotonic */
   /* while settling */
   struct sk_decision decision;
   enum sk_ending ending;
-  int64_t started_ms;       /* wall clock; 0: it has not */
-  bool unheard;             /* set before sk_settle: no handler has run for how it failed */
-  bool mourning;            /* it waits for its handlers, or they run: mourning.c */
-  int64_t mourn_since_ms;   /* monotonic */
-  struct sk_follow *follow; /* owned; its callbacks; NULL: none */
+  int64_t started_ms;             /* wall clock; 0: it has not */
+  bool unheard;                   /* set before sk_settle: no handler has run for how it failed */
+  bool mourning;                  /* it waits for its handlers, or they run: mourning.c */
+  int64_t mourn_since_ms;         /* monotonic */
+  struct sk_callbacks *callbacks; /* owned; its callbacks; NULL: none */
   int64_t
       uncertain_ms; /* not 0: a settle of it was sent whose answer got lost, and the lease was renewed last then; monotonic */
   bool refused;         /* the store has refused its settle, when it stood alone */
@@ -68,7 +68,7 @@ struct sk_run {
   bool surplus;         /* handed back before it started, with nobody the wiser */
   struct sk_buf said;   /* owned: what the outcome's slices point into */
   struct sk_buf record; /* owned: the record to store */
-  struct sk_buf kept;   /* owned: its trail and log */
+  struct sk_buf kept;   /* owned: its history and log */
   size_t counted;       /* of its bytes, in e->held_bytes */
   char bytes[];         /* the record as fetched, the queue's name, the id */
 };
@@ -104,7 +104,7 @@ struct sk_worker {
   int pid;
   struct sk_pipe *pipe;
   struct sk_output *output[2]; /* what it writes to stdout, and to stderr */
-  struct sk_share *share;
+  struct sk_slot_page *slot_page;
   uint32_t slots_n;
   struct sk_list runs;
   uint32_t load;           /* runs offered and started */
@@ -159,7 +159,7 @@ struct sk_engine {
   bool mourns_late;  /* while it stops, a worker was started for what was left of them */
   size_t given_n;    /* with workers */
   size_t held_bytes; /* of all runs there are, those being settled too; sk_run_count keeps it */
-  size_t held_n;     /* local + suspects + mourners + given */
+  size_t runs_n;     /* local + suspects + mourners + given */
   uint32_t fill_max; /* how many workers get short jobs in one turn */
   struct sk_timer *next_turn;
 
@@ -236,10 +236,10 @@ struct sk_engine {
   char owner[17];      /* of what it declares: a digest of options.application; empty: nobody */
   int64_t declared_ms; /* monotonic */
   bool declaring;
-  bool declare_wanted; /* the store does not know all tasks yet */
-  struct sk_list live; /* of runs that have said what the store has not heard: live.c */
+  bool declare_wanted;     /* the store does not know all tasks yet */
+  struct sk_list progress; /* of runs that have said what the store has not heard: progress.c */
   bool progress_in_flight;
-  bool held; /* TSTP */
+  bool fetching_paused; /* TSTP */
   bool drain_counting;
   bool killing; /* stop without waiting for jobs to end */
   bool give_up; /* stop without the outcomes that the store did not take */
@@ -258,7 +258,7 @@ void sk_engine_check_stopped(struct sk_engine *e);
 void sk_engine_fail(struct sk_engine *e, const struct sk_err *err); /* can't go on: stop, with this outcome */
 
 /* run.c */
-struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_held *held, struct sk_err *err);
+struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_fetched *held, struct sk_err *err);
 void sk_run_reset(struct sk_run *run); /* its job is as it was fetched, nothing is decided */
 void sk_run_count(struct sk_run *run); /* its bytes have changed: counts them anew */
 void sk_run_free(struct sk_run *run);
@@ -360,13 +360,13 @@ enum sk_code sk_janitor_init(struct sk_engine *e, struct sk_err *err);
 void sk_janitor_fini(struct sk_engine *e);
 void sk_janitor_turn(struct sk_engine *e);
 
-/* live.c: what running jobs say */
-void sk_live_progress(struct sk_run *run, int32_t percent, struct sk_str note);
-void sk_live_note(struct sk_run *run, struct sk_str text); /* job:log */
-struct sk_str sk_live_log(const struct sk_run *run);       /* all that it has logged that is kept */
-void sk_live_hush(struct sk_run *run);                     /* the store need not hear of it any more */
-void sk_live_free(struct sk_run *run);
-void sk_live_turn(struct sk_engine *e);
+/* progress.c: what running jobs say */
+void sk_progress_report(struct sk_run *run, int32_t percent, struct sk_str note);
+void sk_progress_add_log(struct sk_run *run, struct sk_str text); /* job:log */
+struct sk_str sk_progress_log(const struct sk_run *run);          /* all that it has logged that is kept */
+void sk_progress_mute(struct sk_run *run);                        /* the store need not hear of it any more */
+void sk_progress_free(struct sk_run *run);
+void sk_progress_turn(struct sk_engine *e);
 
 /* link.c: frames from a worker */
 size_t sk_link_bytes(void *worker, struct sk_str in);
@@ -386,7 +386,7 @@ static inline bool sk_run_is_suspect(const struct sk_run *run) {
 
 /* True unless the run's worker has left it unstarted: also when the worker has spoilt the word that tells. */
 static inline bool sk_run_has_started(const struct sk_run *run) {
-  return !sk_share_is(run->worker->share, run->slot, run->generation, SK_SLOT_OFFERED);
+  return !sk_slot_page_is(run->worker->slot_page, run->slot, run->generation, SK_SLOT_OFFERED);
 }
 
 #define SK_WORKER_OF(n) SK_CONTAINER(n, struct sk_worker, node)

@@ -40,7 +40,7 @@ static void tell(struct sk_run *run) {
 }
 
 static void stop_given(struct sk_run *run) {
-  if (sk_share_move(run->worker->share, run->slot, run->generation, SK_SLOT_OFFERED, SK_SLOT_REVOKED)) {
+  if (sk_slot_page_move(run->worker->slot_page, run->slot, run->generation, SK_SLOT_OFFERED, SK_SLOT_REVOKED)) {
     sk_dispatch_detach(run);
     sk_settle_cancelled(run, 0);
   } else if (run->stop_ms == 0) {

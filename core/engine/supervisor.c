@@ -9,7 +9,7 @@
  *   offered, not started    back to e->local, as if nothing had been
  *   was told to stop        cancelled
  *   the core killed it      the culprit (hard timeout) has failed; the others are handed back, nothing counted
- *   it died by itself       the job on the CPU (share.h) is the culprit: a crash; when none was, those that had crashed often
+ *   it died by itself       the job on the CPU (slot_page.h) is the culprit: a crash; when none was, those that had crashed often
  *                           before (the suspects of dispatch.c: mostly one); when there is none of these, each that had started
  *   ... of its memory       the same, at the moment it was killed
  *
@@ -96,7 +96,7 @@ static void bury_run(struct sk_run *run, const struct sk_worker *w, bool culprit
     bury_mourner(run, started, how);
     return;
   }
-  int64_t started_ms = started ? sk_share_started_ms(w->share, run->slot, now) : 0;
+  int64_t started_ms = started ? sk_slot_page_started_ms(w->slot_page, run->slot, now) : 0;
   struct sk_outcome o = { .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET };
   if (started_ms > 0) o.started_ms = started_ms + sk_engine_now_ms(e) - now;
   sk_dispatch_detach(run);
@@ -129,7 +129,7 @@ static bool died_by_itself(const struct sk_worker *w) {
 
 /* The run on the CPU, NULL when there is none. */
 static const struct sk_run *running_in(const struct sk_worker *w) {
-  uint32_t running = atomic_load(&w->share->running);
+  uint32_t running = atomic_load(&w->slot_page->running);
   const struct sk_run *run = running > 0 && running <= w->slots_n ? w->by_slot[running - 1] : NULL;
   return run && sk_run_has_started(run) ? run : NULL;
 }
@@ -200,7 +200,7 @@ static void free_worker(struct sk_worker *w) {
   sk_pipe_free(w->pipe);
   for (int i = 0; i < 2; i++) sk_output_free(w->output[i]);
   sk_child_free(w->child);
-  sk_share_unmap(w->share, w->slots_n);
+  sk_slot_page_unmap(w->slot_page, w->slots_n);
   free(w->free_slots);
   free(w->by_slot);
   free(w);
@@ -264,17 +264,17 @@ static enum sk_code start_with_output(struct sk_worker *w, const int fds[2], str
 }
 
 static enum sk_code connect_worker(struct sk_worker *w, struct sk_err *err) {
-  int share_fd, pair[2];
-  enum sk_code code = sk_share_make(w->slots_n, &w->share, &share_fd, err);
+  int slot_page_fd, pair[2];
+  enum sk_code code = sk_slot_page_make(w->slots_n, &w->slot_page, &slot_page_fd, err);
   if (code != SK_OK) return code;
   code = sk_pipe_pair(pair, err);
   if (code == SK_OK) {
     struct sk_pipe_events events = { .bytes = sk_link_bytes, .closed = on_pipe_closed, .sent = on_pipe_sent, .ctx = w };
     w->pipe = sk_pipe_new(w->engine->loop, pair[0], &events, err);
-    code = w->pipe ? start_with_output(w, (int[]){ pair[1], share_fd }, err) : err->code;
+    code = w->pipe ? start_with_output(w, (int[]){ pair[1], slot_page_fd }, err) : err->code;
     close(pair[1]);
   }
-  close(share_fd);
+  close(slot_page_fd);
   return code;
 }
 

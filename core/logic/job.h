@@ -97,7 +97,7 @@ struct sk_job {
   int64_t finished_ms;  /* wall clock of the end, in a final state */
   struct sk_str result; /* JSON; empty = none */
   struct sk_str
-      trail; /* what has happened to it: lines "wall-clock-ms event[ detail]", oldest first, bounded (limits.h) */
+      history; /* what has happened to it: lines "wall-clock-ms event[ detail]", oldest first, bounded (limits.h) */
   struct sk_str log; /* job:log: lines "wall-clock-ms text", oldest first, bounded; text has no newline */
 
   struct sk_str rest; /* fields of a newer version, carried along unread */

@@ -79,7 +79,7 @@ static struct texts texts_of(const struct sk_job *job, size_t args_bytes_max) {
       { "meta", job->meta, SK_META_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_OBJECT, "a JSON object", false },
       { "on_success", job->on_success, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
       { "on_error", job->on_error, SK_CALLBACKS_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
-      { "trail", job->trail, SK_TRAIL_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
+      { "history", job->history, SK_HISTORY_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
       { "log", job->log, SK_JOB_LOG_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },
       { "result", job->result, SK_RESULT_BYTES_MAX, SK_JSON_DEPTH_MAX, SK_JSON_NONE, NULL, false },
       { "error", job->error, SK_ERROR_BYTES_MAX, 0, SK_JSON_NONE, NULL, false },

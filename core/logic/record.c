@@ -23,7 +23,7 @@ static const struct field FIELDS[] = {
   F(INT32, immutable, true),   F(INT64, attempts, false),    F(INT64, crashes, false),     F(INT64, unknowns, false),
   F(INT64, recoveries, false), F(KIND, error_kind, false),   F(TEXT, error, false),        F(TEXT, traceback, false),
   F(INT64, started_ms, false), F(INT64, finished_ms, false), F(TEXT, result, false),       F(TEXT, unique, false),
-  F(TEXT, limit, false),       F(TEXT, trail, false),        F(TEXT, log, false),
+  F(TEXT, limit, false),       F(TEXT, history, false),      F(TEXT, log, false),
 };
 #undef F
 enum { FIELDS_N = sizeof FIELDS / sizeof *FIELDS };

@@ -10,7 +10,7 @@
  *   1 id  2 task  3 queue  4 args  5 meta  6 priority  7 enqueued_ms  8 retries  9 timeout_ms  10 keep_ms  11 expires_ms
  *   12 keep_dead  13 backoff  14 retry_queue  15 on_success  16 on_error  17 immutable  18 attempts  19 crashes  20 unknowns
  *   21 recoveries  22 error_kind  23 error  24 traceback  25 started_ms  26 finished_ms  27 result  28 unique  29 limit
- *   30 trail  31 log
+ *   30 history  31 log
  */
 #ifndef SK_LOGIC_RECORD_H
 #define SK_LOGIC_RECORD_H

@@ -45,7 +45,7 @@ enum sk_frame_type {
   SK_FRAME_PROGRESS,
   SK_FRAME_REQUEST,
   SK_FRAME_LOG,
-  SK_FRAME_NOTE,
+  SK_FRAME_JOB_LOG,
 };
 #define SK_FRAME_TYPES 14
 #define SK_HOOK_ERROR 1 /* on("error"), on_error */

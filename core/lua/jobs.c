@@ -288,7 +288,7 @@ struct sk_slot *sk_jobs_slot(struct sk_runner *r, lua_Number handle) {
   if (!(handle >= 0 && handle < 9007199254740992.0)) return NULL; /* it comes from scripts */
   uint64_t h = (uint64_t)handle;
   uint32_t number = (uint32_t)(h % 1048576), generation = (uint32_t)(h / 1048576);
-  if (number >= r->share->slots_n) return NULL;
+  if (number >= r->slot_page->slots_n) return NULL;
   struct sk_slot *slot = &r->slots[number];
   return slot->active && slot->generation == generation ? slot : NULL;
 }
@@ -326,7 +326,7 @@ static void activate(struct sk_slot *slot) {
   slot->swallowed = 0;
   slot->over = NULL;
   slot->started_ms = sk_runner_now_ms(r);
-  atomic_store(&r->share->slots[slot->number].started_ms, slot->started_ms);
+  atomic_store(&r->slot_page->slots[slot->number].started_ms, slot->started_ms);
   r->active++;
   if (slot->timeout_ms > 0 && sk_heap_insert(&r->timeouts, &slot->soft, slot->started_ms + slot->timeout_ms))
     sk_runner_arm_timer(r);
@@ -396,9 +396,9 @@ static void start(struct sk_slot *slot) {
   struct beginning b = { .slot = slot };
   bool mourns = slot->mourn != SK_KIND_NONE;
   activate(slot);
-  atomic_store_explicit(&r->share->running, slot->number + 1, memory_order_release);
+  atomic_store_explicit(&r->slot_page->running, slot->number + 1, memory_order_release);
   sk_jobs_protect(r, mourns ? mourn_step : begin_step, &b);
-  atomic_store_explicit(&r->share->running, 0, memory_order_release);
+  atomic_store_explicit(&r->slot_page->running, 0, memory_order_release);
   if (b.values >= 0)
     sk_thread_resume(b.thread, b.values - 1);
   else if (mourns)
@@ -411,7 +411,7 @@ static void start(struct sk_slot *slot) {
 static bool start_next(struct sk_runner *r) {
   while (r->active < r->concurrency && !sk_list_empty(&r->pending)) {
     struct sk_slot *slot = SK_CONTAINER(sk_list_pop(&r->pending), struct sk_slot, node);
-    if (!sk_share_move(r->share, slot->number, slot->generation, SK_SLOT_OFFERED, SK_SLOT_STARTED)) continue;
+    if (!sk_slot_page_move(r->slot_page, slot->number, slot->generation, SK_SLOT_OFFERED, SK_SLOT_STARTED)) continue;
     start(slot);
     return true;
   }
@@ -454,7 +454,7 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
     dies = sk_read_u8(frame) != 0;
     message = sk_read_str(frame);
   }
-  if (!sk_reader_done(frame) || number >= r->share->slots_n || r->slots[number].active || mourn >= SK_KINDS) {
+  if (!sk_reader_done(frame) || number >= r->slot_page->slots_n || r->slots[number].active || mourn >= SK_KINDS) {
     frame->bad = true;
     return;
   }
@@ -495,7 +495,7 @@ static int trace_step(lua_State *L) {
 }
 
 void sk_jobs_trace(struct sk_runner *r) {
-  for (uint32_t i = 0; i < r->share->slots_n; i++) {
+  for (uint32_t i = 0; i < r->slot_page->slots_n; i++) {
     if (!r->slots[i].active) continue;
     SK_LIST_EACH (n, &r->slots[i].threads) sk_jobs_protect(r, trace_step, SK_CONTAINER(n, struct sk_thread, node));
   }

@@ -145,7 +145,7 @@ static const struct field RECORD_FIELDS[] = {
   F(INT64, expires_ms),  F(INT32, keep_dead),   F(TEXT, backoff),   F(TEXT, retry_queue), F(TEXT, on_success),
   F(TEXT, on_error),     F(INT32, immutable),   F(INT64, attempts), F(INT64, crashes),    F(INT64, unknowns),
   F(INT64, recoveries),  F(KIND, error_kind),   F(TEXT, error),     F(TEXT, traceback),   F(INT64, started_ms),
-  F(INT64, finished_ms), F(TEXT, result),       F(TEXT, unique),    F(TEXT, limit),       F(TEXT, trail),
+  F(INT64, finished_ms), F(TEXT, result),       F(TEXT, unique),    F(TEXT, limit),       F(TEXT, history),
   F(TEXT, log),
 };
 #undef F

@@ -21,7 +21,7 @@
 #include "base/buf.h"
 #include "base/heap.h"
 #include "base/list.h"
-#include "engine/share.h"
+#include "engine/slot_page.h"
 #include "io/loop.h"
 #include "io/pipe.h"
 #include "logic/job.h"
@@ -96,7 +96,7 @@ struct sk_runner {
   struct sk_vm *vm;
   struct sk_loop *loop;
   struct sk_pipe *pipe;
-  struct sk_share *share;
+  struct sk_slot_page *slot_page;
   uint32_t concurrency;
   struct sk_slot *slots; /* share->slots_n of them */
   uint32_t active;

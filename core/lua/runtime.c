@@ -346,7 +346,7 @@ static bool may_say_line(struct sk_runner *r) {
 
 /* What a job says while it computes should be seen meanwhile: the loop, which sends, does not run. */
 static void send_soon(struct sk_runner *r) {
-  int64_t since_ms = atomic_load_explicit(&r->share->running_since_ms, memory_order_relaxed);
+  int64_t since_ms = atomic_load_explicit(&r->slot_page->running_since_ms, memory_order_relaxed);
   if (r->current && sk_clock_mono_ms() - since_ms >= SEND_AFTER_MS) sk_pipe_flush(r->pipe);
 }
 
@@ -362,20 +362,20 @@ static int rt_progress(lua_State *L) {
   size_t at = sk_wire_begin(out, SK_FRAME_PROGRESS);
   sk_buf_add_u32(out, slot->number);
   sk_buf_add_u32(out, (uint32_t)percent);
-  sk_wire_add_str(out, sk_str_head(sk_str(note, n), SK_NOTE_BYTES_MAX));
+  sk_wire_add_str(out, sk_str_head(sk_str(note, n), SK_PROGRESS_BYTES_MAX));
   sk_wire_end(out, at);
   send_soon(slot->runner);
   return 0;
 }
 
 /* note(handle, text): a line of job:log */
-static int rt_note(lua_State *L) {
+static int rt_job_log(lua_State *L) {
   const struct sk_slot *slot = slot_at(L, 1);
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
   if (slot == NULL || !may_say_line(slot->runner)) return 0;
   struct sk_buf *out = sk_pipe_out(slot->runner->pipe);
-  size_t at = sk_wire_begin(out, SK_FRAME_NOTE);
+  size_t at = sk_wire_begin(out, SK_FRAME_JOB_LOG);
   sk_buf_add_u32(out, slot->number);
   sk_wire_add_str(out, sk_str_head(sk_str(text, n), SK_LOG_LINE_BYTES_MAX));
   sk_wire_end(out, at);
@@ -395,7 +395,7 @@ static int rt_attempt(lua_State *L) {
   lua_pushnumber(L, sk_jobs_handle(slot));
   lua_pushnumber(L, slot->timeout_ms > 0 ? (lua_Number)slot->timeout_ms / 1000.0 : 0);
   lua_pushinteger(L, slot->told);
-  lua_pushboolean(L, atomic_load(&slot->runner->share->stopping) != 0);
+  lua_pushboolean(L, atomic_load(&slot->runner->slot_page->stopping) != 0);
   return 7;
 }
 
@@ -578,7 +578,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "progress", rt_progress },
   { "attempt", rt_attempt },
   { "log", rt_log },
-  { "note", rt_note },
+  { "note", rt_job_log },
   { "setup", rt_setup },
   { "set_misuse", rt_set_misuse },
   { "hooked", rt_hooked },

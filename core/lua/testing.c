@@ -6,11 +6,11 @@
 
 #include "base/id.h"
 #include "base/limits.h"
-#include "engine/follow.h"
+#include "engine/callbacks.h"
 #include "engine/tasks.h"
 #include "io/loop.h"
 #include "logic/record.h"
-#include "logic/trail.h"
+#include "logic/history.h"
 #include "logic/transition.h"
 #include "logic/wire.h"
 #include "lua/client.h"
@@ -139,7 +139,7 @@ static const struct sk_job *template_of(const struct kit *kit, const struct sk_j
   return task ? &task->template : NULL;
 }
 
-static void push_run(lua_State *L, const struct kit *kit, const struct sk_held *held, const struct sk_job *job) {
+static void push_run(lua_State *L, const struct kit *kit, const struct sk_fetched *held, const struct sk_job *job) {
   const struct sk_job *task = template_of(kit, job);
   lua_createtable(L, 0, 16);
   set_text(L, "id", held->id);
@@ -167,13 +167,13 @@ static int kit_fetch(lua_State *L) {
   if (queues == NULL || fetch.op.status != SK_OK) return luaL_error(L, "testing: not enough memory");
   struct sk_job job;
   struct sk_err err;
-  bool some = fetch.held_n > 0;
-  if (some && sk_record_decode(fetch.held[0].record, &job, &err) != SK_OK)
+  bool some = fetch.jobs_n > 0;
+  if (some && sk_record_decode(fetch.jobs[0].record, &job, &err) != SK_OK)
     return raise(L, &fetch.op); /* the client made it */
   if (some) {
     sk_buf_clear(&kit->last);
-    sk_buf_add_str(&kit->last, fetch.held[0].queue);
-    push_run(L, kit, &fetch.held[0], &job);
+    sk_buf_add_str(&kit->last, fetch.jobs[0].queue);
+    push_run(L, kit, &fetch.jobs[0], &job);
   }
   if (!some) lua_pushnil(L);
   lua_pushnumber(L, (lua_Number)fetch.due_in_ms);
@@ -183,7 +183,7 @@ static int kit_fetch(lua_State *L) {
 
 static int kit_read(lua_State *L) {
   struct kit *kit = check_kit(L);
-  struct sk_held held = { 0 };
+  struct sk_fetched held = { 0 };
   held.record.p = luaL_checklstring(L, 2, &held.record.n);
   struct sk_job job;
   struct sk_err err;
@@ -277,22 +277,23 @@ static int kit_release(lua_State *L) {
 static void tell_story(struct kit *kit, struct sk_job *job, const struct sk_outcome *o, const struct sk_decision *d,
                        struct sk_str log) {
   sk_buf_clear(&kit->story);
-  sk_trail_extend(job,
-                  &(struct sk_trail_end){ .engine = SK_STR_LIT(ENGINE),
-                                          .worker = 1,
-                                          .started_ms = o->started_ms,
-                                          .now_ms = kit->now_ms,
-                                          .ending = o->ending,
-                                          .decision = d },
-                  &kit->story);
-  size_t trail_n = kit->story.n;
+  sk_history_extend(job,
+                    &(struct sk_history_end){ .engine = SK_STR_LIT(ENGINE),
+                                              .worker = 1,
+                                              .started_ms = o->started_ms,
+                                              .now_ms = kit->now_ms,
+                                              .ending = o->ending,
+                                              .decision = d },
+                    &kit->story);
+  size_t history_n = kit->story.n;
   sk_lines_tail(job->log, log, SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &kit->story);
-  job->trail = sk_str(kit->story.p, trail_n);
-  job->log = sk_str(kit->story.p + trail_n, kit->story.n - trail_n);
+  job->history = sk_str(kit->story.p, history_n);
+  job->log = sk_str(kit->story.p + history_n, kit->story.n - history_n);
 }
 
 /* Decides, and settles the run at index 2; *follow is what came with it.  SK_ESTATE: it was cancelled meanwhile. */
-static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_outcome *o, struct sk_follow **follow) {
+static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_outcome *o,
+                              struct sk_callbacks **callbacks) {
   static const struct sk_log silent = { .level = SK_LOG_OFF };
   struct sk_job job;
   struct sk_err err;
@@ -300,18 +301,18 @@ static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_out
   if (sk_record_decode(record, &job, &err) != SK_OK) luaL_error(L, "testing: %s", err.message);
   struct sk_decision d =
       sk_transition(&job, template_of(kit, &job), o, &POLICY, kit->now_ms, sk_random_next(&kit->random));
-  bool made = sk_follow_new(&(struct sk_follow_end){ .job = &job,
-                                                     .ending = o->ending,
-                                                     .kind = d.kind,
-                                                     .now_ms = kit->now_ms,
-                                                     .args_bytes_max = SK_ARGS_BYTES_MAX,
-                                                     .log = &silent },
-                            follow);
+  bool made = sk_callbacks_new(&(struct sk_callbacks_end){ .job = &job,
+                                                           .ending = o->ending,
+                                                           .kind = d.kind,
+                                                           .now_ms = kit->now_ms,
+                                                           .args_bytes_max = SK_ARGS_BYTES_MAX,
+                                                           .log = &silent },
+                               callbacks);
   tell_story(kit, &job, o, &d, log);
   sk_buf_clear(&kit->record);
   sk_record_encode(&job, &kit->record);
   if (!made || kit->record.failed || kit->story.failed) {
-    sk_follow_free(*follow);
+    sk_callbacks_free(*callbacks);
     luaL_error(L, "testing: not enough memory");
   }
   struct sk_settle_item item = { .record = sk_buf_str(&kit->record),
@@ -319,9 +320,9 @@ static enum sk_code settle_as(lua_State *L, struct kit *kit, const struct sk_out
                                  .to_queue = d.to_queue,
                                  .delay_ms = d.delay_ms,
                                  .keep_ms = d.keep_ms };
-  if (*follow) {
-    item.follow = (*follow)->items;
-    item.follow_n = (*follow)->n;
+  if (*callbacks) {
+    item.callbacks = (*callbacks)->items;
+    item.callbacks_n = (*callbacks)->n;
   }
   return settle_item(L, kit, &item);
 }
@@ -333,18 +334,18 @@ static int kit_settle(lua_State *L) {
   luaL_checkstack(L, 32, "settle");
   struct sk_str refused = text_field(L, 2, "refused");
   struct sk_outcome o = refused.n ? refused_outcome(L, 2, refused) : read_outcome(L, 3);
-  struct sk_follow *follow;
-  if (settle_as(L, kit, &o, &follow) == SK_ESTATE) {
-    sk_follow_free(follow);
+  struct sk_callbacks *callbacks;
+  if (settle_as(L, kit, &o, &callbacks) == SK_ESTATE) {
+    sk_callbacks_free(callbacks);
     o.ending = SK_END_CANCELLED;
-    settle_as(L, kit, &o, &follow);
+    settle_as(L, kit, &o, &callbacks);
   }
   lua_newtable(L);
-  for (size_t i = 0; follow && i < follow->n; i++) {
-    lua_pushlstring(L, follow->items[i].id.p, follow->items[i].id.n);
+  for (size_t i = 0; callbacks && i < callbacks->n; i++) {
+    lua_pushlstring(L, callbacks->items[i].id.p, callbacks->items[i].id.n);
     lua_rawseti(L, -2, (int)i + 1);
   }
-  sk_follow_free(follow);
+  sk_callbacks_free(callbacks);
   return 1;
 }
 
@@ -355,7 +356,7 @@ static void tell(lua_State *L, struct kit *kit) {
     .queue = text_field(L, 2, "queue"),
     .fence = (uint64_t)number_field(L, 2, "fence", 0),
     .percent = (int32_t)number_field(L, 2, "percent", -1),
-    .note = text_field(L, 2, "note"),
+    .progress_text = text_field(L, 2, "note"),
     .log = text_field(L, 2, "log"),
   };
   if (item.fence == 0) return;
@@ -373,19 +374,19 @@ static int kit_progress(lua_State *L) {
   const char *note = luaL_checklstring(L, 4, &n);
   lua_pushvalue(L, 2);
   set_number(L, "percent", percent);
-  lua_pushlstring(L, note, n < SK_NOTE_BYTES_MAX ? n : SK_NOTE_BYTES_MAX);
+  lua_pushlstring(L, note, n < SK_PROGRESS_BYTES_MAX ? n : SK_PROGRESS_BYTES_MAX);
   lua_setfield(L, -2, "note");
   tell(L, kit);
   return 0;
 }
 
-static int kit_note(lua_State *L) {
+static int kit_job_log(lua_State *L) {
   struct kit *kit = check_kit(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   struct sk_str text, log = text_field(L, 2, "log");
   text.p = luaL_checklstring(L, 3, &text.n);
   struct sk_buf line = { 0 };
-  sk_lines_add(&line, kit->now_ms, text, SK_NOTE_BYTES_MAX);
+  sk_lines_add(&line, kit->now_ms, text, SK_PROGRESS_BYTES_MAX);
   sk_buf_clear(&kit->story);
   sk_lines_tail(log, sk_buf_str(&line), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &kit->story);
   bool failed = line.failed || kit->story.failed;
@@ -481,7 +482,7 @@ static const luaL_Reg METHODS[] = {
   { "release", kit_release },
   { "settle", kit_settle },
   { "progress", kit_progress },
-  { "note", kit_note },
+  { "note", kit_job_log },
   { "stops", kit_stops },
   { "close", kit_close },
   { NULL, NULL },

@@ -193,11 +193,11 @@ void sk_thread_resume(struct sk_thread *t, int n) {
   struct sk_runner *r = t->runner;
   assert(t->slot != NULL && t->wait == SK_WAIT_NONE);
   struct sk_thread *outer = r->current;
-  uint32_t outer_running = atomic_load_explicit(&r->share->running, memory_order_relaxed);
+  uint32_t outer_running = atomic_load_explicit(&r->slot_page->running, memory_order_relaxed);
   r->current = t;
   r->depth++;
-  atomic_store_explicit(&r->share->running_since_ms, sk_runner_now_ms(r), memory_order_relaxed);
-  atomic_store_explicit(&r->share->running, t->slot->number + 1, memory_order_release);
+  atomic_store_explicit(&r->slot_page->running_since_ms, sk_runner_now_ms(r), memory_order_relaxed);
+  atomic_store_explicit(&r->slot_page->running, t->slot->number + 1, memory_order_release);
   bool capped = sk_vm_cap(r->vm, true);
   r->now_ms = 0;
   int status = lua_resume(t->co, n);
@@ -205,7 +205,7 @@ void sk_thread_resume(struct sk_thread *t, int n) {
   r->now_ms = 0;
   sk_vm_cap(r->vm, false);
   if (r->hooked) sk_runner_unhook(r);
-  atomic_store_explicit(&r->share->running, outer_running, memory_order_release);
+  atomic_store_explicit(&r->slot_page->running, outer_running, memory_order_release);
   r->depth--;
   r->current = outer;
   if (status == LUA_YIELD)

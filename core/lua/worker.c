@@ -61,7 +61,7 @@ static bool on_cancel(struct sk_runner *r, struct sk_reader *f) {
   uint32_t number = sk_read_u32(f);
   uint32_t generation = sk_read_u32(f);
   unsigned kind = sk_read_u8(f);
-  if (!sk_reader_done(f) || number >= r->share->slots_n) return false;
+  if (!sk_reader_done(f) || number >= r->slot_page->slots_n) return false;
   struct sk_slot *slot = &r->slots[number];
   if (slot->active && slot->generation == generation) sk_jobs_stop(slot, (enum sk_error_kind)kind);
   return true;
@@ -82,7 +82,7 @@ static bool on_frame(struct sk_runner *r, const struct sk_frame *frame) {
   case SK_FRAME_PROGRESS:
   case SK_FRAME_REQUEST:
   case SK_FRAME_LOG:
-  case SK_FRAME_NOTE: break;
+  case SK_FRAME_JOB_LOG: break;
   }
   return false;
 }
@@ -120,7 +120,7 @@ static size_t on_bytes(void *ctx, struct sk_str in) {
   }
   if (in.n > 0 && !sk_timer_active(r->half_timer)) sk_timer_start(r->half_timer, SK_HALF_FRAME_MS);
   sk_runner_follow_up(r);
-  atomic_store_explicit(&r->share->heap_bytes, sk_vm_heap_bytes(r->vm), memory_order_relaxed);
+  atomic_store_explicit(&r->slot_page->heap_bytes, sk_vm_heap_bytes(r->vm), memory_order_relaxed);
   return all - in.n;
 }
 
@@ -235,15 +235,15 @@ static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o,
   if ((r->loop = sk_loop_new(err)) == NULL) return err->code;
   if ((r->vm = sk_vm_new(o->memory_max, err)) == NULL) return err->code;
   r->L = sk_vm_lua(r->vm);
-  enum sk_code code = sk_share_map(SK_WORKER_SHARE_FD, &r->share, err);
+  enum sk_code code = sk_slot_page_map(SK_WORKER_SLOT_PAGE_FD, &r->slot_page, err);
   if (code != SK_OK) return code;
   struct sk_pipe_events events = { .bytes = on_bytes, .closed = on_closed, .ctx = r };
   if ((r->pipe = sk_pipe_new(r->loop, SK_WORKER_PIPE_FD, &events, err)) == NULL) return err->code;
   r->timer = sk_timer_new(r->loop, sk_runner_on_timer, r);
   r->half_timer = sk_timer_new(r->loop, on_half, r);
-  r->slots = calloc(r->share->slots_n, sizeof *r->slots);
+  r->slots = calloc(r->slot_page->slots_n, sizeof *r->slots);
   if (r->timer == NULL || r->half_timer == NULL || r->slots == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
-  for (uint32_t i = 0; i < r->share->slots_n; i++) {
+  for (uint32_t i = 0; i < r->slot_page->slots_n; i++) {
     r->slots[i].runner = r;
     r->slots[i].number = i;
     r->slots[i].job_ref = LUA_NOREF;

@@ -7,7 +7,7 @@
 #include "base/err.h"
 
 /* The file descriptors a worker is born with. */
-enum { SK_WORKER_PIPE_FD = 3, SK_WORKER_SHARE_FD = 4 };
+enum { SK_WORKER_PIPE_FD = 3, SK_WORKER_SLOT_PAGE_FD = 4 };
 
 struct sk_worker_options {
   const char *dir; /* the scripts */

@@ -79,7 +79,7 @@ enum sk_code sk_check_fetch(const struct sk_fetch_op *op, struct sk_err *err) {
 enum sk_code sk_check_settle(const struct sk_settle_op *op, struct sk_err *err) {
   enum sk_code code = SK_OK;
   for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
-    code = sk_check_enqueue(op->items[i].follow, op->items[i].follow_n, err);
+    code = sk_check_enqueue(op->items[i].callbacks, op->items[i].callbacks_n, err);
     if (code == SK_OK) code = check_name("queue", op->items[i].queue, err);
     if (code == SK_OK) code = check_name("queue", op->items[i].to_queue, err);
   }
@@ -93,7 +93,7 @@ enum sk_code sk_check_list(const struct sk_list_op *op, struct sk_err *err) {
 
 enum sk_code sk_check_listed(const struct sk_list_op *op, const struct sk_view *view, size_t *bytes,
                              struct sk_err *err) {
-  *bytes += view->id.n + view->queue.n + view->record.n + view->engine.n + view->note.n + view->log.n;
+  *bytes += view->id.n + view->queue.n + view->record.n + view->engine.n + view->progress_text.n + view->log.n;
   if (op->bytes_max == 0 || *bytes <= op->bytes_max) return SK_OK;
   return sk_err_set(err, SK_ELIMIT, "the answer is too large: ask for fewer jobs (these take more than %zu bytes)",
                     op->bytes_max);

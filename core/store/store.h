@@ -14,7 +14,7 @@
  *  - Outputs live in op.arena and stay valid until sk_op_fini, which the caller calls whether or not the op was submitted.
  *  - "Atomic" below means: after a crash at any moment, and to every other client, all of it has happened or none of it.
  *  - Time is the store's own clock (Redis TIME, else the wall clock of this machine): delays are given to it and waits are
- *    reported by it relative to now, so that a client's wrong clock shifts no job.  A record that comes in (enqueue, follow-ups)
+ *    reported by it relative to now, so that a client's wrong clock shifts no job.  A record that comes in (enqueue, callbacks)
  *    gets that clock's times (sk_record_stamp): enqueued_ms is now, and expires_ms keeps its distance to it.
  *
  * The memory store (memory.c) is the specification that runs; tests/contract runs the same suite over all of them. */
@@ -52,7 +52,7 @@ struct sk_op {
   /* The store's own while submitted. */
   struct sk_list node;
   int kind;
-  size_t more;
+  size_t scratch;
   unsigned again;        /* times that it was sent again at once */
   int64_t until_ms;      /* when a client's patience ends; monotonic, 0: never */
   int64_t wait_until_ms; /* while it waits to be sent; monotonic */
@@ -79,7 +79,7 @@ void sk_op_fini(struct sk_op *op);
  *
  * BOUNDED QUEUES.  Where a queue has a max_len (declare), a job that would make SCHEDULED + READY + RETRY more than that is SK_ELIMIT
  * and not added (REJECT, BLOCK), or the READY job that is the oldest of the lowest priority there is deleted (DROP_OLDEST; counted as
- * discarded; SK_ELIMIT when none is READY).  Follow-ups, retries and what is handed back are let in.  A job whose lock refuses it
+ * discarded; SK_ELIMIT when none is READY).  callbacks, retries and what is handed back are let in.  A job whose lock refuses it
  * needs no room.  REPLACE makes its room first.
  *
  * `limit` says which group the job belongs to: see GROUPS at fetch. */
@@ -133,10 +133,10 @@ enum sk_code sk_enqueue_item_init(struct sk_enqueue_item *item, const struct sk_
 struct sk_fetch_queue {
   struct sk_str name;
   size_t quota;
-  bool more;         /* out: as in sk_fetch_op, of this queue */
+  bool has_more;     /* out: as in sk_fetch_op, of this queue */
   int64_t due_in_ms; /* out: the same */
 };
-struct sk_held {
+struct sk_fetched {
   struct sk_str id, queue, record; /* queue: the one it was taken from */
   struct sk_str wrong;             /* a sentence: why what the store has of it cannot be a job; empty: nothing */
   int32_t priority;
@@ -149,9 +149,9 @@ struct sk_fetch_op {
   struct sk_fetch_queue *queues; /* in, and out as said there */
   size_t queues_n;               /* in; 0 is allowed and takes nothing */
   size_t want;                   /* in; <= SK_FETCH_BATCH_MAX */
-  struct sk_held *held;          /* out, in the order to run them */
-  size_t held_n;
-  bool more; /* out: at least one of the queues (not paused) has READY jobs left that could be taken now */
+  struct sk_fetched *jobs;       /* out, in the order to run them */
+  size_t jobs_n;
+  bool has_more; /* out: at least one of the queues (not paused) has READY jobs left that could be taken now */
   int64_t
       due_in_ms; /* out: until the earliest SCHEDULED or RETRY job of these queues, paused or not, is due, or a token is there for
                        * one that is held back by nothing else (> 0); -1: none */
@@ -161,10 +161,10 @@ struct sk_fetch_op {
 };
 
 /* -- settle ------------------------------------------------------------------------------------------------------------
- * The one way out of RUNNING.  Each item, with its follow-up jobs and the counters, is one atomic write.  An item applies only
+ * The one way out of RUNNING.  Each item, with its callback jobs and the counters, is one atomic write.  An item applies only
  * while this engine holds the job under that fence; else it is SK_ESTALE and changes nothing (so a repeat after SK_EUNKNOWN
- * is safe: the second time is SK_ESTALE).  Items are taken in order; a queue that to_queue or a follow-up names may be new.
- * Follow-ups of an item are <= SK_ENQUEUE_BATCH_MAX.
+ * is safe: the second time is SK_ESTALE).  Items are taken in order; a queue that to_queue or a callback names may be new.
+ * callbacks of an item are <= SK_ENQUEUE_BATCH_MAX.
  * A job that is to stop (STOPS) is neither retried nor dead: RETRY, SNOOZE and DEAD of one are SK_ESTATE and change nothing; it is
  * to be settled as CANCELLED then.  DONE and DROP stand.  RELEASE leaves it READY, still to be stopped. */
 struct sk_settle_item {
@@ -176,8 +176,8 @@ struct sk_settle_item {
   struct sk_str to_queue; /* in, RETRY and SNOOZE: where it waits; empty = queue */
   int64_t delay_ms;
   int64_t keep_ms;
-  struct sk_enqueue_item *follow; /* in: jobs to enqueue with it (callbacks, flow steps) */
-  size_t follow_n;
+  struct sk_enqueue_item *callbacks; /* in: jobs to enqueue with it (callbacks, flow steps) */
+  size_t callbacks_n;
   enum sk_code status; /* out: SK_OK, SK_ESTALE, SK_ESTATE */
 };
 struct sk_settle_op {
@@ -208,19 +208,23 @@ struct sk_beat_op {
 };
 
 /* -- looking -------------------------------------------------------------------------------------------------------------*/
-enum sk_held_back { SK_HELD_BY_NOTHING, SK_HELD_BY_CONCURRENCY, SK_HELD_BY_RATE }; /* of its group, or of its queue */
+enum sk_blocked_by {
+  SK_BLOCKED_BY_NOTHING,
+  SK_BLOCKED_BY_CONCURRENCY,
+  SK_BLOCKED_BY_RATE
+}; /* of its group, or of its queue */
 struct sk_view {
   struct sk_str id, queue, record; /* record empty when state is NONE */
   enum sk_state state;
   int32_t priority;
-  int64_t due_ms;       /* SCHEDULED, RETRY; wall clock */
-  int64_t held_ms;      /* RUNNING: since when; wall clock */
-  struct sk_str engine; /* RUNNING: by whom */
-  int32_t percent;      /* job:progress of the last attempt; -1 when it said none.  A fetch starts anew. */
-  struct sk_str note;
-  struct sk_str log;           /* job:log of the attempt that runs; earlier lines are in the record */
-  bool stopping;               /* RUNNING, or READY again: it was told to stop */
-  enum sk_held_back held_back; /* get only; READY: what keeps it from being taken, besides those before it */
+  int64_t due_ms;           /* SCHEDULED, RETRY; wall clock */
+  int64_t running_since_ms; /* RUNNING: since when; wall clock */
+  struct sk_str engine;     /* RUNNING: by whom */
+  int32_t percent;          /* job:progress of the last attempt; -1 when it said none.  A fetch starts anew. */
+  struct sk_str progress_text;
+  struct sk_str log;             /* job:log of the attempt that runs; earlier lines are in the record */
+  bool stopping;                 /* RUNNING, or READY again: it was told to stop */
+  enum sk_blocked_by blocked_by; /* get only; READY: what keeps it from being taken, besides those before it */
 };
 /* One view per id, in the order asked, state NONE where there is no such job. */
 struct sk_get_op {
@@ -253,7 +257,7 @@ struct sk_queue_count {
 };
 /* Since the store was made; they only grow.  A kept record's end does not change them. */
 struct sk_counters {
-  int64_t enqueued;  /* new jobs, follow-ups included */
+  int64_t enqueued;  /* new jobs, callbacks included */
   int64_t done;      /* settled DONE, */
   int64_t retried;   /* RETRY, */
   int64_t dead;      /* DEAD, */
@@ -303,7 +307,7 @@ struct sk_progress_item {
   struct sk_str id, queue;
   uint64_t fence;
   int32_t percent; /* -1: none */
-  struct sk_str note;
+  struct sk_str progress_text;
   struct sk_str log; /* all of what the attempt has logged, <= SK_JOB_LOG_BYTES_MAX */
 };
 struct sk_progress_op {
@@ -366,7 +370,7 @@ enum sk_durability { SK_DURABLE_FULL, SK_DURABLE_NORMAL };
 /* Where a store's time comes from.  Zeroed: the machine's clocks (base/clock.h).  Tests bring their own and move it by hand.
  * Called from any thread of the store; both or neither are set. */
 struct sk_store_clock {
-  int64_t (*wall_ms)(void *ctx); /* due times, keep, held_ms */
+  int64_t (*wall_ms)(void *ctx); /* due times, keep, running_since_ms */
   int64_t (*mono_ms)(
       void *ctx); /* leases: never steps, the same for all engines that share the store on this machine */
   void *ctx;

@@ -177,7 +177,7 @@ end
 
 local function log_line(at, text) return { at = at, text = text } end
 
-local function trail_event(at, text)
+local function history_event(at, text)
   local event, detail = text:match("^(%S*) ?(.*)$")
   return { at = at, event = event, detail = detail ~= "" and detail or nil }
 end
@@ -206,7 +206,7 @@ function M.read_view(answer, offset)
   if view.state == "running" then view.attempt = view.attempts + 1 end
   if r.error_kind then view.error = { kind = r.error_kind, message = r.error or "", traceback = r.traceback } end
   if percent >= 0 then view.progress = { percent = percent, message = note } end
-  view.trail, view.log = each_line(r.trail, trail_event), each_line((r.log or "") .. "\n" .. log, log_line)
+  view.history, view.log = each_line(r.history, history_event), each_line((r.log or "") .. "\n" .. log, log_line)
   view.stopping, view.held_back = stopping == 1, HELD_BACK[held_back]
   return view, next_offset
 end
@@ -239,7 +239,7 @@ end
 --- Everything the store knows of the job; times in seconds since 1970.
 -- @return { id, state, queue, task, priority, args, meta, attempts (that have ended), attempt (that runs), retries, crashes,
 -- recoveries, enqueued_at, due_at, started_at, finished_at,
--- result, error = { kind, message, traceback }, progress = { percent, message }, engine, trail = { { at, event,
+-- result, error = { kind, message, traceback }, progress = { percent, message }, engine, history = { { at, event,
 -- detail }, ... } (what has happened to it), log = { { at, text }, ... } (job:log), stopping (it was told to stop, and runs still),
 -- held_back = "concurrency" or "rate" (what keeps it from running) }; nil for an unknown id, and perhaps an error
 -- @yields in a job

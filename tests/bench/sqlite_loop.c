@@ -208,12 +208,12 @@ static void submit_fetch(struct moving *m) {
 /* Settles what fetch[1] holds. */
 static void submit_settle(struct moving *m) {
   const struct sk_fetch_op *from = &m->fetch[1];
-  for (size_t i = 0; i < from->held_n; i++) {
-    const struct sk_held *held = &from->held[i];
+  for (size_t i = 0; i < from->jobs_n; i++) {
+    const struct sk_fetched *held = &from->jobs[i];
     m->settled[i] =
         (struct sk_settle_item){ .id = held->id, .queue = held->queue, .fence = held->fence, .kind = SK_SETTLE_DONE };
   }
-  m->settle = (struct sk_settle_op){ .op = { .cb = on_op, .ctx = m }, .items = m->settled, .items_n = from->held_n };
+  m->settle = (struct sk_settle_op){ .op = { .cb = on_op, .ctx = m }, .items = m->settled, .items_n = from->jobs_n };
   m->waiting++;
   m->store->ops->settle(m->store, &m->settle);
 }
@@ -231,7 +231,7 @@ static void by_turns(struct moving *m) {
     await(m);
     submit_fetch(m);
     await(m);
-    if (m->fetch[0].held_n != BATCH) die("fetch", "jobs are missing");
+    if (m->fetch[0].jobs_n != BATCH) die("fetch", "jobs are missing");
     m->fetch[1] = m->fetch[0];
     submit_settle(m);
     await(m);
@@ -249,7 +249,7 @@ static void in_flight(struct moving *m) {
     submit_fetch(m);
     if (!first) submit_settle(m);
     await(m);
-    if (m->fetch[0].held_n != BATCH) die("fetch", "jobs are missing");
+    if (m->fetch[0].jobs_n != BATCH) die("fetch", "jobs are missing");
     if (!first) {
       done += (int64_t)m->settle.items_n;
       finish_settle(m);

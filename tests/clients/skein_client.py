@@ -14,7 +14,7 @@ QUEUE_KEYS = "later front ghosts ready:0 ready:1 ready:2 ready:3 ready:4".split(
 STATES = {"r": "ready", "f": "ready", "g": "ready", "s": "scheduled", "t": "retry", "d": "done", "x": "dead", "c": "cancelled"}
 FIELDS = """id:text task:text queue:text args:json meta:json priority:zigzag enqueued_ms retries timeout_ms keep_ms expires_ms keep_dead
     backoff:text retry_queue:text on_success:bytes on_error:bytes immutable attempts crashes unknowns recoveries error_kind error:text
-    traceback:text started_ms finished_ms result:json unique:text limit:text trail:text log:text""".split()
+    traceback:text started_ms finished_ms result:json unique:text limit:text history:text log:text""".split()
 FIELDS = {tag: (field + ":number").split(":")[:2] for tag, field in enumerate(FIELDS, 1)}
 TAGS = {name: tag for tag, (name, _) in FIELDS.items()}
 

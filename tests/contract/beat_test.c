@@ -33,12 +33,12 @@ static void jobs_of_an_engine_without_a_lease_are_handed_back(void **ctx) {
   assert_int_equal(count(b)->counters.recovered, 2);
   struct sk_fetch_op *again = take(b, 9, "q", NULL);
   assert_string_equal(ids_of(w, again), "a b c");
-  assert_int_equal(decoded(again->held[0].record).recoveries, 1);
-  assert_int_equal(decoded(again->held[1].record).recoveries, 1);
-  assert_int_equal(decoded(again->held[2].record).recoveries, 0);
-  assert_true(again->held[0].fence > held->held[0].fence);
-  assert_code(settle(a, &held->held[0], .kind = SK_SETTLE_DONE), SK_ESTALE);
-  assert_code(settle(b, &again->held[0], .kind = SK_SETTLE_DONE), SK_OK);
+  assert_int_equal(decoded(again->jobs[0].record).recoveries, 1);
+  assert_int_equal(decoded(again->jobs[1].record).recoveries, 1);
+  assert_int_equal(decoded(again->jobs[2].record).recoveries, 0);
+  assert_true(again->jobs[0].fence > held->jobs[0].fence);
+  assert_code(settle(a, &held->jobs[0], .kind = SK_SETTLE_DONE), SK_ESTALE);
+  assert_code(settle(b, &again->jobs[0], .kind = SK_SETTLE_DONE), SK_OK);
 }
 
 /* More than a store may keep together of one fetch, some gone meanwhile. */
@@ -52,19 +52,19 @@ static void many_jobs_return_to_their_places(void **ctx) {
     put(a, .id = ids[i]);
   }
   struct sk_fetch_op *first = take(a, JOBS - 20, "q", NULL);
-  assert_int_equal(first->held_n, JOBS - 20);
-  for (size_t i = 0; i < first->held_n; i += 10) assert_code(settle(a, &first->held[i], .kind = SK_SETTLE_DONE), SK_OK);
-  for (size_t i = first->held_n; i-- > 0;)
-    if (i % 10 == 5) assert_code(settle(a, &first->held[i], .kind = SK_SETTLE_RELEASE), SK_OK);
+  assert_int_equal(first->jobs_n, JOBS - 20);
+  for (size_t i = 0; i < first->jobs_n; i += 10) assert_code(settle(a, &first->jobs[i], .kind = SK_SETTLE_DONE), SK_OK);
+  for (size_t i = first->jobs_n; i-- > 0;)
+    if (i % 10 == 5) assert_code(settle(a, &first->jobs[i], .kind = SK_SETTLE_RELEASE), SK_OK);
   assert_int_equal(outlive(b)->recovered, (JOBS - 20) / 10 * 8);
   struct sk_fetch_op *again = take(b, JOBS, "q", NULL);
-  assert_int_equal(again->held_n, JOBS - (JOBS - 20) / 10);
+  assert_int_equal(again->jobs_n, JOBS - (JOBS - 20) / 10);
   for (size_t i = 0, k = 0; i < JOBS; i++) {
     if (i < JOBS - 20 && i % 10 == 0) continue;
-    assert_true(sk_str_eq_c(again->held[k].id, ids[i]));
+    assert_true(sk_str_eq_c(again->jobs[k].id, ids[i]));
     k++;
   }
-  assert_code(settle(a, &first->held[1], .kind = SK_SETTLE_DONE), SK_ESTALE);
+  assert_code(settle(a, &first->jobs[1], .kind = SK_SETTLE_DONE), SK_ESTALE);
 }
 
 static void an_engine_learns_that_it_was_given_up(void **ctx) {
@@ -76,7 +76,7 @@ static void an_engine_learns_that_it_was_given_up(void **ctx) {
   assert_int_equal(beat(b)->recovered, 0);
   assert_true(beat(a)->lost);
   assert_false(beat(a)->lost);
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_OK);
 }
 
@@ -85,7 +85,7 @@ static void an_engine_that_was_given_up_enters_anew_with_what_it_asks(void **ctx
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a");
   outlive(b);
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   assert_int_equal(beat(b)->recovered, 0);
   assert_code(settle(a, held, .kind = SK_SETTLE_RELEASE), SK_OK);
   take_job(a, "a");
@@ -112,7 +112,7 @@ static void time_in_which_nobody_beats_counts_for_no_lease(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a");
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   for (int i = 0; i < 5; i++) {
     beat(a);
     beat(b);
@@ -143,7 +143,7 @@ static void a_late_beat_before_anyone_noticed_loses_nothing(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a");
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   world_advance(w, 3 * LEASE_MS);
   assert_false(beat(a)->lost);
   assert_int_equal(beat(b)->recovered, 0);
@@ -154,7 +154,7 @@ static void an_engine_does_not_give_up_its_own_jobs(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1");
   put(a, .id = "a");
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   world_advance(w, 3 * LEASE_MS);
   const struct sk_beat_op *op = beat(a);
   assert_false(op->lost);
@@ -197,7 +197,7 @@ static void close_hands_its_jobs_back_without_counting(void **ctx) {
   close_handle(a);
   struct sk_fetch_op *op = take(b, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a b c");
-  assert_int_equal(decoded(op->held[0].record).recoveries, 0);
+  assert_int_equal(decoded(op->jobs[0].record).recoveries, 0);
   assert_int_equal(count(b)->counters.recovered, 0);
 }
 
@@ -205,12 +205,12 @@ static void an_engine_may_come_back_under_its_id(void **ctx) {
   struct world *w = *ctx;
   struct handle *other = open_client(w), *a = open_engine(w, "e1");
   put(a, .id = "a");
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   close_handle(a);
   a = open_engine(w, "e1");
   assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_ESTALE);
   assert_false(beat(a)->lost);
-  struct sk_held *again = take_job(a, "a");
+  struct sk_fetched *again = take_job(a, "a");
   assert_true(again->fence > held->fence);
   assert_string_equal(state_of(other, "a"), "running");
 }
@@ -219,7 +219,7 @@ static void opening_another_engine_takes_nothing_from_a_living_one(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1");
   put(a, .id = "a");
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   struct handle *b = open_engine(w, "e2");
   assert_string_equal(state_of(b, "a"), "running");
   close_handle(b);

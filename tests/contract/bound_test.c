@@ -29,7 +29,7 @@ static void running_and_ended_jobs_take_no_room_and_waiting_ones_do(void **ctx) 
   struct handle *h = open_engine(w, "e1");
   bind_queue(h, .name = text("q"), .max_len = 1);
   put(h, .id = "a");
-  struct sk_held *a = take_job(h, "a");
+  struct sk_fetched *a = take_job(h, "a");
   assert_code(put(h, .id = "b"), SK_OK);
   settle(h, a, .kind = SK_SETTLE_DEAD);
   assert_code(put(h, .id = "c"), SK_ELIMIT);
@@ -65,14 +65,14 @@ static void follow_ups_retries_and_what_is_handed_back_are_let_in(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   bind_queue(h, .name = text("q"), .max_len = 1);
   put(h, .id = "a");
-  struct sk_held *a = take_job(h, "a");
+  struct sk_fetched *a = take_job(h, "a");
   put(h, .id = "b");
-  struct sk_held *b = take_job(h, "b");
+  struct sk_fetched *b = take_job(h, "b");
   put(h, .id = "c");
-  struct sk_held *c = take_job(h, "c");
+  struct sk_fetched *c = take_job(h, "c");
   put(h, .id = "d");
   struct sk_enqueue_item follow = item(w, .id = "e");
-  assert_code(settle(h, a, .kind = SK_SETTLE_DONE, .follow = &follow, .follow_n = 1), SK_OK);
+  assert_code(settle(h, a, .kind = SK_SETTLE_DONE, .callbacks = &follow, .callbacks_n = 1), SK_OK);
   assert_code(follow.status, SK_OK);
   assert_code(settle(h, b, .kind = SK_SETTLE_RETRY, .delay_ms = 1000), SK_OK);
   assert_code(settle(h, c, .kind = SK_SETTLE_RELEASE), SK_OK);
@@ -113,7 +113,7 @@ static void drop_oldest_finds_it_among_groups_too(void **ctx) {
   assert_string_equal(listed(h, .state = SK_STATE_READY), "h1 g2 x y");
   put(h, .id = "z");
   assert_string_equal(listed(h, .state = SK_STATE_READY), "g2 x y z");
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 4);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 4);
 }
 
 static void drop_oldest_refuses_when_none_is_ready(void **ctx) {
@@ -313,7 +313,7 @@ static void a_batch_does_what_its_jobs_do_one_after_the_other(void **ctx) {
       for (size_t n = 1; n > 0;) {
         struct sk_fetch_op *op = take(h, part ? 100 : 7, a.side, NULL);
         assert_twin_ids(ids_of(w, op), ids_of(w, take(h, part ? 100 : 7, b.side, NULL)));
-        n = op->held_n;
+        n = op->jobs_n;
       }
       world_advance(w, 50); /* some of the locks are over */
     }

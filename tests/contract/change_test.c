@@ -12,12 +12,12 @@ static void one_in_each_state(struct handle *h) {
   const char *taken[] = { "running", "retry", "done", "dead", "cancelled" };
   for (size_t i = 0; i < 5; i++) put(h, .id = taken[i]);
   struct sk_fetch_op *op = take(h, 5, "q", NULL);
-  settle(h, &op->held[1], .kind = SK_SETTLE_RETRY, .delay_ms = 1000,
-         .record = record_with(w, op->held[1].record, 4, 2));
-  settle(h, &op->held[2], .kind = SK_SETTLE_DONE, .keep_ms = 100000);
-  settle(h, &op->held[3], .kind = SK_SETTLE_DEAD, .record = record_with(w, op->held[3].record, 4, 2));
-  settle(h, &op->held[4], .kind = SK_SETTLE_CANCELLED, .keep_ms = 100000,
-         .record = record_with(w, op->held[4].record, 4, 2));
+  settle(h, &op->jobs[1], .kind = SK_SETTLE_RETRY, .delay_ms = 1000,
+         .record = record_with(w, op->jobs[1].record, 4, 2));
+  settle(h, &op->jobs[2], .kind = SK_SETTLE_DONE, .keep_ms = 100000);
+  settle(h, &op->jobs[3], .kind = SK_SETTLE_DEAD, .record = record_with(w, op->jobs[3].record, 4, 2));
+  settle(h, &op->jobs[4], .kind = SK_SETTLE_CANCELLED, .keep_ms = 100000,
+         .record = record_with(w, op->jobs[4].record, 4, 2));
   put(h, .id = "ready");
   put(h, .id = "scheduled", .delay_ms = 500);
 }
@@ -90,7 +90,7 @@ static void a_cancelled_job_is_kept_and_says_when_it_ended(void **ctx) {
   world_advance(w, 1000);
   beat(h);
   assert_string_equal(listed(h, .state = SK_STATE_NONE), "");
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
 }
 
 static void retried_by_hand_goes_to_the_end_and_counts_from_zero(void **ctx) {
@@ -102,10 +102,10 @@ static void retried_by_hand_goes_to_the_end_and_counts_from_zero(void **ctx) {
   assert_code(change(h, SK_VERB_RETRY, "cancelled", 0), SK_OK);
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "ready retry dead cancelled");
-  assert_int_equal(decoded(op->held[1].record).attempts, 4);
-  assert_int_equal(decoded(op->held[1].record).crashes, 2);
+  assert_int_equal(decoded(op->jobs[1].record).attempts, 4);
+  assert_int_equal(decoded(op->jobs[1].record).crashes, 2);
   for (int i = 2; i < 4; i++) {
-    struct sk_job job = decoded(op->held[i].record);
+    struct sk_job job = decoded(op->jobs[i].record);
     assert_int_equal(job.attempts, 0);
     assert_int_equal(job.crashes, 0);
     assert_int_equal(job.finished_ms, 0);
@@ -137,7 +137,7 @@ static void retried_by_hand_has_its_time_to_expire_again(void **ctx) {
   one.record = record_of(w, &job);
   assert_code(run_enqueue(h, &(struct sk_enqueue_op){ .items = &one, .items_n = 1 }), SK_OK);
   settle(h, take_job(h, "ready"), .kind = SK_SETTLE_DROP);
-  struct sk_held *held = take_job(h, "short");
+  struct sk_fetched *held = take_job(h, "short");
   settle(h, held, .kind = SK_SETTLE_DEAD, .record = record_with(w, held->record, 1, 0));
   world_advance(w, 60000);
   assert_code(change(h, SK_VERB_RETRY, "short", 0), SK_OK);
@@ -170,7 +170,7 @@ static void promoted_goes_to_the_front(void **ctx) {
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "s5 s900 s800 f");
   assert_int_equal(op->due_in_ms, -1);
-  assert_int_equal(op->held[1].late_ms, 10);
+  assert_int_equal(op->jobs[1].late_ms, 10);
 }
 
 static void many_ids_have_a_status_each(void **ctx) {
@@ -197,7 +197,7 @@ static void a_cancelled_job_is_not_fetched(void **ctx) {
   change(h, SK_VERB_DELETE, "a", 0);
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "c");
-  assert_false(op->more);
+  assert_false(op->has_more);
 }
 
 static void a_released_job_can_be_deleted_at_the_front(void **ctx) {
@@ -217,7 +217,7 @@ static void pause_and_resume_are_seen_and_may_be_repeated(void **ctx) {
   set_paused(c, "q", true);
   set_paused(c, "q", true);
   assert_true(count_queue(h, "q")->paused);
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
   set_paused(c, "q", false);
   set_paused(c, "q", false);
   assert_false(count_queue(h, "q")->paused);
@@ -229,7 +229,7 @@ static void a_queue_may_be_paused_before_its_first_job(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   set_paused(h, "q", true);
   put(h, .id = "a");
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
   assert_true(count_queue(h, "q")->paused);
   assert_int_equal(count_queue(h, "q")->states[SK_STATE_READY], 1);
 }
@@ -238,7 +238,7 @@ static void a_job_held_from_a_paused_queue_can_be_settled(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   set_paused(h, "q", true);
   assert_code(settle(h, held, .kind = SK_SETTLE_DONE), SK_OK);
 }

@@ -114,7 +114,7 @@ const char *stops_of(struct world *w, const struct sk_fetch_op *op);
 /* The held ids in their order, with spaces between. */
 const char *ids_of(struct world *w, const struct sk_fetch_op *op);
 /* Fetches exactly this job from queue "q". */
-struct sk_held *take_job(struct handle *h, const char *id);
+struct sk_fetched *take_job(struct handle *h, const char *id);
 
 struct fate {
   enum sk_settle_kind kind;
@@ -123,11 +123,11 @@ struct fate {
   struct sk_str record; /* none: the one it was fetched with; for RELEASE: none */
   uint64_t fence;       /* 0: the right one */
   bool crashed;
-  struct sk_enqueue_item *follow;
-  size_t follow_n;
+  struct sk_enqueue_item *callbacks;
+  size_t callbacks_n;
 };
 #define settle(h, held, ...) settle_one(h, held, (struct fate){ __VA_ARGS__ })
-enum sk_code settle_one(struct handle *h, const struct sk_held *held, struct fate fate);
+enum sk_code settle_one(struct handle *h, const struct sk_fetched *held, struct fate fate);
 
 struct sk_beat_op *beat(struct handle *h);
 /* Beats for as long as it takes to see that the other engines do nothing; the last beat. */

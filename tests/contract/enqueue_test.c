@@ -154,8 +154,8 @@ static void higher_priority_runs_first(void **ctx) {
   put(h, .id = "z2");
   const struct sk_fetch_op *op = take(h, 10, "q", NULL);
   assert_string_equal(ids_of(w, op), "p2 p1 z1 z2 m1 m2");
-  assert_int_equal(op->held[0].priority, 2);
-  assert_int_equal(op->held[5].priority, -2);
+  assert_int_equal(op->jobs[0].priority, 2);
+  assert_int_equal(op->jobs[5].priority, -2);
 }
 
 static void a_batch_at_the_limit_is_taken_and_one_past_it_is_not(void **ctx) {
@@ -203,11 +203,11 @@ static void ids_queues_tasks_and_records_are_bytes(void **ctx) {
   struct sk_fetch_queue queues[] = { { sk_str("q", 1), 9 }, { sk_str("q\0'\"%", 5), 9 } };
   struct sk_fetch_op fetch = { .queues = queues, .queues_n = 2, .want = 9 };
   assert_code(run_fetch(h, &fetch), SK_OK);
-  assert_int_equal(fetch.held_n, 3);
+  assert_int_equal(fetch.jobs_n, 3);
   for (size_t i = 0; i < 3; i++) {
-    assert_true(sk_str_eq(fetch.held[i].id, items[i].id));
-    assert_true(sk_str_eq(fetch.held[i].queue, items[i].queue));
-    assert_true(sk_str_eq(fetch.held[i].record, sk_str(bytes, sizeof bytes)));
+    assert_true(sk_str_eq(fetch.jobs[i].id, items[i].id));
+    assert_true(sk_str_eq(fetch.jobs[i].queue, items[i].queue));
+    assert_true(sk_str_eq(fetch.jobs[i].record, sk_str(bytes, sizeof bytes)));
   }
   struct sk_list_op list = { .filter = { .task = sk_str("t\0\xff", 3), .queue = sk_str("q\0'\"%", 5) }, .limit = 9 };
   assert_code(run_list(h, &list), SK_OK);
@@ -272,7 +272,7 @@ static void all_ways_in_give_a_record_the_stores_times(void **ctx) {
   struct sk_enqueue_item follow = items[N - 1];
   put_items(h, items, 3);
   put_items(h, items + 3, N - 4);
-  settle(h, take_job(h, names[0]), .kind = SK_SETTLE_DROP, .follow = &follow, .follow_n = 1);
+  settle(h, take_job(h, names[0]), .kind = SK_SETTLE_DROP, .callbacks = &follow, .callbacks_n = 1);
   for (int i = 1; i < N; i++) {
     struct sk_job job = decoded(view(h, names[i])->record);
     assert_int_equal(job.enqueued_ms, WALL_START_MS);

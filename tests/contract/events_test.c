@@ -23,9 +23,9 @@ static void settle_is_heard(void **ctx) {
   put(h, .id = "b");
   put(h, .id = "c");
   struct sk_fetch_op *op = take(h, 3, "q", NULL);
-  assert_heard(c, settle(h, &op->held[0], .kind = SK_SETTLE_DONE));
-  assert_heard(c, settle(h, &op->held[1], .kind = SK_SETTLE_RETRY, .delay_ms = 5));
-  assert_heard(c, settle(h, &op->held[2], .kind = SK_SETTLE_RELEASE));
+  assert_heard(c, settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE));
+  assert_heard(c, settle(h, &op->jobs[1], .kind = SK_SETTLE_RETRY, .delay_ms = 5));
+  assert_heard(c, settle(h, &op->jobs[2], .kind = SK_SETTLE_RELEASE));
 }
 
 static void changes_and_pauses_are_heard(void **ctx) {

@@ -10,7 +10,7 @@ static void a_fetched_job_is_running_and_held(void **ctx) {
   struct sk_enqueue_item one = item(w, .id = "a");
   put(h, .id = "a");
   world_advance(w, 77);
-  const struct sk_held *held = take_job(h, "a");
+  const struct sk_fetched *held = take_job(h, "a");
   assert_true(sk_str_eq(held->record, one.record));
   assert_true(sk_str_eq_c(held->queue, "q"));
   assert_int_equal(held->late_ms, 0);
@@ -18,8 +18,8 @@ static void a_fetched_job_is_running_and_held(void **ctx) {
   const struct sk_view *v = view(h, "a");
   assert_int_equal(v->state, SK_STATE_RUNNING);
   assert_true(sk_str_eq_c(v->engine, "e1"));
-  assert_int_equal(v->held_ms, WALL_START_MS + 77);
-  assert_int_equal(take(h, 10, "q", NULL)->held_n, 0);
+  assert_int_equal(v->running_since_ms, WALL_START_MS + 77);
+  assert_int_equal(take(h, 10, "q", NULL)->jobs_n, 0);
 }
 
 static void each_fetch_gives_a_greater_fence(void **ctx) {
@@ -29,7 +29,7 @@ static void each_fetch_gives_a_greater_fence(void **ctx) {
   uint64_t last = 0;
   for (int i = 0; i < 6; i++) {
     struct handle *h = i % 2 ? a : b;
-    struct sk_held *held = take_job(h, "a");
+    struct sk_fetched *held = take_job(h, "a");
     assert_true(held->fence > last);
     last = held->fence;
     assert_code(settle(h, held, .kind = i % 3 ? SK_SETTLE_RELEASE : SK_SETTLE_RETRY), SK_OK);
@@ -65,12 +65,12 @@ static void a_job_is_due_at_its_time_and_not_before(void **ctx) {
   put(h, .id = "s", .delay_ms = 10);
   world_advance(w, 9);
   const struct sk_fetch_op *op = take(h, 1, "q", NULL);
-  assert_int_equal(op->held_n, 0);
+  assert_int_equal(op->jobs_n, 0);
   assert_int_equal(op->due_in_ms, 1);
   world_advance(w, 1);
   op = take(h, 1, "q", NULL);
-  assert_int_equal(op->held_n, 1);
-  assert_int_equal(op->held[0].late_ms, 0);
+  assert_int_equal(op->jobs_n, 1);
+  assert_int_equal(op->jobs[0].late_ms, 0);
 }
 
 static void those_that_came_due_earlier_stay_before_those_that_came_due_later(void **ctx) {
@@ -108,8 +108,8 @@ static void lateness_counts_from_the_due_time(void **ctx) {
   world_advance(w, 45);
   const struct sk_fetch_op *op = take(h, 2, "q", NULL);
   assert_string_equal(ids_of(w, op), "s f");
-  assert_int_equal(op->held[0].late_ms, 35);
-  assert_int_equal(op->held[1].late_ms, 0);
+  assert_int_equal(op->jobs[0].late_ms, 35);
+  assert_int_equal(op->jobs[1].late_ms, 0);
 }
 
 static void due_in_ms_is_the_earliest_of_the_queues_asked_for(void **ctx) {
@@ -156,7 +156,7 @@ static void a_first_pass_keeps_to_quotas_and_a_second_fills_up(void **ctx) {
   fill_three_queues(h);
   struct sk_fetch_op op = fetch_quotas(h, 7, 1, 2, 3);
   assert_string_equal(ids_of(w, &op), "a1 b1 b2 c1 a2 a3 a4");
-  assert_true(op.more);
+  assert_true(op.has_more);
   sk_op_fini(&op.op);
 }
 
@@ -179,11 +179,11 @@ static void more_says_whether_ready_jobs_are_left(void **ctx) {
   put(h, .id = "b", .queue = "b");
   put(h, .id = "s", .queue = "b", .delay_ms = 10);
   const struct sk_fetch_op *op = take(h, 0, "a", "b", NULL);
-  assert_int_equal(op->held_n, 0);
-  assert_true(op->more);
-  assert_true(take(h, 1, "a", "b", NULL)->more);
-  assert_false(take(h, 1, "a", NULL)->more);
-  assert_false(take(h, 1, "b", NULL)->more);
+  assert_int_equal(op->jobs_n, 0);
+  assert_true(op->has_more);
+  assert_true(take(h, 1, "a", "b", NULL)->has_more);
+  assert_false(take(h, 1, "a", NULL)->has_more);
+  assert_false(take(h, 1, "b", NULL)->has_more);
 }
 
 static void want_zero_only_promotes(void **ctx) {
@@ -193,8 +193,8 @@ static void want_zero_only_promotes(void **ctx) {
   put(h, .id = "t", .delay_ms = 25);
   world_advance(w, 12);
   const struct sk_fetch_op *op = take(h, 0, "q", NULL);
-  assert_int_equal(op->held_n, 0);
-  assert_true(op->more);
+  assert_int_equal(op->jobs_n, 0);
+  assert_true(op->has_more);
   assert_int_equal(op->due_in_ms, 13);
   assert_string_equal(state_of(h, "s"), "ready");
   assert_string_equal(state_of(h, "t"), "scheduled");
@@ -205,8 +205,8 @@ static void no_queues_give_nothing(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
   const struct sk_fetch_op *op = take(h, 5, NULL);
-  assert_int_equal(op->held_n, 0);
-  assert_false(op->more);
+  assert_int_equal(op->jobs_n, 0);
+  assert_false(op->has_more);
   assert_int_equal(op->due_in_ms, -1);
 }
 
@@ -220,7 +220,7 @@ static void a_paused_queue_gives_nothing_but_what_is_due_becomes_ready(void **ct
   world_advance(w, 10);
   const struct sk_fetch_op *op = take(h, 9, "p", "q", NULL);
   assert_string_equal(ids_of(w, op), "q");
-  assert_false(op->more);
+  assert_false(op->has_more);
   assert_int_equal(op->due_in_ms, -1);
   assert_string_equal(state_of(h, "s"), "ready");
   set_paused(h, "p", false);
@@ -243,7 +243,7 @@ static void queues_version_changes_with_a_new_queue_pause_and_resume(void **ctx)
   set_paused(h, "a", false);
   uint64_t v3 = take(h, 0, NULL)->queues_version;
   assert_int_not_equal(v2, v3);
-  settle(h, &take(h, 1, "a", NULL)->held[0], .kind = SK_SETTLE_RETRY, .to_queue = "new", .delay_ms = 1);
+  settle(h, &take(h, 1, "a", NULL)->jobs[0], .kind = SK_SETTLE_RETRY, .to_queue = "new", .delay_ms = 1);
   assert_int_not_equal(take(h, 0, NULL)->queues_version, v3);
 }
 
@@ -258,7 +258,7 @@ static void a_fetch_at_the_limit_is_answered_and_one_past_it_is_not(void **ctx) 
   sk_op_fini(&op.op);
   op.want = SK_FETCH_BATCH_MAX;
   assert_code(run_fetch(h, &op), SK_OK);
-  assert_int_equal(op.held_n, 1);
+  assert_int_equal(op.jobs_n, 1);
   sk_op_fini(&op.op);
 }
 
@@ -273,7 +273,7 @@ static void a_clock_set_back_loses_nothing(void **ctx) {
   assert_int_equal(op->due_in_ms, 3600 * 1000 + 10);
   atomic_fetch_add(&w->wall_ms, 2 * 3600 * 1000);
   assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "s");
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
 }
 
 static const struct CMUnitTest tests[] = {

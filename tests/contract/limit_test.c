@@ -19,13 +19,13 @@ static void no_more_of_a_group_run_than_it_has_slots(void **ctx) {
   for (const char *id = "a\0b\0c\0d\0"; *id; id += 2) put(a, .id = id, .limit = TWO("g"));
   struct sk_fetch_op *held = take(a, 9, "q", NULL);
   assert_string_equal(ids_of(w, held), "a b");
-  assert_false(held->more);
-  assert_int_equal(take(b, 9, "q", NULL)->held_n, 0);
-  settle(a, &held->held[1], .kind = SK_SETTLE_DONE);
+  assert_false(held->has_more);
+  assert_int_equal(take(b, 9, "q", NULL)->jobs_n, 0);
+  settle(a, &held->jobs[1], .kind = SK_SETTLE_DONE);
   struct sk_fetch_op *next = take(b, 0, "q", NULL);
-  assert_true(next->more);
+  assert_true(next->has_more);
   assert_string_equal(ids_of(w, take(b, 9, "q", NULL)), "c");
-  settle(a, &held->held[0], .kind = SK_SETTLE_DONE);
+  settle(a, &held->jobs[0], .kind = SK_SETTLE_DONE);
   assert_string_equal(ids_of(w, take(a, 9, "q", NULL)), "d");
 }
 
@@ -46,8 +46,8 @@ static void a_group_is_one_for_all_queues(void **ctx) {
   put(h, .id = "y1", .queue = "y", .limit = ONE("g"));
   struct sk_fetch_op *held = take(h, 9, "y", "x", NULL);
   assert_string_equal(ids_of(w, held), "y1");
-  assert_int_equal(take(h, 9, "x", NULL)->held_n, 0);
-  settle(h, &held->held[0], .kind = SK_SETTLE_DONE);
+  assert_int_equal(take(h, 9, "x", NULL)->jobs_n, 0);
+  settle(h, &held->jobs[0], .kind = SK_SETTLE_DONE);
   assert_string_equal(ids_of(w, take(h, 9, "x", "y", NULL)), "x1");
 }
 
@@ -77,8 +77,8 @@ static void a_slot_is_given_back_however_a_job_ends_or_when_it_waits_again(void 
   const char *const ids[] = { "a", "b", "c", "d", "e", "f", "g", "h" };
   for (size_t i = 0; i < 8; i++) put(h, .id = ids[i], .limit = ONE("g"));
   for (size_t i = 0; i < 8; i++) {
-    struct sk_held *held = take_job(h, ids[i]);
-    assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+    struct sk_fetched *held = take_job(h, ids[i]);
+    assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
     assert_code(settle_one(h, held, fates[i]), SK_OK);
   }
   world_advance(w, 1000);
@@ -90,7 +90,7 @@ static void a_slot_is_given_back_once(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   for (const char *id = "a\0b\0c\0"; *id; id += 2) put(h, .id = id, .limit = ONE("g"));
   assert_code(put(h, .id = "a", .limit = ONE("g")), SK_EEXISTS);
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   assert_code(settle(h, held, .kind = SK_SETTLE_DONE, .keep_ms = 1000), SK_OK);
   assert_code(settle(h, held, .kind = SK_SETTLE_DONE, .keep_ms = 1000), SK_ESTALE);
   assert_code(change(h, SK_VERB_DELETE, "a", 0), SK_OK);
@@ -103,12 +103,12 @@ static void an_item_that_is_twice_in_a_settle_gives_one_slot_back(void **ctx) {
   put(h, .id = "last", .limit = ONE("alone"));
   for (const char *id = "a\0b\0c\0d\0"; *id; id += 2) put(h, .id = id, .limit = "2;0;0;0;any;=g");
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
-  assert_int_equal(op->held_n, 3); /* last, a, b */
+  assert_int_equal(op->jobs_n, 3); /* last, a, b */
   for (size_t i = 0; i < 2; i++) {
     struct sk_settle_item items[2];
     for (int k = 0; k < 2; k++)
       items[k] = (struct sk_settle_item){
-        .id = op->held[i].id, .queue = op->held[i].queue, .fence = op->held[i].fence, .kind = SK_SETTLE_DONE
+        .id = op->jobs[i].id, .queue = op->jobs[i].queue, .fence = op->jobs[i].fence, .kind = SK_SETTLE_DONE
       };
     struct sk_settle_op twice = { .items = items, .items_n = 2 };
     assert_code(run_settle(h, &twice), SK_OK);
@@ -128,7 +128,7 @@ static void a_job_that_was_handed_back_keeps_its_slot_and_stands_before_the_othe
   put(h, .id = "p");
   struct sk_fetch_op *op = take(b, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a p");
-  settle(b, &op->held[0], .kind = SK_SETTLE_DONE);
+  settle(b, &op->jobs[0], .kind = SK_SETTLE_DONE);
   assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "b");
 }
 
@@ -139,9 +139,9 @@ static void a_job_that_keeps_its_slot_is_listed_at_the_place_it_had(void **ctx) 
   put(h, .id = "b");
   put(h, .id = "c", .limit = ONE("g"));
   struct sk_fetch_op *op = take(h, 2, "q", NULL); /* turns: one of those without a group, and c */
-  size_t at = sk_str_eq_c(op->held[0].id, "c") ? 0 : 1;
-  assert_true(sk_str_eq_c(op->held[at].id, "c") && sk_str_eq_c(op->held[1 - at].id, "a"));
-  settle(h, &op->held[at], .kind = SK_SETTLE_RELEASE);
+  size_t at = sk_str_eq_c(op->jobs[0].id, "c") ? 0 : 1;
+  assert_true(sk_str_eq_c(op->jobs[at].id, "c") && sk_str_eq_c(op->jobs[1 - at].id, "a"));
+  settle(h, &op->jobs[at], .kind = SK_SETTLE_RELEASE);
   assert_string_equal(listed(h, .state = SK_STATE_READY), "b c");
 }
 
@@ -167,10 +167,10 @@ static void a_crash_leaks_no_slot(void **ctx) {
   assert_int_equal(outlive(b)->recovered, 2);
   struct sk_fetch_op *again = take(b, 9, "q", NULL);
   assert_string_equal(ids_of(w, again), "a b");
-  assert_code(settle(a, &lost->held[0], .kind = SK_SETTLE_DONE), SK_ESTALE);
-  assert_int_equal(take(b, 9, "q", NULL)->held_n, 0);
-  settle(b, &again->held[0], .kind = SK_SETTLE_DONE);
-  settle(b, &again->held[1], .kind = SK_SETTLE_RETRY, .delay_ms = 1000);
+  assert_code(settle(a, &lost->jobs[0], .kind = SK_SETTLE_DONE), SK_ESTALE);
+  assert_int_equal(take(b, 9, "q", NULL)->jobs_n, 0);
+  settle(b, &again->jobs[0], .kind = SK_SETTLE_DONE);
+  settle(b, &again->jobs[1], .kind = SK_SETTLE_RETRY, .delay_ms = 1000);
   struct sk_fetch_op *last = take(b, 9, "q", NULL);
   assert_string_equal(ids_of(w, last), "c");
   close_handle(b);
@@ -178,24 +178,24 @@ static void a_crash_leaks_no_slot(void **ctx) {
   world_advance(w, 1000);
   assert_string_equal(ids_of(w, take(a, 9, "q", NULL)), "b");
   put(a, .id = "d", .limit = TWO("g"));
-  assert_int_equal(take(a, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(a, 9, "q", NULL)->jobs_n, 0);
 }
 
 static void the_numbers_are_those_of_the_job_that_was_enqueued_last(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   for (const char *id = "a\0b\0c\0d\0"; *id; id += 2) put(h, .id = id, .limit = ONE("g"));
-  struct sk_held *a = take_job(h, "a");
+  struct sk_fetched *a = take_job(h, "a");
   put(h, .id = "e", .delay_ms = 100000, .limit = "3;0;0;0;any;=g");
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "b c");
   assert_code(put(h, .id = "e", .limit = "9;0;0;0;any;=g"), SK_EEXISTS); /* not enqueued, so its numbers do not count */
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
   put(h, .id = "f", .limit = ONE("g"));
   settle(h, a, .kind = SK_SETTLE_DONE);
-  settle(h, &op->held[0], .kind = SK_SETTLE_DONE);
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
-  settle(h, &op->held[1], .kind = SK_SETTLE_DONE);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
+  settle(h, &op->jobs[1], .kind = SK_SETTLE_DONE);
   assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "d");
 }
 
@@ -204,7 +204,7 @@ static void a_follow_up_takes_its_place_in_its_group(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a", .limit = ONE("g"));
   struct sk_enqueue_item follow[] = { item(w, .id = "b", .limit = ONE("g")), item(w, .id = "c", .limit = ONE("g")) };
-  settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .follow = follow, .follow_n = 2);
+  settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .callbacks = follow, .callbacks_n = 2);
   assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "b");
 }
 
@@ -215,11 +215,11 @@ static void a_replaced_or_deleted_job_leaves_its_line(void **ctx) {
   put(h, .id = "b", .limit = ONE("g"), .lock = "replace;0;=k");
   put(h, .id = "c", .limit = ONE("g"));
   put(h, .id = "d", .limit = ONE("g"), .lock = "replace;0;=k");
-  struct sk_held *a = take_job(h, "a");
+  struct sk_fetched *a = take_job(h, "a");
   change(h, SK_VERB_DELETE, "c", 0);
   settle(h, a, .kind = SK_SETTLE_DONE);
   settle(h, take_job(h, "d"), .kind = SK_SETTLE_DONE);
-  assert_false(take(h, 9, "q", NULL)->more);
+  assert_false(take(h, 9, "q", NULL)->has_more);
 }
 
 static void a_dead_job_that_is_retried_by_hand_stands_in_its_group_again(void **ctx) {
@@ -228,9 +228,9 @@ static void a_dead_job_that_is_retried_by_hand_stands_in_its_group_again(void **
   put(h, .id = "a", .limit = ONE("g"));
   settle(h, take_job(h, "a"), .kind = SK_SETTLE_DEAD);
   put(h, .id = "b", .limit = ONE("g"));
-  struct sk_held *b = take_job(h, "b");
+  struct sk_fetched *b = take_job(h, "b");
   assert_code(change(h, SK_VERB_RETRY, "a", 0), SK_OK);
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
   settle(h, b, .kind = SK_SETTLE_DONE);
   take_job(h, "a");
 }
@@ -248,7 +248,7 @@ static void a_groups_line_is_in_the_order(void **ctx) {
   world_advance(w, 30);
   const char *const order[] = { "high", "s10", "s20", "f1", "f2" };
   for (int i = 0; i < 5; i++) {
-    struct sk_held *held = take_job(h, order[i]);
+    struct sk_fetched *held = take_job(h, order[i]);
     assert_int_equal(held->late_ms, i == 1 ? 20 : i == 2 ? 10 : 0);
     settle(h, held, .kind = SK_SETTLE_DONE);
   }
@@ -261,22 +261,22 @@ static void a_strict_group_holds_its_slot_while_a_job_waits_for_its_retry(void *
   put(h, .id = "b", .limit = STRICT("g"));
   put(h, .id = "p");
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
-  assert_int_equal(op->held_n, 2);
-  const struct sk_held *a = sk_str_eq_c(op->held[0].id, "a") ? &op->held[0] : &op->held[1];
+  assert_int_equal(op->jobs_n, 2);
+  const struct sk_fetched *a = sk_str_eq_c(op->jobs[0].id, "a") ? &op->jobs[0] : &op->jobs[1];
   settle(h, a, .kind = SK_SETTLE_RETRY, .delay_ms = 1000);
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
   world_advance(w, 1000);
   op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a");
-  settle(h, &op->held[0], .kind = SK_SETTLE_SNOOZE, .delay_ms = 500, .to_queue = "slow");
-  assert_int_equal(take(h, 9, "q", "slow", NULL)->held_n, 0);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_SNOOZE, .delay_ms = 500, .to_queue = "slow");
+  assert_int_equal(take(h, 9, "q", "slow", NULL)->jobs_n, 0);
   world_advance(w, 500);
   op = take(h, 9, "q", "slow", NULL);
   assert_string_equal(ids_of(w, op), "a");
-  settle(h, &op->held[0], .kind = SK_SETTLE_RETRY);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_RETRY);
   op = take(h, 9, "q", "slow", NULL);
   assert_string_equal(ids_of(w, op), "a");
-  settle(h, &op->held[0], .kind = SK_SETTLE_DEAD);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_DEAD);
   assert_string_equal(ids_of(w, take(h, 9, "q", "slow", NULL)), "b");
 }
 
@@ -290,15 +290,15 @@ static void strict_order_is_kept_through_crashes(void **ctx) {
     assert_int_equal(outlive(b)->recovered, 1);
     struct sk_fetch_op *op = take(b, 9, "q", NULL);
     assert_string_equal(ids_of(w, op), ids[i]);
-    settle(b, &op->held[0], .kind = SK_SETTLE_RETRY, .delay_ms = 100);
-    assert_int_equal(take(b, 9, "q", NULL)->held_n, 0);
+    settle(b, &op->jobs[0], .kind = SK_SETTLE_RETRY, .delay_ms = 100);
+    assert_int_equal(take(b, 9, "q", NULL)->jobs_n, 0);
     world_advance(w, 100);
     op = take(b, 9, "q", NULL);
     assert_string_equal(ids_of(w, op), ids[i]);
-    settle(b, &op->held[0], .kind = SK_SETTLE_RELEASE);
+    settle(b, &op->jobs[0], .kind = SK_SETTLE_RELEASE);
     op = take(b, 9, "q", NULL);
     assert_string_equal(ids_of(w, op), ids[i]);
-    settle(b, &op->held[0], .kind = SK_SETTLE_DONE);
+    settle(b, &op->jobs[0], .kind = SK_SETTLE_DONE);
   }
 }
 
@@ -325,11 +325,11 @@ static void a_retrying_job_of_a_strict_group_that_is_put_forward_by_hand_runs_fi
   assert_code(change(h, SK_VERB_PROMOTE, "a", 0), SK_OK);
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a");
-  settle(h, &op->held[0], .kind = SK_SETTLE_RETRY, .delay_ms = 1000);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_RETRY, .delay_ms = 1000);
   assert_code(change(h, SK_VERB_RETRY, "a", 0), SK_OK);
   op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a");
-  settle(h, &op->held[0], .kind = SK_SETTLE_DONE);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE);
   take_job(h, "b");
 }
 
@@ -341,15 +341,15 @@ static void a_rate_lets_one_start_at_a_time(void **ctx) {
   for (const char *id = "a\0b\0c\0"; *id; id += 2) put(a, .id = id, .limit = "0;4;1000;1;any;=g");
   struct sk_fetch_op *op = take(a, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a");
-  assert_false(op->more);
+  assert_false(op->has_more);
   assert_int_equal(op->due_in_ms, 250);
-  settle(a, &op->held[0], .kind = SK_SETTLE_DONE);
+  settle(a, &op->jobs[0], .kind = SK_SETTLE_DONE);
   world_advance(w, 249);
   op = take(b, 9, "q", NULL);
-  assert_int_equal(op->held_n, 0);
+  assert_int_equal(op->jobs_n, 0);
   assert_int_equal(op->due_in_ms, 1);
   world_advance(w, 1);
-  assert_true(take(a, 0, "q", NULL)->more);
+  assert_true(take(a, 0, "q", NULL)->has_more);
   op = take(b, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "b");
   world_advance(w, 5000);
@@ -378,10 +378,10 @@ static void a_step_that_is_no_whole_millisecond_is_waited_for_in_full(void **ctx
   assert_int_equal(take(h, 9, "q", NULL)->due_in_ms, 334);
   world_advance(w, 333);
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
-  assert_int_equal(op->held_n, 0);
+  assert_int_equal(op->jobs_n, 0);
   assert_int_equal(op->due_in_ms, 1);
   world_advance(w, 1);
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 1);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 1);
 }
 
 static void what_is_handed_back_keeps_its_token_and_what_waits_again_needs_another(void **ctx) {
@@ -393,7 +393,7 @@ static void what_is_handed_back_keeps_its_token_and_what_waits_again_needs_anoth
   close_handle(h);
   settle(b, take_job(b, "a"), .kind = SK_SETTLE_RETRY);
   struct sk_fetch_op *op = take(b, 9, "q", NULL);
-  assert_int_equal(op->held_n, 0);
+  assert_int_equal(op->jobs_n, 0);
   assert_int_equal(op->due_in_ms, 1000);
   world_advance(w, 1000);
   take_job(b, "a");
@@ -408,11 +408,11 @@ static void a_bucket_is_remembered_while_it_is_not_full(void **ctx) {
   beat(h);
   put(h, .id = "b", .limit = ONE_A_SECOND("g"));
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
-  assert_int_equal(op->held_n, 0);
+  assert_int_equal(op->jobs_n, 0);
   assert_int_equal(op->due_in_ms, 600);
   change(h, SK_VERB_DELETE, "b", 0);
   put(h, .id = "c", .limit = ONE_A_SECOND("g"));
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
   world_advance(w, 600);
   take_job(h, "c");
 }
@@ -428,9 +428,9 @@ static void the_next_token_is_due_unless_something_else_holds_the_job_back(void 
   put(h, .id = "s", .delay_ms = 5000);
   assert_int_equal(take(h, 0, "q", NULL)->due_in_ms, 5000);
   world_advance(w, 300);
-  settle(h, &op->held[0], .kind = SK_SETTLE_DONE);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE);
   op = take(h, 9, "q", NULL);
-  assert_int_equal(op->held_n, 0);
+  assert_int_equal(op->jobs_n, 0);
   assert_int_equal(op->due_in_ms, 700);
   assert_int_equal(take(h, 0, "other", NULL)->due_in_ms, -1);
   set_paused(h, "q", true);
@@ -450,7 +450,7 @@ static void the_earliest_token_of_many_groups_is_due(void **ctx) {
     put(h, .id = id, .limit = limits[i % 3]);
   }
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
-  assert_int_equal(op->held_n, 3);
+  assert_int_equal(op->jobs_n, 3);
   assert_int_equal(op->due_in_ms, 1000);
   world_advance(w, 1000);
   op = take(h, 9, "q", NULL);
@@ -479,9 +479,9 @@ static void no_window_sees_more_starts_than_the_rate(void **ctx) {
   while (n < JOBS) {
     struct handle *h = engines[drawn(&seed, 3)];
     struct sk_fetch_op *op = take(h, 1 + (size_t)drawn(&seed, 5), "q", NULL);
-    for (size_t i = 0; i < op->held_n; i++) {
+    for (size_t i = 0; i < op->jobs_n; i++) {
       starts[n++] = atomic_load(&w->wall_ms);
-      settle(h, &op->held[i], .kind = drawn(&seed, 2) ? SK_SETTLE_DONE : SK_SETTLE_DROP);
+      settle(h, &op->jobs[i], .kind = drawn(&seed, 2) ? SK_SETTLE_DONE : SK_SETTLE_DROP);
     }
     world_advance(w, drawn(&seed, 200));
     for (int i = 0; i < 3; i++) beat(engines[i]);
@@ -494,7 +494,7 @@ static void no_window_sees_more_starts_than_the_rate(void **ctx) {
 /* How many of the first n held jobs have ids that begin with c. */
 static int begin_with(const struct sk_fetch_op *op, size_t n, char c) {
   int found = 0;
-  for (size_t i = 0; i < n && i < op->held_n; i++) found += op->held[i].id.p[0] == c;
+  for (size_t i = 0; i < n && i < op->jobs_n; i++) found += op->jobs[i].id.p[0] == c;
   return found;
 }
 
@@ -534,7 +534,7 @@ static void groups_and_jobs_without_one_take_turns(void **ctx) {
     int p = begin_with(op, n, 'p'), a = begin_with(op, n, 'a'), b = begin_with(op, n, 'b');
     assert_true(abs(p - a) <= 1 && abs(p - b) <= 1 && abs(a - b) <= 1);
   }
-  assert_int_equal(take(h, 60, "q", NULL)->held_n, 60);
+  assert_int_equal(take(h, 60, "q", NULL)->jobs_n, 60);
 }
 
 static void turns_go_on_from_fetch_to_fetch(void **ctx) {
@@ -546,7 +546,7 @@ static void turns_go_on_from_fetch_to_fetch(void **ctx) {
   int taken[128] = { 0 };
   for (int i = 0; i < 30; i++) {
     struct sk_fetch_op *op = take(i % 2 ? a : b, 1, "q", NULL);
-    taken[(int)op->held[0].id.p[0]]++;
+    taken[(int)op->jobs[0].id.p[0]]++;
   }
   assert_int_equal(taken['p'], 10);
   assert_int_equal(taken['x'], 10);
@@ -586,8 +586,8 @@ static void within_its_turns_a_group_goes_first_in_first_out(void **ctx) {
   put_many(h, "b", 5, "100;0;0;0;any;=b", 0);
   struct sk_fetch_op *op = take(h, 10, "q", NULL);
   int next[2] = { 0, 0 };
-  for (size_t i = 0; i < op->held_n; i++)
-    assert_int_equal(op->held[i].id.p[1] - '0', next[op->held[i].id.p[0] - 'a']++);
+  for (size_t i = 0; i < op->jobs_n; i++)
+    assert_int_equal(op->jobs[i].id.p[1] - '0', next[op->jobs[i].id.p[0] - 'a']++);
 }
 
 static void quotas_hold_with_groups(void **ctx) {
@@ -599,10 +599,10 @@ static void quotas_hold_with_groups(void **ctx) {
   struct sk_fetch_queue queues[] = { { text("x"), 1 }, { text("y"), 1 } };
   struct sk_fetch_op op = { .queues = queues, .queues_n = 2, .want = 9 };
   assert_code(run_fetch(h, &op), SK_OK);
-  assert_int_equal(op.held_n, 3);
-  assert_true(sk_str_eq_c(op.held[0].id, "a"));
-  assert_true(sk_str_eq_c(op.held[1].queue, "y"));
-  assert_false(op.more);
+  assert_int_equal(op.jobs_n, 3);
+  assert_true(sk_str_eq_c(op.jobs[0].id, "a"));
+  assert_true(sk_str_eq_c(op.jobs[1].queue, "y"));
+  assert_false(op.has_more);
   sk_op_fini(&op.op);
 }
 
@@ -616,19 +616,19 @@ static void a_queues_slots_count_all_its_running_jobs(void **ctx) {
   for (const char *id = "b\0c\0d\0"; *id; id += 2) put(a, .id = id);
   put(a, .id = "z", .queue = "z");
   struct sk_fetch_op *op = take(a, 9, "q", NULL);
-  assert_int_equal(op->held_n, 2);
-  assert_false(op->more);
+  assert_int_equal(op->jobs_n, 2);
+  assert_false(op->has_more);
   assert_string_equal(ids_of(w, take(b, 9, "q", "z", NULL)), "z");
-  settle(a, &op->held[0], .kind = SK_SETTLE_RETRY, .delay_ms = 1000);
-  assert_true(take(b, 0, "q", NULL)->more);
+  settle(a, &op->jobs[0], .kind = SK_SETTLE_RETRY, .delay_ms = 1000);
+  assert_true(take(b, 0, "q", NULL)->has_more);
   struct sk_fetch_op *next = take(b, 9, "q", NULL);
-  assert_int_equal(next->held_n, 1);
+  assert_int_equal(next->jobs_n, 1);
   outlive(a);
-  assert_int_equal(take(a, 9, "q", NULL)->held_n, 1);
+  assert_int_equal(take(a, 9, "q", NULL)->jobs_n, 1);
   bind_queue(b, .name = text("q"), .limit = { .concurrency = 3 });
-  assert_int_equal(take(a, 9, "q", NULL)->held_n, 1);
+  assert_int_equal(take(a, 9, "q", NULL)->jobs_n, 1);
   bind_queue(b, .name = text("q"));
-  assert_int_equal(take(a, 9, "q", NULL)->held_n, 1);
+  assert_int_equal(take(a, 9, "q", NULL)->jobs_n, 1);
 }
 
 static void a_queues_rate_holds_it_back_as_a_whole(void **ctx) {
@@ -640,15 +640,15 @@ static void a_queues_rate_holds_it_back_as_a_whole(void **ctx) {
   put(h, .id = "c", .limit = ONE("g"));
   put(h, .id = "z", .queue = "z");
   struct sk_fetch_op *op = take(h, 9, "q", "z", NULL);
-  assert_int_equal(op->held_n, 3);
-  assert_true(sk_str_eq_c(op->held[0].id, "b"));
-  assert_false(op->more);
+  assert_int_equal(op->jobs_n, 3);
+  assert_true(sk_str_eq_c(op->jobs[0].id, "b"));
+  assert_false(op->has_more);
   assert_int_equal(op->due_in_ms, 500);
   world_advance(w, 499);
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
   world_advance(w, 1);
   op = take(h, 9, "q", NULL);
-  assert_int_equal(op->held_n, 1);
+  assert_int_equal(op->jobs_n, 1);
   assert_int_equal(op->due_in_ms, -1);
 }
 
@@ -661,7 +661,7 @@ static void a_queues_token_is_due_only_when_something_could_be_taken_then(void *
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a");
   assert_int_equal(op->due_in_ms, -1);
-  settle(h, &op->held[0], .kind = SK_SETTLE_DONE);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE);
   assert_int_equal(take(h, 9, "q", NULL)->due_in_ms, 3000); /* the later of the queue's and the group's */
   put(h, .id = "c");
   assert_int_equal(take(h, 9, "q", NULL)->due_in_ms, 1000);
@@ -673,7 +673,7 @@ static void a_queue_may_be_bound_before_its_first_job(void **ctx) {
   bind_queue(h, .name = text("q"), .limit = { .concurrency = 1 });
   put(h, .id = "a");
   put(h, .id = "b");
-  assert_int_equal(take(h, 9, "q", NULL)->held_n, 1);
+  assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 1);
 }
 
 /* -- many --------------------------------------------------------------------------------------------------------------------- */
@@ -683,8 +683,8 @@ enum { TENANTS = 200, TENANT_JOBS = 5, TENANT_SLOTS = 2 };
 struct drain {
   struct world *w;
   struct handle *engines[3];
-  struct sk_held *held[3][64]; /* copies in the arena */
-  size_t held_n[3];
+  struct sk_fetched *jobs[3][64]; /* copies in the arena */
+  size_t jobs_n[3];
   int running[TENANTS];
   int ended;
   uint64_t seed;
@@ -694,21 +694,21 @@ static int tenant_of(struct sk_str id) { return atoi(id.p + 1); }
 
 static void drain_take(struct drain *d, int e) {
   struct sk_fetch_op *op = take(d->engines[e], 1 + (size_t)drawn(&d->seed, 20), "q", NULL);
-  for (size_t i = 0; i < op->held_n; i++) {
-    if (d->held_n[e] == 64) {
-      settle(d->engines[e], &op->held[i], .kind = SK_SETTLE_RELEASE);
+  for (size_t i = 0; i < op->jobs_n; i++) {
+    if (d->jobs_n[e] == 64) {
+      settle(d->engines[e], &op->jobs[i], .kind = SK_SETTLE_RELEASE);
       continue;
     }
-    d->held[e][d->held_n[e]++] = &op->held[i];
-    assert_true(++d->running[tenant_of(op->held[i].id)] <= TENANT_SLOTS);
+    d->jobs[e][d->jobs_n[e]++] = &op->jobs[i];
+    assert_true(++d->running[tenant_of(op->jobs[i].id)] <= TENANT_SLOTS);
   }
 }
 
 static void drain_settle(struct drain *d, int e) {
-  if (d->held_n[e] == 0) return;
-  size_t at = (size_t)drawn(&d->seed, (int)d->held_n[e]);
-  struct sk_held *held = d->held[e][at];
-  d->held[e][at] = d->held[e][--d->held_n[e]];
+  if (d->jobs_n[e] == 0) return;
+  size_t at = (size_t)drawn(&d->seed, (int)d->jobs_n[e]);
+  struct sk_fetched *held = d->jobs[e][at];
+  d->jobs[e][at] = d->jobs[e][--d->jobs_n[e]];
   int dice = drawn(&d->seed, 10);
   struct fate fate = { .kind = dice < 6   ? SK_SETTLE_DONE
                                : dice < 8 ? SK_SETTLE_RELEASE
@@ -727,8 +727,8 @@ static void drain_crash(struct drain *d, int e) {
       if (i != e) beat(d->engines[i]);
     world_advance(d->w, LEASE_MS / SK_BEATS_PER_LEASE + 1);
   }
-  for (size_t i = 0; i < d->held_n[e]; i++) d->running[tenant_of(d->held[e][i]->id)]--;
-  d->held_n[e] = 0;
+  for (size_t i = 0; i < d->jobs_n[e]; i++) d->running[tenant_of(d->jobs[e][i]->id)]--;
+  d->jobs_n[e] = 0;
 }
 
 static void three_engines_and_many_groups_stay_within_every_limit_to_the_end(void **ctx) {
@@ -756,7 +756,7 @@ static void three_engines_and_many_groups_stay_within_every_limit_to_the_end(voi
     else
       drain_crash(d, e);
   }
-  assert_int_equal(take(d->engines[0], 9, "q", NULL)->held_n, 0);
+  assert_int_equal(take(d->engines[0], 9, "q", NULL)->jobs_n, 0);
   assert_string_equal(listed(d->engines[0], .state = SK_STATE_NONE), "");
   free(d);
 }
@@ -775,7 +775,7 @@ static int64_t least_us_of_a_job(struct handle *h, const char *queue) {
     put(h, .id = id, .queue = queue);
     struct sk_fetch_op *op = take(h, 1, queue, NULL);
     assert_string_equal(ids_of(h->world, op), id);
-    assert_code(settle(h, &op->held[0], .kind = SK_SETTLE_DONE), SK_OK);
+    assert_code(settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE), SK_OK);
     int64_t took = sk_clock_mono_us() - start;
     if (took < least) least = took;
   }
@@ -798,8 +798,8 @@ static void fill_with_groups(struct handle *h, const char *numbers) {
     world_forget(h->world);
   }
   int started = 0;
-  for (struct sk_fetch_op *op = take(h, 1000, "q", NULL); op->held_n; op = take(h, 1000, "q", NULL)) {
-    started += (int)op->held_n;
+  for (struct sk_fetch_op *op = take(h, 1000, "q", NULL); op->jobs_n; op = take(h, 1000, "q", NULL)) {
+    started += (int)op->jobs_n;
     world_forget(h->world);
   }
   assert_int_equal(started, COST_GROUPS);
@@ -834,7 +834,7 @@ static void a_rate_goes_on_after_the_clock_was_set_back(void **ctx) {
   atomic_fetch_sub(&w->wall_ms, 3600 * 1000);
   beat(h);
   for (const char *want = "b y\0c z\0"; *want; want += 4) {
-    assert_int_equal(take(h, 9, "q", "bound", NULL)->held_n, 0);
+    assert_int_equal(take(h, 9, "q", "bound", NULL)->jobs_n, 0);
     world_advance(w, 200);
     assert_string_equal(ids_of(w, take(h, 9, "q", "bound", "slow", NULL)), want);
   }

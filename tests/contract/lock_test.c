@@ -98,15 +98,15 @@ static void a_lock_is_held_in_every_state_but_the_last(void **ctx) {
   world_advance(w, 10);
   take(h, 0, "q", NULL);
   assert_string_equal(refused_by(h, .id = "b", .lock = REJECT), "a"); /* ready */
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   assert_string_equal(refused_by(h, .id = "b", .lock = REJECT), "a"); /* running */
   settle(h, held, .kind = SK_SETTLE_RETRY, .delay_ms = 10, .to_queue = "other");
   assert_string_equal(refused_by(h, .id = "b", .lock = REJECT), "a"); /* retry */
   change(h, SK_VERB_RETRY, "a", 0);
-  settle(h, &take(h, 1, "other", NULL)->held[0], .kind = SK_SETTLE_SNOOZE, .delay_ms = 10);
+  settle(h, &take(h, 1, "other", NULL)->jobs[0], .kind = SK_SETTLE_SNOOZE, .delay_ms = 10);
   assert_string_equal(refused_by(h, .id = "b", .lock = REJECT), "a"); /* snoozed */
   change(h, SK_VERB_PROMOTE, "a", 0);
-  settle(h, &take(h, 1, "other", NULL)->held[0], .kind = SK_SETTLE_RELEASE);
+  settle(h, &take(h, 1, "other", NULL)->jobs[0], .kind = SK_SETTLE_RELEASE);
   assert_string_equal(refused_by(h, .id = "b", .lock = REJECT), "a"); /* handed back */
 }
 
@@ -150,7 +150,7 @@ static void a_running_job_that_is_to_stop_keeps_its_lock_until_it_is_settled(voi
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a", .lock = REJECT);
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   assert_code(change(h, SK_VERB_CANCEL, "a", 1000), SK_OK);
   assert_string_equal(refused_by(h, .id = "b", .lock = REJECT), "a");
   assert_code(settle(h, held, .kind = SK_SETTLE_CANCELLED), SK_OK);
@@ -161,7 +161,7 @@ static void a_stale_settle_frees_no_lock(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a", .lock = REJECT);
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   assert_int_equal(outlive(b)->recovered, 1);
   assert_code(settle(a, held, .kind = SK_SETTLE_DONE), SK_ESTALE);
   assert_string_equal(refused_by(a, .id = "b", .lock = REJECT), "a");
@@ -248,7 +248,7 @@ static void replace_leaves_a_running_holder_to_go_on_without_the_lock(void **ctx
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a", .lock = REPLACE);
-  struct sk_held *a = take_job(h, "a");
+  struct sk_fetched *a = take_job(h, "a");
   assert_code(put(h, .id = "b", .lock = REPLACE), SK_OK);
   assert_string_equal(state_of(h, "a"), "running");
   assert_int_equal(count(h)->counters.discarded, 0);
@@ -291,13 +291,13 @@ static void a_debounced_job_runs_once_after_the_last_call(void **ctx) {
   for (int i = 0; i < 3; i++) {
     assert_code(put(h, .id = ids[i], .lock = REPLACE, .delay_ms = 100), SK_OK);
     world_advance(w, 60);
-    assert_int_equal(take(h, 9, "q", NULL)->held_n, 0);
+    assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 0);
   }
   world_advance(w, 40);
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "c");
   assert_code(put(h, .id = "d", .lock = REPLACE, .delay_ms = 100), SK_OK);
-  settle(h, &op->held[0], .kind = SK_SETTLE_DONE);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE);
   assert_string_equal(listed(h, .state = SK_STATE_NONE), "d");
 }
 
@@ -371,10 +371,10 @@ static void a_follow_up_that_its_lock_refuses_stops_no_settle(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "parent");
-  struct sk_held *held = take_job(h, "parent");
+  struct sk_fetched *held = take_job(h, "parent");
   put(h, .id = "a", .lock = REJECT);
   struct sk_enqueue_item follow[] = { item(w, .id = "b", .lock = REJECT), item(w, .id = "c") };
-  assert_code(settle(h, held, .kind = SK_SETTLE_DONE, .follow = follow, .follow_n = 2), SK_OK);
+  assert_code(settle(h, held, .kind = SK_SETTLE_DONE, .callbacks = follow, .callbacks_n = 2), SK_OK);
   assert_code(follow[0].status, SK_EEXISTS);
   assert_true(sk_str_eq_c(follow[0].holder, "a"));
   assert_code(follow[1].status, SK_OK);
@@ -387,12 +387,13 @@ static void a_follow_up_may_take_the_lock_of_the_job_that_ends(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a", .lock = REJECT);
   struct sk_enqueue_item follow = item(w, .id = "b", .lock = REJECT);
-  assert_code(settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .keep_ms = 1000, .follow = &follow, .follow_n = 1),
-              SK_OK);
+  assert_code(
+      settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .keep_ms = 1000, .callbacks = &follow, .callbacks_n = 1),
+      SK_OK);
   assert_code(follow.status, SK_OK);
   assert_string_equal(refused_by(h, .id = "c", .lock = REJECT), "b");
   follow = item(w, .id = "c", .lock = REJECT);
-  assert_code(settle(h, take_job(h, "b"), .kind = SK_SETTLE_DROP, .follow = &follow, .follow_n = 1), SK_OK);
+  assert_code(settle(h, take_job(h, "b"), .kind = SK_SETTLE_DROP, .callbacks = &follow, .callbacks_n = 1), SK_OK);
   assert_string_equal(refused_by(h, .id = "d", .lock = REJECT), "c");
 }
 
@@ -402,7 +403,7 @@ static void a_follow_up_may_replace(void **ctx) {
   put(h, .id = "parent");
   put(h, .id = "a", .lock = REPLACE);
   struct sk_enqueue_item follow = item(w, .id = "b", .lock = REPLACE);
-  assert_code(settle(h, take_job(h, "parent"), .kind = SK_SETTLE_DONE, .follow = &follow, .follow_n = 1), SK_OK);
+  assert_code(settle(h, take_job(h, "parent"), .kind = SK_SETTLE_DONE, .callbacks = &follow, .callbacks_n = 1), SK_OK);
   assert_string_equal(listed(h, .state = SK_STATE_NONE), "b");
   assert_int_equal(count(h)->counters.discarded, 1);
 }

@@ -21,7 +21,7 @@ static void get_answers_in_the_order_asked(void **ctx) {
   assert_int_equal(op.views[2].state, SK_STATE_READY);
   assert_int_equal(op.views[2].priority, 2);
   assert_int_equal(op.views[2].percent, -1);
-  assert_int_equal(op.views[2].note.n, 0);
+  assert_int_equal(op.views[2].progress_text.n, 0);
   assert_int_equal(op.views[2].engine.n, 0);
   assert_true(sk_str_eq_c(op.views[3].queue, "z"));
   assert_true(sk_str_eq_c(decoded(op.views[3].record).id, "b"));
@@ -33,11 +33,11 @@ static void fill(struct handle *h) {
   const char *dies[] = { "dead1", "dead2", "done1", "done2", "cancel1", "cancel2", "retry9", "retry5", "run1", "run2" };
   for (size_t i = 0; i < 10; i++) put(h, .id = dies[i], .task = i % 2 ? "odd" : "even");
   struct sk_fetch_op *op = take(h, 10, "q", NULL);
-  for (size_t i = 0; i < 2; i++) settle(h, &op->held[i], .kind = SK_SETTLE_DEAD);
-  for (size_t i = 2; i < 4; i++) settle(h, &op->held[i], .kind = SK_SETTLE_DONE, .keep_ms = 1000);
-  for (size_t i = 4; i < 6; i++) settle(h, &op->held[i], .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000);
-  settle(h, &op->held[6], .kind = SK_SETTLE_RETRY, .delay_ms = 9);
-  settle(h, &op->held[7], .kind = SK_SETTLE_RETRY, .delay_ms = 5);
+  for (size_t i = 0; i < 2; i++) settle(h, &op->jobs[i], .kind = SK_SETTLE_DEAD);
+  for (size_t i = 2; i < 4; i++) settle(h, &op->jobs[i], .kind = SK_SETTLE_DONE, .keep_ms = 1000);
+  for (size_t i = 4; i < 6; i++) settle(h, &op->jobs[i], .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000);
+  settle(h, &op->jobs[6], .kind = SK_SETTLE_RETRY, .delay_ms = 9);
+  settle(h, &op->jobs[7], .kind = SK_SETTLE_RETRY, .delay_ms = 5);
   put(h, .id = "z1", .queue = "z");
   put(h, .id = "z2", .queue = "z", .priority = 1);
   put(h, .id = "ready", .queue = "q");
@@ -116,7 +116,7 @@ static void a_listed_job_says_what_get_says(void **ctx) {
   assert_true(sk_str_eq(a->record, b->record) && sk_str_eq(a->queue, b->queue) && sk_str_eq(a->engine, b->engine));
   assert_int_equal(a->state, b->state);
   assert_int_equal(a->priority, b->priority);
-  assert_int_equal(a->held_ms, b->held_ms);
+  assert_int_equal(a->running_since_ms, b->running_since_ms);
   assert_int_equal(a->percent, b->percent);
   sk_op_fini(&op.op);
 }
@@ -152,10 +152,10 @@ static void a_queue_that_is_empty_again_stays_in_the_count(void **ctx) {
   assert_memory_equal(count_queue(h, "q")->states, none, sizeof none);
 }
 
-static void progress_as(struct handle *h, const struct sk_held *held, uint64_t fence, int32_t percent,
+static void progress_as(struct handle *h, const struct sk_fetched *held, uint64_t fence, int32_t percent,
                         const char *note) {
   struct sk_progress_item one = {
-    .id = held->id, .queue = held->queue, .fence = fence, .percent = percent, .note = text(note)
+    .id = held->id, .queue = held->queue, .fence = fence, .percent = percent, .progress_text = text(note)
   };
   struct sk_progress_op op = { .items = &one, .items_n = 1 };
   assert_code(run_progress(h, &op), SK_OK);
@@ -166,30 +166,30 @@ static void progress_is_seen_and_a_stale_one_is_not(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   assert_int_equal(view(h, "a")->percent, -1);
   progress_as(h, held, held->fence, 40, "half way");
   assert_int_equal(view(b, "a")->percent, 40);
-  assert_true(sk_str_eq_c(view(b, "a")->note, "half way"));
+  assert_true(sk_str_eq_c(view(b, "a")->progress_text, "half way"));
   progress_as(h, held, held->fence + 1, 50, "x");
   progress_as(b, held, held->fence, 60, "y");
   assert_int_equal(view(b, "a")->percent, 40);
   progress_as(h, held, held->fence, 0, "");
   assert_int_equal(view(b, "a")->percent, 0);
-  assert_int_equal(view(b, "a")->note.n, 0);
+  assert_int_equal(view(b, "a")->progress_text.n, 0);
   progress_as(h, held, held->fence, 99, "nearly");
   settle(h, held, .kind = SK_SETTLE_RELEASE);
   progress_as(h, held, held->fence, 100, "late");
   held = take_job(h, "a");
   assert_int_equal(view(b, "a")->percent, -1);
-  assert_int_equal(view(b, "a")->note.n, 0);
+  assert_int_equal(view(b, "a")->progress_text.n, 0);
 }
 
 static void a_log_is_seen_while_the_attempt_runs(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   assert_int_equal(view(b, "a")->log.n, 0);
   struct sk_progress_item one = { .id = held->id, .queue = held->queue, .fence = held->fence, .percent = -1 };
   one.log = text("1 first\n2 second");
@@ -218,7 +218,7 @@ static void a_log_at_the_limit_is_seen_whole(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   char *log = sk_arena_alloc(&w->arena, SK_JOB_LOG_BYTES_MAX);
   memset(log, 'x', SK_JOB_LOG_BYTES_MAX);
   struct sk_progress_item one = {
@@ -267,17 +267,17 @@ static void a_view_says_what_holds_a_ready_job_back(void **ctx) {
   put(h, .id = "f1", .queue = "few");
   put(h, .id = "f2", .queue = "few");
   put(h, .id = "plain", .queue = "other");
-  assert_int_equal(view(h, "c2")->held_back, SK_HELD_BY_NOTHING);
-  assert_int_equal(take(h, 9, "q", "slow", "few", NULL)->held_n, 4);
-  assert_int_equal(view(h, "c1")->held_back, SK_HELD_BY_NOTHING);
-  assert_int_equal(view(h, "c2")->held_back, SK_HELD_BY_CONCURRENCY);
-  assert_int_equal(view(h, "r2")->held_back, SK_HELD_BY_RATE);
-  assert_int_equal(view(h, "s2")->held_back, SK_HELD_BY_RATE);
-  assert_int_equal(view(h, "f2")->held_back, SK_HELD_BY_CONCURRENCY);
-  assert_int_equal(view(h, "plain")->held_back, SK_HELD_BY_NOTHING);
+  assert_int_equal(view(h, "c2")->blocked_by, SK_BLOCKED_BY_NOTHING);
+  assert_int_equal(take(h, 9, "q", "slow", "few", NULL)->jobs_n, 4);
+  assert_int_equal(view(h, "c1")->blocked_by, SK_BLOCKED_BY_NOTHING);
+  assert_int_equal(view(h, "c2")->blocked_by, SK_BLOCKED_BY_CONCURRENCY);
+  assert_int_equal(view(h, "r2")->blocked_by, SK_BLOCKED_BY_RATE);
+  assert_int_equal(view(h, "s2")->blocked_by, SK_BLOCKED_BY_RATE);
+  assert_int_equal(view(h, "f2")->blocked_by, SK_BLOCKED_BY_CONCURRENCY);
+  assert_int_equal(view(h, "plain")->blocked_by, SK_BLOCKED_BY_NOTHING);
   world_advance(w, 1000);
-  assert_int_equal(view(h, "r2")->held_back, SK_HELD_BY_NOTHING);
-  assert_int_equal(view(h, "s2")->held_back, SK_HELD_BY_NOTHING);
+  assert_int_equal(view(h, "r2")->blocked_by, SK_BLOCKED_BY_NOTHING);
+  assert_int_equal(view(h, "s2")->blocked_by, SK_BLOCKED_BY_NOTHING);
 }
 
 static void tasks_are_declared_and_replaced_by_name(void **ctx) {

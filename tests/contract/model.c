@@ -71,19 +71,19 @@ static bool no_slot(const struct sk_limit *limit, int64_t n) {
 }
 
 /* What holds a READY job back, and for how long if it is only a token. */
-static enum sk_held_back held(const struct model *m, const struct model_job *job, int64_t *wait_us) {
+static enum sk_blocked_by held(const struct model *m, const struct model_job *job, int64_t *wait_us) {
   const struct sk_limit *queue = &m->bounds[job->queue].limit;
   *wait_us = sk_limit_wait_us(queue, m->bounds_full_us[job->queue], now_us(m));
-  if (no_slot(queue, running(m, NULL, job->queue))) return SK_HELD_BY_CONCURRENCY;
+  if (no_slot(queue, running(m, NULL, job->queue))) return SK_BLOCKED_BY_CONCURRENCY;
   if (job->group != NULL && !job->granted) {
-    if (no_slot(&job->group->limit, running(m, job->group, 0))) return SK_HELD_BY_CONCURRENCY;
+    if (no_slot(&job->group->limit, running(m, job->group, 0))) return SK_BLOCKED_BY_CONCURRENCY;
     int64_t group_us = sk_limit_wait_us(&job->group->limit, job->group->full_us, now_us(m));
     if (group_us > *wait_us) *wait_us = group_us;
   }
-  return *wait_us > 0 ? SK_HELD_BY_RATE : SK_HELD_BY_NOTHING;
+  return *wait_us > 0 ? SK_BLOCKED_BY_RATE : SK_BLOCKED_BY_NOTHING;
 }
 
-enum sk_held_back held_back_in_model(const struct model *m, const struct model_job *job) {
+enum sk_blocked_by held_back_in_model(const struct model *m, const struct model_job *job) {
   int64_t wait_us;
   return held(m, job, &wait_us);
 }
@@ -92,7 +92,7 @@ bool next_priority(const struct model *m, int queue, int32_t *priority) {
   bool any = false;
   for (int i = 0; i < IDS; i++) {
     const struct model_job *job = &m->jobs[i];
-    if (job->state != SK_STATE_READY || job->queue != queue || held_back_in_model(m, job) != SK_HELD_BY_NOTHING)
+    if (job->state != SK_STATE_READY || job->queue != queue || held_back_in_model(m, job) != SK_BLOCKED_BY_NOTHING)
       continue;
     if (!any || job->priority > *priority) *priority = job->priority;
     any = true;
@@ -127,7 +127,7 @@ int64_t due_in_model(const struct model *m, int queue) {
     const struct model_job *job = &m->jobs[i];
     if (job->queue != queue) continue;
     if (job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_RETRY) sooner(&best, job->due_ms - now(m));
-    if (job->state == SK_STATE_READY && !m->paused[queue] && held(m, job, &wait_us) == SK_HELD_BY_RATE)
+    if (job->state == SK_STATE_READY && !m->paused[queue] && held(m, job, &wait_us) == SK_BLOCKED_BY_RATE)
       sooner(&best, (wait_us + 999) / 1000);
   }
   return best;

@@ -104,7 +104,7 @@ struct model_item {
 /* What an enqueue of it must answer, having done it; `holder` is then who holds its lock, else "". */
 enum sk_code enqueue_in_model(struct model *m, const struct model_item *item, char holder[16]);
 /* What keeps a READY job from being taken now, besides those before it. */
-enum sk_held_back held_back_in_model(const struct model *m, const struct model_job *job);
+enum sk_blocked_by held_back_in_model(const struct model *m, const struct model_job *job);
 /* The priority of which a job of the queue must be taken next; false when none can be. */
 bool next_priority(const struct model *m, int queue, int32_t *priority);
 /* The job is the first of its group's or the plain ones' line in its queue and priority. */

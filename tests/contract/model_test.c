@@ -97,11 +97,11 @@ static void step_enqueue(struct model *m) {
 }
 
 /* One that was taken: it may be, none of a higher priority may, and it is the first of its line. */
-static void expect_one(struct model *m, int engine, const struct sk_held *held, int queue, int32_t priority) {
+static void expect_one(struct model *m, int engine, const struct sk_fetched *held, int queue, int32_t priority) {
   struct model_job *job = job_named(m, held->id);
   if (job == NULL || job->state != SK_STATE_READY || job->queue != queue)
     fail_msg("%.*s is not ready in %s", SK_STR_ARG(held->id), queue_names[queue]);
-  if (held_back_in_model(m, job) != SK_HELD_BY_NOTHING) fail_msg("%s is held back", job->id);
+  if (held_back_in_model(m, job) != SK_BLOCKED_BY_NOTHING) fail_msg("%s is held back", job->id);
   if (job->priority != priority || !is_first_of_its_line(m, job)) fail_msg("%s is not the next of its line", job->id);
   assert_true(sk_str_eq_c(held->queue, queue_names[queue]));
   assert_int_equal(held->priority, job->priority);
@@ -115,8 +115,8 @@ static void expect_held(struct model *m, int engine, const struct sk_fetch_op *o
                         int queue) {
   int32_t priority;
   while (!m->paused[queue] && quota-- > 0 && *at < op->want && next_priority(m, queue, &priority)) {
-    if (*at >= op->held_n) fail_msg("a job of %s, priority %d, is missing in the fetch", queue_names[queue], priority);
-    expect_one(m, engine, &op->held[(*at)++], queue, priority);
+    if (*at >= op->jobs_n) fail_msg("a job of %s, priority %d, is missing in the fetch", queue_names[queue], priority);
+    expect_one(m, engine, &op->jobs[(*at)++], queue, priority);
   }
 }
 
@@ -139,7 +139,7 @@ static void expect_rest(struct model *m, const struct sk_fetch_op *op) {
     if (!m->paused[queue] && next_priority(m, queue, &priority)) more = true;
   }
   assert_int_equal(op->due_in_ms, due_in_ms);
-  assert_int_equal(op->more, more);
+  assert_int_equal(op->has_more, more);
 }
 
 static void expect_stops(struct model *m, int engine, const struct sk_fetch_op *op) {
@@ -168,7 +168,7 @@ static void step_fetch(struct model *m) {
   for (size_t i = 0; i < op.queues_n; i++)
     expect_held(m, engine, &op, &at, queues[i].quota, queue_index(queues[i].name));
   for (size_t i = 0; i < op.queues_n; i++) expect_held(m, engine, &op, &at, op.want, queue_index(queues[i].name));
-  assert_int_equal(op.held_n, at);
+  assert_int_equal(op.jobs_n, at);
   expect_rest(m, &op);
   expect_stops(m, engine, &op);
   sk_op_fini(&op.op);
@@ -357,11 +357,11 @@ static void check_counts(struct model *m) {
 }
 
 /* One READY job, for it is only get that tells. */
-static void check_held_back(struct model *m) {
+static void check_blocked_by(struct model *m) {
   for (int i = 0, from = below(m, IDS); i < IDS; i++) {
     const struct model_job *job = &m->jobs[(from + i) % IDS];
     if (job->state != SK_STATE_READY) continue;
-    enum sk_held_back got = view(m->client, job->id)->held_back, want = held_back_in_model(m, job);
+    enum sk_blocked_by got = view(m->client, job->id)->blocked_by, want = held_back_in_model(m, job);
     if (got != want) fail_msg("%s: held back by %d, want %d", job->id, got, want);
     return;
   }
@@ -377,14 +377,14 @@ static void drain(struct model *m) {
   for (int e = 1; e < ENGINES; e++) close_handle(m->engines[e].h);
   for (int i = 0; i < IDS; i++)
     if (m->jobs[i].state == SK_STATE_RUNNING && m->jobs[i].holder == 0) {
-      const struct sk_held held = { .id = text(m->jobs[i].id),
-                                    .queue = text(queue_names[m->jobs[i].queue]),
-                                    .fence = m->jobs[i].fence };
+      const struct sk_fetched held = { .id = text(m->jobs[i].id),
+                                       .queue = text(queue_names[m->jobs[i].queue]),
+                                       .fence = m->jobs[i].fence };
       settle(h, &held, .kind = SK_SETTLE_DROP);
     }
   for (int turn = 0; turn < 4 * IDS; turn++) {
     struct sk_fetch_op *op = take(h, 10, queue_names[0], queue_names[1], queue_names[2], NULL);
-    for (size_t i = 0; i < op->held_n; i++) settle(h, &op->held[i], .kind = SK_SETTLE_DONE);
+    for (size_t i = 0; i < op->jobs_n; i++) settle(h, &op->jobs[i], .kind = SK_SETTLE_DONE);
     world_advance(m->w, 300);
   }
   for (int q = 0; q < QUEUES; q++)
@@ -421,7 +421,7 @@ static void random_operations_agree_with_a_model(void **ctx) {
     step(m);
     check_jobs(m);
     check_counts(m);
-    check_held_back(m);
+    check_blocked_by(m);
     if (i % 64 == 0) world_forget(m->w);
   }
   drain(m);

@@ -28,7 +28,7 @@ static void a_removed_limit_frees_its_backlog(void **ctx) {
   put(h, .id = "head", .limit = "1;0;0;0;strict;=t/a");
   put_ten(h, "1;0;0;0;strict;=t/a");
   settle(h, take_job(h, "head"), .kind = SK_SETTLE_RETRY, .delay_ms = 600000);
-  assert_int_equal(take(h, 20, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 20, "q", NULL)->jobs_n, 0);
   declare_limit(h, NULL);
   assert_string_equal(ids_of(w, take(h, 20, "q", NULL)), "j0 j1 j2 j3 j4 j5 j6 j7 j8 j9");
   world_advance(w, 600000);
@@ -48,13 +48,13 @@ static void numbers_of_the_newest_declaration_hold_for_what_waits(void **ctx) {
   declare_limit(h, "3;0;0;0;any;task");
   assert_string_equal(ids_of(w, take(h, 20, "q", NULL)), "j1 j2");
   put(h, .id = "stale", .limit = "1;0;0;0;any;=t");
-  assert_int_equal(take(h, 20, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 20, "q", NULL)->jobs_n, 0);
   declare_limit(h, "0;1;60000;1;any;task");
   assert_string_equal(ids_of(w, take(h, 20, "q", NULL)), "j3");
   declare_limit(h, "5;0;0;0;any;task");
   assert_string_equal(ids_of(w, take(h, 20, "q", NULL)), "j4");
   declare_limit(h, "1;0;0;0;any;task"); /* as once before */
-  assert_int_equal(take(h, 20, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 20, "q", NULL)->jobs_n, 0);
   declare_limit(h, "7;0;0;0;any;task");
   assert_string_equal(ids_of(w, take(h, 20, "q", NULL)), "j5 j6");
 }
@@ -69,13 +69,13 @@ static void a_job_that_waits_gives_back_the_slot_of_a_limit_that_was_strict(void
   put(h, .id = "b2", .limit = "1;0;0;0;strict;=t/b");
   struct sk_fetch_op *op = take(h, 20, "q", NULL);
   assert_string_equal(ids_of(w, op), "a1 b1");
-  settle(h, &op->held[0], .kind = SK_SETTLE_RETRY, .delay_ms = 600000);
+  settle(h, &op->jobs[0], .kind = SK_SETTLE_RETRY, .delay_ms = 600000);
   declare_limit(h, "1;0;0;0;any;arg:1");
   assert_string_equal(ids_of(w, take(h, 20, "q", NULL)), "a2"); /* b1 runs */
-  settle(h, &op->held[1], .kind = SK_SETTLE_RETRY, .delay_ms = 600000);
+  settle(h, &op->jobs[1], .kind = SK_SETTLE_RETRY, .delay_ms = 600000);
   assert_string_equal(ids_of(w, take(h, 20, "q", NULL)), "b2");
   world_advance(w, 600000);
-  assert_int_equal(take(h, 20, "q", NULL)->held_n, 0);
+  assert_int_equal(take(h, 20, "q", NULL)->jobs_n, 0);
 }
 
 /* Other tasks whose names begin alike, and what is scheduled. */
@@ -110,10 +110,10 @@ static void a_limit_by_many_keys_is_freed_whole(void **ctx) {
     struct sk_enqueue_op op = { .items = items + i * KEYS, .items_n = KEYS };
     assert_code(run_enqueue(h, &op), SK_OK);
   }
-  assert_int_equal(take(h, 2 * KEYS, "q", NULL)->held_n, KEYS);
+  assert_int_equal(take(h, 2 * KEYS, "q", NULL)->jobs_n, KEYS);
   declare_limit(h, NULL);
   size_t taken = 0;
-  for (int i = 0; i < 1000 && taken < KEYS; i++) taken += take(h, 2 * KEYS, "q", NULL)->held_n;
+  for (int i = 0; i < 1000 && taken < KEYS; i++) taken += take(h, 2 * KEYS, "q", NULL)->jobs_n;
   assert_int_equal(taken, KEYS);
 }
 

@@ -19,7 +19,7 @@ static void done_and_cancelled_are_kept_until_a_beat_after_their_time(void **ctx
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
   put(h, .id = "b");
-  struct sk_held *a = take_job(h, "a");
+  struct sk_fetched *a = take_job(h, "a");
   assert_code(settle(h, a, .kind = SK_SETTLE_DONE, .keep_ms = 1000, .record = record_with(w, a->record, 7, 0)), SK_OK);
   assert_code(settle(h, take_job(h, "b"), .kind = SK_SETTLE_CANCELLED, .keep_ms = 2000), SK_OK);
   world_advance(w, 999);
@@ -55,7 +55,7 @@ static void dead_stays_until_deleted(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   assert_code(settle(h, held, .kind = SK_SETTLE_DEAD, .record = record_with(w, held->record, 3, 1)), SK_OK);
   world_advance(w, 1000LL * 86400 * 1000);
   beat(h);
@@ -70,20 +70,20 @@ static void retry_waits_and_comes_back_at_the_front_with_its_new_record(void **c
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
   put(h, .id = "b");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   assert_code(settle(h, held, .kind = SK_SETTLE_RETRY, .delay_ms = 50, .record = record_with(w, held->record, 1, 0)),
               SK_OK);
   assert_string_equal(state_of(h, "a"), "retry");
   assert_int_equal(view(h, "a")->due_ms, WALL_START_MS + 50);
-  assert_int_equal(view(h, "a")->held_ms, 0);
+  assert_int_equal(view(h, "a")->running_since_ms, 0);
   assert_int_equal(count_queue(h, "q")->states[SK_STATE_RETRY], 1);
   world_advance(w, 49);
   assert_int_equal(take(h, 0, "q", NULL)->due_in_ms, 1);
   world_advance(w, 6);
   const struct sk_fetch_op *op = take(h, 2, "q", NULL);
   assert_string_equal(ids_of(w, op), "a b");
-  assert_int_equal(decoded(op->held[0].record).attempts, 1);
-  assert_int_equal(op->held[0].late_ms, 5);
+  assert_int_equal(decoded(op->jobs[0].record).attempts, 1);
+  assert_int_equal(op->jobs[0].late_ms, 5);
   assert_int_equal(count(h)->counters.retried, 1);
 }
 
@@ -105,10 +105,10 @@ static void without_delay_retry_and_snooze_are_ready_at_the_front(void **ctx) {
   put(h, .id = "b");
   put(h, .id = "c");
   struct sk_fetch_op *op = take(h, 2, "q", NULL);
-  assert_code(settle(h, &op->held[0], .kind = SK_SETTLE_RETRY), SK_OK);
+  assert_code(settle(h, &op->jobs[0], .kind = SK_SETTLE_RETRY), SK_OK);
   assert_string_equal(state_of(h, "a"), "ready");
   world_advance(w, 1);
-  assert_code(settle(h, &op->held[1], .kind = SK_SETTLE_SNOOZE), SK_OK);
+  assert_code(settle(h, &op->jobs[1], .kind = SK_SETTLE_SNOOZE), SK_OK);
   assert_string_equal(ids_of(w, take(h, 9, "q", NULL)), "a b c");
 }
 
@@ -119,8 +119,8 @@ static void retry_can_move_to_another_queue(void **ctx) {
   put(h, .id = "b");
   put(h, .id = "s", .queue = "slow");
   struct sk_fetch_op *op = take(h, 2, "q", NULL);
-  assert_code(settle(h, &op->held[0], .kind = SK_SETTLE_RETRY, .delay_ms = 10, .to_queue = "slow"), SK_OK);
-  assert_code(settle(h, &op->held[1], .kind = SK_SETTLE_SNOOZE, .to_queue = "new"), SK_OK);
+  assert_code(settle(h, &op->jobs[0], .kind = SK_SETTLE_RETRY, .delay_ms = 10, .to_queue = "slow"), SK_OK);
+  assert_code(settle(h, &op->jobs[1], .kind = SK_SETTLE_SNOOZE, .to_queue = "new"), SK_OK);
   assert_true(sk_str_eq_c(view(h, "a")->queue, "slow"));
   assert_int_equal(count_queue(h, "q")->states[SK_STATE_RETRY], 0);
   assert_int_equal(count_queue(h, "slow")->states[SK_STATE_RETRY], 1);
@@ -128,8 +128,8 @@ static void retry_can_move_to_another_queue(void **ctx) {
   world_advance(w, 10);
   op = take(h, 9, "slow", "new", NULL);
   assert_string_equal(ids_of(w, op), "a s b");
-  assert_true(sk_str_eq_c(op->held[0].queue, "slow"));
-  assert_code(settle(h, &op->held[0], .kind = SK_SETTLE_DONE), SK_OK);
+  assert_true(sk_str_eq_c(op->jobs[0].queue, "slow"));
+  assert_code(settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE), SK_OK);
 }
 
 static void release_returns_to_the_place_it_had(void **ctx) {
@@ -144,7 +144,7 @@ static void release_returns_to_the_place_it_had(void **ctx) {
   struct sk_fetch_op *op = take(h, 6, "q", NULL);
   assert_string_equal(ids_of(w, op), "p s1 s2 a b c");
   const size_t order[] = { 4, 2, 0, 5, 1, 3 };
-  for (size_t i = 0; i < 6; i++) assert_code(settle(h, &op->held[order[i]], .kind = SK_SETTLE_RELEASE), SK_OK);
+  for (size_t i = 0; i < 6; i++) assert_code(settle(h, &op->jobs[order[i]], .kind = SK_SETTLE_RELEASE), SK_OK);
   put(h, .id = "e");
   put(h, .id = "s3", .delay_ms = 1);
   world_advance(w, 1);
@@ -156,7 +156,7 @@ static void release_keeps_the_record_or_takes_a_new_one(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   struct sk_str first = held->record;
   assert_code(settle(h, held, .kind = SK_SETTLE_RELEASE), SK_OK);
   assert_true(sk_str_eq(view(h, "a")->record, first));
@@ -172,9 +172,9 @@ static void a_wrong_fence_is_stale(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   struct sk_enqueue_item follow = item(w, .id = "f");
-  assert_code(settle(h, held, .kind = SK_SETTLE_DROP, .fence = held->fence + 1, .follow = &follow, .follow_n = 1),
+  assert_code(settle(h, held, .kind = SK_SETTLE_DROP, .fence = held->fence + 1, .callbacks = &follow, .callbacks_n = 1),
               SK_ESTALE);
   assert_string_equal(state_of(h, "a"), "running");
   assert_string_equal(state_of(h, "f"), "unknown");
@@ -185,12 +185,12 @@ static void what_is_not_held_is_stale(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a");
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   assert_code(settle(b, held, .kind = SK_SETTLE_DROP), SK_ESTALE);
-  struct sk_held ready = { .id = text("r"), .queue = text("q"), .record = held->record };
+  struct sk_fetched ready = { .id = text("r"), .queue = text("q"), .record = held->record };
   put(a, .id = "r");
   assert_code(settle(a, &ready, .kind = SK_SETTLE_DROP), SK_ESTALE);
-  struct sk_held unknown = { .id = text("u"), .queue = text("q"), .record = held->record };
+  struct sk_fetched unknown = { .id = text("u"), .queue = text("q"), .record = held->record };
   assert_code(settle(a, &unknown, .kind = SK_SETTLE_DONE, .keep_ms = 5), SK_ESTALE);
   assert_string_equal(state_of(a, "u"), "unknown");
   assert_code(settle(a, held, .kind = SK_SETTLE_DROP), SK_OK);
@@ -201,7 +201,7 @@ static void a_repeat_is_stale_for_every_kind(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   for (int kind = 0; kind < SK_SETTLE_KINDS; kind++) {
     put(h, .id = "a");
-    struct sk_held *held = take_job(h, "a");
+    struct sk_fetched *held = take_job(h, "a");
     assert_code(settle(h, held, .kind = (enum sk_settle_kind)kind, .delay_ms = 5, .keep_ms = 5), SK_OK);
     struct sk_counters before = count(h)->counters;
     assert_code(settle(h, held, .kind = (enum sk_settle_kind)kind, .delay_ms = 5, .keep_ms = 5), SK_ESTALE);
@@ -216,12 +216,12 @@ static void a_former_owner_is_stale_after_release_and_fetch_by_another(void **ct
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a");
-  struct sk_held *old = take_job(a, "a");
+  struct sk_fetched *old = take_job(a, "a");
   assert_code(settle(a, old, .kind = SK_SETTLE_RELEASE), SK_OK);
-  struct sk_held *new = take_job(b, "a");
+  struct sk_fetched *new = take_job(b, "a");
   assert_code(settle(a, old, .kind = SK_SETTLE_DONE), SK_ESTALE);
   assert_code(settle(b, new, .kind = SK_SETTLE_RELEASE), SK_OK);
-  struct sk_held *again = take_job(a, "a");
+  struct sk_fetched *again = take_job(a, "a");
   assert_code(settle(a, old, .kind = SK_SETTLE_DONE), SK_ESTALE);
   assert_code(settle(a, again, .kind = SK_SETTLE_DONE), SK_OK);
 }
@@ -233,7 +233,7 @@ static void follow_ups_come_with_it(void **ctx) {
   put(h, .id = "there");
   struct sk_enqueue_item follow[] = { item(w, .id = "f1"), item(w, .id = "there"),
                                       item(w, .id = "f2", .queue = "z", .delay_ms = 9) };
-  assert_code(settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .follow = follow, .follow_n = 3), SK_OK);
+  assert_code(settle(h, take_job(h, "a"), .kind = SK_SETTLE_DONE, .callbacks = follow, .callbacks_n = 3), SK_OK);
   assert_code(follow[0].status, SK_OK);
   assert_code(follow[1].status, SK_EEXISTS);
   assert_code(follow[2].status, SK_OK);
@@ -252,7 +252,7 @@ static void a_batch_settles_each_item_for_itself(void **ctx) {
   struct sk_settle_item items[4];
   memset(items, 0, sizeof items);
   for (size_t i = 0; i < 4; i++) {
-    const struct sk_held *from = &held->held[i % 3];
+    const struct sk_fetched *from = &held->jobs[i % 3];
     items[i] =
         (struct sk_settle_item){ .id = from->id, .queue = from->queue, .fence = from->fence, .record = from->record };
   }
@@ -285,7 +285,7 @@ static void crashed_is_counted_with_any_kind(void **ctx) {
 
 /* -- many that end in one batch: each must fare as it would alone --------------------------------------------------------------- */
 
-static struct sk_settle_item ending(const struct sk_held *held, enum sk_settle_kind kind, int64_t keep_ms) {
+static struct sk_settle_item ending(const struct sk_fetched *held, enum sk_settle_kind kind, int64_t keep_ms) {
   return (struct sk_settle_item){
     .id = held->id,
     .queue = held->queue,
@@ -303,17 +303,20 @@ static void settle_items(struct handle *h, struct sk_settle_item *items, size_t 
 }
 
 /* Its job of that id. */
-static const struct sk_held *held_as(const struct sk_fetch_op *op, const char *id) {
-  for (size_t i = 0; i < op->held_n; i++)
-    if (sk_str_eq_c(op->held[i].id, id)) return &op->held[i];
+static const struct sk_fetched *held_as(const struct sk_fetch_op *op, const char *id) {
+  for (size_t i = 0; i < op->jobs_n; i++)
+    if (sk_str_eq_c(op->jobs[i].id, id)) return &op->jobs[i];
   fail_msg("job %s was not fetched", id);
   return NULL;
 }
 
-static void say(struct handle *h, const struct sk_held *held, const char *note, const char *log) {
-  struct sk_progress_item one = {
-    .id = held->id, .queue = held->queue, .fence = held->fence, .percent = 50, .note = text(note), .log = text(log)
-  };
+static void say(struct handle *h, const struct sk_fetched *held, const char *note, const char *log) {
+  struct sk_progress_item one = { .id = held->id,
+                                  .queue = held->queue,
+                                  .fence = held->fence,
+                                  .percent = 50,
+                                  .progress_text = text(note),
+                                  .log = text(log) };
   struct sk_progress_op op = { .items = &one, .items_n = 1 };
   assert_code(run_progress(h, &op), SK_OK);
   sk_op_fini(&op.op);
@@ -338,9 +341,9 @@ static void in_a_batch_of_all_sorts_each_ends_as_it_would_alone(void **ctx) {
   put(c, .id = "crashed");
   put(c, .id = "follows");
   struct sk_fetch_op *op = take(h, 99, "q", "z", NULL);
-  assert_int_equal(op->held_n, 14);
+  assert_int_equal(op->jobs_n, 14);
   put(c, .id = "foreign");
-  const struct sk_held *foreign = take_job(other, "foreign");
+  const struct sk_fetched *foreign = take_job(other, "foreign");
   const char *const to_stop[] = { "stopped", "not-given-up", "cancelled" };
   for (int i = 0; i < 3; i++) assert_code(change(c, SK_VERB_CANCEL, to_stop[i], 1000), SK_OK);
   say(h, held_as(op, "kept"), "half way", "a line");
@@ -373,8 +376,8 @@ static void in_a_batch_of_all_sorts_each_ends_as_it_would_alone(void **ctx) {
   items[8].delay_ms = 1000;
   items[9].record = record_with(w, items[9].record, 2, 0);
   items[14].crashed = true;
-  items[15].follow = &follow;
-  items[15].follow_n = 1;
+  items[15].callbacks = &follow;
+  items[15].callbacks_n = 1;
   struct sk_counters before = count(c)->counters;
   settle_items(h, items, ITEMS);
   for (int i = 0; i < ITEMS; i++) {
@@ -409,10 +412,10 @@ static void in_a_batch_of_all_sorts_each_ends_as_it_would_alone(void **ctx) {
   const struct sk_view *kept = view(c, "kept");
   assert_int_equal(decoded(kept->record).attempts, 7);
   assert_int_equal(kept->priority, 2);
-  assert_true(sk_str_eq_c(kept->note, "half way"));
+  assert_true(sk_str_eq_c(kept->progress_text, "half way"));
   assert_int_equal(kept->log.n, 0);
   assert_string_equal(listed(c, .state = SK_STATE_DONE, .task = text("task of its own")), "kept");
-  assert_true(sk_str_eq_c(view(c, "given-up")->note, "not far"));
+  assert_true(sk_str_eq_c(view(c, "given-up")->progress_text, "not far"));
   assert_true(sk_str_eq_c(view(c, "stale")->log, "another line"));
   assert_int_equal(decoded(view(c, "doubled")->record).attempts, 1);
   assert_false(view(c, "stopped")->stopping);
@@ -424,7 +427,7 @@ static void in_a_batch_of_all_sorts_each_ends_as_it_would_alone(void **ctx) {
   put(c, .id = "fills", .limit = "2;0;0;0;any;=g", .queue = "z");
   assert_string_equal(ids_of(w, take(h, 1, "z", NULL)), "fills");
   assert_code(change(c, SK_VERB_RETRY, "given-up", 0), SK_OK);
-  assert_int_equal(view(c, "given-up")->held_back, SK_HELD_BY_CONCURRENCY);
+  assert_int_equal(view(c, "given-up")->blocked_by, SK_BLOCKED_BY_CONCURRENCY);
 
   world_advance(w, 1000);
   beat(h);
@@ -439,7 +442,7 @@ static void keep_many(struct world *w, struct handle *h, struct handle *c, int a
   enum { N = 260 };
   int64_t done = count(c)->counters.done;
   static const char *const queues[] = { "q", "z", "y" };
-  const struct sk_held *held[N];
+  const struct sk_fetched *held[N];
   for (int from = 0; from < N; from += 130) {
     struct sk_enqueue_item jobs[130];
     for (int i = 0; i < 130; i++) {
@@ -451,15 +454,15 @@ static void keep_many(struct world *w, struct handle *h, struct handle *c, int a
     assert_code(run_enqueue(c, &op), SK_OK);
     sk_op_fini(&op.op);
     struct sk_fetch_op *taken = take(h, 130, "q", "z", "y", NULL);
-    assert_int_equal(taken->held_n, 130);
-    for (int i = 0; i < 130; i++) held[from + i] = &taken->held[i];
+    assert_int_equal(taken->jobs_n, 130);
+    for (int i = 0; i < 130; i++) held[from + i] = &taken->jobs[i];
   }
   struct sk_settle_item items[N + 3];
   assert_true(again <= 3);
   char want[3][N * 5 + 1]; /* newest first */
   size_t want_n[3] = { 0 };
   for (int i = N - 1; i >= 0; i--) {
-    const struct sk_held *one = held[i * 77 % N];
+    const struct sk_fetched *one = held[i * 77 % N];
     int keep = i % 4; /* 0: not at all */
     items[i] = ending(one, SK_SETTLE_DONE, keep * 1000);
     for (int k = 0; k < keep; k++)
@@ -499,12 +502,12 @@ static void statuses_are_those_of_their_items_wherever_they_stand(void **ctx) {
     put(c, .id = id, .queue = i % 3 ? "q" : "z");
   }
   struct sk_fetch_op *op = take(h, N, "q", "z", NULL);
-  assert_int_equal(op->held_n, N);
+  assert_int_equal(op->jobs_n, N);
   struct sk_settle_item items[N];
   const enum sk_settle_kind kinds[] = { SK_SETTLE_DONE, SK_SETTLE_DEAD, SK_SETTLE_DONE, SK_SETTLE_DROP,
                                         SK_SETTLE_CANCELLED };
   for (int i = 0; i < N; i++) {
-    items[i] = ending(&op->held[i], kinds[i % 5], i % 5 == 2 ? 0 : 1000);
+    items[i] = ending(&op->jobs[i], kinds[i % 5], i % 5 == 2 ? 0 : 1000);
     if (i % 7 == 3) items[i].fence++;
     if (i % 6 != 5) continue;
     char id[16];
@@ -529,7 +532,7 @@ static void of_items_for_one_job_the_first_counts(void **ctx) {
   put(h, .id = "c");
   put(h, .id = "d");
   struct sk_fetch_op *op = take(h, 4, "q", NULL);
-  const struct sk_held *a = &op->held[0], *b = &op->held[1], *c = &op->held[2], *d = &op->held[3];
+  const struct sk_fetched *a = &op->jobs[0], *b = &op->jobs[1], *c = &op->jobs[2], *d = &op->jobs[3];
   struct sk_settle_item items[] = {
     ending(d, SK_SETTLE_DONE, 0),         ending(a, SK_SETTLE_DONE, 1000), ending(a, SK_SETTLE_DONE, 0),
     ending(b, SK_SETTLE_CANCELLED, 1000), ending(c, SK_SETTLE_DEAD, 0),    ending(b, SK_SETTLE_DONE, 1000),
@@ -556,8 +559,8 @@ static void an_id_twice_among_what_is_kept_is_kept_once(void **ctx) {
   struct sk_fetch_op *op = take(h, 3, "q", NULL);
   struct sk_settle_item items[5];
   for (int i = 0; i < 5; i++) {
-    items[i] = ending(&op->held[i % 3], SK_SETTLE_DONE, i < 3 ? 1000 : 2000);
-    items[i].record = record_with(w, op->held[i % 3].record, i + 1, 0);
+    items[i] = ending(&op->jobs[i % 3], SK_SETTLE_DONE, i < 3 ? 1000 : 2000);
+    items[i].record = record_with(w, op->jobs[i % 3].record, i + 1, 0);
   }
   items[0].fence++;
   settle_items(h, items, 5);
@@ -585,17 +588,17 @@ static void what_came_due_or_was_handed_back_is_kept_like_the_rest(void **ctx) {
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "c b a d");
   struct sk_settle_item items[4];
-  for (int i = 0; i < 4; i++) items[i] = ending(&op->held[i], SK_SETTLE_DONE, 1000 * (i + 1));
+  for (int i = 0; i < 4; i++) items[i] = ending(&op->jobs[i], SK_SETTLE_DONE, 1000 * (i + 1));
   settle_items(h, items, 4);
   for (int i = 0; i < 4; i++) assert_code(items[i].status, SK_OK);
   assert_string_equal(listed(h, .state = SK_STATE_DONE), "d a b c");
   assert_string_equal(listed(h, .state = SK_STATE_DONE, .task = text("other")), "b");
   for (int i = 0; i < 4; i++) {
     char id[16];
-    snprintf(id, sizeof id, "%.*s", SK_STR_ARG(op->held[i].id));
+    snprintf(id, sizeof id, "%.*s", SK_STR_ARG(op->jobs[i].id));
     const struct sk_view *v = view(h, id);
-    assert_true(sk_str_eq(v->record, op->held[i].record));
-    assert_int_equal(v->priority, op->held[i].priority);
+    assert_true(sk_str_eq(v->record, op->jobs[i].record));
+    assert_int_equal(v->priority, op->jobs[i].priority);
     assert_true(sk_str_eq_c(v->queue, "q"));
   }
 }

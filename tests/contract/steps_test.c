@@ -88,8 +88,8 @@ static void all_that_are_due_at_one_moment_are_taken(void **ctx) {
   size_t taken = 0, fetches = 0;
   while (taken < JOBS && fetches++ < JOBS) {
     struct sk_fetch_op *op = take(h, FEW, "q", "z", NULL);
-    assert_true(op->held_n > 0 || op->more || (op->due_in_ms >= 0 && op->due_in_ms <= 1));
-    taken += op->held_n;
+    assert_true(op->jobs_n > 0 || op->has_more || (op->due_in_ms >= 0 && op->due_in_ms <= 1));
+    taken += op->jobs_n;
     world_forget(w);
   }
   assert_int_equal(taken, JOBS);
@@ -101,7 +101,7 @@ static void what_an_engine_held_comes_back_in_many_steps(void **ctx) {
   fill(h, false, 0);
   size_t n;
   const char **before = list_in_pieces(h, (struct sk_filter){ .queue = text("q") }, JOBS, &n);
-  for (size_t taken = 0; taken < JOBS;) taken += take(h, 1000, "q", "z", NULL)->held_n;
+  for (size_t taken = 0; taken < JOBS;) taken += take(h, 1000, "q", "z", NULL)->jobs_n;
   assert_int_equal(change_all(other, SK_VERB_CANCEL, (struct sk_filter){ .queue = text("z") }, 0), JOBS / 5);
   assert_true(outlive(other)->recovered > 0);
   for (int i = 0; i < JOBS && count(other)->counters.recovered < JOBS; i++)

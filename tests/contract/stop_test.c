@@ -16,10 +16,10 @@ static void a_running_job_that_is_cancelled_is_in_every_fetch_of_its_engine_unti
   assert_string_equal(stops_of(w, take(b, 1, "q", NULL)), "");
   assert_string_equal(state_of(c, "x"), "running");
   assert_int_equal(count(c)->counters.cancelled, 0);
-  assert_code(settle(a, &held->held[0], .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000), SK_OK);
+  assert_code(settle(a, &held->jobs[0], .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000), SK_OK);
   assert_int_equal(count(c)->counters.cancelled, 1);
   assert_string_equal(stops_of(w, take(a, 0, "q", NULL)), "z");
-  assert_code(settle(a, &held->held[2], .kind = SK_SETTLE_CANCELLED), SK_OK);
+  assert_code(settle(a, &held->jobs[2], .kind = SK_SETTLE_CANCELLED), SK_OK);
   assert_string_equal(stops_of(w, take(a, 0, "q", NULL)), "");
   assert_string_equal(listed(c, .state = SK_STATE_NONE), "y x");
 }
@@ -50,7 +50,7 @@ static void a_view_says_that_it_is_stopping(void **ctx) {
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
   put(h, .id = "b");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   assert_false(view(h, "a")->stopping);
   change(h, SK_VERB_CANCEL, "a", 1000);
   assert_true(view(h, "a")->stopping);
@@ -66,14 +66,16 @@ static void it_is_neither_retried_nor_dead(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a", .lock = "reject;0;=k", .limit = "1;0;0;0;any;=g");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   change(h, SK_VERB_CANCEL, "a", 1000);
   const enum sk_settle_kind kinds[] = { SK_SETTLE_RETRY, SK_SETTLE_SNOOZE, SK_SETTLE_DEAD };
   for (int i = 0; i < 3; i++) {
     struct sk_enqueue_item follow = item(w, .id = "follow");
-    struct fate fate = {
-      .kind = kinds[i], .crashed = true, .follow = &follow, .follow_n = 1, .record = record_with(w, held->record, 9, 9)
-    };
+    struct fate fate = { .kind = kinds[i],
+                         .crashed = true,
+                         .callbacks = &follow,
+                         .callbacks_n = 1,
+                         .record = record_with(w, held->record, 9, 9) };
     assert_code(settle_one(h, held, fate), SK_ESTATE);
     assert_string_equal(state_of(h, "a"), "running");
     assert_string_equal(state_of(h, "follow"), "unknown");
@@ -93,8 +95,8 @@ static void what_is_done_or_dropped_stands(void **ctx) {
   struct sk_fetch_op *op = take(h, 2, "q", NULL);
   change_all(h, SK_VERB_CANCEL, (struct sk_filter){ .state = SK_STATE_RUNNING }, 1000);
   assert_string_equal(stops_of(w, take(h, 0, "q", NULL)), "a b");
-  assert_code(settle(h, &op->held[0], .kind = SK_SETTLE_DONE, .keep_ms = 1000), SK_OK);
-  assert_code(settle(h, &op->held[1], .kind = SK_SETTLE_DROP), SK_OK);
+  assert_code(settle(h, &op->jobs[0], .kind = SK_SETTLE_DONE, .keep_ms = 1000), SK_OK);
+  assert_code(settle(h, &op->jobs[1], .kind = SK_SETTLE_DROP), SK_OK);
   assert_string_equal(state_of(h, "a"), "done");
   assert_int_equal(count(h)->counters.cancelled, 0);
   assert_int_equal(take(h, 0, "q", NULL)->stops_n, 0);
@@ -104,14 +106,14 @@ static void one_that_was_handed_back_is_to_be_stopped_in_the_fetch_that_takes_it
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2");
   put(a, .id = "a");
-  struct sk_held *held = take_job(a, "a");
+  struct sk_fetched *held = take_job(a, "a");
   change(a, SK_VERB_CANCEL, "a", 1000);
   settle(a, held, .kind = SK_SETTLE_RELEASE);
   assert_int_equal(take(a, 0, "q", NULL)->stops_n, 0);
   struct sk_fetch_op *op = take(b, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a");
   assert_string_equal(stops_of(w, op), "a");
-  assert_code(settle(b, &op->held[0], .kind = SK_SETTLE_RETRY), SK_ESTATE);
+  assert_code(settle(b, &op->jobs[0], .kind = SK_SETTLE_RETRY), SK_ESTATE);
 }
 
 static void a_dead_engines_job_is_still_to_be_stopped(void **ctx) {
@@ -130,7 +132,7 @@ static void one_that_was_handed_back_can_be_cancelled_at_once(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   change(h, SK_VERB_CANCEL, "a", 1000);
   settle(h, held, .kind = SK_SETTLE_RELEASE);
   assert_code(change(h, SK_VERB_CANCEL, "a", 1000), SK_OK);
@@ -142,14 +144,14 @@ static void retried_by_hand_it_is_not_to_be_stopped_any_more(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   put(h, .id = "a");
-  struct sk_held *held = take_job(h, "a");
+  struct sk_fetched *held = take_job(h, "a");
   change(h, SK_VERB_CANCEL, "a", 1000);
   settle(h, held, .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000);
   assert_code(change(h, SK_VERB_RETRY, "a", 0), SK_OK);
   struct sk_fetch_op *op = take(h, 9, "q", NULL);
   assert_string_equal(ids_of(w, op), "a");
   assert_int_equal(op->stops_n, 0);
-  assert_code(settle(h, &op->held[0], .kind = SK_SETTLE_RETRY), SK_OK);
+  assert_code(settle(h, &op->jobs[0], .kind = SK_SETTLE_RETRY), SK_OK);
 }
 
 static void many_are_stopped_at_once(void **ctx) {
@@ -167,7 +169,7 @@ static void many_are_stopped_at_once(void **ctx) {
   struct sk_fetch_op *held = take(h, 400, "q", NULL);
   assert_int_equal(change_all(c, SK_VERB_CANCEL, (struct sk_filter){ .queue = text("q") }, 0), 500);
   assert_int_equal(take(h, 0, NULL)->stops_n, 400);
-  for (size_t i = 0; i < 399; i++) settle(h, &held->held[i], .kind = SK_SETTLE_CANCELLED);
+  for (size_t i = 0; i < 399; i++) settle(h, &held->jobs[i], .kind = SK_SETTLE_CANCELLED);
   assert_string_equal(stops_of(w, take(h, 0, NULL)), "j399");
 }
 

@@ -298,8 +298,8 @@ static void join(struct joined *out, struct sk_str id) {
 }
 
 const char *ids_of(struct world *w, const struct sk_fetch_op *op) {
-  struct joined out = { .p = sk_arena_alloc(&w->arena, op->held_n * (SK_ID_BYTES_MAX + 1) + 1) };
-  for (size_t i = 0; i < op->held_n; i++) join(&out, op->held[i].id);
+  struct joined out = { .p = sk_arena_alloc(&w->arena, op->jobs_n * (SK_ID_BYTES_MAX + 1) + 1) };
+  for (size_t i = 0; i < op->jobs_n; i++) join(&out, op->jobs[i].id);
   return out.p;
 }
 
@@ -319,13 +319,13 @@ const char *stops_of(struct world *w, const struct sk_fetch_op *op) {
   return out.p;
 }
 
-struct sk_held *take_job(struct handle *h, const char *id) {
+struct sk_fetched *take_job(struct handle *h, const char *id) {
   struct sk_fetch_op *op = take(h, 1, "q", NULL);
   assert_string_equal(ids_of(h->world, op), id);
-  return &op->held[0];
+  return &op->jobs[0];
 }
 
-enum sk_code settle_one(struct handle *h, const struct sk_held *held, struct fate fate) {
+enum sk_code settle_one(struct handle *h, const struct sk_fetched *held, struct fate fate) {
   struct sk_settle_item one = {
     .id = held->id,
     .queue = held->queue,
@@ -336,8 +336,8 @@ enum sk_code settle_one(struct handle *h, const struct sk_held *held, struct fat
     .delay_ms = fate.delay_ms,
     .keep_ms = fate.keep_ms,
     .crashed = fate.crashed,
-    .follow = fate.follow,
-    .follow_n = fate.follow_n,
+    .callbacks = fate.callbacks,
+    .callbacks_n = fate.callbacks_n,
   };
   struct sk_settle_op *op = new_op(h->world, sizeof *op);
   op->items = &one;

@@ -75,7 +75,7 @@ struct seen {
 /* A worker as the engine sees it. */
 struct sk_child {
   int fd; /* the other end of its pipe */
-  struct sk_share *share;
+  struct sk_slot_page *slot_page;
   void (*exited)(void *ctx, int exit_status, int term_signal);
   void *ctx;
   bool killed, over, freed;
@@ -96,7 +96,7 @@ struct sk_child *sk_child_spawn(struct sk_loop *loop, const struct sk_child_opti
   }
   c->fd = dup(options->fds[0]);
   fcntl(c->fd, F_SETFL, O_NONBLOCK);
-  enum sk_code code = sk_share_map(options->fds[1], &c->share, err);
+  enum sk_code code = sk_slot_page_map(options->fds[1], &c->slot_page, err);
   assert(c->fd >= 0 && code == SK_OK);
   c->exited = options->exited;
   c->ctx = options->ctx;
@@ -137,7 +137,7 @@ static void peer_ends(struct sk_child *c, int status, int signum) {
 
 static void peer_destroy(struct sk_child *c) {
   close(c->fd);
-  sk_share_unmap(c->share, c->share->slots_n);
+  sk_slot_page_unmap(c->slot_page, c->slot_page->slots_n);
   sk_buf_fini(&c->in);
   free(c);
 }
@@ -203,7 +203,7 @@ static void audit(const struct sk_engine *e) {
   }
   assert(given == e->given_n && length(&e->local) == e->local_n && length(&e->suspects) == e->suspects_n);
   assert(length(&e->mourners) == e->mourners_n && length(&e->settling) == e->settling_n);
-  assert(e->held_n == e->local_n + e->suspects_n + e->mourners_n + e->given_n);
+  assert(e->jobs_n == e->local_n + e->suspects_n + e->mourners_n + e->given_n);
   assert(e->held_bytes < SIZE_MAX / 2);
 }
 
@@ -306,7 +306,7 @@ static void peer_reads(struct sk_child *c) {
     struct sk_reader r = sk_reader(frame.payload);
     if (frame.type != SK_FRAME_JOB) continue;
     uint32_t slot = sk_read_u32(&r), generation = sk_read_u32(&r);
-    assert(!r.bad && slot < c->share->slots_n);
+    assert(!r.bad && slot < c->slot_page->slots_n);
     if (c->seen_n == SEEN_MAX) memmove(c->seen, c->seen + 1, --c->seen_n * sizeof *c->seen);
     c->seen[c->seen_n++] = (struct seen){ slot, generation, false };
   }
@@ -319,12 +319,12 @@ static void peer_starts(struct sk_child *c, unsigned what) {
   for (size_t i = 0; i < c->seen_n; i++) {
     struct seen *s = &c->seen[i];
     if (s->started) continue;
-    s->started = sk_share_move(c->share, s->slot, s->generation, SK_SLOT_OFFERED, SK_SLOT_STARTED);
+    s->started = sk_slot_page_move(c->slot_page, s->slot, s->generation, SK_SLOT_OFFERED, SK_SLOT_STARTED);
     if (!s->started) continue;
-    atomic_store(&c->share->slots[s->slot].started_ms, sk_clock_mono_ms());
+    atomic_store(&c->slot_page->slots[s->slot].started_ms, sk_clock_mono_ms());
     if (what & 1) {
-      atomic_store(&c->share->running, s->slot + 1);
-      atomic_store(&c->share->running_since_ms, sk_clock_mono_ms() - (what & 2 ? 10 : 0));
+      atomic_store(&c->slot_page->running, s->slot + 1);
+      atomic_store(&c->slot_page->running_since_ms, sk_clock_mono_ms() - (what & 2 ? 10 : 0));
     }
     if (what & 4) return;
   }
@@ -339,7 +339,7 @@ static struct seen *started(struct sk_child *c, unsigned which) {
 }
 
 static void forget(struct sk_child *c, struct seen *s) {
-  if (atomic_load(&c->share->running) == s->slot + 1) atomic_store(&c->share->running, 0);
+  if (atomic_load(&c->slot_page->running) == s->slot + 1) atomic_store(&c->slot_page->running, 0);
   memmove(s, s + 1, (size_t)(c->seen + --c->seen_n - s) * sizeof *s);
 }
 
@@ -400,10 +400,10 @@ static void peer_asks(struct world *w, struct sk_child *c, struct input *in) {
 
 static void peer_scribbles(struct sk_child *c, struct input *in) {
   unsigned what = byte(in), value = byte(in);
-  struct sk_share_slot *slot = &c->share->slots[value % c->share->slots_n];
+  struct sk_slot_page_slot *slot = &c->slot_page->slots[value % c->slot_page->slots_n];
   switch (what & 3) {
-  case 0: atomic_store(&c->share->running, value); break;
-  case 1: atomic_store(&c->share->running_since_ms, (int64_t)value * 1000 - 500); break;
+  case 0: atomic_store(&c->slot_page->running, value); break;
+  case 1: atomic_store(&c->slot_page->running_since_ms, (int64_t)value * 1000 - 500); break;
   case 2: atomic_store(&slot->word, (uint64_t)what << 30 | value); break;
   default: atomic_store(&slot->started_ms, (int64_t)what - value * 1000000000LL);
   }
@@ -416,12 +416,12 @@ static void peer_step(struct world *w, struct sk_child *c, struct input *in, uns
   case 2: peer_reports(c, in, SK_FRAME_DONE); break;
   case 3: peer_reports(c, in, SK_FRAME_FAIL); break;
   case 4: peer_reports(c, in, SK_FRAME_PROGRESS); break;
-  case 5: peer_reports(c, in, SK_FRAME_NOTE); break;
+  case 5: peer_reports(c, in, SK_FRAME_JOB_LOG); break;
   case 6: peer_asks(w, c, in); break;
   case 7: say(c, bytes(in, 100)); break;
   case 8: say_frame(c, (enum sk_frame_type)below(in, 16), bytes(in, 100)); break;
   case 9: peer_scribbles(c, in); break;
-  case 10: atomic_store(&c->share->running, 0); break;
+  case 10: atomic_store(&c->slot_page->running, 0); break;
   case 11: peer_reads(c); break;
   case 12: shutdown(c->fd, SHUT_RDWR); break;
   default: peer_ends(c, (int)below(in, 3), below(in, 2) ? 9 : 0); break;
@@ -493,7 +493,7 @@ static void end(struct world *w) {
     now_us += 1000;
     turn(w, 1);
   }
-  assert(w->engine->held_bytes == 0 && w->engine->held_n == 0);
+  assert(w->engine->held_bytes == 0 && w->engine->jobs_n == 0);
   sk_engine_free(w->engine);
   bool closed = false;
   w->client->ops->close(w->client, set_flag, &closed);

@@ -1,11 +1,11 @@
-/* ties.c - fuzz target: the texts of a job's record that say what it is tied to and what has happened to it: lock, limit, trail and log.
+/* ties.c - fuzz target: the texts of a job's record that say what it is tied to and what has happened to it: lock, limit, history and log.
  * What is taken keeps the limits, and a bucket with such numbers goes neither back nor past its end. */
 #include <assert.h>
 
 #include "base/limits.h"
 #include "logic/limit.h"
 #include "logic/lock.h"
-#include "logic/trail.h"
+#include "logic/history.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

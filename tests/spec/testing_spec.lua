@@ -455,7 +455,7 @@ describe("skein.testing", function()
       assert.is_true(h:wait(10))
       assert.same({ { at = 1000, text = "try 1" }, { at = 1010, text = "try 2" } }, h:log())
       local events = {}
-      for i, event in ipairs(h:info().trail) do events[i] = ("%d %s"):format(event.at, event.event) end
+      for i, event in ipairs(h:info().history) do events[i] = ("%d %s"):format(event.at, event.event) end
       assert.same({ "1000 started", "1000 failed", "1000 retry", "1010 started", "1010 done" }, events)
     end)
 

@@ -1,4 +1,4 @@
--- What follows from a job's end, and what is kept of its life: callbacks, handlers in another worker, trail and log.
+-- What follows from a job's end, and what is kept of its life: callbacks, handlers in another worker, history and log.
 local H = require "tests.system.harness"
 
 local TELL = [[
@@ -130,7 +130,7 @@ describe("a job's life", function()
     assert.equal("attempt 1", job.log[1].text)
     assert.equal("attempt 2", job.log[2].text)
     local events = {}
-    for i, e in ipairs(job.trail) do
+    for i, e in ipairs(job.history) do
       events[i] = (e.detail == H.null and e.event or e.event .. " " .. e.detail):gsub("engine=%S+ ", "")
     end
     assert.same({ "started worker=1 attempt=1", "failed error no luck", "retry in 0.01 s", "started worker=1 attempt=2", "done" }, events)
@@ -149,6 +149,6 @@ describe("a job's life", function()
     engine:kill_core()
     t:run { "-w", "1" }
     local job = t:wait_state(id, "done", 10)
-    assert.same({ "recovered", "1" }, { job.trail[1].event, job.trail[1].detail })
+    assert.same({ "recovered", "1" }, { job.history[1].event, job.history[1].detail })
   end)
 end)

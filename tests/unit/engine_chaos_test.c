@@ -59,7 +59,7 @@ static void audit(struct world *w) {
   assert_int_equal(length(&e->local), e->local_n);
   assert_int_equal(length(&e->suspects), e->suspects_n);
   assert_int_equal(given, e->given_n);
-  assert_int_equal(e->held_n, e->local_n + e->suspects_n + e->given_n);
+  assert_int_equal(e->runs_n, e->local_n + e->suspects_n + e->given_n);
   assert_int_equal(length(&e->settling), e->settling_n);
   assert_true(length(&e->workers) <= 40);
 }
@@ -169,7 +169,7 @@ static void storm(struct world *w, int64_t crashes_max) {
     assert_true(seen.state == SK_STATE_DONE ||
                 (seen.state == SK_STATE_DEAD && seen.kind == SK_KIND_CRASH && seen.crashes == crashes_max));
   }
-  until(w, w->engine->held_n == 0);
+  until(w, w->engine->runs_n == 0);
   audit(w);
   until(w, workers_n(w) == 2 && is_ready(w, 1) && is_ready(w, 2));
   printf("%d jobs\n", jobs_n);

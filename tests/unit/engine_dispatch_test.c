@@ -26,7 +26,7 @@ static void with_one_slot_and_long_jobs_only_one_is_held(void **state) {
   world_start(w);
   for (int i = 0; i < 10; i++) enqueue(w, "nap", "[]");
   size_t most = 0;
-  until(w, (most = w->engine->held_n > most ? w->engine->held_n : most, effects(w, "nap") == 10));
+  until(w, (most = w->engine->runs_n > most ? w->engine->runs_n : most, effects(w, "nap") == 10));
   assert_int_equal(most, 1);
 }
 
@@ -41,7 +41,7 @@ static void jobs_that_turn_out_long_are_handed_back(void **state) {
   for (int i = 0; i < 4000; i++) enqueue(w, "short", "[]");
   for (int i = 0; i < 300; i++) enqueue(w, "long", "[]");
   world_start(w);
-  until(w, effects(w, "long") == 1 && w->engine->held_n == 1);
+  until(w, effects(w, "long") == 1 && w->engine->runs_n == 1);
   until(w, jobs_in(w, SK_STATE_READY) == 299);
   assert_int_equal(jobs_in(w, SK_STATE_RUNNING), 1);
   enqueue_with(w, "urgent", "[]", &(struct extra){ .priority = 2 });
@@ -59,10 +59,10 @@ static void a_job_that_keeps_the_cpu_lets_go_of_its_neighbours(void **state) {
   enqueue_with(w, "hog", "[]", &(struct extra){ .priority = 1 });
   for (int i = 0; i < 5; i++) enqueue(w, "other", "[]");
   until(w, effects(w, "hog") == 1);
-  until(w, w->engine->held_n == 1);
+  until(w, w->engine->runs_n == 1);
   until(w, jobs_in(w, SK_STATE_READY) == 5);
   turn_for(w, 150); /* several looks of the janitor: they are not fetched again while it is stuck */
-  assert_int_equal(w->engine->held_n, 1);
+  assert_int_equal(w->engine->runs_n, 1);
   write_file(w, "go", "");
   until(w, effects(w, "other") == 5);
 }

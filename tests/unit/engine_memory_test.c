@@ -98,7 +98,7 @@ static void while_it_runs(void **state) {
     if (s.state != SK_STATE_DONE && s.kind != SK_KIND_CRASH)
       fail_msg("job %d: %s: %s", i, sk_state_name(s.state), s.error);
   }
-  until(w, w->engine->held_n == 0);
+  until(w, w->engine->runs_n == 0);
 }
 #else
 static void at_its_start(void **state) {

@@ -269,7 +269,7 @@ static void a_callback_that_is_refused_is_told_and_the_job_is_done(void **state)
   struct told t;
   last_effect(w, "id", line, sizeof line);
   snprintf(t.id, sizeof t.id, "%.26s", line + 3);
-  until(w, see(w, t).state == SK_STATE_DONE && w->engine->held_n == 0);
+  until(w, see(w, t).state == SK_STATE_DONE && w->engine->runs_n == 0);
   assert_int_equal(effects(w, "locked"), 0);
   assert_int_equal(logged(w, "is not added: job"), 1);
 }
@@ -306,15 +306,15 @@ static void callbacks_past_the_limit_are_left_out_and_the_job_is_done(void **sta
 
 /* -- what is kept ----------------------------------------------------------------------------------------------------------------------- */
 
-static void read_job(struct world *w, struct told t, char *trail, char *log, size_t n) {
+static void read_job(struct world *w, struct told t, char *history, char *log, size_t n) {
   struct sk_str id = sk_str_c(t.id);
   struct sk_get_op op = { .ids = &id, .ids_n = 1 };
   look(w, get, &op);
   struct sk_job job;
   sk_job_init(&job);
-  trail[0] = log[0] = '\0';
+  history[0] = log[0] = '\0';
   if (op.views[0].state != SK_STATE_NONE) assert_int_equal(sk_record_decode(op.views[0].record, &job, NULL), SK_OK);
-  snprintf(trail, n, "%.*s", SK_STR_ARG(job.trail));
+  snprintf(history, n, "%.*s", SK_STR_ARG(job.history));
   snprintf(log, n, "%.*s%.*s", SK_STR_ARG(job.log), SK_STR_ARG(op.views[0].log));
   sk_op_fini(&op.op);
 }
@@ -332,33 +332,33 @@ static void a_job_keeps_its_trail_and_its_last_lines(void **state) {
             "if job.attempt == 1 then await('go') error('no', 0) end end)");
   world_start(w);
   struct told t = enqueue(w, "t", "[]");
-  char trail[4096], log[20000];
-  until(w, (read_job(w, t, trail, log, sizeof log), lines_of(log) == 60)); /* while it runs */
+  char history[4096], log[20000];
+  until(w, (read_job(w, t, history, log, sizeof log), lines_of(log) == 60)); /* while it runs */
   write_file(w, "go", "");
   until(w, see(w, t).state == SK_STATE_DONE);
-  read_job(w, t, trail, log, sizeof log);
+  read_job(w, t, history, log, sizeof log);
   assert_int_equal(lines_of(log), SK_JOB_LOG_LINES_MAX);
   assert_null(strstr(log, "line 20 of 1\n"));
   assert_non_null(strstr(log, "line 21 of 1\n"));
   assert_non_null(strstr(log, "line 60 of 2\n"));
-  assert_int_equal(lines_of(trail), 5);
-  assert_non_null(strstr(trail, "worker=1 attempt=1\n"));
-  assert_non_null(strstr(trail, " failed error no\n"));
-  assert_non_null(strstr(trail, " retry in 0 s\n"));
-  assert_non_null(strstr(trail, " attempt=2\n"));
-  assert_non_null(strstr(trail, " done\n"));
+  assert_int_equal(lines_of(history), 5);
+  assert_non_null(strstr(history, "worker=1 attempt=1\n"));
+  assert_non_null(strstr(history, " failed error no\n"));
+  assert_non_null(strstr(history, " retry in 0 s\n"));
+  assert_non_null(strstr(history, " attempt=2\n"));
+  assert_non_null(strstr(history, " done\n"));
 }
 
-static void crashes_stay_in_the_trail(void **state) {
+static void crashes_stay_in_the_history(void **state) {
   struct world *w = *state;
   script(w, "skein.task('crash', function(job) ffi.C._exit(7) end)");
   world_start(w);
   struct told t = enqueue(w, "crash", "[]");
   until(w, see(w, t).state == SK_STATE_DEAD);
-  char trail[4096], log[4096];
-  read_job(w, t, trail, log, sizeof log);
-  assert_int_equal(lines_of(trail), 7); /* three times started and crashed, and dead */
-  assert_non_null(strstr(trail, " crashed its worker exited with status 7 while it ran (crash 3 of 3)\n"));
+  char history[4096], log[4096];
+  read_job(w, t, history, log, sizeof log);
+  assert_int_equal(lines_of(history), 7); /* three times started and crashed, and dead */
+  assert_non_null(strstr(history, " crashed its worker exited with status 7 while it ran (crash 3 of 3)\n"));
 }
 
 int main(void) {
@@ -379,7 +379,7 @@ int main(void) {
     T(a_callback_that_is_refused_is_told_and_the_job_is_done),
     T(callbacks_past_the_limit_are_left_out_and_the_job_is_done),
     T(a_job_keeps_its_trail_and_its_last_lines),
-    T(crashes_stay_in_the_trail),
+    T(crashes_stay_in_the_history),
   };
   return cmocka_run_group_tests_name("engine_mourn", tests, NULL, NULL);
 }

@@ -239,7 +239,7 @@ static void enqueue_behind_a_paused_one(struct world *w) {
                                  .want = 1 };
     other->ops->fetch(other, &fetch);
     until(w, done);
-    assert_int_equal(fetch.held_n, 1);
+    assert_int_equal(fetch.jobs_n, 1);
     sk_op_fini(&fetch.op);
   }
   struct sk_pause_op pause = { .queue = SK_STR_LIT("elsewhere"), .paused = true };

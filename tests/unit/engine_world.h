@@ -129,7 +129,7 @@ static inline void show_log(const struct world *w) {
   fprintf(stderr,
           "held=%zu local=%zu given=%zu suspects=%zu settling=%zu+%zu fetching=%d wanted=%d backoff=%lld due=%d "
           "room=%lld troubles=%x\n",
-          e->held_n, e->local_n, e->given_n, e->suspects_n, e->settling_n, e->settles_in_flight, e->fetching,
+          e->runs_n, e->local_n, e->given_n, e->suspects_n, e->settling_n, e->settles_in_flight, e->fetching,
           e->fetch_wanted, (long long)e->fetch_backoff_ms, sk_timer_active(e->due), (long long)sk_fetch_room(e),
           e->troubles);
   fprintf(stderr, "round=%llu ready_round=%llu refused=%d ever_ready=%d stopping=%d deaths=%u respawn=%d\n",

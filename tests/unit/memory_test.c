@@ -94,15 +94,15 @@ static size_t finish_all(struct world *w) {
                                             { SK_STR_LIT("q6"), 1000 } };
   struct sk_fetch_op fetch = { .queues = queues, .queues_n = 7, .want = SK_FETCH_BATCH_MAX };
   RUN(w, fetch, fetch);
-  for (size_t i = 0; i < fetch.held_n; i++) {
-    const struct sk_held *held = &fetch.held[i];
+  for (size_t i = 0; i < fetch.jobs_n; i++) {
+    const struct sk_fetched *held = &fetch.jobs[i];
     struct sk_settle_item one = { .id = held->id, .queue = held->queue, .fence = held->fence, .kind = SK_SETTLE_DONE };
     struct sk_settle_op settle = { .items = &one, .items_n = 1 };
     RUN(w, settle, settle);
     assert_int_equal(one.status, SK_OK);
     sk_op_fini(&settle.op);
   }
-  size_t n = fetch.held_n;
+  size_t n = fetch.jobs_n;
   sk_op_fini(&fetch.op);
   return n;
 }

@@ -28,7 +28,7 @@ static void only_queues_that_may_have_something_are_named(void **ctx) {
   assert_int_equal(sk_queue_set_pick(&s, 10, 7, out, &no_memory), 1);
   assert_true(sk_str_eq_c(out[0].name, "q4321"));
   assert_int_equal(out[0].quota, 10);
-  out[0].more = false;
+  out[0].has_more = false;
   out[0].due_in_ms = 50;
   sk_queue_set_found(&s, out, 1000);
   assert_false(sk_queue_set_any_maybe(&s));
@@ -47,7 +47,7 @@ static void what_is_said_while_a_fetch_is_under_way_is_not_forgotten(void **ctx)
   sk_queue_set_maybe(add(&s, 1, 1));
   assert_int_equal(sk_queue_set_pick(&s, 1, 1, out, &no_memory), 1);
   sk_queue_set_maybe(add(&s, 1, 1));
-  out[0].more = false;
+  out[0].has_more = false;
   out[0].due_in_ms = -1;
   sk_queue_set_found(&s, out, 1);
   assert_true(sk_queue_set_any_maybe(&s));
@@ -68,7 +68,7 @@ static void all_of_very_many_have_their_turn(void **ctx) {
       int k = atoi(out[i].name.p + 1);
       met += !seen[k];
       seen[k] = true;
-      out[i].more = true;
+      out[i].has_more = true;
       out[i].due_in_ms = -1;
     }
     sk_queue_set_found(&s, out, 1);

@@ -172,8 +172,8 @@ static void quotas_sum_to_want_and_follow_the_weights_on_average(void **state) {
       sk_queues_plan(WEIGHTED, N, wants[w], r * 0x9e3779b97f4a7c15u, plan);
       size_t sum = 0;
       for (int i = 0; i < N; i++) {
-        double share = (double)wants[w] * WEIGHTED[plan[i].index].weight / SUM;
-        assert_true(fabs((double)plan[i].quota - share) < 1);
+        double slot_page = (double)wants[w] * WEIGHTED[plan[i].index].weight / SUM;
+        assert_true(fabs((double)plan[i].quota - slot_page) < 1);
         sum += plan[i].quota;
         total[plan[i].index] += (double)plan[i].quota;
       }

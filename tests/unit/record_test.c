@@ -33,7 +33,7 @@ static struct sk_job random_job(void) {
   sk_job_init(&job);
   struct sk_str *texts[] = { &job.id,          &job.task,       &job.queue,    &job.args,  &job.meta,      &job.backoff,
                              &job.retry_queue, &job.on_success, &job.on_error, &job.error, &job.traceback, &job.result,
-                             &job.unique,      &job.limit,      &job.trail,    &job.log };
+                             &job.unique,      &job.limit,      &job.history,  &job.log };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = random_text();
   int64_t *options[] = { &job.retries, &job.timeout_ms, &job.keep_ms, &job.expires_ms };
   for (size_t i = 0; i < sizeof options / sizeof *options; i++) *options[i] = random_number(SK_UNSET);
@@ -50,10 +50,10 @@ static struct sk_job random_job(void) {
 static void assert_same(const struct sk_job *a, const struct sk_job *b) {
   const struct sk_str *x[] = { &a->id,     &a->task,        &a->queue,      &a->args,     &a->meta,  &a->backoff,
                                &a->rest,   &a->retry_queue, &a->on_success, &a->on_error, &a->error, &a->traceback,
-                               &a->result, &a->unique,      &a->limit,      &a->trail,    &a->log };
+                               &a->result, &a->unique,      &a->limit,      &a->history,  &a->log };
   const struct sk_str *y[] = { &b->id,     &b->task,        &b->queue,      &b->args,     &b->meta,  &b->backoff,
                                &b->rest,   &b->retry_queue, &b->on_success, &b->on_error, &b->error, &b->traceback,
-                               &b->result, &b->unique,      &b->limit,      &b->trail,    &b->log };
+                               &b->result, &b->unique,      &b->limit,      &b->history,  &b->log };
   for (size_t i = 0; i < sizeof x / sizeof *x; i++) assert_true(sk_str_eq(*x[i], *y[i]));
   const int64_t m[] = { a->retries,    a->timeout_ms, a->keep_ms,   a->expires_ms, a->enqueued_ms,
                         a->attempts,   a->crashes,    a->unknowns,  a->started_ms, a->finished_ms,

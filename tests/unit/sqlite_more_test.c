@@ -53,8 +53,8 @@ enum { STEPS = 3000, AUDIT_EVERY = 150, IDS = 200 };
 struct chaos {
   struct world *w;
   uint32_t seed;
-  struct sk_settle_item held[IDS]; /* ids and queues point into names */
-  size_t held_n;
+  struct sk_settle_item jobs[IDS]; /* ids and queues point into names */
+  size_t jobs_n;
   char names[IDS][2][16];
 };
 
@@ -84,21 +84,21 @@ static void add_some(struct chaos *c) {
 static void take_some(struct chaos *c) {
   static struct sk_fetch_queue queues[] = { { { "q0", 2 }, 2 }, { { "q1", 2 }, 1 } };
   struct sk_fetch_op op = { .queues = queues, .queues_n = 2, .want = roll(c, 5) };
-  if (c->held_n + op.want > IDS) return;
+  if (c->jobs_n + op.want > IDS) return;
   RUN(c->w, fetch, &op);
   assert_int_equal(op.op.status, SK_OK);
-  for (size_t i = 0; i < op.held_n; i++) {
-    size_t at = c->held_n++;
-    snprintf(c->names[at][0], 16, "%.*s", SK_STR_ARG(op.held[i].id));
-    snprintf(c->names[at][1], 16, "%.*s", SK_STR_ARG(op.held[i].queue));
-    c->held[at] = (struct sk_settle_item){ .fence = op.held[i].fence };
+  for (size_t i = 0; i < op.jobs_n; i++) {
+    size_t at = c->jobs_n++;
+    snprintf(c->names[at][0], 16, "%.*s", SK_STR_ARG(op.jobs[i].id));
+    snprintf(c->names[at][1], 16, "%.*s", SK_STR_ARG(op.jobs[i].queue));
+    c->jobs[at] = (struct sk_settle_item){ .fence = op.jobs[i].fence };
   }
   sk_op_fini(&op.op);
 }
 
 static void settle_some(struct chaos *c) {
-  if (c->held_n == 0) return;
-  size_t at = roll(c, (uint32_t)c->held_n), last = c->held_n - 1;
+  if (c->jobs_n == 0) return;
+  size_t at = roll(c, (uint32_t)c->jobs_n), last = c->jobs_n - 1;
   struct sk_enqueue_item follow = { .id = text("f%u", roll(c, IDS)),
                                     .queue = SK_STR_LIT("q1"),
                                     .task = SK_STR_LIT("t"),
@@ -107,14 +107,14 @@ static void settle_some(struct chaos *c) {
   struct sk_settle_item item = {
     .id = sk_str_c(c->names[at][0]),
     .queue = sk_str_c(c->names[at][1]),
-    .fence = c->held[at].fence,
+    .fence = c->jobs[at].fence,
     .kind = (enum sk_settle_kind)roll(c, SK_SETTLE_KINDS),
     .record = SK_STR_LIT("r"),
     .to_queue = roll(c, 2) ? SK_STR_LIT("q0") : (struct sk_str){ 0 },
     .delay_ms = (int64_t)roll(c, 3) * 100,
     .keep_ms = (int64_t)roll(c, 2) * 1000,
-    .follow = &follow,
-    .follow_n = roll(c, 4) == 0,
+    .callbacks = &follow,
+    .callbacks_n = roll(c, 4) == 0,
   };
   struct sk_settle_op op = { .items = &item, .items_n = 1 };
   RUN(c->w, settle, &op);
@@ -122,18 +122,18 @@ static void settle_some(struct chaos *c) {
   sk_op_fini(&op.op);
   if (item.status == SK_ESTATE) return; /* to be settled as cancelled */
   assert_int_equal(item.status, SK_OK);
-  c->held[at] = c->held[last];
+  c->jobs[at] = c->jobs[last];
   if (at != last) memcpy(c->names[at], c->names[last], sizeof c->names[at]);
-  c->held_n--;
+  c->jobs_n--;
 }
 
 static void say_something(struct chaos *c) {
-  if (c->held_n == 0) return;
-  size_t at = roll(c, (uint32_t)c->held_n);
+  if (c->jobs_n == 0) return;
+  size_t at = roll(c, (uint32_t)c->jobs_n);
   struct sk_progress_item item = { .id = sk_str_c(c->names[at][0]),
-                                   .fence = c->held[at].fence,
+                                   .fence = c->jobs[at].fence,
                                    .percent = (int32_t)roll(c, 100),
-                                   .note = SK_STR_LIT("so far"),
+                                   .progress_text = SK_STR_LIT("so far"),
                                    .log = SK_STR_LIT("1 a line") };
   struct sk_progress_op op = { .items = &item, .items_n = 1 };
   RUN(c->w, progress, &op);
@@ -190,7 +190,7 @@ static void nothing_is_left_of_what_is_over(void **state) {
     assert_int_equal(enqueue(w, item), SK_OK);
   }
   struct sk_fetch_op taken = fetch(w, 100);
-  assert_int_equal(taken.held_n, 100);
+  assert_int_equal(taken.jobs_n, 100);
   change(w, SK_VERB_CANCEL, SK_STR_LIT("j7"), 0);
   assert_int_equal(ask(w->path, "SELECT count(*) FROM stop"), 1);
   assert_int_equal(settle(w, &taken, SK_SETTLE_DONE, 0), SK_OK);
@@ -271,7 +271,8 @@ static const char version_1[] =
     "DEFAULT 0,"
     " t4 INTEGER NOT NULL DEFAULT 0, t5 INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, q INTEGER NOT NULL,"
-    " rank INTEGER NOT NULL, due INTEGER NOT NULL, ord INTEGER NOT NULL, hold INTEGER NOT NULL, held_ms INTEGER NOT "
+    " rank INTEGER NOT NULL, due INTEGER NOT NULL, ord INTEGER NOT NULL, hold INTEGER NOT NULL, running_since_ms "
+    "INTEGER NOT "
     "NULL,"
     " keep_until INTEGER, percent INTEGER, note TEXT, task TEXT NOT NULL, record BLOB NOT NULL);"
     "CREATE TABLE front (q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, rank, due, ord, "
@@ -309,13 +310,13 @@ static void a_store_of_the_first_version_is_brought_up_with_its_jobs(void **stat
   struct sk_get_op get = { .ids = ids, .ids_n = 2 };
   RUN(w, get, &get);
   assert_int_equal(get.views[0].percent, 40);
-  assert_memory_equal(get.views[0].note.p, "so far", 6);
+  assert_memory_equal(get.views[0].progress_text.p, "so far", 6);
   assert_int_equal(get.views[1].percent, -1);
   sk_op_fini(&get.op);
   assert_int_equal(enqueue(w, (struct sk_enqueue_item){ .id = SK_STR_LIT("new"), .limit = group("g", 1, 0) }), SK_OK);
   struct sk_fetch_op op = fetch(w, 10);
-  assert_int_equal(op.held_n, 3);
-  assert_memory_equal(op.held[0].id.p, "due", 3);
+  assert_int_equal(op.jobs_n, 3);
+  assert_memory_equal(op.jobs[0].id.p, "due", 3);
   sk_op_fini(&op.op);
   close_store(w);
   assert_sound(w->path);

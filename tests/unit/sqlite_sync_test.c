@@ -133,7 +133,7 @@ static void nothing_is_answered_before_its_sync_and_a_fetch_does_not_wait_for_it
   while (count(w, SK_STATE_READY) == 0) { /* until it is committed */
   }
   struct sk_fetch_op held = fetch(w, 1);
-  assert_int_equal(held.held_n, 1);
+  assert_int_equal(held.jobs_n, 1);
   beat(w);
   assert_int_equal(lone.waiting, 1);
   hold_syncs(false);
@@ -143,14 +143,14 @@ static void nothing_is_answered_before_its_sync_and_a_fetch_does_not_wait_for_it
 
   hold_syncs(true);
   struct sk_settle_item item = {
-    .id = held.held[0].id, .queue = held.held[0].queue, .fence = held.held[0].fence, .kind = SK_SETTLE_DONE
+    .id = held.jobs[0].id, .queue = held.jobs[0].queue, .fence = held.jobs[0].fence, .kind = SK_SETTLE_DONE
   };
   int waiting = 1;
   struct sk_settle_op settle_op = { .op = { .cb = on_lone, .ctx = &waiting }, .items = &item, .items_n = 1 };
   w->store->ops->settle(w->store, &settle_op);
   while (count(w, SK_STATE_RUNNING) == 1) {}
   struct sk_fetch_op none = fetch(w, 1);
-  assert_int_equal(none.held_n, 0);
+  assert_int_equal(none.jobs_n, 0);
   assert_int_equal(waiting, 1);
   hold_syncs(false);
   while (waiting > 0) sk_loop_turn(w->loop, true);

@@ -167,7 +167,7 @@ static void a_full_disk_undoes_the_group_and_room_brings_the_store_back(void **s
   in += 10;
   for (int64_t n; in > 0; in -= n) {
     struct sk_fetch_op held = fetch(w, 100);
-    n = (int64_t)held.held_n;
+    n = (int64_t)held.jobs_n;
     assert_true(n > 0);
     assert_int_equal(settle(w, &held, SK_SETTLE_DONE, 0), SK_OK);
     sk_op_fini(&held.op);
@@ -221,7 +221,7 @@ static void kill_child(pid_t pid, int tell) {
 
 static void hold_five(struct world *w) {
   if (open_store(w, .engine = "child") != SK_OK) _exit(3);
-  if (fetch(w, 5).held_n != 5) _exit(4);
+  if (fetch(w, 5).jobs_n != 5) _exit(4);
 }
 
 static void the_jobs_of_a_dead_process_are_ready_at_the_next_open(void **state) {
@@ -235,10 +235,10 @@ static void the_jobs_of_a_dead_process_are_ready_at_the_next_open(void **state) 
   assert_int_equal(open_store(w, .engine = "child"), SK_OK);
   assert_int_equal(count(w, SK_STATE_RUNNING), 0);
   struct sk_fetch_op held = fetch(w, 8);
-  assert_int_equal(held.held_n, 8);
+  assert_int_equal(held.jobs_n, 8);
   for (size_t i = 0; i < 8; i++) {
     struct sk_job job;
-    assert_int_equal(sk_record_decode(held.held[i].record, &job, NULL), SK_OK);
+    assert_int_equal(sk_record_decode(held.jobs[i].record, &job, NULL), SK_OK);
     assert_int_equal(job.recoveries, i < 5); /* and they are first again */
   }
   sk_op_fini(&held.op);

@@ -163,18 +163,18 @@ static inline struct sk_fetch_op fetch(struct world *w, size_t want) {
 static inline enum sk_code settle(struct world *w, const struct sk_fetch_op *from, enum sk_settle_kind kind,
                                   int64_t keep_ms) {
   struct sk_settle_item items[JOBS_MAX];
-  assert_true(from->held_n <= JOBS_MAX);
-  for (size_t i = 0; i < from->held_n; i++) {
-    const struct sk_held *held = &from->held[i];
+  assert_true(from->jobs_n <= JOBS_MAX);
+  for (size_t i = 0; i < from->jobs_n; i++) {
+    const struct sk_fetched *held = &from->jobs[i];
     items[i] = (struct sk_settle_item){
       .id = held->id, .queue = held->queue, .fence = held->fence, .kind = kind, .keep_ms = keep_ms
     };
     items[i].record = held->record;
   }
-  struct sk_settle_op op = { .items = items, .items_n = from->held_n };
+  struct sk_settle_op op = { .items = items, .items_n = from->jobs_n };
   RUN(w, settle, &op);
   if (op.op.status == SK_OK)
-    for (size_t i = 0; i < from->held_n; i++) assert_int_equal(items[i].status, SK_OK);
+    for (size_t i = 0; i < from->jobs_n; i++) assert_int_equal(items[i].status, SK_OK);
   sk_op_fini(&op.op);
   return op.op.status;
 }

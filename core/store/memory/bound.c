@@ -95,11 +95,12 @@ static bool has_slot(const struct mem_queue *queue) {
          queue->states[SK_STATE_RUNNING] < queue->bound->item.limit.concurrency;
 }
 
-enum sk_held_back sk_mem_queue_held_back(const struct mem *mem, const struct mem_queue *queue) {
+enum sk_blocked_by sk_mem_queue_blocked_by(const struct mem *mem, const struct mem_queue *queue) {
   const struct mem_bound *bound = queue->bound;
-  if (bound == NULL) return SK_HELD_BY_NOTHING;
-  if (!has_slot(queue)) return SK_HELD_BY_CONCURRENCY;
-  return sk_limit_wait_us(&bound->item.limit, bound->full_us, now_us(mem)) > 0 ? SK_HELD_BY_RATE : SK_HELD_BY_NOTHING;
+  if (bound == NULL) return SK_BLOCKED_BY_NOTHING;
+  if (!has_slot(queue)) return SK_BLOCKED_BY_CONCURRENCY;
+  return sk_limit_wait_us(&bound->item.limit, bound->full_us, now_us(mem)) > 0 ? SK_BLOCKED_BY_RATE
+                                                                               : SK_BLOCKED_BY_NOTHING;
 }
 
 void sk_mem_queue_taken(const struct mem *mem, struct mem_queue *queue) {

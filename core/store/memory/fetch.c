@@ -29,13 +29,13 @@ static void prefetch_after(const struct mem_job *job) {
 static bool take_one(struct fetching *f, struct candidate *from) {
   struct mem_queue *queue = from->queue;
   struct mem *mem = f->h->mem;
-  if (queue->bound != NULL && sk_mem_queue_held_back(mem, queue) != SK_HELD_BY_NOTHING) return false;
+  if (queue->bound != NULL && sk_mem_queue_blocked_by(mem, queue) != SK_BLOCKED_BY_NOTHING) return false;
   struct mem_job *job = sk_mem_next(queue);
   if (job == NULL) return false;
   prefetch_after(job);
   struct sk_arena *arena = &f->op->op.arena;
   if (from->name.p == NULL) from->name = sk_arena_copy(arena, queue->name);
-  struct sk_held held = {
+  struct sk_fetched held = {
     .id = sk_arena_copy(arena, job->id),
     .queue = from->name,
     .record = sk_arena_copy(arena, job->record),
@@ -54,12 +54,12 @@ static bool take_one(struct fetching *f, struct candidate *from) {
   sk_mem_enter_running(mem, job, f->h);
   sk_mem_queue_taken(mem, queue);
   held.fence = job->fence;
-  f->op->held[f->op->held_n++] = held;
+  f->op->jobs[f->op->jobs_n++] = held;
   return true;
 }
 
 static void take(struct fetching *f, struct candidate *from, size_t quota) {
-  while (quota-- > 0 && f->op->held_n < f->op->want && take_one(f, from)) {}
+  while (quota-- > 0 && f->op->jobs_n < f->op->want && take_one(f, from)) {}
 }
 
 /* -- looking ----------------------------------------------------------------------------------------------------------------- */
@@ -76,7 +76,7 @@ static size_t look(struct fetching *f) {
   for (size_t i = 0; i < f->op->queues_n; i++) {
     struct sk_fetch_queue *named = &f->op->queues[i];
     struct mem_queue *queue = sk_mem_queue_find(mem, named->name);
-    named->more = false;
+    named->has_more = false;
     named->due_in_ms = -1;
     if (queue == NULL) continue;
     sk_mem_promote(mem, queue);
@@ -94,13 +94,13 @@ static size_t look(struct fetching *f) {
 /* What is left in the queues: whether more could be taken now, and when a token is there for what could not. */
 static void look_at_rest(struct fetching *f) {
   const struct mem *mem = f->h->mem;
-  f->op->more = false;
+  f->op->has_more = false;
   for (size_t i = 0; i < f->op->queues_n; i++) {
     const struct mem_queue *queue = f->from[i].queue;
     if (queue == NULL || queue->states[SK_STATE_READY] == 0) continue;
     struct sk_fetch_queue *named = &f->op->queues[i];
-    named->more = sk_mem_next(queue) != NULL && sk_mem_queue_held_back(mem, queue) == SK_HELD_BY_NOTHING;
-    f->op->more |= named->more;
+    named->has_more = sk_mem_next(queue) != NULL && sk_mem_queue_blocked_by(mem, queue) == SK_BLOCKED_BY_NOTHING;
+    f->op->has_more |= named->has_more;
     due_in(&named->due_in_ms, sk_mem_token_in_ms(mem, queue));
     due_in(&f->op->due_in_ms, named->due_in_ms);
   }
@@ -127,13 +127,13 @@ static enum sk_code fetch(struct mem_handle *h, struct sk_fetch_op *op) {
   struct fetching f = { .h = h, .op = op, .from = sk_arena_array(&op->op.arena, op->queues_n, sizeof *f.from) };
   if (f.from == NULL) return SK_ENOMEM;
   size_t ready = look(&f);
-  op->held = sk_arena_array(&op->op.arena, ready < op->want ? ready : op->want, sizeof *op->held);
-  if (op->held == NULL) return SK_ENOMEM;
+  op->jobs = sk_arena_array(&op->op.arena, ready < op->want ? ready : op->want, sizeof *op->jobs);
+  if (op->jobs == NULL) return SK_ENOMEM;
   for (size_t i = 0; i < op->queues_n; i++)
     if (f.from[i].queue) take(&f, &f.from[i], op->queues[i].quota);
   for (size_t i = 0; i < op->queues_n; i++)
     if (f.from[i].queue) take(&f, &f.from[i], op->want);
-  if (f.no_memory && op->held_n == 0) return SK_ENOMEM;
+  if (f.no_memory && op->jobs_n == 0) return SK_ENOMEM;
   look_at_rest(&f);
   if (f.made_room) sk_mem_notify(h);
   tell_stops(h, op);
@@ -142,8 +142,8 @@ static enum sk_code fetch(struct mem_handle *h, struct sk_fetch_op *op) {
 
 void sk_mem_fetch(struct sk_store *store, struct sk_fetch_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
-  op->held = NULL;
-  op->held_n = 0;
+  op->jobs = NULL;
+  op->jobs_n = 0;
   op->stops = NULL;
   op->stops_n = 0;
   enum sk_code code = sk_mem_check_engine(h, "fetch", &op->op.err);

@@ -19,29 +19,29 @@ void sk_mem_line_place(struct mem_line *line) {
   sk_list_remove(&line->turn);
   if (sk_heap_has(&line->token)) sk_heap_remove(&queue->tokens, &line->token);
   if (sk_mem_line_empty(line)) return;
-  switch (line->key.group->held_back) {
-  case SK_HELD_BY_NOTHING: sk_list_push(&queue->turns[line->key.rank], &line->turn); break;
-  case SK_HELD_BY_RATE: {
+  switch (line->key.group->blocked_by) {
+  case SK_BLOCKED_BY_NOTHING: sk_list_push(&queue->turns[line->key.rank], &line->turn); break;
+  case SK_BLOCKED_BY_RATE: {
     bool ok = sk_heap_insert(&queue->tokens, &line->token, line->key.group->token_us);
     assert(ok); /* sk_mem_line_join made the room */
     break;
   }
-  case SK_HELD_BY_CONCURRENCY: break;
+  case SK_BLOCKED_BY_CONCURRENCY: break;
   }
 }
 
-static enum sk_held_back held_back(const struct mem *mem, const struct mem_group *group) {
-  if (group->limit.concurrency > 0 && group->running >= group->limit.concurrency) return SK_HELD_BY_CONCURRENCY;
-  return token_us(mem, group) > 0 ? SK_HELD_BY_RATE : SK_HELD_BY_NOTHING;
+static enum sk_blocked_by blocked_by(const struct mem *mem, const struct mem_group *group) {
+  if (group->limit.concurrency > 0 && group->running >= group->limit.concurrency) return SK_BLOCKED_BY_CONCURRENCY;
+  return token_us(mem, group) > 0 ? SK_BLOCKED_BY_RATE : SK_BLOCKED_BY_NOTHING;
 }
 
 /* Its numbers, slots or bucket have changed, or time has passed. */
 static void update(struct mem *mem, struct mem_group *group) {
-  enum sk_held_back before = group->held_back;
+  enum sk_blocked_by before = group->blocked_by;
   int64_t token_before_us = group->token_us;
-  group->held_back = held_back(mem, group);
+  group->blocked_by = blocked_by(mem, group);
   group->token_us = token_us(mem, group);
-  if (group->held_back == before && (before != SK_HELD_BY_RATE || group->token_us == token_before_us)) return;
+  if (group->blocked_by == before && (before != SK_BLOCKED_BY_RATE || group->token_us == token_before_us)) return;
   SK_LIST_EACH (it, &group->lines) sk_mem_line_place(SK_CONTAINER(it, struct mem_line, peer));
 }
 
@@ -59,10 +59,10 @@ void sk_mem_clock_back(struct mem *mem) {
     bound->full_us = sk_limit_clamp(&bound->item.limit, bound->full_us, now_us(mem));
 }
 
-enum sk_held_back sk_mem_held_back(const struct mem *mem, const struct mem_job *job) {
-  enum sk_held_back queue = sk_mem_queue_held_back(mem, job->queue);
-  enum sk_held_back group = job->line && !job->granted ? held_back(mem, job->line->key.group) : SK_HELD_BY_NOTHING;
-  if (group == SK_HELD_BY_NOTHING || queue == SK_HELD_BY_CONCURRENCY) return queue;
+enum sk_blocked_by sk_mem_blocked_by(const struct mem *mem, const struct mem_job *job) {
+  enum sk_blocked_by queue = sk_mem_queue_blocked_by(mem, job->queue);
+  enum sk_blocked_by group = job->line && !job->granted ? blocked_by(mem, job->line->key.group) : SK_BLOCKED_BY_NOTHING;
+  if (group == SK_BLOCKED_BY_NOTHING || queue == SK_BLOCKED_BY_CONCURRENCY) return queue;
   return group;
 }
 

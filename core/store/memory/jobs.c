@@ -187,7 +187,7 @@ void sk_mem_enter_running(struct mem *mem, struct mem_job *job, struct mem_handl
   sk_mem_grant(mem, job);
   job->holder = holder;
   job->fence = ++mem->fence;
-  job->held_ms = mem->now_ms;
+  job->running_since_ms = mem->now_ms;
   free(job->said);
   job->said = NULL;
   if (job->stopping)

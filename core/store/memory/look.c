@@ -16,17 +16,17 @@ static bool view_job(struct sk_arena *arena, const struct mem_job *job, struct s
     .id = sk_arena_copy(arena, job->id),
     .queue = sk_arena_copy(arena, job->queue->name),
     .record = sk_arena_copy(arena, job->record),
-    .note = said ? sk_arena_copy(arena, said->note) : sk_str(NULL, 0),
+    .progress_text = said ? sk_arena_copy(arena, said->progress_text) : sk_str(NULL, 0),
     .log = says ? sk_arena_copy(arena, said->log) : sk_str(NULL, 0),
     .engine = job->holder ? sk_arena_copy(arena, job->holder->engine) : sk_str(NULL, 0),
     .state = job->state,
     .priority = job->priority,
     .due_ms = waits ? job->due_ms : 0,
-    .held_ms = job->holder ? job->held_ms : 0,
+    .running_since_ms = job->holder ? job->running_since_ms : 0,
     .percent = said ? said->percent : -1,
     .stopping = job->stopping,
   };
-  return view->id.p && view->queue.p && view->record.p && (!said || view->note.p) && (!says || view->log.p) &&
+  return view->id.p && view->queue.p && view->record.p && (!said || view->progress_text.p) && (!says || view->log.p) &&
          (!job->holder || view->engine.p);
 }
 
@@ -42,7 +42,7 @@ void sk_mem_get(struct sk_store *store, struct sk_get_op *op) {
       ok = op->views[i].id.p != NULL;
     } else {
       ok = view_job(arena, job, &op->views[i]);
-      if (job->state == SK_STATE_READY) op->views[i].held_back = sk_mem_held_back(h->mem, job);
+      if (job->state == SK_STATE_READY) op->views[i].blocked_by = sk_mem_blocked_by(h->mem, job);
     }
   }
   sk_mem_answer(h, &op->op, ok ? SK_OK : SK_ENOMEM);

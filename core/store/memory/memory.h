@@ -55,7 +55,7 @@ struct mem_group {
   struct sk_limit limit;         /* group: in bytes */
   int64_t running;               /* jobs that have one of its slots */
   int64_t full_us;               /* its bucket (limit.h) */
-  enum sk_held_back held_back;   /* where its lines are, */
+  enum sk_blocked_by blocked_by; /* where its lines are, */
   int64_t token_us;              /* and HELD_BY_RATE: until when */
   struct sk_list lines;          /* of mem_line.peer */
   struct sk_list waiting;        /* of mem_job.node: jobs that wait with a slot (strict) */
@@ -117,7 +117,7 @@ struct mem_lock {
 /* What a running job says of itself. */
 struct mem_said {
   int32_t percent;
-  struct sk_str note, log; /* in bytes */
+  struct sk_str progress_text, log; /* in bytes */
   char bytes[];
 };
 
@@ -138,7 +138,7 @@ struct mem_job {
   uint64_t seq;              /* breaks ties of due_ms; in a final state, the order of ends */
   struct mem_handle *holder; /* RUNNING: by whom, */
   uint64_t fence;            /* under what, */
-  int64_t held_ms;           /* and since when */
+  int64_t running_since_ms;  /* and since when */
   struct mem_said *said;     /* owned; NULL: nothing */
   char bytes[];
 };
@@ -292,7 +292,7 @@ void sk_mem_clock_back(struct mem *mem);
 /* Forgets groups without jobs whose bucket is full. */
 void sk_mem_groups_forget(struct mem *mem);
 void sk_mem_groups_free(struct mem *mem);
-enum sk_held_back sk_mem_held_back(const struct mem *mem, const struct mem_job *job);
+enum sk_blocked_by sk_mem_blocked_by(const struct mem *mem, const struct mem_job *job);
 
 /* -- memory/lock.c: locks; under the lock of them all -- */
 /* The lock of that key while it is held, by anyone but `ending`; NULL when it is free. */
@@ -314,8 +314,8 @@ struct mem_bound *sk_mem_bound_find(const struct mem *mem, struct sk_str name);
 void sk_mem_bounds_free(struct mem *mem);
 /* It has as many jobs as it may have, also when `leaving` of them have left. */
 bool sk_mem_is_full(const struct mem_queue *queue, int64_t leaving);
-/* By its own limit: SK_HELD_BY_NOTHING when a job may be taken now. */
-enum sk_held_back sk_mem_queue_held_back(const struct mem *mem, const struct mem_queue *queue);
+/* By its own limit: SK_BLOCKED_BY_NOTHING when a job may be taken now. */
+enum sk_blocked_by sk_mem_queue_blocked_by(const struct mem *mem, const struct mem_queue *queue);
 /* A job of the queue is taken. */
 void sk_mem_queue_taken(const struct mem *mem, struct mem_queue *queue);
 /* Until a token is there for a job that nothing else holds back; -1: none. */

@@ -64,7 +64,7 @@ static enum sk_code settle_one(struct mem_handle *h, struct sk_settle_item *item
   struct sk_str record = replaced ? sk_mem_copy(item->record) : sk_str(NULL, 0);
   if (replaced && record.p == NULL) return SK_ENOMEM;
   size_t added = 0;
-  if (sk_mem_add_all(mem, item->follow, item->follow_n, job, arena, &added) != SK_OK) {
+  if (sk_mem_add_all(mem, item->callbacks, item->callbacks_n, job, arena, &added) != SK_OK) {
     free((void *)(uintptr_t)record.p);
     return SK_ENOMEM;
   }
@@ -72,7 +72,7 @@ static enum sk_code settle_one(struct mem_handle *h, struct sk_settle_item *item
     sk_mem_drop(mem, job);
   } else if (!apply(mem, job, item, record)) {
     free((void *)(uintptr_t)record.p);
-    sk_mem_take_back(mem, item->follow, item->follow_n);
+    sk_mem_take_back(mem, item->callbacks, item->callbacks_n);
     return SK_ENOMEM;
   }
   mem->counters.enqueued += (int64_t)added;
@@ -104,11 +104,12 @@ void sk_mem_settle(struct sk_store *store, struct sk_settle_op *op) {
 
 /* A malloced copy of what it says; NULL when out of memory. */
 static struct mem_said *said_new(const struct sk_progress_item *item) {
-  struct sk_str note = sk_str_head(item->note, SK_NOTE_BYTES_MAX), log = sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX);
+  struct sk_str note = sk_str_head(item->progress_text, SK_PROGRESS_BYTES_MAX),
+                log = sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX);
   struct mem_said *said = malloc(sizeof *said + note.n + log.n);
   if (said == NULL) return NULL;
   said->percent = item->percent;
-  said->note = sk_str(said->bytes, note.n);
+  said->progress_text = sk_str(said->bytes, note.n);
   said->log = sk_str(said->bytes + note.n, log.n);
   if (note.n) memcpy(said->bytes, note.p, note.n);
   if (log.n) memcpy(said->bytes + note.n, log.p, log.n);

@@ -11,7 +11,7 @@ void sk_rd_change_build(struct rd_store *s, struct sk_op *whole) {
   struct rd_command *c = &s->command;
   bool matching = whole->kind == RD_CHANGE_MATCHING;
   sk_rd_name_none(s);
-  if (whole->more) sk_rd_name_known(s);
+  if (whole->scratch) sk_rd_name_known(s);
   sk_rd_begin(s, RD_SCRIPT_CHANGE);
   sk_rd_arg_int(c, (int64_t)op->verb);
   sk_rd_arg_int(c, op->keep_ms > 0 ? op->keep_ms : 0);
@@ -27,7 +27,7 @@ void sk_rd_change_build(struct rd_store *s, struct sk_op *whole) {
 enum rd_next sk_rd_change_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_change_op *op = (void *)whole;
   if (sk_rd_learns_queues(s, reply)) {
-    whole->more = 1;
+    whole->scratch = 1;
     return RD_AGAIN;
   }
   struct sk_str statuses = sk_rd_text(reply, 1);

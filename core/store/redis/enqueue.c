@@ -81,7 +81,7 @@ static void add_ties(struct rd_store *s, const struct sk_enqueue_item *it) {
   add_two(s, head, l->group);
 }
 
-void sk_rd_add_follow(struct rd_store *s, const struct sk_enqueue_item *it) {
+void sk_rd_add_callback(struct rd_store *s, const struct sk_enqueue_item *it) {
   char where[WHERE_BYTES];
   where_of(s, it, where);
   sk_rd_arg(&s->command, it->id);
@@ -224,7 +224,7 @@ void sk_rd_stored_build(struct rd_store *s, struct sk_op *whole) {
   size_t pushed[PLACES_MAX];
   struct places places;
   find_places(op->items, op->items_n, &places);
-  whole->more = places.n;
+  whole->scratch = places.n;
   sk_rd_arg_c(c, "MULTI");
   sk_rd_next(s);
   sk_rd_arg_c(c, "HSET");
@@ -250,7 +250,7 @@ void sk_rd_stored_build(struct rd_store *s, struct sk_op *whole) {
 /* { how many ids were new, the length of each list, what the script says } */
 enum rd_next sk_rd_stored_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_enqueue_op *op = (void *)whole;
-  size_t last = 1 + whole->more;
+  size_t last = 1 + whole->scratch;
   const struct rd_reply *error = sk_rd_item(reply, last, RD_ERROR), *text = sk_rd_item(reply, last, RD_TEXT);
   if (error) {
     op->op.status =

@@ -144,7 +144,7 @@ static void begin_anew(struct rd_store *s) {
 static void answer_stale(struct rd_store *s, struct sk_settle_op *op) {
   for (size_t i = 0; i < op->items_n; i++) {
     op->items[i].status = SK_ESTALE;
-    for (size_t k = 0; k < op->items[i].follow_n; k++) op->items[i].follow[k].status = SK_EEXISTS;
+    for (size_t k = 0; k < op->items[i].callbacks_n; k++) op->items[i].callbacks[k].status = SK_EEXISTS;
   }
   sk_rd_answer(s, &op->op, SK_OK);
 }

@@ -133,8 +133,8 @@ static void send_orphans(struct rd_store *s) {
 }
 
 static size_t replies_of(const struct sk_op *op) {
-  if (op->kind == RD_SKIP) return op->more;
-  return sk_rd_verbs[op->kind].replies ? sk_rd_verbs[op->kind].replies + op->more : 1;
+  if (op->kind == RD_SKIP) return op->scratch;
+  return sk_rd_verbs[op->kind].replies ? sk_rd_verbs[op->kind].replies + op->scratch : 1;
 }
 
 /* Answers an op that was sent; its reply will be skipped.  False when there is no memory for that. */
@@ -142,7 +142,7 @@ static bool answer_late(struct rd_store *s, struct sk_op *op) {
   struct sk_op *skip = calloc(1, sizeof *skip);
   if (skip == NULL) return false;
   skip->kind = RD_SKIP;
-  skip->more = replies_of(op);
+  skip->scratch = replies_of(op);
   sk_list_push(&op->node, &skip->node); /* before it */
   sk_list_remove(&op->node);
   struct sk_err why;
@@ -225,7 +225,7 @@ static void take_in(struct rd_store *s, struct sk_op *op, enum rd_kind kind) {
   op->again = 0;
   op->slot_until_ms = 0;
   op->arena = (struct sk_arena){ 0 };
-  op->more = 0;
+  op->scratch = 0;
   if (s->submitted++ == 0) sk_timer_start(s->keep_alive, KEEP_ALIVE_MS);
 }
 
@@ -447,7 +447,7 @@ static void on_down(void *ctx, const struct sk_err *err) {
       free(op);
       continue;
     }
-    bool looks_once_more = sk_rd_verbs[op->kind].looks && !s->opening && op->more++ == 0;
+    bool looks_once_more = sk_rd_verbs[op->kind].looks && !s->opening && op->scratch++ == 0;
     if (looks_once_more) {
       sk_list_push(&looks, node);
     } else if (sk_rd_verbs[op->kind].looks) {

@@ -21,7 +21,7 @@ static void read_hold(struct sk_str hold, struct sk_view *view) {
   view->state = SK_STATE_RUNNING;
   view->due_ms = 0;
   if (space == NULL) return;
-  view->held_ms = parse_int(hold);
+  view->running_since_ms = parse_int(hold);
   view->engine = sk_str(space + 1, (size_t)(hold.p + hold.n - space - 1));
 }
 
@@ -29,7 +29,7 @@ static void read_note(struct sk_str note, struct sk_view *view) {
   const char *colon = find(note, ':');
   if (colon == NULL) return;
   view->percent = (int32_t)parse_int(note);
-  view->note = sk_str(colon + 1, (size_t)(note.p + note.n - colon - 1));
+  view->progress_text = sk_str(colon + 1, (size_t)(note.p + note.n - colon - 1));
 }
 
 static enum sk_state state_of(char code) {
@@ -63,7 +63,7 @@ static void read_view(const struct rd_reply *reply, size_t i, struct sk_view *vi
   if (hold) view->log = sk_rd_text(sk_rd_item(reply, 4, RD_ARRAY), i);
   view->stopping = sk_rd_number(sk_rd_item(reply, 5, RD_ARRAY), i) != 0;
   struct sk_str back = sk_rd_text(sk_rd_item(reply, 6, RD_ARRAY), i);
-  if (back.n) view->held_back = back.p[0] == 'c' ? SK_HELD_BY_CONCURRENCY : SK_HELD_BY_RATE;
+  if (back.n) view->blocked_by = back.p[0] == 'c' ? SK_BLOCKED_BY_CONCURRENCY : SK_BLOCKED_BY_RATE;
 }
 
 /* { ids, values, holds, notes, logs, stops, what holds them back }; NULL when that is not what it is, or out of memory. */

@@ -269,8 +269,8 @@ static void redis_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
 
 static void redis_fetch(struct sk_store *store, struct sk_fetch_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  op->held = NULL;
-  op->held_n = 0;
+  op->jobs = NULL;
+  op->jobs_n = 0;
   op->stops = NULL;
   op->stops_n = 0;
   enum sk_code code = check_engine(store, "fetch", &op->op.err);

@@ -253,7 +253,7 @@ struct rd_verb {
   void (*build)(struct rd_store *s, struct sk_op *op);
   enum rd_next (*parse)(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply);
   bool looks;     /* it changes nothing: may be sent again */
-  size_t replies; /* that its commands bring, and op->more of them; the last one is parsed.  0: 1 */
+  size_t replies; /* that its commands bring, and op->scratch of them; the last one is parsed.  0: 1 */
 };
 extern const struct rd_verb sk_rd_verbs[];
 #define RD_VERB(name)                                                                                                  \
@@ -413,7 +413,7 @@ bool sk_rd_is_tied(const struct sk_enqueue_item *it);
 /* May these go in a MULTI? */
 bool sk_rd_can_store(const struct rd_store *s, const struct sk_enqueue_item *items, size_t n);
 /* The arguments of one follow-up. */
-void sk_rd_add_follow(struct rd_store *s, const struct sk_enqueue_item *it);
+void sk_rd_add_callback(struct rd_store *s, const struct sk_enqueue_item *it);
 /* An item's status and holder by its letter in a reply; holders: what is left of the list of them. */
 void sk_rd_read_status(struct sk_enqueue_item *it, char letter, const struct rd_reply *holders, size_t *at);
 /* No due time is later, and no delay longer: numbers in scripts are doubles. */

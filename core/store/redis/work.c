@@ -73,13 +73,13 @@ static struct sk_str wrong_with(const struct rd_value *value, bool readable, str
 /* The jobs of one fence; false when ids, values and queues are not as many. */
 static bool add_held(struct rd_store *s, struct sk_fetch_op *op, uint64_t fence, struct sk_str ids,
                      const struct rd_reply *values, struct sources *from, int64_t now_ms) {
-  size_t before = op->held_n;
+  size_t before = op->jobs_n;
   for (size_t i = 0; i < values->n && ids.n > 0; i++) {
     struct rd_value value;
     struct sk_str bytes = sk_rd_text(values, i), queue = next_source(s, from, &op->op.arena);
     bool good = sk_rd_value_read(bytes, &value);
     if (queue.n == 0) return false;
-    op->held[op->held_n++] = (struct sk_held){
+    op->jobs[op->jobs_n++] = (struct sk_fetched){
       .id = next_id(&ids),
       .queue = queue,
       .record = good ? value.record : bytes,
@@ -89,7 +89,7 @@ static bool add_held(struct rd_store *s, struct sk_fetch_op *op, uint64_t fence,
       .late_ms = good && value.due_ms < now_ms ? now_ms - value.due_ms : 0,
     };
   }
-  return op->held_n - before == values->n && ids.n == 0;
+  return op->jobs_n - before == values->n && ids.n == 0;
 }
 
 static bool add_all_held(struct rd_store *s, struct sk_fetch_op *op, const struct rd_reply *reply) {
@@ -128,7 +128,7 @@ static void read_left(struct sk_fetch_op *op, const struct rd_reply *left) {
     struct sk_fetch_queue *queue = &op->queues[i];
     int64_t said =
         left && left->n == op->queues_n ? sk_rd_number(left, i) : -1; /* else one is named twice, or there is one */
-    queue->more = said >= 0 ? said % 2 != 0 : op->more;
+    queue->has_more = said >= 0 ? said % 2 != 0 : op->has_more;
     queue->due_in_ms = said >= 0 ? said / 2 - 1 : op->due_in_ms;
   }
 }
@@ -140,13 +140,13 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
   if (!count_taken(taken, &n)) return odd_fetch(s, whole);
   sk_rd_life_left(s, whole);
   op->due_in_ms = sk_rd_number(reply, 1);
-  op->more = sk_rd_number(reply, 2) != 0;
+  op->has_more = sk_rd_number(reply, 2) != 0;
   op->queues_version = (uint64_t)sk_rd_number(reply, 3);
   read_left(op, sk_rd_item(reply, 8, RD_ARRAY));
   const struct rd_reply *stops = sk_rd_item(reply, 6, RD_ARRAY);
-  op->held = sk_arena_array(&whole->arena, n, sizeof *op->held);
+  op->jobs = sk_arena_array(&whole->arena, n, sizeof *op->jobs);
   op->stops = sk_arena_array(&whole->arena, stops ? stops->n : 0, sizeof *op->stops);
-  if (op->held == NULL || op->stops == NULL) { /* what it took is handed back before the next one */
+  if (op->jobs == NULL || op->stops == NULL) { /* what it took is handed back before the next one */
     s->orphans = true;
     whole->status = SK_ENOMEM;
     return RD_DONE;
@@ -165,7 +165,7 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
 enum sort { ALONE, GONE, STAYS };
 
 static enum sort sort_of(const struct sk_settle_item *it) {
-  if (it->crashed || it->follow_n > 0) return ALONE;
+  if (it->crashed || it->callbacks_n > 0) return ALONE;
   switch (it->kind) {
   case SK_SETTLE_DROP: return GONE;
   case SK_SETTLE_DONE: return it->keep_ms > 0 ? STAYS : GONE;
@@ -250,8 +250,8 @@ static void add_other(struct rd_store *s, const struct sk_settle_item *it) {
   sk_rd_arg_int(c, sk_rd_ms(it->keep_ms));
   sk_rd_arg_c(c, it->crashed ? "1" : "0");
   sk_rd_arg(c, it->record);
-  sk_rd_arg_int(c, (int64_t)it->follow_n);
-  for (size_t i = 0; i < it->follow_n; i++) sk_rd_add_follow(s, &it->follow[i]);
+  sk_rd_arg_int(c, (int64_t)it->callbacks_n);
+  for (size_t i = 0; i < it->callbacks_n; i++) sk_rd_add_callback(s, &it->callbacks[i]);
 }
 
 static void add_group(struct rd_store *s, const struct sk_settle_op *op, const uint32_t *order, size_t n) {
@@ -272,8 +272,8 @@ static void add_group(struct rd_store *s, const struct sk_settle_op *op, const u
 
 static bool has_tied_follow(const struct sk_settle_op *op) {
   for (size_t i = 0; i < op->items_n; i++)
-    for (size_t k = 0; k < op->items[i].follow_n; k++)
-      if (sk_rd_is_tied(&op->items[i].follow[k])) return true;
+    for (size_t k = 0; k < op->items[i].callbacks_n; k++)
+      if (sk_rd_is_tied(&op->items[i].callbacks[k])) return true;
   return false;
 }
 
@@ -283,7 +283,7 @@ void sk_rd_settle_build(struct rd_store *s, struct sk_op *whole) {
   for (size_t i = 0; i < op->items_n; i++) {
     sk_rd_name(s, op->items[i].queue);
     if (op->items[i].to_queue.n) sk_rd_name(s, op->items[i].to_queue);
-    sk_rd_name_items(s, op->items[i].follow, op->items[i].follow_n);
+    sk_rd_name_items(s, op->items[i].callbacks, op->items[i].callbacks_n);
   }
   if (whole->kind == RD_SETTLE_ALL) sk_rd_name_known(s);
   sk_rd_begin(s, RD_SCRIPT_SETTLE);
@@ -327,8 +327,8 @@ enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const s
   for (size_t i = 0; i < op->items_n; i++) {
     struct sk_settle_item *it = &op->items[i];
     it->status = SK_OK;
-    for (size_t k = 0; k < it->follow_n; k++, at++)
-      sk_rd_read_status(&it->follow[k], at < follow.n ? follow.p[at] : '0', holders, &holder);
+    for (size_t k = 0; k < it->callbacks_n; k++, at++)
+      sk_rd_read_status(&it->callbacks[k], at < follow.n ? follow.p[at] : '0', holders, &holder);
   }
   for (size_t i = 0; order && i < op->items_n; i++)
     if (statuses.p[i] != '0') op->items[order[i]].status = statuses.p[i] == '2' ? SK_ESTATE : SK_ESTALE;
@@ -420,7 +420,7 @@ enum rd_next sk_rd_beat_parse(struct rd_store *s, struct sk_op *whole, const str
 void sk_rd_recover_build(struct rd_store *s, struct sk_op *whole) {
   const struct rd_recover_op *op = (void *)whole;
   sk_rd_name_none(s);
-  if (whole->more) sk_rd_name_known(s);
+  if (whole->scratch) sk_rd_name_known(s);
   sk_rd_begin(s, RD_SCRIPT_RECOVER);
   sk_rd_arg_c(&s->command, op->how);
   sk_rd_arg_c(&s->command, op->cursor);
@@ -432,7 +432,7 @@ void sk_rd_recover_build(struct rd_store *s, struct sk_op *whole) {
 enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct rd_recover_op *op = (void *)whole;
   if (sk_rd_learns_queues(s, reply)) {
-    whole->more = 1;
+    whole->scratch = 1;
     return RD_AGAIN;
   }
   struct sk_str cursor = sk_rd_text(reply, 1);
@@ -456,7 +456,7 @@ void sk_rd_progress_build(struct rd_store *s, struct sk_op *whole) {
     sk_rd_arg(&s->command, it->id);
     sk_rd_arg_int(&s->command, (int64_t)it->fence);
     sk_rd_arg_int(&s->command, it->percent);
-    sk_rd_arg(&s->command, sk_str_head(it->note, SK_NOTE_BYTES_MAX));
+    sk_rd_arg(&s->command, sk_str_head(it->progress_text, SK_PROGRESS_BYTES_MAX));
     sk_rd_arg(&s->command, sk_str_head(it->log, SK_JOB_LOG_BYTES_MAX));
   }
 }

@@ -65,7 +65,7 @@ static enum sk_code look(struct taking *t, int64_t *ready) {
   for (size_t i = 0; i < t->op->queues_n; i++) {
     struct sq_queue *queue;
     enum sk_code code = sk_sq_queue(db, t->op->queues[i].name, false, &queue);
-    t->op->queues[i].more = false;
+    t->op->queues[i].has_more = false;
     t->op->queues[i].due_in_ms = SQ_NEVER;
     if (code == SK_OK && queue && queue->states[SK_STATE_SCHEDULED] + queue->states[SK_STATE_RETRY] > 0) {
       code = promote(db, queue, &to_promote);
@@ -102,8 +102,8 @@ static enum sk_code take_row(struct taking *t, struct sq_row *row) {
 static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t rank, int64_t due) {
   struct sk_arena *arena = &t->op->op.arena;
   if (t->names[from].p == NULL) t->names[from] = sk_arena_copy(arena, t->queues[from]->name);
-  struct sk_held *held = &t->op->held[t->op->held_n];
-  *held = (struct sk_held){
+  struct sk_fetched *held = &t->op->jobs[t->op->jobs_n];
+  *held = (struct sk_fetched){
     .id = sk_arena_copy(arena, sk_sq_column(st, 1)),
     .queue = t->names[from],
     .record = sk_arena_copy(arena, sk_sq_column(st, 2)),
@@ -111,14 +111,14 @@ static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t r
     .fence = t->fence,
     .late_ms = due < t->db->now_ms ? t->db->now_ms - due : 0,
   };
-  t->ns[t->op->held_n++] = sqlite3_column_int64(st, 0);
+  t->ns[t->op->jobs_n++] = sqlite3_column_int64(st, 0);
   return held->id.p && held->queue.p && held->record.p;
 }
 
 /* What the jobs of op->held from `first` on have said, which are in line: only one that returned there has. */
 static enum sk_code forget_said(struct taking *t, size_t first) {
   enum sk_code code = SK_OK;
-  for (size_t i = first; code == SK_OK && i < t->op->held_n; i++) {
+  for (size_t i = first; code == SK_OK && i < t->op->jobs_n; i++) {
     struct sq_row row;
     bool found;
     code = sk_sq_load(t->db, t->ns[i], &row, NULL, NULL, &found);
@@ -137,7 +137,7 @@ static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_
   struct sq_queue *queue = t->queues[from];
   if (most == 0 || queue->head[rank] >= queue->tail[rank]) return SK_OK;
   enum sk_code code = SK_OK;
-  size_t first = t->op->held_n;
+  size_t first = t->op->jobs_n;
   sqlite3_stmt *st = sk_sq(db, SQL_LINE);
   sk_sq_int(st, 1, sk_sq_number(queue->q, rank, queue->head[rank]));
   sk_sq_int(st, 2, sk_sq_number(queue->q, rank, queue->tail[rank]));
@@ -148,7 +148,7 @@ static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_
     if (!note_held(t, st, from, rank, SQ_NEVER)) code = no_memory(db);
   }
   sk_sq_reset(db, SQL_LINE);
-  size_t n = t->op->held_n - first;
+  size_t n = t->op->jobs_n - first;
   queue->head[rank] = n < most ? queue->tail[rank] : t->ns[first + n - 1] - sk_sq_number(queue->q, rank, 0) + 1;
   queue->states[SK_STATE_READY] -= (int64_t)n;
   queue->states[SK_STATE_RUNNING] += (int64_t)n;
@@ -196,9 +196,9 @@ static enum sk_code take_front(struct taking *t, size_t from, int64_t rank, size
 
 /* Takes up to most jobs of those that need no slot. */
 static enum sk_code take_plain(struct taking *t, size_t from, int64_t rank, size_t most) {
-  size_t stop = t->op->held_n + most;
+  size_t stop = t->op->jobs_n + most;
   enum sk_code code = take_front(t, from, rank, most);
-  return code == SK_OK ? take_line(t, from, rank, stop - t->op->held_n) : code;
+  return code == SK_OK ? take_line(t, from, rank, stop - t->op->jobs_n) : code;
 }
 
 /* Takes the first job in group g's line, whose turn comes again after all others. */
@@ -275,39 +275,39 @@ static enum sk_code plain_turn_save(struct sq_db *db, const struct sq_queue *que
 static enum sk_code take_turns(struct taking *t, size_t from, int64_t rank, size_t most) {
   struct sq_db *db = t->db;
   struct sq_queue *queue = t->queues[from];
-  size_t stop = t->op->held_n + most;
+  size_t stop = t->op->jobs_n + most;
   int64_t plain, first, g, turn;
   bool has_plain = true;
   enum sk_code code = plain_turn(db, queue, rank, &plain);
   first = plain;
-  while (code == SK_OK && t->op->held_n < stop) {
+  while (code == SK_OK && t->op->jobs_n < stop) {
     code = next_line(db, queue, rank, &g, &turn);
     if (code != SK_OK || g == 0) break;
     if (has_plain && plain < turn) {
-      size_t before = t->op->held_n;
+      size_t before = t->op->jobs_n;
       code = take_plain(t, from, rank, 1);
-      has_plain = t->op->held_n > before;
+      has_plain = t->op->jobs_n > before;
       if (has_plain) plain = ++sk_sq_head(db)->seq;
     } else {
       code = take_member(t, from, rank, g);
     }
   }
   if (code == SK_OK && plain != first) code = plain_turn_save(db, queue, rank, plain);
-  return code == SK_OK && has_plain ? take_plain(t, from, rank, stop - t->op->held_n) : code;
+  return code == SK_OK && has_plain ? take_plain(t, from, rank, stop - t->op->jobs_n) : code;
 }
 
 static enum sk_code take(struct taking *t, size_t from, size_t quota) {
   struct sq_queue *queue = t->queues[from];
-  size_t first = t->op->held_n, left = t->want - first, most = quota < left ? quota : left;
+  size_t first = t->op->jobs_n, left = t->want - first, most = quota < left ? quota : left;
   enum sk_code code = SK_OK;
   if (queue == NULL) return SK_OK;
   size_t stop = first + sk_sq_bound_allows(t->db, queue, most);
   for (int64_t rank = 0; code == SK_OK && rank < SK_PRIORITIES; rank++) {
-    if (t->op->held_n >= stop || queue->states[SK_STATE_READY] == 0) break;
-    size_t more = stop - t->op->held_n;
+    if (t->op->jobs_n >= stop || queue->states[SK_STATE_READY] == 0) break;
+    size_t more = stop - t->op->jobs_n;
     code = queue->members > 0 ? take_turns(t, from, rank, more) : take_plain(t, from, rank, more);
   }
-  size_t taken = t->op->held_n - first;
+  size_t taken = t->op->jobs_n - first;
   sk_sq_bound_took(t->db, queue, taken);
   /* There is room again: who waited for that is told. */
   int64_t room = queue->max_len - sk_sq_waiting(queue);
@@ -334,7 +334,7 @@ static enum sk_code look_after(struct taking *t, size_t from) {
     if (wait_us > 0)
       note_due(t, from, token_us);
     else
-      t->op->more = t->op->queues[from].more = true;
+      t->op->has_more = t->op->queues[from].has_more = true;
   }
   if (soon_us < SQ_NEVER) note_due(t, from, soon_us > token_us ? soon_us : token_us);
   return code;
@@ -347,15 +347,15 @@ static enum sk_code take_all(struct taking *t) {
   for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) code = take(t, i, t->want);
   for (size_t i = 0; code == SK_OK && i < op->queues_n; i++)
     if (t->queues[i]) code = look_after(t, i);
-  if (code != SK_OK || op->held_n == 0) return code;
+  if (code != SK_OK || op->jobs_n == 0) return code;
   sk_sq_head(t->db)->fence = (int64_t)t->fence;
-  return sk_sq_hold(t->db, t->fence, t->ns, op->held_n);
+  return sk_sq_hold(t->db, t->fence, t->ns, op->jobs_n);
 }
 
 enum sk_code sk_sq_fetch(struct sq_db *db, struct sk_fetch_op *op) {
-  op->held = NULL;
-  op->held_n = 0;
-  op->more = false;
+  op->jobs = NULL;
+  op->jobs_n = 0;
+  op->has_more = false;
   op->stops = NULL;
   op->stops_n = 0;
   enum sk_code code = sk_sq_check_self(db);
@@ -369,9 +369,9 @@ enum sk_code sk_sq_fetch(struct sq_db *db, struct sk_fetch_op *op) {
   code = look(&t, &ready);
   if (code != SK_OK) return code;
   t.want = (size_t)ready < op->want ? (size_t)ready : op->want;
-  op->held = sk_arena_array(arena, t.want, sizeof *op->held);
+  op->jobs = sk_arena_array(arena, t.want, sizeof *op->jobs);
   t.ns = sk_arena_array(arena, t.want, sizeof *t.ns);
-  if (op->held == NULL || t.ns == NULL) return no_memory(db);
+  if (op->jobs == NULL || t.ns == NULL) return no_memory(db);
   code = take_all(&t);
   if (code == SK_OK) code = sk_sq_stops(db, arena, &op->stops, &op->stops_n);
   op->queues_version = (uint64_t)db->head.queues_version;

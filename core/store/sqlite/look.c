@@ -31,13 +31,13 @@ static enum sk_code view_job(struct sq_db *db, struct sk_arena *arena, const str
     .id = text->id,
     .queue = sk_arena_copy(arena, queue->name),
     .record = text->record,
-    .note = text->note,
+    .progress_text = text->progress_text,
     .log = state == SK_STATE_RUNNING ? text->log : sk_str("", 0),
     .state = state,
     .stopping = row->more & SQ_MORE_STOP,
     .priority = sk_sq_priority(row->rank),
     .due_ms = waits ? row->due : 0,
-    .held_ms = state == SK_STATE_RUNNING ? row->held_ms : 0,
+    .running_since_ms = state == SK_STATE_RUNNING ? row->running_since_ms : 0,
     .percent = text->percent,
   };
   if (view->queue.p == NULL) return no_memory(db);
@@ -45,7 +45,7 @@ static enum sk_code view_job(struct sq_db *db, struct sk_arena *arena, const str
 }
 
 /* Of a READY job: what keeps it from being taken, besides those before it. */
-static enum sk_code find_hindrance(struct sq_db *db, const struct sq_row *row, enum sk_held_back *held_back) {
+static enum sk_code find_hindrance(struct sq_db *db, const struct sq_row *row, enum sk_blocked_by *blocked_by) {
   struct sq_queue *queue;
   struct sq_group group = { .g = 0 };
   int64_t now_us = sk_sq_now_us(db);
@@ -53,10 +53,10 @@ static enum sk_code find_hindrance(struct sq_db *db, const struct sq_row *row, e
   if (code == SK_OK && sk_sq_needs_slot(row)) code = sk_sq_group_load(db, sk_sq_group(row), &group);
   if (code != SK_OK) return code;
   if (sk_sq_bound_is_full(queue) || (group.limit.concurrency > 0 && group.slots >= group.limit.concurrency))
-    *held_back = SK_HELD_BY_CONCURRENCY;
+    *blocked_by = SK_BLOCKED_BY_CONCURRENCY;
   else if (sk_limit_wait_us(&queue->limit, queue->full_us, now_us) > 0 ||
            sk_limit_wait_us(&group.limit, group.full_us, now_us) > 0)
-    *held_back = SK_HELD_BY_RATE;
+    *blocked_by = SK_BLOCKED_BY_RATE;
   return SK_OK;
 }
 
@@ -73,7 +73,7 @@ enum sk_code sk_sq_get(struct sq_db *db, struct sk_get_op *op) {
     if (found) {
       code = view_job(db, arena, &row, &text, &op->views[i]);
       if (code == SK_OK && op->views[i].state == SK_STATE_READY)
-        code = find_hindrance(db, &row, &op->views[i].held_back);
+        code = find_hindrance(db, &row, &op->views[i].blocked_by);
       continue;
     }
     op->views[i] = (struct sk_view){ .id = sk_arena_copy(arena, op->ids[i]), .state = SK_STATE_NONE, .percent = -1 };

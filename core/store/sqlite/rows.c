@@ -228,8 +228,9 @@ enum { COL_ID = 10, COL_TASK, COL_RECORD }; /* of SQ_FULL */
 
 static enum sk_code read_row(struct sq_db *db, sqlite3_stmt *st, struct sq_row *row, struct sk_arena *arena,
                              struct sq_text *text) {
-  int64_t *const numbers[] = { &row->n,   &row->state, &row->q,       &row->rank,       &row->due,
-                               &row->ord, &row->hold,  &row->held_ms, &row->keep_until, &row->more };
+  int64_t *const numbers[] = { &row->n,          &row->state, &row->q,    &row->rank,
+                               &row->due,        &row->ord,   &row->hold, &row->running_since_ms,
+                               &row->keep_until, &row->more };
   for (int i = 0; i < COL_ID; i++) *numbers[i] = sqlite3_column_int64(st, i);
   bool in_line = (row->n >> SQ_LANE_SHIFT & SQ_LANE_MASK) != SQ_LANE_APART;
   if (row->due == 0 && in_line && !sk_state_is_final(sk_sq_state(row->state))) row->ord = row->n & SQ_SEQ_MASK;
@@ -237,7 +238,7 @@ static enum sk_code read_row(struct sq_db *db, sqlite3_stmt *st, struct sq_row *
   text->id = sk_arena_copy(arena, sk_sq_column(st, COL_ID));
   text->task = sk_arena_copy(arena, sk_sq_column(st, COL_TASK));
   text->record = sk_arena_copy(arena, sk_sq_column(st, COL_RECORD));
-  text->note = text->log = sk_str("", 0);
+  text->progress_text = text->log = sk_str("", 0);
   text->percent = -1;
   return text->id.p && text->task.p && text->record.p ? SK_OK : no_memory(db);
 }
@@ -248,9 +249,9 @@ static enum sk_code read_said(struct sq_db *db, struct sk_arena *arena, struct s
   sk_sq_text(st, 1, text->id);
   if (sk_sq_next(db, SQL_SAID, &code)) {
     text->percent = sqlite3_column_int(st, 0);
-    text->note = sk_arena_copy(arena, sk_sq_column(st, 1));
+    text->progress_text = sk_arena_copy(arena, sk_sq_column(st, 1));
     text->log = sk_arena_copy(arena, sk_sq_column(st, 2));
-    if (text->note.p == NULL || text->log.p == NULL) code = no_memory(db);
+    if (text->progress_text.p == NULL || text->log.p == NULL) code = no_memory(db);
   }
   sk_sq_reset(db, SQL_SAID);
   return code;
@@ -345,7 +346,8 @@ enum sk_code sk_sq_enter(struct sq_db *db, const struct sq_row *row) { return mo
 enum sk_code sk_sq_save(struct sq_db *db, const struct sq_row *row, const struct sk_str *record) {
   enum sq_stmt which = record ? SQL_JOB_SAVE_RECORD : SQL_JOB_SAVE;
   sqlite3_stmt *st = sk_sq(db, which);
-  const int64_t numbers[] = { row->n, row->state, row->q, row->rank, row->due, row->ord, row->hold, row->held_ms };
+  const int64_t numbers[] = { row->n,   row->state, row->q,    row->rank,
+                              row->due, row->ord,   row->hold, row->running_since_ms };
   for (int i = 0; i < 8; i++) sk_sq_int(st, i + 1, numbers[i]);
   sk_sq_some(st, 9, row->keep_until);
   sk_sq_some(st, 10, row->more);

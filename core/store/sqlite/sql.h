@@ -1,6 +1,6 @@
 /* sqlite/sql.h - every statement of the sqlite store, prepared once.  An X-file: include it with SQ_STMT(name, sql) defined. */
 
-#define SQ_ROW "n, state, q, rank, due, ord, hold, held_ms, keep_until, more"
+#define SQ_ROW "n, state, q, rank, due, ord, hold, running_since_ms, keep_until, more"
 #define SQ_FULL SQ_ROW ", id, task, record"
 #define SQ_QUEUE                                                                                                       \
   "q, queue.name, paused, front, c1, c2, c3, c4, c5, c6, c7, h0, h1, h2, h3, h4, t0, t1, t2, t3, t4, t5, grouped"
@@ -42,25 +42,26 @@ SQ_STMT(JOB, "SELECT " SQ_ROW " FROM job WHERE n=?1")
 SQ_STMT(JOB_FULL, "SELECT " SQ_FULL " FROM job WHERE n=?1")
 SQ_STMT(JOB_ID, "SELECT " SQ_ROW " FROM job WHERE id=?1")
 SQ_STMT(JOB_ID_FULL, "SELECT " SQ_FULL " FROM job WHERE id=?1")
-/* Literals where the value is the same for all (hold = SQ_HOLD_BASE; held_ms of as many bytes as a time has): binding costs. */
-SQ_STMT(JOB_ADD_LINE, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record)"
+/* Literals where the value is the same for all (hold = SQ_HOLD_BASE; running_since_ms of as many bytes as a time has): binding costs. */
+SQ_STMT(JOB_ADD_LINE, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, running_since_ms, task, record)"
                       " VALUES (?1, ?2, 2, ?3, ?4, 0, 0, 72057594037927936, 1099511627776, ?5, ?6)")
-SQ_STMT(JOB_ADD_LATER, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record)"
+SQ_STMT(JOB_ADD_LATER, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, running_since_ms, task, record)"
                        " VALUES (?1, ?2, 1, ?3, ?4, ?7, ?8, 72057594037927936, 1099511627776, ?5, ?6)")
-SQ_STMT(JOB_ADD, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, held_ms, task, record, more)"
+SQ_STMT(JOB_ADD, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, running_since_ms, task, record, more)"
                  " VALUES (?1, ?2, ?9, ?3, ?4, ?7, ?8, 72057594037927936, 1099511627776, ?5, ?6, ?10)")
-SQ_STMT(JOB_SAVE, "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, more=?10"
-                  " WHERE n=?1")
+SQ_STMT(JOB_SAVE,
+        "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, running_since_ms=?8, keep_until=?9, more=?10"
+        " WHERE n=?1")
 SQ_STMT(JOB_SAVE_RECORD,
-        "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, held_ms=?8, keep_until=?9, more=?10,"
+        "UPDATE job SET state=?2, q=?3, rank=?4, due=?5, ord=?6, hold=?7, running_since_ms=?8, keep_until=?9, more=?10,"
         " record=?11 WHERE n=?1")
 SQ_STMT(JOB_RENUMBER, "UPDATE job SET n=?2, state=?4, due=0, ord=?5, keep_until=NULL, more=?6, record=?3 WHERE n=?1")
 SQ_STMT(JOB_MOVE, "UPDATE job SET n=?2 WHERE n=?1")
 SQ_STMT(JOB_MORE, "UPDATE job SET more=?2 WHERE n=?1")
 SQ_STMT(JOB_DELETE, "DELETE FROM job WHERE n=?1")
 SQ_STMT(JOB_DELETE_HELD, "DELETE FROM job WHERE id=?1 AND state=3 AND hold=?2 AND q=?3 AND more IS NULL")
-SQ_STMT(JOB_TAKE, "UPDATE job SET state=3, hold=?2, held_ms=?3, more=?4 WHERE n=?1")
-SQ_STMT(JOB_TAKE_LINE, "UPDATE job SET state=3, hold=?3, held_ms=?4 WHERE n BETWEEN ?1 AND ?2 AND state=2")
+SQ_STMT(JOB_TAKE, "UPDATE job SET state=3, hold=?2, running_since_ms=?3, more=?4 WHERE n=?1")
+SQ_STMT(JOB_TAKE_LINE, "UPDATE job SET state=3, hold=?3, running_since_ms=?4 WHERE n BETWEEN ?1 AND ?2 AND state=2")
 SQ_STMT(JOB_PROMOTE, "UPDATE job SET state=?2 WHERE n=?1")
 
 /* the line and what stands before it */

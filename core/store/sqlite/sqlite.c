@@ -596,8 +596,8 @@ static void sqlite_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
 
 static void sqlite_fetch(struct sk_store *store, struct sk_fetch_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  op->held = NULL;
-  op->held_n = 0;
+  op->jobs = NULL;
+  op->jobs_n = 0;
   enum sk_code code = check_engine(store, "fetch", &op->op.err);
   if (code == SK_OK) code = sk_check_fetch(op, &op->op.err);
   submit(store, &op->op, FETCH, code);

@@ -143,12 +143,12 @@ struct sq_row {
   int64_t due; /* 0: first in, first out */
   int64_t
       ord; /* breaks ties of due (due = 0: its sequence in the lane, not stored); in a final state the order of ends */
-  int64_t hold, held_ms;
+  int64_t hold, running_since_ms;
   int64_t keep_until; /* 0: none */
   int64_t more;       /* SQ_MORE_... */
 };
 struct sq_text {
-  struct sk_str id, task, record, note, log;
+  struct sk_str id, task, record, progress_text, log;
   int32_t percent;
 };
 

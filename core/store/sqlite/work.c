@@ -197,7 +197,7 @@ static enum sk_code settle_one(struct sq_db *db, struct sk_arena *arena, struct 
   if (code != SK_OK || item->status != SK_OK) return code;
   db->notify = true;
   count_settled(&sk_sq_head(db)->counters, item);
-  return add_all(db, arena, item->follow, item->follow_n, true);
+  return add_all(db, arena, item->callbacks, item->callbacks_n, true);
 }
 
 enum sk_code sk_sq_settle(struct sq_db *db, struct sk_settle_op *op) {
@@ -222,7 +222,7 @@ static enum sk_code say(struct sq_db *db, const struct sk_progress_item *item) {
   sqlite3_stmt *st = sk_sq(db, SQL_SAID_SAVE);
   sk_sq_text(st, 1, item->id);
   sk_sq_int(st, 2, item->percent);
-  sk_sq_text(st, 3, sk_str_head(item->note, SK_NOTE_BYTES_MAX));
+  sk_sq_text(st, 3, sk_str_head(item->progress_text, SK_PROGRESS_BYTES_MAX));
   sk_sq_text(st, 4, sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX));
   code = sk_sq_run(db, SQL_SAID_SAVE);
   if (code != SK_OK || row.more & SQ_MORE_SAID) return code;

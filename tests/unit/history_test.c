@@ -1,4 +1,4 @@
-/* trail_test.c - what has happened to a job, and what it has logged: lines, bounded. */
+/* history_test.c - what has happened to a job, and what it has logged: lines, bounded. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
-#include "logic/trail.h"
+#include "logic/history.h"
 
 static size_t count_lines(struct sk_str s) {
   size_t n = 0;
@@ -25,10 +25,10 @@ static struct sk_job job_with(const char *error, enum sk_error_kind kind) {
   return job;
 }
 
-#define assert_trail(job, end, text)                                                                                   \
+#define assert_history(job, end, text)                                                                                 \
   do {                                                                                                                 \
     struct sk_buf out_ = { 0 };                                                                                        \
-    sk_trail_extend(&(job), &(end), &out_);                                                                            \
+    sk_history_extend(&(job), &(end), &out_);                                                                          \
     sk_buf_add_byte(&out_, '\0');                                                                                      \
     assert_string_equal(out_.p, text);                                                                                 \
     sk_buf_fini(&out_);                                                                                                \
@@ -38,22 +38,22 @@ static void an_attempt_is_told_from_its_start_to_what_becomes_of_the_job(void **
   (void)state;
   struct sk_decision retry = { .kind = SK_SETTLE_RETRY, .delay_ms = 1500 }, dead = { .kind = SK_SETTLE_DEAD },
                      done = { .kind = SK_SETTLE_DONE };
-  struct sk_trail_end end = {
+  struct sk_history_end end = {
     .engine = SK_STR_LIT("E"), .worker = 2, .started_ms = 10, .now_ms = 20, .ending = SK_END_FAILED, .decision = &retry
   };
   struct sk_job job = job_with("oh\tno\nsecond line", SK_KIND_ERROR);
   job.attempts = 1;
-  assert_trail(job, end, "10 started engine=E worker=2 attempt=1\n20 failed error oh no\n20 retry in 1.5 s\n");
-  job.trail = SK_STR_LIT("5 done\n");
+  assert_history(job, end, "10 started engine=E worker=2 attempt=1\n20 failed error oh no\n20 retry in 1.5 s\n");
+  job.history = SK_STR_LIT("5 done\n");
   job.error_kind = SK_KIND_EXPIRED;
-  end = (struct sk_trail_end){ .now_ms = 20, .ending = SK_END_EXPIRED, .decision = &dead };
-  assert_trail(job, end, "5 done\n20 failed expired oh no\n20 dead\n");
+  end = (struct sk_history_end){ .now_ms = 20, .ending = SK_END_EXPIRED, .decision = &dead };
+  assert_history(job, end, "5 done\n20 failed expired oh no\n20 dead\n");
   job = job_with("", SK_KIND_NONE);
   job.attempts = 3;
-  end = (struct sk_trail_end){
+  end = (struct sk_history_end){
     .engine = SK_STR_LIT("E"), .worker = 1, .started_ms = 7, .now_ms = 8, .ending = SK_END_RETURNED, .decision = &done
   };
-  assert_trail(job, end, "7 started engine=E worker=1 attempt=3\n8 done\n");
+  assert_history(job, end, "7 started engine=E worker=1 attempt=3\n8 done\n");
 }
 
 static void each_way_to_end_has_its_words(void **state) {
@@ -72,34 +72,34 @@ static void each_way_to_end_has_its_words(void **state) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct sk_job job = job_with("why", SK_KIND_ERROR);
-    struct sk_trail_end end = { .now_ms = 9, .ending = cases[i].ending, .decision = &cases[i].decision };
-    assert_trail(job, end, cases[i].text);
+    struct sk_history_end end = { .now_ms = 9, .ending = cases[i].ending, .decision = &cases[i].decision };
+    assert_history(job, end, cases[i].text);
   }
 }
 
 static void a_take_over_is_told_once(void **state) {
   (void)state;
   struct sk_decision done = { .kind = SK_SETTLE_DONE };
-  struct sk_trail_end end = { .now_ms = 9, .ending = SK_END_RETURNED, .decision = &done };
+  struct sk_history_end end = { .now_ms = 9, .ending = SK_END_RETURNED, .decision = &done };
   struct sk_job job = job_with("", SK_KIND_NONE);
   job.recoveries = 2;
-  assert_trail(job, end, "9 recovered 2\n9 done\n");
-  job.trail = SK_STR_LIT("3 recovered 2\n");
-  assert_trail(job, end, "3 recovered 2\n9 done\n");
+  assert_history(job, end, "9 recovered 2\n9 done\n");
+  job.history = SK_STR_LIT("3 recovered 2\n");
+  assert_history(job, end, "3 recovered 2\n9 done\n");
 }
 
 static void the_oldest_events_go_first(void **state) {
   (void)state;
-  struct sk_buf trail = { 0 }, out = { 0 };
-  for (int i = 0; i < SK_TRAIL_EVENTS_MAX; i++) sk_buf_addf(&trail, "%d done\n", i);
+  struct sk_buf history = { 0 }, out = { 0 };
+  for (int i = 0; i < SK_HISTORY_EVENTS_MAX; i++) sk_buf_addf(&history, "%d done\n", i);
   struct sk_decision done = { .kind = SK_SETTLE_DONE };
-  struct sk_trail_end end = { .now_ms = 99, .ending = SK_END_RETURNED, .decision = &done };
+  struct sk_history_end end = { .now_ms = 99, .ending = SK_END_RETURNED, .decision = &done };
   struct sk_job job = job_with("", SK_KIND_NONE);
-  job.trail = sk_buf_str(&trail);
-  sk_trail_extend(&job, &end, &out);
-  assert_int_equal(count_lines(sk_buf_str(&out)), SK_TRAIL_EVENTS_MAX);
+  job.history = sk_buf_str(&history);
+  sk_history_extend(&job, &end, &out);
+  assert_int_equal(count_lines(sk_buf_str(&out)), SK_HISTORY_EVENTS_MAX);
   assert_true(sk_str_starts(sk_buf_str(&out), "1 done\n2 done\n"));
-  sk_buf_fini(&trail);
+  sk_buf_fini(&history);
   sk_buf_fini(&out);
 }
 
@@ -152,5 +152,5 @@ int main(void) {
     cmocka_unit_test(lines_are_kept_whole_within_their_bytes),
     cmocka_unit_test(a_text_is_as_many_lines_as_it_has),
   };
-  return cmocka_run_group_tests_name("trail", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("history", tests, NULL, NULL);
 }

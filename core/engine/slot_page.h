@@ -1,4 +1,4 @@
-/* share.h - the memory that the core shares with one worker: who has which slot, and what runs on the CPU right now.
+/* slot_page.h - the memory that the core shares with one worker: who has which slot, and what runs on the CPU right now.
  *
  * A worker stuck in a compiled loop answers no frame, so what must be known of it then lives here.  Each slot has one word:
  *
@@ -13,8 +13,8 @@
  *
  * A worker that has lost its mind may write anything here.  So the core keeps slots_n for itself, takes every time and number
  * from here through the functions below, and the memory is sealed: the worker can't take it away under the core's feet. */
-#ifndef SK_ENGINE_SHARE_H
-#define SK_ENGINE_SHARE_H
+#ifndef SK_ENGINE_SLOT_PAGE_H
+#define SK_ENGINE_SLOT_PAGE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,52 +25,55 @@
 
 enum sk_slot_state { SK_SLOT_FREE, SK_SLOT_OFFERED, SK_SLOT_STARTED, SK_SLOT_REVOKED };
 
-struct sk_share_slot {
+struct sk_slot_page_slot {
   _Atomic uint64_t word;
   _Atomic int64_t started_ms; /* monotonic; valid once STARTED */
 };
 
-struct sk_share {
+struct sk_slot_page {
   _Atomic uint32_t running;
   _Atomic int64_t running_since_ms; /* monotonic */
   _Atomic uint64_t heap_bytes;      /* of the worker's Lua state */
   uint32_t slots_n;                 /* for the worker */
   _Atomic uint32_t stopping;        /* the core's: not 0: the engine is being stopped */
-  struct sk_share_slot slots[];
+  struct sk_slot_page_slot slots[];
 };
 
 /* Makes the memory for slots_n slots; *fd is to be handed to the worker and closed by the caller. */
-enum sk_code sk_share_make(uint32_t slots_n, struct sk_share **out, int *fd, struct sk_err *err);
+enum sk_code sk_slot_page_make(uint32_t slots_n, struct sk_slot_page **out, int *fd, struct sk_err *err);
 /* The worker's side of it. */
-enum sk_code sk_share_map(int fd, struct sk_share **out, struct sk_err *err);
-void sk_share_unmap(struct sk_share *s, uint32_t slots_n);
+enum sk_code sk_slot_page_map(int fd, struct sk_slot_page **out, struct sk_err *err);
+void sk_slot_page_unmap(struct sk_slot_page *s, uint32_t slots_n);
 
-static inline uint64_t sk_share_word(uint32_t generation, enum sk_slot_state state) {
+static inline uint64_t sk_slot_page_word(uint32_t generation, enum sk_slot_state state) {
   return (uint64_t)generation << 2 | (uint64_t)state;
 }
 
 /* True when the slot was in `from` under this generation and is now in `to`. */
-static inline bool sk_share_move(struct sk_share *s, uint32_t slot, uint32_t generation, enum sk_slot_state from,
-                                 enum sk_slot_state to) {
-  uint64_t expected = sk_share_word(generation, from);
-  return atomic_compare_exchange_strong(&s->slots[slot].word, &expected, sk_share_word(generation, to));
+static inline bool sk_slot_page_move(struct sk_slot_page *s, uint32_t slot, uint32_t generation,
+                                     enum sk_slot_state from, enum sk_slot_state to) {
+  uint64_t expected = sk_slot_page_word(generation, from);
+  return atomic_compare_exchange_strong(&s->slots[slot].word, &expected, sk_slot_page_word(generation, to));
 }
 
-static inline bool sk_share_is(const struct sk_share *s, uint32_t slot, uint32_t generation, enum sk_slot_state state) {
-  return atomic_load(&s->slots[slot].word) == sk_share_word(generation, state);
+static inline bool sk_slot_page_is(const struct sk_slot_page *s, uint32_t slot, uint32_t generation,
+                                   enum sk_slot_state state) {
+  return atomic_load(&s->slots[slot].word) == sk_slot_page_word(generation, state);
 }
 
-static inline int64_t sk_share_past_ms(int64_t ms, int64_t now_ms) { return ms < 0 ? 0 : ms > now_ms ? now_ms : ms; }
+static inline int64_t sk_slot_page_past_ms(int64_t ms, int64_t now_ms) {
+  return ms < 0 ? 0 : ms > now_ms ? now_ms : ms;
+}
 
 /* When the job in a slot started: never later than now; 0 when the worker has not said yet. */
-static inline int64_t sk_share_started_ms(const struct sk_share *s, uint32_t slot, int64_t now_ms) {
-  return sk_share_past_ms(atomic_load(&s->slots[slot].started_ms), now_ms);
+static inline int64_t sk_slot_page_started_ms(const struct sk_slot_page *s, uint32_t slot, int64_t now_ms) {
+  return sk_slot_page_past_ms(atomic_load(&s->slots[slot].started_ms), now_ms);
 }
 
 /* How long the job that is on the CPU has been there without a pause; -1 when none is. */
-static inline int64_t sk_share_running_for_ms(const struct sk_share *s, int64_t now_ms) {
+static inline int64_t sk_slot_page_running_for_ms(const struct sk_slot_page *s, int64_t now_ms) {
   if (atomic_load(&s->running) == 0) return -1;
-  return now_ms - sk_share_past_ms(atomic_load(&s->running_since_ms), now_ms);
+  return now_ms - sk_slot_page_past_ms(atomic_load(&s->running_since_ms), now_ms);
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* follow.c - see follow.h. */
-#include "engine/follow.h"
+/* callbacks.c - see callbacks.h. */
+#include "engine/callbacks.h"
 
 #include <stdlib.h>
 
@@ -13,11 +13,11 @@ typedef void (*put_fn)(struct sk_str args, struct sk_str json, struct sk_buf *ou
 
 /* One end, its callbacks of one kind, and what they get. */
 struct giving {
-  const struct sk_follow_end *end;
+  const struct sk_callbacks_end *end;
   const char *what;   /* "on_success" */
   struct sk_str json; /* empty: nothing */
   put_fn put;
-  struct sk_follow *follow;
+  struct sk_callbacks *callbacks;
 };
 
 static void say(const struct giving *g, struct sk_str id, const char *why) {
@@ -49,7 +49,7 @@ static void refresh(struct sk_job *job, int64_t now_ms) {
   job->attempts = job->crashes = job->unknowns = job->recoveries = 0;
   job->error_kind = SK_KIND_NONE;
   job->started_ms = job->finished_ms = 0;
-  job->error = job->traceback = job->result = job->trail = job->log = sk_str(NULL, 0);
+  job->error = job->traceback = job->result = job->history = job->log = sk_str(NULL, 0);
 }
 
 /* The callback's record as it is to be stored, in the follow's arena. */
@@ -63,7 +63,7 @@ static enum sk_code make_record(const struct giving *g, struct sk_str callback, 
   if (code == SK_OK) {
     refresh(&job, g->end->now_ms);
     sk_record_encode(&job, &record);
-    *out = record.failed ? sk_str(NULL, 0) : sk_arena_copy(&g->follow->text, sk_buf_str(&record));
+    *out = record.failed ? sk_str(NULL, 0) : sk_arena_copy(&g->callbacks->text, sk_buf_str(&record));
     if (out->p == NULL) code = sk_err_set(err, SK_ENOMEM, "out of memory");
   }
   if (code == SK_OK && out->n > SK_RECORD_BYTES_MAX)
@@ -75,7 +75,7 @@ static enum sk_code make_record(const struct giving *g, struct sk_str callback, 
 
 /* Adds a callback's item; SK_ENOMEM, or another code when it can't be used. */
 static enum sk_code add(const struct giving *g, const struct sk_callback *callback, struct sk_err *err) {
-  struct sk_follow *follow = g->follow;
+  struct sk_callbacks *follow = g->callbacks;
   struct sk_str record;
   struct sk_job job;
   enum sk_code code = make_record(g, callback->record, &record, err);
@@ -104,8 +104,8 @@ static size_t count(struct sk_str callbacks) {
 /* False when out of memory. */
 static bool add_all(const struct giving *g, struct sk_str callbacks) {
   size_t n = count(callbacks);
-  g->follow->items = sk_arena_array(&g->follow->text, n ? n : 1, sizeof *g->follow->items);
-  if (g->follow->items == NULL) return false;
+  g->callbacks->items = sk_arena_array(&g->callbacks->text, n ? n : 1, sizeof *g->callbacks->items);
+  if (g->callbacks->items == NULL) return false;
   struct sk_callback callback;
   struct sk_err err;
   for (size_t i = 0; i < n; i++) {
@@ -124,19 +124,19 @@ static bool add_all(const struct giving *g, struct sk_str callbacks) {
   return true;
 }
 
-static bool give(struct giving *g, struct sk_str callbacks, struct sk_follow **out) {
-  g->follow = calloc(1, sizeof *g->follow);
-  if (g->follow == NULL) return false;
-  g->follow->due_in_ms = INT64_MAX;
+static bool give(struct giving *g, struct sk_str callbacks, struct sk_callbacks **out) {
+  g->callbacks = calloc(1, sizeof *g->callbacks);
+  if (g->callbacks == NULL) return false;
+  g->callbacks->due_in_ms = INT64_MAX;
   bool made = add_all(g, callbacks);
-  if (made && g->follow->n > 0)
-    *out = g->follow;
+  if (made && g->callbacks->n > 0)
+    *out = g->callbacks;
   else
-    sk_follow_free(g->follow);
+    sk_callbacks_free(g->callbacks);
   return made;
 }
 
-bool sk_follow_new(const struct sk_follow_end *end, struct sk_follow **out) {
+bool sk_callbacks_new(const struct sk_callbacks_end *end, struct sk_callbacks **out) {
   const struct sk_job *job = end->job;
   *out = NULL;
   if (end->kind == SK_SETTLE_DONE && job->on_success.n > 0) {
@@ -154,7 +154,7 @@ bool sk_follow_new(const struct sk_follow_end *end, struct sk_follow **out) {
   return made;
 }
 
-void sk_follow_free(struct sk_follow *follow) {
+void sk_callbacks_free(struct sk_callbacks *follow) {
   if (follow == NULL) return;
   sk_arena_fini(&follow->text);
   free(follow);

@@ -1,5 +1,5 @@
-/* trail.c - see trail.h. */
-#include "logic/trail.h"
+/* history.c - see history.h. */
+#include "logic/history.h"
 
 #include <inttypes.h>
 
@@ -68,11 +68,11 @@ void sk_lines_tail(struct sk_str old, struct sk_str new, size_t lines_max, size_
 
 /* -- events -------------------------------------------------------------------------------------------------------------------------- */
 
-/* How many take-overs the trail tells of. */
-static int64_t recoveries_told(struct sk_str trail) {
+/* How many take-overs the history tells of. */
+static int64_t recoveries_told(struct sk_str history) {
   int64_t told = 0, ms, n;
   struct sk_str text;
-  while (sk_lines_next(&trail, &ms, &text)) {
+  while (sk_lines_next(&history, &ms, &text)) {
     if (!sk_str_starts(text, RECOVERED)) continue;
     struct sk_str number = sk_str(text.p + sizeof RECOVERED - 1, text.n - (sizeof RECOVERED - 1));
     if (sk_text_number(number, &n) && n > told) told = n;
@@ -88,7 +88,7 @@ static void add_message(struct sk_buf *out, struct sk_str message) {
 }
 
 /* How the attempt ended, where the decision alone does not tell. */
-static void add_failure(const struct sk_job *job, const struct sk_trail_end *end, struct sk_buf *out) {
+static void add_failure(const struct sk_job *job, const struct sk_history_end *end, struct sk_buf *out) {
   switch (end->ending) {
   case SK_END_FAILED:
   case SK_END_FATAL:
@@ -111,7 +111,7 @@ static void add_failure(const struct sk_job *job, const struct sk_trail_end *end
   sk_buf_add_byte(out, '\n');
 }
 
-static void add_decision(const struct sk_trail_end *end, struct sk_buf *out) {
+static void add_decision(const struct sk_history_end *end, struct sk_buf *out) {
   double seconds = (double)end->decision->delay_ms / 1000.0;
   switch (end->decision->kind) {
   case SK_SETTLE_DONE: sk_buf_addf(out, "%" PRId64 " done\n", end->now_ms); break;
@@ -124,10 +124,10 @@ static void add_decision(const struct sk_trail_end *end, struct sk_buf *out) {
   }
 }
 
-void sk_trail_extend(const struct sk_job *job, const struct sk_trail_end *end, struct sk_buf *out) {
+void sk_history_extend(const struct sk_job *job, const struct sk_history_end *end, struct sk_buf *out) {
   struct sk_buf events = { 0 };
   int64_t from_ms = end->started_ms > 0 ? end->started_ms : end->now_ms;
-  if (job->recoveries > recoveries_told(job->trail))
+  if (job->recoveries > recoveries_told(job->history))
     sk_buf_addf(&events, "%" PRId64 " %s%" PRId64 "\n", from_ms, RECOVERED, job->recoveries);
   if (end->started_ms > 0) {
     bool counted = end->ending == SK_END_RETURNED || end->ending == SK_END_FAILED || end->ending == SK_END_FATAL;
@@ -139,6 +139,6 @@ void sk_trail_extend(const struct sk_job *job, const struct sk_trail_end *end, s
   if (events.failed)
     out->failed = true;
   else
-    sk_lines_tail(job->trail, sk_buf_str(&events), SK_TRAIL_EVENTS_MAX, SK_TRAIL_BYTES_MAX, out);
+    sk_lines_tail(job->history, sk_buf_str(&events), SK_HISTORY_EVENTS_MAX, SK_HISTORY_BYTES_MAX, out);
   sk_buf_fini(&events);
 }

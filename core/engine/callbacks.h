@@ -1,22 +1,22 @@
-/* follow.h - the jobs that a job's end brings about: its callbacks (logic/callback.h), to be enqueued in the same atomic settle.
+/* callbacks.h - the jobs that a job's end brings about: its callbacks (logic/callback.h), to be enqueued in the same atomic settle.
  *
  * A callback that can't be used is logged and left out: the job's own end does not depend on it. */
-#ifndef SK_ENGINE_FOLLOW_H
-#define SK_ENGINE_FOLLOW_H
+#ifndef SK_ENGINE_CALLBACKS_H
+#define SK_ENGINE_CALLBACKS_H
 
 #include "base/arena.h"
 #include "base/log.h"
 #include "logic/transition.h"
 #include "store/store.h"
 
-struct sk_follow {
+struct sk_callbacks {
   struct sk_enqueue_item *items; /* for a settle's `follow` */
   size_t n;
   int64_t due_in_ms;    /* of the earliest */
   struct sk_arena text; /* what the items point to */
 };
 
-struct sk_follow_end {
+struct sk_callbacks_end {
   const struct sk_job *job; /* as sk_transition has left it */
   enum sk_ending ending;
   enum sk_settle_kind kind;
@@ -26,7 +26,7 @@ struct sk_follow_end {
 };
 
 /* The callbacks of a job that ends so: *out is owned by the caller, NULL when there are none.  False when out of memory. */
-bool sk_follow_new(const struct sk_follow_end *end, struct sk_follow **out);
-void sk_follow_free(struct sk_follow *follow); /* NULL is fine */
+bool sk_callbacks_new(const struct sk_callbacks_end *end, struct sk_callbacks **out);
+void sk_callbacks_free(struct sk_callbacks *follow); /* NULL is fine */
 
 #endif
