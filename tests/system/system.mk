@@ -8,3 +8,7 @@ SYSTEM_TMPDIR = $(or $(TMPDIR),$(shell test -w /dev/shm && echo /dev/shm || echo
 system: build ## Run the system tests (T=name for one group)
 	@TMPDIR='$(SYSTEM_TMPDIR)' SKEIN='$(abspath $(OUT)/skein)' $(SYSTEM_ENV_$(VARIANT)) \
 	  busted --lua=luajit --output=tests/report.lua --pattern='$(T).*_spec%.lua$$' tests/system
+
+.PHONY: docs
+docs: ## Run the examples of README.md and docs/
+	@$(MAKE) --no-print-directory system T=docs
