@@ -25,11 +25,15 @@ static void say(const struct giving *g, struct sk_str id, const char *why) {
           SK_STR_ARG(sk_str_head(id, SK_ID_BYTES_MAX)), why);
 }
 
-/* The callback's args with `json` among them, as far as the limits let: else with null, else as they are. */
+/* Adds `json` to the callback's args as far as the limits allow: otherwise it adds null, otherwise the args stay as they are.
+ * Args that are no JSON array stay as they are too: the callback then fails when it runs, and is not lost. */
 static enum sk_code fill_args(const struct giving *g, struct sk_job *job, struct sk_buf *args, struct sk_err *err) {
   size_t n = 0, bytes_max = g->end->args_bytes_max;
-  enum sk_code code = sk_json_array_count(job->args, &n, err);
-  if (code != SK_OK || g->json.n == 0) return code;
+  if (g->json.n == 0) return SK_OK;
+  if (sk_json_array_count(job->args, &n, NULL) != SK_OK) {
+    say(g, job->id, "gets nothing: its args are not a JSON array");
+    return SK_OK;
+  }
   struct sk_str null = SK_STR_LIT("null");
   bool fits = job->args.n + g->json.n + 1 <= bytes_max, null_fits = job->args.n + null.n + 1 <= bytes_max;
   if (n >= SK_ARGS_COUNT_MAX || !null_fits) {
@@ -58,7 +62,8 @@ static enum sk_code make_record(const struct giving *g, struct sk_str callback, 
   struct sk_job job;
   struct sk_buf args = { 0 }, record = { 0 };
   enum sk_code code = sk_record_decode(callback, &job, err);
-  if (code == SK_OK) code = sk_job_check_shape(&job, g->end->args_bytes_max, err);
+  if (code == SK_OK)
+    code = sk_job_check_shape(&job, SK_RECORD_BYTES_MAX, err); /* as run.c checked it after the fetch */
   if (code == SK_OK) code = fill_args(g, &job, &args, err);
   if (code == SK_OK) {
     refresh(&job, g->end->now_ms);

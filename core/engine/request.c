@@ -1,5 +1,5 @@
 /* request.c - see request.h.  Each request is one allocation that holds a copy of its payload and the store operation; it frees
- * itself after its answer.  Enqueues that wait for room in their queues are in room.c. */
+ * itself after its answer.  Enqueues that wait for room in their queues are in blocked_enqueue.c. */
 #include "engine/request.h"
 
 #include <assert.h>
@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/list.h"
-#include "engine/room.h"
+#include "engine/blocked_enqueue.h"
 #include "engine/waits.h"
 #include "io/loop.h"
 #include "logic/callback.h"
@@ -22,7 +22,7 @@
 struct sk_requests {
   struct sk_requests_options options;
   struct sk_waits *waits;
-  struct sk_rooms *rooms;
+  struct sk_blocked_enqueues *blocked;
   struct sk_list all;   /* every request that has not answered */
   size_t waits_n;       /* of them wait for a job's end */
   size_t blocked_bytes; /* payloads of those that wait for room in a queue */
@@ -39,7 +39,8 @@ struct request {
   sk_answer_cb cb;
   void *ctx;
   struct sk_timer *timer; /* for an answer without the store, that must not come inside the call */
-  struct sk_err err;      /* ... with its sentence */
+  struct sk_err err;      /* the sentence of that answer */
+  int64_t deadline_ms;    /* of its store operations; see store.h */
   union {
     struct sk_op op;
     struct sk_enqueue_op enqueue;
@@ -52,9 +53,11 @@ struct request {
   } u;
   void *items;           /* owned array of the operation's inputs, */
   struct sk_arena texts; /* ... and their texts, when they are not in the payload */
-  int64_t due_in_ms;     /* ENQUEUE: the earliest */
+  size_t items_n;        /* ENQUEUE: of `items` */
+  size_t added_n;        /* ENQUEUE: the first so many have been answered; u.enqueue is the next batch of them */
+  int64_t due_in_ms;     /* ENQUEUE: when the earliest job is due */
   struct sk_wait *wait;  /* WAIT: while it waits */
-  struct sk_room room;   /* ENQUEUE: while it waits for room in a queue */
+  struct sk_blocked_enqueue blocked; /* ENQUEUE: while it waits for room in a queue */
   size_t payload_n;
   char payload[];
 };
@@ -62,10 +65,10 @@ struct request {
 struct sk_requests *sk_requests_new(const struct sk_requests_options *options, struct sk_err *err) {
   struct sk_requests *rs = calloc(1, sizeof *rs);
   if (rs) rs->waits = sk_waits_new(options->loop, options->idle, options->ctx);
-  if (rs) rs->rooms = sk_rooms_new(options->loop, options->added, options->ctx);
-  if (rs == NULL || rs->waits == NULL || rs->rooms == NULL) {
+  if (rs) rs->blocked = sk_blocked_enqueues_new(options->loop, options->added, options->ctx);
+  if (rs == NULL || rs->waits == NULL || rs->blocked == NULL) {
     if (rs) sk_waits_free(rs->waits);
-    if (rs) sk_rooms_free(rs->rooms);
+    if (rs) sk_blocked_enqueues_free(rs->blocked);
     free(rs);
     sk_err_set(err, SK_ENOMEM, "requests: out of memory");
     return NULL;
@@ -79,7 +82,7 @@ struct sk_requests *sk_requests_new(const struct sk_requests_options *options, s
 void sk_requests_use(struct sk_requests *rs, struct sk_store *store) {
   rs->options.store = store;
   sk_waits_use(rs->waits, store);
-  sk_rooms_use(rs->rooms, store);
+  sk_blocked_enqueues_use(rs->blocked, store);
 }
 
 void sk_requests_until(struct sk_requests *rs, int64_t deadline_ms) { rs->deadline_ms = deadline_ms; }
@@ -90,7 +93,7 @@ void sk_requests_free(struct sk_requests *rs) {
   if (rs == NULL) return;
   assert(sk_requests_idle(rs));
   sk_waits_free(rs->waits);
-  sk_rooms_free(rs->rooms);
+  sk_blocked_enqueues_free(rs->blocked);
   free(rs);
 }
 
@@ -137,10 +140,10 @@ static void add_view(struct sk_buf *b, const struct sk_view *v) {
 }
 
 static void add_enqueue(struct sk_buf *b, const struct request *q) {
-  const struct sk_enqueue_op *op = &q->u.enqueue;
-  for (size_t i = 0; i < op->items_n; i++) sk_buf_add_byte(b, (char)op->items[i].status);
-  for (size_t i = 0; i < op->items_n; i++)
-    if (op->items[i].status == SK_EEXISTS) sk_wire_add_str(b, op->items[i].holder);
+  const struct sk_enqueue_item *items = q->items;
+  for (size_t i = 0; i < q->items_n; i++) sk_buf_add_byte(b, (char)items[i].status);
+  for (size_t i = 0; i < q->items_n; i++)
+    if (items[i].status == SK_EEXISTS) sk_wire_add_str(b, items[i].holder);
 }
 
 static void add_count(struct sk_buf *b, const struct sk_count_op *c) {
@@ -162,8 +165,8 @@ static void add_change(struct sk_buf *b, const struct request *q) {
   sk_wire_add_i64(b, (int64_t)c->changed);
   for (size_t i = 0; i < c->ids_n; i++) sk_buf_add_byte(b, (char)c->statuses[i]);
   if (c->changed == 0) return;
-  sk_waits_changed(q->rs->waits); /* a cancelled job is over */
-  sk_rooms_changed(q->rs->rooms); /* ... and leaves room */
+  sk_waits_changed(q->rs->waits);              /* a cancelled job is over */
+  sk_blocked_enqueues_changed(q->rs->blocked); /* ... and leaves room */
   if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, NULL, 0, 0);
   if (c->verb == SK_VERB_CANCEL && q->rs->options.cancelled) q->rs->options.cancelled(q->rs->options.ctx);
 }
@@ -220,7 +223,7 @@ static void answer(struct request *q) {
   sk_buf_fini(&b);
 }
 
-static void on_room(void *ctx, enum sk_code code) {
+static void on_unblocked(void *ctx, enum sk_code code) {
   struct request *q = ctx;
   q->rs->blocked_bytes -= q->payload_n;
   if (code == SK_OK)
@@ -232,32 +235,82 @@ static void on_room(void *ctx, enum sk_code code) {
     finish(q, code, SK_STR_LIT("enqueue: out of memory"));
 }
 
-/* True when some are refused for want of room and may wait for it: then on_room answers. */
-static bool wait_for_room(struct request *q) {
-  struct sk_enqueue_op *op = &q->u.enqueue;
+/* True when a full queue has refused some jobs and they may wait for capacity: then on_unblocked answers. */
+static bool block_refused(struct request *q) {
+  const struct sk_enqueue_item *items = q->items;
   size_t refused = 0;
-  for (size_t i = 0; i < op->items_n; i++) refused += op->items[i].status == SK_ELIMIT;
-  if (q->rs->options.added && refused < op->items_n)
-    q->rs->options.added(q->rs->options.ctx, op->items, op->items_n, q->due_in_ms);
-  if (refused == 0 || q->room.block_ms <= 0 || q->rs->stopped || q->abandoned) return false;
+  for (size_t i = 0; i < q->items_n; i++) refused += items[i].status == SK_ELIMIT;
+  if (refused == 0 || q->blocked.block_ms <= 0 || q->rs->stopped || q->abandoned) return false;
   if (q->rs->blocked_bytes + q->payload_n > SK_BLOCKED_BYTES_MAX) return false;
   q->rs->blocked_bytes += q->payload_n;
   if (q->rs->options.blocked) q->rs->options.blocked(q->ctx);
-  q->room.items = op->items;
-  q->room.items_n = op->items_n;
-  q->room.arena = &op->op.arena;
-  q->room.due_in_ms = q->due_in_ms;
-  q->room.cb = on_room;
-  q->room.ctx = q;
-  sk_room_wait(q->rs->rooms, &q->room);
+  q->blocked.items = q->items;
+  q->blocked.items_n = q->items_n;
+  q->blocked.arena = &q->texts;
+  q->blocked.due_in_ms = q->due_in_ms;
+  q->blocked.cb = on_unblocked;
+  q->blocked.ctx = q;
+  sk_blocked_enqueue_wait(q->rs->blocked, &q->blocked);
   return true;
+}
+
+static void on_op(struct sk_op *op, void *ctx);
+
+/* Sends the next jobs that have no answer yet, at most SK_BATCH_BYTES_MAX of records, unless it is one job. */
+static void send_batch(struct request *q) {
+  struct sk_enqueue_op *op = &q->u.enqueue;
+  *op = (struct sk_enqueue_op){ .op = { .cb = on_op, .ctx = q, .deadline_ms = q->deadline_ms } };
+  op->items = (struct sk_enqueue_item *)q->items + q->added_n;
+  op->items_n = sk_enqueue_batch_n(op->items, q->items_n - q->added_n);
+  q->rs->options.store->ops->enqueue(q->rs->options.store, op);
+}
+
+/* The store has answered a batch of jobs.  Copies the lock holders, which are the operation's, when other batches follow. */
+static void take_batch(struct request *q) {
+  struct sk_enqueue_op *op = &q->u.enqueue;
+  bool last = q->added_n + op->items_n == q->items_n;
+  size_t refused = 0;
+  for (size_t i = 0; i < op->items_n; i++) {
+    struct sk_enqueue_item *item = &op->items[i];
+    refused += item->status == SK_ELIMIT;
+    if (last || item->status != SK_EEXISTS || item->holder.n == 0) continue;
+    item->holder = sk_arena_copy(&q->texts, item->holder);
+    if (item->holder.p == NULL) item->status = SK_ENOMEM;
+  }
+  if (q->rs->options.added && refused < op->items_n)
+    q->rs->options.added(q->rs->options.ctx, op->items, op->items_n, q->due_in_ms);
+  q->added_n += op->items_n;
+  if (!last) sk_op_fini(&op->op);
+}
+
+/* Jobs of earlier batches are in the store: a client that hears "unavailable" would believe that nothing has happened. */
+static void fail_batch(struct request *q) {
+  const struct sk_op *op = &q->u.op;
+  enum sk_code code = op->status == SK_EUNAVAILABLE && q->added_n > 0 ? SK_EUNKNOWN : op->status;
+  if (q->added_n > 0)
+    sk_err_set(&q->err, code, "%s (after %zu of %zu jobs were sent)", op->err.message, q->added_n, q->items_n);
+  else
+    q->err = op->err;
+  finish(q, code, sk_str_c(q->err.message));
 }
 
 static void on_op(struct sk_op *op, void *ctx) {
   struct request *q = ctx;
-  if (op->status != SK_OK)
-    finish(q, op->status, sk_str_c(op->err.message));
-  else if (q->operation != SK_OP_ENQUEUE || !wait_for_room(q))
+  if (q->operation != SK_OP_ENQUEUE) {
+    if (op->status == SK_OK)
+      answer(q);
+    else
+      finish(q, op->status, sk_str_c(op->err.message));
+    return;
+  }
+  if (op->status != SK_OK) {
+    fail_batch(q);
+    return;
+  }
+  take_batch(q);
+  if (q->added_n < q->items_n)
+    send_batch(q);
+  else if (!block_refused(q))
     answer(q);
 }
 
@@ -282,10 +335,10 @@ static void on_waited(void *ctx, enum sk_code code, const struct sk_view *view) 
 
 void sk_requests_changed(struct sk_requests *rs) {
   sk_waits_changed(rs->waits);
-  sk_rooms_changed(rs->rooms);
+  sk_blocked_enqueues_changed(rs->blocked);
 }
 
-void sk_requests_fetched(struct sk_requests *rs) { sk_rooms_changed(rs->rooms); }
+void sk_requests_fetched(struct sk_requests *rs) { sk_blocked_enqueues_changed(rs->blocked); }
 
 void sk_requests_settled(struct sk_requests *rs, struct sk_str id) { sk_waits_settled(rs->waits, id); }
 
@@ -297,14 +350,14 @@ void sk_requests_abandon(struct sk_requests *rs, uint64_t owner) {
     if (q->wait)
       sk_waits_abandon(q->wait);
     else if (q->operation == SK_OP_ENQUEUE)
-      sk_room_end(&q->room);
+      sk_blocked_enqueue_end(&q->blocked);
   }
 }
 
 void sk_requests_stop(struct sk_requests *rs) {
   rs->stopped = true;
   sk_waits_stop(rs->waits);
-  sk_rooms_stop(rs->rooms);
+  sk_blocked_enqueues_stop(rs->blocked);
 }
 
 /* -- reading requests ------------------------------------------------------------------------------------------------------------------ */
@@ -340,8 +393,9 @@ static enum sk_code read_enqueue_item(struct request *q, struct sk_reader *r, st
 }
 
 /* Hands q->items to the store. */
-static void enqueue_items(struct request *q, size_t n, struct sk_store *store) {
-  struct sk_enqueue_item *items = q->items;
+static void enqueue_items(struct request *q, size_t n) {
+  struct sk_store *store = q->rs->options.store;
+  const struct sk_enqueue_item *items = q->items;
   q->due_in_ms = INT64_MAX;
   for (size_t i = 0; i < n; i++) {
     int64_t due_in = items[i].delay_ms > 0 ? items[i].delay_ms
@@ -350,19 +404,18 @@ static void enqueue_items(struct request *q, size_t n, struct sk_store *store) {
     if (due_in < 0) due_in = 0;
     if (due_in < q->due_in_ms) q->due_in_ms = due_in;
   }
-  q->u.enqueue.items = items;
-  q->u.enqueue.items_n = n;
-  store->ops->enqueue(store, &q->u.enqueue);
+  q->items_n = n;
+  send_batch(q);
 }
 
-static enum sk_code start_enqueue(struct request *q, struct sk_reader *r, struct sk_store *store) {
-  q->room.block_ms = sk_read_i64(r);
+static enum sk_code start_enqueue(struct request *q, struct sk_reader *r) {
+  q->blocked.block_ms = sk_read_i64(r);
   bool fresh = sk_read_u8(r) != 0;
   uint32_t n = sk_read_u32(r);
-  if (r->bad || n == 0 || q->room.block_ms < 0) return malformed(q);
-  if (q->room.block_ms > SK_SECONDS_MAX * 1000)
+  if (r->bad || n == 0 || q->blocked.block_ms < 0) return malformed(q);
+  if (q->blocked.block_ms > SK_SECONDS_MAX * 1000)
     return sk_err_set(&q->err, SK_ELIMIT, "enqueue: block for %lld ms: expected at most %lld",
-                      (long long)q->room.block_ms, SK_SECONDS_MAX * 1000);
+                      (long long)q->blocked.block_ms, SK_SECONDS_MAX * 1000);
   if (n > SK_ENQUEUE_BATCH_MAX) return too_many(q, n, SK_ENQUEUE_BATCH_MAX);
   struct sk_enqueue_item *items = q->items = calloc(n, sizeof *items);
   if (items == NULL) return sk_err_set(&q->err, SK_ENOMEM, "enqueue: out of memory");
@@ -372,7 +425,7 @@ static enum sk_code start_enqueue(struct request *q, struct sk_reader *r, struct
     items[i].fresh = fresh;
   }
   if (!sk_reader_done(r)) return malformed(q);
-  enqueue_items(q, n, store);
+  enqueue_items(q, n);
   return SK_OK;
 }
 
@@ -457,7 +510,7 @@ static enum sk_code start(struct request *q) {
   struct sk_store *store = q->rs->options.store;
   struct sk_reader r = sk_reader(sk_str(q->payload, q->payload_n));
   switch (q->operation) {
-  case SK_OP_ENQUEUE: return start_enqueue(q, &r, store);
+  case SK_OP_ENQUEUE: return start_enqueue(q, &r);
   case SK_OP_GET: return start_get(q, &r, store);
   case SK_OP_WAIT: return start_wait(q, &r);
   case SK_OP_LIST: return start_list(q, &r, store);
@@ -478,9 +531,10 @@ static struct request *new_request(struct sk_requests *rs, unsigned operation, s
     return NULL;
   }
   *q = (struct request){ .rs = rs, .operation = operation, .cb = cb, .ctx = ctx, .payload_n = payload_n };
+  q->deadline_ms = rs->deadline_ms;
   q->u.op.cb = on_op;
   q->u.op.ctx = q;
-  q->u.op.deadline_ms = rs->deadline_ms;
+  q->u.op.deadline_ms = q->deadline_ms;
   sk_list_push(&rs->all, &q->node);
   return q;
 }
@@ -510,6 +564,6 @@ void sk_requests_enqueue(struct sk_requests *rs, struct sk_enqueue_item *items, 
     sk_err_set(&q->err, SK_ECANCELLED, "the engine is stopping");
     refuse(q);
   } else {
-    enqueue_items(q, n, rs->options.store);
+    enqueue_items(q, n);
   }
 }

@@ -19,7 +19,7 @@ $(FUZZ_OUT)/redis: core/store/redis/call.c core/store/redis/redis.h
 FUZZ_SRC_engine := $(wildcard core/engine/*.c core/store/memory/*.c) core/store/store.c core/store/check.c core/io/loop.c core/io/pipe.c
 FUZZ_LIBS_engine := -luv
 FUZZ_NOT_engine := core/base/clock.c
-FUZZ_SRC_request := $(addprefix core/engine/,request.c room.c waits.c) $(filter core/store/%,$(FUZZ_SRC_engine)) core/io/loop.c
+FUZZ_SRC_request := $(addprefix core/engine/,request.c blocked_enqueue.c waits.c) $(filter core/store/%,$(FUZZ_SRC_engine)) core/io/loop.c
 FUZZ_LIBS_request := -luv
 $(FUZZ_OUT)/engine $(FUZZ_OUT)/request: $(FUZZ_SRC_engine) $(wildcard core/engine/*.h core/io/*.h core/store/*.h core/store/memory/*.h)
 

@@ -241,13 +241,74 @@ static void enqueue_odd(struct world *w, struct sk_str on_success) {
   sk_buf_fini(&record);
 }
 
-static void a_callback_that_can_not_be_read_is_left_out(void **state) {
+/* The on_success of a job's stored record. */
+static void read_on_success(struct world *w, const char *id, struct sk_buf *out) {
+  struct sk_str name = sk_str_c(id);
+  struct sk_get_op op = { .ids = &name, .ids_n = 1 };
+  look(w, get, &op);
+  struct sk_job job;
+  assert_int_equal(sk_record_decode(op.views[0].record, &job, NULL), SK_OK);
+  sk_buf_add_str(out, job.on_success);
+  sk_op_fini(&op.op);
+}
+
+/* It does not run: its callbacks would be lost with its success.  The record keeps them as they are. */
+static void assert_dead_for_its_callbacks(struct world *w, struct sk_str on_success, const char *why) {
+  struct told t = { "odd" };
+  until(w, see(w, t).state == SK_STATE_DEAD);
+  assert_non_null(strstr(see(w, t).error, why));
+  assert_int_equal(logged(w, "moved to the dead jobs"), 1);
+  assert_int_equal(effects(w, "ran"), 0);
+  struct sk_buf kept = { 0 };
+  read_on_success(w, "odd", &kept);
+  assert_true(sk_str_eq(sk_buf_str(&kept), on_success));
+  sk_buf_fini(&kept);
+}
+
+static void a_job_with_callbacks_that_can_not_be_read_is_dead_with_the_reason(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('good', { keep = 60 }, function(job) end)");
+  script(w, "skein.task('good', { keep = 60 }, function(job) fx('ran') end)");
   world_start(w);
   enqueue_odd(w, SK_STR_LIT("nonsense"));
+  assert_dead_for_its_callbacks(w, SK_STR_LIT("nonsense"), "callback: cut short");
+}
+
+static void add_callback(struct sk_buf *out, const char *id, struct sk_str args) {
+  struct sk_job job;
+  struct sk_buf record = { 0 };
+  sk_job_init(&job);
+  job.id = sk_str_c(id);
+  job.task = SK_STR_LIT("tell");
+  job.queue = SK_STR_LIT("default");
+  job.args = args;
+  sk_record_encode(&job, &record);
+  sk_wire_add_str(out, sk_buf_str(&record));
+  sk_wire_add_i64(out, 0);
+  sk_wire_add_i64(out, 0);
+  sk_buf_fini(&record);
+}
+
+/* Callbacks of another client, with a larger args_bytes_max or without a check of its own: they can be enqueued, so they are. */
+static void callbacks_with_args_that_take_no_result_are_enqueued_as_they_are(void **state) {
+  struct world *w = *state;
+  char large[2000];
+  memset(large, ' ', sizeof large);
+  large[0] = '[';
+  large[sizeof large - 1] = ']';
+  struct sk_buf callbacks = { 0 };
+  add_callback(&callbacks, "large", sk_str(large, sizeof large));
+  add_callback(&callbacks, "odd-args", SK_STR_LIT("{}"));
+  script(w, "skein.task('good', { keep = 60 }, function(job) return 1 end)"
+            "skein.task('tell', { retries = 0 }, function(job, ...) fx('told', select('#', ...)) end)");
+  w->options.args_bytes_max = 900;
+  world_start(w);
+  enqueue_odd(w, sk_buf_str(&callbacks));
+  sk_buf_fini(&callbacks);
   until(w, see(w, (struct told){ "odd" }).state == SK_STATE_DONE);
-  assert_int_equal(logged(w, "callbacks are left out"), 1);
+  until(w, see(w, (struct told){ "odd-args" }).state == SK_STATE_DEAD); /* it cannot run, and that is seen */
+  until(w, effects(w, "told 0") == 1);
+  assert_int_equal(logged(w, "gets nothing"), 2);
+  assert_int_equal(logged(w, "left out"), 0);
 }
 
 /* Callbacks that their locks keep out, and queues that are full, which let them in. */
@@ -274,33 +335,20 @@ static void a_callback_that_is_refused_is_told_and_the_job_is_done(void **state)
   assert_int_equal(logged(w, "is not added: job"), 1);
 }
 
-/* A settle that the store refuses as a whole would be sent again for ever, and with it those of all other jobs. */
-static void callbacks_past_the_limit_are_left_out_and_the_job_is_done(void **state) {
+/* A settle with so many callbacks would be refused by the store as a whole, and sent again for ever. */
+static void a_job_with_callbacks_past_the_limit_is_dead_with_the_reason(void **state) {
   struct world *w = *state;
-  script(w, "skein.task('good', { keep = 60 }, function(job) end) skein.task('tell', function(job) fx('told') end)");
+  script(w, "skein.task('good', { keep = 60 }, function(job) fx('ran') end)");
   world_start(w);
   struct sk_buf many = { 0 };
-  for (int i = 0; i < SK_ENQUEUE_BATCH_MAX + 1; i++) {
-    struct sk_job job;
-    struct sk_buf record = { 0 };
+  for (int i = 0; i < SK_CALLBACKS_MAX + 1; i++) {
     char id[24];
-    sk_job_init(&job);
     snprintf(id, sizeof id, "callback-%d", i);
-    job.id = sk_str_c(id);
-    job.task = SK_STR_LIT("tell");
-    job.queue = SK_STR_LIT("default");
-    job.args = SK_STR_LIT("[]");
-    sk_record_encode(&job, &record);
-    sk_wire_add_str(&many, sk_buf_str(&record));
-    sk_wire_add_i64(&many, 0);
-    sk_wire_add_i64(&many, 0);
-    sk_buf_fini(&record);
+    add_callback(&many, id, SK_STR_LIT("[]"));
   }
   enqueue_odd(w, sk_buf_str(&many));
+  assert_dead_for_its_callbacks(w, sk_buf_str(&many), "more than 100, the limit");
   sk_buf_fini(&many);
-  until(w, see(w, (struct told){ "odd" }).state == SK_STATE_DONE);
-  until(w, effects(w, "told") == SK_CALLBACKS_MAX);
-  assert_int_equal(logged(w, "callbacks are left out"), 1);
   assert_int_equal(jobs_in(w, SK_STATE_READY), 0);
 }
 
@@ -375,9 +423,10 @@ int main(void) {
     T(a_stop_at_once_leaves_them_out_and_says_so),
     T(callbacks_get_the_result_or_the_error),
     T(a_result_that_does_not_fit_is_null_and_the_job_is_done),
-    T(a_callback_that_can_not_be_read_is_left_out),
+    T(a_job_with_callbacks_that_can_not_be_read_is_dead_with_the_reason),
+    T(callbacks_with_args_that_take_no_result_are_enqueued_as_they_are),
     T(a_callback_that_is_refused_is_told_and_the_job_is_done),
-    T(callbacks_past_the_limit_are_left_out_and_the_job_is_done),
+    T(a_job_with_callbacks_past_the_limit_is_dead_with_the_reason),
     T(a_job_keeps_its_trail_and_its_last_lines),
     T(crashes_stay_in_the_history),
   };

@@ -276,6 +276,101 @@ static void a_callback_that_is_none_is_refused(void **state) {
   sk_buf_fini(&b);
 }
 
+/* -- batches --------------------------------------------------------------------------------------------------------- */
+
+/* Watches the enqueues of a store: how many items the last one had, how many of them fresh, and the bytes of the largest. */
+static struct {
+  const struct sk_store_ops *ops;
+  struct sk_store_ops copy;
+  size_t items_n, fresh_n, bytes_max;
+  int calls, fail_at; /* the call of that number, from 1, fails */
+} watched;
+
+static void watch_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
+  size_t bytes = 0;
+  watched.calls++;
+  watched.items_n = op->items_n;
+  watched.fresh_n = 0;
+  for (size_t i = 0; i < op->items_n; i++) {
+    watched.fresh_n += op->items[i].fresh;
+    bytes += op->items[i].record.n;
+  }
+  if (bytes > watched.bytes_max) watched.bytes_max = bytes;
+  if (watched.calls != watched.fail_at) {
+    watched.ops->enqueue(store, op);
+    return;
+  }
+  op->op.status = sk_err_set(&op->op.err, SK_EUNAVAILABLE, "the store is away");
+  op->op.cb(&op->op, op->op.ctx);
+}
+
+static void watch(struct world *w) {
+  memset(&watched, 0, sizeof watched);
+  watched.ops = w->store->ops;
+  watched.copy = *watched.ops;
+  watched.copy.enqueue = watch_enqueue;
+  w->store->ops = &watched.copy;
+}
+
+static void watch_no_more(struct world *w) { w->store->ops = watched.ops; }
+
+enum { LARGE_N = 9 };
+
+/* LARGE_N jobs of almost 1 MiB each; the second and the last have the same lock as the first. */
+static struct sk_buf large_payload(int64_t block_ms) {
+  static char ids[LARGE_N][8];
+  struct enqueued jobs[LARGE_N];
+  char *args = malloc(1000000);
+  memset(args, ' ', 999999);
+  args[0] = '[';
+  args[999998] = ']';
+  args[999999] = '\0';
+  for (int i = 0; i < LARGE_N; i++) {
+    snprintf(ids[i], sizeof ids[i], "l%d", i);
+    jobs[i] = (struct enqueued){ ids[i], args, 0, 0, NULL, NULL };
+  }
+  if (block_ms == 0) jobs[0].unique = jobs[1].unique = jobs[LARGE_N - 1].unique = "reject;0;=k";
+  struct sk_buf b = block_payload(block_ms, jobs, LARGE_N);
+  free(args);
+  return b;
+}
+
+static void a_large_enqueue_is_cut_into_batches_and_answered_once(void **state) {
+  struct world *w = *state;
+  struct sk_buf out, b = large_payload(0);
+  watch(w);
+  assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), &out), SK_OK);
+  watch_no_more(w);
+  assert_int_equal(watched.calls, 3);
+  assert_true(watched.bytes_max <= SK_BATCH_BYTES_MAX);
+  assert_int_equal(w->added, 3); /* the engine need not wait for the last batch */
+  struct sk_reader r = sk_reader(sk_buf_str(&out));
+  for (int i = 0; i < LARGE_N; i++) assert_int_equal(sk_read_u8(&r), i == 1 || i == LARGE_N - 1 ? SK_EEXISTS : SK_OK);
+  assert_true(sk_str_eq_c(sk_read_str(&r), "l0"));
+  assert_true(sk_str_eq_c(sk_read_str(&r), "l0"));
+  assert_true(sk_reader_done(&r));
+  sk_buf_fini(&out);
+  sk_buf_fini(&b);
+}
+
+/* The jobs of the first batch are in the store: "unavailable" would tell the client that nothing has happened. */
+static void a_batch_that_fails_after_another_one_leaves_the_outcome_unknown(void **state) {
+  struct world *w = *state;
+  struct sk_buf out, b = large_payload(0);
+  watch(w);
+  watched.fail_at = 2;
+  assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), &out), SK_EUNKNOWN);
+  watch_no_more(w);
+  assert_int_equal(watched.calls, 2);
+  assert_true(sk_str_eq_c(sk_buf_str(&out), "the store is away (after 4 of 9 jobs were sent)"));
+  sk_buf_fini(&out);
+  assert_int_equal(ask(w, SK_OP_ENQUEUE, sk_buf_str(&b), &out), SK_OK); /* a repeat adds the others */
+  assert_int_equal(out.p[0], SK_EEXISTS);
+  assert_int_equal(out.p[4], SK_OK);
+  sk_buf_fini(&out);
+  sk_buf_fini(&b);
+}
+
 /* -- room --------------------------------------------------------------------------------------------------------------------------- */
 
 static void on_op(struct sk_op *op, void *ctx) {
@@ -353,26 +448,10 @@ static void what_waits_for_room_gets_it_when_there_is_some(void **state) {
   sk_buf_fini(&a.bytes);
 }
 
-/* The store, but that it notes how many of the jobs it is given are said to be fresh. */
-static struct {
-  const struct sk_store_ops *ops;
-  size_t items_n, fresh_n;
-} watched;
-
-static void watch_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {
-  watched.items_n = op->items_n;
-  watched.fresh_n = 0;
-  for (size_t i = 0; i < op->items_n; i++) watched.fresh_n += op->items[i].fresh;
-  watched.ops->enqueue(store, op);
-}
-
 static void what_was_tried_before_is_not_fresh_any_more(void **state) {
   struct world *w = *state;
   fill(w);
-  watched.ops = w->store->ops;
-  struct sk_store_ops ops = *watched.ops;
-  ops.enqueue = watch_enqueue;
-  w->store->ops = &ops;
+  watch(w);
   struct answer a = { 0 };
   struct sk_buf b =
       block_payload(60000, (struct enqueued[]){ { "c", "[]", 0, 0, NULL, NULL }, { "d", "[]", 0, 0, NULL, NULL } }, 2);
@@ -390,7 +469,28 @@ static void what_was_tried_before_is_not_fresh_any_more(void **state) {
   while (a.n == 0) sk_loop_turn(w->loop, true);
   assert_int_equal(a.bytes.p[0] | a.bytes.p[1], SK_OK);
   sk_buf_fini(&a.bytes);
-  w->store->ops = watched.ops;
+  watch_no_more(w);
+}
+
+static void large_jobs_that_wait_for_room_are_tried_in_batches(void **state) {
+  struct world *w = *state;
+  fill(w);
+  struct answer a = { 0 };
+  struct sk_buf b = large_payload(60000);
+  sk_requests_run(w->requests, 7, SK_OP_ENQUEUE, sk_buf_str(&b), on_answer, &a);
+  sk_buf_fini(&b);
+  for (int i = 0; i < 100; i++) sk_loop_turn(w->loop, false);
+  assert_int_equal(a.n, 0);
+  bind_queue(w, 0);
+  watch(w);
+  sk_requests_changed(w->requests);
+  while (a.n == 0) sk_loop_turn(w->loop, true);
+  watch_no_more(w);
+  assert_int_equal(watched.calls, 3);
+  assert_true(watched.bytes_max <= SK_BATCH_BYTES_MAX);
+  assert_int_equal(a.bytes.n, LARGE_N);
+  for (int i = 0; i < LARGE_N; i++) assert_int_equal(a.bytes.p[i], SK_OK);
+  sk_buf_fini(&a.bytes);
 }
 
 static void nobody_waits_for_room_any_more_who_is_gone(void **state) {
@@ -476,9 +576,12 @@ int main(void) {
     T(the_engine_hears_of_the_earliest_of_a_batch),
     T(whoever_holds_the_lock_is_named),
     T(a_callback_that_is_none_is_refused),
+    T(a_large_enqueue_is_cut_into_batches_and_answered_once),
+    T(a_batch_that_fails_after_another_one_leaves_the_outcome_unknown),
     T(a_full_queue_refuses_at_once_or_after_the_time_given),
     T(what_waits_for_room_gets_it_when_there_is_some),
     T(what_was_tried_before_is_not_fresh_any_more),
+    T(large_jobs_that_wait_for_room_are_tried_in_batches),
     T(nobody_waits_for_room_any_more_who_is_gone),
     T(a_stop_ends_what_waits_for_room),
     T(a_cancel_through_the_same_requests_ends_a_wait),
