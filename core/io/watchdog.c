@@ -1,12 +1,16 @@
 /* watchdog.c - see watchdog.h.  Each interval is WATCHDOG_SHARE of turn_ms_max. */
 #include "io/watchdog.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "io/loop.h"
 
@@ -18,9 +22,7 @@ struct sk_watchdog {
   atomic_uint answered;  /* the last call that the loop has heard; */
   atomic_uint called;    /* ... the last one there was */
   pthread_t thread;
-  pthread_mutex_t lock;
-  pthread_cond_t wake;
-  bool over; /* guarded by lock */
+  int over_fd; /* an eventfd: readable when the thread is to end */
 };
 
 static void on_call(void *ctx) {
@@ -28,18 +30,14 @@ static void on_call(void *ctx) {
   atomic_store(&w->answered, atomic_load(&w->called));
 }
 
-/* Waits for one interval; true when the watch is over. */
-static bool wait_interval(struct sk_watchdog *w, int64_t ms) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += (time_t)(ms / 1000);
-  until.tv_nsec += (long)(ms % 1000) * 1000000;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-  pthread_mutex_lock(&w->lock);
-  while (!w->over && pthread_cond_timedwait(&w->wake, &w->lock, &until) == 0) continue;
-  bool over = w->over;
-  pthread_mutex_unlock(&w->lock);
-  return over;
+/* Waits for one interval; true when the watch is over.  poll() measures spans of time and not points in time, so the wait
+ * is right whatever happens to the clocks. */
+static bool wait_interval(const struct sk_watchdog *w, int64_t ms) {
+  struct pollfd over = { .fd = w->over_fd, .events = POLLIN };
+  int ready;
+  do ready = poll(&over, 1, (int)ms);
+  while (ready < 0 && errno == EINTR);
+  return ready != 0;
 }
 
 /* One interval after a long stop counts as one: then the loop has the others to answer in. */
@@ -70,8 +68,7 @@ static enum sk_code start_thread(struct sk_watchdog *w, struct sk_err *err) {
 
 static void destroy(struct sk_watchdog *w) {
   sk_async_free(w->call);
-  pthread_cond_destroy(&w->wake);
-  pthread_mutex_destroy(&w->lock);
+  if (w->over_fd >= 0) close(w->over_fd);
   free(w);
 }
 
@@ -85,13 +82,9 @@ enum sk_code sk_watchdog_start(struct sk_loop *loop, const struct sk_watchdog_op
   }
   sk_async_unref(w->call);
   w->options = *options;
-  pthread_mutex_init(&w->lock, NULL);
-  pthread_condattr_t attr;
-  pthread_condattr_init(&attr);
-  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-  pthread_cond_init(&w->wake, &attr);
-  pthread_condattr_destroy(&attr);
-  enum sk_code code = start_thread(w, err);
+  w->over_fd = eventfd(0, EFD_CLOEXEC);
+  enum sk_code code =
+      w->over_fd >= 0 ? start_thread(w, err) : sk_err_set(err, SK_ESYS, "watchdog: eventfd: %s", strerror(errno));
   if (code != SK_OK)
     destroy(w);
   else
@@ -101,10 +94,7 @@ enum sk_code sk_watchdog_start(struct sk_loop *loop, const struct sk_watchdog_op
 
 void sk_watchdog_stop(struct sk_watchdog *w) {
   if (w == NULL) return;
-  pthread_mutex_lock(&w->lock);
-  w->over = true;
-  pthread_cond_signal(&w->wake);
-  pthread_mutex_unlock(&w->lock);
+  eventfd_write(w->over_fd, 1);
   pthread_join(w->thread, NULL);
   destroy(w);
 }
