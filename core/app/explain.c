@@ -11,7 +11,6 @@
 #include "app/text.h"
 #include "base/utf8.h"
 #include "app/verbs.h"
-#include "base/clock.h"
 #include "base/limits.h"
 
 static const struct sk_option OPTIONS[] = {
@@ -36,7 +35,7 @@ struct story {
   const struct sk_view *view;
   const struct sk_job *job;
   const struct sk_queue_count *queue; /* NULL: none */
-  int64_t now_ms;
+  int64_t now_ms;                     /* the store's clock */
   bool utc;
   struct sk_buf *out;
 };
@@ -226,7 +225,7 @@ static enum sk_code tell(const struct story *st, struct sk_err *err) {
 static int explain(struct sk_session *s, const struct sk_session_job *found, bool utc, struct sk_buf *out) {
   struct sk_count_op count = { 0 };
   struct story st = {
-    .s = s, .view = found->view, .job = &found->job, .now_ms = sk_clock_wall_ms(), .utc = utc, .out = out
+    .s = s, .view = found->view, .job = &found->job, .now_ms = sk_client_now_ms(s->client), .utc = utc, .out = out
   };
   int exit_code = 0;
   struct sk_err err;

@@ -8,7 +8,6 @@
 #include "app/text.h"
 #include "base/utf8.h"
 #include "app/verbs.h"
-#include "base/clock.h"
 #include "logic/history.h"
 
 static const struct sk_option OPTIONS[] = {
@@ -51,11 +50,17 @@ static void add_meta(struct sk_buf *out, struct sk_str meta) {
   sk_buf_fini(&ours);
 }
 
-static void add_time(struct sk_buf *out, const char *label, int64_t wall_ms, bool utc) {
+/* How times are shown: `now_ms` is the store's clock. */
+struct clock {
+  int64_t now_ms;
+  bool utc;
+};
+
+static void add_time(struct sk_buf *out, const char *label, int64_t wall_ms, struct clock clock) {
   if (wall_ms <= 0) return;
   char time[SK_TIME_BYTES], when[SK_TIME_BYTES];
-  sk_text_time(wall_ms, utc, time);
-  sk_text_when(wall_ms, sk_clock_wall_ms(), when);
+  sk_text_time(wall_ms, clock.utc, time);
+  sk_text_when(wall_ms, clock.now_ms, when);
   sk_buf_addf(out, "%-12s%s (%s)\n", label, time, when);
 }
 
@@ -116,7 +121,7 @@ static void add_error(struct sk_buf *out, const struct sk_job *job) {
   add_lines(out, "traceback", job->traceback);
 }
 
-static void add_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job, bool utc) {
+static void add_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job, struct clock clock) {
   bool running = view->state == SK_STATE_RUNNING;
   add_text(out, "id", view->id);
   add_text(out, "task", job->task);
@@ -128,18 +133,18 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
              view->blocked_by == SK_BLOCKED_BY_RATE ? SK_STR_LIT("by a rate") : SK_STR_LIT("by a concurrency"));
   add_number(out, "priority", view->priority);
   add_attempts(out, job, running);
-  add_time(out, "enqueued", job->enqueued_ms, utc);
-  add_time(out, "due", view->due_ms, utc);
-  add_time(out, "started", running ? view->running_since_ms : job->started_ms, utc);
-  add_time(out, "finished", job->finished_ms, utc);
+  add_time(out, "enqueued", job->enqueued_ms, clock);
+  add_time(out, "due", view->due_ms, clock);
+  add_time(out, "started", running ? view->running_since_ms : job->started_ms, clock);
+  add_time(out, "finished", job->finished_ms, clock);
   if (view->percent >= 0) sk_buf_addf(out, "%-12s%d %%\n", "progress", view->percent);
   add_text(out, "says", view->progress_text);
   add_json(out, "args", job->args);
   add_meta(out, job->meta);
   add_json(out, "result", job->result);
   add_error(out, job);
-  add_story(out, "history", job->history, sk_str(NULL, 0), utc);
-  add_story(out, "log", job->log, view->log, utc);
+  add_story(out, "history", job->history, sk_str(NULL, 0), clock.utc);
+  add_story(out, "log", job->log, view->log, clock.utc);
 }
 
 int sk_app_job(int argc, char **argv) {
@@ -157,7 +162,8 @@ int sk_app_job(int argc, char **argv) {
       sk_json_out_job(&out, found.view, &found.job);
       sk_buf_add_byte(&out, '\n');
     } else {
-      add_job(&out, found.view, &found.job, sk_args_has(&args, "utc"));
+      struct clock clock = { .now_ms = sk_client_now_ms(s.client), .utc = sk_args_has(&args, "utc") };
+      add_job(&out, found.view, &found.job, clock);
     }
     exit_code = sk_out_finish(s.verb, &out, SK_EXIT_OK);
     sk_session_job_close(&found);

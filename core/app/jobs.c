@@ -9,7 +9,6 @@
 #include "app/table.h"
 #include "app/text.h"
 #include "app/verbs.h"
-#include "base/clock.h"
 
 enum { LIMIT_DEFAULT = 100 };
 
@@ -18,38 +17,42 @@ static const struct sk_option OPTIONS[] = {
   SK_OPTIONS_FILTER,
   { "limit", 'n', "N", "at most N jobs (default: 100, at most 10000)" },
   { "offset", 0, "N", "pass over the first N" },
+  SK_OPTION_UTC,
   { "json", 0, NULL, "print a JSON array of objects" },
 };
 static const struct sk_command COMMAND = {
   .name = "jobs",
   .usage = "[options]",
-  .about = "Lists jobs: by state; ready ones in the order they will run, waiting ones by their time, finished ones "
-           "latest first.",
+  .about = "Lists jobs by state: ready jobs in the order in which they will run, waiting jobs by their time, finished\n"
+           "jobs latest first.  AT is the time that matters in the job's state: when it started, is due, finished or\n"
+           "was enqueued.",
   .examples = "skein jobs --state dead\n"
               "skein jobs --queue mail --json | jq '.[].id'\n",
   .options = OPTIONS,
   .options_n = sizeof OPTIONS / sizeof *OPTIONS,
 };
 
-/* The time that matters in the job's state. */
-static void add_when(struct sk_table *t, const struct sk_view *view, const struct sk_job *job, int64_t now_ms) {
-  int64_t at_ms = job->enqueued_ms;
-  if (view->state == SK_STATE_RUNNING)
-    at_ms = view->running_since_ms;
-  else if (view->state == SK_STATE_SCHEDULED || view->state == SK_STATE_RETRY)
-    at_ms = view->due_ms;
-  else if (sk_state_is_final(view->state) && job->finished_ms > 0)
-    at_ms = job->finished_ms;
-  char when[SK_TIME_BYTES] = "";
+/* The time that matters most in the job's state, 0 when it is not known. */
+static int64_t time_of(const struct sk_view *view, const struct sk_job *job) {
+  if (view->state == SK_STATE_RUNNING) return view->running_since_ms;
+  if (view->state == SK_STATE_SCHEDULED || view->state == SK_STATE_RETRY) return view->due_ms;
+  if (sk_state_is_final(view->state) && job->finished_ms > 0) return job->finished_ms;
+  return job->enqueued_ms;
+}
+
+static void add_time(struct sk_table *t, int64_t at_ms, int64_t now_ms, bool utc) {
+  char time[SK_TIME_BYTES] = "", when[SK_TIME_BYTES] = "";
+  if (at_ms > 0) sk_text_time(at_ms, utc, time);
   if (at_ms > 0) sk_text_when(at_ms, now_ms, when);
+  sk_table_add(t, sk_str_c(time));
   sk_table_add(t, sk_str_c(when));
 }
 
-static void add_table(const struct sk_list_op *list, size_t n, struct sk_buf *out) {
-  static const char *const HEADS[] = { "ID", "STATE", "TASK", "QUEUE", ">ATTEMPTS", "WHEN", "ERROR" };
+/* now_ms is the store's clock. */
+static void add_table(const struct sk_list_op *list, size_t n, int64_t now_ms, bool utc, struct sk_buf *out) {
+  static const char *const HEADS[] = { "ID", "STATE", "TASK", "QUEUE", ">ATTEMPTS", "AT", "WHEN", "ERROR" };
   struct sk_table t;
   sk_table_init(&t, HEADS, sizeof HEADS / sizeof *HEADS);
-  int64_t now_ms = sk_clock_wall_ms();
   for (size_t i = 0; i < n; i++) {
     const struct sk_view *view = &list->views[i];
     struct sk_job job;
@@ -59,7 +62,7 @@ static void add_table(const struct sk_list_op *list, size_t n, struct sk_buf *ou
     sk_table_add(&t, job.task);
     sk_table_add(&t, view->queue);
     sk_table_add_int(&t, job.attempts + (view->state == SK_STATE_RUNNING)); /* running: this attempt */
-    add_when(&t, view, &job, now_ms);
+    add_time(&t, time_of(view, &job), now_ms, utc);
     sk_table_add(&t, sk_text_first_line(job.error));
   }
   sk_table_print(&t, out);
@@ -85,7 +88,7 @@ static int show(struct sk_session *s, const struct sk_args *args, struct sk_list
   if (sk_args_has(args, "json"))
     add_json(list, n, &out);
   else if (n > 0)
-    add_table(list, n, &out);
+    add_table(list, n, sk_client_now_ms(s->client), sk_args_has(args, "utc"), &out);
   if (n < list->views_n) sk_out_error(s->verb, "the first %zu; there are more (--limit, --offset)", n);
   if (n == 0 && !sk_args_has(args, "json")) sk_out_error(s->verb, "none");
   return sk_out_finish(s->verb, &out, SK_EXIT_OK);

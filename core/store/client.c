@@ -77,6 +77,8 @@ int64_t sk_client_first_deadline(const struct sk_client *client) {
   return timeout_ms > 0 ? client->opened_ms + timeout_ms : 0;
 }
 
+int64_t sk_client_now_ms(const struct sk_client *client) { return client->store->ops->now_ms(client->store); }
+
 /* -- operations ------------------------------------------------------------------------------------------------------------ */
 
 /* Every operation is the same but for its slot and its struct, which C can't say without a macro. */

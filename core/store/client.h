@@ -22,6 +22,10 @@ void sk_client_close(struct sk_client *client);
 /* For sk_op.deadline_ms of what a command does first, so that it and the opening take the store's timeout together. */
 int64_t sk_client_first_deadline(const struct sk_client *client);
 
+/* The store's clock, ms since 1970, as near as this handle knows it (now_ms in store.h).  Times that a store reports are
+ * compared with this clock and not with that of the machine. */
+int64_t sk_client_now_ms(const struct sk_client *client);
+
 enum sk_code sk_client_enqueue(struct sk_client *client, struct sk_enqueue_op *op);
 enum sk_code sk_client_get(struct sk_client *client, struct sk_get_op *op);
 enum sk_code sk_client_list(struct sk_client *client, struct sk_list_op *op);

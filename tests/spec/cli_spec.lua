@@ -90,6 +90,9 @@ describe("skein jobs", function()
     local head, row = t:ok("jobs"):match "^([^\n]+)\n([^\n]+)$"
     assert.equal(head:find "TASK", (row:find("email.welcome", 1, true)))
     assert.equal(head:find "QUEUE", (row:find("mail ", 1, true)))
+    t:ok("enqueue", "later", "--at", "2100-06-01T14:00:00+02:00")
+    local later = t:ok("jobs", "--task", "later", "--utc")
+    assert.matches("2100%-06%-01T12:00:00%.000Z  in %d+d", later)
     local none = t:cli { "jobs", "--state", "dead" }
     assert.same({ 0, "", "skein jobs: none\n" }, { none.code, none.out, none.err })
     assert.equal("[]", t:ok("jobs", "--state", "dead", "--json"))

@@ -147,6 +147,25 @@ describe("the wall clock", function()
     assert.equal(0, t:count "short")
   end)
 
+  H.it_on("redis", "of a machine that looks into the store may be wrong: what is ago and what is in future goes by the store's clock", function(t)
+    if not LIBRARY then pending "libfaketime is not installed" end
+    local waits, due = t:enqueue "waits", t:ok("enqueue", "due", "--in", "5m")
+    for _, offset in ipairs { "-3h", "+3h" } do
+      local function shown(...)
+        local result = t:cli({ ... }, { env = { LD_PRELOAD = LIBRARY, FAKETIME = offset } })
+        assert.same({ 0, "" }, { result.code, result.err })
+        return result.out
+      end
+      assert.matches("enqueued +[^\n]* %([%w.]+s ago%)", shown("job", waits))
+      assert.matches("due +[^\n]* %(in [45]m%)", shown("job", due))
+      assert.matches("; enqueued [^\n]* %([%w.]+s ago%)", shown("explain", waits))
+      assert.matches("is scheduled to run at [^\n]* %(in [45]m%)", shown("explain", due))
+      local list = shown "jobs"
+      assert.matches(waits .. "[^\n]* [%w.]+s ago", list)
+      assert.matches(due .. "[^\n]* in [45]m", list)
+    end
+  end)
+
   local SCRIPT = [[
     skein.task("long", { timeout = 60, retries = 0 }, function(job, n) fx("long start", n) released("long") fx("long end", n) end)
     skein.task("later", { retries = 0, timeout = 60 }, function(job, name, n) fx(name, n) end)
