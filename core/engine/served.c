@@ -25,11 +25,10 @@ static void see_task(const struct sk_task *task, void *ctx) {
 }
 
 static void warn(const struct sk_engine *e, const struct served *s) {
-  bool near = s->nearest.name.n > 0, colon = memchr(s->name.p, ':', s->name.n) != NULL;
+  bool near = s->nearest.name.n > 0;
   sk_logf(e->log, SK_LOG_WARN,
-          "queue \"%.*s\" is to be served, but no script declares it and the store does not know it%s%.*s%s%s",
-          SK_STR_ARG(s->name), near ? " (did you mean " : "", SK_STR_ARG(s->nearest.name), near ? "?)" : "",
-          colon ? "; the weight of a queue is a whole number, as in mail:5" : "");
+          "queue \"%.*s\" is to be served, but no script declares it and the store does not know it%s%.*s%s",
+          SK_STR_ARG(s->name), near ? " (did you mean " : "", SK_STR_ARG(s->nearest.name), near ? "?)" : "");
 }
 
 static void look_at(const struct sk_engine *e, struct sk_str name, const struct sk_count_op *count) {

@@ -11,14 +11,11 @@
 
 static bool is_separator(char c) { return c == ',' || c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-/* Where the weight begins (behind the last colon), or s.n when the text has none. */
+/* Where the weight begins (after the last colon), or past s.n when the text has no colon. */
 static size_t weight_at(struct sk_str s) {
-  for (size_t i = s.n; i > 0; i--) {
-    if (s.p[i - 1] != ':') continue;
-    bool looks_so = i < s.n && ((s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '-' || s.p[i] == '+' || s.p[i] == '.');
-    return looks_so ? i : s.n;
-  }
-  return s.n;
+  for (size_t i = s.n; i > 0; i--)
+    if (s.p[i - 1] == ':') return i;
+  return s.n + 1;
 }
 
 static bool parse_weight(struct sk_str s, uint32_t *out) {
@@ -32,15 +29,26 @@ static bool parse_weight(struct sk_str s, uint32_t *out) {
   return v >= 1;
 }
 
+/* A word after the last colon may be a mistyped weight or a part of the name: the message says how each is written. */
+static enum sk_code refuse_weight(struct sk_str s, size_t at, struct sk_err *err) {
+  struct sk_str name = sk_str_head(s, at - 1), weight = sk_str(s.p + at, s.n - at), shown = sk_str_head(weight, 40);
+  bool number = weight.n > 0 && ((weight.p[0] >= '0' && weight.p[0] <= '9') || memchr("-+.", weight.p[0], 3));
+  if (number)
+    return sk_err_set(err, SK_EINVAL, "queue \"%.*s\": weight \"%.*s\", expected a whole number from 1 to %d",
+                      SK_STR_ARG(name), SK_STR_ARG(shown), SK_QUEUE_WEIGHT_MAX);
+  return sk_err_set(err, SK_EINVAL,
+                    "queue \"%.*s\": weight \"%.*s\", expected a whole number from 1 to %d; a queue whose name has a "
+                    "colon needs a weight, as in %.*s:1",
+                    SK_STR_ARG(name), SK_STR_ARG(shown), SK_QUEUE_WEIGHT_MAX, SK_STR_ARG(sk_str_head(s, 60)));
+}
+
 static enum sk_code parse_spec(struct sk_str s, struct sk_queue_spec *out, struct sk_err *err) {
   size_t at = weight_at(s);
-  *out = (struct sk_queue_spec){ .name = at < s.n ? sk_str_head(s, at - 1) : s };
+  *out = (struct sk_queue_spec){ .name = at <= s.n ? sk_str_head(s, at - 1) : s };
   enum sk_code code = sk_name_check("queue", out->name, err);
   if (code != SK_OK) return code;
-  if (at == s.n || parse_weight(sk_str(s.p + at, s.n - at), &out->weight)) return SK_OK;
-  struct sk_str shown = sk_str_head(sk_str(s.p + at, s.n - at), 40);
-  return sk_err_set(err, SK_EINVAL, "queue \"%.*s\": weight \"%.*s\", expected a whole number from 1 to %d",
-                    SK_STR_ARG(out->name), SK_STR_ARG(shown), SK_QUEUE_WEIGHT_MAX);
+  if (at > s.n || parse_weight(sk_str(s.p + at, s.n - at), &out->weight)) return SK_OK;
+  return refuse_weight(s, at, err);
 }
 
 static enum sk_code add_spec(struct sk_str part, struct sk_queue_spec *specs, size_t *n, struct sk_err *err) {

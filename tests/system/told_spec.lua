@@ -43,17 +43,31 @@ describe("what nobody knows", function()
   H.it("a queue to serve that no script and no store has is warned of at start", function(t)
     t:script("a.lua", [[skein.task("send", { queue = "mail", retry_queue = "later" }, function() end) skein.queue("bulk", { max_len = 5 })]])
     t:ok("enqueue", "other", "--queue", "known")
-    local engine = t:run { "-w", "1", "-q", "mial,a:x,known,later,bulk,default" }
+    local engine = t:run { "-w", "1", "-q", "mial,known,later,bulk,default" }
     local line = engine:wait_log 'queue "mial"'
     assert.equal("WARN", line.level)
     assert.matches("no script declares it and the store does not know it %(did you mean mail%?%)", line.text)
-    assert.matches("the weight of a queue is a whole number", engine:wait_log('queue "a:x"').text)
-    assert.equal(2, #engine:logged "is to be served")
+    assert.equal(1, #engine:logged "is to be served")
     engine:stop()
     t.env.QUEUES = "mail"
     engine = t:run { "-w", "1" }
     engine:stop()
     assert.equal(0, #engine:logged "is to be served")
+  end)
+
+  H.it("what follows a queue's colon is a weight, or the command line is wrong", function(t)
+    t:script("a.lua", ADD)
+    local said = 'weight "x", expected a whole number from 1 to 1000; a queue whose name has a colon needs a weight, as in a:x:1'
+    local flag = t:cli { "run", t.scripts, "-q", "a:x" }
+    assert.equal(64, flag.code)
+    assert.matches(said, flag.err, 1, true)
+    local env = t:cli({ "run", t.scripts }, { env = { QUEUES = "default,a:x" } })
+    assert.equal(78, env.code)
+    assert.matches(said, env.err, 1, true)
+    t:script("a.lua", [[skein.task("far", { queue = "a:x" }, function() fx "far" end)]])
+    t:enqueue("far", { flags = { "-q", "a:x" } })
+    t:drain { "-w", "1", "-q", "a:x:1" }
+    assert.equal(1, t:count "far")
   end)
 
   H.it("an engine without a task says so at its first start", function(t)
@@ -179,9 +193,10 @@ describe("times", function()
   H.it("are local with their offset, and UTC with --utc and in JSON", function(t)
     t.env.TZ = "Asia/Kolkata"
     local id = t:ok("enqueue", "add", "--at", "2100-06-01T12:00:00Z")
-    for _, verb in ipairs { "job", "explain" } do
-      assert.matches("2100-06-01T17:30:00.000+05:30", t:ok(verb, id), 1, true)
-      assert.matches("2100-06-01T12:00:00.000Z", t:ok(verb, id, "--utc"), 1, true)
+    for _, command in ipairs { { "job", id }, { "explain", id }, { "jobs" } } do
+      assert.matches("2100-06-01T17:30:00.000+05:30", t:ok(unpack(command)), 1, true)
+      command[#command + 1] = "--utc"
+      assert.matches("2100-06-01T12:00:00.000Z", t:ok(unpack(command)), 1, true)
     end
     assert.equal("2100-06-01T12:00:00.000Z", t:job(id).due_at)
   end)

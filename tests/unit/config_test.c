@@ -160,16 +160,18 @@ static void queues_are_strict_unless_one_has_a_weight(void **state) {
   struct sk_config c;
   struct sk_err err;
   sk_config_init(&c);
-  assert_int_equal(set(&c, "queues", "mail, tenant:a  low", &err), SK_OK);
+  assert_int_equal(set(&c, "queues", "mail, other  low", &err), SK_OK);
   assert_int_equal(c.queues_n, 3);
-  assert_true(sk_str_eq_c(c.queues[1].name, "tenant:a"));
+  assert_true(sk_str_eq_c(c.queues[1].name, "other"));
   assert_int_equal(c.queues[0].weight, 0);
   sk_config_fini(&c);
   sk_config_init(&c);
-  assert_int_equal(set(&c, "queues", "mail:3,low", &err), SK_OK);
+  assert_int_equal(set(&c, "queues", "mail:3,low,tenant:a:2", &err), SK_OK);
   assert_true(sk_str_eq_c(c.queues[0].name, "mail"));
   assert_int_equal(c.queues[0].weight, 3);
   assert_int_equal(c.queues[1].weight, 1);
+  assert_true(sk_str_eq_c(c.queues[2].name, "tenant:a"));
+  assert_int_equal(c.queues[2].weight, 2);
   sk_config_fini(&c);
 }
 

@@ -54,11 +54,11 @@ static void with_a_weight_anywhere_the_others_count_one(void **state) {
                (struct sk_queue_spec[]){ { SK_STR_LIT("a"), 1 }, { SK_STR_LIT("b"), SK_QUEUE_WEIGHT_MAX } });
 }
 
-static void a_name_may_hold_colons(void **state) {
+static void a_name_with_colons_is_given_with_its_weight(void **state) {
   (void)state;
-  assert_specs("mail:eu mail:eu:us:7", 2,
+  assert_specs("mail:eu:1 mail:eu:us:7", 2,
                (struct sk_queue_spec[]){ { SK_STR_LIT("mail:eu"), 1 }, { SK_STR_LIT("mail:eu:us"), 7 } });
-  assert_specs("a: b", 2, (struct sk_queue_spec[]){ { SK_STR_LIT("a:"), 0 }, { SK_STR_LIT("b"), 0 } });
+  assert_specs("a::2 b", 2, (struct sk_queue_spec[]){ { SK_STR_LIT("a:"), 2 }, { SK_STR_LIT("b"), 1 } });
 }
 
 static void what_is_wrong_is_named(void **state) {
@@ -75,6 +75,12 @@ static void what_is_wrong_is_named(void **state) {
     { "a:-1", "queue \"a\": weight \"-1\", expected a whole number from 1 to 1000" },
     { "a:1.5", "queue \"a\": weight \"1.5\", expected a whole number from 1 to 1000" },
     { "a:5x", "queue \"a\": weight \"5x\", expected a whole number from 1 to 1000" },
+    { "a:x", "queue \"a\": weight \"x\", expected a whole number from 1 to 1000; a queue whose name has a colon needs "
+             "a weight, as in a:x:1" },
+    { "a:b:x", "queue \"a:b\": weight \"x\", expected a whole number from 1 to 1000; a queue whose name has a colon "
+               "needs a weight, as in a:b:x:1" },
+    { "a:", "queue \"a\": weight \"\", expected a whole number from 1 to 1000; a queue whose name has a colon needs a "
+            "weight, as in a::1" },
     { "a b a", "queue \"a\" is named twice, expected each once" },
     { "a:1 a:2", "queue \"a\" is named twice, expected each once" },
     { "a/b", "queue \"a/b\": byte 2 is 0x2f, expected letters, digits or _ . : -" },
@@ -209,7 +215,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(names_are_separated_by_commas_or_spaces_and_strict_without_weights),
     cmocka_unit_test(with_a_weight_anywhere_the_others_count_one),
-    cmocka_unit_test(a_name_may_hold_colons),
+    cmocka_unit_test(a_name_with_colons_is_given_with_its_weight),
     cmocka_unit_test(what_is_wrong_is_named),
     cmocka_unit_test(a_thousand_queues_are_accepted_and_one_more_is_not),
     cmocka_unit_test(a_strict_plan_is_in_order_and_lets_each_queue_fill_the_fetch),
