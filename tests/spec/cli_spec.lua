@@ -176,6 +176,14 @@ describe("changing jobs", function()
 end)
 
 describe("the store of a command", function()
+  H.it("sqlite takes a path after the colon: an absolute one may have two slashes more, a relative one may not", function(t)
+    local relative = t:cli({ "enqueue", "add", "-s", "sqlite://folder/jobs.db" }, { cwd = t.dir })
+    assert.same({ 78, 'skein enqueue: store URL "sqlite://...": expected sqlite:PATH, without "//"\n' }, { relative.code, relative.err })
+    assert.is_false(H.files.exists(t.dir .. "/folder"))
+    assert.equal(0, t:cli({ "enqueue", "add", "-s", "sqlite://" .. t.dir .. "/absolute.db" }).code)
+    assert.is_true(H.files.exists(t.dir .. "/absolute.db"))
+  end)
+
   H.it("is the flag's, else SKEIN_STORE's, else REDIS_URL's, else the working directory's", function(t)
     local function jobs(env, ...) return t:cli({ "jobs", "--json", ... }, { env = env, cwd = t.dir }) end
     local function store(name) return "sqlite:" .. t.dir .. "/" .. name end

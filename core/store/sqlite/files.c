@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "logic/url.h"
 #include "store/sqlite/sqlite.h"
 
 enum { LINKS_MAX = 40, TIMEOUT_S_MAX = 3600 };
@@ -110,14 +111,14 @@ static enum sk_code take_params(struct sq_db *db, char *path, struct sk_err *err
 }
 
 enum sk_code sk_sq_files_find(struct sq_db *db, const struct sk_store_options *options, struct sk_err *err) {
-  struct sk_str given = sk_str(options->url.p + sizeof "sqlite:" - 1, options->url.n - (sizeof "sqlite:" - 1));
+  struct sk_arena arena = { 0 };
+  struct sk_url url;
   char path[PATH_MAX];
-  if (given.n == 0) return sk_err_set(err, SK_EINVAL, "store URL \"sqlite:\": expected a file's path after the colon");
-  if (memchr(given.p, 0, given.n)) return sk_err_set(err, SK_EINVAL, "store URL \"sqlite:...\": the path holds a NUL");
-  if (given.n >= sizeof path) return too_long(given.p, err);
-  memcpy(path, given.p, given.n);
-  path[given.n] = '\0';
-  enum sk_code code = take_params(db, path, err);
+  enum sk_code code = sk_url_parse(options->url, &arena, &url, err);
+  if (code == SK_OK && url.path.n >= sizeof path) code = too_long(url.path.p, err);
+  if (code == SK_OK) memcpy(path, url.path.p, url.path.n + 1);
+  sk_arena_fini(&arena);
+  if (code == SK_OK) code = take_params(db, path, err);
   return code == SK_OK ? resolve(db, path, !options->must_exist, err) : code;
 }
 
