@@ -7,8 +7,8 @@ local M = {}
 
 -- Tables that must be empty then.  Jobs that are kept belong to their groups, without a slot; g = 0 is the turn of a queue's jobs that
 -- have no limit; engines that run may hold nothing.
-local KEPT_IN_GROUP = "(SELECT count(*) FROM job WHERE more>>4=g)" -- sqlite.h: SQ_MORE_BITS
-local TABLES = { "lock", "grp WHERE slots<>0 OR jobs=0 OR jobs<>" .. KEPT_IN_GROUP, "member", "line WHERE g<>0", "stop",
+local KEPT_IN_GROUP = "(SELECT count(*) FROM job WHERE flags>>4=g)" -- sqlite.h: SQ_FLAG_BITS
+local TABLES = { "lock", "limit_group WHERE slots<>0 OR jobs=0 OR jobs<>" .. KEPT_IN_GROUP, "group_member", "group_lane WHERE g<>0", "stop",
                  "hold WHERE engine NOT IN (SELECT num FROM engine)", "front", "later" }
 
 --- path: of the SQLite file.  A list of texts, empty when nothing is left.

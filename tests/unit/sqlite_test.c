@@ -89,7 +89,7 @@ static void a_newer_schema_stays_as_it_is(void **state) {
   int64_t cookie = ask(w->path, "PRAGMA schema_version");
   assert_int_equal(open_store(w, .engine = "e"), SK_EVERSION);
   char want[256];
-  snprintf(want, sizeof want, "%s: schema version 7, this skein knows up to 2", w->path);
+  snprintf(want, sizeof want, "%s: schema version 7, this skein knows up to 1: use a newer skein", w->path);
   assert_string_equal(w->err.message, want);
   assert_int_equal(ask(w->path, "PRAGMA user_version"), 7);
   assert_int_equal(ask(w->path, "PRAGMA schema_version"), cookie);
@@ -103,7 +103,7 @@ static void an_empty_file_becomes_a_store(void **state) {
   assert_int_equal(open_store(w), SK_OK);
   assert_int_equal(put(w, 1, 10, 0), SK_OK);
   close_store(w);
-  assert_int_equal(ask(w->path, "PRAGMA user_version"), 2);
+  assert_int_equal(ask(w->path, "PRAGMA user_version"), 1);
   assert_int_equal(ask(w->path, "PRAGMA application_id"), 0x536b656e);
 }
 
@@ -242,6 +242,24 @@ static void the_jobs_of_a_dead_process_are_ready_at_the_next_open(void **state) 
     assert_int_equal(job.recoveries, i < 5); /* and they are first again */
   }
   sk_op_fini(&held.op);
+  close_store(w);
+  assert_sound(w->path);
+}
+
+static void hold_thousands(struct world *w) {
+  if (open_store(w, .engine = "child", .normal = true) != SK_OK) _exit(3);
+  for (int i = 0; i < 3; i++)
+    if (put(w, 1000, 10, 0) != SK_OK || fetch(w, 1000).jobs_n != 1000) _exit(4);
+}
+
+static void an_open_takes_back_all_jobs_of_a_dead_process_however_many(void **state) {
+  struct world *w = *state;
+  int tell;
+  pid_t pid = in_child(w, hold_thousands, false, &tell);
+  kill_child(pid, tell);
+  assert_int_equal(open_store(w, .engine = "e"), SK_OK);
+  assert_int_equal(count(w, SK_STATE_RUNNING), 0);
+  assert_int_equal(count(w, SK_STATE_READY), 3000);
   close_store(w);
   assert_sound(w->path);
 }
@@ -452,6 +470,7 @@ int main(void) {
     T(a_full_disk_undoes_the_group_and_room_brings_the_store_back),
     T(a_disk_that_is_full_at_open_is_said),
     T(the_jobs_of_a_dead_process_are_ready_at_the_next_open),
+    T(an_open_takes_back_all_jobs_of_a_dead_process_however_many),
     T(a_dead_process_is_noticed_by_a_beat_and_a_living_one_is_left_alone),
     T(processes_that_make_and_fill_a_store_at_once_agree),
     T(a_kill_at_any_moment_leaves_a_sound_store),

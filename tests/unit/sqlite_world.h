@@ -229,30 +229,36 @@ static inline void assert_sound(const char *path) {
     ("SELECT (SELECT count(*) FROM job WHERE state IN (1, 4)) -"
      " (SELECT count(*) FROM job JOIN later USING (n, q, due, ord) WHERE state IN (1, 4))"),
     "SELECT (SELECT count(*) FROM later) - (SELECT count(*) FROM job WHERE state IN (1, 4))",
+    ("SELECT (SELECT count(*) FROM job WHERE state IN (1, 4) AND flags&2) -"
+     " (SELECT count(*) FROM job JOIN slot_kept USING (n) WHERE state IN (1, 4) AND flags&2 AND g=flags>>4)"),
+    "SELECT (SELECT count(*) FROM slot_kept) - (SELECT count(*) FROM job WHERE state IN (1, 4) AND flags&2)",
     "SELECT (SELECT count(*) FROM job WHERE state > 4 AND state < 8) - (SELECT count(*) FROM job JOIN ended USING (n, "
     "state, ord))",
     "SELECT (SELECT count(*) FROM ended) - (SELECT count(*) FROM job WHERE state > 4 AND state < 8)",
     "SELECT (SELECT count(*) FROM kept) - (SELECT count(*) FROM job JOIN kept USING (n) WHERE keep_until=until)",
     "SELECT count(*) FROM job WHERE state=3 AND hold - 72057594037927936 NOT IN (SELECT fence FROM hold)",
     "SELECT count(*) FROM hold WHERE engine NOT IN (SELECT num FROM engine)",
-    "SELECT count(*) FROM queue WHERE grouped <> (SELECT count(*) FROM member WHERE member.q=queue.q)",
+    "SELECT count(*) FROM queue WHERE members <> (SELECT count(*) FROM group_member WHERE group_member.q=queue.q)",
     ("SELECT (SELECT count(*) FROM job WHERE state=9) -"
-     " (SELECT count(*) FROM job JOIN member USING (n, q, rank) WHERE state=9 AND g=more>>4)"),
-    "SELECT (SELECT count(*) FROM member) - (SELECT count(*) FROM job WHERE state=9)",
-    "SELECT count(*) FROM grp WHERE slots <> (SELECT count(*) FROM job WHERE more>>4=g AND more&2)",
-    "SELECT count(*) FROM grp WHERE jobs <> (SELECT count(*) FROM job WHERE more>>4=g)",
-    "SELECT count(*) FROM job WHERE more>>4 > 0 AND more>>4 NOT IN (SELECT g FROM grp)",
-    "SELECT count(*) FROM job WHERE more>>4 > 0 AND (more&2 = 0) = (state=3)  AND state IN (3, 9)",
-    "SELECT (SELECT count(*) FROM line WHERE g>0) - (SELECT count(*) FROM (SELECT DISTINCT g, q, rank FROM member))",
-    "SELECT (SELECT count(*) FROM line WHERE g>0) - (SELECT count(*) FROM line JOIN grp USING (g, at))",
+     " (SELECT count(*) FROM job JOIN group_member USING (n, q, rank) WHERE state=9 AND g=flags>>4)"),
+    "SELECT (SELECT count(*) FROM group_member) - (SELECT count(*) FROM job WHERE state=9)",
+    "SELECT count(*) FROM limit_group WHERE slots <> (SELECT count(*) FROM job WHERE flags>>4=g AND flags&2)",
+    "SELECT count(*) FROM limit_group WHERE jobs <> (SELECT count(*) FROM job WHERE flags>>4=g)",
+    "SELECT count(*) FROM job WHERE flags>>4 > 0 AND flags>>4 NOT IN (SELECT g FROM limit_group)",
+    "SELECT count(*) FROM job WHERE flags>>4 > 0 AND (flags&2 = 0) = (state=3)  AND state IN (3, 9)",
+    "SELECT (SELECT count(*) FROM group_lane WHERE g>0) - (SELECT count(*) FROM (SELECT DISTINCT g, q, rank FROM "
+    "group_member))",
+    "SELECT (SELECT count(*) FROM group_lane WHERE g>0) - (SELECT count(*) FROM group_lane JOIN limit_group USING (g, "
+    "at))",
     "SELECT (SELECT stops FROM store) - (SELECT count(*) FROM stop)",
-    "SELECT (SELECT count(*) FROM stop) - (SELECT count(*) FROM job JOIN stop USING (id) WHERE more&4 AND state IN (2, "
+    "SELECT (SELECT count(*) FROM stop) - (SELECT count(*) FROM job JOIN stop USING (id) WHERE flags&4 AND state IN "
+    "(2, "
     "3, 8))",
-    "SELECT count(*) FROM job WHERE state IN (5, 6, 7) AND more&7",
-    "SELECT (SELECT count(*) FROM said) - (SELECT count(*) FROM job JOIN said USING (id) WHERE more&8)",
-    "SELECT (SELECT count(*) FROM said) - (SELECT count(*) FROM job WHERE more&8)",
+    "SELECT count(*) FROM job WHERE state IN (5, 6, 7) AND flags&7",
+    "SELECT (SELECT count(*) FROM progress) - (SELECT count(*) FROM job JOIN progress USING (id) WHERE flags&8)",
+    "SELECT (SELECT count(*) FROM progress) - (SELECT count(*) FROM job WHERE flags&8)",
     "SELECT count(*) FROM lock WHERE throttle=0 AND id NOT IN (SELECT id FROM job WHERE state NOT IN (5, 6, 7) AND "
-    "more&1)",
+    "flags&1)",
   };
   for (size_t i = 0; i < sizeof differences / sizeof differences[0]; i++)
     if (ask(path, differences[i]) != 0) fail_msg("not sound: %s", differences[i]);

@@ -154,10 +154,8 @@ static enum sk_code declare_task(struct sq_db *db, const struct sk_task_item *it
 
 /* Those that no engine has declared for a while: they route clients no more. */
 static enum sk_code forget_tasks(struct sq_db *db) {
-  sk_sq_int(sk_sq(db, SQL_TASKS_UNSEEN), 1, db->now_ms);
-  enum sk_code code = sk_sq_run(db, SQL_TASKS_UNSEEN);
   sk_sq_int(sk_sq(db, SQL_TASKS_FORGET), 1, db->now_ms - SK_DECLARED_KEEP_MS);
-  return code == SK_OK ? sk_sq_run(db, SQL_TASKS_FORGET) : code;
+  return sk_sq_run(db, SQL_TASKS_FORGET);
 }
 
 enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op) {
@@ -170,7 +168,7 @@ enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op) {
     if (code == SK_OK) code = sk_sq_run(db, SQL_TASK_SEEN);
   }
   if (code == SK_OK && op->owner.n > 0) code = forget_tasks(db);
-  if (code == SK_OK) code = sk_sq_bounds_declare(db, op);
+  if (code == SK_OK) code = sk_sq_settings_declare(db, op);
   if (op->queues_n > 0) db->notify = true; /* what was held back may run */
   bool more = false;
   if (code == SK_OK && op->items_n > 0) code = sk_sq_groups_renew(db, &more); /* the first now, the others as chores */

@@ -1,6 +1,6 @@
-/* sqlite/db.c - the sqlite store's connection: opening, the schema and its versions, statements, transactions, errors.
+/* db.c - the connection of the sqlite store: opening, statements, transactions, errors.
  *
- * A file is looked at before anything is written to it: one that is not ours, or newer than we are, stays as it is. */
+ * Opening examines a file before it writes to it: a file of another program, or of a newer Skein, stays as it is. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -11,87 +11,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "store/sqlite/schema.h"
 #include "store/sqlite/sqlite.h"
 
 enum {
+  SCHEMA_VERSION = 1,
   APPLICATION_ID = 0x536b656e,           /* "Sken": PRAGMA application_id of our files */
   CACHE_KIB = 32 * 1024,                 /* of database pages in memory */
   JOURNAL_BYTES_KEPT = 16 * 1024 * 1024, /* the log's file is cut to this when it starts over */
 };
-
-/* -- the schema, one step a version ---------------------------------------------------------------------------------------- */
-
-static const char *const MIGRATIONS[] = {
-  /* 1 */
-  "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one=1), fence INTEGER NOT NULL, seq INTEGER NOT NULL,"
-  " queues_version INTEGER NOT NULL, enqueued INTEGER NOT NULL, done INTEGER NOT NULL, retried INTEGER NOT NULL,"
-  " dead INTEGER NOT NULL, cancelled INTEGER NOT NULL, discarded INTEGER NOT NULL, crashed INTEGER NOT NULL,"
-  " recovered INTEGER NOT NULL);"
-  "INSERT INTO store VALUES (1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);"
-  "CREATE TABLE queue (q INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL DEFAULT 0,"
-  " front INTEGER NOT NULL DEFAULT 0," /* jobs in table front */
-  " c1 INTEGER NOT NULL DEFAULT 0, c2 INTEGER NOT NULL DEFAULT 0, c3 INTEGER NOT NULL DEFAULT 0, c4 INTEGER NOT NULL "
-  "DEFAULT 0,"
-  " c5 INTEGER NOT NULL DEFAULT 0, c6 INTEGER NOT NULL DEFAULT 0, c7 INTEGER NOT NULL DEFAULT 0," /* jobs by state */
-  " h0 INTEGER NOT NULL DEFAULT 0, h1 INTEGER NOT NULL DEFAULT 0, h2 INTEGER NOT NULL DEFAULT 0, h3 INTEGER NOT NULL "
-  "DEFAULT 0,"
-  " h4 INTEGER NOT NULL DEFAULT 0," /* head and tail of the lanes */
-  " t0 INTEGER NOT NULL DEFAULT 0, t1 INTEGER NOT NULL DEFAULT 0, t2 INTEGER NOT NULL DEFAULT 0, t3 INTEGER NOT NULL "
-  "DEFAULT 0,"
-  " t4 INTEGER NOT NULL DEFAULT 0, t5 INTEGER NOT NULL DEFAULT 0);"
-  "CREATE TABLE job (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state INTEGER NOT NULL, q INTEGER NOT NULL,"
-  " rank INTEGER NOT NULL, due INTEGER NOT NULL, ord INTEGER NOT NULL, hold INTEGER NOT NULL, running_since_ms INTEGER "
-  "NOT NULL,"
-  " keep_until INTEGER, percent INTEGER, note TEXT, task TEXT NOT NULL, record BLOB NOT NULL);"
-  "CREATE TABLE front (q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, rank, due, ord, "
-  "n)) WITHOUT ROWID;"
-  "CREATE TABLE later (q INTEGER, due INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (q, due, ord, n)) WITHOUT ROWID;"
-  "CREATE TABLE ended (state INTEGER, ord INTEGER, n INTEGER, PRIMARY KEY (state, ord, n)) WITHOUT ROWID;"
-  "CREATE TABLE kept (until INTEGER, n INTEGER, PRIMARY KEY (until, n)) WITHOUT ROWID;"
-  "CREATE TABLE engine (num INTEGER PRIMARY KEY, token INTEGER NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL,"
-  " beat_ms INTEGER NOT NULL, lease_ms INTEGER NOT NULL);"
-  "CREATE TABLE hold (fence INTEGER PRIMARY KEY, engine INTEGER NOT NULL, jobs BLOB NOT NULL);"
-  "CREATE TABLE task (name TEXT PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL) WITHOUT ROWID;",
-  /* 2: locks, groups, bounds, stops, templates; what an attempt said has its own table */
-  "ALTER TABLE store ADD COLUMN stops INTEGER NOT NULL DEFAULT 0;"   /* rows of stop */
-  "ALTER TABLE queue ADD COLUMN grouped INTEGER NOT NULL DEFAULT 0;" /* jobs in table member */
-  "CREATE TABLE said (id TEXT PRIMARY KEY, percent INTEGER NOT NULL, note TEXT NOT NULL, log TEXT NOT NULL) WITHOUT "
-  "ROWID;"
-  "INSERT INTO said SELECT id, percent, coalesce(note, ''), '' FROM job WHERE percent IS NOT NULL;"
-  "ALTER TABLE job DROP COLUMN note;"
-  "ALTER TABLE job RENAME COLUMN percent TO more;" /* sqlite.h: SQ_MORE_...; NULL: nothing of it */
-  "UPDATE job SET more=8 WHERE more IS NOT NULL;"
-  "ALTER TABLE task ADD COLUMN template BLOB NOT NULL DEFAULT x'';"
-  "CREATE TABLE lock (key BLOB PRIMARY KEY, id TEXT NOT NULL, until INTEGER NOT NULL, throttle INTEGER NOT NULL) "
-  "WITHOUT ROWID;"
-  "CREATE INDEX lock_id ON lock (id);"
-  "CREATE INDEX lock_until ON lock (until) WHERE until>0;"
-  "CREATE TABLE grp (g INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, concurrency INTEGER NOT NULL, rate INTEGER NOT "
-  "NULL,"
-  " per_ms INTEGER NOT NULL, burst INTEGER NOT NULL, strict INTEGER NOT NULL, slots INTEGER NOT NULL, full_us INTEGER "
-  "NOT NULL,"
-  " jobs INTEGER NOT NULL, at INTEGER NOT NULL);"
-  "CREATE INDEX grp_idle ON grp (full_us) WHERE jobs=0;"
-  "CREATE TABLE member (g INTEGER, q INTEGER, rank INTEGER, due INTEGER, ord INTEGER, n INTEGER,"
-  " PRIMARY KEY (g, q, rank, due, ord, n)) WITHOUT ROWID;"
-  "CREATE INDEX member_order ON member (q, rank, due, ord);"
-  "CREATE TABLE line (g INTEGER, q INTEGER, rank INTEGER, turn INTEGER NOT NULL, at INTEGER NOT NULL,"
-  " PRIMARY KEY (g, q, rank)) WITHOUT ROWID;"
-  "CREATE INDEX line_open ON line (q, rank, turn) WHERE at=0;"
-  "CREATE INDEX line_soon ON line (q, at) WHERE at>0;"
-  "CREATE TABLE bound (name TEXT PRIMARY KEY, max_len INTEGER NOT NULL, overflow INTEGER NOT NULL, block_ms INTEGER "
-  "NOT NULL,"
-  " concurrency INTEGER NOT NULL, rate INTEGER NOT NULL, per_ms INTEGER NOT NULL, burst INTEGER NOT NULL,"
-  " full_us INTEGER NOT NULL) WITHOUT ROWID;"
-  "CREATE TABLE stop (id TEXT PRIMARY KEY) WITHOUT ROWID;",
-  /* 3: limits that a task declared before, and up to which of its groups they have been renewed (NULL: all) */
-  "ALTER TABLE task ADD COLUMN past TEXT;"
-  "ALTER TABLE task ADD COLUMN renew BLOB;",
-  /* 4: who has bound a queue (logic/owners.h), when a task was declared last */
-  "ALTER TABLE bound ADD COLUMN owners TEXT NOT NULL DEFAULT '';"
-  "ALTER TABLE task ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0;",
-};
-enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof MIGRATIONS[0] };
 
 /* -- errors ------------------------------------------------------------------------------------------------------------------ */
 
@@ -143,6 +71,8 @@ enum sk_code sk_sq_fail(struct sq_db *db) {
   }
   return sk_err_set(&db->err, code, "%s: %s", db->path, sqlite3_errmsg(db->db));
 }
+
+static const char SCHEMA[] = SQ_SCHEMA;
 
 /* -- statements ---------------------------------------------------------------------------------------------------------------- */
 
@@ -309,21 +239,24 @@ static enum sk_code check_file(struct sq_db *db, int64_t *version) {
                       "%s: an SQLite database of another program (application id %lld, a Skein store has %d)", db->path,
                       (long long)application, APPLICATION_ID);
   if (*version > SCHEMA_VERSION)
-    return sk_err_set(&db->err, SK_EVERSION, "%s: schema version %lld, this skein knows up to %d", db->path,
-                      (long long)*version, SCHEMA_VERSION);
+    return sk_err_set(&db->err, SK_EVERSION, "%s: schema version %lld, this skein knows up to %d: use a newer skein",
+                      db->path, (long long)*version, SCHEMA_VERSION);
   return SK_OK;
 }
 
-/* Several processes may find an empty file at once; who is second finds it migrated. */
-static enum sk_code migrate(struct sq_db *db) {
+/* Makes the tables of an empty file.  Several processes may find the same empty file: the first one makes the tables. */
+static enum sk_code make_tables(struct sq_db *db) {
   int64_t version;
   enum sk_code code = exec(db, "BEGIN IMMEDIATE");
   if (code != SK_OK) return code;
   code = check_file(db, &version);
-  for (; code == SK_OK && version < SCHEMA_VERSION; version++) code = exec(db, MIGRATIONS[version]);
-  char pragmas[96];
-  snprintf(pragmas, sizeof pragmas, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID, SCHEMA_VERSION);
-  if (code == SK_OK) code = exec(db, pragmas);
+  if (code == SK_OK && version == 0) {
+    char pragmas[96];
+    snprintf(pragmas, sizeof pragmas, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
+             SCHEMA_VERSION);
+    code = exec(db, SCHEMA);
+    if (code == SK_OK) code = exec(db, pragmas);
+  }
   if (code == SK_OK) code = exec(db, "COMMIT");
   if (code == SK_OK) return SK_OK;
   struct sk_err err = db->err;
@@ -347,10 +280,6 @@ static enum sk_code enter_wal(struct sq_db *db) {
 /* The rest for who may only read: the store is as it is. */
 static enum sk_code set_up_reading(struct sq_db *db, int64_t version) {
   if (version == 0) return sk_err_set(&db->err, SK_ENOTFOUND, "no store at %s", db->path);
-  if (version < SCHEMA_VERSION)
-    return sk_err_set(&db->err, SK_EVERSION,
-                      "%s: schema version %lld, this skein reads %d; whoever may write it brings it up to date",
-                      db->path, (long long)version, SCHEMA_VERSION);
   enum sk_code code = exec(db, "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0");
   return code == SK_OK ? prepare_all(db) : code;
 }
@@ -373,7 +302,7 @@ static enum sk_code set_up(struct sq_db *db) {
   if (version == 0) code = exec(db, "PRAGMA auto_vacuum=INCREMENTAL"); /* before the first page is written */
   if (code == SK_OK) code = enter_wal(db);
   if (code == SK_OK) code = exec(db, pragmas);
-  if (code == SK_OK && version < SCHEMA_VERSION) code = migrate(db);
+  if (code == SK_OK && version == 0) code = make_tables(db);
   sqlite3_wal_hook(db->db, on_wal, db);
   int64_t vacuum = 0;
   if (code == SK_OK) code = ask(db, "PRAGMA auto_vacuum", &vacuum);

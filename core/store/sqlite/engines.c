@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "store/sqlite/sqlite.h"
 
 /* -- the lock file ------------------------------------------------------------------------------------------------------------- */
@@ -290,6 +291,16 @@ static enum sk_code enter(struct sq_db *db) {
   return sk_sq_run(db, SQL_ENGINE_ADD);
 }
 
+/* Ends a transaction in which `code` happened. */
+static enum sk_code end(struct sq_db *db, enum sk_code code) {
+  if (code == SK_OK) code = sk_sq_commit(db);
+  if (code != SK_OK)
+    sk_sq_rollback(db);
+  else if (db->notify)
+    sk_sq_poke(db);
+  return code;
+}
+
 enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_ms) {
   char *copy = malloc(name.n + 1);
   if (copy == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
@@ -302,13 +313,14 @@ enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_m
   sk_watches_begin(&db->self.watches, sk_store_mono_ms(&db->clock), db->self.lease_ms);
   code = sk_sq_recover(db, &recovered);
   if (code == SK_OK) code = enter(db);
-  if (code == SK_OK) code = sk_sq_commit(db);
-  if (code != SK_OK) {
-    sk_sq_rollback(db);
-    return code;
+  code = end(db, code);
+  /* In short transactions, so that other processes can write between them. */
+  int64_t until_ms = sk_clock_mono_ms() + db->timeout_ms;
+  while (code == SK_OK && db->giving != 0 && sk_clock_mono_ms() < until_ms) {
+    code = sk_sq_begin(db);
+    if (code == SK_OK) code = end(db, sk_sq_recover(db, &recovered));
   }
-  if (db->notify) sk_sq_poke(db);
-  return SK_OK;
+  return code;
 }
 
 enum sk_code sk_sq_sign_off(struct sq_db *db) {
@@ -318,12 +330,8 @@ enum sk_code sk_sq_sign_off(struct sq_db *db) {
     size_t count = 0;
     code = sk_sq_check_self(db);
     if (code == SK_OK) code = give_back(db, db->self.num, false, &count, &all);
-    if (code == SK_OK) code = sk_sq_commit(db);
-    if (code != SK_OK) {
-      sk_sq_rollback(db);
-      return code;
-    }
-    if (db->notify) sk_sq_poke(db);
+    code = end(db, code);
+    if (code != SK_OK) return code;
   }
   return SK_OK;
 }

@@ -40,7 +40,7 @@ static enum sk_code promote(struct sq_db *db, struct sq_queue *queue, size_t *le
         .n = sqlite3_column_int64(st, 2),
         .state = sqlite3_column_int64(st, 3),
         .rank = sqlite3_column_int64(st, 4),
-        .more = sqlite3_column_int64(st, 5),
+        .flags = sqlite3_column_int64(st, 5),
       };
     }
     for (size_t i = 0; code == SK_OK && i < n; i++) {
@@ -77,8 +77,8 @@ static enum sk_code look(struct taking *t, int64_t *ready) {
       }
       sk_sq_reset(db, SQL_LATER_FIRST);
     }
-    if (code == SK_OK && queue) sk_sq_bound_clamp(db, queue);
-    if (code == SK_OK && queue && queue->members > 0 && !queue->paused) code = sk_sq_lines_open(db, queue);
+    if (code == SK_OK && queue) sk_sq_settings_clamp(db, queue);
+    if (code == SK_OK && queue && queue->members > 0 && !queue->paused) code = sk_sq_lanes_open(db, queue);
     if (code != SK_OK) return code;
     if (queue == NULL || queue->paused) continue;
     t->queues[i] = queue;
@@ -90,11 +90,11 @@ static enum sk_code look(struct taking *t, int64_t *ready) {
 /* Writes that the job is taken, and starts anew what it says. */
 static enum sk_code take_row(struct taking *t, struct sq_row *row) {
   sqlite3_stmt *st = sk_sq(t->db, SQL_JOB_TAKE);
-  enum sk_code code = sk_sq_said_forget(t->db, row);
+  enum sk_code code = sk_sq_progress_forget(t->db, row);
   sk_sq_int(st, 1, row->n);
   sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)t->fence);
   sk_sq_int(st, 3, t->db->now_ms);
-  sk_sq_some(st, 4, row->more);
+  sk_sq_some(st, 4, row->flags);
   return code == SK_OK ? sk_sq_run(t->db, SQL_JOB_TAKE) : code;
 }
 
@@ -116,17 +116,17 @@ static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t r
 }
 
 /* What the jobs of op->held from `first` on have said, which are in line: only one that returned there has. */
-static enum sk_code forget_said(struct taking *t, size_t first) {
+static enum sk_code forget_progress(struct taking *t, size_t first) {
   enum sk_code code = SK_OK;
   for (size_t i = first; code == SK_OK && i < t->op->jobs_n; i++) {
     struct sq_row row;
     bool found;
     code = sk_sq_load(t->db, t->ns[i], &row, NULL, NULL, &found);
-    if (code != SK_OK || !(row.more & SQ_MORE_SAID)) continue;
-    code = sk_sq_said_forget(t->db, &row);
-    sk_sq_int(sk_sq(t->db, SQL_JOB_MORE), 1, row.n);
-    sk_sq_some(sk_sq(t->db, SQL_JOB_MORE), 2, row.more);
-    if (code == SK_OK) code = sk_sq_run(t->db, SQL_JOB_MORE);
+    if (code != SK_OK || !(row.flags & SQ_FLAG_PROGRESS)) continue;
+    code = sk_sq_progress_forget(t->db, &row);
+    sk_sq_int(sk_sq(t->db, SQL_JOB_FLAGS), 1, row.n);
+    sk_sq_some(sk_sq(t->db, SQL_JOB_FLAGS), 2, row.flags);
+    if (code == SK_OK) code = sk_sq_run(t->db, SQL_JOB_FLAGS);
   }
   return code;
 }
@@ -144,7 +144,7 @@ static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_
   sk_sq_int(st, 3, (int64_t)most);
   bool said = false;
   while (code == SK_OK && sk_sq_next(db, SQL_LINE, &code)) {
-    said |= (sqlite3_column_int64(st, 3) & SQ_MORE_SAID) != 0;
+    said |= (sqlite3_column_int64(st, 3) & SQ_FLAG_PROGRESS) != 0;
     if (!note_held(t, st, from, rank, SQ_NEVER)) code = no_memory(db);
   }
   sk_sq_reset(db, SQL_LINE);
@@ -153,7 +153,7 @@ static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_
   queue->states[SK_STATE_READY] -= (int64_t)n;
   queue->states[SK_STATE_RUNNING] += (int64_t)n;
   sk_sq_dirty(db, queue);
-  if (code == SK_OK && said) code = forget_said(t, first);
+  if (code == SK_OK && said) code = forget_progress(t, first);
   if (code != SK_OK || n == 0) return code;
   st = sk_sq(db, SQL_JOB_TAKE_LINE);
   sk_sq_int(st, 1, t->ns[first]);
@@ -181,7 +181,7 @@ static enum sk_code take_front(struct taking *t, size_t from, int64_t rank, size
         .q = queue->q, .rank = rank, .state = SQ_FRONT, .due = due, .ord = sqlite3_column_int64(st, 5)
       };
       rows[n].n = sqlite3_column_int64(st, 0);
-      rows[n].more = sqlite3_column_int64(st, 3);
+      rows[n].flags = sqlite3_column_int64(st, 3);
       if (!note_held(t, st, from, rank, due)) code = no_memory(db);
     }
     sk_sq_reset(db, SQL_FRONT);
@@ -219,7 +219,7 @@ static enum sk_code take_member(struct taking *t, size_t from, int64_t rank, int
     .state = SQ_MEMBER,
     .q = queue->q,
     .rank = rank,
-    .more = sqlite3_column_int64(st, 3),
+    .flags = sqlite3_column_int64(st, 3),
     .due = sqlite3_column_int64(st, 4),
     .ord = sqlite3_column_int64(st, 5),
   };
@@ -227,28 +227,28 @@ static enum sk_code take_member(struct taking *t, size_t from, int64_t rank, int
   sk_sq_reset(db, SQL_MEMBER);
   code = noted ? sk_sq_leave(db, &row) : no_memory(db);
   if (code != SK_OK) return code;
-  row.more |= SQ_MORE_SLOT;
+  row.flags |= SQ_FLAG_SLOT;
   code = take_row(t, &row);
   queue->states[SK_STATE_RUNNING]++;
   if (code == SK_OK) code = sk_sq_group_take(db, g);
-  st = sk_sq(db, SQL_LINE_TURN); /* now, since a line that was shut by this is in no index of turns */
+  st = sk_sq(db, SQL_LANE_TURN); /* now, since a line that was shut by this is in no index of turns */
   sk_sq_int(st, 1, g);
   sk_sq_int(st, 2, queue->q);
   sk_sq_int(st, 3, rank);
   sk_sq_int(st, 4, ++sk_sq_head(db)->seq);
-  return code == SK_OK ? sk_sq_run(db, SQL_LINE_TURN) : code;
+  return code == SK_OK ? sk_sq_run(db, SQL_LANE_TURN) : code;
 }
 
 /* The open line whose turn is next; *g = 0: none is open. */
-static enum sk_code next_line(struct sq_db *db, const struct sq_queue *queue, int64_t rank, int64_t *g, int64_t *turn) {
+static enum sk_code next_lane(struct sq_db *db, const struct sq_queue *queue, int64_t rank, int64_t *g, int64_t *turn) {
   enum sk_code code = SK_OK;
-  sqlite3_stmt *st = sk_sq(db, SQL_LINE_NEXT);
+  sqlite3_stmt *st = sk_sq(db, SQL_LANE_NEXT);
   sk_sq_int(st, 1, queue->q);
   sk_sq_int(st, 2, rank);
-  bool found = sk_sq_next(db, SQL_LINE_NEXT, &code);
+  bool found = sk_sq_next(db, SQL_LANE_NEXT, &code);
   *g = found ? sqlite3_column_int64(st, 0) : 0;
   *turn = found ? sqlite3_column_int64(st, 1) : 0;
-  sk_sq_reset(db, SQL_LINE_NEXT);
+  sk_sq_reset(db, SQL_LANE_NEXT);
   return code;
 }
 
@@ -281,7 +281,7 @@ static enum sk_code take_turns(struct taking *t, size_t from, int64_t rank, size
   enum sk_code code = plain_turn(db, queue, rank, &plain);
   first = plain;
   while (code == SK_OK && t->op->jobs_n < stop) {
-    code = next_line(db, queue, rank, &g, &turn);
+    code = next_lane(db, queue, rank, &g, &turn);
     if (code != SK_OK || g == 0) break;
     if (has_plain && plain < turn) {
       size_t before = t->op->jobs_n;
@@ -301,14 +301,14 @@ static enum sk_code take(struct taking *t, size_t from, size_t quota) {
   size_t first = t->op->jobs_n, left = t->want - first, most = quota < left ? quota : left;
   enum sk_code code = SK_OK;
   if (queue == NULL) return SK_OK;
-  size_t stop = first + sk_sq_bound_allows(t->db, queue, most);
+  size_t stop = first + sk_sq_settings_allows(t->db, queue, most);
   for (int64_t rank = 0; code == SK_OK && rank < SK_PRIORITIES; rank++) {
     if (t->op->jobs_n >= stop || queue->states[SK_STATE_READY] == 0) break;
     size_t more = stop - t->op->jobs_n;
     code = queue->members > 0 ? take_turns(t, from, rank, more) : take_plain(t, from, rank, more);
   }
   size_t taken = t->op->jobs_n - first;
-  sk_sq_bound_took(t->db, queue, taken);
+  sk_sq_settings_took(t->db, queue, taken);
   /* There is room again: who waited for that is told. */
   int64_t room = queue->max_len - sk_sq_waiting(queue);
   if (queue->max_len > 0 && room > 0 && room <= (int64_t)taken) t->db->notify = true;
@@ -325,10 +325,10 @@ static void note_due(struct taking *t, size_t from, int64_t at_us) {
 static enum sk_code look_after(struct taking *t, size_t from) {
   const struct sq_queue *queue = t->queues[from];
   struct sq_db *db = t->db;
-  if (queue->states[SK_STATE_READY] == 0 || sk_sq_bound_is_full(queue)) return SK_OK;
+  if (queue->states[SK_STATE_READY] == 0 || sk_sq_queue_is_full(queue)) return SK_OK;
   bool open = false;
   int64_t now_us = sk_sq_now_us(db), soon_us = SQ_NEVER;
-  enum sk_code code = queue->members > 0 ? sk_sq_lines_look(db, queue, &open, &soon_us) : SK_OK;
+  enum sk_code code = queue->members > 0 ? sk_sq_lanes_look(db, queue, &open, &soon_us) : SK_OK;
   int64_t wait_us = sk_limit_wait_us(&queue->limit, queue->full_us, now_us), token_us = sk_sq_later(now_us, wait_us);
   if (open || queue->states[SK_STATE_READY] > queue->members) {
     if (wait_us > 0)

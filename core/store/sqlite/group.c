@@ -51,9 +51,9 @@ static enum sk_code save(struct sq_db *db, struct sq_group *group) {
   int64_t at = at_of(db, group);
   enum sk_code code = SK_OK;
   if (at != group->at) {
-    sk_sq_int(sk_sq(db, SQL_LINES_AT), 1, group->g);
-    sk_sq_int(sk_sq(db, SQL_LINES_AT), 2, at);
-    code = sk_sq_run(db, SQL_LINES_AT);
+    sk_sq_int(sk_sq(db, SQL_LANES_AT), 1, group->g);
+    sk_sq_int(sk_sq(db, SQL_LANES_AT), 2, at);
+    code = sk_sq_run(db, SQL_LANES_AT);
   }
   group->at = at;
   sqlite3_stmt *st = sk_sq(db, SQL_GROUP_SAVE);
@@ -152,28 +152,27 @@ static enum sk_code find_groups(struct sq_db *db, struct renewal *r) {
   return code;
 }
 
-static enum sk_code give_back(struct sq_db *db, int64_t n) {
+/* A SCHEDULED or RETRY job that kept the slot of a group which is not strict any more gives it back. */
+static enum sk_code give_back(struct sq_db *db, int64_t g, bool *found) {
   struct sq_row row;
-  bool found;
-  enum sk_code code = sk_sq_load(db, n, &row, NULL, NULL, &found);
-  if (code != SK_OK || !found) return code;
-  code = sk_sq_group_let_go(db, &row, false);
-  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 1, row.n);
-  sk_sq_some(sk_sq(db, SQL_JOB_MORE), 2, row.more);
-  return code == SK_OK ? sk_sq_run(db, SQL_JOB_MORE) : code;
+  enum sk_code code = SK_OK;
+  sk_sq_int(sk_sq(db, SQL_SLOT_KEPT), 1, g);
+  *found = sk_sq_next(db, SQL_SLOT_KEPT, &code);
+  int64_t n = *found ? sqlite3_column_int64(sk_sq(db, SQL_SLOT_KEPT), 0) : 0;
+  sk_sq_reset(db, SQL_SLOT_KEPT);
+  if (*found) code = sk_sq_load(db, n, &row, NULL, NULL, found);
+  if (code != SK_OK || !*found) return code;
+  code = sk_sq_leave(db, &row);
+  if (code == SK_OK) code = sk_sq_group_let_go(db, &row, false);
+  if (code == SK_OK) code = sk_sq_enter(db, &row);
+  return code == SK_OK ? sk_sq_save(db, &row, NULL) : code;
 }
 
-/* Jobs of groups that are not strict any more, and wait, give their slots back; there is one at most in each. */
+/* There is one in each group at most: a strict group has one slot. */
 static enum sk_code give_back_all(struct sq_db *db, const int64_t *groups, size_t groups_n) {
-  int64_t ns[RENEW_PIECE];
-  size_t n = 0;
   enum sk_code code = SK_OK;
-  sqlite3_stmt *st = sk_sq(db, SQL_WAITING_SLOTS);
-  while (groups_n > n && sk_sq_next(db, SQL_WAITING_SLOTS, &code))
-    for (size_t i = 0; i < groups_n && n < groups_n; i++)
-      if (groups[i] == sqlite3_column_int64(st, 1)) ns[n++] = sqlite3_column_int64(st, 0);
-  sk_sq_reset(db, SQL_WAITING_SLOTS);
-  for (size_t i = 0; code == SK_OK && i < n; i++) code = give_back(db, ns[i]);
+  bool found;
+  for (size_t i = 0; code == SK_OK && i < groups_n; i++) code = give_back(db, groups[i], &found);
   return code;
 }
 
@@ -231,19 +230,19 @@ enum sk_code sk_sq_group_take(struct sq_db *db, int64_t g) {
 }
 
 enum sk_code sk_sq_group_let_go(struct sq_db *db, struct sq_row *row, bool gone) {
-  bool has_slot = row->more & SQ_MORE_SLOT;
+  bool has_slot = row->flags & SQ_FLAG_SLOT;
   if (sk_sq_group(row) == 0 || (!has_slot && !gone)) return SK_OK;
   struct sq_group group;
   enum sk_code code = sk_sq_group_load(db, sk_sq_group(row), &group);
   if (code != SK_OK) return code;
   if (has_slot) group.slots--;
   if (gone) group.jobs--;
-  row->more &= ~(int64_t)SQ_MORE_SLOT;
+  row->flags &= ~(int64_t)SQ_FLAG_SLOT;
   return save(db, &group);
 }
 
 enum sk_code sk_sq_group_wait(struct sq_db *db, struct sq_row *row) {
-  if (!(row->more & SQ_MORE_SLOT)) return SK_OK;
+  if (!(row->flags & SQ_FLAG_SLOT)) return SK_OK;
   struct sq_group group;
   enum sk_code code = sk_sq_group_load(db, sk_sq_group(row), &group);
   return code != SK_OK || group.limit.strict ? code : sk_sq_group_let_go(db, row, false);
@@ -261,7 +260,7 @@ enum sk_code sk_sq_groups_expire(struct sq_db *db, int64_t most, int64_t *n) {
 
 enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool add) {
   const int64_t numbers[] = { sk_sq_group(row), row->q, row->rank, row->due ? row->due : SQ_NEVER, row->ord, row->n };
-  enum sq_stmt member = add ? SQL_MEMBER_ADD : SQL_MEMBER_DELETE, line = add ? SQL_LINE_ADD : SQL_LINE_DELETE_EMPTY;
+  enum sq_stmt member = add ? SQL_MEMBER_ADD : SQL_MEMBER_DELETE, line = add ? SQL_LANE_ADD : SQL_LANE_DELETE_EMPTY;
   for (int i = 0; i < 6; i++) sk_sq_int(sk_sq(db, member), i + 1, numbers[i]);
   for (int i = 0; i < 3; i++) sk_sq_int(sk_sq(db, line), i + 1, numbers[i]);
   if (add) sk_sq_int(sk_sq(db, line), 4, ++sk_sq_head(db)->seq); /* a new line has its turn after the others */
@@ -278,11 +277,11 @@ static enum sk_code look_through(struct sq_db *db, struct sq_queue *queue) {
   int64_t groups[MOST];
   int n = 0;
   enum sk_code code = SK_OK;
-  sqlite3_stmt *st = sk_sq(db, SQL_LINES_WAITING);
+  sqlite3_stmt *st = sk_sq(db, SQL_LANES_WAITING);
   sk_sq_int(st, 1, queue->q);
   sk_sq_int(st, 2, queue->looked_at);
   sk_sq_int(st, 3, MOST);
-  while (sk_sq_next(db, SQL_LINES_WAITING, &code)) {
+  while (sk_sq_next(db, SQL_LANES_WAITING, &code)) {
     groups[n++] = sqlite3_column_int64(st, 0);
     queue->looked_at = sqlite3_column_int64(st, 1);
   }
@@ -297,16 +296,16 @@ static enum sk_code look_through(struct sq_db *db, struct sq_queue *queue) {
   return code;
 }
 
-enum sk_code sk_sq_lines_open(struct sq_db *db, struct sq_queue *queue) {
+enum sk_code sk_sq_lanes_open(struct sq_db *db, struct sq_queue *queue) {
   int64_t groups[MOST];
   int n = 0;
   enum sk_code code = look_through(db, queue);
   if (code != SK_OK) return code;
-  sqlite3_stmt *st = sk_sq(db, SQL_LINES_OVER);
+  sqlite3_stmt *st = sk_sq(db, SQL_LANES_OVER);
   sk_sq_int(st, 1, queue->q);
   sk_sq_int(st, 2, sk_sq_now_us(db));
   sk_sq_int(st, 3, MOST);
-  while (sk_sq_next(db, SQL_LINES_OVER, &code)) groups[n++] = sqlite3_column_int64(st, 0);
+  while (sk_sq_next(db, SQL_LANES_OVER, &code)) groups[n++] = sqlite3_column_int64(st, 0);
   for (int i = 0; code == SK_OK && i < n; i++) {
     struct sq_group group;
     code = sk_sq_group_load(db, groups[i], &group);
@@ -315,15 +314,15 @@ enum sk_code sk_sq_lines_open(struct sq_db *db, struct sq_queue *queue) {
   return code;
 }
 
-enum sk_code sk_sq_lines_look(struct sq_db *db, const struct sq_queue *queue, bool *open, int64_t *soon_us) {
+enum sk_code sk_sq_lanes_look(struct sq_db *db, const struct sq_queue *queue, bool *open, int64_t *soon_us) {
   enum sk_code code = SK_OK;
   *soon_us = SQ_NEVER;
-  sk_sq_int(sk_sq(db, SQL_LINE_OPEN), 1, queue->q);
-  *open = sk_sq_next(db, SQL_LINE_OPEN, &code);
-  sk_sq_reset(db, SQL_LINE_OPEN);
+  sk_sq_int(sk_sq(db, SQL_LANE_OPEN), 1, queue->q);
+  *open = sk_sq_next(db, SQL_LANE_OPEN, &code);
+  sk_sq_reset(db, SQL_LANE_OPEN);
   if (code != SK_OK) return code;
-  sk_sq_int(sk_sq(db, SQL_LINE_SOON), 1, queue->q);
-  if (sk_sq_next(db, SQL_LINE_SOON, &code)) *soon_us = sqlite3_column_int64(sk_sq(db, SQL_LINE_SOON), 0);
-  sk_sq_reset(db, SQL_LINE_SOON);
+  sk_sq_int(sk_sq(db, SQL_LANE_SOON), 1, queue->q);
+  if (sk_sq_next(db, SQL_LANE_SOON, &code)) *soon_us = sqlite3_column_int64(sk_sq(db, SQL_LANE_SOON), 0);
+  sk_sq_reset(db, SQL_LANE_SOON);
   return code;
 }

@@ -1,6 +1,6 @@
 /* sqlite/lock.c - what stands between a job and the sqlite store, and what leaves with it: locks, the room in a bounded queue, stops.
  *
- * A lock is found by its key when a job comes, and by its holder's id when that goes; a job that took none (job.more) asks for
+ * A lock is found by its key when a job comes, and by its holder's id when that goes; a job that took none (job.flags) asks for
  * neither.  Rows whose time is over are as good as none; a beat deletes them. */
 #include "store/sqlite/sqlite.h"
 
@@ -127,14 +127,14 @@ enum sk_code sk_sq_admit(struct sq_db *db, struct sk_arena *arena, struct sq_que
 /* -- stops ----------------------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_stop(struct sq_db *db, const struct sq_row *row, struct sk_str id) {
-  if (row->more & SQ_MORE_STOP) return SK_OK;
+  if (row->flags & SQ_FLAG_STOP) return SK_OK;
   sk_sq_text(sk_sq(db, SQL_STOP_ADD), 1, id);
   enum sk_code code = sk_sq_run(db, SQL_STOP_ADD);
   if (code != SK_OK) return code;
   sk_sq_head(db)->stops++;
-  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 1, row->n);
-  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 2, row->more | SQ_MORE_STOP);
-  return sk_sq_run(db, SQL_JOB_MORE);
+  sk_sq_int(sk_sq(db, SQL_JOB_FLAGS), 1, row->n);
+  sk_sq_int(sk_sq(db, SQL_JOB_FLAGS), 2, row->flags | SQ_FLAG_STOP);
+  return sk_sq_run(db, SQL_JOB_FLAGS);
 }
 
 enum sk_code sk_sq_stops(struct sq_db *db, struct sk_arena *arena, struct sk_str **ids, size_t *n) {
@@ -165,14 +165,14 @@ static enum sk_code let_go_lock(struct sq_db *db, const struct sq_row *row) {
 }
 
 enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone) {
-  enum sk_code code = row->more & SQ_MORE_LOCK ? let_go_lock(db, row) : SK_OK;
-  if (code == SK_OK && row->more & SQ_MORE_STOP) {
+  enum sk_code code = row->flags & SQ_FLAG_LOCK ? let_go_lock(db, row) : SK_OK;
+  if (code == SK_OK && row->flags & SQ_FLAG_STOP) {
     sk_sq_int(sk_sq(db, SQL_STOP_DELETE), 1, row->n);
     code = sk_sq_run(db, SQL_STOP_DELETE);
     sk_sq_head(db)->stops--;
   }
   if (code == SK_OK) code = sk_sq_group_let_go(db, row, gone);
-  if (code == SK_OK && gone) code = sk_sq_said_forget(db, row);
-  row->more &= ~(int64_t)(SQ_MORE_LOCK | SQ_MORE_STOP);
+  if (code == SK_OK && gone) code = sk_sq_progress_forget(db, row);
+  row->flags &= ~(int64_t)(SQ_FLAG_LOCK | SQ_FLAG_STOP);
   return code;
 }

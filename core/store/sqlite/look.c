@@ -34,7 +34,7 @@ static enum sk_code view_job(struct sq_db *db, struct sk_arena *arena, const str
     .progress_text = text->progress_text,
     .log = state == SK_STATE_RUNNING ? text->log : sk_str("", 0),
     .state = state,
-    .stopping = row->more & SQ_MORE_STOP,
+    .stopping = row->flags & SQ_FLAG_STOP,
     .priority = sk_sq_priority(row->rank),
     .due_ms = waits ? row->due : 0,
     .running_since_ms = state == SK_STATE_RUNNING ? row->running_since_ms : 0,
@@ -52,7 +52,7 @@ static enum sk_code find_hindrance(struct sq_db *db, const struct sq_row *row, e
   enum sk_code code = sk_sq_queue_of(db, row->q, &queue);
   if (code == SK_OK && sk_sq_needs_slot(row)) code = sk_sq_group_load(db, sk_sq_group(row), &group);
   if (code != SK_OK) return code;
-  if (sk_sq_bound_is_full(queue) || (group.limit.concurrency > 0 && group.slots >= group.limit.concurrency))
+  if (sk_sq_queue_is_full(queue) || (group.limit.concurrency > 0 && group.slots >= group.limit.concurrency))
     *blocked_by = SK_BLOCKED_BY_CONCURRENCY;
   else if (sk_limit_wait_us(&queue->limit, queue->full_us, now_us) > 0 ||
            sk_limit_wait_us(&group.limit, group.full_us, now_us) > 0)
@@ -309,5 +309,5 @@ enum sk_code sk_sq_tasks(struct sq_db *db, struct sk_tasks_op *op) {
     if (item->name.p == NULL || item->queue.p == NULL || item->template.p == NULL) code = no_memory(db);
   }
   sk_sq_reset(db, SQL_TASKS);
-  return code == SK_OK ? sk_sq_bounds(db, op) : code;
+  return code == SK_OK ? sk_sq_settings_list(db, op) : code;
 }

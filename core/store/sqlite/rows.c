@@ -60,8 +60,8 @@ enum {
   COL_HEADS = 11,
   COL_TAILS = 16,
   COL_MEMBERS = 22,
-  COL_BOUND = 23
-}; /* of SQ_QUEUE and SQ_BOUND; states count from 1 */
+  COL_SETTINGS = 23
+}; /* of SQ_QUEUE and SQ_SETTINGS; states count from 1 */
 
 static void queue_read(struct sq_db *db, struct sq_queue *queue, sqlite3_stmt *st) {
   queue->paused = sqlite3_column_int(st, COL_PAUSED) != 0;
@@ -71,23 +71,23 @@ static void queue_read(struct sq_db *db, struct sq_queue *queue, sqlite3_stmt *s
   for (int i = 0; i < SQ_LANES; i++) queue->tail[i] = sqlite3_column_int64(st, COL_TAILS + i);
   queue->members = sqlite3_column_int64(st, COL_MEMBERS);
   /* All NULL, which is read as 0, when it is bound to nothing. */
-  queue->max_len = sqlite3_column_int64(st, COL_BOUND);
-  queue->overflow = (enum sk_overflow)sqlite3_column_int(st, COL_BOUND + 1);
+  queue->max_len = sqlite3_column_int64(st, COL_SETTINGS);
+  queue->overflow = (enum sk_overflow)sqlite3_column_int(st, COL_SETTINGS + 1);
   queue->limit = (struct sk_limit){
-    .concurrency = sqlite3_column_int64(st, COL_BOUND + 3),
-    .rate = sqlite3_column_int64(st, COL_BOUND + 4),
-    .per_ms = sqlite3_column_int64(st, COL_BOUND + 5),
-    .burst = sqlite3_column_int64(st, COL_BOUND + 6),
+    .concurrency = sqlite3_column_int64(st, COL_SETTINGS + 3),
+    .rate = sqlite3_column_int64(st, COL_SETTINGS + 4),
+    .per_ms = sqlite3_column_int64(st, COL_SETTINGS + 5),
+    .burst = sqlite3_column_int64(st, COL_SETTINGS + 6),
   };
-  queue->full_us = sqlite3_column_int64(st, COL_BOUND + 7);
+  queue->full_us = sqlite3_column_int64(st, COL_SETTINGS + 7);
   queue->epoch = db->epoch;
 }
 
 static enum sk_code full_save(struct sq_db *db, const struct sq_queue *queue) {
-  sqlite3_stmt *st = sk_sq(db, SQL_BOUND_FULL);
+  sqlite3_stmt *st = sk_sq(db, SQL_SETTINGS_FULL);
   sk_sq_text(st, 1, queue->name);
   sk_sq_int(st, 2, queue->full_us);
-  return sk_sq_run(db, SQL_BOUND_FULL);
+  return sk_sq_run(db, SQL_SETTINGS_FULL);
 }
 
 static enum sk_code queue_save(struct sq_db *db, const struct sq_queue *queue) {
@@ -230,7 +230,7 @@ static enum sk_code read_row(struct sq_db *db, sqlite3_stmt *st, struct sq_row *
                              struct sq_text *text) {
   int64_t *const numbers[] = { &row->n,          &row->state, &row->q,    &row->rank,
                                &row->due,        &row->ord,   &row->hold, &row->running_since_ms,
-                               &row->keep_until, &row->more };
+                               &row->keep_until, &row->flags };
   for (int i = 0; i < COL_ID; i++) *numbers[i] = sqlite3_column_int64(st, i);
   bool in_line = (row->n >> SQ_LANE_SHIFT & SQ_LANE_MASK) != SQ_LANE_APART;
   if (row->due == 0 && in_line && !sk_state_is_final(sk_sq_state(row->state))) row->ord = row->n & SQ_SEQ_MASK;
@@ -243,17 +243,17 @@ static enum sk_code read_row(struct sq_db *db, sqlite3_stmt *st, struct sq_row *
   return text->id.p && text->task.p && text->record.p ? SK_OK : no_memory(db);
 }
 
-static enum sk_code read_said(struct sq_db *db, struct sk_arena *arena, struct sq_text *text) {
+static enum sk_code read_progress(struct sq_db *db, struct sk_arena *arena, struct sq_text *text) {
   enum sk_code code = SK_OK;
-  sqlite3_stmt *st = sk_sq(db, SQL_SAID);
+  sqlite3_stmt *st = sk_sq(db, SQL_PROGRESS);
   sk_sq_text(st, 1, text->id);
-  if (sk_sq_next(db, SQL_SAID, &code)) {
+  if (sk_sq_next(db, SQL_PROGRESS, &code)) {
     text->percent = sqlite3_column_int(st, 0);
     text->progress_text = sk_arena_copy(arena, sk_sq_column(st, 1));
     text->log = sk_arena_copy(arena, sk_sq_column(st, 2));
     if (text->progress_text.p == NULL || text->log.p == NULL) code = no_memory(db);
   }
-  sk_sq_reset(db, SQL_SAID);
+  sk_sq_reset(db, SQL_PROGRESS);
   return code;
 }
 
@@ -263,7 +263,7 @@ static enum sk_code load(struct sq_db *db, enum sq_stmt which, struct sq_row *ro
   *found = sk_sq_next(db, which, &code);
   if (*found) code = read_row(db, sk_sq(db, which), row, arena, text);
   sk_sq_reset(db, which);
-  return code == SK_OK && *found && text && row->more & SQ_MORE_SAID ? read_said(db, arena, text) : code;
+  return code == SK_OK && *found && text && row->flags & SQ_FLAG_PROGRESS ? read_progress(db, arena, text) : code;
 }
 
 enum sk_code sk_sq_load(struct sq_db *db, int64_t n, struct sq_row *row, struct sk_arena *arena, struct sq_text *text,
@@ -282,9 +282,17 @@ enum sk_code sk_sq_load_id(struct sq_db *db, struct sk_str id, struct sq_row *ro
 
 /* -- between states ------------------------------------------------------------------------------------------------------------ */
 
+static enum sk_code place_slot(struct sq_db *db, const struct sq_row *row, bool add) {
+  enum sq_stmt which = add ? SQL_SLOT_KEPT_ADD : SQL_SLOT_KEPT_DELETE;
+  sk_sq_int(sk_sq(db, which), 1, sk_sq_group(row));
+  sk_sq_int(sk_sq(db, which), 2, row->n);
+  return sk_sq_run(db, which);
+}
+
 /* Adds the row to the side table of its state, or takes it out. */
 static enum sk_code place(struct sq_db *db, const struct sq_row *row, bool add) {
   enum sq_stmt which;
+  enum sk_code code;
   sqlite3_stmt *st;
   switch (row->state) {
   case SQ_FRONT:
@@ -305,7 +313,8 @@ static enum sk_code place(struct sq_db *db, const struct sq_row *row, bool add) 
     sk_sq_int(st, 2, row->due);
     sk_sq_int(st, 3, row->ord);
     sk_sq_int(st, 4, row->n);
-    return sk_sq_run(db, which);
+    code = sk_sq_run(db, which);
+    return code == SK_OK && row->flags & SQ_FLAG_SLOT ? place_slot(db, row, add) : code;
   case SK_STATE_DONE:
   case SK_STATE_DEAD:
   case SK_STATE_CANCELLED:
@@ -350,16 +359,16 @@ enum sk_code sk_sq_save(struct sq_db *db, const struct sq_row *row, const struct
                               row->due, row->ord,   row->hold, row->running_since_ms };
   for (int i = 0; i < 8; i++) sk_sq_int(st, i + 1, numbers[i]);
   sk_sq_some(st, 9, row->keep_until);
-  sk_sq_some(st, 10, row->more);
+  sk_sq_some(st, 10, row->flags);
   if (record) sk_sq_blob(st, 11, *record);
   return sk_sq_run(db, which);
 }
 
-enum sk_code sk_sq_said_forget(struct sq_db *db, struct sq_row *row) {
-  if (!(row->more & SQ_MORE_SAID)) return SK_OK;
-  row->more &= ~(int64_t)SQ_MORE_SAID;
-  sk_sq_int(sk_sq(db, SQL_SAID_DELETE), 1, row->n);
-  return sk_sq_run(db, SQL_SAID_DELETE);
+enum sk_code sk_sq_progress_forget(struct sq_db *db, struct sq_row *row) {
+  if (!(row->flags & SQ_FLAG_PROGRESS)) return SK_OK;
+  row->flags &= ~(int64_t)SQ_FLAG_PROGRESS;
+  sk_sq_int(sk_sq(db, SQL_PROGRESS_DELETE), 1, row->n);
+  return sk_sq_run(db, SQL_PROGRESS_DELETE);
 }
 
 /* A place in line that is not passed yet, or else the front, all of which stands before the line. */
@@ -385,7 +394,7 @@ enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str
   struct sq_queue *queue;
   enum sk_code code = sk_sq_leave(db, row);
   if (code == SK_OK) code = sk_sq_queue_of(db, row->q, &queue);
-  if (code == SK_OK) code = sk_sq_said_forget(db, row);
+  if (code == SK_OK) code = sk_sq_progress_forget(db, row);
   if (code != SK_OK) return code;
   int64_t old = row->n;
   row->state = sk_sq_needs_slot(row) ? SQ_MEMBER : SQ_LINE;
@@ -399,7 +408,7 @@ enum sk_code sk_sq_move_last(struct sq_db *db, struct sq_row *row, struct sk_str
   sk_sq_blob(st, 3, record);
   sk_sq_int(st, 4, row->state);
   sk_sq_int(st, 5, row->ord);
-  sk_sq_some(st, 6, row->more);
+  sk_sq_some(st, 6, row->flags);
   code = sk_sq_run(db, SQL_JOB_RENUMBER);
   return code == SK_OK ? sk_sq_enter(db, row) : code;
 }
@@ -418,7 +427,7 @@ enum sk_code sk_sq_move_later(struct sq_db *db, struct sq_row *row, int64_t q, e
 enum sk_code sk_sq_move_ended(struct sq_db *db, struct sq_row *row, enum sk_state state, int64_t until,
                               struct sk_str record) {
   enum sk_code code = sk_sq_leave(db, row);
-  if (code == SK_OK && row->more) code = sk_sq_let_go(db, row, false);
+  if (code == SK_OK && row->flags) code = sk_sq_let_go(db, row, false);
   row->state = state;
   row->ord = ++sk_sq_head(db)->seq;
   row->keep_until = until;
@@ -428,7 +437,7 @@ enum sk_code sk_sq_move_ended(struct sq_db *db, struct sq_row *row, enum sk_stat
 
 enum sk_code sk_sq_delete(struct sq_db *db, struct sq_row *row) {
   enum sk_code code = sk_sq_leave(db, row);
-  if (code == SK_OK && row->more) code = sk_sq_let_go(db, row, true);
+  if (code == SK_OK && row->flags) code = sk_sq_let_go(db, row, true);
   if (code != SK_OK) return code;
   sk_sq_int(sk_sq(db, SQL_JOB_DELETE), 1, row->n);
   return sk_sq_run(db, SQL_JOB_DELETE);

@@ -29,7 +29,7 @@
  *   engine  who is alive; engine's number is the byte of PATH-lock that it keeps locked.
  *   bound   what a queue is bound to (declare); read with the queue's row.
  *
- *   What only some jobs have is in job.more, NULL for all others, so that those pay nothing for it:
+ *   What only some jobs have is in job.flags, NULL for all others, so that those pay nothing for it:
  *   grp     the groups: numbers, slots taken, bucket, and when one could be taken from (at): SQ_SHUT: no slot is free; 0: now; else when
  *           there will be a token, us.  It goes when no job names it and its bucket is full.
  *   line    a row for each line (group, queue, rank) that has members, with its group's `at` and its turn among the open ones, so that a
@@ -75,12 +75,12 @@ enum {
   SQ_LANE_SHIFT = 44,
   SQ_QUEUE_SHIFT = 47,
 
-  /* job.more: the number of its group above these bits.  0 is stored as NULL. */
-  SQ_MORE_LOCK = 1, /* it took a lock */
-  SQ_MORE_SLOT = 2, /* it has a slot of its group */
-  SQ_MORE_STOP = 4, /* it is to stop: it is in table stop */
-  SQ_MORE_SAID = 8, /* its last attempt said something: it is in table said */
-  SQ_MORE_BITS = 4,
+  /* job.flags: the number of its group above these bits.  0 is stored as NULL. */
+  SQ_FLAG_LOCK = 1,     /* it took a lock */
+  SQ_FLAG_SLOT = 2,     /* it has a slot of its group */
+  SQ_FLAG_STOP = 4,     /* it is to stop: it is in table stop */
+  SQ_FLAG_PROGRESS = 8, /* its last attempt said something: it is in table said */
+  SQ_FLAG_BITS = 4,
 
   SQ_PAGE_BYTES = 4096, /* SQLite's default */
 
@@ -145,7 +145,7 @@ struct sq_row {
       ord; /* breaks ties of due (due = 0: its sequence in the lane, not stored); in a final state the order of ends */
   int64_t hold, running_since_ms;
   int64_t keep_until; /* 0: none */
-  int64_t more;       /* SQ_MORE_... */
+  int64_t flags;      /* SQ_FLAG_... and the number of its group */
 };
 struct sq_text {
   struct sk_str id, task, record, progress_text, log;
@@ -364,9 +364,9 @@ static inline enum sk_state sk_sq_state(int64_t stored) {
   return stored >= SQ_FRONT ? SK_STATE_READY : (enum sk_state)stored;
 }
 /* Its group's number; 0: none. */
-static inline int64_t sk_sq_group(const struct sq_row *row) { return row->more >> SQ_MORE_BITS; }
+static inline int64_t sk_sq_group(const struct sq_row *row) { return row->flags >> SQ_FLAG_BITS; }
 static inline bool sk_sq_needs_slot(const struct sq_row *row) {
-  return sk_sq_group(row) != 0 && !(row->more & SQ_MORE_SLOT);
+  return sk_sq_group(row) != 0 && !(row->flags & SQ_FLAG_SLOT);
 }
 static inline uint64_t sk_sq_fence(int64_t hold) { return (uint64_t)(hold - SQ_HOLD_BASE); }
 /* a + b for b >= 0, no more than SQ_NEVER. */
@@ -398,7 +398,7 @@ enum sk_code sk_sq_enter(struct sq_db *db, const struct sq_row *row);
 /* Writes row, and record if given, to job. */
 enum sk_code sk_sq_save(struct sq_db *db, const struct sq_row *row, const struct sk_str *record);
 /* Forgets what its last attempt said. */
-enum sk_code sk_sq_said_forget(struct sq_db *db, struct sq_row *row);
+enum sk_code sk_sq_progress_forget(struct sq_db *db, struct sq_row *row);
 /* READY again at the place it had, after it was RUNNING; record as in save. */
 enum sk_code sk_sq_return(struct sq_db *db, struct sq_row *row, const struct sk_str *record);
 /* READY at the end of its lane, under a new number: leaves its state, enters line, saves. */
@@ -438,9 +438,9 @@ enum sk_code sk_sq_group_wait(struct sq_db *db, struct sq_row *row);
 /* The job joins its group's line, or leaves it. */
 enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool add);
 /* Opens the lines of queue whose time has come, */
-enum sk_code sk_sq_lines_open(struct sq_db *db, struct sq_queue *queue);
+enum sk_code sk_sq_lanes_open(struct sq_db *db, struct sq_queue *queue);
 /* and says whether any is open, and when the next one will be, us (SQ_NEVER: unknown). */
-enum sk_code sk_sq_lines_look(struct sq_db *db, const struct sq_queue *queue, bool *open, int64_t *soon_us);
+enum sk_code sk_sq_lanes_look(struct sq_db *db, const struct sq_queue *queue, bool *open, int64_t *soon_us);
 /* Forgets groups without jobs whose bucket is full: `most` at a time; *n says how many. */
 enum sk_code sk_sq_groups_expire(struct sq_db *db, int64_t most, int64_t *n);
 
@@ -457,21 +457,21 @@ enum sk_code sk_sq_locks_expire(struct sq_db *db, int64_t most, int64_t *n);
 enum sk_code sk_sq_stop(struct sq_db *db, const struct sq_row *row, struct sk_str id);
 /* Those that this engine holds, in arena. */
 enum sk_code sk_sq_stops(struct sq_db *db, struct sk_arena *arena, struct sk_str **ids, size_t *n);
-/* Lock, slot and stop of a job that has ended, and all it has when it is gone; row->more says then what is left. */
+/* Lock, slot and stop of a job that has ended, and all it has when it is gone; row->flags says then what is left. */
 enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone);
 
 /* -- sqlite/bound.c: what queues are bound to ------------------------------------------------------------------------------------- */
 
 /* What op says of queues. */
-enum sk_code sk_sq_bounds_declare(struct sq_db *db, struct sk_declare_op *op);
-enum sk_code sk_sq_bounds(struct sq_db *db, struct sk_tasks_op *op);
+enum sk_code sk_sq_settings_declare(struct sq_db *db, struct sk_declare_op *op);
+enum sk_code sk_sq_settings_list(struct sq_db *db, struct sk_tasks_op *op);
 /* The queue's bucket is no further from full than its numbers allow: the clock may have been set back. */
-void sk_sq_bound_clamp(struct sq_db *db, struct sq_queue *queue);
+void sk_sq_settings_clamp(struct sq_db *db, struct sq_queue *queue);
 /* How many of `want` jobs may be taken from queue now. */
-size_t sk_sq_bound_allows(const struct sq_db *db, const struct sq_queue *queue, size_t want);
+size_t sk_sq_settings_allows(const struct sq_db *db, const struct sq_queue *queue, size_t want);
 /* They were. */
-void sk_sq_bound_took(struct sq_db *db, struct sq_queue *queue, size_t n);
-static inline bool sk_sq_bound_is_full(const struct sq_queue *queue) {
+void sk_sq_settings_took(struct sq_db *db, struct sq_queue *queue, size_t n);
+static inline bool sk_sq_queue_is_full(const struct sq_queue *queue) {
   return queue->limit.concurrency > 0 && queue->states[SK_STATE_RUNNING] >= queue->limit.concurrency;
 }
 /* What counts against max_len. */

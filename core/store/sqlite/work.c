@@ -8,8 +8,8 @@
 /* Inserts row; *exists says whether another job has its id. */
 static enum sk_code insert(struct sq_db *db, const struct sq_row *row, const struct sk_enqueue_item *item,
                            bool *exists) {
-  bool later = row->state != SQ_LINE || row->more;
-  enum sq_stmt which = row->more ? SQL_JOB_ADD : later ? SQL_JOB_ADD_LATER : SQL_JOB_ADD_LINE;
+  bool later = row->state != SQ_LINE || row->flags;
+  enum sq_stmt which = row->flags ? SQL_JOB_ADD : later ? SQL_JOB_ADD_LATER : SQL_JOB_ADD_LINE;
   *exists = false;
   struct sk_str record = sk_record_stamp(item->record, db->now_ms, &db->stamped);
   if (record.p == NULL && item->record.n > 0) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
@@ -24,9 +24,9 @@ static enum sk_code insert(struct sq_db *db, const struct sq_row *row, const str
     sk_sq_int(st, 7, row->due);
     sk_sq_int(st, 8, row->ord);
   }
-  if (row->more) {
+  if (row->flags) {
     sk_sq_int(st, 9, row->state);
-    sk_sq_int(st, 10, row->more);
+    sk_sq_int(st, 10, row->flags);
   }
   int rc = sqlite3_step(st);
   *exists = rc != SQLITE_DONE && sqlite3_extended_errcode(db->db) == SQLITE_CONSTRAINT_UNIQUE;
@@ -41,14 +41,14 @@ static enum sk_code join(struct sq_db *db, const struct sk_enqueue_item *item, i
   int64_t g = 0;
   if (item->lock.mode != SK_LOCK_NONE) code = sk_sq_lock_take(db, item);
   if (code == SK_OK && item->limit.group.n) code = sk_sq_group_join(db, item, &g);
-  *more = g << SQ_MORE_BITS | (item->lock.mode != SK_LOCK_NONE ? SQ_MORE_LOCK : 0);
+  *more = g << SQ_FLAG_BITS | (item->lock.mode != SK_LOCK_NONE ? SQ_FLAG_LOCK : 0);
   return code;
 }
 
 /* Inserts the job into queue, where its times and its group want it; item->status says whether its id was there. */
 static enum sk_code add_to(struct sq_db *db, struct sq_queue *queue, struct sk_enqueue_item *item, int64_t more) {
   int64_t due = item->delay_ms > 0 ? sk_sq_later(db->now_ms, item->delay_ms) : item->due_ms;
-  bool later = due > db->now_ms, member = !later && more >> SQ_MORE_BITS, exists;
+  bool later = due > db->now_ms, member = !later && more >> SQ_FLAG_BITS, exists;
   int64_t rank = sk_sq_rank(item->priority), lane = later || member ? SQ_LANE_APART : rank;
   struct sq_row row = {
     .n = sk_sq_number(queue->q, lane, queue->tail[lane]),
@@ -59,7 +59,7 @@ static enum sk_code add_to(struct sq_db *db, struct sq_queue *queue, struct sk_e
     .rank = rank,
     .due = later ? due : 0,
     .ord = later ? db->head.seq + 1 : queue->tail[rank],
-    .more = more,
+    .flags = more,
   };
   enum sk_code code = insert(db, &row, item, &exists);
   if (code != SK_OK) return code;
@@ -177,7 +177,7 @@ static enum sk_code settle_kept(struct sq_db *db, struct sk_settle_item *item) {
   enum sk_code code = load_held(db, item->id, item->fence, &row, &held);
   if (code != SK_OK || !held) return code;
   bool again = item->kind == SK_SETTLE_RETRY || item->kind == SK_SETTLE_SNOOZE || item->kind == SK_SETTLE_DEAD;
-  item->status = again && row.more & SQ_MORE_STOP ? SK_ESTATE : SK_OK;
+  item->status = again && row.flags & SQ_FLAG_STOP ? SK_ESTATE : SK_OK;
   return item->status == SK_OK ? apply(db, item, &row) : SK_OK;
 }
 
@@ -219,16 +219,16 @@ static enum sk_code say(struct sq_db *db, const struct sk_progress_item *item) {
   if (sk_sq_hold_find(db, item->fence) == NULL) return SK_OK;
   enum sk_code code = load_held(db, item->id, item->fence, &row, &held);
   if (code != SK_OK || !held) return code;
-  sqlite3_stmt *st = sk_sq(db, SQL_SAID_SAVE);
+  sqlite3_stmt *st = sk_sq(db, SQL_PROGRESS_SAVE);
   sk_sq_text(st, 1, item->id);
   sk_sq_int(st, 2, item->percent);
   sk_sq_text(st, 3, sk_str_head(item->progress_text, SK_PROGRESS_BYTES_MAX));
   sk_sq_text(st, 4, sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX));
-  code = sk_sq_run(db, SQL_SAID_SAVE);
-  if (code != SK_OK || row.more & SQ_MORE_SAID) return code;
-  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 1, row.n);
-  sk_sq_int(sk_sq(db, SQL_JOB_MORE), 2, row.more | SQ_MORE_SAID);
-  return sk_sq_run(db, SQL_JOB_MORE);
+  code = sk_sq_run(db, SQL_PROGRESS_SAVE);
+  if (code != SK_OK || row.flags & SQ_FLAG_PROGRESS) return code;
+  sk_sq_int(sk_sq(db, SQL_JOB_FLAGS), 1, row.n);
+  sk_sq_int(sk_sq(db, SQL_JOB_FLAGS), 2, row.flags | SQ_FLAG_PROGRESS);
+  return sk_sq_run(db, SQL_JOB_FLAGS);
 }
 
 enum sk_code sk_sq_progress(struct sq_db *db, struct sk_progress_op *op) {

@@ -16,7 +16,7 @@ static bool binds(const struct sk_queue_item *item) {
 static enum sk_code declare(struct sq_db *db, const struct sk_queue_item *item) {
   const struct sk_limit *limit = &item->limit;
   bool none = !binds(item);
-  enum sq_stmt which = none ? SQL_BOUND_DELETE : SQL_BOUND_SAVE;
+  enum sq_stmt which = none ? SQL_SETTINGS_DELETE : SQL_SETTINGS_SAVE;
   sqlite3_stmt *st = sk_sq(db, which);
   const int64_t numbers[] = { item->max_len, (int64_t)item->overflow, item->block_ms, limit->concurrency,
                               limit->rate,   limit->per_ms,           limit->burst };
@@ -45,9 +45,9 @@ static bool binds_queue(const struct sk_declare_op *op, struct sk_str queue) {
 
 static enum sk_code has_owners(struct sq_db *db, struct sk_str queue, bool *has) {
   enum sk_code code = SK_OK;
-  sk_sq_text(sk_sq(db, SQL_BOUND_OWNERS_OF), 1, queue);
-  *has = sk_sq_next(db, SQL_BOUND_OWNERS_OF, &code) && sk_sq_column(sk_sq(db, SQL_BOUND_OWNERS_OF), 0).n > 0;
-  sk_sq_reset(db, SQL_BOUND_OWNERS_OF);
+  sk_sq_text(sk_sq(db, SQL_SETTINGS_OWNERS_OF), 1, queue);
+  *has = sk_sq_next(db, SQL_SETTINGS_OWNERS_OF, &code) && sk_sq_column(sk_sq(db, SQL_SETTINGS_OWNERS_OF), 0).n > 0;
+  sk_sq_reset(db, SQL_SETTINGS_OWNERS_OF);
   return code;
 }
 
@@ -58,10 +58,10 @@ static enum sk_code own_one(struct sq_db *db, const struct sk_declare_op *op, st
   bool declares = op->renew ? sk_owners_has(owners, op->owner) : binds_queue(op, queue);
   if (!declares && owners.n == 0) return SK_OK; /* nobody's: it was bound before there were owners, or without one */
   sk_owners_update(owners, op->owner, declares, db->now_ms, &now);
-  sqlite3_stmt *st = sk_sq(db, SQL_BOUND_OWNERS_SAVE);
+  sqlite3_stmt *st = sk_sq(db, SQL_SETTINGS_OWNERS_SAVE);
   sk_sq_text(st, 1, queue);
   sk_sq_text(st, 2, sk_buf_str(&now));
-  enum sk_code code = now.failed ? no_memory(db) : sk_sq_run(db, SQL_BOUND_OWNERS_SAVE);
+  enum sk_code code = now.failed ? no_memory(db) : sk_sq_run(db, SQL_SETTINGS_OWNERS_SAVE);
   if (code == SK_OK && now.n == 0) {
     code = declare(db, &(struct sk_queue_item){ .name = queue });
     db->notify = true; /* what was held back may run */
@@ -77,8 +77,8 @@ static enum sk_code own(struct sq_db *db, const struct sk_declare_op *op) {
     struct bound_of *next;
   } *all = NULL;
   enum sk_code code = SK_OK;
-  sqlite3_stmt *st = sk_sq(db, SQL_BOUND_OWNERS);
-  while (code == SK_OK && sk_sq_next(db, SQL_BOUND_OWNERS, &code)) {
+  sqlite3_stmt *st = sk_sq(db, SQL_SETTINGS_OWNERS);
+  while (code == SK_OK && sk_sq_next(db, SQL_SETTINGS_OWNERS, &code)) {
     struct bound_of *one = sk_arena_array(&arena, 1, sizeof *one);
     if (one != NULL) {
       *one = (struct bound_of){ sk_arena_copy(&arena, sk_sq_column(st, 0)), sk_arena_copy(&arena, sk_sq_column(st, 1)),
@@ -87,13 +87,13 @@ static enum sk_code own(struct sq_db *db, const struct sk_declare_op *op) {
     }
     if (one == NULL || one->queue.p == NULL || one->owners.p == NULL) code = no_memory(db);
   }
-  sk_sq_reset(db, SQL_BOUND_OWNERS);
+  sk_sq_reset(db, SQL_SETTINGS_OWNERS);
   for (; code == SK_OK && all != NULL; all = all->next) code = own_one(db, op, all->queue, all->owners);
   sk_arena_fini(&arena);
   return code;
 }
 
-enum sk_code sk_sq_bounds_declare(struct sq_db *db, struct sk_declare_op *op) {
+enum sk_code sk_sq_settings_declare(struct sq_db *db, struct sk_declare_op *op) {
   enum sk_code code = SK_OK;
   for (size_t i = 0; code == SK_OK && !op->renew && i < op->queues_n; i++) {
     bool owned = false;
@@ -103,16 +103,16 @@ enum sk_code sk_sq_bounds_declare(struct sq_db *db, struct sk_declare_op *op) {
   return code == SK_OK && op->owner.n > 0 ? own(db, op) : code;
 }
 
-enum sk_code sk_sq_bounds(struct sq_db *db, struct sk_tasks_op *op) {
+enum sk_code sk_sq_settings_list(struct sq_db *db, struct sk_tasks_op *op) {
   enum sk_code code = SK_OK;
   size_t n = 0;
-  while (sk_sq_next(db, SQL_BOUNDS, &code)) n++;
+  while (sk_sq_next(db, SQL_SETTINGS, &code)) n++;
   if (code != SK_OK) return code;
   op->queues_n = 0;
   op->queues = sk_arena_array(&op->op.arena, n, sizeof *op->queues);
   if (op->queues == NULL) return no_memory(db);
-  sqlite3_stmt *st = sk_sq(db, SQL_BOUNDS);
-  while (code == SK_OK && op->queues_n < n && sk_sq_next(db, SQL_BOUNDS, &code)) {
+  sqlite3_stmt *st = sk_sq(db, SQL_SETTINGS);
+  while (code == SK_OK && op->queues_n < n && sk_sq_next(db, SQL_SETTINGS, &code)) {
     struct sk_queue_item *item = &op->queues[op->queues_n++];
     *item = (struct sk_queue_item){
       .name = sk_arena_copy(&op->op.arena, sk_sq_column(st, 0)),
@@ -126,11 +126,11 @@ enum sk_code sk_sq_bounds(struct sq_db *db, struct sk_tasks_op *op) {
     };
     if (item->name.p == NULL) code = no_memory(db);
   }
-  sk_sq_reset(db, SQL_BOUNDS);
+  sk_sq_reset(db, SQL_SETTINGS);
   return code;
 }
 
-size_t sk_sq_bound_allows(const struct sq_db *db, const struct sq_queue *queue, size_t want) {
+size_t sk_sq_settings_allows(const struct sq_db *db, const struct sq_queue *queue, size_t want) {
   const struct sk_limit *limit = &queue->limit;
   if (limit->concurrency > 0) {
     int64_t room = limit->concurrency - queue->states[SK_STATE_RUNNING];
@@ -144,14 +144,14 @@ size_t sk_sq_bound_allows(const struct sq_db *db, const struct sq_queue *queue, 
   return n;
 }
 
-void sk_sq_bound_clamp(struct sq_db *db, struct sq_queue *queue) {
+void sk_sq_settings_clamp(struct sq_db *db, struct sq_queue *queue) {
   int64_t full_us = sk_limit_clamp(&queue->limit, queue->full_us, sk_sq_now_us(db));
   if (full_us == queue->full_us) return;
   queue->full_us = full_us;
   sk_sq_dirty(db, queue);
 }
 
-void sk_sq_bound_took(struct sq_db *db, struct sq_queue *queue, size_t n) {
+void sk_sq_settings_took(struct sq_db *db, struct sq_queue *queue, size_t n) {
   if (queue->limit.rate == 0) return;
   for (size_t i = 0; i < n; i++) queue->full_us = sk_limit_take(&queue->limit, queue->full_us, sk_sq_now_us(db));
   sk_sq_dirty(db, queue);
