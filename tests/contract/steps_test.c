@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "contract.h"
 
 enum { JOBS = 5000, BATCH = 1000, FEW = 500 };
@@ -113,11 +114,104 @@ static void what_an_engine_held_comes_back_in_many_steps(void **ctx) {
   for (size_t i = 0; i < n; i++) assert_string_equal(after[i], before[i]);
 }
 
+/* -- large jobs ------------------------------------------------------------------------------------------------------------- */
+
+enum { SMALL_N = 60, LARGE_N = 40, LARGE_BYTES = 400 * 1024, LARGE_BATCH = 8 };
+
+/* Small jobs, then large ones.  With a limit every third job has a group. */
+static void fill_large(struct handle *h, const char *limit) {
+  struct world *w = h->world;
+  char *args = sk_arena_array(&w->arena, LARGE_BYTES, 1);
+  memset(args, 'a', LARGE_BYTES);
+  args[0] = args[LARGE_BYTES - 1] = '"';
+  for (int first = 0; first < SMALL_N + LARGE_N; first += LARGE_BATCH) {
+    struct sk_enqueue_item items[LARGE_BATCH];
+    size_t n = 0;
+    for (int i = first; i < first + LARGE_BATCH && i < SMALL_N + LARGE_N; i++) {
+      items[n] = item(w, .id = id_of(w, i), .limit = i % 3 == 0 ? limit : NULL);
+      struct sk_job job = decoded(items[n].record);
+      job.args = i < SMALL_N ? job.args : sk_str(args, LARGE_BYTES);
+      items[n++].record = record_of(w, &job);
+    }
+    struct sk_enqueue_op op = { .items = items, .items_n = n };
+    assert_code(run_enqueue(h, &op), SK_OK);
+  }
+}
+
+/* Fetches all jobs in turn.  Jobs with a group come in the order of their ids, and so do the others. */
+static void take_large(struct handle *h, size_t jobs) {
+  struct world *w = h->world;
+  int last[2] = { -1, -1 };
+  for (size_t taken = 0; taken < jobs;) {
+    struct sk_fetch_op *op = take(h, 100, "q", NULL);
+    size_t bytes = 0;
+    assert_true(op->jobs_n > 0);
+    for (size_t i = 0; i < op->jobs_n; i++) {
+      int id = atoi(op->jobs[i].id.p + 1), *before = &last[id % 3 == 0];
+      assert_true(id > *before);
+      assert_int_equal(op->jobs[i].wrong.n, 0);
+      *before = id;
+      bytes += op->jobs[i].record.n;
+    }
+    taken += op->jobs_n;
+    assert_int_equal(op->has_more, taken < jobs);
+    if (strcmp(w->kind->name, "redis") == 0) assert_true(bytes < SK_BATCH_BYTES_MAX + LARGE_BYTES + 1000);
+  }
+}
+
+static void large_jobs_after_small_ones_are_fetched_a_few_at_a_time(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  fill_large(h, NULL);
+  assert_code(change(h, SK_VERB_CANCEL, id_of(w, SMALL_N + 1), 0), SK_OK); /* leaves a tombstone in the list */
+  take_large(h, SMALL_N + LARGE_N - 1);
+}
+
+static void large_jobs_of_a_group_are_fetched_a_few_at_a_time(void **ctx) {
+  struct handle *h = open_engine(*ctx, "e1");
+  fill_large(h, "100;0;0;0;any;=g");
+  take_large(h, SMALL_N + LARGE_N);
+}
+
+static void large_jobs_that_were_handed_back_are_fetched_a_few_at_a_time(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *first = open_engine(w, "e1"), *h = open_engine(w, "e2");
+  fill_large(first, NULL);
+  take_large(first, SMALL_N + LARGE_N);
+  close_handle(first);
+  take_large(h, SMALL_N + LARGE_N);
+}
+
+static void large_jobs_are_looked_at_and_dropped_in_steps(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  fill_large(h, NULL);
+  struct sk_str ids[SMALL_N + LARGE_N + 1];
+  for (int i = 0; i <= SMALL_N + LARGE_N; i++) ids[i] = text(id_of(w, i));
+  struct sk_get_op op = { .ids = ids, .ids_n = SMALL_N + LARGE_N + 1 };
+  assert_code(run_get(h, &op), SK_OK);
+  for (int i = 0; i < SMALL_N + LARGE_N; i++) {
+    assert_true(sk_str_eq(op.views[i].id, ids[i]));
+    assert_int_equal(op.views[i].state, SK_STATE_READY);
+    assert_int_equal(op.views[i].record.n > LARGE_BYTES, i >= SMALL_N);
+  }
+  assert_int_equal(op.views[SMALL_N + LARGE_N].state, SK_STATE_NONE);
+  sk_op_fini(&op.op);
+  assert_int_equal(change_all(h, SK_VERB_CANCEL, (struct sk_filter){ 0 }, 1000), SMALL_N + LARGE_N);
+  world_advance(w, 2000);
+  beat(h);
+  assert_int_equal(count_state(h, "q", SK_STATE_CANCELLED), 0);
+}
+
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(ready_jobs_in_many_steps),
   cmocka_unit_test(ready_jobs_of_groups_in_many_steps),
   cmocka_unit_test(scheduled_jobs_in_many_steps),
   cmocka_unit_test(all_that_are_due_at_one_moment_are_taken),
   cmocka_unit_test(what_an_engine_held_comes_back_in_many_steps),
+  cmocka_unit_test(large_jobs_after_small_ones_are_fetched_a_few_at_a_time),
+  cmocka_unit_test(large_jobs_of_a_group_are_fetched_a_few_at_a_time),
+  cmocka_unit_test(large_jobs_that_were_handed_back_are_fetched_a_few_at_a_time),
+  cmocka_unit_test(large_jobs_are_looked_at_and_dropped_in_steps),
 };
 const struct suite steps_suite = SUITE("steps", tests);

@@ -83,11 +83,14 @@ void sk_rd_get_build(struct rd_store *s, struct sk_op *whole) {
   for (size_t i = 0; i < op->ids_n; i++) sk_rd_arg(&s->command, op->ids[i]);
 }
 
+/* A step of sk_rd_get: ids_n becomes the number of ids that the reply has views of. */
 enum rd_next sk_rd_get_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_get_op *op = (void *)whole;
   size_t n;
   op->views = sk_rd_read_views(&whole->arena, reply, &n);
-  return op->views && n == op->ids_n ? RD_DONE : sk_rd_odd(s, whole, "get");
+  if (op->views == NULL || n > op->ids_n || (n == 0 && op->ids_n > 0)) return sk_rd_odd(s, whole, "get");
+  op->ids_n = n;
+  return RD_DONE;
 }
 
 void sk_rd_list_build(struct rd_store *s, struct sk_op *whole) {

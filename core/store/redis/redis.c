@@ -294,7 +294,7 @@ static void redis_beat(struct sk_store *store, struct sk_beat_op *op) {
 
 static void redis_get(struct sk_store *store, struct sk_get_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  sk_rd_submit(of(store), &op->op, RD_GET, SK_OK);
+  sk_rd_get(of(store), op);
 }
 
 static void redis_list(struct sk_store *store, struct sk_list_op *op) {

@@ -373,6 +373,7 @@ void sk_rd_describe_self(char *out, size_t n);
 bool sk_rd_is_dead(struct sk_str said);
 
 /* -- redis/steps.c: what looks through all jobs, in steps ------------------------------------------------------------------------------- */
+void sk_rd_get(struct rd_store *s, struct sk_get_op *op);
 void sk_rd_list(struct rd_store *s, struct sk_list_op *op);
 void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op);
 /* redis/look.c: the views of a reply of get or list; NULL: it is another reply, or memory ran out. */

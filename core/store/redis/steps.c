@@ -1,6 +1,7 @@
-/* steps.c - what looks through all jobs of the Redis store: list, and changes by filter.  No script runs long, so each is a chain of
- * short ones, each from where the last one stopped, and other clients' scripts run between them:
+/* steps.c - operations that look at many jobs of the Redis store: get, list, and changes by filter.  No script may run long, so each
+ * operation is a chain of short scripts, each from where the last one stopped, and other clients' scripts run between them:
  *
+ *   get                    get ─► get ─► ... ─► answer        each as many of the ids as have 4 MiB of values
  *   list                   look ─► look ─► ... ─► answer, with the views of all of them
  *   change by filter       look ─► change ─► look ─► change ─► ... ─► answer          a look gives ids, which are changed if they still match
  *
@@ -278,4 +279,59 @@ void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op) {
   struct walk like = { .look = { .limit = CHANGE_PIECE, .ids_only = true } };
   for (const char *state = takes[op->verb]; *state; state++) like.wants[*state - '0'] = true;
   start(s, &op->op, RD_CHANGE, &op->filter, &like);
+}
+
+/* -- get ------------------------------------------------------------------------------------------------------------------------ */
+
+/* A get whose first `found` ids have their views. */
+struct get_walk {
+  struct sk_get_op step;
+  struct rd_store *store;
+  struct sk_get_op *whole;
+  size_t found;
+};
+
+static void on_got(struct sk_op *op, void *ctx);
+
+static void get_more(struct get_walk *w) {
+  w->step = (struct sk_get_op){ .op = { .cb = on_got, .ctx = w },
+                                .ids = w->whole->ids + w->found,
+                                .ids_n = w->whole->ids_n - w->found };
+  sk_rd_submit_own(w->store, &w->step.op, RD_GET);
+}
+
+static void on_got(struct sk_op *op, void *ctx) {
+  struct get_walk *w = ctx;
+  struct sk_get_op *whole = w->whole;
+  enum sk_code status = op->status;
+  if (status == SK_OK && whole->views == NULL) {
+    whole->views = sk_arena_array(&whole->op.arena, whole->ids_n, sizeof *whole->views);
+    if (whole->views == NULL) status = SK_ENOMEM;
+  }
+  if (status != SK_OK) {
+    whole->op.err = op->err;
+    sk_op_fini(op);
+  } else {
+    if (w->step.ids_n) memcpy(whole->views + w->found, w->step.views, w->step.ids_n * sizeof *whole->views);
+    sk_arena_move(&whole->op.arena, &op->arena);
+    w->found += w->step.ids_n;
+    if (w->found < whole->ids_n) {
+      get_more(w);
+      return;
+    }
+  }
+  sk_rd_answer(w->store, &whole->op, status);
+  free(w);
+}
+
+void sk_rd_get(struct rd_store *s, struct sk_get_op *op) {
+  sk_rd_submit_in_steps(s, &op->op, RD_GET);
+  op->views = NULL;
+  struct get_walk *w = malloc(sizeof *w);
+  if (w == NULL) {
+    sk_rd_answer(s, &op->op, SK_ENOMEM);
+    return;
+  }
+  *w = (struct get_walk){ .store = s, .whole = op };
+  get_more(w);
 }

@@ -32,13 +32,15 @@ else
 end
 call("HSET", ENGINES, ARGV[4], ARGV[5]:match("^%d+") .. " " .. ARGV[argi + 1] .. " " .. ARGV[argi + 2])
 
--- Drops the records of over[from] to over[to].  A hundred at a time: see fetch.lua.
-local over, counts = call("ZRANGEBYSCORE", KEYS[12], "-inf", now, "LIMIT", 0, 500), {}
+-- Drops the records of over[from] to over[to].  Returns how many bytes they had.
+local KEPT_MAX, BYTES_MAX, PIECE_MAX = 500, 2 ^ 22, 25
+local over, counts = call("ZRANGEBYSCORE", KEYS[12], "-inf", now, "LIMIT", 0, KEPT_MAX), {}
 local function drop(from, to)
-  local cancelled = false
+  local cancelled, bytes = false, 0
   for _, value in ipairs(call("HMGET", JOBS, unpack(over, from, to))) do
     cancelled = cancelled or not value or value:sub(1, 1) ~= "d"
     if value then
+      bytes = bytes + #value
       local field = (value:sub(1, 1) == "d" and "5:" or "7:") .. queue_in(value)
       counts[field] = (counts[field] or 0) + 1
     end
@@ -47,13 +49,25 @@ local function drop(from, to)
   if has_notes then call("HDEL", NOTES, unpack(over, from, to)) end
   call("ZREM", KEYS[9], unpack(over, from, to))
   if cancelled then call("ZREM", KEYS[11], unpack(over, from, to)) end
+  return bytes
 end
-if #over > 0 then
-  call("ZREMRANGEBYRANK", KEYS[12], 0, #over - 1)
-  for from = 1, #over, 100 do drop(from, math.min(from + 99, #over)) end
+-- Drops records until those of this call have BYTES_MAX.  Returns true when more may be left.
+local function drop_all()
+  local dropped, bytes, piece_n = 0, 0, 4
+  while dropped < #over and bytes < BYTES_MAX do
+    local to = math.min(#over, dropped + piece_n)
+    bytes = bytes + drop(dropped + 1, to)
+    dropped, piece_n = to, math.min(PIECE_MAX, piece_n * 2)
+  end
+  local more = dropped < #over or dropped == KEPT_MAX
+  for k = dropped + 1, #over do over[k] = nil end
+  if dropped == 0 then return more end
+  call("ZREMRANGEBYRANK", KEYS[12], 0, dropped - 1)
   for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, -by) end
   if has_groups then leave_groups(over) end
+  return more
 end
+local more_kept = drop_all()
 
 -- The end of a throttle, of a group that is only a bucket.
 local function expire(member)
@@ -131,5 +145,5 @@ for k = 1, #engines, 2 do
   end
 end
 leave_mark(true)
-local more = #over == 500 or #expired == 500 or more_lines
+local more = more_kept or #expired == 500 or more_lines
 return { moved, more and 1 or 0, tonumber(call("HGET", HEAD, "given") or 0), others, call("HGET", HEAD, "epoch") or "" }

@@ -1,5 +1,6 @@
 -- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine, each
--- FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives nothing.
+-- FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives
+-- nothing.  The job whose value makes the values 4 MiB or more is the last one that a call takes.
 -- ARGV   want; then the quota of each named queue
 -- Reply  { 0, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops, sources,
 --        queues }; taken: for each fence the fence, the ids joined by spaces, a list of their values; stops: ids of jobs that this engine
@@ -20,8 +21,10 @@ version = tonumber(version or 0)
 local ties
 local to_promote, bytes_promoted = 500, 0 -- due jobs that this call may still make READY; what is left is due at the next one
 local function promote(i, later, front)
+  local piece_n = 4 -- large jobs end the call before it takes long
   repeat
-    local n = math.min(has_groups and 25 or 50, to_promote)
+    local n = math.min(has_groups and 25 or 50, piece_n, to_promote)
+    piece_n = piece_n * 2
     local due = call("ZRANGEBYSCORE", later, "-inf", now, "LIMIT", 0, n)
     if #due == 0 then return end
     local members, ids = due, {}
@@ -127,6 +130,60 @@ local function take_plain(i, rank, limit, front, ghosts)
   return n - before
 end
 
+-- The values of the jobs that were taken, read in pieces that begin small, so that large jobs end a call before it takes long.
+local BYTES_MAX, PIECE_MIN, PIECE_MAX = 2 ^ 22, 4, 25
+local values, bytes, piece_n = {}, 0, PIECE_MIN
+
+-- Puts ids[first] to ids[n] of queue i back to where they stood, but those without a readable value.  read: their values.
+local function put_back(i, rank, first, read)
+  local list, hset, zadd, kept = {}, {}, {}, first - 1
+  for k = first, n do
+    local id, value = ids[k], read[k]
+    if not value or not is_value(value) then
+      kept = kept + 1
+      ids[kept], values[kept], popped_before[kept] = id, value, popped_before[k]
+    elseif value:sub(1, 1) == "r" and not has_groups then
+      list[#list + 1] = id
+    else
+      local place = value:sub(1, 1) == "r" and ties.list_place(popped_before[k]) or value:sub(2, 17)
+      if not value:find("^f") then hset[#hset + 1], hset[#hset + 2] = id, "f" .. place .. body_of(value) end
+      zadd[#zadd + 1], zadd[#zadd + 2] = 0, rank .. place .. id
+    end
+  end
+  for k = 1, math.floor(#list / 2) do list[k], list[#list + 1 - k] = list[#list + 1 - k], list[k] end
+  if #list > 0 then call("LPUSH", KEYS[base_of(i) + 4 + rank], unpack(list)) end
+  if #hset > 0 then call("HSET", JOBS, unpack(hset)) end
+  if #zadd > 0 then call("ZADD", KEYS[base_of(i) + 2], unpack(zadd)) end
+  ready[i] = ready[i] + n - kept
+  for k = kept + 1, n do ids[k], values[k], popped_before[k] = nil, nil, nil end
+  n = kept
+end
+
+-- Reads the values of ids[first] to ids[n].  The job that passes BYTES_MAX is the last one; those behind it go back.
+local function read_values(i, rank, first)
+  local before, read, last = bytes, {}, first - 1
+  for k, value in ipairs(call("HMGET", JOBS, unpack(ids, first, n))) do read[first + k - 1] = value end
+  while last < n and bytes < BYTES_MAX do
+    last = last + 1
+    values[last] = read[last]
+    bytes = bytes + #(read[last] or "")
+  end
+  local mean = (bytes - before) / (last - first + 1)
+  piece_n = math.max(1, math.min(PIECE_MAX, piece_n * 2, math.floor((BYTES_MAX - bytes) / math.max(mean, 1))))
+  if last < n then put_back(i, rank, last + 1, read) end
+end
+
+-- Takes up to `limit` jobs of one rank.
+local function take_rank(i, rank, limit, front, ghosts)
+  local before = n
+  repeat
+    local first, want_now = n + 1, math.min(piece_n, limit - (n - before))
+    if ties then ties.take(i, rank, want_now, front, ghosts) else take_plain(i, rank, want_now, front, ghosts) end
+    local found = n - first + 1
+    if found > 0 then read_values(i, rank, first) end
+  until found < want_now or n - before >= limit or bytes >= BYTES_MAX
+end
+
 local function take(i, limit)
   if ties then limit = ties.least(i, limit) elseif limit > ready[i] then limit = ready[i] end
   if limit <= 0 then return end
@@ -135,11 +192,7 @@ local function take(i, limit)
   local ghosts = call("EXISTS", KEYS[base + 3]) == 1 and KEYS[base + 3]
   for rank = 0, 4 do
     local left = limit - (n - before)
-    if left > 0 and ties then
-      ties.take(i, rank, left, front, ghosts)
-    elseif left > 0 then
-      take_plain(i, rank, left, front, ghosts)
-    end
+    if left > 0 and bytes < BYTES_MAX then take_rank(i, rank, left, front, ghosts) end
   end
   taken[i] = taken[i] + n - before
   if n > before then
@@ -160,7 +213,7 @@ if has_groups or has_bounds then
 -- include group
 -- include bound
 -- include turns
-  ties = { membership = membership, enter_line = enter_line, popped = popped, look_at = look_at, least = least, take = take_turns, finish = finish }
+  ties = { membership = membership, enter_line = enter_line, popped = popped, list_place = list_place, look_at = look_at, least = least, take = take_turns, finish = finish }
 end
 
 for i = 1, queues_n do
@@ -207,11 +260,11 @@ end
 
 -- The ids and values of those that are jobs: someone else may have deleted some, and an id with a space or none can't be told from two.
 local less = {} -- by where in `sources` it is to be written
-local function only_jobs(first, last, values)
+local function only_jobs(first, last)
 -- include bury
   local some_ids, some_values = {}, {}
   for k = first, last do
-    local id, value = ids[k], values[k - first + 1]
+    local id, value = ids[k], values[k]
     if value and id ~= "" and not id:find(" ", 1, true) then
       some_ids[#some_ids + 1] = id
       some_values[#some_values + 1] = value
@@ -229,17 +282,15 @@ local function joins(joined, ids_n)
   return spaces == ids_n - 1 and not joined:find("  ", 1, true) and joined:sub(1, 1) ~= " " and joined:sub(-1) ~= " " and joined ~= ""
 end
 
--- Marks ids[first] to ids[to] as held under a fence: what the reply says of them.  A hundred at a time, because what Redis hands to its Lua
--- is copied several times, and that is faster while it fits into a processor's cache.
+-- Marks ids[first] to ids[to] as held under a fence: what the reply says of them.
 local held_now, since = {}, now .. " " .. ARGV[4]
 local function hold(fence, first, to)
-  local values, held, missing = call("HMGET", JOBS, unpack(ids, first, to)), {}, false
-  local these = ids
-  for k = 1, to - first + 1 do missing = missing or not values[k] end
+  local held, missing, these, those = {}, false, ids, nil
+  for k = first, to do missing = missing or not values[k] end
   local joined = not missing and table.concat(ids, " ", first, to)
   if missing or not joins(joined, to - first + 1) then
     missing = true
-    these, values = only_jobs(first, to, values)
+    these, those = only_jobs(first, to)
     first, to = 1, #these
     if to == 0 then return end
     joined = table.concat(these, " ")
@@ -261,7 +312,7 @@ local function hold(fence, first, to)
   end
   held_now[#held_now + 1] = tonumber(fence)
   held_now[#held_now + 1] = joined
-  held_now[#held_now + 1] = values
+  held_now[#held_now + 1] = those or { unpack(values, first, to) }
 end
 
 if n > 0 then

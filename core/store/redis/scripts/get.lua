@@ -1,17 +1,23 @@
 -- get: jobs by id, as they are at one moment.
 -- ARGV   ids
--- Reply  { ids, values, then what lib/views.lua says of them, and what keeps READY ones from being taken: "c" a slot, "r" a token }, nil where
+-- Reply  of the first ids only, at least one, where the values have 4 MiB or more: the caller asks again for the others.  { ids, values, then what lib/views.lua says of them, and what keeps READY ones from being taken: "c" a slot, "r" a token }, nil where
 --        there is none
 -- include frame
 -- include here
 -- include value
 -- include uses
 -- include views
-local ids, values = {}, {}
-for from = argi + 1, #ARGV, 4000 do
-  local to = math.min(from + 3999, #ARGV)
-  for k = from, to do ids[#ids + 1] = ARGV[k] end
-  for _, v in ipairs(call("HMGET", JOBS, unpack(ARGV, from, to))) do values[#values + 1] = v end
+local BYTES_MAX, PIECE_MAX, IDS_MAX = 2 ^ 22, 25, 4000
+local ids, values, bytes, piece_n = {}, {}, 0, 4
+while argi + #ids < #ARGV and #ids < IDS_MAX and bytes < BYTES_MAX do
+  local from = argi + #ids + 1
+  local to = math.min(from + piece_n - 1, #ARGV)
+  for _, value in ipairs(call("HMGET", JOBS, unpack(ARGV, from, to))) do
+    ids[#ids + 1] = ARGV[argi + #ids + 1]
+    values[#ids] = value
+    bytes = bytes + #(value or "")
+  end
+  piece_n = math.min(PIECE_MAX, piece_n * 2)
 end
 view(ids)
 

@@ -1,8 +1,6 @@
 -- Who belongs to which group and stands where (lib/group.lua): coming, leaving, giving slots back.
 local function popped_of(queue, rank) return tonumber(call("HGET", COUNTS, popped_field(queue, rank)) or 0) end
 
-local function fifo_place(before, what, seq) return "\126" .. struct.pack(">I7", before * 2 + what) .. seq end
-local function list_place(before) return fifo_place(before, 3, u64(0)) end
 -- The place behind all that are in that list and in line now.
 local function last_place(queue, rank, list) return fifo_place(popped_of(queue, rank) + call("LLEN", list), 2, seq_next()) end
 

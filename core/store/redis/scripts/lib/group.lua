@@ -185,6 +185,10 @@ local function popped(queue, rank, n)
   return before
 end
 
+-- The place of a job that `before` jobs were popped before, as the head of this file has it.
+local function fifo_place(before, what, seq) return "\126" .. struct.pack(">I7", before * 2 + what) .. seq end
+local function list_place(before) return fifo_place(before, 3, u64(0)) end
+
 -- The job's group, and whether it has a slot.
 local function membership(id)
   local said = has_groups and call("HGET", GROUPS, "@" .. id)
