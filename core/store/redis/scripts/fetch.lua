@@ -213,7 +213,8 @@ if has_groups or has_bounds then
 -- include group
 -- include bound
 -- include turns
-  ties = { membership = membership, enter_line = enter_line, popped = popped, list_place = list_place, look_at = look_at, least = least, take = take_turns, finish = finish }
+  ties = { membership = membership, enter_line = enter_line, popped = popped, list_place = list_place, look_at = look_at, least = least,
+           take = take_turns, finish = finish }
 end
 
 for i = 1, queues_n do

@@ -1,6 +1,7 @@
 -- get: jobs by id, as they are at one moment.
 -- ARGV   ids
--- Reply  of the first ids only, at least one, where the values have 4 MiB or more: the caller asks again for the others.  { ids, values, then what lib/views.lua says of them, and what keeps READY ones from being taken: "c" a slot, "r" a token }, nil where
+-- Reply  of the first ids only, at least one, where the values have 4 MiB or more: the caller asks again for the others.
+--        { ids, values, then what lib/views.lua says of them, and what keeps READY ones from being taken: "c" a slot, "r" a token }, nil where
 --        there is none
 -- include frame
 -- include here
