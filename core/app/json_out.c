@@ -177,9 +177,9 @@ static void key_lines(struct sk_buf *out, const char *key, void (*add)(struct sk
 
 static void key_blocked_by(struct sk_buf *out, enum sk_blocked_by why) {
   if (why == SK_BLOCKED_BY_NOTHING)
-    key_null(out, "blocked_by");
+    key_null(out, "held_back");
   else
-    key_text(out, "blocked_by", sk_str_c(why == SK_BLOCKED_BY_RATE ? "rate" : "concurrency"));
+    key_text(out, "held_back", sk_str_c(why == SK_BLOCKED_BY_RATE ? "rate" : "concurrency"));
 }
 
 void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struct sk_job *job) {

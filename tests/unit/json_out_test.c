@@ -82,17 +82,16 @@ static void a_job_is_an_object_with_every_field(void **state) {
   sk_json_out_job(&out, &view, &job);
   assert_int_equal(sk_json_check(sk_buf_str(&out), 8, NULL), SK_OK);
   assert_text(
-      &out,
-      "{\"id\":\"j1\",\"task\":\"add\",\"queue\":\"q\",\"state\":\"running\",\"priority\":-1,\"args\":[1,2],"
-      "\"meta\":{},"
-      "\"attempts\":1,\"attempt\":2,\"retries\":3,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":\"2026-11-21T22:"
-      "08:34.123Z\","
-      "\"due_at\":null,\"started_at\":\"2026-11-21T22:08:34.999Z\",\"finished_at\":null,"
-      "\"error\":{\"kind\":\"timeout\",\"message\":\"too slow\",\"traceback\":null},\"result\":null,"
-      "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\",\"stopping\":true,\"blocked_by\":null,"
-      "\"history\":[{\"at\":\"1970-01-01T00:00:00.005Z\",\"event\":\"done\",\"detail\":null}],"
-      "\"log\":[{\"at\":\"1970-01-01T00:00:00.006Z\",\"text\":\"old\"},{\"at\":\"1970-01-01T00:00:00.007Z\","
-      "\"text\":\"new\"}]}");
+      &out, "{\"id\":\"j1\",\"task\":\"add\",\"queue\":\"q\",\"state\":\"running\",\"priority\":-1,\"args\":[1,2],"
+            "\"meta\":{},"
+            "\"attempts\":1,\"attempt\":2,\"retries\":3,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":\"2026-11-21T22:"
+            "08:34.123Z\","
+            "\"due_at\":null,\"started_at\":\"2026-11-21T22:08:34.999Z\",\"finished_at\":null,"
+            "\"error\":{\"kind\":\"timeout\",\"message\":\"too slow\",\"traceback\":null},\"result\":null,"
+            "\"progress\":{\"percent\":50,\"message\":\"half\"},\"engine\":\"e1\",\"stopping\":true,\"held_back\":null,"
+            "\"history\":[{\"at\":\"1970-01-01T00:00:00.005Z\",\"event\":\"done\",\"detail\":null}],"
+            "\"log\":[{\"at\":\"1970-01-01T00:00:00.006Z\",\"text\":\"old\"},{\"at\":\"1970-01-01T00:00:00.007Z\","
+            "\"text\":\"new\"}]}");
   sk_job_init(&job);
   view = (struct sk_view){ .id = SK_STR_LIT("j2"), .queue = SK_STR_LIT("q"), .state = SK_STATE_READY, .percent = -1 };
   sk_json_out_job(&out, &view, &job);
@@ -101,7 +100,7 @@ static void a_job_is_an_object_with_every_field(void **state) {
             "\"attempts\":0,\"attempt\":null,\"retries\":null,\"crashes\":0,\"recoveries\":0,\"enqueued_at\":null,"
             "\"due_at\":null,"
             "\"started_at\":null,\"finished_at\":null,\"error\":null,\"result\":null,\"progress\":null,\"engine\":null,"
-            "\"stopping\":false,\"blocked_by\":null,\"history\":[],\"log\":[]}");
+            "\"stopping\":false,\"held_back\":null,\"history\":[],\"log\":[]}");
 }
 
 static void times_are_local_with_their_offset_unless_utc_is_asked_for(void **state) {
