@@ -242,7 +242,7 @@ static int apply_declared(struct sk_session *s, struct request *r) {
   add_task_meta(r, template.meta);
   int exit_code = apply_keys(s, r, &template);
   for (size_t i = 0; i < r->tasks.queues_n; i++) {
-    const struct sk_queue_item *queue = &r->tasks.queues[i];
+    const struct sk_queue_settings *queue = &r->tasks.queues[i];
     if (sk_str_eq(queue->name, r->job.queue) && queue->overflow == SK_OVERFLOW_BLOCK) r->block_ms = queue->block_ms;
   }
   return exit_code;

@@ -58,25 +58,16 @@ static void json_states(struct sk_buf *out, const int64_t states[SK_STATES]) {
 
 /* -- queues ---------------------------------------------------------------------------------------------------------- */
 
-static const struct sk_queue_item *bounds_of(const struct sk_tasks_op *tasks, struct sk_str name) {
+static const struct sk_queue_settings *bounds_of(const struct sk_tasks_op *tasks, struct sk_str name) {
   for (size_t i = 0; i < tasks->queues_n; i++)
     if (sk_str_eq(tasks->queues[i].name, name)) return &tasks->queues[i];
   return NULL;
 }
 
-static const char *overflow_name(enum sk_overflow overflow) {
-  switch (overflow) {
-  case SK_OVERFLOW_DROP_OLDEST: return "drop_oldest";
-  case SK_OVERFLOW_BLOCK: return "block";
-  case SK_OVERFLOW_REJECT: break;
-  }
-  return "reject";
-}
-
 /* "max_len 10 reject, concurrency 2, rate 5 per 1 s", as `skein check` has it. */
-static void bounds_text(struct sk_buf *out, const struct sk_queue_item *q) {
+static void bounds_text(struct sk_buf *out, const struct sk_queue_settings *q) {
   if (q == NULL) return;
-  if (q->max_len > 0) sk_buf_addf(out, "max_len %" PRId64 " %s", q->max_len, overflow_name(q->overflow));
+  if (q->max_len > 0) sk_buf_addf(out, "max_len %" PRId64 " %s", q->max_len, sk_overflow_name(q->overflow));
   if (q->limit.concurrency > 0)
     sk_buf_addf(out, "%sconcurrency %" PRId64, out->n ? ", " : "", (int64_t)q->limit.concurrency);
   if (q->limit.rate > 0)
@@ -85,7 +76,7 @@ static void bounds_text(struct sk_buf *out, const struct sk_queue_item *q) {
 }
 
 /* Of a queue without a bound: null. */
-static void json_bounds(struct sk_buf *out, const struct sk_queue_item *q) {
+static void json_bounds(struct sk_buf *out, const struct sk_queue_settings *q) {
   bool bound = q && q->max_len > 0;
   sk_json_out_key(out, "max_len");
   if (bound)
@@ -94,7 +85,7 @@ static void json_bounds(struct sk_buf *out, const struct sk_queue_item *q) {
     sk_json_out_raw(out, sk_str(NULL, 0));
   sk_json_out_key(out, "overflow");
   if (bound)
-    sk_json_out_text(out, sk_str_c(overflow_name(q->overflow)));
+    sk_json_out_text(out, sk_str_c(sk_overflow_name(q->overflow)));
   else
     sk_json_out_raw(out, sk_str(NULL, 0));
 }

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"
+#include "logic/rules.h"
 #include "logic/wire.h"
 
 enum {
@@ -161,8 +162,9 @@ static void offer(struct sk_worker *w, struct sk_run *run) {
 }
 
 static bool is_expired(const struct sk_run *run) {
-  return run->may_expire && !run->mourning &&
-         sk_job_is_expired(&run->job, &run->task->template, sk_engine_now_ms(run->engine));
+  if (!run->may_expire || run->mourning) return false;
+  int64_t now_ms = sk_engine_now_ms(run->engine);
+  return sk_start_refusal(&run->job, &run->task->template, now_ms) == SK_REFUSAL_EXPIRED;
 }
 
 static void give(struct sk_worker *w, struct sk_run *run) {

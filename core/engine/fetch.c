@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "engine/state.h"
 #include "logic/names.h"
+#include "logic/rules.h"
 
 enum {
   AHEAD_MS = 8,
@@ -234,11 +235,10 @@ static bool take(struct sk_engine *e, const struct sk_fetched *held, int64_t now
   }
   run->task = sk_tasks_find(e->tasks, run->job.task);
   const struct sk_job *task = run->task ? &run->task->template : NULL;
-  if (task == NULL) {
-    sk_settle_unknown(run);
-  } else if (sk_job_is_expired(&run->job, task, now_ms)) {
-    sk_settle_expired(run);
-  } else {
+  switch (sk_start_refusal(&run->job, task, now_ms)) {
+  case SK_REFUSAL_UNKNOWN_TASK: sk_settle_unknown(run); break;
+  case SK_REFUSAL_EXPIRED: sk_settle_expired(run); break;
+  case SK_REFUSAL_NONE:
     run->timeout_ms = sk_job_timeout_ms(&run->job, task);
     if (run->timeout_ms > SK_SECONDS_MAX * 1000)
       run->timeout_ms = SK_SECONDS_MAX * 1000; /* a record from who knows where */

@@ -7,7 +7,7 @@
 #include "engine/state.h"
 #include "logic/names.h"
 #include "logic/record.h"
-#include "logic/wire.h"
+#include "logic/rules.h"
 
 /* The run that the worker may speak of by that slot number: one that it has started.  NULL when there is none. */
 static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) {
@@ -68,12 +68,12 @@ static void add_item(const struct sk_task *task, void *ctx) {
  * that last as long as the tasks do (tasks.h). */
 void sk_link_declare(struct sk_engine *e) {
   size_t n = sk_tasks_count(e->tasks), queues_n;
-  const struct sk_queue_item *bound = sk_tasks_queues(e->tasks, &queues_n);
+  const struct sk_queue_settings *bound = sk_tasks_queues(e->tasks, &queues_n);
   bool renew = !e->declare_wanted && e->declared_ms > 0 && sk_clock_mono_ms() - e->declared_ms >= SK_DECLARE_EVERY_MS;
   if (!(e->declare_wanted || renew) || e->declaring || e->stopping || e->store == NULL || n + queues_n == 0) return;
   struct sk_declare_op *op = calloc(1, sizeof *op);
   struct declaration d = { calloc(n + 1, sizeof *d.items), 0 };
-  struct sk_queue_item *queues = calloc(queues_n + 1, sizeof *queues);
+  struct sk_queue_settings *queues = calloc(queues_n + 1, sizeof *queues);
   if (op == NULL || d.items == NULL || queues == NULL) {
     free(op);
     free(d.items);
@@ -94,35 +94,11 @@ void sk_link_declare(struct sk_engine *e) {
   e->store->ops->declare(e->store, op);
 }
 
-static struct sk_queue_item read_queue(struct sk_reader *r) {
-  struct sk_queue_item q = { .name = sk_read_str(r) };
-  q.max_len = sk_read_i64(r);
-  q.overflow = (enum sk_overflow)sk_read_u8(r);
-  q.block_ms = sk_read_i64(r);
-  q.limit.concurrency = sk_read_i64(r);
-  q.limit.rate = sk_read_i64(r);
-  q.limit.per_ms = sk_read_i64(r);
-  q.limit.burst = sk_read_i64(r);
-  return q;
-}
-
-static bool in(int64_t v, int64_t min, int64_t max) { return v >= min && v <= max; }
-
-static bool is_queue(const struct sk_queue_item *q) {
-  const struct sk_limit *l = &q->limit;
-  const int64_t ms_max = SK_SECONDS_MAX * 1000;
-  bool rate = l->rate > 0 ? l->per_ms > 0 && l->burst > 0 : l->per_ms == 0 && l->burst == 0;
-  return sk_name_check("queue", q->name, NULL) == SK_OK && in(q->max_len, 0, SK_QUEUE_LEN_MAX) &&
-         q->overflow <= SK_OVERFLOW_BLOCK && in(q->block_ms, 0, ms_max) &&
-         in(l->concurrency, 0, SK_LIMIT_CONCURRENCY_MAX) && in(l->rate, 0, SK_LIMIT_RATE_MAX) &&
-         in(l->per_ms, 0, ms_max) && in(l->burst, 0, SK_LIMIT_RATE_MAX) && rate;
-}
-
 static bool check_queues(const struct sk_worker *w, struct sk_reader *r) {
   uint32_t n = sk_read_u32(r);
   for (uint32_t i = 0; i < n && !r->bad; i++) {
-    struct sk_queue_item q = read_queue(r);
-    if (r->bad || is_queue(&q)) continue;
+    struct sk_queue_settings q = sk_queue_settings_read(r);
+    if (r->bad || sk_queue_settings_valid(&q)) continue;
     sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: queue %u: its name or numbers are out of range", w->number,
             i + 1);
     return false;
@@ -159,7 +135,7 @@ static enum sk_code take_hello(struct sk_engine *e, struct sk_reader *r, bool *c
   }
   uint32_t queues_n = code == SK_OK ? sk_read_u32(r) : 0;
   for (uint32_t i = 0; i < queues_n && code == SK_OK; i++) {
-    struct sk_queue_item queue = read_queue(r);
+    struct sk_queue_settings queue = sk_queue_settings_read(r);
     code = sk_tasks_put_queue(e->tasks, &queue, &differs, err);
     *changed |= code == SK_OK && differs;
   }
@@ -247,11 +223,9 @@ static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
   struct sk_str traceback = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL || run->mourning || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
   if (delay_ms > SK_SECONDS_MAX * 1000) return false;
-  static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED,
-                                                       SK_END_HANDED_BACK };
   if (kind == SK_KIND_CANCELLED && run->stop_ms == 0) kind = SK_KIND_ERROR; /* nobody told it so */
   struct sk_outcome o = {
-    .ending = kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict],
+    .ending = sk_ending_of((enum sk_verdict)verdict, (enum sk_error_kind)kind),
     .kind = (enum sk_error_kind)kind,
     .message = message,
     .traceback = traceback,

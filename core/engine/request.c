@@ -171,17 +171,6 @@ static void add_change(struct sk_buf *b, const struct request *q) {
   if (c->verb == SK_VERB_CANCEL && q->rs->options.cancelled) q->rs->options.cancelled(q->rs->options.ctx);
 }
 
-static void add_bound(struct sk_buf *b, const struct sk_queue_item *q) {
-  sk_wire_add_str(b, q->name);
-  sk_wire_add_i64(b, q->max_len);
-  sk_buf_add_byte(b, (char)q->overflow);
-  sk_wire_add_i64(b, q->block_ms);
-  sk_wire_add_i64(b, q->limit.concurrency);
-  sk_wire_add_i64(b, q->limit.rate);
-  sk_wire_add_i64(b, q->limit.per_ms);
-  sk_wire_add_i64(b, q->limit.burst);
-}
-
 static void add_tasks(struct sk_buf *b, const struct sk_tasks_op *t) {
   sk_buf_add_u32(b, (uint32_t)t->items_n);
   for (size_t i = 0; i < t->items_n; i++) {
@@ -191,7 +180,7 @@ static void add_tasks(struct sk_buf *b, const struct sk_tasks_op *t) {
     sk_wire_add_str(b, t->items[i].template);
   }
   sk_buf_add_u32(b, (uint32_t)t->queues_n);
-  for (size_t i = 0; i < t->queues_n; i++) add_bound(b, &t->queues[i]);
+  for (size_t i = 0; i < t->queues_n; i++) sk_queue_settings_write(b, &t->queues[i]);
   sk_buf_add_u32(b, (uint32_t)t->moves);
 }
 

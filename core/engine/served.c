@@ -34,7 +34,7 @@ static void warn(const struct sk_engine *e, const struct served *s) {
 static void look_at(const struct sk_engine *e, struct sk_str name, const struct sk_count_op *count) {
   struct served s = { .name = name };
   size_t bound_n;
-  const struct sk_queue_item *bound = sk_tasks_queues(e->tasks, &bound_n);
+  const struct sk_queue_settings *bound = sk_tasks_queues(e->tasks, &bound_n);
   sk_nearest_init(&s.nearest, name);
   see(&s, SK_STR_LIT("default"));
   sk_tasks_each(e->tasks, see_task, &s);

@@ -11,7 +11,7 @@ struct sk_tasks {
   uint64_t set;
   size_t n; /* in this set */
   unsigned hooks;
-  struct sk_queue_item *queues; /* owned array; names in `names` */
+  struct sk_queue_settings *queues; /* owned array; names in `names` */
   size_t queues_n;
   struct sk_arena names;
 };
@@ -55,7 +55,7 @@ void sk_tasks_new_set(struct sk_tasks *tasks) {
   tasks->set++;
   tasks->n = 0;
   for (size_t i = 0; i < tasks->queues_n; i++)
-    tasks->queues[i] = (struct sk_queue_item){ .name = tasks->queues[i].name };
+    tasks->queues[i] = (struct sk_queue_settings){ .name = tasks->queues[i].name };
 }
 
 /* Puts t where `old` is, or is not yet.  False when out of memory: then it is not there. */
@@ -106,31 +106,25 @@ enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, unsigned
 
 /* -- queues ----------------------------------------------------------------------------------------------------------------------- */
 
-static struct sk_queue_item *find_queue(const struct sk_tasks *tasks, struct sk_str name) {
+static struct sk_queue_settings *find_queue(const struct sk_tasks *tasks, struct sk_str name) {
   for (size_t i = 0; i < tasks->queues_n; i++)
     if (sk_str_eq(tasks->queues[i].name, name)) return &tasks->queues[i];
   return NULL;
 }
 
-static bool same_queue(const struct sk_queue_item *a, const struct sk_queue_item *b) {
-  return a->max_len == b->max_len && a->overflow == b->overflow && a->block_ms == b->block_ms &&
-         a->limit.concurrency == b->limit.concurrency && a->limit.rate == b->limit.rate &&
-         a->limit.per_ms == b->limit.per_ms && a->limit.burst == b->limit.burst;
-}
-
-static struct sk_queue_item *add_queue(struct sk_tasks *tasks, struct sk_str name) {
-  struct sk_queue_item *queues = realloc(tasks->queues, (tasks->queues_n + 1) * sizeof *queues);
+static struct sk_queue_settings *add_queue(struct sk_tasks *tasks, struct sk_str name) {
+  struct sk_queue_settings *queues = realloc(tasks->queues, (tasks->queues_n + 1) * sizeof *queues);
   if (queues) tasks->queues = queues;
   struct sk_str copy = sk_arena_copy(&tasks->names, name);
   if (queues == NULL || copy.p == NULL) return NULL;
-  queues[tasks->queues_n] = (struct sk_queue_item){ .name = copy };
+  queues[tasks->queues_n] = (struct sk_queue_settings){ .name = copy };
   return &queues[tasks->queues_n++];
 }
 
-enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_item *queue, bool *changed,
+enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_settings *queue, bool *changed,
                                 struct sk_err *err) {
-  struct sk_queue_item *there = find_queue(tasks, queue->name);
-  *changed = there == NULL || !same_queue(there, queue);
+  struct sk_queue_settings *there = find_queue(tasks, queue->name);
+  *changed = there == NULL || !sk_queue_settings_same(there, queue);
   if (there == NULL) there = add_queue(tasks, queue->name);
   if (there == NULL) return sk_err_set(err, SK_ENOMEM, "queue: out of memory");
   struct sk_str name = there->name;
@@ -139,13 +133,13 @@ enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_it
   return SK_OK;
 }
 
-const struct sk_queue_item *sk_tasks_queues(const struct sk_tasks *tasks, size_t *n) {
+const struct sk_queue_settings *sk_tasks_queues(const struct sk_tasks *tasks, size_t *n) {
   *n = tasks->queues_n;
   return tasks->queues;
 }
 
 bool sk_tasks_limit_queue(const struct sk_tasks *tasks, struct sk_str queue) {
-  const struct sk_queue_item *there = find_queue(tasks, queue);
+  const struct sk_queue_settings *there = find_queue(tasks, queue);
   return there && (there->limit.concurrency > 0 || there->limit.rate > 0);
 }
 

@@ -33,7 +33,7 @@ void sk_tasks_new_set(struct sk_tasks *tasks);
 enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, unsigned hooks, bool *changed,
                           struct sk_err *err);
 /* The same with what a queue is bound to (name copied). */
-enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_item *queue, bool *changed,
+enum sk_code sk_tasks_put_queue(struct sk_tasks *tasks, const struct sk_queue_settings *queue, bool *changed,
                                 struct sk_err *err);
 /* Handlers for all tasks: SK_HOOK_*. */
 void sk_tasks_set_hooks(struct sk_tasks *tasks, unsigned hooks);
@@ -43,7 +43,7 @@ unsigned sk_tasks_hooks(const struct sk_tasks *tasks, const struct sk_task *task
 const struct sk_task *sk_tasks_find(const struct sk_tasks *tasks, struct sk_str name);
 size_t sk_tasks_count(const struct sk_tasks *tasks);
 /* What the scripts have ever bound queues to: those that they bind no more are there with no bounds.  Valid until the next put. */
-const struct sk_queue_item *sk_tasks_queues(const struct sk_tasks *tasks, size_t *n);
+const struct sk_queue_settings *sk_tasks_queues(const struct sk_tasks *tasks, size_t *n);
 /* True when the scripts limit how many jobs of that queue run, or start in a time. */
 bool sk_tasks_limit_queue(const struct sk_tasks *tasks, struct sk_str queue);
 /* Calls each(task, ctx) for every task. */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "logic/queue_settings.h"
 #include "lua/json.h"
 #include "lua/runner.h"
 
@@ -452,25 +453,21 @@ static void add_templates(lua_State *L, struct sk_buf *out) {
 
 /* queues = { { name =, max_len =, ... }, ... } */
 static void add_queues(lua_State *L, struct sk_buf *out) {
-  static const char *const numbers[] = { "max_len", "overflow", "block_ms", "concurrency", "rate", "per_ms", "burst" };
   lua_getfield(L, 1, "queues");
   size_t n = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
   sk_buf_add_u32(out, (uint32_t)n);
   for (size_t i = 1; i <= n; i++) {
     lua_rawgeti(L, -1, (int)i);
     lua_getfield(L, -1, "name");
-    size_t bytes;
-    const char *name = lua_tolstring(L, -1, &bytes);
-    sk_wire_add_str(out, sk_str(name, bytes));
+    struct sk_queue_settings queue = { .max_len = 0 };
+    queue.name.p = lua_tolstring(L, -1, &queue.name.n); /* the table keeps it */
     lua_pop(L, 1);
-    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
-      lua_getfield(L, -1, numbers[k]);
-      if (strcmp(numbers[k], "overflow") == 0)
-        sk_buf_add_byte(out, (char)lua_tointeger(L, -1));
-      else
-        sk_wire_add_i64(out, (int64_t)lua_tonumber(L, -1));
+    for (size_t k = 0; k < SK_QUEUE_SETTINGS; k++) {
+      lua_getfield(L, -1, sk_queue_settings_table[k].name);
+      sk_queue_settings_set(&queue, k, (int64_t)lua_tonumber(L, -1));
       lua_pop(L, 1);
     }
+    sk_queue_settings_write(out, &queue);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

@@ -10,8 +10,8 @@
 #include "engine/tasks.h"
 #include "io/loop.h"
 #include "logic/record.h"
+#include "logic/rules.h"
 #include "logic/history.h"
-#include "logic/transition.h"
 #include "logic/wire.h"
 #include "lua/client.h"
 #include "store/store.h"
@@ -118,17 +118,19 @@ static void set_number(lua_State *L, const char *key, int64_t v) {
 
 /* As engine/fetch.c does before it gives a job to a worker. */
 static void set_refusal(lua_State *L, const struct kit *kit, const struct sk_job *job, const struct sk_job *task) {
-  if (task == NULL) {
+  switch (sk_start_refusal(job, task, kit->now_ms)) {
+  case SK_REFUSAL_UNKNOWN_TASK:
     lua_pushlstring(L, job->task.p, job->task.n);
     lua_pushfstring(L, "no script declares task \"%s\"", lua_tostring(L, -1));
     lua_setfield(L, -3, "message");
     lua_pop(L, 1);
     set_text(L, "refused", SK_STR_LIT("unknown_task"));
-  } else if (sk_job_is_expired(job, task, kit->now_ms)) {
+    break;
+  case SK_REFUSAL_EXPIRED:
     set_text(L, "refused", SK_STR_LIT("expired"));
     set_text(L, "message", SK_STR_LIT(SK_EXPIRED_TEXT));
-  } else {
-    return;
+    break;
+  case SK_REFUSAL_NONE: return;
   }
   lua_pushboolean(L, task != NULL || job->unknowns + 1 >= POLICY.unknown_max);
   lua_setfield(L, -2, "dies");
@@ -237,10 +239,7 @@ static struct sk_outcome read_outcome(lua_State *L, int index) {
     .started_ms = number_field(L, index, "started_ms", 0),
   };
   int64_t verdict = number_field(L, index, "verdict", -1);
-  static const enum sk_ending endings[SK_VERDICTS] = { SK_END_FAILED, SK_END_FATAL, SK_END_DISCARDED, SK_END_SNOOZED,
-                                                       SK_END_HANDED_BACK };
-  if (verdict >= 0 && verdict < SK_VERDICTS)
-    o.ending = o.kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : endings[verdict];
+  if (verdict >= 0 && verdict < SK_VERDICTS) o.ending = sk_ending_of((enum sk_verdict)verdict, o.kind);
   if (o.delay_ms < 0) o.delay_ms = o.ending == SK_END_SNOOZED ? 0 : SK_UNSET;
   return o;
 }
@@ -424,16 +423,9 @@ static int kit_declare(lua_State *L) {
 static int kit_bind(lua_State *L) {
   struct kit *kit = check_kit(L);
   luaL_checktype(L, 2, LUA_TTABLE);
-  struct sk_queue_item queue = {
-    .name = text_field(L, 2, "name"),
-    .max_len = number_field(L, 2, "max_len", 0),
-    .overflow = (enum sk_overflow)number_field(L, 2, "overflow", SK_OVERFLOW_REJECT),
-    .block_ms = number_field(L, 2, "block_ms", 0),
-    .limit = { .concurrency = number_field(L, 2, "concurrency", 0),
-               .rate = number_field(L, 2, "rate", 0),
-               .per_ms = number_field(L, 2, "per_ms", 0),
-               .burst = number_field(L, 2, "burst", 0) },
-  };
+  struct sk_queue_settings queue = { .name = text_field(L, 2, "name") };
+  for (size_t i = 0; i < SK_QUEUE_SETTINGS; i++)
+    sk_queue_settings_set(&queue, i, number_field(L, 2, sk_queue_settings_table[i].name, 0));
   struct sk_declare_op op = { .queues = &queue, .queues_n = 1 };
   RUN(kit, declare, &op);
   if (op.op.status != SK_OK) return raise(L, &op.op);

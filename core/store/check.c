@@ -106,7 +106,7 @@ enum sk_code sk_check_pause(const struct sk_pause_op *op, struct sk_err *err) {
 enum sk_code sk_check_declare(const struct sk_declare_op *op, struct sk_err *err) {
   enum sk_code code = SK_OK;
   for (size_t i = 0; code == SK_OK && i < op->queues_n; i++) {
-    const struct sk_queue_item *it = &op->queues[i];
+    const struct sk_queue_settings *it = &op->queues[i];
     if (it->name.n == 0) return sk_err_set(err, SK_EINVAL, "declare: queue %zu has no name", i + 1);
     code = check_name("queue", it->name, err);
     if (code == SK_OK && it->max_len < 0)

@@ -33,6 +33,8 @@
 #include "logic/job.h"
 #include "logic/limit.h"
 #include "logic/lock.h"
+#include "logic/queue_settings.h"
+#include "logic/rules.h"
 
 struct sk_loop;
 struct sk_store;
@@ -255,17 +257,6 @@ struct sk_queue_count {
   bool paused;
   int64_t states[SK_STATES]; /* jobs by state */
 };
-/* Since the store was made; they only grow.  A kept record's end does not change them. */
-struct sk_counters {
-  int64_t enqueued;  /* new jobs, callbacks included */
-  int64_t done;      /* settled DONE, */
-  int64_t retried;   /* RETRY, */
-  int64_t dead;      /* DEAD, */
-  int64_t cancelled; /* CANCELLED, or cancelled by hand, */
-  int64_t discarded; /* DROP, */
-  int64_t crashed;   /* settled in whatever way with `crashed` set */
-  int64_t recovered; /* jobs taken back from engines that are gone, by beat or open */
-};
 struct sk_count_op {
   struct sk_op op;
   struct sk_queue_count *queues; /* out, by name: every queue that holds a job, ever held one, or is paused */
@@ -286,7 +277,6 @@ struct sk_count_op {
  * By filter: in an order of the store's own, per job, in steps, between which other operations have their turn; a crash in the midst leaves
  * the rest as it was, and a job that comes to match while it goes on may be passed over.  By id: SK_ENOTFOUND, or SK_ESTATE when the job's state is not in the verb's left
  * column.  Each job atomic. */
-enum sk_verb { SK_VERB_CANCEL, SK_VERB_DELETE, SK_VERB_RETRY, SK_VERB_PROMOTE };
 struct sk_change_op {
   struct sk_op op;
   enum sk_verb verb;
@@ -323,14 +313,6 @@ struct sk_task_item {
   int32_t priority;
   struct sk_str template; /* its record (engine/tasks.h); may be empty */
 };
-enum sk_overflow { SK_OVERFLOW_REJECT, SK_OVERFLOW_DROP_OLDEST, SK_OVERFLOW_BLOCK };
-struct sk_queue_item {
-  struct sk_str name;
-  int64_t max_len;           /* 0: no bound */
-  enum sk_overflow overflow; /* BLOCK: as REJECT; the client waits, */
-  int64_t block_ms;          /* so long */
-  struct sk_limit limit;     /* group and strict unused; zeroed: none */
-};
 /* Adds or replaces by name.  A task whose template has another limit than the one before, or none any more: its groups with those
  * numbers (sk_limit_is_of_task) have the new ones with this call, or some moments later when there are thousands; jobs keep the
  * group that they came with. */
@@ -343,14 +325,14 @@ struct sk_declare_op {
   bool renew; /* in: changes nothing but what would be forgotten otherwise */
   const struct sk_task_item *items;
   size_t items_n;
-  const struct sk_queue_item *queues;
+  const struct sk_queue_settings *queues;
   size_t queues_n;
 };
 struct sk_tasks_op {
   struct sk_op op;
   struct sk_task_item *items; /* out, by name */
   size_t items_n;
-  struct sk_queue_item *queues; /* out, by name; those that are bound to anything */
+  struct sk_queue_settings *queues; /* out, by name; those that are bound to anything */
   size_t queues_n;
   uint64_t moves; /* out: grows when the store may not be where this handle left it */
 };

@@ -211,7 +211,7 @@ static void a_bound_on_a_queue_that_has_more_refuses_until_there_is_room(void **
 static void what_queues_are_bound_to_is_told_by_name(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1"), *c = open_client(w);
-  const struct sk_queue_item items[] = {
+  const struct sk_queue_settings items[] = {
     { .name = text("z"), .max_len = 7, .overflow = SK_OVERFLOW_BLOCK, .block_ms = 1500 },
     { .name = text("b"), .max_len = 5 },
     { .name = text("m"), .limit = { .concurrency = 3, .rate = 10, .per_ms = 60000, .burst = 2 } },

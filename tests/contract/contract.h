@@ -101,8 +101,8 @@ enum sk_code put_one(struct handle *h, struct put p);
 #define refused_by(h, ...) put_refused(h, (struct put){ __VA_ARGS__ })
 const char *put_refused(struct handle *h, struct put p);
 /* Binds a queue (declare). */
-#define bind_queue(h, ...) bind_one(h, (struct sk_queue_item){ __VA_ARGS__ })
-void bind_one(struct handle *h, struct sk_queue_item queue);
+#define bind_queue(h, ...) bind_one(h, (struct sk_queue_settings){ __VA_ARGS__ })
+void bind_one(struct handle *h, struct sk_queue_settings queue);
 /* The same as an item, for a batch. */
 struct sk_enqueue_item put_item(struct world *w, struct put p);
 #define item(w, ...) put_item(w, (struct put){ __VA_ARGS__ })

@@ -351,7 +351,7 @@ static void odd_bounds_of_queues_are_refused(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_client(w);
   memset(long_name, 'k', sizeof long_name);
-  const struct sk_queue_item odd[] = {
+  const struct sk_queue_settings odd[] = {
     { .name = text("") },
     { .name = sk_str(long_name, SK_NAME_BYTES_MAX + 1), .max_len = 1 },
     { .name = text("q"), .max_len = -1 },

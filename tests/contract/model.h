@@ -64,7 +64,7 @@ struct model {
   struct model_lock locks[KEYS];
   struct model_group groups[MODEL_GROUPS];
   struct model_engine engines[ENGINES];
-  struct sk_queue_item bounds[QUEUES];
+  struct sk_queue_settings bounds[QUEUES];
   int64_t bounds_full_us[QUEUES];
   bool paused[QUEUES];
   struct sk_counters counters;

@@ -272,10 +272,10 @@ static void step_reopen(struct model *m) {
 
 /* Queue 1 always has the same rate; all else changes. */
 static void bind_in_model(struct model *m, int queue, int64_t max_len, int64_t concurrency) {
-  struct sk_queue_item *bound = &m->bounds[queue];
-  *bound = (struct sk_queue_item){ .name = text(queue_names[queue]),
-                                   .max_len = max_len,
-                                   .limit = { .concurrency = concurrency } };
+  struct sk_queue_settings *bound = &m->bounds[queue];
+  *bound = (struct sk_queue_settings){ .name = text(queue_names[queue]),
+                                       .max_len = max_len,
+                                       .limit = { .concurrency = concurrency } };
   bound->overflow = (enum sk_overflow)below(m, 3);
   if (queue == 1) {
     bound->limit.rate = 20;
@@ -372,7 +372,7 @@ static void drain(struct model *m) {
   struct handle *h = m->engines[0].h;
   for (int q = 0; q < QUEUES; q++) {
     set_paused(m->client, queue_names[q], false);
-    bind_one(m->client, (struct sk_queue_item){ .name = text(queue_names[q]) });
+    bind_one(m->client, (struct sk_queue_settings){ .name = text(queue_names[q]) });
   }
   for (int e = 1; e < ENGINES; e++) close_handle(m->engines[e].h);
   for (int i = 0; i < IDS; i++)

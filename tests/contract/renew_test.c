@@ -122,11 +122,11 @@ static void a_limit_by_many_keys_is_freed_whole(void **ctx) {
 /* An application declares: queues it binds to 5 jobs each, NULL for none; and task "t". */
 static void declare_as(struct handle *h, const char *owner, bool renew, const char *first, const char *second) {
   struct sk_task_item task = { .name = text("t"), .queue = text("routed") };
-  struct sk_queue_item queues[2];
+  struct sk_queue_settings queues[2];
   const char *const names[] = { first, second };
   size_t n = 0;
   for (int i = 0; i < 2; i++)
-    if (names[i]) queues[n++] = (struct sk_queue_item){ .name = text(names[i]), .max_len = 5 };
+    if (names[i]) queues[n++] = (struct sk_queue_settings){ .name = text(names[i]), .max_len = 5 };
   struct sk_declare_op op = {
     .owner = text(owner), .renew = renew, .items = &task, .items_n = 1, .queues = queues, .queues_n = n
   };
@@ -167,7 +167,7 @@ static void what_nobody_declares_any_more_is_forgotten_after_a_week(void **ctx) 
   declare_as(h, "app", false, "mail", NULL);
   struct sk_task_item task = { .name = text("u"), .queue = text("q") };
   struct sk_declare_op op = { .owner = text("gone"), .items = &task, .items_n = 1, .queues = NULL };
-  struct sk_queue_item old = { .name = text("old"), .max_len = 5 };
+  struct sk_queue_settings old = { .name = text("old"), .max_len = 5 };
   op.queues = &old, op.queues_n = 1;
   assert_code(run_declare(h, &op), SK_OK);
   for (int i = 0; i < 6; i++) {

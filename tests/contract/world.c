@@ -263,7 +263,7 @@ const char *put_refused(struct handle *h, struct put p) {
   return sk_arena_copy(&h->world->arena, one.holder).p;
 }
 
-void bind_one(struct handle *h, struct sk_queue_item queue) {
+void bind_one(struct handle *h, struct sk_queue_settings queue) {
   struct sk_declare_op *op = new_op(h->world, sizeof *op);
   op->queues = &queue;
   op->queues_n = 1;

@@ -380,7 +380,7 @@ static void on_op(struct sk_op *op, void *ctx) {
 
 static void bind_queue(struct world *w, int64_t max_len) {
   bool done = false;
-  struct sk_queue_item queue = {
+  struct sk_queue_settings queue = {
     .name = SK_STR_LIT("q"), .max_len = max_len, .overflow = SK_OVERFLOW_BLOCK, .block_ms = 1000
   };
   struct sk_declare_op op = { .op = { .cb = on_op, .ctx = &done }, .queues = &queue, .queues_n = 1 };

@@ -33,7 +33,7 @@ static void change(struct world *w, enum sk_verb verb, struct sk_str id, int64_t
   sk_op_fini(&op.op);
 }
 
-static void bind_queue(struct world *w, struct sk_queue_item queue) {
+static void bind_queue(struct world *w, struct sk_queue_settings queue) {
   struct sk_declare_op op = { .queues = &queue, .queues_n = 1 };
   RUN(w, declare, &op);
   assert_int_equal(op.op.status, SK_OK);
@@ -165,10 +165,10 @@ static void whatever_happens_the_tables_tell_the_same_story(void **state) {
   for (uint32_t seed = 1; seed <= 3; seed++) {
     struct chaos c = { .w = w, .seed = seed };
     assert_int_equal(open_store(w, .engine = "e", .normal = true), SK_OK);
-    bind_queue(w,
-               (struct sk_queue_item){ .name = SK_STR_LIT("q0"), .max_len = 20, .overflow = SK_OVERFLOW_DROP_OLDEST });
-    bind_queue(w, (struct sk_queue_item){ .name = SK_STR_LIT("q1"),
-                                          .limit = { .concurrency = 6, .rate = 200, .per_ms = 1000, .burst = 3 } });
+    bind_queue(
+        w, (struct sk_queue_settings){ .name = SK_STR_LIT("q0"), .max_len = 20, .overflow = SK_OVERFLOW_DROP_OLDEST });
+    bind_queue(w, (struct sk_queue_settings){ .name = SK_STR_LIT("q1"),
+                                              .limit = { .concurrency = 6, .rate = 200, .per_ms = 1000, .burst = 3 } });
     for (int i = 0; i < STEPS; i++) {
       step(&c);
       if (i % AUDIT_EVERY == 0) assert_sound(w->path);

@@ -14,10 +14,6 @@ struct mem_bound *sk_mem_bound_find(const struct mem *mem, struct sk_str name) {
   return bound;
 }
 
-static bool binds(const struct sk_queue_item *item) {
-  return item->max_len > 0 || item->limit.concurrency > 0 || item->limit.rate > 0;
-}
-
 static struct mem_bound *bound_new(struct mem *mem, struct sk_str name) {
   struct mem_bound *bound = calloc(1, sizeof *bound + name.n);
   if (bound == NULL) return NULL;
@@ -34,10 +30,10 @@ static void bound_free(struct mem *mem, struct mem_bound *bound) {
   free(bound);
 }
 
-bool sk_mem_bind(struct mem *mem, const struct sk_queue_item *item) {
+bool sk_mem_bind(struct mem *mem, const struct sk_queue_settings *item) {
   struct mem_bound *bound = sk_mem_bound_find(mem, item->name);
   struct mem_queue *queue = sk_mem_queue_find(mem, item->name);
-  if (!binds(item)) {
+  if (!sk_queue_settings_any(item)) {
     if (queue != NULL) queue->bound = NULL;
     if (bound != NULL) bound_free(mem, bound);
     return true;
@@ -59,7 +55,7 @@ void sk_mem_bounds_free(struct mem *mem) {
 
 static bool binds_queue(const struct sk_declare_op *op, struct sk_str queue) {
   for (size_t i = 0; i < op->queues_n; i++)
-    if (sk_str_eq(op->queues[i].name, queue)) return binds(&op->queues[i]);
+    if (sk_str_eq(op->queues[i].name, queue)) return sk_queue_settings_any(&op->queues[i]);
   return false;
 }
 
@@ -77,17 +73,16 @@ bool sk_mem_bounds_own(struct mem *mem, const struct sk_declare_op *op) {
     if (owners.failed) return false;
     sk_buf_fini(&bound->owners);
     bound->owners = owners;
-    if (!is_owned(bound)) sk_mem_bind(mem, &(struct sk_queue_item){ .name = bound->item.name });
+    if (!is_owned(bound)) sk_mem_bind(mem, &(struct sk_queue_settings){ .name = bound->item.name });
   }
   return true;
 }
 
 /* -- what it means for the queue ----------------------------------------------------------------------------------------------- */
 
-bool sk_mem_is_full(const struct mem_queue *queue, int64_t leaving) {
+bool sk_mem_is_full(const struct mem_queue *queue) {
   if (queue->bound == NULL || queue->bound->item.max_len == 0) return false;
-  const int64_t *n = queue->states;
-  return n[SK_STATE_SCHEDULED] + n[SK_STATE_READY] + n[SK_STATE_RETRY] - leaving >= queue->bound->item.max_len;
+  return sk_states_waiting(queue->states) >= queue->bound->item.max_len;
 }
 
 static bool has_slot(const struct mem_queue *queue) {

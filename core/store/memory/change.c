@@ -6,16 +6,6 @@
 
 /* -- change ---------------------------------------------------------------------------------------------------------------- */
 
-#define BIT(state) (1u << (state))
-
-/* The states that a verb takes: its left column in store.h. */
-static const unsigned states_of[] = {
-  [SK_VERB_CANCEL] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_READY) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_RUNNING),
-  [SK_VERB_DELETE] = ~BIT(SK_STATE_RUNNING),
-  [SK_VERB_RETRY] = BIT(SK_STATE_DEAD) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_CANCELLED),
-  [SK_VERB_PROMOTE] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_RETRY),
-};
-
 static void set_finished(struct sk_job *fields, int64_t now_ms) { fields->finished_ms = now_ms; }
 
 static enum sk_code cancel(struct mem *mem, struct mem_job *job, int64_t keep_ms) {
@@ -49,7 +39,7 @@ static enum sk_code retry(struct mem *mem, struct mem_job *job) {
 }
 
 static enum sk_code change_one(struct mem *mem, struct mem_job *job, const struct sk_change_op *op) {
-  if ((states_of[op->verb] & BIT(job->state)) == 0) return SK_ESTATE;
+  if (!sk_verb_takes(op->verb, job->state)) return SK_ESTATE;
   switch (op->verb) {
   case SK_VERB_CANCEL: return cancel(mem, job, op->keep_ms);
   case SK_VERB_RETRY: return retry(mem, job);
@@ -174,10 +164,10 @@ static bool see(struct mem *mem, const struct sk_task_item *item) {
 }
 
 /* A queue that is bound to nothing may be bound by another owner still. */
-static bool bind(struct mem *mem, const struct sk_declare_op *op, const struct sk_queue_item *item) {
+static bool bind(struct mem *mem, const struct sk_declare_op *op, const struct sk_queue_settings *item) {
   const struct mem_bound *bound = sk_mem_bound_find(mem, item->name);
-  bool none = item->max_len == 0 && item->limit.concurrency == 0 && item->limit.rate == 0;
-  if (none && op->owner.n > 0 && bound != NULL && bound->owners.n > 0) return true; /* sk_mem_bounds_own decides */
+  if (!sk_queue_settings_any(item) && op->owner.n > 0 && bound != NULL && bound->owners.n > 0)
+    return true; /* sk_mem_bounds_own decides */
   return sk_mem_bind(mem, item);
 }
 

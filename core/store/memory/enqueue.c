@@ -1,37 +1,31 @@
 /* memory/enqueue.c - enqueue: whether a job may come in (its id, its lock, its queue's bound), and whom it displaces. */
 #include "store/memory/memory.h"
 
-/* -- coming in --------------------------------------------------------------------------------------------------------------- */
+/* -- admission --------------------------------------------------------------------------------------------------------------- */
 
-/* Whom a job displaces: both may be NULL. */
-struct displaced {
-  struct mem_job *replaced, *oldest;
-};
-
-static bool waits(const struct mem_job *job) {
-  return job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_READY || job->state == SK_STATE_RETRY;
-}
-
-/* Whether its lock lets the job in: SK_OK, SK_EEXISTS with the holder, SK_ENOMEM. */
-static enum sk_code pass_lock(struct mem *mem, struct sk_enqueue_item *item, const struct mem_job *ending,
-                              struct sk_arena *arena, struct displaced *out) {
-  if (item->lock.mode == SK_LOCK_NONE) return SK_OK;
+/* The holder of the new job's lock, NULL when the lock is free. */
+static struct mem_lock *find_lock(struct mem *mem, const struct sk_enqueue_item *item, const struct mem_job *ending,
+                                  struct sk_admission_facts *facts) {
+  facts->lock_mode = item->lock.mode;
+  if (item->lock.mode == SK_LOCK_NONE) return NULL;
   struct mem_lock *lock = sk_mem_lock_find(mem, item->lock.key, ending);
-  if (lock == NULL) return SK_OK;
-  if (item->lock.mode == SK_LOCK_REPLACE) {
-    if (lock->job != NULL && waits(lock->job)) out->replaced = lock->job;
-    return SK_OK;
-  }
-  item->holder = sk_arena_copy(arena, lock->holder);
-  return item->holder.p != NULL ? SK_EEXISTS : SK_ENOMEM;
+  if (lock == NULL) return NULL;
+  facts->lock_held = true;
+  facts->holder_state = lock->job != NULL ? lock->job->state : SK_STATE_NONE;
+  return lock;
 }
 
-/* Whether its queue has room for it: SK_OK, SK_ELIMIT. */
-static enum sk_code pass_bound(const struct mem *mem, const struct sk_enqueue_item *item, struct displaced *out) {
+/* The new job's queue, NULL where no settings bound it. */
+static struct mem_queue *find_bounded(const struct mem *mem, const struct sk_enqueue_item *item,
+                                      const struct mem_lock *lock, struct sk_admission_facts *facts) {
   struct mem_queue *queue = mem->bounds ? sk_mem_queue_find(mem, item->queue) : NULL;
-  if (queue == NULL || !sk_mem_is_full(queue, out->replaced && out->replaced->queue == queue ? 1 : 0)) return SK_OK;
-  if (queue->bound->item.overflow == SK_OVERFLOW_DROP_OLDEST) out->oldest = sk_mem_oldest(mem, queue, out->replaced);
-  return out->oldest != NULL ? SK_OK : SK_ELIMIT;
+  if (queue == NULL || queue->bound == NULL) return NULL;
+  facts->max_len = queue->bound->item.max_len;
+  facts->overflow = queue->bound->item.overflow;
+  facts->waiting = sk_states_waiting(queue->states);
+  facts->ready = queue->states[SK_STATE_READY];
+  facts->holder_in_queue = lock != NULL && lock->job != NULL && lock->job->queue == queue;
+  return queue;
 }
 
 static void displace(struct mem *mem, struct mem_job *job) {
@@ -40,22 +34,34 @@ static void displace(struct mem *mem, struct mem_job *job) {
   mem->counters.discarded++;
 }
 
+/* Adds the job, with its lock. */
+static enum sk_code insert(struct mem *mem, const struct sk_enqueue_item *item) {
+  struct mem_job *job = sk_mem_add(mem, item);
+  if (job == NULL) return SK_ENOMEM;
+  if (item->lock.mode == SK_LOCK_NONE || sk_mem_lock_take(mem, &item->lock, job)) return SK_OK;
+  sk_mem_drop(mem, job);
+  return SK_ENOMEM;
+}
+
 static enum sk_code add_one(struct mem *mem, struct sk_enqueue_item *item, const struct mem_job *ending,
                             struct sk_arena *arena) {
   item->holder = sk_str(NULL, 0);
   if (sk_mem_find(mem, item->id) != NULL) return SK_EEXISTS;
-  struct displaced displaced = { NULL, NULL };
-  enum sk_code code = pass_lock(mem, item, ending, arena, &displaced);
-  if (code == SK_OK && ending == NULL) code = pass_bound(mem, item, &displaced);
-  if (code != SK_OK) return code;
-  struct mem_job *job = sk_mem_add(mem, item);
-  if (job == NULL) return SK_ENOMEM;
-  if (item->lock.mode != SK_LOCK_NONE && !sk_mem_lock_take(mem, &item->lock, job)) {
-    sk_mem_drop(mem, job);
-    return SK_ENOMEM;
+  struct sk_admission_facts facts = { .is_callback = ending != NULL };
+  struct mem_lock *lock = find_lock(mem, item, ending, &facts);
+  struct mem_queue *queue = ending == NULL ? find_bounded(mem, item, lock, &facts) : NULL;
+  struct sk_admission admission = sk_admission(&facts);
+  if (admission.refused_by_lock) {
+    item->holder = sk_arena_copy(arena, lock->holder);
+    if (item->holder.p == NULL) return SK_ENOMEM;
   }
-  displace(mem, displaced.replaced);
-  displace(mem, displaced.oldest);
+  if (admission.status != SK_OK) return admission.status;
+  struct mem_job *replaced = admission.replaces_holder ? lock->job : NULL;
+  struct mem_job *oldest = admission.drops_oldest ? sk_mem_oldest(mem, queue, replaced) : NULL;
+  enum sk_code code = insert(mem, item);
+  if (code != SK_OK) return code;
+  displace(mem, replaced);
+  displace(mem, oldest);
   return SK_OK;
 }
 

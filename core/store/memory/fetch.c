@@ -47,7 +47,7 @@ static bool take_one(struct fetching *f, struct candidate *from) {
     return false;
   }
   /* Who waits for room in it must hear of it. */
-  if (queue->bound != NULL && queue->bound->item.overflow == SK_OVERFLOW_BLOCK && sk_mem_is_full(queue, 0))
+  if (queue->bound != NULL && queue->bound->item.overflow == SK_OVERFLOW_BLOCK && sk_mem_is_full(queue))
     f->made_room = true;
   sk_mem_turn(job);
   sk_mem_leave(mem, job);

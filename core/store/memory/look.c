@@ -159,7 +159,7 @@ static int compare_tasks(const void *pa, const void *pb) {
 }
 
 static int compare_bounds(const void *pa, const void *pb) {
-  return compare_str(((const struct sk_queue_item *)pa)->name, ((const struct sk_queue_item *)pb)->name);
+  return compare_str(((const struct sk_queue_settings *)pa)->name, ((const struct sk_queue_settings *)pb)->name);
 }
 
 /* False when out of memory. */
@@ -168,7 +168,7 @@ static bool show_bounds(const struct mem *mem, struct sk_tasks_op *op) {
   op->queues = sk_arena_array(&op->op.arena, HASH_COUNT(mem->bounds), sizeof *op->queues);
   if (op->queues == NULL) return false;
   for (struct mem_bound *bound = mem->bounds; bound != NULL; bound = bound->hh.next) {
-    struct sk_queue_item *item = &op->queues[op->queues_n++];
+    struct sk_queue_settings *item = &op->queues[op->queues_n++];
     *item = bound->item;
     item->name = sk_arena_copy(&op->op.arena, bound->item.name);
     if (item->name.p == NULL) return false;

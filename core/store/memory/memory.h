@@ -84,9 +84,9 @@ struct mem_line {
 /* What a queue is bound to; it may be declared before the queue is seen. */
 struct mem_bound {
   UT_hash_handle hh;
-  struct sk_queue_item item; /* name in bytes */
-  struct sk_buf owners;      /* logic/owners.h */
-  int64_t full_us;           /* its limit's bucket */
+  struct sk_queue_settings item; /* name in bytes */
+  struct sk_buf owners;          /* logic/owners.h */
+  int64_t full_us;               /* its limit's bucket */
   char bytes[];
 };
 
@@ -307,13 +307,13 @@ void sk_mem_locks_free(struct mem *mem);
 
 /* -- memory/bound.c: what queues are bound to; under the lock -- */
 /* Adds, replaces or removes; false when out of memory. */
-bool sk_mem_bind(struct mem *mem, const struct sk_queue_item *item);
+bool sk_mem_bind(struct mem *mem, const struct sk_queue_settings *item);
 /* What op's owner binds: notes that, and removes what has no owner any more; false when out of memory. */
 bool sk_mem_bounds_own(struct mem *mem, const struct sk_declare_op *op);
 struct mem_bound *sk_mem_bound_find(const struct mem *mem, struct sk_str name);
 void sk_mem_bounds_free(struct mem *mem);
-/* It has as many jobs as it may have, also when `leaving` of them have left. */
-bool sk_mem_is_full(const struct mem_queue *queue, int64_t leaving);
+/* As many of its jobs wait as its max_len allows. */
+bool sk_mem_is_full(const struct mem_queue *queue);
 /* By its own limit: SK_BLOCKED_BY_NOTHING when a job may be taken now. */
 enum sk_blocked_by sk_mem_queue_blocked_by(const struct mem *mem, const struct mem_queue *queue);
 /* A job of the queue is taken. */

@@ -35,31 +35,12 @@ static bool apply(struct mem *mem, struct mem_job *job, const struct sk_settle_i
   return ok;
 }
 
-static void count_settled(struct sk_counters *c, const struct sk_settle_item *item) {
-  int64_t *const by_kind[SK_SETTLE_KINDS] = {
-    [SK_SETTLE_DONE] = &c->done,      [SK_SETTLE_RETRY] = &c->retried,       [SK_SETTLE_DEAD] = &c->dead,
-    [SK_SETTLE_DROP] = &c->discarded, [SK_SETTLE_CANCELLED] = &c->cancelled,
-  };
-  if (by_kind[item->kind]) ++*by_kind[item->kind];
-  if (item->crashed) c->crashed++;
-}
-
-/* Deleted at once: dropped, or finished and not kept. */
-static bool is_deleted(const struct sk_settle_item *item) {
-  bool kept_if = item->kind == SK_SETTLE_DONE || item->kind == SK_SETTLE_CANCELLED;
-  return item->kind == SK_SETTLE_DROP || (kept_if && item->keep_ms <= 0);
-}
-
-static bool is_refused_when_stopping(enum sk_settle_kind kind) {
-  return kind == SK_SETTLE_RETRY || kind == SK_SETTLE_SNOOZE || kind == SK_SETTLE_DEAD;
-}
-
 static enum sk_code settle_one(struct mem_handle *h, struct sk_settle_item *item, struct sk_arena *arena) {
   struct mem *mem = h->mem;
   struct mem_job *job = held_job(h, item->id, item->fence);
   if (job == NULL) return SK_ESTALE;
-  if (job->stopping && is_refused_when_stopping(item->kind)) return SK_ESTATE;
-  bool deleted = is_deleted(item);
+  if (job->stopping && sk_settle_refused_when_stopping(item->kind)) return SK_ESTATE;
+  bool deleted = sk_settle_deletes(item->kind, item->keep_ms);
   bool replaced = !deleted && (item->kind != SK_SETTLE_RELEASE || item->record.n > 0);
   struct sk_str record = replaced ? sk_mem_copy(item->record) : sk_str(NULL, 0);
   if (replaced && record.p == NULL) return SK_ENOMEM;
@@ -76,7 +57,7 @@ static enum sk_code settle_one(struct mem_handle *h, struct sk_settle_item *item
     return SK_ENOMEM;
   }
   mem->counters.enqueued += (int64_t)added;
-  count_settled(&mem->counters, item);
+  sk_settle_count(&mem->counters, item->kind, item->crashed);
   return SK_OK;
 }
 

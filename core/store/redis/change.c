@@ -57,18 +57,14 @@ enum rd_next sk_rd_pause_parse(struct rd_store *s, struct sk_op *whole, const st
 
 /* -- declare ----------------------------------------------------------------------------------------------------------------- */
 
-/* "max_len;overflow;block_ms;concurrency;rate;per_ms;burst" (lib/bound.lua); empty: it is bound to nothing. */
-static void add_bound(struct rd_command *c, const struct sk_queue_item *it) {
-  static const char *const overflows[] = {
-    [SK_OVERFLOW_REJECT] = "reject", [SK_OVERFLOW_DROP_OLDEST] = "drop_oldest", [SK_OVERFLOW_BLOCK] = "block"
-  };
-  const struct sk_limit *l = &it->limit;
-  char text[200] = "";
-  if (it->max_len > 0 || l->concurrency > 0 || l->rate > 0)
-    snprintf(text, sizeof text, "%" PRId64 ";%s;%" PRId64 ";%" PRId64 ";%" PRId64 ";%" PRId64 ";%" PRId64, it->max_len,
-             overflows[it->overflow], sk_rd_ms(it->block_ms), l->concurrency, l->rate, l->per_ms, l->burst);
-  sk_rd_arg(c, it->name);
-  sk_rd_arg_c(c, text);
+/* The queue's name, and its settings as text (lib/bound.lua reads it); empty: the queue has none. */
+static void add_settings(struct rd_command *c, const struct sk_queue_settings *q) {
+  struct sk_buf text = { 0 };
+  sk_queue_settings_print(&text, q, sk_rd_ms(INT64_MAX));
+  sk_rd_arg(c, q->name);
+  sk_rd_arg(c, sk_buf_str(&text));
+  if (text.failed) c->args.failed = true;
+  sk_buf_fini(&text);
 }
 
 void sk_rd_declare_build(struct rd_store *s, struct sk_op *whole) {
@@ -88,7 +84,7 @@ void sk_rd_declare_build(struct rd_store *s, struct sk_op *whole) {
     if (value.failed) c->args.failed = true;
     sk_buf_fini(&value);
   }
-  for (size_t i = 0; i < op->queues_n; i++) add_bound(c, &op->queues[i]);
+  for (size_t i = 0; i < op->queues_n; i++) add_settings(c, &op->queues[i]);
 }
 
 enum rd_next sk_rd_declare_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {

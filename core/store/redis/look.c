@@ -200,7 +200,7 @@ static int compare_tasks(const void *pa, const void *pb) {
 }
 
 static int compare_queues(const void *pa, const void *pb) {
-  return compare_str(((const struct sk_queue_item *)pa)->name, ((const struct sk_queue_item *)pb)->name);
+  return compare_str(((const struct sk_queue_settings *)pa)->name, ((const struct sk_queue_settings *)pb)->name);
 }
 
 /* tasks: "priority:queue" by name, and their templates. */
@@ -227,26 +227,6 @@ static bool read_tasks(struct sk_tasks_op *op, const struct rd_reply *tasks, con
   return true;
 }
 
-/* "max_len;overflow;block_ms;concurrency;rate;per_ms;burst" */
-static struct sk_queue_item read_bound(struct sk_str name, struct sk_str text) {
-  struct sk_queue_item it = { .name = name };
-  int64_t *const numbers[] = { &it.max_len,      NULL,           &it.block_ms, &it.limit.concurrency, &it.limit.rate,
-                               &it.limit.per_ms, &it.limit.burst };
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-    const char *end = find(text, ';');
-    struct sk_str word = sk_str(text.p, end ? (size_t)(end - text.p) : text.n);
-    if (numbers[i])
-      *numbers[i] = parse_int(word);
-    else
-      it.overflow = sk_str_eq_c(word, "block")         ? SK_OVERFLOW_BLOCK
-                    : sk_str_eq_c(word, "drop_oldest") ? SK_OVERFLOW_DROP_OLDEST
-                                                       : SK_OVERFLOW_REJECT;
-    size_t taken = word.n + (end != NULL);
-    text = sk_str(text.p + taken, text.n - taken);
-  }
-  return it;
-}
-
 /* bounds: "=queue" and what it is bound to, and "@queue", which is the scripts' own. */
 static bool read_bounds(struct sk_tasks_op *op, const struct rd_reply *bounds) {
   op->queues_n = 0;
@@ -254,8 +234,10 @@ static bool read_bounds(struct sk_tasks_op *op, const struct rd_reply *bounds) {
   if (op->queues == NULL) return false;
   for (size_t i = 0; i + 1 < bounds->n; i += 2) {
     struct sk_str field = sk_rd_text(bounds, i);
-    if (field.n > 1 && field.p[0] == '=')
-      op->queues[op->queues_n++] = read_bound(sk_str(field.p + 1, field.n - 1), sk_rd_text(bounds, i + 1));
+    if (field.n <= 1 || field.p[0] != '=') continue;
+    struct sk_queue_settings *queue = &op->queues[op->queues_n++];
+    *queue = sk_queue_settings_parse(sk_rd_text(bounds, i + 1));
+    queue->name = sk_str(field.p + 1, field.n - 1);
   }
   if (op->queues_n) qsort(op->queues, op->queues_n, sizeof *op->queues, compare_queues);
   return true;

@@ -9,19 +9,6 @@ static enum sk_code no_memory(struct sq_db *db) {
 
 /* -- change ---------------------------------------------------------------------------------------------------------------- */
 
-#define BIT(state) (1u << (state))
-
-bool sk_sq_verb_takes(enum sk_verb verb, enum sk_state state) {
-  static const unsigned states_of[] = {
-    /* the left column in store.h */
-    [SK_VERB_CANCEL] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_READY) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_RUNNING),
-    [SK_VERB_DELETE] = ~BIT(SK_STATE_RUNNING),
-    [SK_VERB_RETRY] = BIT(SK_STATE_DEAD) | BIT(SK_STATE_RETRY) | BIT(SK_STATE_CANCELLED),
-    [SK_VERB_PROMOTE] = BIT(SK_STATE_SCHEDULED) | BIT(SK_STATE_RETRY),
-  };
-  return (states_of[verb] & BIT(state)) != 0;
-}
-
 static void set_finished(struct sk_job *job, int64_t now_ms) { job->finished_ms = now_ms; }
 
 static enum sk_code cancel(struct sq_db *db, struct sq_row *row, struct sk_arena *arena, struct sk_str record,
@@ -60,7 +47,7 @@ static enum sk_code change_id(struct sq_db *db, struct sk_change_op *op, struct 
   struct sq_text text;
   bool found;
   enum sk_code code = sk_sq_load_id(db, id, &row, &arena, &text, &found);
-  *status = !found ? SK_ENOTFOUND : sk_sq_verb_takes(op->verb, sk_sq_state(row.state)) ? SK_OK : SK_ESTATE;
+  *status = !found ? SK_ENOTFOUND : sk_verb_takes(op->verb, sk_sq_state(row.state)) ? SK_OK : SK_ESTATE;
   if (code == SK_OK && *status == SK_OK) code = apply(db, op, &row, &arena, &text);
   sk_arena_fini(&arena);
   return code;
@@ -88,7 +75,7 @@ enum sk_code sk_sq_change_number(struct sq_db *db, struct sk_change_op *op, int6
   enum sk_code code = sk_sq_load(db, n, &row, &arena, &text, &found);
   if (code == SK_OK && found) code = sk_sq_queue_of(db, row.q, &queue);
   /* Others had their turn since it was found: look again. */
-  bool matches = code == SK_OK && found && sk_sq_verb_takes(op->verb, sk_sq_state(row.state)) &&
+  bool matches = code == SK_OK && found && sk_verb_takes(op->verb, sk_sq_state(row.state)) &&
                  (filter->state == SK_STATE_NONE || filter->state == sk_sq_state(row.state)) &&
                  (filter->queue.n == 0 || sk_str_eq(filter->queue, queue->name)) &&
                  (filter->task.n == 0 || sk_str_eq(filter->task, text.task));

@@ -310,8 +310,8 @@ static enum sk_code take(struct taking *t, size_t from, size_t quota) {
   size_t taken = t->op->jobs_n - first;
   sk_sq_settings_took(t->db, queue, taken);
   /* There is room again: who waited for that is told. */
-  int64_t room = queue->max_len - sk_sq_waiting(queue);
-  if (queue->max_len > 0 && room > 0 && room <= (int64_t)taken) t->db->notify = true;
+  int64_t room = queue->settings.max_len - sk_states_waiting(queue->states);
+  if (queue->settings.max_len > 0 && room > 0 && room <= (int64_t)taken) t->db->notify = true;
   return code;
 }
 
@@ -329,7 +329,8 @@ static enum sk_code look_after(struct taking *t, size_t from) {
   bool open = false;
   int64_t now_us = sk_sq_now_us(db), soon_us = SQ_NEVER;
   enum sk_code code = queue->members > 0 ? sk_sq_lanes_look(db, queue, &open, &soon_us) : SK_OK;
-  int64_t wait_us = sk_limit_wait_us(&queue->limit, queue->full_us, now_us), token_us = sk_sq_later(now_us, wait_us);
+  int64_t wait_us = sk_limit_wait_us(&queue->settings.limit, queue->full_us, now_us),
+          token_us = sk_sq_later(now_us, wait_us);
   if (open || queue->states[SK_STATE_READY] > queue->members) {
     if (wait_us > 0)
       note_due(t, from, token_us);

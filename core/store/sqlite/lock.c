@@ -48,39 +48,17 @@ enum sk_code sk_sq_locks_expire(struct sq_db *db, int64_t most, int64_t *n) {
 
 /* -- admission ------------------------------------------------------------------------------------------------------------- */
 
-static bool is_waiting(const struct sq_row *row) {
-  enum sk_state state = sk_sq_state(row->state);
-  return state == SK_STATE_SCHEDULED || state == SK_STATE_READY || state == SK_STATE_RETRY;
-}
-
-/* The job whose lock the new one wants: item's status says that it is refused for that, or *replaced that `old` is to go. */
-static enum sk_code check_lock(struct sq_db *db, struct sk_arena *arena, struct sk_enqueue_item *item,
-                               struct sq_row *old, bool *replaced) {
-  struct sk_str holder;
-  bool held, outlived = false;
-  *replaced = false;
+/* Gathers the facts about the job's lock: `old` is the holder that a REPLACE may delete, *holder its id. */
+static enum sk_code find_lock(struct sq_db *db, struct sk_arena *arena, const struct sk_enqueue_item *item,
+                              struct sk_admission_facts *facts, struct sk_str *holder, struct sq_row *old) {
+  bool outlived = false, found = false;
+  facts->lock_mode = item->lock.mode;
   if (item->lock.mode == SK_LOCK_NONE) return SK_OK;
-  enum sk_code code = find_holder(db, arena, item->lock.key, &holder, &held, &outlived);
-  if (code != SK_OK || !held) return code;
-  if (item->lock.mode != SK_LOCK_REPLACE) {
-    item->status = SK_EEXISTS;
-    item->holder = holder;
-    return SK_OK;
-  }
-  if (outlived) return SK_OK;
-  code = sk_sq_load_id(db, holder, old, NULL, NULL, replaced);
-  *replaced = *replaced && is_waiting(old);
+  enum sk_code code = find_holder(db, arena, item->lock.key, holder, &facts->lock_held, &outlived);
+  if (code != SK_OK || !facts->lock_held || outlived || item->lock.mode != SK_LOCK_REPLACE) return code;
+  code = sk_sq_load_id(db, *holder, old, NULL, NULL, &found);
+  if (found) facts->holder_state = sk_sq_state(old->state);
   return code;
-}
-
-/* Is there room in queue once `old` has gone?  *drop: when the oldest goes too.  Else item's status says that it is full. */
-static void check_room(const struct sq_queue *queue, const struct sq_row *old, struct sk_enqueue_item *item,
-                       bool *drop) {
-  bool own = old && old->q == queue->q;
-  int64_t waiting = sk_sq_waiting(queue) - own;
-  int64_t ready = queue->states[SK_STATE_READY] - (own && sk_sq_state(old->state) == SK_STATE_READY);
-  *drop = queue->max_len > 0 && waiting >= queue->max_len;
-  if (*drop && (queue->overflow != SK_OVERFLOW_DROP_OLDEST || ready <= 0)) item->status = SK_ELIMIT;
 }
 
 static enum sk_code discard(struct sq_db *db, struct sq_row *row) {
@@ -110,18 +88,24 @@ static enum sk_code drop_oldest(struct sq_db *db, const struct sq_queue *queue) 
 
 enum sk_code sk_sq_admit(struct sq_db *db, struct sk_arena *arena, struct sq_queue *queue, struct sk_enqueue_item *item,
                          bool follow) {
-  struct sq_row old;
-  bool exists, replaced = false, drop = false;
-  item->status = SK_OK;
-  enum sk_code code = sk_sq_load_id(db, item->id, &old, NULL, NULL, &exists);
-  if (exists) item->status = SK_EEXISTS;
-  if (code != SK_OK || exists) return code;
-  code = check_lock(db, arena, item, &old, &replaced);
-  if (code != SK_OK || item->status != SK_OK) return code;
-  if (!follow) check_room(queue, replaced ? &old : NULL, item, &drop);
-  if (item->status != SK_OK) return SK_OK;
-  if (replaced) code = discard(db, &old);
-  return code == SK_OK && drop ? drop_oldest(db, queue) : code;
+  struct sk_admission_facts facts = {
+    .is_callback = follow,
+    .max_len = queue->settings.max_len,
+    .overflow = queue->settings.overflow,
+    .waiting = sk_states_waiting(queue->states),
+    .ready = queue->states[SK_STATE_READY],
+  };
+  struct sq_row old = { 0 };
+  struct sk_str holder = { NULL, 0 };
+  enum sk_code code = sk_sq_load_id(db, item->id, &old, NULL, NULL, &facts.id_there);
+  if (code == SK_OK && !facts.id_there) code = find_lock(db, arena, item, &facts, &holder, &old);
+  if (code != SK_OK) return code;
+  facts.holder_in_queue = facts.holder_state != SK_STATE_NONE && old.q == queue->q;
+  struct sk_admission admission = sk_admission(&facts);
+  item->status = admission.status;
+  if (admission.refused_by_lock) item->holder = holder;
+  if (admission.replaces_holder) code = discard(db, &old);
+  return code == SK_OK && admission.drops_oldest ? drop_oldest(db, queue) : code;
 }
 
 /* -- stops ----------------------------------------------------------------------------------------------------------------- */

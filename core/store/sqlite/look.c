@@ -54,7 +54,7 @@ static enum sk_code find_hindrance(struct sq_db *db, const struct sq_row *row, e
   if (code != SK_OK) return code;
   if (sk_sq_queue_is_full(queue) || (group.limit.concurrency > 0 && group.slots >= group.limit.concurrency))
     *blocked_by = SK_BLOCKED_BY_CONCURRENCY;
-  else if (sk_limit_wait_us(&queue->limit, queue->full_us, now_us) > 0 ||
+  else if (sk_limit_wait_us(&queue->settings.limit, queue->full_us, now_us) > 0 ||
            sk_limit_wait_us(&group.limit, group.full_us, now_us) > 0)
     *blocked_by = SK_BLOCKED_BY_RATE;
   return SK_OK;

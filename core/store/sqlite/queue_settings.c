@@ -9,28 +9,18 @@ static enum sk_code no_memory(struct sq_db *db) {
   return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
 }
 
-static bool binds(const struct sk_queue_item *item) {
-  return item->max_len > 0 || item->limit.concurrency > 0 || item->limit.rate > 0;
-}
-
-static enum sk_code declare(struct sq_db *db, const struct sk_queue_item *item) {
-  const struct sk_limit *limit = &item->limit;
-  bool none = !binds(item);
+static enum sk_code declare(struct sq_db *db, const struct sk_queue_settings *item) {
+  bool none = !sk_queue_settings_any(item);
   enum sq_stmt which = none ? SQL_SETTINGS_DELETE : SQL_SETTINGS_SAVE;
   sqlite3_stmt *st = sk_sq(db, which);
-  const int64_t numbers[] = { item->max_len, (int64_t)item->overflow, item->block_ms, limit->concurrency,
-                              limit->rate,   limit->per_ms,           limit->burst };
   sk_sq_text(st, 1, item->name);
-  for (int i = 0; !none && i < 7; i++) sk_sq_int(st, i + 2, numbers[i]);
+  for (size_t i = 0; !none && i < SK_QUEUE_SETTINGS; i++) sk_sq_int(st, (int)i + 2, sk_queue_settings_get(item, i));
   enum sk_code code = sk_sq_run(db, which);
   struct sq_queue *queue;
   if (code == SK_OK) code = sk_sq_queue(db, item->name, false, &queue);
   if (code != SK_OK || queue == NULL) return code;
-  queue->max_len = item->max_len;
-  queue->overflow = item->overflow;
-  queue->limit = (struct sk_limit){
-    .concurrency = limit->concurrency, .rate = limit->rate, .per_ms = limit->per_ms, .burst = limit->burst
-  };
+  for (size_t i = 0; i < SK_QUEUE_SETTINGS; i++)
+    sk_queue_settings_set(&queue->settings, i, sk_queue_settings_get(item, i));
   if (none) queue->full_us = 0;
   return SK_OK;
 }
@@ -39,7 +29,7 @@ static enum sk_code declare(struct sq_db *db, const struct sk_queue_item *item) 
 
 static bool binds_queue(const struct sk_declare_op *op, struct sk_str queue) {
   for (size_t i = 0; i < op->queues_n; i++)
-    if (sk_str_eq(op->queues[i].name, queue)) return binds(&op->queues[i]);
+    if (sk_str_eq(op->queues[i].name, queue)) return sk_queue_settings_any(&op->queues[i]);
   return false;
 }
 
@@ -63,7 +53,7 @@ static enum sk_code own_one(struct sq_db *db, const struct sk_declare_op *op, st
   sk_sq_text(st, 2, sk_buf_str(&now));
   enum sk_code code = now.failed ? no_memory(db) : sk_sq_run(db, SQL_SETTINGS_OWNERS_SAVE);
   if (code == SK_OK && now.n == 0) {
-    code = declare(db, &(struct sk_queue_item){ .name = queue });
+    code = declare(db, &(struct sk_queue_settings){ .name = queue });
     db->notify = true; /* what was held back may run */
   }
   sk_buf_fini(&now);
@@ -97,7 +87,7 @@ enum sk_code sk_sq_settings_declare(struct sq_db *db, struct sk_declare_op *op) 
   enum sk_code code = SK_OK;
   for (size_t i = 0; code == SK_OK && !op->renew && i < op->queues_n; i++) {
     bool owned = false;
-    if (op->owner.n > 0 && !binds(&op->queues[i])) code = has_owners(db, op->queues[i].name, &owned);
+    if (op->owner.n > 0 && !sk_queue_settings_any(&op->queues[i])) code = has_owners(db, op->queues[i].name, &owned);
     if (code == SK_OK && !owned) code = declare(db, &op->queues[i]); /* else its owners decide */
   }
   return code == SK_OK && op->owner.n > 0 ? own(db, op) : code;
@@ -113,17 +103,9 @@ enum sk_code sk_sq_settings_list(struct sq_db *db, struct sk_tasks_op *op) {
   if (op->queues == NULL) return no_memory(db);
   sqlite3_stmt *st = sk_sq(db, SQL_SETTINGS);
   while (code == SK_OK && op->queues_n < n && sk_sq_next(db, SQL_SETTINGS, &code)) {
-    struct sk_queue_item *item = &op->queues[op->queues_n++];
-    *item = (struct sk_queue_item){
-      .name = sk_arena_copy(&op->op.arena, sk_sq_column(st, 0)),
-      .max_len = sqlite3_column_int64(st, 1),
-      .overflow = (enum sk_overflow)sqlite3_column_int(st, 2),
-      .block_ms = sqlite3_column_int64(st, 3),
-      .limit = { .concurrency = sqlite3_column_int64(st, 4),
-                 .rate = sqlite3_column_int64(st, 5),
-                 .per_ms = sqlite3_column_int64(st, 6),
-                 .burst = sqlite3_column_int64(st, 7) },
-    };
+    struct sk_queue_settings *item = &op->queues[op->queues_n++];
+    *item = (struct sk_queue_settings){ .name = sk_arena_copy(&op->op.arena, sk_sq_column(st, 0)) };
+    sk_sq_settings_read(st, 1, item);
     if (item->name.p == NULL) code = no_memory(db);
   }
   sk_sq_reset(db, SQL_SETTINGS);
@@ -131,7 +113,7 @@ enum sk_code sk_sq_settings_list(struct sq_db *db, struct sk_tasks_op *op) {
 }
 
 size_t sk_sq_settings_allows(const struct sq_db *db, const struct sq_queue *queue, size_t want) {
-  const struct sk_limit *limit = &queue->limit;
+  const struct sk_limit *limit = &queue->settings.limit;
   if (limit->concurrency > 0) {
     int64_t room = limit->concurrency - queue->states[SK_STATE_RUNNING];
     if (room < (int64_t)want) want = room > 0 ? (size_t)room : 0;
@@ -145,14 +127,15 @@ size_t sk_sq_settings_allows(const struct sq_db *db, const struct sq_queue *queu
 }
 
 void sk_sq_settings_clamp(struct sq_db *db, struct sq_queue *queue) {
-  int64_t full_us = sk_limit_clamp(&queue->limit, queue->full_us, sk_sq_now_us(db));
+  int64_t full_us = sk_limit_clamp(&queue->settings.limit, queue->full_us, sk_sq_now_us(db));
   if (full_us == queue->full_us) return;
   queue->full_us = full_us;
   sk_sq_dirty(db, queue);
 }
 
 void sk_sq_settings_took(struct sq_db *db, struct sq_queue *queue, size_t n) {
-  if (queue->limit.rate == 0) return;
-  for (size_t i = 0; i < n; i++) queue->full_us = sk_limit_take(&queue->limit, queue->full_us, sk_sq_now_us(db));
+  if (queue->settings.limit.rate == 0) return;
+  for (size_t i = 0; i < n; i++)
+    queue->full_us = sk_limit_take(&queue->settings.limit, queue->full_us, sk_sq_now_us(db));
   sk_sq_dirty(db, queue);
 }

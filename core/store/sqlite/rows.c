@@ -63,6 +63,11 @@ enum {
   COL_SETTINGS = 23
 }; /* of SQ_QUEUE and SQ_SETTINGS; states count from 1 */
 
+void sk_sq_settings_read(sqlite3_stmt *st, int column, struct sk_queue_settings *out) {
+  for (size_t i = 0; i < SK_QUEUE_SETTINGS; i++)
+    sk_queue_settings_set(out, i, sqlite3_column_int64(st, column + (int)i));
+}
+
 static void queue_read(struct sq_db *db, struct sq_queue *queue, sqlite3_stmt *st) {
   queue->paused = sqlite3_column_int(st, COL_PAUSED) != 0;
   queue->front = sqlite3_column_int64(st, COL_FRONT);
@@ -71,15 +76,8 @@ static void queue_read(struct sq_db *db, struct sq_queue *queue, sqlite3_stmt *s
   for (int i = 0; i < SQ_LANES; i++) queue->tail[i] = sqlite3_column_int64(st, COL_TAILS + i);
   queue->members = sqlite3_column_int64(st, COL_MEMBERS);
   /* All NULL, which is read as 0, when it is bound to nothing. */
-  queue->max_len = sqlite3_column_int64(st, COL_SETTINGS);
-  queue->overflow = (enum sk_overflow)sqlite3_column_int(st, COL_SETTINGS + 1);
-  queue->limit = (struct sk_limit){
-    .concurrency = sqlite3_column_int64(st, COL_SETTINGS + 3),
-    .rate = sqlite3_column_int64(st, COL_SETTINGS + 4),
-    .per_ms = sqlite3_column_int64(st, COL_SETTINGS + 5),
-    .burst = sqlite3_column_int64(st, COL_SETTINGS + 6),
-  };
-  queue->full_us = sqlite3_column_int64(st, COL_SETTINGS + 7);
+  sk_sq_settings_read(st, COL_SETTINGS, &queue->settings);
+  queue->full_us = sqlite3_column_int64(st, COL_SETTINGS + SK_QUEUE_SETTINGS);
   queue->epoch = db->epoch;
 }
 
@@ -100,7 +98,7 @@ static enum sk_code queue_save(struct sq_db *db, const struct sq_queue *queue) {
   for (int i = 0; i < SQ_LANES; i++) sk_sq_int(st, COL_TAILS + i, queue->tail[i]);
   sk_sq_int(st, COL_MEMBERS, queue->members);
   enum sk_code code = sk_sq_run(db, SQL_QUEUE_SAVE);
-  return code == SK_OK && queue->limit.rate > 0 ? full_save(db, queue) : code;
+  return code == SK_OK && queue->settings.limit.rate > 0 ? full_save(db, queue) : code;
 }
 
 static enum sk_code no_memory(struct sq_db *db) {

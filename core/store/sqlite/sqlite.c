@@ -323,7 +323,7 @@ static enum sk_code sweep_look(struct sq_db *db, struct sweep *w, int64_t *ns, s
       enum sk_state state = sk_sq_state(sqlite3_column_int64(st, 1));
       w->from = sqlite3_column_int64(st, 0);
       bool wanted = filter->state == SK_STATE_NONE || filter->state == state;
-      if (wanted && sqlite3_column_int(st, 2) && sk_sq_verb_takes(w->op->verb, state)) ns[(*n)++] = w->from;
+      if (wanted && sqlite3_column_int(st, 2) && sk_verb_takes(w->op->verb, state)) ns[(*n)++] = w->from;
     }
     sk_sq_reset(db, SQL_SWEEP);
     w->over = looked < SWEEP_LOOKS && *n < SWEEP_PIECE;

@@ -115,14 +115,12 @@ struct sq_queue {
   struct sk_str name; /* in bytes */
   bool dirty;
   bool paused;
-  int64_t front;   /* jobs in front, */
-  int64_t members; /* and in member; both are counted in states[READY] too */
-  int64_t max_len; /* what it is bound to; 0: no bound */
-  enum sk_overflow overflow;
-  struct sk_limit limit;
-  int64_t full_us;   /* of its bucket; written with the row when there is a rate */
-  uint64_t steps;    /* of sq_db when its lines had been looked through for the last time, */
-  int64_t looked_at; /* ... or how far they are */
+  int64_t front;                     /* jobs in front, */
+  int64_t members;                   /* and in member; both are counted in states[READY] too */
+  struct sk_queue_settings settings; /* its name is unused */
+  int64_t full_us;                   /* of its bucket; written with the row when there is a rate */
+  uint64_t steps;                    /* of sq_db when its lines had been looked through for the last time, */
+  int64_t looked_at;                 /* ... or how far they are */
   int64_t states[SK_STATES];
   int64_t head[SK_PRIORITIES];
   int64_t tail[SQ_LANES];
@@ -465,6 +463,8 @@ enum sk_code sk_sq_let_go(struct sq_db *db, struct sq_row *row, bool gone);
 /* What op says of queues. */
 enum sk_code sk_sq_settings_declare(struct sq_db *db, struct sk_declare_op *op);
 enum sk_code sk_sq_settings_list(struct sq_db *db, struct sk_tasks_op *op);
+/* Reads the settings from the columns of the statement's row that begin at `column`, in the order of the table of settings. */
+void sk_sq_settings_read(sqlite3_stmt *st, int column, struct sk_queue_settings *out);
 /* The queue's bucket is no further from full than its numbers allow: the clock may have been set back. */
 void sk_sq_settings_clamp(struct sq_db *db, struct sq_queue *queue);
 /* How many of `want` jobs may be taken from queue now. */
@@ -472,11 +472,7 @@ size_t sk_sq_settings_allows(const struct sq_db *db, const struct sq_queue *queu
 /* They were. */
 void sk_sq_settings_took(struct sq_db *db, struct sq_queue *queue, size_t n);
 static inline bool sk_sq_queue_is_full(const struct sq_queue *queue) {
-  return queue->limit.concurrency > 0 && queue->states[SK_STATE_RUNNING] >= queue->limit.concurrency;
-}
-/* What counts against max_len. */
-static inline int64_t sk_sq_waiting(const struct sq_queue *queue) {
-  return queue->states[SK_STATE_SCHEDULED] + queue->states[SK_STATE_READY] + queue->states[SK_STATE_RETRY];
+  return queue->settings.limit.concurrency > 0 && queue->states[SK_STATE_RUNNING] >= queue->settings.limit.concurrency;
 }
 static inline int64_t sk_sq_now_us(const struct sq_db *db) { return db->now_ms * 1000; }
 
@@ -530,8 +526,6 @@ void sk_sq_settle_done(struct sq_db *db, struct sk_settle_op *op);
 enum sk_code sk_sq_change_ids(struct sq_db *db, struct sk_change_op *op);
 /* Changes one job if it still is what op's filter asks for. */
 enum sk_code sk_sq_change_number(struct sq_db *db, struct sk_change_op *op, int64_t n, size_t *changed);
-/* Is this a state (as stored) that the verb takes? */
-bool sk_sq_verb_takes(enum sk_verb verb, enum sk_state state);
 enum sk_code sk_sq_pause(struct sq_db *db, struct sk_pause_op *op);
 enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op);
 /* Drops a batch of kept records whose time is over; sets db->expiry_due when there are more. */

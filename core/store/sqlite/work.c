@@ -85,7 +85,7 @@ static enum sk_code add(struct sq_db *db, struct sk_arena *arena, struct sk_enqu
     return SK_OK;
   }
   bool has_more = item->lock.mode != SK_LOCK_NONE || item->limit.group.n;
-  if (code == SK_OK && (has_more || queue->max_len > 0)) {
+  if (code == SK_OK && (has_more || queue->settings.max_len > 0)) {
     code = sk_sq_admit(db, arena, queue, item, follow);
     if (code != SK_OK || item->status != SK_OK) return code;
     if (has_more) code = join(db, item, &more);
@@ -105,12 +105,6 @@ enum sk_code sk_sq_enqueue(struct sq_db *db, struct sk_enqueue_op *op) {
 }
 
 /* -- settle ---------------------------------------------------------------------------------------------------------------- */
-
-/* Deleted at once: dropped, or finished and not kept. */
-static bool is_deleted(const struct sk_settle_item *item) {
-  bool kept_if = item->kind == SK_SETTLE_DONE || item->kind == SK_SETTLE_CANCELLED;
-  return item->kind == SK_SETTLE_DROP || (kept_if && item->keep_ms <= 0);
-}
 
 /* The row of a job, if it is held under that fence. */
 static enum sk_code load_held(struct sq_db *db, struct sk_str id, uint64_t fence, struct sq_row *row, bool *held) {
@@ -176,27 +170,18 @@ static enum sk_code settle_kept(struct sq_db *db, struct sk_settle_item *item) {
   bool held;
   enum sk_code code = load_held(db, item->id, item->fence, &row, &held);
   if (code != SK_OK || !held) return code;
-  bool again = item->kind == SK_SETTLE_RETRY || item->kind == SK_SETTLE_SNOOZE || item->kind == SK_SETTLE_DEAD;
-  item->status = again && row.flags & SQ_FLAG_STOP ? SK_ESTATE : SK_OK;
+  bool stopping = row.flags & SQ_FLAG_STOP;
+  item->status = stopping && sk_settle_refused_when_stopping(item->kind) ? SK_ESTATE : SK_OK;
   return item->status == SK_OK ? apply(db, item, &row) : SK_OK;
-}
-
-static void count_settled(struct sk_counters *c, const struct sk_settle_item *item) {
-  int64_t *const by_kind[SK_SETTLE_KINDS] = {
-    [SK_SETTLE_DONE] = &c->done,      [SK_SETTLE_RETRY] = &c->retried,       [SK_SETTLE_DEAD] = &c->dead,
-    [SK_SETTLE_DROP] = &c->discarded, [SK_SETTLE_CANCELLED] = &c->cancelled,
-  };
-  if (by_kind[item->kind]) ++*by_kind[item->kind];
-  if (item->crashed) c->crashed++;
 }
 
 static enum sk_code settle_one(struct sq_db *db, struct sk_arena *arena, struct sk_settle_item *item) {
   item->status = SK_ESTALE;
   if (sk_sq_hold_find(db, item->fence) == NULL) return SK_OK; /* another's fence, or one that was lost */
-  enum sk_code code = is_deleted(item) ? settle_deleted(db, item) : settle_kept(db, item);
+  enum sk_code code = sk_settle_deletes(item->kind, item->keep_ms) ? settle_deleted(db, item) : settle_kept(db, item);
   if (code != SK_OK || item->status != SK_OK) return code;
   db->notify = true;
-  count_settled(&sk_sq_head(db)->counters, item);
+  sk_settle_count(&sk_sq_head(db)->counters, item->kind, item->crashed);
   return add_all(db, arena, item->callbacks, item->callbacks_n, true);
 }
 
