@@ -9,7 +9,8 @@
 
 enum {
   CANCELLED_KEEP_MS = 24 * 3600 * 1000, /* how long a cancelled job can still be looked at and retried */
-  IDS_MAX = 100000
+  IDS_MAX = 100000,
+  PROGRESS_EVERY_MS = 1000
 };
 
 static const struct sk_option OPTIONS[] = { SK_OPTION_STORE,
@@ -75,8 +76,21 @@ static size_t say_failures(struct sk_session *s, const struct change *change, co
   return failed;
 }
 
+struct progress {
+  const struct change *change;
+  const struct sk_change_op *op;
+};
+
+static void say_progress(void *ctx) {
+  const struct progress *p = ctx;
+  size_t changed = p->op->changed;
+  sk_out_error(p->change->command.name, "%s %zu job%s so far", p->change->done, changed, changed == 1 ? "" : "s");
+}
+
 static int apply(struct sk_session *s, const struct change *change, const struct sk_args *args,
                  struct sk_change_op *op) {
+  struct progress progress = { change, op };
+  if (op->ids_n == 0) sk_client_tell(s->client, PROGRESS_EVERY_MS, say_progress, &progress);
   if (sk_client_change(s->client, op) != SK_OK) return sk_session_fail(s, &op->op.err);
   size_t failed = say_failures(s, change, op);
   struct sk_buf out = { 0 };

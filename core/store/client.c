@@ -15,6 +15,10 @@ struct sk_client {
   int64_t opened_ms;      /* when its opening began; monotonic */
   bool changed;           /* since the last sk_client_wait_changed */
   bool rang;
+  struct sk_timer *teller; /* owned; NULL: nobody is told that an operation takes its time */
+  int64_t tell_every_ms;
+  sk_io_cb tell;
+  void *tell_ctx;
 };
 
 static void set_flag(void *ctx) { *(bool *)ctx = true; }
@@ -35,6 +39,7 @@ static void turn_until(struct sk_client *client, const bool *flag) {
 
 static void client_free(struct sk_client *client) {
   sk_timer_free(client->alarm);
+  sk_timer_free(client->teller);
   if (client->loop) sk_loop_free(client->loop);
   free(client);
 }
@@ -88,7 +93,9 @@ int64_t sk_client_now_ms(const struct sk_client *client) { return client->store-
     op->op.cb = on_done;                                                                                               \
     op->op.ctx = &done;                                                                                                \
     client->store->ops->verb(client->store, op);                                                                       \
+    if (client->teller) sk_timer_start(client->teller, client->tell_every_ms);                                         \
     turn_until(client, &done);                                                                                         \
+    if (client->teller) sk_timer_stop(client->teller);                                                                 \
     return op->op.status;                                                                                              \
   }
 
@@ -101,6 +108,19 @@ BLOCKING(pause)
 BLOCKING(declare)
 BLOCKING(tasks)
 BLOCKING(backup)
+
+static void on_tell(void *ctx) {
+  struct sk_client *client = ctx;
+  sk_timer_start(client->teller, client->tell_every_ms);
+  client->tell(client->tell_ctx);
+}
+
+void sk_client_tell(struct sk_client *client, int64_t every_ms, void (*cb)(void *ctx), void *ctx) {
+  client->tell_every_ms = every_ms;
+  client->tell = cb;
+  client->tell_ctx = ctx;
+  if (client->teller == NULL) client->teller = sk_timer_new(client->loop, on_tell, client);
+}
 
 enum sk_code sk_client_wait_changed(struct sk_client *client, int64_t timeout_ms) {
   client->rang = false;

@@ -36,6 +36,10 @@ enum sk_code sk_client_declare(struct sk_client *client, struct sk_declare_op *o
 enum sk_code sk_client_backup(struct sk_client *client, struct sk_backup_op *op);
 enum sk_code sk_client_tasks(struct sk_client *client, struct sk_tasks_op *op);
 
+/* Has cb called every `every_ms` while an operation takes its time, for a caller that shows how far it is.  When memory runs
+ * out cb is never called. */
+void sk_client_tell(struct sk_client *client, int64_t every_ms, void (*cb)(void *ctx), void *ctx);
+
 /* Waits until others have changed something in the store (its `changed` event), at most timeout_ms (< 0: for ever).  SK_OK or
  * SK_ETIMEOUT.  A change that came since the last call of this function counts, so that
  *

@@ -285,7 +285,7 @@ struct sk_change_op {
   struct sk_filter filter;
   int64_t keep_ms;
   enum sk_code *statuses; /* out, one per id: SK_OK, SK_ENOTFOUND, SK_ESTATE */
-  size_t changed;         /* out */
+  _Atomic size_t changed; /* out; by filter it counts up while the change goes on, and any thread may read it */
 };
 struct sk_pause_op {
   struct sk_op op;
