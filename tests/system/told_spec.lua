@@ -202,6 +202,25 @@ describe("times", function()
   end)
 end)
 
+describe("a change by filter", function()
+  H.it_on("sqlite", "that takes longer than a second says how far it is", function(t)
+    for _ = 1, 3 do t:enqueue "add" end
+    local lock = t:start({ "-c", [[import signal, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+signal.pause()]], t.dir .. "/jobs.db" }, { program = "python3" })
+    t:wait_for("the lock", 5, function() return lock.stdout:find "held" end)
+    local cancel = t:start { "cancel", "--task", "add" }
+    t:wait_for("a word of it", 5, function() return cancel.stderr:find("skein cancel: cancelled 0 jobs so far\n", 1, true) end)
+    lock:stop_hard()
+    assert.equal(0, cancel:wait(5))
+    assert.equal("cancelled 3 jobs\n", cancel.stdout)
+    local quick = t:cli { "delete", "--task", "add" }
+    assert.same({ "deleted 3 jobs\n", "" }, { quick.out, quick.err })
+  end)
+end)
+
 describe("args that a worker cannot decode", function()
   H.it_on("sqlite", "make the job dead at once", function(t)
     t:script("a.lua", [[skein.task("add", { retries = 5 }, function(job, a) fx("ran") end)
