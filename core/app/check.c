@@ -1,14 +1,14 @@
 /* check.c - `skein check DIR`: loads the scripts as a worker would and says what they declare, or what is wrong with them. */
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "app/exits.h"
 #include "app/options.h"
 #include "app/out.h"
+#include "app/relay.h"
 #include "app/scripts.h"
 #include "app/verbs.h"
 #include "lua/look.h"
-
-#include <stdlib.h>
 
 static const struct sk_option OPTIONS[] = { { "json", 0, NULL, "print one JSON object" } };
 
@@ -42,6 +42,16 @@ static int check_config(const char *dir) {
   return code == SK_OK ? SK_EXIT_OK : SK_EXIT_FAILED;
 }
 
+struct look {
+  const char *dir;
+  bool json;
+};
+
+static int look(void *ctx) {
+  const struct look *l = ctx;
+  return sk_look_check(l->dir, l->json);
+}
+
 int sk_app_check(int argc, char **argv) {
   struct sk_args args;
   int exit_code = sk_options_main(&COMMAND, argc, argv, &args);
@@ -53,6 +63,6 @@ int sk_app_check(int argc, char **argv) {
     return SK_EXIT_FAILED;
   }
   exit_code = check_config(dir);
-  int scripts = sk_look_check(dir, sk_args_has(&args, "json"));
+  int scripts = sk_relay_run("check", look, &(struct look){ dir, sk_args_has(&args, "json") });
   return exit_code == SK_EXIT_OK ? scripts : exit_code;
 }

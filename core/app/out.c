@@ -51,15 +51,20 @@ void sk_out_error(const char *verb, const char *fmt, ...) {
   sk_buf_fini(&line);
 }
 
+int sk_out_clean(int fd, struct sk_str text) {
+  struct sk_buf clean = { 0 };
+  sk_utf8_add_clean(&clean, text, true);
+  int error = clean.failed ? ENOMEM : write_all(fd, clean.p, clean.n);
+  sk_buf_fini(&clean);
+  return error;
+}
+
 int sk_out_finish(const char *verb, struct sk_buf *text, int exit_code) {
   if (text->failed) {
     sk_out_error(verb, "out of memory");
     exit_code = SK_EXIT_INTERNAL;
   } else {
-    struct sk_buf clean = { 0 };
-    sk_utf8_add_clean(&clean, sk_buf_str(text), true);
-    int error = clean.failed ? ENOMEM : write_all(STDOUT_FILENO, clean.p, clean.n);
-    sk_buf_fini(&clean);
+    int error = sk_out_clean(STDOUT_FILENO, sk_buf_str(text));
     if (error != 0 && error != EPIPE) {
       sk_out_error(verb, "stdout: %s", strerror(error));
       exit_code = SK_EXIT_FAILED;

@@ -221,6 +221,33 @@ signal.pause()]], t.dir .. "/jobs.db" }, { program = "python3" })
   end)
 end)
 
+describe("skein check", function()
+  H.it("passes on what scripts write while they load, without terminal controls", function(t)
+    t:script("a.lua", [[io.write("a\27[31m\194\155 b\n") io.stdout:write("c\27]0;title\7 d\n") io.stderr:write("e\255\27 f\n")
+      os.execute("printf 'g\\033[2J h'; printf 'i\\033c j\\n' >&2") ]] .. ADD)
+    for _, args in ipairs { { "check", t.scripts }, { "check", t.scripts, "--json" } } do
+      local result = t:cli(args)
+      assert.equal(0, result.code)
+      assert.is_nil((result.out .. result.err):find "[%z\1-\8\11-\31\127]")
+      assert.is_nil((result.out .. result.err):find "\194[\128-\159]")
+      for _, text in ipairs { "a %[31m  b", "e\239\191\189  f", "i c j" } do assert.matches(text, result.err) end
+      for _, text in ipairs { "c %]0;title  d", "g %[2J h" } do assert.matches(text, result.out) end
+    end
+  end)
+
+  H.it("says which signal ended a script, and waits for no program that one leaves running", function(t)
+    t:script("a.lua", ([[os.execute "sleep 30 & echo $! >%s/pid" ]]):format(t.dir) .. ADD)
+    local from = H.now()
+    assert.equal(0, t:cli({ "check", t.scripts }).code)
+    assert.is_true(H.now() - from < 20)
+    assert.equal(0, t:cli({ "-c", "kill " .. H.files.read(t.dir .. "/pid") }, { program = "sh" }).code)
+    t:script("a.lua", [[local ffi = require "ffi" ffi.cdef "void abort(void);" ffi.C.abort()]])
+    local result = t:cli { "check", t.scripts }
+    assert.equal(1, result.code)
+    assert.matches("skein check: signal 6 %(Aborted%) ended the process that loads the scripts", result.err)
+  end)
+end)
+
 describe("args that a worker cannot decode", function()
   H.it_on("sqlite", "make the job dead at once", function(t)
     t:script("a.lua", [[skein.task("add", { retries = 5 }, function(job, a) fx("ran") end)
