@@ -3,7 +3,6 @@
  * A setter reads `value` into *config.  It runs on a scratch copy of the config, which sk_config_set keeps or drops. */
 #include "app/config.h"
 
-#include <assert.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,11 +265,4 @@ enum sk_code sk_config_environment(struct sk_config *config, enum sk_config_use 
     if (code != SK_OK) return code;
   }
   return SK_OK;
-}
-
-const char *sk_config_source(const struct sk_config *config, const char *name) {
-  const struct setting *setting = find(sk_str_c(name));
-  assert(setting != NULL);
-  const char *source = config->sources[setting - SETTINGS];
-  return source ? source : "default";
 }

@@ -65,9 +65,6 @@ enum sk_code sk_config_flags(struct sk_config *config, const struct sk_args *arg
 /* Sets what the environment gives; an empty variable is as good as none. */
 enum sk_code sk_config_environment(struct sk_config *config, enum sk_config_use use, struct sk_err *err);
 
-/* Who set setting `name`: "--workers", "environment WORKERS", ..., or "default". */
-const char *sk_config_source(const struct sk_config *config, const char *name);
-
 /* The row of the options table of every command that opens a store, and those of an engine. */
 #define SK_OPTION_STORE                                                                                                \
   { "store", 's', "URL", "where the jobs are (default: $SKEIN_STORE, $REDIS_URL, " SK_STORE_DEFAULT ")" }

@@ -18,6 +18,7 @@
 #include "app/watch.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log_format.h"
 #include "base/log_sink.h"
 #include "base/version.h"
 #include "engine/engine.h"

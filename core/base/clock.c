@@ -13,4 +13,3 @@ int64_t sk_clock_wall_us(void) { return read_us(CLOCK_REALTIME); }
 int64_t sk_clock_wall_ms(void) { return sk_clock_wall_us() / 1000; }
 int64_t sk_clock_mono_us(void) { return read_us(CLOCK_MONOTONIC); }
 int64_t sk_clock_mono_ms(void) { return sk_clock_mono_us() / 1000; }
-int64_t sk_clock_boot_ms(void) { return read_us(CLOCK_BOOTTIME) / 1000; }

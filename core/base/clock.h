@@ -8,7 +8,5 @@ int64_t sk_clock_wall_ms(void); /* since 1970-01-01 UTC; steps when someone sets
 int64_t sk_clock_wall_us(void);
 int64_t sk_clock_mono_ms(void); /* never steps; stands still while the machine sleeps */
 int64_t sk_clock_mono_us(void);
-int64_t sk_clock_boot_ms(
-    void); /* never steps; goes on while the machine sleeps; the same in all processes of the machine */
 
 #endif

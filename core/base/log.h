@@ -44,9 +44,6 @@ struct sk_log_fact {
 };
 void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
                  const struct sk_log_fact *facts, size_t n);
-/* Appends the line that sk_log_line would write. */
-void sk_log_format(const struct sk_log *log, enum sk_log_level level, struct sk_str message,
-                   const struct sk_log_fact *facts, size_t n, struct sk_buf *out);
 
 /* printf-style, without facts. */
 void sk_logf(const struct sk_log *log, enum sk_log_level level, const char *fmt, ...)

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/log_format.h"
 
 enum {
   WRITE_BYTES_MAX = 4096,  /* PIPE_BUF: so much is written to a pipe without another process's output in between */

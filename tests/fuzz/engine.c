@@ -44,7 +44,6 @@ int64_t sk_clock_wall_us(void) { return 1700000000000000 + now_us; }
 int64_t sk_clock_wall_ms(void) { return sk_clock_wall_us() / 1000; }
 int64_t sk_clock_mono_us(void) { return now_us; }
 int64_t sk_clock_mono_ms(void) { return now_us / 1000; }
-int64_t sk_clock_boot_ms(void) { return now_us / 1000; }
 
 /* libuv's timers go by this one; the fuzzer's own watch goes by the wall clock. */
 int clock_gettime(clockid_t clock, struct timespec *ts) {

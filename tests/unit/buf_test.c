@@ -75,44 +75,6 @@ static void consume_drops_the_beginning(void **state) {
   sk_buf_fini(&b);
 }
 
-static void slices_compare_by_bytes(void **state) {
-  (void)state;
-  assert_true(sk_str_eq(sk_str("a\0b", 3), sk_str("a\0b", 3)));
-  assert_false(sk_str_eq(sk_str("a\0b", 3), sk_str("a\0c", 3)));
-  assert_true(sk_str_eq(sk_str(NULL, 0), sk_str("x", 0)));
-  assert_true(sk_str_starts(SK_STR_LIT("skein"), "ske"));
-  assert_false(sk_str_starts(SK_STR_LIT("sk"), "ske"));
-  assert_int_equal(sk_str_head(SK_STR_LIT("skein"), 2).n, 2);
-  assert_int_equal(sk_str_head(SK_STR_LIT("skein"), 9).n, 5);
-}
-
-static void an_arena_gives_zeroed_memory_that_stays_where_it_is(void **state) {
-  (void)state;
-  struct sk_arena a = { 0 };
-  char *first = sk_arena_alloc(&a, 3);
-  memcpy(first, "abc", 3);
-  for (int i = 1; i < 500; i++) {
-    unsigned char *p = sk_arena_alloc(&a, (size_t)i * 17);
-    assert_non_null(p);
-    assert_int_equal((uintptr_t)p % _Alignof(max_align_t), 0);
-    for (int k = 0; k < i * 17; k++) assert_int_equal(p[k], 0);
-    memset(p, 0xee, (size_t)i * 17);
-  }
-  assert_memory_equal(first, "abc", 3);
-  assert_string_equal(sk_arena_copy(&a, SK_STR_LIT("copy")).p, "copy");
-  assert_string_equal(sk_arena_copy(&a, sk_str(NULL, 0)).p, "");
-  sk_arena_fini(&a);
-}
-
-static void an_arena_refuses_sizes_that_overflow(void **state) {
-  (void)state;
-  struct sk_arena a = { 0 };
-  assert_null(sk_arena_array(&a, SIZE_MAX / 4, 8));
-  assert_null(sk_arena_alloc(&a, SIZE_MAX - 1));
-  assert_non_null(sk_arena_array(&a, 0, 8));
-  sk_arena_fini(&a);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(appends_grow_it_and_keep_the_bytes),
@@ -120,9 +82,6 @@ int main(void) {
     cmocka_unit_test(fixed_width_numbers_are_little_endian),
     cmocka_unit_test(json_strings_escape_what_json_cannot_hold),
     cmocka_unit_test(consume_drops_the_beginning),
-    cmocka_unit_test(slices_compare_by_bytes),
-    cmocka_unit_test(an_arena_gives_zeroed_memory_that_stays_where_it_is),
-    cmocka_unit_test(an_arena_refuses_sizes_that_overflow),
   };
   return cmocka_run_group_tests_name("buf", tests, NULL, NULL);
 }

@@ -12,7 +12,6 @@
 #include <time.h>
 
 #include "app/json_out.c"
-#include "app/table.c"
 #include "app/text.c"
 
 static void assert_text(struct sk_buf *out, const char *expected) {
@@ -103,24 +102,6 @@ static void a_job_is_an_object_with_every_field(void **state) {
             "\"stopping\":false,\"held_back\":null,\"history\":[],\"log\":[]}");
 }
 
-static void times_are_local_with_their_offset_unless_utc_is_asked_for(void **state) {
-  (void)state;
-  char text[SK_TIME_BYTES];
-  static const struct {
-    const char *zone, *text;
-  } cases[] = { { "Europe/Berlin", "2026-11-21T23:08:34.123+01:00" },
-                { "America/St_Johns", "2026-11-21T18:38:34.123-03:30" },
-                { "UTC", "2026-11-21T22:08:34.123+00:00" } };
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    setenv("TZ", cases[i].zone, 1);
-    tzset();
-    sk_text_time(1795298914123, false, text);
-    assert_string_equal(text, cases[i].text);
-    sk_text_time(1795298914123, true, text);
-    assert_string_equal(text, "2026-11-21T22:08:34.123Z");
-  }
-}
-
 static void controls_that_a_terminal_obeys_become_escapes(void **state) {
   (void)state;
   struct sk_buf out = { 0 };
@@ -130,63 +111,13 @@ static void controls_that_a_terminal_obeys_become_escapes(void **state) {
   assert_text(&out, "\"\\u001b[1m\\u009bm\"");
 }
 
-static void times_and_spans_read_well(void **state) {
-  (void)state;
-  char text[SK_TIME_BYTES];
-  static const struct {
-    int64_t ms;
-    const char *text;
-  } spans[] = { { 0, "0ms" },     { 999, "999ms" },     { 1500, "1.5s" },     { 59999, "59s" },
-                { 120000, "2m" }, { 3600000, "1h00m" }, { 7800000, "2h10m" }, { 259200000, "3d" } };
-  for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
-    sk_text_span(spans[i].ms, text);
-    assert_string_equal(text, spans[i].text);
-  }
-  sk_text_when(5000, 0, text);
-  assert_string_equal(text, "in 5.0s");
-  sk_text_when(600000, 30, text);
-  assert_string_equal(text, "in 10m");
-  sk_text_when(0, 180000, text);
-  assert_string_equal(text, "3m ago");
-  sk_text_time(-1, true, text);
-  assert_string_equal(text, "1969-12-31T23:59:59.999Z");
-  sk_text_time(INT64_MAX, true, text); /* beyond any calendar */
-  assert_string_equal(text, "9223372036854775807");
-}
-
-static void a_table_is_aligned_and_harmless(void **state) {
-  (void)state;
-  static const char *const heads[] = { "NAME", ">N", "NOTE" };
-  struct sk_table t;
-  sk_table_init(&t, heads, 3);
-  sk_table_add(&t, SK_STR_LIT("\xc3\xa9t\xc3\xa9"));
-  sk_table_add_int(&t, 12345);
-  sk_table_add(&t, SK_STR_LIT("red \x1b[31m\xc2\x9b alarm\xff"));
-  sk_table_add(&t, SK_STR_LIT("longer"));
-  sk_table_add_int(&t, -1);
-  sk_table_add(&t, SK_STR_LIT("0123456789012345678901234567890123456789012345678901234567890"));
-  sk_table_add(&t, SK_STR_LIT("x"));
-  sk_table_add_int(&t, 0);
-  sk_table_add(&t, SK_STR_LIT(""));
-  struct sk_buf out = { 0 };
-  sk_table_print(&t, &out);
-  sk_table_fini(&t);
-  assert_text(&out, "NAME        N  NOTE\n"
-                    "\xc3\xa9t\xc3\xa9     12345  red  [31m  alarm\xef\xbf\xbd\n"
-                    "longer     -1  012345678901234567890123456789012345678901234567890123456...\n"
-                    "x           0\n");
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(spliced_json_stays_as_it_is),
     cmocka_unit_test(bytes_that_are_no_utf8_become_replacements),
     cmocka_unit_test(what_is_no_json_becomes_a_string_and_nothing_null),
     cmocka_unit_test(a_job_is_an_object_with_every_field),
-    cmocka_unit_test(times_and_spans_read_well),
-    cmocka_unit_test(times_are_local_with_their_offset_unless_utc_is_asked_for),
     cmocka_unit_test(controls_that_a_terminal_obeys_become_escapes),
-    cmocka_unit_test(a_table_is_aligned_and_harmless),
   };
   return cmocka_run_group_tests_name("json_out", tests, NULL, NULL);
 }

@@ -155,36 +155,6 @@ static void levels_are_parsed_by_name(void **state) {
   assert_int_equal(level, SK_LOG_OFF);
 }
 
-static void errors_carry_code_and_sentence_and_can_be_wrapped(void **state) {
-  (void)state;
-  struct sk_err err;
-  assert_int_equal(sk_err_set(&err, SK_ELIMIT, "args: %d bytes", 5), SK_ELIMIT);
-  assert_int_equal(sk_err_wrap(&err, "job \"%s\"", "x"), SK_ELIMIT);
-  assert_string_equal(err.message, "job \"x\": args: 5 bytes");
-  assert_string_equal(sk_code_name(err.code), "limit");
-  assert_int_equal(sk_err_set(NULL, SK_ESTALE, "nobody listens"), SK_ESTALE);
-}
-
-static void a_sentence_too_long_is_cut_not_overrun(void **state) {
-  (void)state;
-  struct sk_err err;
-  static char text[2000];
-  memset(text, 'y', sizeof text - 1);
-  sk_err_set(&err, SK_EINVAL, "%s", text);
-  assert_int_equal(strlen(err.message), sizeof err.message - 1);
-  sk_err_wrap(&err, "%s", text);
-  sk_err_wrap(&err, "cause");
-  assert_memory_equal(err.message, "cause: yyy", 10);
-  assert_int_equal(strlen(err.message), sizeof err.message - 1);
-}
-
-static void every_code_has_a_name_of_its_own(void **state) {
-  (void)state;
-  for (int a = SK_OK; a <= SK_ESYS; a++)
-    for (int b = SK_OK; b < a; b++)
-      assert_string_not_equal(sk_code_name((enum sk_code)a), sk_code_name((enum sk_code)b));
-}
-
 #define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -199,9 +169,6 @@ int main(void) {
     WITH_FILE(a_line_at_the_limit_is_whole_and_one_past_it_is_cut),
     WITH_FILE(a_file_that_cannot_be_opened_keeps_the_old_one),
     cmocka_unit_test(levels_are_parsed_by_name),
-    cmocka_unit_test(errors_carry_code_and_sentence_and_can_be_wrapped),
-    cmocka_unit_test(a_sentence_too_long_is_cut_not_overrun),
-    cmocka_unit_test(every_code_has_a_name_of_its_own),
   };
   return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }

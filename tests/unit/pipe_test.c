@@ -1,4 +1,4 @@
-/* io_test.c - the loop's deferred calls, pipes, children. */
+/* pipe_test.c - a pipe between processes: whole frames, slow readers, ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,13 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "io/child.h"
 #include "io/loop.h"
 #include "io/pipe.h"
 
@@ -33,76 +30,6 @@ static int teardown(void **state) {
   sk_loop_free(loop);
   return 0;
 }
-
-/* -- deferred calls ----------------------------------------------------------------------------------------------------------- */
-
-struct marks {
-  struct sk_defer *defer, *other;
-  int calls, other_calls;
-  bool rung;
-};
-
-static void ring(void *ctx) { ((struct marks *)ctx)->rung = true; }
-
-static void mark_again(void *ctx) {
-  struct marks *m = ctx;
-  m->calls++;
-  sk_defer_mark(m->defer);
-}
-
-static void mark_other(void *ctx) {
-  struct marks *m = ctx;
-  m->calls++;
-  sk_defer_mark(m->other);
-}
-
-static void count_other(void *ctx) { ((struct marks *)ctx)->other_calls++; }
-
-static void marked_often_it_comes_once(void **state) {
-  (void)state;
-  struct marks m = { 0 };
-  m.other = sk_defer_new(loop, count_other, &m);
-  for (int i = 0; i < 5; i++) sk_defer_mark(m.other);
-  assert_int_equal(m.other_calls, 0);
-  sk_loop_turn(loop, false);
-  sk_loop_turn(loop, false);
-  assert_int_equal(m.other_calls, 1);
-  sk_defer_mark(m.other);
-  sk_defer_free(m.other); /* while marked */
-  sk_loop_turn(loop, false);
-  assert_int_equal(m.other_calls, 1);
-}
-
-static void one_that_marks_itself_keeps_no_event_out(void **state) {
-  (void)state;
-  struct marks m = { 0 };
-  m.defer = sk_defer_new(loop, mark_again, &m);
-  struct sk_timer *t = sk_timer_new(loop, ring, &m);
-  sk_timer_start(t, 2);
-  sk_defer_mark(m.defer);
-  while (!m.rung) sk_loop_turn(loop, true);
-  assert_true(m.calls > 1);
-  sk_defer_free(m.defer);
-  sk_timer_free(t);
-}
-
-static void what_it_marks_comes_without_a_wait(void **state) {
-  (void)state;
-  struct marks m = { 0 };
-  m.defer = sk_defer_new(loop, mark_other, &m);
-  m.other = sk_defer_new(loop, count_other, &m);
-  struct sk_timer *t = sk_timer_new(loop, ring, &m);
-  sk_timer_start(t, 60000);
-  sk_defer_mark(m.defer);
-  for (int i = 0; i < 3 && m.other_calls == 0; i++) sk_loop_turn(loop, true);
-  assert_int_equal(m.other_calls, 1);
-  assert_false(m.rung);
-  sk_defer_free(m.defer);
-  sk_defer_free(m.other);
-  sk_timer_free(t);
-}
-
-/* -- pipes -------------------------------------------------------------------------------------------------------------------- */
 
 struct end {
   struct sk_pipe *pipe;
@@ -260,83 +187,10 @@ static void a_frame_without_memory_ends_the_pipe_and_nothing_of_it_is_sent(void 
   end_free(&e);
 }
 
-/* -- children ----------------------------------------------------------------------------------------------------------------- */
-
-struct life {
-  int exit_status, term_signal, n;
-};
-
-static void on_exited(void *ctx, int exit_status, int term_signal) {
-  struct life *l = ctx;
-  *l = (struct life){ exit_status, term_signal, l->n + 1 };
-}
-
-static struct sk_child *start(const char *script, const int *fds, size_t fds_n, struct life *l) {
-  struct sk_err err;
-  char *argv[] = { "sh", "-c", (char *)(uintptr_t)script, NULL };
-  struct sk_child_options o = {
-    .file = "/bin/sh", .argv = argv, .fds = fds, .fds_n = fds_n, .exited = on_exited, .ctx = l
-  };
-  struct sk_child *c = sk_child_spawn(loop, &o, &err);
-  assert_non_null(c);
-  return c;
-}
-
-static void a_childs_end_is_told_once_with_its_reason(void **state) {
-  (void)state;
-  struct life by_itself = { 0 }, killed = { 0 };
-  struct sk_child *a = start("exit 7", NULL, 0, &by_itself), *b = start("sleep 60", NULL, 0, &killed);
-  sk_child_kill(b, SIGKILL);
-  while (by_itself.n == 0 || killed.n == 0) sk_loop_turn(loop, true);
-  assert_int_equal(by_itself.exit_status, 7);
-  assert_int_equal(by_itself.term_signal, 0);
-  assert_int_equal(killed.term_signal, SIGKILL);
-  sk_child_kill(a, SIGKILL); /* it has ended: nothing happens */
-  sk_child_free(a);
-  sk_child_free(b);
-  assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-}
-
-static void a_child_gets_its_file_descriptors_as_3_and_4(void **state) {
-  (void)state;
-  struct life l = { 0 };
-  int a[2], b[2];
-  assert_int_equal(pipe2(a, O_CLOEXEC) + pipe2(b, O_CLOEXEC), 0);
-  struct sk_child *c = start("echo three >&3; echo four >&4; test -t 0 || cat", (int[]){ a[1], b[1] }, 2, &l);
-  close(a[1]);
-  close(b[1]);
-  while (l.n == 0) sk_loop_turn(loop, true); /* its stdin is empty, so it ends */
-  char text[16] = "";
-  assert_int_equal(read(a[0], text, sizeof text), 6);
-  assert_memory_equal(text, "three\n", 6);
-  assert_int_equal(read(b[0], text, sizeof text), 5);
-  assert_memory_equal(text, "four\n", 5);
-  close(a[0]);
-  close(b[0]);
-  sk_child_free(c);
-}
-
-static void a_program_that_is_not_there_is_an_error_and_leaves_no_child(void **state) {
-  (void)state;
-  struct sk_err err;
-  struct life l = { 0 };
-  char *argv[] = { "x", NULL };
-  struct sk_child_options o = { .file = "/nonexistent/x", .argv = argv, .exited = on_exited, .ctx = &l };
-  assert_null(sk_child_spawn(loop, &o, &err));
-  assert_int_equal(err.code, SK_ESYS);
-  assert_non_null(strstr(err.message, "/nonexistent/x"));
-  for (int i = 0; i < 5; i++) sk_loop_turn(loop, false);
-  assert_int_equal(l.n, 0);
-  assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    T(marked_often_it_comes_once),
-    T(one_that_marks_itself_keeps_no_event_out),
-    T(what_it_marks_comes_without_a_wait),
     T(bytes_come_whole_in_units_and_then_the_end),
     T(a_pipe_tells_how_long_it_waits_for_the_rest_of_a_frame),
     T(a_pipe_may_be_freed_while_it_hands_over),
@@ -344,9 +198,6 @@ int main(void) {
     T(a_peer_that_listens_no_more_is_heard_to_the_end),
     T(a_drained_pipe_gives_all_and_closes_though_someone_holds_the_socket),
     T(a_frame_without_memory_ends_the_pipe_and_nothing_of_it_is_sent),
-    T(a_childs_end_is_told_once_with_its_reason),
-    T(a_child_gets_its_file_descriptors_as_3_and_4),
-    T(a_program_that_is_not_there_is_an_error_and_leaves_no_child),
   };
-  return cmocka_run_group_tests_name("io", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("pipe", tests, NULL, NULL);
 }
