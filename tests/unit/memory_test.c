@@ -1,5 +1,5 @@
-/* memory_test.c - what the memory store keeps of groups, locks and bounds when their jobs are gone: nothing (store.h, GROUPS, LOCKS);
- * and its table of many jobs. */
+/* memory_test.c - what the memory store keeps of groups, locks and bounds when their jobs are gone: nothing
+ * (store.h, GROUPS, LOCKS); and its table of many jobs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -119,7 +119,7 @@ static void groups_and_locks_go_with_their_jobs(void **state) {
   assert_int_equal(HASH_COUNT(w->mem->groups), 500);
   assert_int_equal(finish_all(w), 500);
   assert_null(w->mem->groups);
-  assert_null(w->mem->lines);
+  assert_null(w->mem->lanes);
   assert_null(w->mem->locks);
 }
 
@@ -127,7 +127,7 @@ static void a_bucket_stays_until_it_is_full_and_a_throttle_until_its_time(void *
   struct world *w = *state;
   for (int i = 0; i < 500; i++) put(w, i, SK_LOCK_THROTTLE, 1);
   assert_int_equal(finish_all(w), 500);
-  assert_null(w->mem->lines);
+  assert_null(w->mem->lanes);
   assert_int_equal(HASH_COUNT(w->mem->groups), 500);
   assert_int_equal(HASH_COUNT(w->mem->locks), 500);
   w->now_ms += 500;
@@ -146,7 +146,7 @@ static void no_line_is_left_in_a_queue(void **state) {
   for (int i = 0; i < 50; i++) put(w, i, SK_LOCK_NONE, 1);
   assert_int_equal(finish_all(w), 50);
   for (const struct mem_queue *queue = w->mem->queues; queue != NULL; queue = queue->hh.next) {
-    assert_int_equal(queue->lines, 0);
+    assert_int_equal(queue->lanes, 0);
     assert_int_equal(queue->tokens.n, 0);
     for (int i = 0; i < SK_PRIORITIES; i++) assert_true(sk_list_empty(&queue->turns[i]));
   }

@@ -1,10 +1,11 @@
-/* memory/change.c - changing the memory store by hand: cancel, delete, retry, promote; pause and resume; declare. */
+/* memory/change.c - changing the memory store by hand: cancel, delete, retry, promote.
+ * A change of many jobs goes on in steps (op.c). */
 #include <stdlib.h>
 
 #include "logic/record.h"
 #include "store/memory/memory.h"
 
-/* -- change ---------------------------------------------------------------------------------------------------------------- */
+/* -- change -------------------------------------------------------------------------------------------------------- */
 
 static void set_finished(struct sk_job *fields, int64_t now_ms) { fields->finished_ms = now_ms; }
 
@@ -49,150 +50,82 @@ static enum sk_code change_one(struct mem *mem, struct mem_job *job, const struc
   return SK_OK;
 }
 
-static enum sk_code change_ids(struct mem *mem, struct sk_change_op *op) {
-  op->statuses = sk_arena_array(&op->op.arena, op->ids_n, sizeof *op->statuses);
-  if (op->statuses == NULL) return SK_ENOMEM;
-  for (size_t i = 0; i < op->ids_n; i++) {
-    struct mem_job *job = sk_mem_find(mem, op->ids[i]);
-    op->statuses[i] = job ? change_one(mem, job, op) : SK_ENOTFOUND;
-    if (op->statuses[i] == SK_OK) op->changed++;
-    if (op->statuses[i] == SK_ENOMEM) return SK_ENOMEM;
+/* -- in steps ------------------------------------------------------------------------------------------------------ */
+
+/* Of one step: jobs that are looked at, jobs that are changed; a change costs so much more than a look. */
+enum { LOOKS = 4000, CHANGES = 250 };
+
+/* A change that takes more than one step. */
+struct changing {
+  struct mem_work work;
+  struct mem_walk walk; /* by filter */
+  size_t ids_done;      /* by id */
+  struct sk_change_op *op;
+};
+
+/* Goes on with the ids; *over once all are done. */
+static enum sk_code change_ids(struct mem *mem, struct sk_change_op *op, size_t *done, bool *over) {
+  for (size_t end = *done + CHANGES; *done < op->ids_n && *done < end; ++*done) {
+    struct mem_job *job = sk_mem_find(mem, op->ids[*done]);
+    enum sk_code code = job ? change_one(mem, job, op) : SK_ENOTFOUND;
+    op->statuses[*done] = code;
+    if (code == SK_OK) op->changed++;
+    if (code == SK_ENOMEM) return SK_ENOMEM;
+  }
+  *over = *done == op->ids_n;
+  return SK_OK;
+}
+
+/* Goes on with the jobs that match the filter; *over once the walk is. */
+static enum sk_code change_matching(struct mem *mem, struct sk_change_op *op, struct mem_walk *walk, bool *over) {
+  for (size_t looks = 0, changes = 0; looks < LOOKS && changes < CHANGES; looks++) {
+    struct mem_job *job = sk_mem_walk_next(mem, walk);
+    *over = job == NULL;
+    if (job == NULL) break;
+    if (!sk_mem_matches(job, &op->filter)) continue;
+    enum sk_code code = change_one(mem, job, op);
+    if (code == SK_ENOMEM) return SK_ENOMEM;
+    if (code == SK_OK) {
+      op->changed++;
+      changes++;
+    }
   }
   return SK_OK;
 }
 
-static enum sk_code change_matching(struct mem *mem, struct sk_change_op *op) {
-  size_t n;
-  struct mem_job **all = sk_mem_select(mem, &op->filter, &n);
-  if (all == NULL) return SK_ENOMEM;
-  enum sk_code code = SK_OK;
-  for (size_t i = 0; code != SK_ENOMEM && i < n; i++) {
-    code = change_one(mem, all[i], op);
-    if (code == SK_OK) op->changed++;
-  }
-  free(all);
-  return code == SK_ENOMEM ? SK_ENOMEM : SK_OK;
+static bool step(struct mem_handle *h, struct mem_work *work) {
+  struct changing *c = SK_CONTAINER(work, struct changing, work);
+  struct sk_change_op *op = c->op;
+  size_t before = op->changed;
+  bool over = false;
+  enum sk_code code;
+  if (h->hurried)
+    code =
+        sk_err_set(&op->op.err, SK_EUNKNOWN, "change: %zu jobs are changed, and the process is about to end", before);
+  else if (op->ids_n)
+    code = change_ids(h->mem, op, &c->ids_done, &over);
+  else
+    code = change_matching(h->mem, op, &c->walk, &over);
+  if (op->changed > before) sk_mem_notify(h);
+  if (code == SK_OK && !over) return false;
+  sk_mem_walk_end(&c->walk);
+  free(c);
+  sk_mem_reply(h, &op->op, code);
+  return true;
 }
 
 void sk_mem_change(struct sk_store *store, struct sk_change_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
-  op->statuses = NULL;
   op->changed = 0;
-  enum sk_code code = op->ids_n ? change_ids(h->mem, op) : change_matching(h->mem, op);
-  if (op->changed > 0) sk_mem_notify(h);
-  sk_mem_answer(h, &op->op, code);
-}
-
-/* -- pause, declare --------------------------------------------------------------------------------------------------------- */
-
-void sk_mem_pause(struct sk_store *store, struct sk_pause_op *op) {
-  struct mem_handle *h = sk_mem_begin(store, &op->op);
-  enum sk_code code = sk_check_pause(op, &op->op.err);
-  struct mem_queue *queue = code == SK_OK ? sk_mem_queue(h->mem, op->queue) : NULL;
-  if (queue == NULL) {
-    sk_mem_answer(h, &op->op, code == SK_OK ? SK_ENOMEM : code);
+  op->statuses = op->ids_n ? sk_arena_array(&op->op.arena, op->ids_n, sizeof *op->statuses) : NULL;
+  struct changing *c = op->ids_n == 0 || op->statuses ? calloc(1, sizeof *c) : NULL;
+  if (c == NULL) {
+    sk_mem_answer(h, &op->op, SK_ENOMEM);
     return;
   }
-  if (queue->paused != op->paused) {
-    queue->paused = op->paused;
-    h->mem->queues_version++;
-    sk_mem_notify(h);
-  }
-  sk_mem_answer(h, &op->op, SK_OK);
-}
-
-static struct sk_job template_of(const struct mem_task *task) {
-  struct sk_job job;
-  if (sk_record_decode(task->item.template, &job, NULL) != SK_OK) sk_job_init(&job);
-  return job;
-}
-
-/* Takes over what `old` knew of the task's limits; one that changes holds for all that waits.  False when out of memory. */
-static bool succeed(struct mem *mem, struct mem_task *task, struct mem_task *old) {
-  struct sk_job template = template_of(task), before = template_of(old);
-  struct sk_str now = sk_limit_numbers(template.limit), then = sk_limit_numbers(before.limit);
-  if (sk_str_eq(now, then)) {
-    task->past = old->past;
-    old->past = (struct sk_buf){ 0 };
-    return true;
-  }
-  sk_limit_past_add(sk_buf_str(&old->past), then, now, &task->past);
-  if (task->past.failed) return false;
-  sk_mem_groups_renew(mem, task);
-  return true;
-}
-
-void sk_mem_task_free(struct mem_task *task) {
-  if (task == NULL) return;
-  sk_buf_fini(&task->past);
-  free(task);
-}
-
-/* False when out of memory. */
-static bool declare(struct mem *mem, const struct sk_task_item *item) {
-  struct mem_task *task = calloc(1, sizeof *task + item->name.n + item->queue.n + item->template.n);
-  if (task == NULL) return false;
-  char *p = task->bytes;
-  struct sk_str *slices[] = { &task->item.name, &task->item.queue, &task->item.template };
-  const struct sk_str from[] = { item->name, item->queue, item->template };
-  for (size_t i = 0; i < 3; i++) {
-    if (from[i].n) memcpy(p, from[i].p, from[i].n);
-    *slices[i] = sk_str(p, from[i].n);
-    p += from[i].n;
-  }
-  task->item.priority = item->priority;
-  task->seen_ms = mem->now_ms;
-  struct mem_task *old;
-  HASH_FIND(hh, mem->tasks, task->bytes, item->name.n, old);
-  if (old && !succeed(mem, task, old)) {
-    sk_mem_task_free(task);
-    return false;
-  }
-  if (old) HASH_DEL(mem->tasks, old);
-  sk_mem_task_free(old);
-  HASH_ADD_KEYPTR(hh, mem->tasks, task->bytes, item->name.n, task);
-  if (task->hh.tbl != NULL) return true;
-  sk_mem_task_free(task);
-  return false;
-}
-
-static bool see(struct mem *mem, const struct sk_task_item *item) {
-  struct mem_task *task;
-  HASH_FIND(hh, mem->tasks, item->name.p, item->name.n, task);
-  if (task != NULL) task->seen_ms = mem->now_ms;
-  return true;
-}
-
-/* A queue that is bound to nothing may be bound by another owner still. */
-static bool bind(struct mem *mem, const struct sk_declare_op *op, const struct sk_queue_settings *item) {
-  const struct mem_bound *bound = sk_mem_bound_find(mem, item->name);
-  if (!sk_queue_settings_any(item) && op->owner.n > 0 && bound != NULL && bound->owners.n > 0)
-    return true; /* sk_mem_bounds_own decides */
-  return sk_mem_bind(mem, item);
-}
-
-/* Those that no engine has declared for a while: they route clients no more. */
-static void forget_tasks(struct mem *mem) {
-  struct mem_task *task, *next;
-  HASH_ITER(hh, mem->tasks, task, next) {
-    if (task->seen_ms > mem->now_ms - SK_DECLARED_KEEP_MS) continue;
-    HASH_DEL(mem->tasks, task);
-    sk_mem_task_free(task);
-  }
-}
-
-void sk_mem_declare(struct sk_store *store, struct sk_declare_op *op) {
-  struct mem_handle *h = sk_mem_begin(store, &op->op);
-  enum sk_code code = sk_check_declare(op, &op->op.err);
-  bool ok = true;
-  struct mem *mem = h->mem;
-  for (size_t i = 0; code == SK_OK && ok && i < op->items_n; i++)
-    ok = op->renew ? see(mem, &op->items[i]) : declare(mem, &op->items[i]);
-  for (size_t i = 0; code == SK_OK && ok && !op->renew && i < op->queues_n; i++) ok = bind(mem, op, &op->queues[i]);
-  if (code == SK_OK && ok && op->owner.n > 0) {
-    ok = sk_mem_bounds_own(mem, op);
-    forget_tasks(mem);
-  }
-  if (code == SK_OK) sk_mem_notify(h); /* a wider limit lets more jobs be taken */
-  sk_mem_answer(h, &op->op, ok ? code : SK_ENOMEM);
+  *c = (struct changing){ .work.step = step, .op = op };
+  sk_list_init(&c->work.node);
+  sk_mem_walk_start(h->mem, &c->walk);
+  if (!step(h, &c->work)) sk_mem_go_on(h, &c->work);
+  pthread_mutex_unlock(&h->mem->lock);
 }

@@ -1,7 +1,8 @@
-/* memory/enqueue.c - enqueue: whether a job may come in (its id, its lock, its queue's bound), and whom it displaces. */
+/* memory/enqueue.c - enqueue: whether a job may come in (its id, its lock, its queue's max_len), and which jobs it
+ * displaces. */
 #include "store/memory/memory.h"
 
-/* -- admission --------------------------------------------------------------------------------------------------------------- */
+/* -- admission ----------------------------------------------------------------------------------------------------- */
 
 /* The holder of the new job's lock, NULL when the lock is free. */
 static struct mem_lock *find_lock(struct mem *mem, const struct sk_enqueue_item *item, const struct mem_job *ending,
@@ -18,10 +19,10 @@ static struct mem_lock *find_lock(struct mem *mem, const struct sk_enqueue_item 
 /* The new job's queue, NULL where no settings bound it. */
 static struct mem_queue *find_bounded(const struct mem *mem, const struct sk_enqueue_item *item,
                                       const struct mem_lock *lock, struct sk_admission_facts *facts) {
-  struct mem_queue *queue = mem->bounds ? sk_mem_queue_find(mem, item->queue) : NULL;
-  if (queue == NULL || queue->bound == NULL) return NULL;
-  facts->max_len = queue->bound->item.max_len;
-  facts->overflow = queue->bound->item.overflow;
+  struct mem_queue *queue = mem->settings ? sk_mem_queue_find(mem, item->queue) : NULL;
+  if (queue == NULL || queue->settings == NULL) return NULL;
+  facts->max_len = queue->settings->item.max_len;
+  facts->overflow = queue->settings->item.overflow;
   facts->waiting = sk_states_waiting(queue->states);
   facts->ready = queue->states[SK_STATE_READY];
   facts->holder_in_queue = lock != NULL && lock->job != NULL && lock->job->queue == queue;

@@ -1,6 +1,8 @@
 /* memory/fetch.c - fetch: what is due becomes READY, groups whose token is there open, and jobs are taken in turns. */
 #include "store/memory/memory.h"
 
+enum { DUE_IN_A_FETCH = 2000 };
+
 /* One of the queues that a fetch names. */
 struct candidate {
   struct mem_queue *queue; /* NULL: unknown, or paused */
@@ -11,15 +13,18 @@ struct fetching {
   struct mem_handle *h;
   struct sk_fetch_op *op;
   struct candidate *from; /* one per queue of op */
+  size_t budget;          /* jobs and groups that may still come due in this fetch */
+  size_t bytes;           /* of the records taken */
+  bool full;              /* the next record is more than a fetch may take */
   bool no_memory, made_room;
 };
 
-/* -- taking ------------------------------------------------------------------------------------------------------------------ */
+/* -- taking -------------------------------------------------------------------------------------------------------- */
 
 enum { JOB_BYTES_AHEAD = 512, CACHE_LINE_BYTES = 64 };
 
-/* Sets the job behind this one in its line, which was written as long ago as the line is long, on its way into the cache with the
- * most usual size of record.  Where there is none it is the line's head: no harm. */
+/* Sets the job behind this one in its lane, which was written as long ago as the line is long, on its way into the
+ * cache with the most usual size of record.  Where there is none it is the line's head: no harm. */
 static void prefetch_after(const struct mem_job *job) {
   const char *next = (const char *)SK_CONTAINER(job->node.next, struct mem_job, node);
   for (size_t at = 0; at < JOB_BYTES_AHEAD; at += CACHE_LINE_BYTES) __builtin_prefetch(next + at);
@@ -29,9 +34,11 @@ static void prefetch_after(const struct mem_job *job) {
 static bool take_one(struct fetching *f, struct candidate *from) {
   struct mem_queue *queue = from->queue;
   struct mem *mem = f->h->mem;
-  if (queue->bound != NULL && sk_mem_queue_blocked_by(mem, queue) != SK_BLOCKED_BY_NOTHING) return false;
+  if (queue->settings != NULL && sk_mem_queue_blocked_by(mem, queue) != SK_BLOCKED_BY_NOTHING) return false;
   struct mem_job *job = sk_mem_next(queue);
   if (job == NULL) return false;
+  f->full = f->op->jobs_n > 0 && f->bytes + job->record.n > SK_BATCH_BYTES_MAX;
+  if (f->full) return false;
   prefetch_after(job);
   struct sk_arena *arena = &f->op->op.arena;
   if (from->name.p == NULL) from->name = sk_arena_copy(arena, queue->name);
@@ -47,28 +54,33 @@ static bool take_one(struct fetching *f, struct candidate *from) {
     return false;
   }
   /* Who waits for room in it must hear of it. */
-  if (queue->bound != NULL && queue->bound->item.overflow == SK_OVERFLOW_BLOCK && sk_mem_is_full(queue))
+  if (queue->settings != NULL && queue->settings->item.overflow == SK_OVERFLOW_BLOCK && sk_mem_is_full(queue))
     f->made_room = true;
   sk_mem_turn(job);
   sk_mem_leave(mem, job);
-  sk_mem_enter_running(mem, job, f->h);
+  sk_mem_enter_running(mem, job, f->h->holder);
   sk_mem_queue_taken(mem, queue);
   held.fence = job->fence;
   f->op->jobs[f->op->jobs_n++] = held;
+  f->bytes += job->record.n;
   return true;
 }
 
 static void take(struct fetching *f, struct candidate *from, size_t quota) {
-  while (quota-- > 0 && f->op->jobs_n < f->op->want && take_one(f, from)) {}
+  while (quota-- > 0 && !f->full && f->op->jobs_n < f->op->want && take_one(f, from)) {}
 }
 
-/* -- looking ----------------------------------------------------------------------------------------------------------------- */
+/* -- looking ------------------------------------------------------------------------------------------------------- */
+
+/* What came due and is left is due at once. */
+static int64_t left_ms(int64_t in_ms) { return in_ms > 0 ? in_ms : 1; }
 
 static void due_in(int64_t *out_ms, int64_t in_ms) {
   if (in_ms > 0 && (*out_ms < 0 || in_ms < *out_ms)) *out_ms = in_ms;
 }
 
-/* Makes READY what is due, and fills in due_in_ms and the queues that may give something; returns how many READY jobs those have. */
+/* Makes READY what is due, and fills in due_in_ms and the queues that may give something; returns how many READY
+ * jobs those have. */
 static size_t look(struct fetching *f) {
   struct mem *mem = f->h->mem;
   size_t ready = 0;
@@ -79,12 +91,12 @@ static size_t look(struct fetching *f) {
     named->has_more = false;
     named->due_in_ms = -1;
     if (queue == NULL) continue;
-    sk_mem_promote(mem, queue);
+    sk_mem_promote(mem, queue, &f->budget);
     struct sk_heap_node *first = sk_heap_first(&queue->due);
-    if (first != NULL) due_in(&named->due_in_ms, first->key - mem->now_ms);
+    if (first != NULL) due_in(&named->due_in_ms, left_ms(first->key - mem->now_ms));
     due_in(&f->op->due_in_ms, named->due_in_ms);
     if (queue->paused) continue;
-    sk_mem_tokens_due(mem, queue);
+    sk_mem_tokens_due(mem, queue, &f->budget);
     f->from[i].queue = queue;
     ready += (size_t)queue->states[SK_STATE_READY];
   }
@@ -106,17 +118,18 @@ static void look_at_rest(struct fetching *f) {
   }
 }
 
-/* Those to be stopped are the first of its held jobs.  Without memory for all of them the others are told the next time. */
+/* Those to be stopped are the first of its held jobs.  Without memory for all of them the others are told the next
+ * time. */
 static void tell_stops(struct mem_handle *h, struct sk_fetch_op *op) {
   size_t n = 0;
-  SK_LIST_EACH (it, &h->held) {
+  SK_LIST_EACH (it, &h->holder->jobs) {
     if (!SK_CONTAINER(it, struct mem_job, node)->stopping) break;
     n++;
   }
   if (n == 0) return;
   op->stops = sk_arena_array(&op->op.arena, n, sizeof *op->stops);
   if (op->stops == NULL) return;
-  for (struct sk_list *it = h->held.next; op->stops_n < n; it = it->next) {
+  for (struct sk_list *it = h->holder->jobs.next; op->stops_n < n; it = it->next) {
     struct sk_str id = sk_arena_copy(&op->op.arena, SK_CONTAINER(it, struct mem_job, node)->id);
     if (id.p == NULL) return;
     op->stops[op->stops_n++] = id;
@@ -124,7 +137,9 @@ static void tell_stops(struct mem_handle *h, struct sk_fetch_op *op) {
 }
 
 static enum sk_code fetch(struct mem_handle *h, struct sk_fetch_op *op) {
-  struct fetching f = { .h = h, .op = op, .from = sk_arena_array(&op->op.arena, op->queues_n, sizeof *f.from) };
+  struct fetching f = {
+    .h = h, .op = op, .budget = DUE_IN_A_FETCH, .from = sk_arena_array(&op->op.arena, op->queues_n, sizeof *f.from)
+  };
   if (f.from == NULL) return SK_ENOMEM;
   size_t ready = look(&f);
   op->jobs = sk_arena_array(&op->op.arena, ready < op->want ? ready : op->want, sizeof *op->jobs);

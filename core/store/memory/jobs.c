@@ -1,4 +1,5 @@
-/* memory/jobs.c - the table of jobs and their moves between states (memory.h has the picture).  All of it under the lock. */
+/* memory/jobs.c - the table of jobs and their moves between states (memory.h has the picture).  All of it under the
+ * lock. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -6,34 +7,7 @@
 #include "logic/record.h"
 #include "store/memory/memory.h"
 
-/* -- the table ------------------------------------------------------------------------------------------------------------- */
-
-struct mem_queue *sk_mem_queue_find(const struct mem *mem, struct sk_str name) {
-  struct mem_queue *queue;
-  HASH_FIND(hh, mem->queues, name.p, name.n, queue);
-  return queue;
-}
-
-struct mem_queue *sk_mem_queue(struct mem *mem, struct sk_str name) {
-  struct mem_queue *queue = sk_mem_queue_find(mem, name);
-  if (queue != NULL) return queue;
-  queue = calloc(1, sizeof *queue + name.n);
-  if (queue == NULL) return NULL;
-  memcpy(queue->bytes, name.p, name.n);
-  queue->name = sk_str(queue->bytes, name.n);
-  for (size_t i = 0; i < SK_PRIORITIES; i++) {
-    sk_mem_line_init(&queue->plain[i], (struct mem_line_key){ .queue = queue, .rank = i });
-    sk_list_init(&queue->turns[i]);
-  }
-  HASH_ADD_KEYPTR(hh, mem->queues, queue->bytes, name.n, queue);
-  if (queue->hh.tbl == NULL) {
-    free(queue);
-    return NULL;
-  }
-  queue->bound = mem->bounds ? sk_mem_bound_find(mem, name) : NULL;
-  mem->queues_version++;
-  return queue;
-}
+/* -- the table ----------------------------------------------------------------------------------------------------- */
 
 /* One block for the job, its names and its first record. */
 static struct mem_job *job_new(struct mem *mem, const struct sk_enqueue_item *item) {
@@ -52,16 +26,12 @@ static struct mem_job *job_new(struct mem *mem, const struct sk_enqueue_item *it
   }
   job->priority = item->priority;
   sk_list_init(&job->node);
+  sk_list_init(&job->all);
   return job;
 }
 
-void sk_mem_free(struct mem_job *job) {
-  free(job->owned_record);
-  free(job->said);
-  free(job);
-}
-
-/* The limit of a job that comes in: its own, or what its task declares now in place of what it declared when the job was made. */
+/* The limit of a job that comes in: its own, or what its task declares now in place of what it declared when the job
+ * was made. */
 static struct sk_limit limit_of(const struct mem *mem, const struct sk_enqueue_item *item) {
   struct sk_limit limit = item->limit;
   struct mem_task *task = NULL;
@@ -74,11 +44,11 @@ static struct sk_limit limit_of(const struct mem *mem, const struct sk_enqueue_i
 static bool enrol(struct mem *mem, struct mem_job *job, const struct sk_enqueue_item *item) {
   if (item->limit.group.n) {
     struct sk_limit limit = limit_of(mem, item);
-    job->line = sk_mem_line_join(mem, &limit, job->queue, job->priority);
-    if (job->line == NULL) return false;
+    job->lane = sk_mem_lane_join(mem, &limit, job->queue, job->priority);
+    if (job->lane == NULL) return false;
   }
   if (sk_mem_table_add(&mem->jobs, job)) return true;
-  if (job->line != NULL) sk_mem_line_quit(mem, job->line);
+  if (job->lane != NULL) sk_mem_lane_quit(mem, job->lane);
   return false;
 }
 
@@ -93,9 +63,10 @@ struct mem_job *sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item) 
     sk_mem_free(job);
     return NULL;
   }
-  if (job->line != NULL) {
+  sk_list_push(&mem->all, &job->all);
+  if (job->lane != NULL) {
     struct sk_limit limit = limit_of(mem, item);
-    sk_mem_group_renumber(mem, job->line->key.group, &limit);
+    sk_mem_group_renumber(mem, job->lane->key.group, &limit);
   }
   if (due_ms <= mem->now_ms)
     sk_mem_enter_last(mem, job);
@@ -108,22 +79,28 @@ void sk_mem_drop(struct mem *mem, struct mem_job *job) {
   sk_mem_leave(mem, job);
   sk_mem_lock_leave(mem, job);
   sk_mem_ungrant(mem, job);
-  if (job->line != NULL) sk_mem_line_quit(mem, job->line);
+  if (job->lane != NULL) sk_mem_lane_quit(mem, job->lane);
   sk_mem_table_remove(&mem->jobs, job);
+  if (!sk_list_empty(&mem->walks)) sk_mem_walks_pass(mem, job);
+  sk_list_remove(&job->all);
   sk_mem_free(job);
 }
 
-void sk_mem_drop_ended(struct mem *mem) {
-  for (struct sk_heap_node *first; (first = sk_heap_first(&mem->kept)) != NULL && first->key <= mem->now_ms;)
+bool sk_mem_drop_ended(struct mem *mem, size_t n) {
+  struct sk_heap_node *first;
+  while ((first = sk_heap_first(&mem->kept)) != NULL && first->key <= mem->now_ms) {
+    if (n-- == 0) return true;
     sk_mem_drop(mem, SK_CONTAINER(first, struct mem_job, place));
+  }
+  return false;
 }
 
-/* -- states ---------------------------------------------------------------------------------------------------------------- */
+/* -- states -------------------------------------------------------------------------------------------------------- */
 
 void sk_mem_leave(struct mem *mem, struct mem_job *job) {
   if (job->state == SK_STATE_NONE) return; /* new */
   if (job->state == SK_STATE_READY)
-    sk_mem_line_remove(sk_mem_line_of(job), job);
+    sk_mem_lane_remove(sk_mem_lane_of(job), job);
   else if (sk_heap_has(&job->place))
     sk_heap_remove(sk_state_is_final(job->state) ? &mem->kept : &job->queue->due, &job->place);
   sk_list_remove(&job->node); /* RUNNING, or it waits with a slot */
@@ -140,28 +117,28 @@ static void set_state(struct mem_job *job, enum sk_state state) {
 
 void sk_mem_enter_ready(struct mem_job *job) {
   set_state(job, SK_STATE_READY);
-  sk_mem_line_put(sk_mem_line_of(job), job);
+  sk_mem_lane_put(sk_mem_lane_of(job), job);
 }
 
 void sk_mem_enter_last(struct mem *mem, struct mem_job *job) {
   set_state(job, SK_STATE_READY);
   job->due_ms = MEM_NEVER;
   job->seq = ++mem->seq;
-  sk_mem_line_push(sk_mem_line_of(job), job);
+  sk_mem_lane_push(sk_mem_lane_of(job), job);
 }
 
 /* Into another queue, with its place in its group; false when out of memory. */
 static bool move(struct mem *mem, struct mem_job *job, struct mem_queue *queue) {
-  struct mem_line *line = NULL;
-  if (job->line != NULL) {
-    line = sk_mem_line_join(mem, &job->line->key.group->limit, queue, job->priority);
-    if (line == NULL) return false;
+  struct mem_lane *lane = NULL;
+  if (job->lane != NULL) {
+    lane = sk_mem_lane_join(mem, &job->lane->key.group->limit, queue, job->priority);
+    if (lane == NULL) return false;
   }
   sk_mem_leave(mem, job);
-  struct mem_line *from = job->line;
-  job->line = line;
+  struct mem_lane *from = job->lane;
+  job->lane = lane;
   job->queue = queue;
-  if (from != NULL) sk_mem_line_quit(mem, from);
+  if (from != NULL) sk_mem_lane_quit(mem, from);
   return true;
 }
 
@@ -169,7 +146,7 @@ bool sk_mem_wait(struct mem *mem, struct mem_job *job, struct mem_queue *queue, 
   if (!sk_heap_reserve(&queue->due)) return false;
   if (queue != job->queue && !move(mem, job, queue)) return false;
   sk_mem_leave(mem, job);
-  if (job->granted && !job->line->key.group->limit.strict) sk_mem_ungrant(mem, job);
+  if (job->granted && !job->lane->key.group->limit.strict) sk_mem_ungrant(mem, job);
   job->due_ms = due_ms;
   job->seq = ++mem->seq;
   if (due_ms <= mem->now_ms) {
@@ -178,29 +155,29 @@ bool sk_mem_wait(struct mem *mem, struct mem_job *job, struct mem_queue *queue, 
   }
   set_state(job, state);
   sk_mem_heap_put(&queue->due, job, due_ms);
-  if (job->granted) sk_list_push(&job->line->key.group->waiting, &job->node);
+  if (job->granted) sk_list_push(&job->lane->key.group->waiting, &job->node);
   return true;
 }
 
-void sk_mem_enter_running(struct mem *mem, struct mem_job *job, struct mem_handle *holder) {
+void sk_mem_enter_running(struct mem *mem, struct mem_job *job, struct mem_holder *holder) {
   set_state(job, SK_STATE_RUNNING);
   sk_mem_grant(mem, job);
   job->holder = holder;
   job->fence = ++mem->fence;
   job->running_since_ms = mem->now_ms;
-  free(job->said);
-  job->said = NULL;
+  free(job->progress);
+  job->progress = NULL;
   if (job->stopping)
-    sk_list_push_front(&holder->held, &job->node);
+    sk_list_push_front(&holder->jobs, &job->node);
   else
-    sk_list_push(&holder->held, &job->node);
+    sk_list_push(&holder->jobs, &job->node);
 }
 
 void sk_mem_stop(struct mem_job *job) {
   assert(job->state == SK_STATE_RUNNING);
   job->stopping = true;
   sk_list_remove(&job->node);
-  sk_list_push_front(&job->holder->held, &job->node);
+  sk_list_push_front(&job->holder->jobs, &job->node);
 }
 
 bool sk_mem_finish(struct mem *mem, struct mem_job *job, enum sk_state state, int64_t end_ms) {
@@ -215,14 +192,15 @@ bool sk_mem_finish(struct mem *mem, struct mem_job *job, enum sk_state state, in
   return true;
 }
 
-void sk_mem_promote(struct mem *mem, struct mem_queue *queue) {
-  for (struct mem_job *job; (job = sk_mem_heap_job(&queue->due)) != NULL && job->due_ms <= mem->now_ms;) {
+void sk_mem_promote(struct mem *mem, struct mem_queue *queue, size_t *budget) {
+  for (struct mem_job *job; *budget > 0 && (job = sk_mem_heap_job(&queue->due)) && job->due_ms <= mem->now_ms;) {
     sk_mem_leave(mem, job);
     sk_mem_enter_ready(job);
+    --*budget;
   }
 }
 
-/* -- records --------------------------------------------------------------------------------------------------------------- */
+/* -- records ------------------------------------------------------------------------------------------------------- */
 
 void sk_mem_set_record(struct mem_job *job, struct sk_str record) {
   free(job->owned_record);

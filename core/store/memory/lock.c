@@ -1,5 +1,5 @@
-/* memory/lock.c - locks (store.h, LOCKS).  A lock and the job that holds it point to each other, so whatever ends the job finds it;
- * a throttle outlives its job, and a beat finds it in mem->throttles. */
+/* memory/lock.c - locks (store.h, LOCKS).  A lock and the job that holds it point to each other, so whatever ends
+ * the job finds it; a throttle outlives its job, and a beat finds it in mem->throttles. */
 #include <stdlib.h>
 
 #include "store/memory/memory.h"
@@ -56,9 +56,13 @@ void sk_mem_lock_leave(struct mem *mem, struct mem_job *job) {
   if (!lock->throttle || lock->until_ms <= mem->now_ms) lock_free(mem, lock);
 }
 
-void sk_mem_locks_forget(struct mem *mem) {
-  for (struct sk_heap_node *first; (first = sk_heap_first(&mem->throttles)) != NULL && first->key <= mem->now_ms;)
+bool sk_mem_locks_forget(struct mem *mem, size_t n) {
+  struct sk_heap_node *first;
+  while ((first = sk_heap_first(&mem->throttles)) != NULL && first->key <= mem->now_ms) {
+    if (n-- == 0) return true;
     lock_free(mem, SK_CONTAINER(first, struct mem_lock, end));
+  }
+  return false;
 }
 
 void sk_mem_locks_free(struct mem *mem) {

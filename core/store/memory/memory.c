@@ -1,13 +1,17 @@
-/* memory.c - the memory store: the contract of store.h as simply as it can be written, and the specification that the other
- * stores are held to.  This file opens and closes handles and carries answers to the loop; memory.h has the picture.
+/* memory.c - the memory store: the contract of store.h as simply as it can be written, and the specification that
+ * the other stores are held to.  This file opens and closes handles and carries answers to the loop; memory.h has
+ * the picture.
  *
- * "memory:" is a store of its own for each open; "memory:NAME" is one store for all who open that name in this process, and
- * lasts as long as one of them has it open.  An operation happens whole inside the call; only its callback comes later. */
+ * "memory:" is a store of its own for each open; "memory:NAME" is one store for all who open that name in this
+ * process, and lasts as long as one of them has it open.  An operation happens inside the call, and its callback
+ * comes later; one that looks through all jobs goes on in steps (op.c). */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "io/loop.h"
 #include "store/memory/memory.h"
+
+enum { RELEASED = 2000 }; /* jobs, in one step of a handle that closes */
 
 /* The named stores of this process: the only way that two handles, maybe of two threads, can find one store. */
 static struct {
@@ -15,67 +19,7 @@ static struct {
   struct mem *first;
 } registry = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* -- answers -------------------------------------------------------------------------------------------------------------- */
-
-struct mem_handle *sk_mem_begin(struct sk_store *store, struct sk_op *op) {
-  struct mem_handle *h = sk_mem_handle(store);
-  assert(h->mem != NULL && h->close_cb == NULL && op->cb != NULL);
-  op->err = (struct sk_err){ 0 };
-  op->arena = (struct sk_arena){ 0 };
-  pthread_mutex_lock(&h->mem->lock);
-  int64_t before_ms = h->mem->now_ms;
-  h->mem->now_ms = sk_store_wall_ms(&h->clock);
-  if (h->mem->now_ms < before_ms) sk_mem_clock_back(h->mem);
-  return h;
-}
-
-void sk_mem_answer(struct mem_handle *h, struct sk_op *op, enum sk_code status) {
-  pthread_mutex_unlock(&h->mem->lock);
-  op->status = status;
-  if (status == SK_ENOMEM && op->err.code == SK_OK) sk_err_set(&op->err, SK_ENOMEM, "memory store: out of memory");
-  /* An async, not a timer: a timer that is set again from its own callback would keep libuv from looking at anything else. */
-  if (sk_list_empty(&h->answers)) sk_async_send(h->wake);
-  sk_list_push(&h->answers, &op->node);
-}
-
-void sk_mem_notify(struct mem_handle *h) {
-  SK_LIST_EACH (it, &h->mem->handles) {
-    struct mem_handle *other = SK_CONTAINER(it, struct mem_handle, node);
-    if (other == h || other->changed || other->events.changed == NULL) continue;
-    other->changed = true;
-    sk_async_send(other->wake);
-  }
-}
-
-static void tell_changed(struct mem_handle *h) {
-  if (h->mem == NULL) return;
-  pthread_mutex_lock(&h->mem->lock);
-  bool changed = h->changed;
-  h->changed = false;
-  pthread_mutex_unlock(&h->mem->lock);
-  if (changed) h->events.changed(h->events.ctx);
-}
-
-static void on_wake(void *ctx) {
-  struct mem_handle *h = ctx;
-  tell_changed(h);
-  struct sk_list answers; /* those that callbacks add are for the next turn */
-  sk_list_init(&answers);
-  sk_list_move(&answers, &h->answers);
-  for (struct sk_list *it; (it = sk_list_pop(&answers)) != NULL;) {
-    struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
-    op->cb(op, op->ctx);
-  }
-  if (h->close_cb == NULL || !sk_list_empty(&h->answers)) return; /* submitted, then closed, by a callback: next turn */
-  void (*cb)(void *) = h->close_cb;
-  void *cb_ctx = h->close_ctx;
-  sk_async_free(h->wake);
-  sk_watches_fini(&h->watches);
-  free(h);
-  cb(cb_ctx);
-}
-
-/* -- open and close -------------------------------------------------------------------------------------------------------- */
+/* -- open and close ------------------------------------------------------------------------------------------------ */
 
 static struct mem *mem_new(struct sk_str name) {
   struct mem *mem = calloc(1, sizeof *mem + name.n);
@@ -86,6 +30,9 @@ static struct mem *mem_new(struct sk_str name) {
   mem->queues_version = 1;
   pthread_mutex_init(&mem->lock, NULL);
   sk_list_init(&mem->handles);
+  sk_list_init(&mem->all);
+  sk_list_init(&mem->walks);
+  sk_list_init(&mem->orphans);
   sk_mem_table_init(&mem->jobs);
   return mem;
 }
@@ -94,24 +41,14 @@ static void mem_free(struct mem *mem) {
   size_t at = 0;
   for (struct mem_job *job; (job = sk_mem_table_next(&mem->jobs, &at)) != NULL;) sk_mem_free(job);
   sk_mem_table_fini(&mem->jobs);
-  struct mem_queue *queue, *next_queue;
-  HASH_ITER(hh, mem->queues, queue, next_queue) {
-    HASH_DEL(mem->queues, queue);
-    for (int i = 0; i < SK_PRIORITIES; i++) sk_heap_fini(&queue->plain[i].front);
-    sk_heap_fini(&queue->due);
-    sk_heap_fini(&queue->tokens);
-    free(queue);
-  }
-  struct mem_task *task, *next_task;
-  HASH_ITER(hh, mem->tasks, task, next_task) {
-    HASH_DEL(mem->tasks, task);
-    sk_mem_task_free(task);
-  }
+  sk_mem_queues_free(mem);
+  sk_mem_tasks_free(mem);
   sk_mem_groups_free(mem);
   sk_buf_fini(&mem->stamped);
   sk_mem_locks_free(mem);
-  sk_mem_bounds_free(mem);
+  sk_mem_settings_free(mem);
   sk_heap_fini(&mem->kept);
+  for (struct sk_list *it; (it = sk_list_pop(&mem->orphans)) != NULL;) free(SK_CONTAINER(it, struct mem_holder, node));
   pthread_mutex_destroy(&mem->lock);
   free(mem);
 }
@@ -152,19 +89,62 @@ static void mem_put(struct mem *mem) {
   if (last) mem_free(mem);
 }
 
+static void handle_free(struct mem_handle *h) {
+  if (h == NULL) return;
+  sk_async_free(h->wake);
+  sk_defer_free(h->turn);
+  sk_watches_fini(&h->watches);
+  free(h->holder);
+  free(h);
+}
+
+static void tell_changed(struct mem_handle *h) {
+  if (h->close_cb != NULL) return;
+  pthread_mutex_lock(&h->mem->lock);
+  bool changed = h->changed;
+  h->changed = false;
+  pthread_mutex_unlock(&h->mem->lock);
+  if (changed) h->events.changed(h->events.ctx);
+}
+
+static void on_wake(void *ctx) {
+  struct mem_handle *h = ctx;
+  tell_changed(h);
+  struct sk_list answers; /* those that callbacks add are for the next turn */
+  sk_list_init(&answers);
+  sk_list_move(&answers, &h->answers);
+  for (struct sk_list *it; (it = sk_list_pop(&answers)) != NULL;) {
+    struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
+    op->cb(op, op->ctx);
+  }
+  /* Submitted, then closed, by a callback: a later turn. */
+  if (h->close_cb == NULL || !sk_list_empty(&h->answers) || !sk_list_empty(&h->works)) return;
+  void (*cb)(void *) = h->close_cb;
+  void *cb_ctx = h->close_ctx;
+  mem_put(h->mem);
+  handle_free(h);
+  cb(cb_ctx);
+}
+
+/* What the engine holds becomes READY, some in each step. */
+static bool release_step(struct mem_handle *h, struct mem_work *work) {
+  (void)work;
+  bool more = sk_mem_hand_back(h->mem, h->holder, false, RELEASED);
+  sk_mem_notify(h);
+  return !more;
+}
+
 static void mem_close(struct sk_store *store, void (*cb)(void *ctx), void *ctx) {
   struct mem_handle *h = sk_mem_handle(store);
   struct mem *mem = h->mem;
-  assert(mem != NULL && h->close_cb == NULL && cb != NULL);
-  pthread_mutex_lock(&mem->lock);
-  if (sk_mem_hand_back(mem, h, false) > 0) sk_mem_notify(h);
-  sk_list_remove(&h->node);
-  pthread_mutex_unlock(&mem->lock);
-  mem_put(mem);
-  h->mem = NULL;
+  assert(h->close_cb == NULL && cb != NULL);
   h->close_cb = cb;
   h->close_ctx = ctx;
-  sk_async_send(h->wake);
+  pthread_mutex_lock(&mem->lock);
+  sk_list_remove(&h->node);
+  if (!sk_list_empty(&h->holder->jobs)) sk_mem_go_on(h, &h->release);
+  pthread_mutex_unlock(&mem->lock);
+  if (sk_list_empty(&h->works)) sk_async_send(h->wake);
 }
 
 static int64_t mem_now_ms(struct sk_store *store) { return sk_store_wall_ms(&sk_mem_handle(store)->clock); }
@@ -173,7 +153,8 @@ static void mem_backup(struct sk_store *store, struct sk_backup_op *op) {
   sk_mem_answer(h, &op->op, sk_err_set(&op->op.err, SK_EUNSUPPORTED, "memory: there is no file to copy"));
 }
 
-static void mem_hurry(struct sk_store *store) { (void)store; /* it waits for nobody */ }
+/* It waits for nobody; what goes on in steps ends with the next. */
+static void mem_hurry(struct sk_store *store) { sk_mem_handle(store)->hurried = true; }
 
 static const struct sk_store_ops memory_ops = {
   .scheme = "memory",
@@ -195,6 +176,27 @@ static const struct sk_store_ops memory_ops = {
   .hurry = mem_hurry,
 };
 
+/* NULL when out of memory. */
+static struct mem_handle *handle_new(struct sk_loop *loop, struct sk_str engine) {
+  struct mem_handle *h = calloc(1, sizeof *h + engine.n);
+  if (h == NULL) return NULL;
+  if (engine.n) memcpy(h->bytes, engine.p, engine.n);
+  h->engine = sk_str(h->bytes, engine.n);
+  h->store.ops = &memory_ops;
+  h->chores.step = sk_mem_chores_step;
+  h->release.step = release_step;
+  sk_list_init(&h->chores.node);
+  sk_list_init(&h->release.node);
+  sk_list_init(&h->works);
+  sk_list_init(&h->answers);
+  h->wake = sk_async_new(loop, on_wake, h);
+  h->turn = sk_defer_new(loop, sk_mem_turn_works, h);
+  h->holder = sk_mem_holder_new(engine);
+  if (h->wake && h->turn && h->holder) return h;
+  handle_free(h);
+  return NULL;
+}
+
 enum sk_code sk_memory_open(struct sk_loop *loop, const struct sk_store_options *options,
                             const struct sk_store_events *events, struct sk_store **out, struct sk_err *err) {
   const size_t scheme_n = sizeof "memory:" - 1;
@@ -203,31 +205,23 @@ enum sk_code sk_memory_open(struct sk_loop *loop, const struct sk_store_options 
     return sk_err_set(err, SK_EINVAL,
                       "store URL \"%.*s...\": the name after \"memory:\" has %zu bytes, at most %d are allowed",
                       SK_STR_ARG(sk_str_head(options->url, 60)), name.n, SK_NAME_BYTES_MAX);
-  struct sk_str engine = options->engine;
-  struct mem_handle *h = calloc(1, sizeof *h + engine.n);
-  struct sk_async *wake = h ? sk_async_new(loop, on_wake, h) : NULL;
+  struct mem_handle *h = handle_new(loop, options->engine);
   struct mem *mem = NULL;
-  enum sk_code code = wake ? mem_get(name, options->must_exist, &mem, err)
-                           : sk_err_set(err, SK_ENOMEM, "store \"memory:%.*s\": out of memory", SK_STR_ARG(name));
+  enum sk_code code = h ? mem_get(name, options->must_exist, &mem, err)
+                        : sk_err_set(err, SK_ENOMEM, "store \"memory:%.*s\": out of memory", SK_STR_ARG(name));
   if (code != SK_OK) {
-    sk_async_free(wake);
-    free(h);
+    handle_free(h);
     return code;
   }
-  if (engine.n) memcpy(h->bytes, engine.p, engine.n);
-  h->store.ops = &memory_ops;
   h->mem = mem;
   h->clock = options->clock;
   h->events = events ? *events : (struct sk_store_events){ 0 };
-  h->wake = wake;
-  h->engine = sk_str(h->bytes, engine.n);
   h->lease_ms = options->lease_ms;
-  sk_list_init(&h->answers);
-  sk_list_init(&h->held);
   pthread_mutex_lock(&mem->lock);
   sk_list_push(&mem->handles, &h->node);
   h->mark = ++mem->marks;
-  if (engine.n) sk_mem_recover(h);
+  mem->now_ms = sk_store_wall_ms(&h->clock);
+  if (h->engine.n) sk_mem_recover(h);
   pthread_mutex_unlock(&mem->lock);
   *out = &h->store;
   return SK_OK;

@@ -6,10 +6,11 @@
 /* The job that an engine holds under that fence; NULL when it does not. */
 static struct mem_job *held_job(struct mem_handle *h, struct sk_str id, uint64_t fence) {
   struct mem_job *job = sk_mem_find(h->mem, id);
-  return job && job->state == SK_STATE_RUNNING && job->holder == h && job->fence == fence ? job : NULL;
+  return job && job->state == SK_STATE_RUNNING && job->holder == h->holder && job->fence == fence ? job : NULL;
 }
 
-/* What becomes of the job.  `record` is malloced and taken, unless the answer is false: out of memory, nothing changed. */
+/* What becomes of the job.  `record` is malloced and taken, unless the answer is false: out of memory, nothing
+ * changed. */
 static bool apply(struct mem *mem, struct mem_job *job, const struct sk_settle_item *item, struct sk_str record) {
   struct mem_queue *queue = job->queue;
   bool ok = true;
@@ -81,20 +82,20 @@ void sk_mem_settle(struct sk_store *store, struct sk_settle_op *op) {
   sk_mem_answer(h, &op->op, code);
 }
 
-/* -- progress ---------------------------------------------------------------------------------------------------------------- */
+/* -- progress ------------------------------------------------------------------------------------------------------ */
 
 /* A malloced copy of what it says; NULL when out of memory. */
-static struct mem_said *said_new(const struct sk_progress_item *item) {
+static struct mem_progress *progress_new(const struct sk_progress_item *item) {
   struct sk_str note = sk_str_head(item->progress_text, SK_PROGRESS_BYTES_MAX),
                 log = sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX);
-  struct mem_said *said = malloc(sizeof *said + note.n + log.n);
-  if (said == NULL) return NULL;
-  said->percent = item->percent;
-  said->progress_text = sk_str(said->bytes, note.n);
-  said->log = sk_str(said->bytes + note.n, log.n);
-  if (note.n) memcpy(said->bytes, note.p, note.n);
-  if (log.n) memcpy(said->bytes + note.n, log.p, log.n);
-  return said;
+  struct mem_progress *progress = malloc(sizeof *progress + note.n + log.n);
+  if (progress == NULL) return NULL;
+  progress->percent = item->percent;
+  progress->progress_text = sk_str(progress->bytes, note.n);
+  progress->log = sk_str(progress->bytes + note.n, log.n);
+  if (note.n) memcpy(progress->bytes, note.p, note.n);
+  if (log.n) memcpy(progress->bytes + note.n, log.p, log.n);
+  return progress;
 }
 
 void sk_mem_progress(struct sk_store *store, struct sk_progress_op *op) {
@@ -103,13 +104,13 @@ void sk_mem_progress(struct sk_store *store, struct sk_progress_op *op) {
   for (size_t i = 0; code == SK_OK && i < op->items_n; i++) {
     struct mem_job *job = held_job(h, op->items[i].id, op->items[i].fence);
     if (job == NULL) continue;
-    struct mem_said *said = said_new(&op->items[i]);
-    if (said == NULL) {
+    struct mem_progress *progress = progress_new(&op->items[i]);
+    if (progress == NULL) {
       code = SK_ENOMEM;
       continue;
     }
-    free(job->said);
-    job->said = said;
+    free(job->progress);
+    job->progress = progress;
   }
   sk_mem_answer(h, &op->op, code);
 }

@@ -18,7 +18,7 @@ enum {
 void sk_mem_table_init(struct mem_table *t) { *t = (struct mem_table){ .key = sk_id_random() }; }
 void sk_mem_table_fini(struct mem_table *t) { free(t->slots); }
 
-/* -- hash ------------------------------------------------------------------------------------------------------------------ */
+/* -- hash ---------------------------------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t a, uint64_t b) {
   __extension__ unsigned __int128 product = (unsigned __int128)a * b;
@@ -43,7 +43,7 @@ uint64_t sk_mem_hash(const struct mem_table *t, struct sk_str id) {
   return mix(mix(h ^ last, factor), 0xbf58476d1ce4e5b9u);
 }
 
-/* -- slots ----------------------------------------------------------------------------------------------------------------- */
+/* -- slots --------------------------------------------------------------------------------------------------------- */
 
 static size_t slot_after(const struct mem_table *t, size_t i) { return (i + 1) & (t->cap - 1); }
 static size_t home_of(const struct mem_table *t, uint64_t hash) { return (size_t)hash & (t->cap - 1); }
@@ -54,8 +54,8 @@ static size_t free_slot(const struct mem_table *t, uint64_t hash) {
   return i;
 }
 
-/* Free ones.  Many of them ask for huge pages: ids lie all over, so that nearly each would miss the TLB too, and after a fork, which
- * an engine does for each worker, nearly each would fault on a page of its own. */
+/* Free ones.  Many of them ask for huge pages: ids lie all over, so that nearly each would miss the TLB too, and
+ * after a fork, which an engine does for each worker, nearly each would fault on a page of its own. */
 static struct mem_slot *slots_new(size_t cap) {
   size_t bytes = cap * sizeof(struct mem_slot);
   if (bytes < HUGE_PAGE_BYTES) return calloc(cap, sizeof(struct mem_slot));
