@@ -304,6 +304,38 @@ static void tasks_are_declared_and_replaced_by_name(void **ctx) {
   sk_op_fini(&op.op);
 }
 
+static bool is_counted(struct handle *h, const char *queue) {
+  const struct sk_count_op *op = count(h);
+  for (size_t i = 0; i < op->queues_n; i++)
+    if (sk_str_eq_c(op->queues[i].name, queue)) return true;
+  return false;
+}
+
+static void a_queue_that_held_nothing_for_ten_minutes_is_forgotten(void **ctx) {
+  struct world *w = *ctx;
+  if (strcmp(w->kind->name, "sqlite") == 0) return; /* does not forget queues yet */
+  enum { ROUNDS = 13, ROUND_MS = 61000 };
+  struct handle *h = open_engine(w, "e1");
+  const char *const queues[] = { "empty", "used", "paused", "configured" };
+  for (int i = 0; i < 4; i++) assert_code(put(h, .id = queues[i], .queue = queues[i]), SK_OK);
+  set_paused(h, "paused", true);
+  bind_queue(h, .name = text("configured"), .max_len = 10);
+  for (int i = 0; i < 4; i++) assert_code(change(h, SK_VERB_DELETE, queues[i], 0), SK_OK);
+  uint64_t version = count(h)->queues_version;
+  for (int round = 0; round < ROUNDS; round++) {
+    assert_true(round > 9 || is_counted(h, "empty"));
+    if (round == 5) assert_code(put(h, .id = "again", .queue = "used"), SK_OK);
+    beat(h);
+    if (round == 6) assert_code(change(h, SK_VERB_DELETE, "again", 0), SK_OK);
+    world_advance(w, ROUND_MS);
+  }
+  assert_false(is_counted(h, "empty"));
+  for (int i = 1; i < 4; i++) assert_true(is_counted(h, queues[i]));
+  assert_true(count(h)->queues_version != version);
+  assert_code(put(h, .id = "new", .queue = "empty"), SK_OK);
+  assert_string_equal(ids_of(w, take(h, 1, "empty", NULL)), "new");
+}
+
 static const struct CMUnitTest tests[] = {
   cmocka_unit_test(get_answers_in_the_order_asked),
   cmocka_unit_test(list_shows_states_in_their_order),
@@ -319,5 +351,6 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(tasks_are_declared_and_replaced_by_name),
   cmocka_unit_test(a_template_is_declared_and_replaced_with_its_task),
   cmocka_unit_test(a_view_says_what_holds_a_ready_job_back),
+  cmocka_unit_test(a_queue_that_held_nothing_for_ten_minutes_is_forgotten),
 };
 const struct suite look_suite = SUITE("look", tests);
