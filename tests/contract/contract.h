@@ -163,7 +163,8 @@ struct suite {
   size_t tests_n;
 };
 extern const struct suite law_suite, enqueue_suite, fetch_suite, settle_suite, beat_suite, look_suite, change_suite,
-    events_suite, lock_suite, limit_suite, bound_suite, renew_suite, stop_suite, client_suite, model_suite, steps_suite;
+    events_suite, lock_suite, limit_suite, bound_suite, rules_suite, admission_suite, renew_suite, stop_suite,
+    client_suite, model_suite, steps_suite;
 #define SUITE(title, array)                                                                                            \
   { .name = title, .tests = array, .tests_n = sizeof array / sizeof array[0] }
 
