@@ -3,8 +3,8 @@
 --   No C function of core/ is longer than 60 lines.
 --   No line of C or Lua is wider than 120 columns, and no file reaches 800 lines.
 --   No Redis script is longer than 600 lines once it is assembled from its parts.
--- The check reads definitions and calls as text.  It relies on two rules of the tree: functions that other files call begin with
--- sk_, and every definition starts at the left margin.  Mistakes in the FOLDERs are not reported.
+-- The check reads definitions and calls as text.  It relies on two rules of the tree: functions that other files call
+-- begin with sk_, and every definition starts at the left margin.  Mistakes in the FOLDERs are not reported.
 -- Each mistake is printed as "file:line: message".  The exit status is 1 when there is one.
 local ROOT = arg[1] or "."
 local PASSED_OVER = { unpack(arg, 2) }
@@ -24,7 +24,8 @@ end
 
 local function files_of(...)
   local list = {}
-  local pipe = assert(io.popen(("cd %s && find %s 2>/dev/null | LC_ALL=C sort"):format(ROOT, table.concat({ ... }, " "))))
+  local pipe = assert(io.popen(("cd %s && find %s 2>/dev/null | LC_ALL=C sort"):format(ROOT,
+    table.concat({ ... }, " "))))
   for path in pipe:lines() do list[#list + 1] = path end
   pipe:close()
   return list
@@ -158,7 +159,8 @@ for _, path in ipairs(files_of(SCRIPTS, "-maxdepth", "1", "-name", "'*.lua'")) d
   local pipe = assert(io.popen(("cd %s && luajit %s --text %s"):format(ROOT, ASSEMBLER, path)))
   local lines = select(2, pipe:read "*a":gsub("\n", ""))
   pipe:close()
-  if lines > SCRIPT_LINES_MAX then complain(path, ":1: %d lines when assembled, at most %d", lines, SCRIPT_LINES_MAX) end
+  if lines > SCRIPT_LINES_MAX then complain(path, ":1: %d lines when assembled, at most %d", lines,
+    SCRIPT_LINES_MAX) end
 end
 
 if mistakes > 0 then

@@ -1,5 +1,6 @@
--- report.lua - busted's output as one plain line a test, what failed in full, and `N passed, N failed` as the last line.
--- An error outside a test (a spec that does not load) counts as a failure.  Tests that can't run here are listed as pending.
+-- report.lua - busted's output as one plain line a test, what failed in full, and `N passed, N failed` as the last
+-- line. An error outside a test (a spec that does not load) counts as a failure.  Tests that can't run here are listed
+-- as pending.
 local busted = require "busted"
 
 local function text(message)

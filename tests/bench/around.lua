@@ -1,6 +1,6 @@
--- around.lua - what it costs to have something around a job: middleware, a kept result, a lock, a limit.  Each as a ratio to the plain job
--- in the same round: going in (enqueue_many by a client) and coming out (drained by one worker).  And what jobs that are held back cost
--- the others.
+-- around.lua - what it costs to have something around a job: middleware, a kept result, a lock, a limit.  Each as a
+-- ratio to the plain job in the same round: going in (enqueue_many by a client) and coming out (drained by one worker).
+--  And what jobs that are held back cost the others.
 local Place = require "tests.bench.place"
 local report = require "tests.bench.report"
 local skein = require "skein"
@@ -16,7 +16,8 @@ local KINDS = {
   { name = "5 middlewares", task = "wrapped", options = nothing },
   { name = "a kept result", task = "kept", options = nothing },
   { name = "unique", task = "noop", options = function(sig) sig.unique = true end },
-  { name = "a limit: concurrency 1,000", task = "noop", options = function(sig) sig.limit = { concurrency = 1000, key = "all" } end },
+  { name = "a limit: concurrency 1,000", task = "noop", options = function(sig) sig.limit = { concurrency = 1000,
+    key = "all" } end },
   { name = "a limit for each of 100 keys", task = "noop",
     options = function(sig, i) sig.limit = { concurrency = 100, key = "tenant " .. i % TENANTS } end },
   { name = "a rate that is never reached", task = "noop",
@@ -47,7 +48,7 @@ local function round(store, rates)
   end
 end
 
--- -- jobs that are held back --------------------------------------------------------------------------------------------------------
+-- -- jobs that are held back -----------------------------------------------------------------------------------------
 
 local KEYS, PER_KEY, BESIDE = 1000, 100, 100000
 
@@ -83,7 +84,8 @@ function M.held_back(r, store, rounds)
     without[i], with[i] = rate_beside(store, 0), rate_beside(store, KEYS * PER_KEY)
   end
   local ratio = report.median(report.ratios(with, without))
-  r:say("plain jobs beside 100,000 held back in 1,000 keys", "%s/s, %.2f x those beside none", report.count(report.median(with)), ratio)
+  r:say("plain jobs beside 100,000 held back in 1,000 keys", "%s/s, %.2f x those beside none",
+    report.count(report.median(with)), ratio)
 end
 
 --- store: "sqlite" or "redis": in memory no client could enqueue.

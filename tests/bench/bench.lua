@@ -1,9 +1,10 @@
 -- bench.lua - what the engine does and what it costs, beside yardsticks and budgets (DESIGN.md, section 9).
 --
---   luajit tests/bench/bench.lua BUILT ROUNDS [STORE]        BUILT: the directory of the binary; STORE: sqlite or memory, else both
+--   luajit tests/bench/bench.lua BUILT ROUNDS [STORE]        BUILT: the directory of the binary; STORE: sqlite or
+-- memory, else both
 --
--- Run by `make bench`.  Rates are compared only with what was measured in the same round, and medians are shown.  A budget that is
--- missed is shown as MISSED and fails nothing; the exit code is 1 when something could not be measured.
+-- Run by `make bench`.  Rates are compared only with what was measured in the same round, and medians are shown.  A
+-- budget that is missed is shown as MISSED and fails nothing; the exit code is 1 when something could not be measured.
 local Place = require "tests.bench.place"
 local around = require "tests.bench.around"
 local footprint = require "tests.bench.footprint"
@@ -43,7 +44,8 @@ r:section "The binary"
 r:measure("binary", footprint.binary)
 
 local averages = { uv.loadavg() }
-io.stdout:write(("\n%s, %d cores (%s), load average at the end %.1f\n\n"):format(os.date "!%Y-%m-%d %H:%M UTC", #uv.cpu_info(),
+io.stdout:write(("\n%s, %d cores (%s), load average at the end %.1f\n\n"):format(os.date "!%Y-%m-%d %H:%M UTC",
+  #uv.cpu_info(),
                                                                                   uv.cpu_info()[1].model, averages[1]))
 r:print()
 os.exit(r.broken and 1 or 0)

@@ -11,7 +11,7 @@ local M = {}
 local SLEEPERS = 10000
 local IDLE_S = 10
 
--- -- idle ------------------------------------------------------------------------------------------------------------------------
+-- -- idle ------------------------------------------------------------------------------------------------------------
 
 -- How often the threads of a process have gone to sleep: each wake-up from a wait is one.
 local function wakeups(pid)
@@ -26,7 +26,8 @@ end
 -- The system calls that strace sees in IDLE_S, a line each; nil and why where it can't.
 local function trace(pid)
   if os.execute "command -v strace >/dev/null 2>&1" ~= 0 then return nil, "strace is not installed" end
-  local child = process.start("strace", { args = { "-f", "-qq", "-p", tostring(pid) }, env = uv.os_environ(), name = "strace" })
+  local child = process.start("strace", { args = { "-f", "-qq", "-p", tostring(pid) }, env = uv.os_environ(),
+    name = "strace" })
   wait.poll(IDLE_S, function() return not child:running() end)
   if not child:running() then return nil, child.stderr end
   child:signal_with "sigint"
@@ -49,7 +50,8 @@ local function idle_sqlite(r, pid)
     return
   end
   local transactions = count(calls, READ_MARK) / IDLE_S
-  r:judge("sqlite: idle engine, transactions", transactions < 1, "< 1/s", "%.1f/s (%.0f system calls/s in the core)", transactions,
+  r:judge("sqlite: idle engine, transactions", transactions < 1, "< 1/s", "%.1f/s (%.0f system calls/s in the core)",
+    transactions,
           count(calls, "\n") / IDLE_S)
 end
 
@@ -64,14 +66,15 @@ function M.idle(r, store)
     wait.poll(IDLE_S, function() return not place.engine:running() end)
     local core_rate = (wakeups(place.engine.pid) - before) / IDLE_S
     local worker_rate = (wakeups(workers[1]) - before_worker) / IDLE_S
-    r:say(store .. ": idle, resident memory", "core %s, each of %d workers %s", report.mb(process.rss(place.engine.pid)), #workers,
+    r:say(store .. ": idle, resident memory", "core %s, each of %d workers %s",
+      report.mb(process.rss(place.engine.pid)), #workers,
           report.mb(process.rss(workers[1])))
     r:say(store .. ": idle, wake-ups", "core %.1f/s, worker %.1f/s", core_rate, worker_rate)
     if store == "sqlite" then idle_sqlite(r, place.engine.pid) end
   end)
 end
 
--- -- sleepers --------------------------------------------------------------------------------------------------------------------
+-- -- sleepers --------------------------------------------------------------------------------------------------------
 
 function M.sleepers(r, store)
   Place.with(store, function(place)
@@ -84,12 +87,13 @@ function M.sleepers(r, store)
     end)
     place:wait_noted("asleep", SLEEPERS, 60)
     local rss = process.rss(worker)
-    r:judge(store .. ": 10,000 jobs that sleep in one worker", rss < 80e6, "< 80 MB", "worker %s, core %s", report.mb(rss),
+    r:judge(store .. ": 10,000 jobs that sleep in one worker", rss < 80e6, "< 80 MB", "worker %s, core %s",
+      report.mb(rss),
             report.mb(process.rss(place.engine.pid)))
   end)
 end
 
--- -- the binary ------------------------------------------------------------------------------------------------------------------
+-- -- the binary ------------------------------------------------------------------------------------------------------
 
 function M.binary(r)
   local path = Place.programs .. "/skein"
@@ -98,7 +102,8 @@ function M.binary(r)
     local code = process.start("strip", { args = { "-o", stripped, path }, env = place.env, name = "strip" }):wait(20)
     if code ~= 0 then error "strip failed" end
     local size = uv.fs_stat(stripped).size
-    r:judge("the binary, stripped as `make install` does", size < 3e6, "< 3 MB", "%s (%s with debug information)", report.mb(size),
+    r:judge("the binary, stripped as `make install` does", size < 3e6, "< 3 MB", "%s (%s with debug information)",
+      report.mb(size),
             report.mb(uv.fs_stat(path).size))
   end)
 end

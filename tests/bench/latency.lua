@@ -1,4 +1,5 @@
--- latency.lua - how long a job waits that need not wait: an idle engine, a due time, a crowd of short sleepers, a fresh start.
+-- latency.lua - how long a job waits that need not wait: an idle engine, a due time, a crowd of short sleepers, a fresh
+-- start.
 local Place = require "tests.bench.place"
 local load = require "load"
 local report = require "tests.bench.report"
@@ -34,7 +35,8 @@ function M.idle(r, store, n)
   end)
   local trip = report.median(trips)
   local budget = 3 * trip + 0.001
-  r:judge(store .. ": idle, enqueue to start", wait.p99 < budget, ("p99 < 3 calls of enqueue + 1 ms = %s"):format(report.ms(budget)),
+  r:judge(store .. ": idle, enqueue to start", wait.p99 < budget,
+    ("p99 < 3 calls of enqueue + 1 ms = %s"):format(report.ms(budget)),
           "p50 %s, p99 %s (a call: %s)", report.ms(wait.p50), report.ms(wait.p99), report.ms(trip))
 end
 
@@ -58,7 +60,8 @@ function M.naps(r, store, n)
     end)
   end
   local took = report.median(times)
-  r:judge(store .. ": 2,000 jobs of 50 ms, concurrency 1,000", took < 0.2, "< 0.2 s", "%.3f s from the first start, %.3f s from enqueue_many",
+  r:judge(store .. ": 2,000 jobs of 50 ms, concurrency 1,000", took < 0.2, "< 0.2 s",
+    "%.3f s from the first start, %.3f s from enqueue_many",
           took, report.median(with_enqueue))
 end
 
@@ -74,7 +77,8 @@ function M.start(r, store)
     end
   end)
   local took = report.median(times)
-  r:judge(store .. ": start to first job", took < 0.1, "< 100 ms", "%s, worst of %d %s", report.ms(took), STARTS, report.ms(report.percentile(times, 1)))
+  r:judge(store .. ": start to first job", took < 0.1, "< 100 ms", "%s, worst of %d %s", report.ms(took), STARTS,
+    report.ms(report.percentile(times, 1)))
 end
 
 return M

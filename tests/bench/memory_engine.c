@@ -2,10 +2,11 @@
  *
  *   memory_engine [-w WORKERS] [-c CONCURRENCY] [-q QUEUE] [-d] SKEIN DIR [TASK COUNT]...
  *
- * A memory store lives inside its engine's process, so no client can put the first job there.  This is `skein run DIR -s memory:`
- * (the workers are the binary SKEIN, as ever) with a second handle on the same store, which enqueues COUNT jobs of each TASK in
- * batches before the engine starts.  Their args are [i, padding], i from 1, in records of RECORD_BYTES.  -q: serve that queue only;
- * -d: stop when all is done, else on TERM.  Prints "enqueued N SECONDS" before the engine starts, "ran N SECONDS" at its end. */
+ * A memory store lives inside its engine's process, so no client can put the first job there.  This is `skein run DIR
+ * -s memory:` (the workers are the binary SKEIN, as ever) with a second handle on the same store, which enqueues COUNT
+ * jobs of each TASK in batches before the engine starts.  Their args are [i, padding], i from 1, in records of
+ * RECORD_BYTES.  -q: serve that queue only; -d: stop when all is done, else on TERM.  Prints "enqueued N SECONDS"
+ * before the engine starts, "ran N SECONDS" at its end. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -40,7 +41,8 @@ static void die(const char *what, const char *why) {
   exit(1);
 }
 
-/* -- the jobs -------------------------------------------------------------------------------------------------------------- */
+/* -- the jobs
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static void fill(struct seeding *s, size_t at, const char *task, long number, size_t padding) {
   char args[RECORD_BYTES + 32], spaces[RECORD_BYTES];
@@ -84,7 +86,8 @@ static void enqueue(struct seeding *s, const char *task, long count) {
   }
 }
 
-/* -- the engine ------------------------------------------------------------------------------------------------------------ */
+/* -- the engine
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void on_signal(void *ctx, int signum) { sk_engine_stop(*(struct sk_engine **)ctx, signum == SIGQUIT); }
 

@@ -1,8 +1,9 @@
--- place.lua - where something is measured: a fresh directory with a store, the engine on it as a child, and what its jobs note.
+-- place.lua - where something is measured: a fresh directory with a store, the engine on it as a child, and what its
+-- jobs note.
 --
--- On sqlite this process is the client.  On memory the store lives inside the engine (memory_engine.c), which is started with jobs
--- in it; what a client would do there is done by a job of the same functions (scripts/lib/load.lua).  On redis this process is the
--- client too, of a server that the bench started (M.redis), which each new place empties.
+-- On sqlite this process is the client.  On memory the store lives inside the engine (memory_engine.c), which is
+-- started with jobs in it; what a client would do there is done by a job of the same functions (scripts/lib/load.lua).
+-- On redis this process is the client too, of a server that the bench started (M.redis), which each new place empties.
 local files = require "tests.support.files"
 local load = require "load"
 local notes = require "notes"
@@ -11,13 +12,15 @@ local skein = require "skein"
 local uv = require "luv"
 local wait = require "tests.support.wait"
 
--- Set by bench.lua and redis_bench.lua.  programs: the directory of what was built; redis: tests/support/redis_server.lua's server.
+-- Set by bench.lua and redis_bench.lua.  programs: the directory of what was built; redis:
+-- tests/support/redis_server.lua's server.
 local M = { programs = nil, redis = nil }
 local Place = {}
 Place.__index = Place
 
 local SCRIPTS = assert(uv.fs_realpath "tests/bench/scripts")
-local OURS = { "SKEIN_STORE", "REDIS_URL", "WORKERS", "QUEUES", "SKEIN_CONCURRENCY", "SKEIN_HTTP", "SKEIN_SHUTDOWN_TIMEOUT",
+local OURS = { "SKEIN_STORE", "REDIS_URL", "WORKERS", "QUEUES", "SKEIN_CONCURRENCY", "SKEIN_HTTP",
+  "SKEIN_SHUTDOWN_TIMEOUT",
                "LOG_LEVEL", "LOG_FORMAT", "LUA_PATH", "LUA_CPATH", "LUA_INIT" }
 
 function M.sleep(seconds) uv.sleep(math.floor(seconds * 1000)) end
@@ -71,8 +74,8 @@ function Place:seed(task, n)
   self:client(function() load.many(task, n) end)
 end
 
---- What load.lua calls `name`, done to the running engine from where this store can be reached.  options: as for start; alone:
--- without an engine if the store can be used so.
+--- What load.lua calls `name`, done to the running engine from where this store can be reached.  options: as for start;
+-- alone: without an engine if the store can be used so.
 function Place:load(name, options)
   if self.store == "memory" then
     self:seed("load." .. name, 1)
@@ -83,7 +86,8 @@ function Place:load(name, options)
   self:client(function() load[name](M.sleep) end)
 end
 
---- Starts the engine.  options: workers, concurrency (else the defaults), queue, drain, url (another way to the same store).
+--- Starts the engine.  options: workers, concurrency (else the defaults), queue, drain, url (another way to the same
+-- store).
 function Place:start(options)
   options = options or {}
   local args = {}
@@ -150,7 +154,8 @@ function Place:wait_noted(name, n, timeout_s)
   end)
   if #found >= n then return found end
   local engine = self.engine
-  local why = engine and not engine:running() and ("the engine ended with " .. engine.code) or ("waited %d s"):format(timeout_s)
+  local why = engine and not engine:running() and ("the engine ended with " .. engine.code)
+    or ("waited %d s"):format(timeout_s)
   error(("%d of %d notes \"%s\": %s\n%s"):format(#found, n, name, why, engine and engine.stderr or ""))
 end
 

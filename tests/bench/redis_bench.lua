@@ -1,9 +1,11 @@
 -- redis_bench.lua - what the engine does and costs on Redis, beside the ideal loop and budgets (DESIGN.md, section 9).
 --
---   luajit tests/bench/redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost|around]        BUILT: the directory of the binary
+--   luajit tests/bench/redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost|around]        BUILT: the directory of
+-- the binary
 --
--- Run by `make bench STORE=redis` (PART=rates for a part of it).  Starts its own servers on free ports of loopback, one that persists
--- nothing and one that appends to a file and syncs it each second, and stops them.  As in bench.lua, a missed budget fails nothing.
+-- Run by `make bench STORE=redis` (PART=rates for a part of it).  Starts its own servers on free ports of loopback, one
+-- that persists nothing and one that appends to a file and syncs it each second, and stops them.  As in bench.lua, a
+-- missed budget fails nothing.
 local Place = require "tests.bench.place"
 local RedisServer = require "tests.support.redis_server"
 local around = require "tests.bench.around"
@@ -31,7 +33,8 @@ local function measure_all(servers)
     fn()
     Place.redis = servers.plain
   end
-  part("rates", "Rates: medians of " .. rounds .. " rounds", function() r:measure("rates", rates.rates, servers, rounds) end)
+  part("rates", "Rates: medians of " .. rounds .. " rounds",
+    function() r:measure("rates", rates.rates, servers, rounds) end)
   part("trips", "At a distance", function() r:measure("round trips", rates.trips, servers.plain, rounds) end)
   part("latency", "Latency", function()
     r:measure("latency", latency.idle, "redis", rounds)
@@ -61,7 +64,7 @@ for _, server in pairs(servers) do server:stop() end
 if not ok then error(err, 0) end
 
 local averages = { uv.loadavg() }
-io.stdout:write(("\n%s, Redis %s, %d cores (%s), load average at the end %.1f\n\n"):format(os.date "!%Y-%m-%d %H:%M UTC", version,
-                                                                                            #uv.cpu_info(), uv.cpu_info()[1].model, averages[1]))
+io.stdout:write(("\n%s, Redis %s, %d cores (%s), load average at the end %.1f\n\n"):format(
+  os.date "!%Y-%m-%d %H:%M UTC", version, #uv.cpu_info(), uv.cpu_info()[1].model, averages[1]))
 r:print()
 os.exit(r.broken and 1 or 0)

@@ -1,5 +1,5 @@
--- redis_cost.lua - what Redis pays: commands and CPU per job, memory per waiting job, what is left when all is done, and what an idle
--- engine asks for.
+-- redis_cost.lua - what Redis pays: commands and CPU per job, memory per waiting job, what is left when all is done,
+-- and what an idle engine asks for.
 local Place = require "tests.bench.place"
 local RedisServer = require "tests.support.redis_server"
 local process = require "tests.support.process"
@@ -19,7 +19,7 @@ local TURNS = 5 -- a round: one takes less than a second, and single ones are a 
 local CALLS = { evalsha = true, eval = true, fcall = true }
 local OURS = { info = true, ["config|resetstat"] = true, config = true }
 
--- -- per job -------------------------------------------------------------------------------------------------------------------
+-- -- per job ---------------------------------------------------------------------------------------------------------
 
 local function cpu_us(server)
   local info = server:info "cpu"
@@ -72,10 +72,11 @@ function M.jobs(r, server)
   end)
   local done = say_cost(r, server, "drain", JOBS, function(around) rates.drain(JOBS, nil, nil, around) end)
   local ideal = rates.ideal(server.port, JOBS)
-  r:say("Redis's CPU a job, all of it", "%.2f us (RPUSH and ideal loop: %.2f us)", put + done, ideal.cpu_rpush_us + ideal.cpu_1_us)
+  r:say("Redis's CPU a job, all of it", "%.2f us (RPUSH and ideal loop: %.2f us)", put + done,
+    ideal.cpu_rpush_us + ideal.cpu_1_us)
 end
 
--- -- memory --------------------------------------------------------------------------------------------------------------------
+-- -- memory ----------------------------------------------------------------------------------------------------------
 
 -- "skein:{default}:jobs 300" in bytes per job; the keys that take at least one.
 local function keys_by_size(server)
@@ -95,16 +96,18 @@ function M.memory(r, server)
     local empty = server:info("memory").used_memory
     place:seed("noop", JOBS)
     local bytes = (server:info("memory").used_memory - empty) / JOBS
-    r:say("memory a waiting job, record of 200 bytes", "%.0f bytes, %.0f beyond the record (in a bare list: %.0f)", bytes, bytes - RECORD_BYTES, ideal)
+    r:say("memory a waiting job, record of 200 bytes", "%.0f bytes, %.0f beyond the record (in a bare list: %.0f)",
+      bytes, bytes - RECORD_BYTES, ideal)
     r:say("bytes a job by key", "%s", keys_by_size(server))
     place:start { drain = true }
     place:drained(JOBS, 120)
     local left = server:call("KEYS", "*"):gsub("\n", ", ")
-    r:say("left when all is done", "%.0f kB beyond an empty server; keys: %s", (server:info("memory").used_memory - empty) / 1000, left)
+    r:say("left when all is done", "%.0f kB beyond an empty server; keys: %s",
+      (server:info("memory").used_memory - empty) / 1000, left)
   end)
 end
 
--- -- long and short queues -----------------------------------------------------------------------------------------------------
+-- -- long and short queues -------------------------------------------------------------------------------------------
 
 -- The long queue has a server of its own, so that both can be measured by turns.
 local function with_backlogs(servers, fn)
@@ -124,18 +127,20 @@ function M.backlog(r, server, n)
   local other = RedisServer.start()
   local ok, err = xpcall(with_backlogs, debug.traceback, { [SHORT] = server, [LONG] = other }, function(places)
     for i = 1, n * TURNS do
-      for length, place in pairs(places) do costs[length][i], seen[length] = throughput.relay_cost(place, seen[length]) end
+      for length, place in pairs(places) do costs[length][i],
+        seen[length] = throughput.relay_cost(place, seen[length]) end
     end
   end)
   Place.redis = server
   other:stop()
   if not ok then error(err, 0) end
   local ratio = report.median(report.ratios(costs[LONG], costs[SHORT]))
-  r:judge("a job's cost, 1,000,000 waiting against 1,000", ratio <= 1.2, "<= 1.2", "%.1f us against %.1f us, ratio %.2f",
+  r:judge("a job's cost, 1,000,000 waiting against 1,000", ratio <= 1.2, "<= 1.2",
+    "%.1f us against %.1f us, ratio %.2f",
           report.median(costs[LONG]) * 1e6, report.median(costs[SHORT]) * 1e6, ratio)
 end
 
--- -- idle ----------------------------------------------------------------------------------------------------------------------
+-- -- idle ------------------------------------------------------------------------------------------------------------
 
 -- What clients send in IDLE_S seconds, by name; commands that scripts call are not among them.
 local function monitored(server)
@@ -165,7 +170,8 @@ function M.idle(r, server)
     wait.poll(2, function() return not place.engine:running() end)
     local before = cpu_us(server)
     local rate, which = monitored(server)
-    r:judge("idle engine, commands", rate < 1, "< 1/s", "%.1f/s (%s), Redis's CPU %.1f ms/s", rate, which, (cpu_us(server) - before) / IDLE_S / 1000)
+    r:judge("idle engine, commands", rate < 1, "< 1/s", "%.1f/s (%s), Redis's CPU %.1f ms/s", rate, which,
+      (cpu_us(server) - before) / IDLE_S / 1000)
   end)
 end
 

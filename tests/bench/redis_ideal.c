@@ -2,15 +2,16 @@
  *
  *   redis_ideal PORT JOBS
  *
- * A list holds JOBS of 200 bytes that begin with their id.  A call of a script takes 100 of them (LPOP count) and holds them in a hash
- * (HSET id job); a call of another says that they are done (HDEL of their ids).  The jobs are moved three times: with one call in
- * flight, so that Redis and the client wait for each other; with two; and "fused", two in flight that each say what is done and take
- * the next, which is the least that is possible.  Before that, jobs go in: one RPUSH a round trip; RPUSHes of one job, 1,000 in a
- * pipeline; RPUSHes of 100 jobs.  Nothing else is done with a job: no fencing, no due times, no handler.
+ * A list holds JOBS of 200 bytes that begin with their id.  A call of a script takes 100 of them (LPOP count) and holds
+ * them in a hash (HSET id job); a call of another says that they are done (HDEL of their ids).  The jobs are moved
+ * three times: with one call in flight, so that Redis and the client wait for each other; with two; and "fused", two in
+ * flight that each say what is done and take the next, which is the least that is possible.  Before that, jobs go in:
+ * one RPUSH a round trip; RPUSHes of one job, 1,000 in a pipeline; RPUSHes of 100 jobs.  Nothing else is done with a
+ * job: no fencing, no due times, no handler.
  *
- * Prints "NAME VALUE" lines: trip_us (PING), single, rpush, rpush_many, move_1, move_2, move_fused in jobs per second; cpu_rpush_us,
- * cpu_1_us, cpu_2_us, cpu_fused_us, Redis's own CPU time per job; bytes, what a waiting job takes in Redis beyond its own 200.  Its
- * keys are ideal:*, deleted before and after. */
+ * Prints "NAME VALUE" lines: trip_us (PING), single, rpush, rpush_many, move_1, move_2, move_fused in jobs per second;
+ * cpu_rpush_us, cpu_1_us, cpu_2_us, cpu_fused_us, Redis's own CPU time per job; bytes, what a waiting job takes in
+ * Redis beyond its own 200.  Its keys are ideal:*, deleted before and after. */
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -86,7 +87,9 @@ static double cpu_us(struct ideal *r) { return info(r, "cpu", "used_cpu_sys:", "
 
 static double rate_since(long n, int64_t start_us) { return (double)n * 1e6 / (double)(sk_clock_mono_us() - start_us); }
 
-/* -- in -------------------------------------------------------------------------------------------------------------------- */
+/* -- in
+ * --------------------------------------------------------------------------------------------------------------------
+ * */
 
 static const char *new_record(struct ideal *r) {
   char id[SK_ID_BYTES + 1];
@@ -118,10 +121,11 @@ static double push(struct ideal *r, long jobs, int each, int commands) {
   return rate_since(jobs, start_us);
 }
 
-/* -- through --------------------------------------------------------------------------------------------------------------- */
+/* -- through
+ * --------------------------------------------------------------------------------------------------------------- */
 
-/* A call of a script with the key of the hash, and of the list before it when `ready_too`; its args are `count` (or none, NULL) and the ids of the jobs of a reply (or none, NULL), which
- * is taken. */
+/* A call of a script with the key of the hash, and of the list before it when `ready_too`; its args are `count` (or
+ * none, NULL) and the ids of the jobs of a reply (or none, NULL), which is taken. */
 static void append_call(struct ideal *r, const char *sha, bool ready_too, const char *count, redisReply *jobs) {
   const char *args[6 + BATCH];
   size_t lengths[6 + BATCH], n = 0;
@@ -175,7 +179,8 @@ static void load_script(struct ideal *r, const char *script, char sha[SHA_BYTES 
   freeReplyObject(reply);
 }
 
-/* -- all of it ------------------------------------------------------------------------------------------------------------- */
+/* -- all of it
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void measure_trip(struct ideal *r) {
   int64_t start_us = sk_clock_mono_us();

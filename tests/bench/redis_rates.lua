@@ -1,5 +1,5 @@
--- redis_rates.lua - jobs per second on Redis: going in, and from end to end, beside the ideal loop in the same rounds; without
--- persistence and with an append-only file; and through a network with a round trip of milliseconds.
+-- redis_rates.lua - jobs per second on Redis: going in, and from end to end, beside the ideal loop in the same rounds;
+-- without persistence and with an append-only file; and through a network with a round trip of milliseconds.
 local DelayProxy = require "tests.support.delay_proxy"
 local Place = require "tests.bench.place"
 local process = require "tests.support.process"
@@ -20,7 +20,7 @@ local function add(into, name, value)
   table.insert(into[name], value)
 end
 
--- -- what is measured, once ----------------------------------------------------------------------------------------------------
+-- -- what is measured, once ------------------------------------------------------------------------------------------
 
 --- Runs the ideal loop against a port: what it prints, as a table.
 function M.ideal(port, jobs)
@@ -48,7 +48,8 @@ local function enqueue(into, url)
   end)
 end
 
---- Jobs per second of an engine that finds JOBS waiting, from its start to its end.  around: { before = fn(), after = fn() } or nil
+--- Jobs per second of an engine that finds JOBS waiting, from its start to its end.  around: { before = fn(), after =
+-- fn() } or nil
 function M.drain(jobs, workers, url, around)
   return Place.with("redis", function(place)
     place:seed("noop", jobs)
@@ -60,27 +61,33 @@ function M.drain(jobs, workers, url, around)
   end)
 end
 
--- -- rounds --------------------------------------------------------------------------------------------------------------------
+-- -- rounds ----------------------------------------------------------------------------------------------------------
 
 local function say_ideal(r, kind, own)
   r:say(kind .. "PING", "%.1f us", report.median(own.trip_us))
   r:say(kind .. "one RPUSH a round trip", per_second(own.single))
   r:say(kind .. "pipelined RPUSH", "%s (100 jobs an RPUSH: %s)", per_second(own.rpush), per_second(own.rpush_many))
-  r:say(kind .. "ideal loop, one call in flight", "%s, %.1f us of Redis's CPU a job", per_second(own.move_1), report.median(own.cpu_1_us))
+  r:say(kind .. "ideal loop, one call in flight", "%s, %.1f us of Redis's CPU a job", per_second(own.move_1),
+    report.median(own.cpu_1_us))
   r:say(kind .. "ideal loop, two calls in flight", "%s, %.1f us", per_second(own.move_2), report.median(own.cpu_2_us))
-  r:say(kind .. "ideal loop, done and take in one call", "%s, %.1f us", per_second(own.move_fused), report.median(own.cpu_fused_us))
+  r:say(kind .. "ideal loop, done and take in one call", "%s, %.1f us", per_second(own.move_fused),
+    report.median(own.cpu_fused_us))
 end
 
 local function say_own(r, kind, own)
   local function ratio(a, b) return report.median(report.ratios(own[a], own[b])) end
-  r:say(kind .. "enqueue, one at a time", "%s, %.2f x one RPUSH a round trip", per_second(own.single_own), ratio("single_own", "single"))
+  r:say(kind .. "enqueue, one at a time", "%s, %.2f x one RPUSH a round trip", per_second(own.single_own),
+    ratio("single_own", "single"))
   local many = ratio("many_own", "rpush")
-  r:judge(kind .. "enqueue_many", many >= 0.5, ">= 0.5 x pipelined RPUSH", "%s, %.2f x pipelined RPUSH", per_second(own.many_own), many)
+  r:judge(kind .. "enqueue_many", many >= 0.5, ">= 0.5 x pipelined RPUSH", "%s, %.2f x pipelined RPUSH",
+    per_second(own.many_own), many)
   for _, workers in ipairs(WORKERS) do
     local name = "drain_" .. workers
     local one, two = ratio(name, "move_1"), ratio(name, "move_2")
-    r:judge(("%sno-op jobs waiting, drained by %d worker%s"):format(kind, workers, workers > 1 and "s" or ""), one >= 0.5,
-            ">= 0.5 x ideal loop", "%s, %.2f x ideal loop (%.2f x with two calls in flight)", per_second(own[name]), one, two)
+    r:judge(("%sno-op jobs waiting, drained by %d worker%s"):format(kind, workers, workers > 1 and "s" or ""),
+      one >= 0.5,
+            ">= 0.5 x ideal loop", "%s, %.2f x ideal loop (%.2f x with two calls in flight)", per_second(own[name]),
+              one, two)
   end
 end
 
@@ -103,7 +110,7 @@ function M.rates(r, servers, n)
   end
 end
 
--- -- at a distance -------------------------------------------------------------------------------------------------------------
+-- -- at a distance ---------------------------------------------------------------------------------------------------
 
 local function at_distance(into, proxy, ms)
   proxy:command(("delay %g"):format(ms / 2))

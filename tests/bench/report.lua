@@ -42,7 +42,8 @@ end
 function Report:say(what, measured, ...) add(self, { what, measured:format(...), "", "" }) end
 
 --- A figure with one: `met` says whether it is kept.
-function Report:judge(what, met, budget, measured, ...) add(self, { what, measured:format(...), budget, met and "ok" or "MISSED" }) end
+function Report:judge(what, met, budget, measured, ...) add(self,
+  { what, measured:format(...), budget, met and "ok" or "MISSED" }) end
 
 --- Heads the rows that follow.
 function Report:section(title)
@@ -75,7 +76,8 @@ function Report:print()
     print("| " .. table.concat(cells, " | ") .. " |")
   end
   line(head)
-  print("|" .. ("-"):rep(widths[1] + 2) .. "|" .. ("-"):rep(widths[2] + 2) .. "|" .. ("-"):rep(widths[3] + 2) .. "|" .. ("-"):rep(widths[4] + 2) .. "|")
+  print("|" .. ("-"):rep(widths[1] + 2) .. "|" .. ("-"):rep(widths[2] + 2) .. "|" .. ("-"):rep(widths[3] + 2) .. "|"
+    .. ("-"):rep(widths[4] + 2) .. "|")
   for _, row in ipairs(self.rows) do line(row) end
 end
 

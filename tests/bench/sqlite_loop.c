@@ -2,17 +2,18 @@
  *
  *   sqlite_loop [-n JOBS] [-b BACKLOG] [-r ROUNDS] [-d full|normal] [-o DIR] [-m 0..5]
  *
- * The bare loop is the least that SQLite can be asked to do for a queue with the same guarantee: one table with an id (text,
- * unique) and a record of 200 bytes; a transaction that inserts 100, one that marks the first 100 as taken, one that deletes
- * those 100; statements prepared once, WAL, the same PRAGMA synchronous.  The store moves the same jobs through its vtable
- * (enqueue, fetch, settle, 100 each):
+ * The bare loop is the least that SQLite can be asked to do for a queue with the same guarantee: one table with an id
+ * (text, unique) and a record of 200 bytes; a transaction that inserts 100, one that marks the first 100 as taken, one
+ * that deletes those 100; statements prepared once, WAL, the same PRAGMA synchronous.  The store moves the same jobs
+ * through its vtable (enqueue, fetch, settle, 100 each):
  *   by turns    each operation waits for the one before, as in the bare loop
- *   in flight   a batch is enqueued while the one before is fetched and the one before that is settled, as an engine does
+ *   in flight   a batch is enqueued while the one before is fetched and the one before that is settled, as an engine
+ *   does
  *   with locks  by turns, each job with a lock of its own
  *   in a group  by turns, all in one group with as many slots as run at once, and more jobs waiting
  *   in groups   by turns, each in one of 1000 groups with a slot and a bucket that is never empty
- * Rounds alternate between them, so that a noisy machine is noisy to all; the medians are printed.  -m runs only one of them, for
- * a profiler. */
+ * Rounds alternate between them, so that a noisy machine is noisy to all; the medians are printed.  -m runs only one of
+ * them, for a profiler. */
 #include <getopt.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -51,7 +52,8 @@ static void remove_files(const char *path) {
   }
 }
 
-/* -- the bare loop --------------------------------------------------------------------------------------------------------- */
+/* -- the bare loop
+ * --------------------------------------------------------------------------------------------------------- */
 
 struct bare {
   sqlite3 *db;
@@ -144,7 +146,8 @@ static double bare_loop(struct bench *bench) {
   return rate;
 }
 
-/* -- the store ------------------------------------------------------------------------------------------------------------- */
+/* -- the store
+ * ------------------------------------------------------------------------------------------------------------- */
 
 struct moving {
   struct bench *bench;
@@ -294,7 +297,8 @@ static double store_loop(struct bench *bench, void (*move)(struct moving *), enu
   return rate;
 }
 
-/* -- rounds ---------------------------------------------------------------------------------------------------------------- */
+/* -- rounds
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static int compare_rates(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;

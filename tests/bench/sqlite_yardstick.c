@@ -1,11 +1,13 @@
-/* sqlite_yardstick.c - the least that SQLite can be asked to do for a queue, phase by phase: what bench.lua measures the engine by.
+/* sqlite_yardstick.c - the least that SQLite can be asked to do for a queue, phase by phase: what bench.lua measures
+ * the engine by.
  *
  *   sqlite_yardstick FILE JOBS
  *
- * One table with an id (text, unique) and a record of 200 bytes; statements prepared once, WAL, synchronous=FULL, as the engine's
- * default durability is.  All JOBS are inserted, 100 a transaction; then they are moved as an engine that finds them waiting would
- * move them: a transaction that takes the first 100 and marks them, one that deletes those 100; then SINGLES are inserted with a
- * transaction each.  Prints "single S insert I move M", in rows per second.  (sqlite_loop.c does the three by turns, beside the store.) */
+ * One table with an id (text, unique) and a record of 200 bytes; statements prepared once, WAL, synchronous=FULL, as
+ * the engine's default durability is.  All JOBS are inserted, 100 a transaction; then they are moved as an engine that
+ * finds them waiting would move them: a transaction that takes the first 100 and marks them, one that deletes those
+ * 100; then SINGLES are inserted with a transaction each.  Prints "single S insert I move M", in rows per second.
+ * (sqlite_loop.c does the three by turns, beside the store.) */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>

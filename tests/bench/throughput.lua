@@ -1,5 +1,5 @@
--- throughput.lua - jobs per second: going in, and from end to end, beside the bare yardstick in the same rounds; and whether a long
--- queue costs more than a short one.
+-- throughput.lua - jobs per second: going in, and from end to end, beside the bare yardstick in the same rounds; and
+-- whether a long queue costs more than a short one.
 local Place = require "tests.bench.place"
 local load = require "load"
 local process = require "tests.support.process"
@@ -14,7 +14,7 @@ local RELAYS_SKIPPED, RELAYS = 20, 220 -- of each hundred jobs one is noted
 
 local function per_second(list) return report.count(report.median(list)) .. "/s" end
 
--- -- the yardstick ----------------------------------------------------------------------------------------------------------
+-- -- the yardstick ---------------------------------------------------------------------------------------------------
 
 local function yardstick(into)
   Place.with("sqlite", function(place)
@@ -32,7 +32,7 @@ local function yardstick(into)
   end)
 end
 
--- -- enqueue -------------------------------------------------------------------------------------------------------------------
+-- -- enqueue ---------------------------------------------------------------------------------------------------------
 
 local function enqueue(store, into)
   Place.with(store, function(place)
@@ -43,7 +43,7 @@ local function enqueue(store, into)
   end)
 end
 
--- -- end to end ----------------------------------------------------------------------------------------------------------------
+-- -- end to end ------------------------------------------------------------------------------------------------------
 
 -- Jobs per second of an engine that finds JOBS waiting, from its start to its end.
 local function drain(store, workers, into)
@@ -87,7 +87,8 @@ local function say_sqlite(r, y, own)
   local function beside(what, rates, bare, budget)
     local ratio = report.median(report.ratios(rates, bare))
     local measured = ("%s, %.2f x bare"):format(per_second(rates), ratio)
-    if budget then r:judge("sqlite: " .. what, ratio >= 0.5, ">= 0.5 x bare " .. budget, "%s", measured) else r:say("sqlite: " .. what, "%s", measured) end
+    if budget then r:judge("sqlite: " .. what, ratio >= 0.5, ">= 0.5 x bare " .. budget, "%s",
+      measured) else r:say("sqlite: " .. what, "%s", measured) end
   end
   beside("enqueue, one at a time", own.single, y.single)
   beside("enqueue_many", own.many, y.insert, "insert")
@@ -125,14 +126,16 @@ function M.rates(r, stores, n)
   end
 end
 
--- -- long and short queues --------------------------------------------------------------------------------------------------
+-- -- long and short queues -------------------------------------------------------------------------------------------
 
---- Seconds per job while the queue stays as long as it is (task "relay"), and how many relays were noted, `seen` of them before.
+--- Seconds per job while the queue stays as long as it is (task "relay"), and how many relays were noted, `seen` of
+-- them before.
 function M.relay_cost(place, seen)
   place:start()
   local times = place:numbers("relay", seen + RELAYS, 120)
   place:stop()
-  return (times[seen + RELAYS] - times[seen + RELAYS_SKIPPED]) / ((RELAYS - RELAYS_SKIPPED) * load.RELAY), #place:noted "relay"
+  return (times[seen + RELAYS] - times[seen + RELAYS_SKIPPED]) / ((RELAYS - RELAYS_SKIPPED) * load.RELAY),
+    #place:noted "relay"
 end
 
 function M.backlog(r, store, n)
@@ -156,7 +159,8 @@ function M.backlog(r, store, n)
     end)
   end
   local ratio = report.median(report.ratios(costs[LONG], costs[SHORT]))
-  r:judge(store .. ": a job's cost, 1,000,000 waiting against 1,000", ratio <= 1.2, "<= 1.2", "%.1f us against %.1f us, median ratio %.2f",
+  r:judge(store .. ": a job's cost, 1,000,000 waiting against 1,000", ratio <= 1.2, "<= 1.2",
+    "%.1f us against %.1f us, median ratio %.2f",
           report.median(costs[LONG]) * 1e6, report.median(costs[SHORT]) * 1e6, ratio)
 end
 

@@ -1,10 +1,11 @@
--- around.lua - the jobs of a chaos run that have something around them: limits, unique keys, callbacks, a bounded queue, cancel of what
--- runs.  What their tasks do is in scripts/around.lua, what must hold in check_around.lua.
+-- around.lua - the jobs of a chaos run that have something around them: limits, unique keys, callbacks, a bounded
+-- queue, cancel of what runs.  What their tasks do is in scripts/around.lua, what must hold in check_around.lua.
 local M = {}
 
 --- The limits, by kind.  Keys are few, so that jobs are held back all the time.
 M.LIMITED = { keys = 12, concurrency = 2 }
-M.STRICT = { keys = 8 } -- a multiple of the clients: all jobs of a key come from one client, which alone knows their order
+-- a multiple of the clients: all jobs of a key come from one client, which alone knows their order
+M.STRICT = { keys = 8 }
 M.PACED = { keys = 2, rate = 40, per = 1 }
 M.UNIQUE_KEYS, M.REPLACED_KEYS = 8, 4
 M.THROTTLED = { keys = 8, per = 0.5 }
@@ -37,7 +38,8 @@ local function pick(x, prefix, n) return prefix .. math.floor(x * n) end
 
 local FILL = {
   limited = function(job, random)
-    job.key, job.sleep, job.trouble = pick(random() ^ 2, "l", M.LIMITED.keys), random() * 0.06, trouble(random(), 0.1, 0.003)
+    job.key, job.sleep, job.trouble = pick(random() ^ 2, "l", M.LIMITED.keys), random() * 0.06,
+      trouble(random(), 0.1, 0.003)
     job.options = { limit = { concurrency = M.LIMITED.concurrency, key = job.key } }
   end,
   strict = function(job, random)
@@ -71,12 +73,14 @@ local FILL = {
     }
   end,
   doomed = function(job)
-    job.options = { on_success = { task = "called", args = { job.n, "success" } }, on_error = { task = "mourned", args = { job.n } } }
+    job.options = { on_success = { task = "called", args = { job.n, "success" } },
+      on_error = { task = "mourned", args = { job.n } } }
   end,
   stopped = function(job, random) job.cancel_after = random() * CANCEL_AFTER_S end,
 }
 
---- Fills in what plan.job leaves open: key, options (of its signature), sleep, trouble, delay, cancel_after.  False for other kinds.
+--- Fills in what plan.job leaves open: key, options (of its signature), sleep, trouble, delay, cancel_after.  False for
+-- other kinds.
 function M.fill(job, random)
   local fill = FILL[job.task]
   if not fill then return false end

@@ -1,12 +1,14 @@
--- chaos.lua - the chaos run: engines, clients and a Redis do what jobs want while the plan kills and freezes them at random.
+-- chaos.lua - the chaos run: engines, clients and a Redis do what jobs want while the plan kills and freezes them at
+-- random.
 --
 --   luajit tests/chaos/chaos.lua        settings come from the environment:
 --     SECONDS  how long faults come (60)      SEED   of the plan (random, printed)     STORE    redis or sqlite
 --     JOBS     (100,000 a minute)             PLAN=1 prints the faults and stops       KEEP=1   keeps the directory
---     AROUND   0: without the jobs of around.lua (limits, unique keys, callbacks ...), 1: with them (the default where the store can)
+--     AROUND   0: without the jobs of around.lua (limits, unique keys, callbacks ...), 1: with them (the default where
+-- the store can)
 --
--- When the time is over everything is healed, and what waits still must be done in SETTLE_S.  Then every job is accounted for:
--- check.lua.  Exit status 0 when all of it holds.
+-- When the time is over everything is healed, and what waits still must be done in SETTLE_S.  Then every job is
+-- accounted for: check.lua.  Exit status 0 when all of it holds.
 local uv = require "luv"
 local source = debug.getinfo(1, "S").source:match "^@(.*)$"
 local root = assert(uv.fs_realpath(source:match "^(.*)/tests/chaos/" or "."))
@@ -22,6 +24,7 @@ local CAN_AROUND = { sqlite = true, redis = true }
 local JOBS_PER_MINUTE, JOBS_MAX = 100000, 400000
 local SETTLE_S = 60 -- from the last fault to an empty store
 local SWEEP_S = 10  -- until a beat has swept what only time ends: full buckets, locks of a throttle
+local STEP_SWEEP_S = SWEEP_S + plan.STEP_FORWARD_S -- when they were set while Redis's clock was ahead
 
 local function number(name, default)
   local text = os.getenv(name)
@@ -40,16 +43,18 @@ local options = {
 }
 options.around = number("AROUND", CAN_AROUND[options.store] and 1 or 0) ~= 0
 if options.around then plan.use_around() end
-local faults = plan.faults(options.seed, seconds, { redis = options.store == "redis", engines = ENGINES, clients = CLIENTS })
+local faults = plan.faults(options.seed, seconds, options)
 
 print(("chaos: seed %d, %g s, %d jobs%s, %d engines, %d clients, store %s, %d faults"):format(
-  options.seed, seconds, options.jobs, options.around and " and what is around them" or "", ENGINES, CLIENTS, options.store, #faults))
+  options.seed, seconds, options.jobs, options.around and " and what is around them" or "", ENGINES, CLIENTS,
+    options.store, #faults))
 if os.getenv "PLAN" then
-  for _, fault in ipairs(faults) do print(("%8.3f  %-18s %d  %.2f s"):format(fault.at, fault.what, fault.target, fault.lasts)) end
+  for _, fault in ipairs(faults) do print(("%8.3f  %-18s %d  %.2f s"):format(fault.at, fault.what, fault.target,
+    fault.lasts)) end
   os.exit(0)
 end
 
--- -- the run -------------------------------------------------------------------------------------------------------------------
+-- -- the run ---------------------------------------------------------------------------------------------------------
 
 local World = require "tests.chaos.world"
 
@@ -98,17 +103,19 @@ local function calm_down(world)
     world:watch()
     if not world:heal(true) then return false end
     if not clients_ended(world) or World.now() - looked < 0.3 then return false end
+    if #world.windows > 0 and not world:cancel_again() then return false end
     left = unfinished(world)
     looked = World.now()
     return left == 0
   end)
-  print(("%s after %.1f s of calm"):format(calm and "nothing left to do" or ("still unfinished: " .. tostring(left)), World.now() - from))
+  print(("%s after %.1f s of calm"):format(calm and "nothing left to do" or ("still unfinished: " .. tostring(left)),
+    World.now() - from))
 end
 
 -- What is left when nothing is to be done and the engines have swept: nothing.
 local function left_over(world)
   local left
-  wait.poll(SWEEP_S, function()
+  wait.poll(#world.steps > 0 and STEP_SWEEP_S or SWEEP_S, function()
     left = world:left_over()
     return #left == 0
   end)
@@ -144,7 +151,8 @@ if not ok then
 end
 if failed == 0 and not os.getenv "KEEP" then files.remove(options.dir) else print("kept: " .. options.dir) end
 if failed > 0 then
-  print(("again: make chaos SEED=%d SECONDS=%g JOBS=%d STORE=%s"):format(options.seed, seconds, options.jobs, options.store))
+  print(("again: make chaos SEED=%d SECONDS=%g JOBS=%d STORE=%s"):format(options.seed, seconds, options.jobs,
+    options.store))
 end
 print(("%d passed, %d failed"):format(passed, failed))
 os.exit(failed == 0 and 0 or 1)

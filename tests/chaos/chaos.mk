@@ -8,9 +8,9 @@ CHAOS_STORE = $(or $(STORE),$(SKEIN_TEST_STORE),redis)
 CHAOS = SKEIN='$(abspath $(OUT)/skein)' $(SYSTEM_ENV_$(VARIANT)) SEED=$(SEED) JOBS=$(JOBS)
 
 .PHONY: chaos chaos-short
-chaos: build ## Kill and freeze everything at random: make chaos SECONDS=600 SEED=n STORE=redis|sqlite
+chaos: build $(OUT)/tests/support/clock.so ## Kill and freeze everything at random: make chaos SECONDS=600 SEED=n STORE=redis|sqlite
 	@$(CHAOS) STORE=$(CHAOS_STORE) SECONDS=$(SECONDS) luajit tests/chaos/chaos.lua
 
-chaos-short: build ## The chaos runs of make test: Redis, whose own faults come too, and SQLite
+chaos-short: build $(OUT)/tests/support/clock.so ## The chaos runs of make test: Redis, whose own faults come too, and SQLite
 	@$(CHAOS) STORE=redis SECONDS=14 luajit tests/chaos/chaos.lua
 	@$(CHAOS) STORE=sqlite SECONDS=6 luajit tests/chaos/chaos.lua

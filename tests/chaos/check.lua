@@ -1,10 +1,12 @@
--- check.lua - what must hold when a chaos run is over.  Each check is a sentence that is true or false, with examples when false.
+-- check.lua - what must hold when a chaos run is over.  Each check is a sentence that is true or false, with examples
+-- when false.
 local cjson = require "cjson"
 local around = require "tests.chaos.around"
 local check_around = require "tests.chaos.check_around"
 local explain = require "tests.chaos.explain"
 local ledger = require "tests.chaos.ledger"
 local plan = require "tests.chaos.plan"
+local windows = require "tests.chaos.windows"
 
 local Check = {}
 Check.__index = Check
@@ -27,14 +29,15 @@ function Check:says(sentence, problems)
   for i = 1, math.min(EXAMPLES_MAX, #problems) do print("          " .. problems[i]) end
 end
 
--- -- the store ----------------------------------------------------------------------------------------------------------------
+-- -- the store -------------------------------------------------------------------------------------------------------
 
 local PAGE = 5000
 
 local function list(world, state)
   local jobs, offset = {}, 0
   repeat
-    local code, out, err = world:skein_says("jobs", "--state", state, "--json", "--limit", tostring(PAGE), "--offset", tostring(offset))
+    local code, out, err = world:skein_says("jobs", "--state", state, "--json", "--limit", tostring(PAGE), "--offset",
+      tostring(offset))
     if code ~= 0 then error(("skein jobs: exit code %d: %s"):format(code, err), 0) end
     local page = cjson.decode(out)
     for _, job in ipairs(page) do jobs[job.id] = job end
@@ -47,13 +50,15 @@ local function check_keys(self, kept_n)
   local keys, left = self.world.redis:keys(0), {}
   for _, key in ipairs(keys) do
     local part = key.name:match "[^:]*$"
-    if part == "jobs" and key.size ~= kept_n then left[#left + 1] = ("%s has %d records, %d are kept"):format(key.name, key.size, kept_n)
-    elseif (part == "engines" or part == "leases") and key.size ~= 0 then left[#left + 1] = key.name .. " still knows engines" end
+    if part == "jobs" and key.size ~= kept_n then left[#left + 1] = ("%s has %d records, %d are kept"):format(key.name,
+      key.size, kept_n)
+    elseif (part == "engines" or part == "leases") and key.size ~= 0 then left[#left + 1] = key.name
+      .. " still knows engines" end
   end
   self:says("Redis has the records of what is kept, and no engine", left)
 end
 
--- -- jobs ------------------------------------------------------------------------------------------------------------------------
+-- -- jobs ------------------------------------------------------------------------------------------------------------
 
 -- How often each attempt ran, and why more than once.
 local function check_repeats(self, id, runs, context, causes, unexplained)
@@ -64,7 +69,8 @@ local function check_repeats(self, id, runs, context, causes, unexplained)
       local cause = explain.cause(self.world, before, run, context)
       if cause then causes[cause] = (causes[cause] or 0) + 1
       else
-        unexplained[#unexplained + 1] = ("%s attempt %d: core %d worker %d %.3f to %s, again core %d worker %d %.3f"):format(
+        local text = "%s attempt %d: core %d worker %d %.3f to %s, again core %d worker %d %.3f"
+        unexplained[#unexplained + 1] = text:format(
           id, run.attempt, before.core, before.worker, before.from, before.to and ("%.3f"):format(before.to) or "?",
           run.core, run.worker, run.from)
       end
@@ -88,7 +94,7 @@ local function ran(runs, how, attempt)
   return false
 end
 
--- An accepted job that did not end as it must: why, or nil.
+-- An accepted job that did not end as it must: why, or nil; and true when the job or its record is not there.
 local function wrong_end(job, runs, stored)
   local must, kind, attempts = plan.ending(job.task)
   if must == "done or replaced" then
@@ -97,23 +103,44 @@ local function wrong_end(job, runs, stored)
   end
   if must == "cancelled" then
     if #runs > 0 and job.task ~= "stopped" then return "was cancelled and ran" end
-    return not stored.cancelled[job.id] and "is not in the cancelled jobs" or nil
+    if not stored.cancelled[job.id] then return "is not in the cancelled jobs", true end
+    return nil
   end
   if must == "dead" then
     local dead = stored.dead[job.id]
-    if not dead then return "is not in the dead jobs" end
+    if not dead then return "is not in the dead jobs", true end
     if dead.error.kind ~= kind then return ("is dead of %s, not of %s"):format(dead.error.kind, kind) end
     if dead.attempts ~= attempts then return ("is dead after %d attempts, not %d"):format(dead.attempts, attempts) end
     if job.task == "killer" then return #runs < 3 and ("killed its worker %d times"):format(#runs) or nil end
     return not ran(runs, "failed", attempts) and "has no failed run" or nil
   end
   if stored.dead[job.id] then return "is dead: " .. tostring(stored.dead[job.id].error.message) end
-  if not ran(runs, must == "dropped" and "failed" or "done", attempts_of(job)) then return ("has no run that ended (%d runs)"):format(#runs) end
+  if not ran(runs, must == "dropped" and "failed" or "done", attempts_of(job)) then
+    return ("has no run that ended (%d runs)"):format(#runs), true
+  end
   if job.task == "kept" then
     local done = stored.done[job.id]
-    if not done then return "has no kept record" end
+    if not done then return "has no kept record", true end
     if done.result.squared ~= job.n * job.n then return "has a wrong result" end
   end
+end
+
+-- True when a rollback explains that an accepted job or its record is not there.
+local function went_back(world, entry, runs)
+  return windows.may_be_gone(world, entry, runs) or (entry.cancelled and windows.cancel_lost(world, entry.cancelled))
+end
+
+-- The entry of what a job has enqueued: it came while that ran.
+local function entry_of_child(parent, runs)
+  local last = runs[#runs]
+  return { accepted = true, first_try = runs[1] and runs[1].from or parent.first_try, accepted_at = last and last.to
+    or math.huge }
+end
+
+-- True when it began before it was due by a clock that was right all the time.
+local function ran_early(world, job, entry, first)
+  if not (job.delay and first and entry.accepted and entry.first_try) then return false end
+  return first.from < entry.first_try + job.delay - 0.002 and not windows.stepped(world, entry.first_try, first.from)
 end
 
 local function check_jobs(self, stored)
@@ -122,7 +149,7 @@ local function check_jobs(self, stored)
   local runs, died, callbacks = ledger.runs(world.runs)
   local NONE = {}
   local bad, ghosts, early, unexplained, causes = {}, {}, {}, {}, {}
-  local accepted, refused_only, undecided, runs_n = 0, 0, 0, 0
+  local accepted, refused_only, undecided, runs_n, gone = 0, 0, 0, 0, 0
   local expected = { done = 0, dead = 0, dropped = 0, cancelled = 0 }
 
   local function look_at(id, job, entry, parent_runs)
@@ -133,8 +160,9 @@ local function check_jobs(self, stored)
       accepted = accepted + 1
       local ending = plan.ending(job.task)
       if expected[ending] then expected[ending] = expected[ending] + 1 end
-      local why = wrong_end(job, mine, stored)
-      if why then bad[#bad + 1] = ("%s (%s) %s"):format(id, job.task, why) end
+      local why, missing = wrong_end(job, mine, stored)
+      if missing and went_back(world, entry, mine) then gone = gone + 1
+      elseif why then bad[#bad + 1] = ("%s (%s) %s"):format(id, job.task, why) end
     elseif entry.unknown then
       undecided = undecided + 1
     else
@@ -148,12 +176,13 @@ local function check_jobs(self, stored)
     local job = plan.job(world.seed, tonumber(id:sub(2)), world.seconds)
     job.entry, job.runs, jobs[#jobs + 1] = entry, runs[id] or NONE, job
     look_at(id, job, entry)
-    if job.delay and runs[id] and entry.accepted and entry.first_try and runs[id][1].from < entry.first_try + job.delay - 0.002 then
+    if ran_early(world, job, entry, job.runs[1]) then
       early[#early + 1] = ("%s ran %.0f ms early"):format(id, (entry.first_try + job.delay - runs[id][1].from) * 1000)
     end
     if job.task == "parent" and entry.accepted then
       for i = 1, plan.CHILDREN do
-        look_at(plan.child_id(job.n, i), { id = plan.child_id(job.n, i), n = job.n, task = "child" }, { accepted = true }, #(runs[id] or NONE))
+        local child = plan.child_id(job.n, i)
+        look_at(child, { id = child, n = job.n, task = "child" }, entry_of_child(entry, job.runs), #job.runs)
       end
     end
   end
@@ -163,7 +192,8 @@ local function check_jobs(self, stored)
   end
 
   local missing = {}
-  if totals.finished ~= world.clients_n then missing[1] = ("%d of %d clients finished"):format(totals.finished, world.clients_n) end
+  if totals.finished ~= world.clients_n then missing[1] = ("%d of %d clients finished"):format(totals.finished,
+    world.clients_n) end
   self:says("every client came to its end", missing)
   self:says(("each of %d accepted jobs is done or dead as it should be"):format(accepted), bad)
   self:says(("none of %d jobs that were refused ever ran"):format(refused_only), ghosts)
@@ -177,8 +207,13 @@ local function check_jobs(self, stored)
   table.sort(parts)
   self:says(("each of %d repeated runs has its cause (%d runs in all)"):format(repeats, runs_n), unexplained)
   if #parts > 0 then print("          " .. table.concat(parts, "; ")) end
-  print(("          clients: %d tries, %d accepted, %d there already, %d refused, %d unique keys taken, %d of unknown fate, %d never decided")
-    :format(totals.tries, totals.accepted, totals.there, totals.refused, totals.taken, totals.unknown, undecided))
+  if #world.windows > 0 then
+    print(("          the store went back in time %d times: %d jobs or records are gone"):format(#world.windows, gone))
+  end
+  local counts = "          clients: %d tries, %d accepted, %d there already, %d refused, %d unique keys taken, "
+    .. "%d of unknown fate, %d never decided"
+  print(counts:format(totals.tries, totals.accepted, totals.there, totals.refused, totals.taken, totals.unknown,
+    undecided))
   for call, took in pairs(totals.longest) do print(("          longest %s: %.2f s"):format(call, took)) end
   if world.around then check_around.run(self, jobs, died, callbacks) end
   return totals, expected, undecided
@@ -192,19 +227,26 @@ local function check_counters(self, expected, undecided)
   local out_n = c.done + c.dead + c.discarded + c.cancelled
   local problems = {}
   if c.enqueued ~= out_n then problems[1] = ("%d came in, %d went out"):format(c.enqueued, out_n) end
-  for name, least in pairs { done = expected.done, dead = expected.dead, discarded = expected.dropped, cancelled = expected.cancelled } do
-    if c[name] < least then problems[#problems + 1] = ("%s: %d, but %d jobs ended so"):format(name, c[name], least) end
+  local counters_went_back = #self.world.windows > 0
+  for name, least in pairs {
+    done = expected.done, dead = expected.dead, discarded = expected.dropped, cancelled = expected.cancelled,
+  } do
+    if c[name] < least
+      and not counters_went_back then problems[#problems + 1] = ("%s: %d, but %d jobs ended so"):format(name, c[name],
+      least) end
   end
   for _, name in ipairs { "dead", "cancelled" } do
     local least = expected[name]
-    if c[name] > least + undecided + 50 then problems[#problems + 1] = ("%s: %d, but only %d jobs can have ended so"):format(name, c[name], least) end
+    if c[name] > least + undecided + 50 then
+      problems[#problems + 1] = ("%s: %d, but only %d jobs can have ended so"):format(name, c[name], least)
+    end
   end
   self:says(("the store's counters add up: %d in; %d done, %d dead, %d discarded, %d cancelled"):format(
     c.enqueued, c.done, c.dead, c.discarded, c.cancelled), problems)
   print(("          retried %d, crashed %d, recovered %d"):format(c.retried, c.crashed, c.recovered))
 end
 
--- -- engines ----------------------------------------------------------------------------------------------------------------------
+-- -- engines ---------------------------------------------------------------------------------------------------------
 
 -- Errors that a run brings about on purpose.
 local EXPECTED_ERRORS = { "job is dead", "trying again until it works", "those jobs run again" }

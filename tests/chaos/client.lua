@@ -1,18 +1,20 @@
--- client.lua - one client of a chaos run: enqueues every CLIENTS-th job of the plan, writes down before each try and after each
--- answer, and goes on where it was when it was killed.
+-- client.lua - one client of a chaos run: enqueues every CLIENTS-th job of the plan, writes down before each try and
+-- after each answer, and goes on where it was when it was killed.
 --   T time id...        about to be enqueued            A time id...       accepted
 --   X time id...        there already: an earlier try was accepted, or a second one after an unknown fate
 --   N time code id...   refused, not added              U time code id...  unknown fate
 --   D time id...        refused: another job has its unique key
 --   C time id           cancelled                       L seconds call     the longest that such a call took so far
--- Arguments: seed, this client's number, clients, jobs, seconds, "around" or nothing.  SKEIN_STORE and CHAOS_DIR are set.
+-- Arguments: seed, this client's number, clients, jobs, seconds, "around" or nothing.  SKEIN_STORE and CHAOS_DIR are
+-- set.
 local ffi = require "ffi"
 local skein = require "skein"
 local plan = require "tests.chaos.plan"
 
 ffi.cdef "int poll(void *, unsigned long, int);"
 
-local seed, me, clients, jobs_n, seconds = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]), tonumber(arg[4]), tonumber(arg[5])
+local seed, me, clients, jobs_n, seconds = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]), tonumber(arg[4]),
+  tonumber(arg[5])
 if arg[6] == "around" then plan.use_around() end
 local path = ("%s/client.%d"):format(assert(os.getenv "CHAOS_DIR"), me)
 local SPREAD, BATCH_MAX, RETRY_MS = 0.85, 100, 50
@@ -62,7 +64,8 @@ local function timed(what, fn, ...)
 end
 
 local function signature(job)
-  local sig = { task = job.task, id = job.id, delay = job.delay, args = { job.n, job.task == "parent" and plan.CHILDREN or job.arg } }
+  local sig = { task = job.task, id = job.id, delay = job.delay,
+    args = { job.n, job.task == "parent" and plan.CHILDREN or job.arg } }
   for key, value in pairs(job.options or {}) do sig[key] = value end
   return sig
 end
@@ -73,7 +76,8 @@ local function ids(jobs)
   return table.concat(list, " ")
 end
 
--- Each answered job for itself: a list of handles or false, and of errors by index; nil and an error when none was added.
+-- Each answered job for itself: a list of handles or false, and of errors by index; nil and an error when none was
+-- added.
 local REFUSED = { exists = true, limit = true }
 local function send(jobs)
   if #jobs == 1 then
@@ -95,7 +99,8 @@ local function keep_trying(jobs)
   return again
 end
 
--- What a job's answer is: a note's letter, and the code of its error.  Those of a batch that wait for room may lose their store.
+-- What a job's answer is: a note's letter, and the code of its error.  Those of a batch that wait for room may lose
+-- their store.
 local function outcome(job, handle, err)
   if handle then return "A" end
   if err.code == "exists" then return err.id == job.id and "X" or "D" end

@@ -3,10 +3,12 @@ local files = require "tests.support.files"
 
 local M = {}
 
---- What became of each try to enqueue: id -> { accepted, accepted_at, unknown (time of the first doubt), first_try, last_try,
--- cancelled (when) }, and totals { tries, accepted, refused, unknown, taken, longest = { call -> seconds }, finished (clients) }.
+--- What became of each try to enqueue: id -> { accepted, accepted_at, unknown (time of the first doubt), first_try,
+-- last_try, cancelled (when) }, and totals { tries, accepted, refused, unknown, taken, longest = { call -> seconds },
+-- finished (clients) }.
 function M.clients(dir)
-  local jobs, totals = {}, { tries = 0, accepted = 0, refused = 0, unknown = 0, there = 0, taken = 0, finished = 0, longest = {}, wrong = {} }
+  local jobs, totals = {}, { tries = 0, accepted = 0, refused = 0, unknown = 0, there = 0, taken = 0, finished = 0,
+    longest = {}, wrong = {} }
   local function job_of(id)
     local job = jobs[id]
     if not job then
@@ -68,8 +70,8 @@ function M.clients(dir)
   return jobs, totals
 end
 
---- Runs by job id, each list by time of start: { { attempt, core, worker, from, to (nil: cut short), how } }, and by worker
--- the time at which it killed itself; and the runs of callbacks: { id, n, how, at }.
+--- Runs by job id, each list by time of start: { { attempt, core, worker, from, to (nil: cut short), how } }, and by
+-- worker the time at which it killed itself; and the runs of callbacks: { id, n, how, at }.
 function M.runs(dir)
   local runs, died, callbacks = {}, {}, {}
   for _, name in ipairs(files.list(dir)) do
@@ -78,7 +80,8 @@ function M.runs(dir)
       for line in io.lines(dir .. "/" .. name) do
         local kind, id, what, core, worker, at = line:match "^([SE]) (%S+) (%S+) (%d+) (%d+) ([%d.]+)$"
         if kind == "S" then
-          local run = { attempt = tonumber(what), core = tonumber(core), worker = tonumber(worker), from = tonumber(at) }
+          local run = { attempt = tonumber(what), core = tonumber(core), worker = tonumber(worker),
+            from = tonumber(at) }
           local list = runs[id]
           if list then list[#list + 1] = run else runs[id] = { run } end
           local key = id .. " " .. worker

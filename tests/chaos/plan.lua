@@ -4,7 +4,7 @@ local around = require "tests.chaos.around"
 
 local M = {}
 
--- -- numbers: splitmix64 ---------------------------------------------------------------------------------------------------
+-- -- numbers: splitmix64 ---------------------------------------------------------------------------------------------
 
 local bit = require "bit"
 local GOLDEN, MUL1, MUL2 = 0x9E3779B97F4A7C15ULL, 0xBF58476D1CE4E5B9ULL, 0x94D049BB133111EBULL
@@ -25,7 +25,7 @@ function M.random(...)
   end
 end
 
--- -- jobs -------------------------------------------------------------------------------------------------------------------
+-- -- jobs ------------------------------------------------------------------------------------------------------------
 
 -- kind, share of all jobs, how it must end.  `dead`: the kind of its error, and how many attempts its record counts.
 local KINDS = {
@@ -53,7 +53,8 @@ M.with_around = false
 --- Lets the plan have the jobs of around.lua too, beside which the others are fewer.
 function M.use_around() M.with_around = true end
 
---- How a kind must end: "done", "dead", "dropped", "cancelled" or "done or replaced"; for dead ones the error's kind and the attempts counted.
+--- How a kind must end: "done", "dead", "dropped", "cancelled" or "done or replaced"; for dead ones the error's kind
+-- and the attempts counted.
 function M.ending(name)
   local kind = BY_NAME[name]
   return kind[3], kind.error, kind.attempts
@@ -74,8 +75,8 @@ end
 -- What is scheduled in the last moment is due before the calm after the run is over.
 local DELAY_S_MAX = 60
 
---- Job n of a run of `seconds`: { n, id, task, delay (nil: at once), arg, give_up }, and what around.fill says.  give_up: its client
--- does not try again after an error that says that it was not added.
+--- Job n of a run of `seconds`: { n, id, task, delay (nil: at once), arg, give_up }, and what around.fill says.
+-- give_up: its client does not try again after an error that says that it was not added.
 function M.job(seed, n, seconds)
   local random = M.random(seed, n)
   local job = { n = n, id = "j" .. n, task = pick(random()) }
@@ -92,33 +93,51 @@ end
 
 function M.child_id(n, i) return ("c%d-%d"):format(n, i) end
 
--- -- faults ------------------------------------------------------------------------------------------------------------------
+-- -- faults ----------------------------------------------------------------------------------------------------------
 
--- name, weight, needs redis, seconds it lasts from and to.  Freezes of an engine last beyond its lease.
+-- name, weight, the store it needs, seconds it lasts from and to.  Freezes of an engine last beyond its lease.  An
+-- outage of the store that is longer than a lease ends none: nobody can renew its own.
 local L = M.LEASE_S
 local FAULTS = {
-  { "kill_engine", 6, false, 0, 1 },
-  { "stop_engine", 2, false, 0, 0.5 },
-  { "freeze_core", 2, false, L * 1.1, L * 2 },
-  { "freeze_engine", 2, false, L * 1.1, L * 2 }, -- the core and its workers
-  { "blink_engine", 2, false, 0.05, 0.5 },       -- frozen for less than its lease
-  { "kill_client", 2, false, 0, 0.5 },
-  { "kill_redis", 3, true, 0, 1 },
-  { "stop_redis", 1, true, 0, 0.5 },
-  { "freeze_redis", 3, true, 0.1, L * 0.8 },
-  { "freeze_redis_long", 1, true, L * 1.2, L * 1.6 },
-  { "kill_redis_long", 1, true, L * 1.2, L * 2 }, -- longer than a lease, and nobody loses one
-  { "cut_connections", 2, true, 0, 0 },
-  { "flush_scripts", 1, true, 0, 0 },
+  { "kill_engine", 6, nil, 0, 1 },
+  { "stop_engine", 2, nil, 0, 0.5 },
+  { "freeze_core", 2, nil, L * 1.1, L * 2 },
+  { "freeze_engine", 2, nil, L * 1.1, L * 2 }, -- the core and its workers
+  { "blink_engine", 2, nil, 0.05, 0.5 },       -- frozen for less than its lease
+  { "kill_client", 2, nil, 0, 0.5 },
+  { "kill_redis", 3, "redis", 0, 1 },
+  { "stop_redis", 1, "redis", 0, 0.5 },
+  { "freeze_redis", 3, "redis", 0.1, L * 0.8 },
+  { "freeze_redis_long", 1, "redis", L * 1.2, L * 1.6 },
+  { "kill_redis_long", 1, "redis", L * 1.2, L * 2 },
+  { "cut_connections", 2, "redis", 0, 0 },
+  { "flush_scripts", 1, "redis", 0, 0 },
+  { "rollback_redis", 2, "redis", 0.1, 2 },      -- the dump that comes back is so old
+  { "flush_redis", 0.5, "redis", 0, 0 },
+  { "step_clock", 2, "redis", 0.2, L * 1.5 },    -- Redis's clock is wrong for so long
+  { "lock_database", 1, "sqlite", 0.1, L * 0.8 }, -- another process holds SQLite's lock
+  { "lock_database_long", 1, "sqlite", L * 1.2, L * 2 },
 }
 local FIRST_S, MEAN_S = 1, 0.9
 
---- The faults of a run: a list of { at, what, target (1..n of engines or clients), lasts }, by time.
+-- By how many seconds a clock steps: forward by several leases, but not so far that what was scheduled meanwhile is
+-- late in the end.
+M.STEP_FORWARD_S, M.STEP_BACK_S = 5 * L, -3600
+
+local function befalls(fault, options) return fault[3] == nil or fault[3] == options.store end
+
+local function targets_of(what, options)
+  if what:find "client" then return options.clients end
+  return what:find "engine" and options.engines or what == "freeze_core" and options.engines or 1
+end
+
+--- The faults of a run: a list of { at, what, target (1..n of engines or clients), lasts, by (seconds, of a clock) },
+-- by time. options: store, engines, clients.
 function M.faults(seed, seconds, options)
   local random = M.random(seed, 0x6661756c74ULL)
   local total = 0
   for _, fault in ipairs(FAULTS) do
-    if options.redis or not fault[3] then total = total + fault[2] end
+    if befalls(fault, options) then total = total + fault[2] end
   end
   local faults, at = {}, FIRST_S
   while true do
@@ -126,14 +145,15 @@ function M.faults(seed, seconds, options)
     if at > seconds then return faults end
     local x, chosen = random() * total, nil
     for _, fault in ipairs(FAULTS) do
-      if not chosen and (options.redis or not fault[3]) then
+      if not chosen and befalls(fault, options) then
         x = x - fault[2]
         if x < 0 then chosen = fault end
       end
     end
     local lasts, target = chosen[4] + random() * (chosen[5] - chosen[4]), random()
-    local n = chosen[1]:find "client" and options.clients or chosen[1]:find "redis" and 1 or options.engines
-    faults[#faults + 1] = { at = at, what = chosen[1], target = 1 + math.floor(target * n), lasts = lasts }
+    local n = targets_of(chosen[1], options)
+    local by = chosen[1] == "step_clock" and (target < 0.5 and M.STEP_FORWARD_S or M.STEP_BACK_S) or nil
+    faults[#faults + 1] = { at = at, what = chosen[1], target = 1 + math.floor(target * n), lasts = lasts, by = by }
   end
 end
 

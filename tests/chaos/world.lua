@@ -1,6 +1,6 @@
 -- world.lua - the processes of a chaos run: engines, clients and a Redis, and what befalls them.
--- Every process is a child of the driver and is signalled by its own pid; every life and every fault is written down with its
--- time, so that the check can tell which of them explains what it finds.
+-- Every process is a child of the driver and is signalled by its own pid; every life and every fault is written down
+-- with its time, so that the check can tell which of them explains what it finds.
 local uv = require "luv"
 local files = require "tests.support.files"
 local left_over = require "tests.support.left_over"
@@ -17,14 +17,15 @@ local function now()
 end
 World.now = now
 
--- -- one child, its output in a file -----------------------------------------------------------------------------------------
+-- -- one child, its output in a file ---------------------------------------------------------------------------------
 
 local function spawn(self, program, args, env, log_path)
   local fd = assert(uv.fs_open(log_path, "a", 420))
   local child = { args = args, log = log_path, began = now() }
   local list = {}
   for name, value in pairs(env) do list[#list + 1] = name .. "=" .. value end
-  local handle, pid = uv.spawn(program, { args = args, env = list, cwd = self.dir, stdio = { nil, fd, fd } }, function(code, signal)
+  local handle, pid = uv.spawn(program, { args = args, env = list, cwd = self.dir, stdio = { nil, fd, fd } },
+    function(code, signal)
     child.code, child.signal, child.ended = code, signal, now()
     child.handle:close()
   end)
@@ -42,12 +43,12 @@ local function environment(self)
   return env
 end
 
--- -- the world -----------------------------------------------------------------------------------------------------------------
+-- -- the world -------------------------------------------------------------------------------------------------------
 
---- options: dir, store ("sqlite" or "redis"), skein (the binary), root (of the repository), seed, jobs, seconds, lease, engines, clients,
--- around: with the jobs of around.lua.
+--- options: dir, store ("sqlite" or "redis"), skein (the binary), root (of the repository), seed, jobs, seconds, lease,
+-- engines, clients, around: with the jobs of around.lua.
 function World.new(options)
-  local self = setmetatable({ engines = {}, clients = {}, lives = {}, faults = {}, outages = {}, unasked = {} }, World)
+  local self = setmetatable({ lives = {}, faults = {}, outages = {}, windows = {}, steps = {}, unasked = {} }, World)
   for name, value in pairs(options) do self[name] = self[name] or value end
   self.engines_n, self.clients_n = options.engines, options.clients
   self.engines, self.clients = {}, {}
@@ -61,7 +62,10 @@ function World.new(options)
   files.write(self.scripts .. "/config.lua",
     ('return { lease = "%gs", workers = 2, concurrency = 50, shutdown_timeout = "1s" }\n'):format(self.lease))
   if self.store == "redis" then
-    self.redis = redis.start { dir = self.dir .. "/redis", config = { "appendonly yes", "appendfsync always", "maxmemory-policy noeviction" } }
+    self.redis = redis.start {
+      dir = self.dir .. "/redis", clock = self.skein:match "^(.*)/[^/]*$" .. "/tests/support/clock.so",
+      config = { "appendonly yes", "appendfsync always", "maxmemory-policy noeviction" },
+    }
     self.url = self.redis:url(0)
   else
     self.url = "sqlite:" .. self.dir .. "/jobs.db"
@@ -85,14 +89,16 @@ function World:start_client(k)
   env.LUA_PATH = ("%s/?.lua;%s/lua/?.lua;%s/lua/?/init.lua;;"):format(self.root, self.root, self.root)
   env.LUA_CPATH = built .. "/lua/?.so;;"
   env.LD_PRELOAD = os.getenv "SKEIN_TEST_PRELOAD"
-  local args = { self.root .. "/tests/chaos/client.lua", ("%d"):format(self.seed), tostring(k), tostring(self.clients_n),
+  local args = { self.root .. "/tests/chaos/client.lua", ("%d"):format(self.seed), tostring(k),
+    tostring(self.clients_n),
                  ("%d"):format(self.jobs), tostring(self.seconds), self.around and "around" or nil }
   self.clients[k] = spawn(self, "luajit", args, env, ("%s/client-%d.log"):format(self.dir, k))
 end
 
 --- A command to its end: exit code, output.
 function World:skein_says(...)
-  local child = process.start(self.skein, { args = { ... }, env = environment(self), cwd = self.dir, name = "skein " .. (...) })
+  local child = process.start(self.skein, { args = { ... }, env = environment(self), cwd = self.dir, name = "skein "
+    .. (...) })
   local code = child:wait(30)
   return code, child.stdout, child.stderr
 end
@@ -112,7 +118,7 @@ end
 function World:watch()
   for k, engine in pairs(self.engines) do
     if ended(engine) and not engine.may_end and found_no_store(self, engine) then
-      if not self.redis_away then self:start_engine(k) end
+      if not self.store_away then self:start_engine(k) end
     elseif ended(engine) and not engine.may_end then
       self.unasked[#self.unasked + 1] = ("engine %d (pid %d) ended unasked: exit code %d, signal %d; see %s"):format(
         k, engine.pid, engine.code, engine.signal, engine.log)
@@ -127,7 +133,8 @@ function World:watch()
   end
 end
 
---- Waits until the engines have told the store of their tasks and queues, so that no client finds a queue without its bound.
+--- Waits until the engines have told the store of their tasks and queues, so that no client finds a queue without its
+-- bound.
 function World:wait_serving()
   return wait.poll(20, function()
     for _, engine in pairs(self.engines) do
@@ -137,7 +144,13 @@ function World:wait_serving()
   end)
 end
 
--- -- what is left in the store ----------------------------------------------------------------------------------------------------
+--- Cancels once more what its clients have cancelled, since the store may have forgotten it; false when that failed.
+-- Only jobs that are to be cancelled are scheduled for so long.
+function World:cancel_again()
+  return self:skein_says("cancel", "--task", "cancelled", "--state", "scheduled") == 0
+end
+
+-- -- what is left in the store ---------------------------------------------------------------------------------------
 
 --- What is in the store beside counters, registries and kept records: a list of texts.
 function World:left_over()
@@ -145,9 +158,9 @@ function World:left_over()
   return left_over.sqlite(self.dir .. "/jobs.db")
 end
 
--- -- faults ----------------------------------------------------------------------------------------------------------------------
--- Each returns what ends it: a function to be called after `lasts`, again and again until it does not return false.  nil when
--- its target is not in a state for it.
+-- -- faults ----------------------------------------------------------------------------------------------------------
+-- Each returns what ends it: a function to be called after `lasts`, again and again until it does not return false.
+-- nil when its target is not in a state for it.
 
 local function engine_down(self, k, signal)
   local engine = self.engines[k]
@@ -179,24 +192,82 @@ local function engine_freeze(self, k, with_workers)
   end
 end
 
-local function redis_fault(self, begin, finish)
-  if self.redis_away then return nil end
+-- The store is away from begin to finish.
+local function store_fault(self, begin, finish)
+  if self.store_away then return nil end
   local outage = { from = now(), to = math.huge }
-  self.redis_away = true
+  self.store_away = true
   self.outages[#self.outages + 1] = outage
   begin(self.redis)
   return function()
     finish(self.redis)
     outage.to = now()
-    self.redis_away = false
+    self.store_away = false
   end
 end
 
 local function freeze_redis(self)
-  return redis_fault(self, self.redis.freeze, self.redis.thaw)
+  return store_fault(self, self.redis.freeze, self.redis.thaw)
+end
+
+-- Keeps a copy of Redis's files, and lets it come back with them later.
+local function rollback_redis(self)
+  if self.store_away or self.rolling_back then return nil end
+  local window = { from = now() }
+  local copy = self.dir .. "/dump"
+  self.rolling_back = true
+  self.redis:freeze()
+  self.redis:copy_data(copy)
+  self.redis:thaw()
+  return function()
+    if self.store_away then return false end
+    window.gone = now()
+    store_fault(self, self.redis.kill, function()
+      self.redis:restore_data(copy)
+      self.redis:restart()
+    end)()
+    window.to = now()
+    self.windows[#self.windows + 1] = window
+    self.rolling_back = false
+  end
 end
 
 local function nothing() end
+
+local function flush_redis(self)
+  if self.store_away or self.rolling_back then return nil end
+  local window = { from = 0, gone = now() }
+  assert(self.redis:call "FLUSHALL" == "OK")
+  window.to = now()
+  self.windows[#self.windows + 1] = window
+  return nothing
+end
+
+local function step_clock(self, by)
+  if self.redis.clock_offset_s ~= 0 then return nil end
+  local step = { from = now(), to = math.huge, by = by }
+  self.steps[#self.steps + 1] = step
+  self.redis:set_clock(by)
+  return function()
+    self.redis:set_clock(0)
+    step.to = now()
+  end
+end
+
+-- Another process holds the lock that SQLite's writers need.
+local function lock_database(self)
+  local holder
+  return store_fault(self, function()
+    holder = process.start("sqlite3", {
+      args = { "-interactive", self.dir .. "/jobs.db" }, env = uv.os_environ(), name = "sqlite3", stdin = true,
+    })
+    holder:write ".timeout 10000\nBEGIN IMMEDIATE;\n.print locked\n"
+    wait.wait_for("SQLite's lock", 15, function() return holder.stdout:find "locked" end)
+  end, function()
+    holder:write "ROLLBACK;\n.quit\n"
+    holder:wait(10)
+  end)
+end
 
 local APPLY = {
   kill_engine = function(self, k) return engine_down(self, k, "sigkill") end,
@@ -214,19 +285,27 @@ local APPLY = {
       self:start_client(k)
     end
   end,
-  kill_redis = function(self) return redis_fault(self, self.redis.kill, self.redis.restart) end,
-  stop_redis = function(self) return redis_fault(self, self.redis.stop, self.redis.restart) end,
-  kill_redis_long = function(self) return redis_fault(self, self.redis.kill, self.redis.restart) end,
+  kill_redis = function(self) return store_fault(self, self.redis.kill, self.redis.restart) end,
+  stop_redis = function(self) return store_fault(self, self.redis.stop, self.redis.restart) end,
+  kill_redis_long = function(self) return store_fault(self, self.redis.kill, self.redis.restart) end,
+  rollback_redis = rollback_redis,
+  flush_redis = flush_redis,
+  step_clock = function(self, _, fault) return step_clock(self, fault.by) end,
+  lock_database = lock_database,
+  lock_database_long = lock_database,
   freeze_redis = freeze_redis,
   freeze_redis_long = freeze_redis,
   cut_connections = function(self)
-    if self.redis_away then return nil end
+    if self.store_away then return nil end
+    local outage = { from = now() }
     self.redis:call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     self.redis:call("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
+    outage.to = now()
+    self.outages[#self.outages + 1] = outage
     return nothing
   end,
   flush_scripts = function(self)
-    if self.redis_away then return nil end
+    if self.store_away then return nil end
     self.redis:call("SCRIPT", "FLUSH")
     return nothing
   end,
@@ -234,7 +313,7 @@ local APPLY = {
 
 --- Lets a fault of the plan happen; false when its target was not there for it.  Its end comes by itself (World:heal).
 function World:strike(fault)
-  local finish = APPLY[fault.what](self, fault.target)
+  local finish = APPLY[fault.what](self, fault.target, fault)
   self.faults[fault.what] = self.faults[fault.what] or { done = 0, passed_over = 0 }
   local count = self.faults[fault.what]
   if not finish then
@@ -258,7 +337,7 @@ function World:heal(all)
   return #self.open == 0
 end
 
--- -- the end ----------------------------------------------------------------------------------------------------------------------
+-- -- the end ---------------------------------------------------------------------------------------------------------
 
 --- TERM to all engines; a list of exit codes by engine.
 function World:stop_engines()

@@ -1,5 +1,5 @@
-/* callback.c - fuzz target: the callbacks of a job's record.  Whatever the bytes are, reading them ends, and what is put into args that
- * are an array makes an array of one value more. */
+/* callback.c - fuzz target: the callbacks of a job's record.  Whatever the bytes are, reading them ends, and what is
+ * put into args that are an array makes an array of one value more. */
 #include <assert.h>
 
 #include "base/limits.h"

@@ -1,12 +1,13 @@
 /* engine.c - fuzz target: one whole engine on a memory store, with workers that are played by the input.
  *
- * The engine is the real one; its workers are no processes: this file takes the place of io/child.c and holds the other ends of their
- * pipes and shared pages.  The input says what happens, a few bytes a step: jobs come (some of them suspects), workers start, end, fail
- * and report jobs, ask for things, keep the CPU, write nonsense into pipe and page, stop reading, die; the time moves; the engine is told
- * to reload, to hold, to stop.  Time is the input's, too: base/clock.c and the C library's monotonic clock are replaced.
+ * The engine is the real one; its workers are no processes: this file takes the place of io/child.c and holds the other
+ * ends of their pipes and shared pages.  The input says what happens, a few bytes a step: jobs come (some of them
+ * suspects), workers start, end, fail and report jobs, ask for things, keep the CPU, write nonsense into pipe and page,
+ * stop reading, die; the time moves; the engine is told to reload, to hold, to stop.  Time is the input's, too:
+ * base/clock.c and the C library's monotonic clock are replaced.
  *
- * After each step the engine's books must balance, and at the end of each input it must stop within a bounded number of turns with
- * nothing left.  A turn without an end is libFuzzer's -timeout. */
+ * After each step the engine's books must balance, and at the end of each input it must stop within a bounded number of
+ * turns with nothing left.  A turn without an end is libFuzzer's -timeout. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,8 @@ enum {
   JOBS_MAX = 200,
 };
 
-/* -- the time ----------------------------------------------------------------------------------------------------------------- */
+/* -- the time
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static int64_t now_us;
 
@@ -52,7 +54,8 @@ int clock_gettime(clockid_t clock, struct timespec *ts) {
   return 0;
 }
 
-/* -- the other stores and processes ------------------------------------------------------------------------------------------- */
+/* -- the other stores and processes
+ * ------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options *options,
                             const struct sk_store_events *events, struct sk_store **out, struct sk_err *err) {
@@ -141,7 +144,8 @@ static void peer_destroy(struct sk_child *c) {
   free(c);
 }
 
-/* -- the input ---------------------------------------------------------------------------------------------------------------- */
+/* -- the input
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 struct input {
   const uint8_t *p, *end;
@@ -160,7 +164,8 @@ static struct sk_str bytes(struct input *in, size_t max) {
   return s;
 }
 
-/* -- the world ---------------------------------------------------------------------------------------------------------------- */
+/* -- the world
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 struct world {
   struct sk_loop *loop;
@@ -250,7 +255,8 @@ static void add_job(struct world *w, struct input *in) {
   sk_buf_fini(&record);
 }
 
-/* -- what workers do ---------------------------------------------------------------------------------------------------------- */
+/* -- what workers do
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static struct sk_child *peer(struct input *in) {
   return peers_n > 0 ? peers[peers_n - 1 - below(in, peers_n < 4 ? (unsigned)peers_n : 4)] : NULL;
@@ -427,7 +433,9 @@ static void peer_step(struct world *w, struct sk_child *c, struct input *in, uns
   }
 }
 
-/* -- a life ------------------------------------------------------------------------------------------------------------------- */
+/* -- a life
+ * -------------------------------------------------------------------------------------------------------------------
+ * */
 
 static void engine_step(struct world *w, struct input *in, unsigned step) {
   static const int64_t pauses_ms[] = { 1, 6, 60, 150, 1100, 6000, 20000, 40000 };

@@ -1,5 +1,5 @@
-/* json.c - fuzz target: the JSON walker.  Whatever the bytes: the checker, the reader and the counter agree, and every string
- * that is accepted can be unescaped, written and read again. */
+/* json.c - fuzz target: the JSON walker.  Whatever the bytes: the checker, the reader and the counter agree, and every
+ * string that is accepted can be unescaped, written and read again. */
 #include <assert.h>
 
 #include "logic/json.h"

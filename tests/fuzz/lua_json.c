@@ -1,5 +1,5 @@
-/* lua_json.c - fuzz target: the codec in core/lua takes exactly the texts that sk_json_check takes (but for numbers beyond a
- * double), and what it decoded encodes to a text that decodes to the same. */
+/* lua_json.c - fuzz target: the codec in core/lua takes exactly the texts that sk_json_check takes (but for numbers
+ * beyond a double), and what it decoded encodes to a text that decodes to the same. */
 #include <assert.h>
 #include <lauxlib.h>
 #include <lualib.h>

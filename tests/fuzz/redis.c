@@ -1,5 +1,5 @@
-/* redis.c - fuzz target: what a Redis server sends.  The input is fed whole and a few bytes at a time, which must give the same replies;
- * each text in them is read as a job's value. */
+/* redis.c - fuzz target: what a Redis server sends.  The input is fed whole and a few bytes at a time, which must give
+ * the same replies; each text in them is read as a job's value. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* request.c - fuzz target: what a worker, or a program with the module, asks of the store (engine/request.h), on a memory store with a few
- * jobs in each state.  The input is a list of requests: u8 operation, u8 length, payload.  Each is answered exactly once, and none is left
- * when all have been told to stop. */
+/* request.c - fuzz target: what a worker, or a program with the module, asks of the store (engine/request.h), on a
+ * memory store with a few jobs in each state.  The input is a list of requests: u8 operation, u8 length, payload.  Each
+ * is answered exactly once, and none is left when all have been told to stop. */
 #include <assert.h>
 #include <stdlib.h>
 

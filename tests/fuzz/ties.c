@@ -1,5 +1,6 @@
-/* ties.c - fuzz target: the texts of a job's record that say what it is tied to and what has happened to it: lock, limit, history and log.
- * What is taken keeps the limits, and a bucket with such numbers goes neither back nor past its end. */
+/* ties.c - fuzz target: the texts of a job's record that say what it is tied to and what has happened to it: lock,
+ * limit, history and log. What is taken keeps the limits, and a bucket with such numbers goes neither back nor past its
+ * end. */
 #include <assert.h>
 
 #include "base/limits.h"

@@ -1,5 +1,5 @@
-/* wire.c - fuzz target: frames between the core and a worker.  The stream is cut at every frame and each payload read by the
- * reader's methods in an order taken from its own bytes; a frame written again is the bytes it was. */
+/* wire.c - fuzz target: frames between the core and a worker.  The stream is cut at every frame and each payload read
+ * by the reader's methods in an order taken from its own bytes; a frame written again is the bytes it was. */
 #include <assert.h>
 
 #include "base/limits.h"

@@ -2,15 +2,18 @@
  *
  *   delay_proxy TARGET_PORT [DELAY_MS]
  *
- * Listens on a free port of 127.0.0.1, prints "listening PORT", and carries bytes to 127.0.0.1:TARGET_PORT and back, each of them
- * DELAY_MS later (each way, so a round trip grows by twice that; fractions count).  The delay does not limit the rate: up to
- * HELD_BYTES_MAX a direction are under way.  Commands on stdin, a line each, are answered with "ok COMMAND" once they hold:
+ * Listens on a free port of 127.0.0.1, prints "listening PORT", and carries bytes to 127.0.0.1:TARGET_PORT and back,
+ * each of them DELAY_MS later (each way, so a round trip grows by twice that; fractions count).  The delay does not
+ * limit the rate: up to HELD_BYTES_MAX a direction are under way.  Commands on stdin, a line each, are answered with
+ * "ok COMMAND" once they hold:
  *
  *   delay MS   from now on; what is under way keeps its time
  *   pass       as at the start
  *   pause      nothing is read and nothing is delivered, but nothing is lost: `pass` goes on where it stopped
- *   swallow    what is under way and what comes is lost, and nobody is told: a peer that hangs without closing.  New connections are
- *              accepted and as mute, and one end does not learn that the other has closed.  A connection that was there in this mode
+ *   swallow    what is under way and what comes is lost, and nobody is told: a peer that hangs without closing.  New
+ *   connections are
+ *              accepted and as mute, and one end does not learn that the other has closed.  A connection that was there
+ *              in this mode
  *              stays mute after `pass` too, until one of its ends closes it
  *   close      resets all connections, once; new ones are carried
  *   refuse     resets all connections, and nobody listens until `pass`
@@ -20,8 +23,8 @@
  *
  *   client <--> struct side [0] --- chunks, by due time ---> struct side [1] <--> target
  *
- * A side owns its handle and the chunks that wait to be written to it.  One timerfd serves them all: libuv's timers know only whole
- * milliseconds. */
+ * A side owns its handle and the chunks that wait to be written to it.  One timerfd serves them all: libuv's timers
+ * know only whole milliseconds. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -99,7 +102,8 @@ static int64_t now_us(void) {
   return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* -- links ----------------------------------------------------------------------------------------------------------------- */
+/* -- links
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static void drop_chunks(struct side *s) {
   for (struct chunk *c = s->first; c;) {
@@ -144,7 +148,8 @@ static bool ended(const struct link *l) {
   return l->connected && !(l->side[0].wants_reading && l->side[1].wants_reading);
 }
 
-/* -- reading --------------------------------------------------------------------------------------------------------------- */
+/* -- reading
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
@@ -170,7 +175,8 @@ static void update_reading(struct side *s) {
   }
 }
 
-/* -- delivering ------------------------------------------------------------------------------------------------------------ */
+/* -- delivering
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void on_written(uv_write_t *req, int status) {
   struct chunk *c = req->data;
@@ -288,7 +294,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   deliver_all(p);
 }
 
-/* -- accepting ------------------------------------------------------------------------------------------------------------- */
+/* -- accepting
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void on_connected(uv_connect_t *req, int status) {
   struct link *l = req->data;
@@ -348,7 +355,8 @@ static void stop_listening(struct proxy *p) {
   p->listener = NULL;
 }
 
-/* -- commands -------------------------------------------------------------------------------------------------------------- */
+/* -- commands
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static void answer(struct proxy *p, const char *command) {
   if (strcmp(command, "stats") == 0) {

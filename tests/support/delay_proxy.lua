@@ -54,7 +54,8 @@ end
 --- { open, accepted, to_target_bytes, from_target_bytes }
 function Proxy:stats()
   local open, accepted, to, from = self:command("stats"):match "^stats (%d+) (%d+) (%d+) (%d+)$"
-  return { open = tonumber(open), accepted = tonumber(accepted), to_target_bytes = tonumber(to), from_target_bytes = tonumber(from) }
+  return { open = tonumber(open), accepted = tonumber(accepted), to_target_bytes = tonumber(to),
+    from_target_bytes = tonumber(from) }
 end
 
 function Proxy:stop()

@@ -53,7 +53,16 @@ function M.remove(path)
   uv.fs_rmdir(path)
 end
 
--- -- a file that grows by lines ----------------------------------------------------------------------------------------------
+--- Copies a file or a folder; nothing when there is none.
+function M.copy(from, to)
+  local stat = uv.fs_lstat(from)
+  if not stat then return end
+  if stat.type ~= "directory" then return assert(uv.fs_copyfile(from, to)) end
+  M.make_dirs(to)
+  for _, name in ipairs(M.list(from)) do M.copy(from .. "/" .. name, to .. "/" .. name) end
+end
+
+-- -- a file that grows by lines --------------------------------------------------------------------------------------
 
 local Lines = {}
 Lines.__index = Lines

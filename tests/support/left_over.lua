@@ -1,14 +1,15 @@
--- left_over.lua - what a store still has when no job waits or runs, beside counters, registries and kept records: nothing, or a slot, a
--- lock or a place in a line has leaked.
+-- left_over.lua - what a store still has when no job waits or runs, beside counters, registries and kept records:
+-- nothing, or a slot, a lock or a place in a line has leaked.
 local uv = require "luv"
 local process = require "tests.support.process"
 
 local M = {}
 
--- Tables that must be empty then.  Jobs that are kept belong to their groups, without a slot; g = 0 is the turn of a queue's jobs that
--- have no limit; engines that run may hold nothing.
+-- Tables that must be empty then.  Jobs that are kept belong to their groups, without a slot; g = 0 is the turn of a
+-- queue's jobs that have no limit; engines that run may hold nothing.
 local KEPT_IN_GROUP = "(SELECT count(*) FROM job WHERE flags>>4=g)" -- sqlite.h: SQ_FLAG_BITS
-local TABLES = { "lock", "limit_group WHERE slots<>0 OR jobs=0 OR jobs<>" .. KEPT_IN_GROUP, "group_member", "group_lane WHERE g<>0", "stop",
+local TABLES = { "lock", "limit_group WHERE slots<>0 OR jobs=0 OR jobs<>" .. KEPT_IN_GROUP, "group_member",
+  "group_lane WHERE g<>0", "stop",
                  "hold WHERE engine NOT IN (SELECT num FROM engine)", "front", "later" }
 
 --- path: of the SQLite file.  A list of texts, empty when nothing is left.
@@ -16,7 +17,8 @@ function M.sqlite(path)
   local parts = {}
   for i, name in ipairs(TABLES) do parts[i] = ("SELECT '%s', count(*) FROM %s"):format(name, name) end
   local child = process.start("sqlite3", {
-    args = { "-readonly", "-separator", "|", path, table.concat(parts, " UNION ALL ") }, env = uv.os_environ(), name = "sqlite3",
+    args = { "-readonly", "-separator", "|", path, table.concat(parts, " UNION ALL ") }, env = uv.os_environ(),
+      name = "sqlite3",
   })
   if child:wait(10) ~= 0 then return { "sqlite3: " .. child.stderr } end
   local left = {}
@@ -27,7 +29,8 @@ function M.sqlite(path)
 end
 
 -- Keys that may stay, by the last part of their names.
-local KEPT_KEYS = { head = true, jobs = true, queues = true, counts = true, tasks = true, templates = true, dead = true, done = true,
+local KEPT_KEYS = { head = true, jobs = true, queues = true, counts = true, tasks = true, templates = true,
+  dead = true, done = true,
                     cancelled = true, kept = true, engines = true, leases = true, bounds = true }
 
 -- Slots and lines that are left in the hash of groups (core/store/redis/scripts/lib/group.lua).

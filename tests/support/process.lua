@@ -1,7 +1,7 @@
 -- process.lua - real children with captured output, and what /proc tells about processes.
 --
--- Whoever starts a child owns it: `stop_hard` kills exactly that process.  A process that the test did not start itself (a
--- worker) is known by pid and start time, so that a pid that was used anew is never hit.
+-- Whoever starts a child owns it: `stop_hard` kills exactly that process.  A process that the test did not start itself
+-- (a worker) is known by pid and start time, so that a pid that was used anew is never hit.
 local uv = require "luv"
 local files = require "tests.support.files"
 local wait = require "tests.support.wait"
@@ -29,7 +29,7 @@ local function env_list(env)
   return list
 end
 
---- Starts a program.  options: args, cwd, env (the whole environment), stdin (text).
+--- Starts a program.  options: args, cwd, env (the whole environment), stdin (a text; true: what Process:write sends).
 function M.start(program, options)
   local self = setmetatable({ pipes = 0, name = options.name or program }, Process)
   local stdin, stdout, stderr = options.stdin and uv.new_pipe(false), uv.new_pipe(false), uv.new_pipe(false)
@@ -39,24 +39,31 @@ function M.start(program, options)
   }, function(code, signal)
     self.code, self.signal = code, signal
     self.ended_at = wait.seconds()
+    if self.stdin then self.stdin:close() end
     self.handle:close()
   end)
   if not handle then error(("can't start %s: %s"):format(program, tostring(pid)), 2) end
   self.handle, self.pid = handle, pid
   capture(self, stdout, "stdout")
   capture(self, stderr, "stderr")
-  if stdin then
+  if options.stdin == true then
+    self.stdin = stdin
+  elseif stdin then
     stdin:write(options.stdin)
     stdin:shutdown(function() stdin:close() end)
   end
   return self
 end
 
+--- Sends a text to a process that was started with stdin = true.
+function Process:write(text) self.stdin:write(text) end
+
 function Process:running() return self.code == nil end
 
 --- Waits for its end and the end of its output, and returns the exit code (128 + n for a signal, like a shell).
 function Process:wait(timeout_s)
-  wait.wait_for(("the end of %s (pid %d)"):format(self.name, self.pid), timeout_s, function() return not self:running() end)
+  wait.wait_for(("the end of %s (pid %d)"):format(self.name, self.pid), timeout_s,
+    function() return not self:running() end)
   -- A grandchild may hold the pipes for a moment longer.
   wait.poll(2, function() return self.pipes == 0 end)
   return self.signal ~= 0 and 128 + self.signal or self.code
@@ -72,7 +79,7 @@ function Process:stop_hard()
   wait.poll(5, function() return not self:running() end)
 end
 
--- -- /proc --------------------------------------------------------------------------------------------------------------
+-- -- /proc -----------------------------------------------------------------------------------------------------------
 
 local function read(path)
   local file = io.open(path, "rb")

@@ -2,9 +2,11 @@
 --
 --   local p = proxy.start("127.0.0.1", server.port)     p.port
 --   p.delay_ms = 5      each piece of data is passed on that much later, each way
---   p.swallow = true    what arrives is taken and never passed on; connections stay open, new ones too.  One that lost bytes
+--   p.swallow = true    what arrives is taken and never passed on; connections stay open, new ones too.  One that lost
+-- bytes
 --                       stays silent afterwards, until an end closes it
---   p.rewrite = fn      what the server sends is passed on as fn(data) says; proxy.as_redis_62 words errors of scripts as Redis 6.2 does
+--   p.rewrite = fn      what the server sends is passed on as fn(data) says; proxy.as_redis_62 words errors of scripts
+-- as Redis 6.2 does
 --   p.upload_bytes_s    how fast bytes go to the server: it reads no faster, as a thin line does
 --   p:cut()             closes every connection
 --   p.refuse = true     new connections are closed at once
@@ -98,12 +100,14 @@ function M.start(host, port)
   return self
 end
 
---- An error of a script in the words of Redis 6.2: "READONLY You can't write ... script: SHA1, on @user_script:12." of 7.0 is within
+--- An error of a script in the words of Redis 6.2: "READONLY You can't write ... script: SHA1, on @user_script:12." of
+-- 7.0 is within
 --- "ERR Error running script" there.
 function M.as_redis_62(data)
   return (data:gsub("%-(%u+) ([^\r\n]-) script: (%x+), on @user_script:(%d+)%.\r\n", function(word, text, sha, line)
     local said = word == "ERR" and text or "-" .. word .. " " .. text
-    return ("-ERR Error running script (call to f_%s): @user_script:%s: @user_script: %s: %s \r\n"):format(sha, line, line, said)
+    return ("-ERR Error running script (call to f_%s): @user_script:%s: @user_script: %s: %s \r\n"):format(sha, line,
+      line, said)
   end))
 end
 

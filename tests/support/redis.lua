@@ -1,4 +1,5 @@
--- redis.lua - a real redis-server on a free loopback port, in a directory of its own: started, stopped, killed, frozen, asked.
+-- redis.lua - a real redis-server on a free loopback port, in a directory of its own: started, stopped, killed, frozen,
+-- asked.
 --
 --   local server = redis.start { dir = dir, config = { "appendonly yes" } }
 --   server:url "3"            redis://127.0.0.1:PORT/3
@@ -6,6 +7,7 @@
 --   server:kill() server:restart()
 --
 -- The port stays the same over a restart.  Whoever starts a server stops it; only its own pid is ever signalled.
+local ffi = require "ffi"
 local uv = require "luv"
 local files = require "tests.support.files"
 local process = require "tests.support.process"
@@ -27,10 +29,22 @@ function M.free_port()
   return port
 end
 
-local function environment()
-  local list = {}
-  for name, value in pairs(uv.os_environ()) do list[name] = value end
-  return list
+local function environment(self)
+  local env = uv.os_environ()
+  if self.clock then env.LD_PRELOAD, env.SKEIN_TEST_CLOCK = self.clock, self.dir .. "/clock" end
+  return env
+end
+
+--- Lets the clock of a server that was started with `clock` go wrong by so many seconds, from its next look at it on;
+-- 0: right again.
+function Server:set_clock(offset_s)
+  -- In place and at once, since the server has the file mapped.
+  local fd = assert(uv.fs_open(self.dir .. "/clock", "a+", 420))
+  uv.fs_close(fd)
+  fd = assert(uv.fs_open(self.dir .. "/clock", "r+", 420))
+  assert(uv.fs_write(fd, ffi.string(ffi.new("int64_t[1]", offset_s), 8), 0))
+  uv.fs_close(fd)
+  self.clock_offset_s = offset_s
 end
 
 local function launch(self)
@@ -47,14 +61,15 @@ local function launch(self)
   -- It must not outlive the test, however that ends.
   table.insert(args, 1, M.PROGRAM)
   for i, word in ipairs { "--pdeathsig", "KILL" } do table.insert(args, i, word) end
-  self.child = process.start("setpriv", { args = args, env = environment(), cwd = self.dir, name = "redis-server" })
+  self.child = process.start("setpriv", { args = args, env = environment(self), cwd = self.dir, name = "redis-server" })
   self.pid = self.child.pid
 end
 
 --- Waits until it answers PING.
 function Server:wait_up(timeout_s)
   return wait.wait_for("redis-server on port " .. self.port, timeout_s or 10, function()
-    if not self.child:running() then error("redis-server ended:\n" .. (files.read(self.dir .. "/redis.log") or ""):sub(-2000), 0) end
+    if not self.child:running() then error("redis-server ended:\n"
+      .. (files.read(self.dir .. "/redis.log") or ""):sub(-2000), 0) end
     local connection = resp.connect("127.0.0.1", self.port, 0.5)
     if not connection then return false end
     local pong = connection:call "PING"
@@ -63,10 +78,14 @@ function Server:wait_up(timeout_s)
   end)
 end
 
---- Starts a server.  options: dir, config (lines of redis.conf), wait = false: do not wait until it answers.
+--- Starts a server.  options: dir, config (lines of redis.conf), clock (path of tests/support/clock.so as built): its
+-- clock can be set (Server:set_clock), wait = false: do not wait until it answers.
 function M.start(options)
-  local self = setmetatable({ dir = options.dir, config = options.config or {}, port = options.port or M.free_port() }, Server)
+  local self = setmetatable({ dir = options.dir, config = options.config or {}, port = options.port or M.free_port() },
+    Server)
   files.make_dirs(self.dir)
+  self.clock = options.clock
+  if self.clock then self:set_clock(0) end
   launch(self)
   if options.wait ~= false then self:wait_up() end
   return self
@@ -96,7 +115,8 @@ function Server:info(field)
   return text:match("\n" .. field:gsub("%p", "%%%0") .. ":([^\r]*)")
 end
 
---- All keys of a database, sorted: { { name, type, size }, ... } by SCAN; size is the number of entries (bytes of a string).
+--- All keys of a database, sorted: { { name, type, size }, ... } by SCAN; size is the number of entries (bytes of a
+-- string).
 function Server:keys(db, pattern)
   local connection = assert(self:connect())
   assert(connection:call("SELECT", db or 0))
@@ -115,7 +135,7 @@ function Server:keys(db, pattern)
   return found
 end
 
--- -- what may happen to it ---------------------------------------------------------------------------------------------------
+-- -- what may happen to it -------------------------------------------------------------------------------------------
 
 --- kill -9.
 function Server:kill()
@@ -144,6 +164,21 @@ function Server:lose_data()
   assert(not self.child:running(), "the server still runs")
   files.remove(self.dir .. "/appendonlydir")
   files.remove(self.dir .. "/dump.rdb")
+end
+
+local DATA = { "appendonlydir", "dump.rdb" }
+
+--- Copies what it has on disk to a folder; it must be frozen or down, so that the files belong together.
+function Server:copy_data(to)
+  files.remove(to)
+  files.make_dirs(to)
+  for _, name in ipairs(DATA) do files.copy(self.dir .. "/" .. name, to .. "/" .. name) end
+end
+
+--- Puts a copy in the place of what it has on disk; it must be down.
+function Server:restore_data(from)
+  self:lose_data()
+  for _, name in ipairs(DATA) do files.copy(from .. "/" .. name, self.dir .. "/" .. name) end
 end
 
 --- Ends it for good.

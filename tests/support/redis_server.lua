@@ -1,4 +1,5 @@
--- redis_server.lua - a redis-server of our own: on a free port of loopback, in a temporary directory, stopped by its pid.
+-- redis_server.lua - a redis-server of our own: on a free port of loopback, in a temporary directory, stopped by its
+-- pid.
 --
 --   local server = RedisServer.start { "--appendonly", "yes" }     -- server.url, server.port, server.pid
 --   server:call("SET", "a", "1")   server:info()   server:stop()
@@ -25,9 +26,11 @@ M.free_port = free_port
 
 --- Runs the server with the options of start() on the same port and directory (again).
 function Server:launch()
-  local args = { "--port", tostring(self.port), "--bind", "127.0.0.1", "--dir", self.dir, "--save", "", "--loglevel", "notice" }
+  local args = { "--port", tostring(self.port), "--bind", "127.0.0.1", "--dir", self.dir, "--save", "", "--loglevel",
+    "notice" }
   for _, arg in ipairs(self.args) do args[#args + 1] = arg end
-  self.process = process.start("redis-server", { args = args, env = uv.os_environ(), cwd = self.dir, name = "redis-server" })
+  self.process = process.start("redis-server", { args = args, env = uv.os_environ(), cwd = self.dir,
+    name = "redis-server" })
   self.pid = self.process.pid
   wait.wait_for("redis-server on port " .. self.port, START_S, function()
     if not self.process:running() then return true end
@@ -58,7 +61,8 @@ function Server:call(...)
   return (cli.stdout:gsub("\n$", ""))
 end
 
---- INFO of a section (default: all that matters here) as a table: numbers as numbers; commandstats as { calls =, usec = }.
+--- INFO of a section (default: all that matters here) as a table: numbers as numbers; commandstats as { calls =, usec =
+-- }.
 function Server:info(section)
   local found = {}
   for name, value in self:call("INFO", section or "everything"):gmatch "([%w_|-]+):([^\r\n]*)" do

@@ -17,7 +17,8 @@ local function encode(args)
   return table.concat(parts)
 end
 
--- One reply of `text` from `at`: found, value, the offset behind it; false while it is not all there.  An error is { err = text }.
+-- One reply of `text` from `at`: found, value, the offset behind it; false while it is not all there.  An error is {
+-- err = text }.
 local function decode(text, at)
   local line_end = text:find("\r\n", at, true)
   if not line_end then return false end
@@ -75,7 +76,8 @@ function Connection:receive(timeout_s)
   return nil, got or "timeout"
 end
 
---- One command, one reply; nil and why when the server went away, was too slow (the connection is of no use then) or refused.
+--- One command, one reply; nil and why when the server went away, was too slow (the connection is of no use then) or
+-- refused.
 function Connection:call(...)
   self:send(...)
   local value, why = self:receive()

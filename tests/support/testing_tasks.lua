@@ -50,7 +50,8 @@ function M.misuse(pattern, fn)
   assert.matches("tests/spec/testing[%a_]*_spec%.lua:%d+: ", tostring(err))
 end
 
---- Begins a spec: fakes, and returns tables that fill while it runs: the names of the tasks that ran; what they do, by name, for the spec
+--- Begins a spec: fakes, and returns tables that fill while it runs: the names of the tasks that ran; what they do, by
+-- name, for the spec
 --- to set; what the handlers of the task "handled" have heard.
 function M.begin()
   ran, act, heard = {}, {}, {}

@@ -1,5 +1,5 @@
--- Everything around a job, with the real binary: middleware, handlers, callbacks, meta, unique jobs, limits, bounded queues, cancel of
--- what runs, logs.  Clients are LuaJIT programs that have no script loaded.
+-- Everything around a job, with the real binary: middleware, handlers, callbacks, meta, unique jobs, limits, bounded
+-- queues, cancel of what runs, logs.  Clients are LuaJIT programs that have no script loaded.
 local H = require "tests.system.harness"
 
 -- Runs a LuaJIT program with the module as `skein`; what it prints, a line each.
@@ -56,7 +56,8 @@ describe("middleware", function()
         end
       end, { tasks = { "flaky" } })
       local runs = 0
-      skein.task("flaky", { retries = 0 }, function(job) runs = runs + 1 if runs < 3 then error "x" end return { runs = runs, attempt = job.attempt } end)
+      skein.task("flaky", { retries = 0 }, function(job) runs = runs + 1 if runs < 3 then error "x" end
+        return { runs = runs, attempt = job.attempt } end)
       skein.use(function() return "cached" end, { tasks = "never" })
       skein.task("never", function() fx("ran") end)]])
     t:run { "-w", "1" }
@@ -128,13 +129,15 @@ describe("handlers", function()
       skein.on("success", function(job, result) fx("heard", "success", job.task, result) end)
       skein.on("error", function(job, err) fx("heard", "error", err.attempt, err.kind, err.message:match "luck %d") end)
       skein.on("death", function(job, err) fx("heard", "death", err.attempt, err.kind, err.traceback ~= "") end)
-      skein.task("good", { on_success = function(job, result) fx("heard", "own", job.task, result) end }, function() return 42 end)
+      skein.task("good", { on_success = function(job, result) fx("heard", "own", job.task, result) end }, function()
+        return 42 end)
       skein.task("bad", { retries = 2, backoff = { 0.01 } }, function(job) error("luck " .. job.attempt) end)]])
     t:run { "-w", "1" }
     t:wait_state(t:enqueue "good", "done")
     t:wait_state(t:enqueue "bad", "dead")
     assert.same({
-      { "own", "good", "42" }, { "success", "good", "42" }, { "error", "1", "error", "luck 1" }, { "error", "2", "error", "luck 2" },
+      { "own", "good", "42" }, { "success", "good", "42" }, { "error", "1", "error", "luck 1" },
+        { "error", "2", "error", "luck 2" },
       { "death", "3", "error", "true" },
     }, t:effects "heard")
   end)
@@ -183,7 +186,8 @@ describe("handlers", function()
     t:enqueue "nobody"
     local heard = t:wait_effects("heard", 3, 20)
     table.sort(heard, function(a, b) return table.concat(a) < table.concat(b) end)
-    assert.same({ { "death", "late", "expired" }, { "death", "nobody", "unknown_task" }, { "death", "stuck", "timeout" } },
+    assert.same({ { "death", "late", "expired" }, { "death", "nobody", "unknown_task" },
+      { "death", "stuck", "timeout" } },
       heard)
     assert.equal(0, t:count "ran late")
   end)
@@ -201,7 +205,8 @@ describe("handlers", function()
       for _, e in ipairs(t:effects "event") do if e[1] == "flaky" then mine[#mine + 1] = table.concat(e, " ", 2) end end
       return #mine >= 5
     end)
-    assert.same({ "nil ready 0 nil", "ready running 1 nil", "running retry 1 error", "ready running 2 nil", "running done 2 nil" }, mine)
+    assert.same({ "nil ready 0 nil", "ready running 1 nil", "running retry 1 error", "ready running 2 nil",
+      "running done 2 nil" }, mine)
   end)
 end)
 
@@ -219,12 +224,14 @@ describe("events of a job", function()
 
   H.it("that is snoozed, discarded or failed say so", function(t)
     t:script("a.lua", [[
-      skein.on("event", function(e) if e.from == "running" then fx("event", e.task, e.to, e.error and e.error.kind) end end)
+      skein.on("event", function(e) if e.from == "running" then fx("event", e.task, e.to, e.error and e.error.kind) end
+        end)
       local snoozed
       skein.task("a.snooze", function(job) if not snoozed then snoozed = true job:snooze(0.01) end end)
       skein.task("b.discard", function() skein.discard "no" end)
       skein.task("c.fail", function() skein.fail "no" end)
-      skein.task("d.retry", { retries = 1 }, function(job) if job.attempt == 1 then skein.retry_in(0.01, "later") end end)]])
+      skein.task("d.retry", { retries = 1 }, function(job) if job.attempt == 1 then skein.retry_in(0.01, "later") end
+        end)]])
     t:run { "-w", "1" }
     for _, name in ipairs { "a.snooze", "b.discard", "c.fail", "d.retry" } do t:enqueue(name) end
     local events = t:wait_effects("event", 6)
@@ -268,7 +275,8 @@ describe("callbacks", function()
       skein.task("note", function() fx("note") end)]])
     t:run { "-w", "2" }
     local function enqueue(name)
-      client(t, ([[skein.enqueue { task = "%s", on_error = { task = "alert", args = { "%s" } }, on_success = "note" }]]):format(name, name))
+      client(t, ([[skein.enqueue { task = "%s", on_error = { task = "alert", args = { "%s" } },
+        on_success = "note" }]]):format(name, name))
     end
     enqueue "bad"
     enqueue "dropped"
@@ -302,7 +310,8 @@ describe("meta", function()
     client(t, [[skein.enqueue { task = "first", meta = { tenant = "acme", trace = 7 } } skein.enqueue "plain"]])
     local seen = t:wait_effects("meta", 4)
     table.sort(seen, function(a, b) return a[1] < b[1] end)
-    assert.same({ { "callback", "acme", "nil", "nil" }, { "first", "acme", "7", "nil" }, { "second", "acme", "nil", "1" },
+    assert.same({ { "callback", "acme", "nil", "nil" }, { "first", "acme", "7", "nil" },
+      { "second", "acme", "nil", "1" },
       { "third", "acme", "nil", "nil" } }, seen)
     assert.same({ { "table", "nil" } }, t:wait_effects("plain", 1))
   end)
@@ -338,15 +347,18 @@ describe("a unique job", function()
   end)
 
   H.it("with a key function is refused where the script is not loaded, with what to do", function(t)
-    t:script("a.lua", [[skein.task("mine", { unique = { key = function(user) return user.id end } }, function(job) fx("ran") end)
-      skein.task("start", function() local a, b = skein.enqueue("mine", { id = 7 }), select(2, skein.enqueue("mine", { id = 7, x = 1 })) fx("got", a ~= nil, b and b.code) end)]])
+    t:script("a.lua", [[skein.task("mine", { unique = { key = function(user) return user.id end } }, function(job)
+      fx("ran") end)
+      skein.task("start", function() local a, b = skein.enqueue("mine", { id = 7 }),
+        select(2, skein.enqueue("mine", { id = 7, x = 1 })) fx("got", a ~= nil, b and b.code) end)]])
     t:run { "-w", "1" }
     known(t, "mine")
     local out = client(t, [[
       local ok, err = pcall(skein.enqueue, "mine", { id = 7 })
       print(ok, err)
       print((skein.enqueue({ task = "mine", unique = { key = "7" } }, { id = 7 })) ~= nil)]])
-    assert.matches('false\t.*function of its script.*give the key in the signature, unique = { key = "%.%.%." }', out[1])
+    assert.matches('false\t.*function of its script.*give the key in the signature, unique = { key = "%.%.%." }',
+      out[1])
     assert.equal("true", out[2])
     t:wait_effects("ran", 1)
     t:enqueue "start"
@@ -392,7 +404,8 @@ describe("a limit", function()
   end)
 
   H.it("of rate is kept in every window", function(t)
-    t:script("a.lua", [[skein.task("send", { limit = { rate = 5, per = 0.5 } }, function(job) fx("sent", skein.now()) end)]])
+    t:script("a.lua", [[skein.task("send", { limit = { rate = 5, per = 0.5 } }, function(job) fx("sent", skein.now())
+      end)]])
     t:run { "-w", "1" }
     known(t, "send")
     client(t, [[for _ = 1, 15 do assert(skein.enqueue "send") end]])
@@ -441,7 +454,8 @@ describe("a bounded queue", function()
     skein.queue("tight", { max_len = 3 })
     skein.queue("newest", { max_len = 3, overflow = "drop_oldest" })
     skein.queue("patient", { max_len = 3, overflow = "block", block = 20 })
-    for _, q in ipairs { "tight", "newest", "patient" } do skein.task(q, { queue = q }, function(job, n) fx(q, n) end) end]]
+    for _, q in ipairs { "tight", "newest", "patient" } do skein.task(q, { queue = q }, function(job, n) fx(q, n) end)
+      end]]
 
   H.it("refuses what is too much, or lets the oldest go", function(t)
     t:script("a.lua", TASKS)
@@ -455,7 +469,8 @@ describe("a bounded queue", function()
       local hs, refused = skein.enqueue_many { { task = "newest", args = { 1 } }, { task = "newest", args = { 2 } },
         { task = "newest", args = { 3 } }, { task = "newest", args = { 4 } } }
       print(refused == nil, #hs)]])
-    assert.same({ "ok", "ok", "ok", 'limit tight 3 queue "tight" is full: 3 jobs wait in it, its max_len', "true\t4" }, out)
+    assert.same({ "ok", "ok", "ok", 'limit tight 3 queue "tight" is full: 3 jobs wait in it, its max_len', "true\t4" },
+      out)
     t:drain { "-w", "1", "-q", "tight,newest" }
     local ran = {}
     for i, f in ipairs(t:effects "newest") do ran[i] = f[1] end
@@ -485,9 +500,11 @@ end)
 
 describe("the check of scripts", function()
   H.it("lists the queues that are bound", function(t)
-    t:script("a.lua", [[skein.queue("mail", { max_len = 10, overflow = "block", block = 2, limit = { concurrency = 3, rate = 5, per = 60 } })
+    t:script("a.lua", [[skein.queue("mail", { max_len = 10, overflow = "block", block = 2,
+      limit = { concurrency = 3, rate = 5, per = 60 } })
       skein.task("x", { queue = "mail" }, function() end)]])
-    assert.matches("queue mail +max_len 10 block, concurrency 3, rate 5 per 60 s +%S*a%.lua:1", t:ok("check", t.scripts))
+    assert.matches("queue mail +max_len 10 block, concurrency 3, rate 5 per 60 s +%S*a%.lua:1",
+      t:ok("check", t.scripts))
     local queue = t:json("check", t.scripts).queues[1]
     assert.same({ "mail", 10, "block", 2, 3, 5, 60, 1 },
       { queue.name, queue.max_len, queue.overflow, queue.block, queue.concurrency, queue.rate, queue.per, queue.burst })

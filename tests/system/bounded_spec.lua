@@ -1,9 +1,10 @@
--- No call that others wait for: with very many jobs in the store no script of Redis runs long, and other jobs go on meanwhile.
--- `make system T=bounded SKEIN_TEST_STORE=redis`.  BOUNDED_JOBS (100,000) sets how many: no bound here depends on it.
+-- No call that others wait for: with very many jobs in the store no script of Redis runs long, and other jobs go on
+-- meanwhile. `make system T=bounded SKEIN_TEST_STORE=redis`.  BOUNDED_JOBS (100,000) sets how many: no bound here
+-- depends on it.
 --
--- SLOWLOG has wall time, which on a busy machine is longer than the work.  So the bound is on the median of the slowest twenty calls of a
--- kind, times how much longer all scripts took than the CPU time that Redis used meanwhile; before they were cut into steps they took
--- seconds.
+-- SLOWLOG has wall time, which on a busy machine is longer than the work.  So the bound is on the median of the slowest
+-- twenty calls of a kind, times how much longer all scripts took than the CPU time that Redis used meanwhile; before
+-- they were cut into steps they took seconds.
 local H = require "tests.system.harness"
 
 local JOBS = tonumber(os.getenv "BOUNDED_JOBS") or 100000
@@ -29,7 +30,8 @@ end
 local function slowest(server)
   local script = [[local out = {} for _, e in ipairs(redis.call("SLOWLOG", "GET", 100000)) do
     if e[4][1]:upper() == "EVALSHA" or e[4][1]:upper() == "EVAL" then out[#out + 1] = e[3] end end
-    redis.call("SLOWLOG", "RESET") table.sort(out, function(a, b) return a > b end) return table.concat(out, " ", 1, math.min(#out, 20))]]
+    redis.call("SLOWLOG", "RESET") table.sort(out, function(a, b) return a > b end)
+      return table.concat(out, " ", 1, math.min(#out, 20))]]
   local list = {}
   for us in server:call("EVAL", script, "0"):gmatch "%d+" do list[#list + 1] = tonumber(us) end
   return list
@@ -51,7 +53,8 @@ local function assert_short(server, what)
   used[server] = { cpu, wall }
   if #list == 0 then return end
   local median = list[math.ceil(#list / 2)] / busy
-  H.say("%s: %d calls over 1 ms among the slowest, median %.1f ms, worst %.1f ms", what, #list, median / 1000, list[1] / 1000)
+  H.say("%s: %d calls over 1 ms among the slowest, median %.1f ms, worst %.1f ms", what, #list, median / 1000,
+    list[1] / 1000)
   assert.is_true(median < SLOW_US, ("%s: the slowest scripts took %s us"):format(what, table.concat(list, " ")))
 end
 
@@ -65,7 +68,8 @@ end
 local function left_in(t, state) return t:json("stats").states[state] end
 
 describe("a store of very many jobs", function()
-  H.it_on("redis", "is listed, cancelled, retried and deleted by filter in short steps, while other jobs run", function(t)
+  H.it_on("redis", "is listed, cancelled, retried and deleted by filter in short steps, while other jobs run",
+    function(t)
     local server = own_redis(t)
     t:script("a.lua", [[skein.task("ping", { queue = "ping" }, function(job, n) fx("ping", n) end)]])
     t:run { "-q", "ping" }
@@ -119,7 +123,8 @@ describe("a store of very many jobs", function()
     assert_short(server, "recovery")
   end)
 
-  H.it("in more queues than were ever served at once is drained to its end, and the next new queue is served at once", function(t)
+  H.it("in more queues than were ever served at once is drained to its end, and the next new queue is served at once",
+    function(t)
     t:script("a.lua", [[for i = 0, 1 do skein.task("d" .. i, function() end) end
       skein.task("ping", function(job, n) fx("ping", n) end)]])
     fill(t, "d", 3000, 1500)

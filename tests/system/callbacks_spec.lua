@@ -35,7 +35,8 @@ describe("callbacks", function()
     t:script("a.lua", TELL .. [[
       skein.task("add", function(job, a, b) return a + b end)
       skein.task("go", function()
-        skein.enqueue({ task = "add", on_success = { { task = "add", args = { 10 }, on_success = { { task = "tell", args = {} } } } } }, 1, 2)
+        skein.enqueue({ task = "add", on_success = { { task = "add", args = { 10 },
+          on_success = { { task = "tell", args = {} } } } } }, 1, 2)
       end)]])
     t:run { "-w", "1" }
     t:enqueue "go"
@@ -133,13 +134,15 @@ describe("a job's life", function()
     for i, e in ipairs(job.history) do
       events[i] = (e.detail == H.null and e.event or e.event .. " " .. e.detail):gsub("engine=%S+ ", "")
     end
-    assert.same({ "started worker=1 attempt=1", "failed error no luck", "retry in 0.01 s", "started worker=1 attempt=2", "done" }, events)
+    assert.same({ "started worker=1 attempt=1", "failed error no luck", "retry in 0.01 s",
+      "started worker=1 attempt=2", "done" }, events)
     assert.matches("  failed error no luck\n", t:ok("job", id))
     assert.matches("  attempt 2", t:ok("job", id))
   end)
 
   H.it("tells of an engine that went away", function(t)
-    t:script("a.lua", ([[skein.task("t", { keep = 60 }, function() fx("start") if not io.open(%q) then skein.sleep(30) end end)]])
+    t:script("a.lua", ([[skein.task("t", { keep = 60 }, function() fx("start") if not io.open(%q) then skein.sleep(30)
+      end end)]])
       :format(t.effects_dir .. "/release-go"))
     t.env.SKEIN_LEASE = "1"
     local engine = t:run { "-w", "1" }

@@ -1,4 +1,5 @@
--- skein check finds what is wrong with scripts: every mistake, with file and line, also in what only jobs run, and it always ends.
+-- skein check finds what is wrong with scripts: every mistake, with file and line, also in what only jobs run, and it
+-- always ends.
 local H = require "tests.system.harness"
 
 local function check(t, options) return t:cli({ "check", t.scripts }, options) end
@@ -21,12 +22,14 @@ skein.on("deth", function() end)
 error "at the end"
 ]])
     t:file("b.lua", "x = = 1\n")
-    t:file("c.lua", 'require("skein").task("one", function() end) local s = require "skein" s.task("one", function() end)')
+    t:file("c.lua",
+      'require("skein").task("one", function() end) local s = require "skein" s.task("one", function() end)')
     local result = check(t)
     assert.equal(1, result.code)
     assert.equal("", result.out)
     local lines = lines_of(result.err)
-    local expected = { "^a.lua:2: .*retires.*did you mean", "^a.lua:3: .*timeout is %-1", "^a.lua:4: .*overflow", "^a.lua:5: .*deth",
+    local expected = { "^a.lua:2: .*retires.*did you mean", "^a.lua:3: .*timeout is %-1", "^a.lua:4: .*overflow",
+      "^a.lua:5: .*deth",
       "^a.lua:6: at the end", "^b.lua:1: ", "^c.lua:1: .*declared already" }
     assert.equal(#expected, #lines, result.err)
     for i, pattern in ipairs(expected) do assert.matches(pattern, lines[i]) end
@@ -43,7 +46,8 @@ skein.task("x", function(job)
   return text, skein["nothing"], queue, skein.admin.jobs {}, skein.null
 end)
 ]])
-    t:file("lib/lib1.lua", 'local s = require("skein")\nreturn function() return s.slep(1), require "skein".emqueue end\n')
+    t:file("lib/lib1.lua",
+      'local s = require("skein")\nreturn function() return s.slep(1), require "skein".emqueue end\n')
     t:file("b.lua", "local function f(skein) return skein.anything end\nlocal skein = require 'skein'\nreturn f\n")
     local result = check(t)
     assert.equal(1, result.code)
@@ -118,7 +122,8 @@ describe("a misspelt function of skein", function()
     local result = t:cli { "run", t.scripts, "-w", "1" }
     assert.equal(78, result.code)
     assert.matches('a%.lua:3: skein has no "enqeue" %(did you mean "enqueue"%?%)', result.err)
-    t:file("a.lua", 'local skein = require "skein"\nskein.task("x", { retries = 0 }, function()\n  skein.admin.jbos {}\nend)\n')
+    t:file("a.lua",
+      'local skein = require "skein"\nskein.task("x", { retries = 0 }, function()\n  skein.admin.jbos {}\nend)\n')
     t:enqueue "x"
     t:drain { "-w", "1" }
     local job = t:json("jobs", "--state", "dead")[1]

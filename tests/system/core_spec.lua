@@ -76,7 +76,8 @@ describe("a job that crashes its workers and jobs that keep theirs busy", functi
         while skein.now() - t0 < 8 do end
       end)
       skein.task("crashy", function() fx("crashy") os.exit(1) end)
-      skein.task("go", function() assert(skein.enqueue_many { { task = "long" }, { task = "long" }, { task = "crashy" }, { task = "crashy" } }) end)]])
+      skein.task("go", function() assert(skein.enqueue_many { { task = "long" }, { task = "long" },
+        { task = "crashy" }, { task = "crashy" } }) end)]])
     local engine = t:run { "-w", "2" }
     t:enqueue "go"
     t:wait_effects("crashy", 6, 30)
@@ -192,7 +193,8 @@ describe("what a worker makes its core hold", function()
       skein.task("look", function()
         for _ = 1, 200 do assert(skein.enqueue({ task = "later", delay = 3600 }, ("x"):rep(1000000))) end
         local threads = {}
-        for i = 1, 20 do threads[i] = skein.spawn(function() return skein.admin.jobs { queue = "later", limit = 10000 } end) end
+        for i = 1, 20 do threads[i] = skein.spawn(function() return skein.admin.jobs { queue = "later", limit = 10000 }
+          end) end
         for i = 1, 20 do
           local list, err = threads[i]:wait()
           fx("seen", list and #list or err.code)

@@ -37,7 +37,8 @@ local function connect(port)
     end)
   end)
   wait.wait_for("a connection or its refusal", 5, function() return c.connected or c.ended end)
-  function c:expect(text) wait.wait_for(("%q, not %q"):format(text, self.got), 5, function() return self.got == text end) end
+  function c:expect(text) wait.wait_for(("%q, not %q"):format(text, self.got), 5,
+    function() return self.got == text end) end
   function c:close() if not self.tcp:is_closing() then self.tcp:close() end end
   return c
 end
@@ -99,7 +100,8 @@ describe("the delay proxy", function()
     b.tcp:write "lost"
     wait.wait_for("both at the server", 5, function() return #server.clients == 2 end)
     server.clients[1]:close()
-    wait.never("a mute connection spoke or ended", 0.05, function() return a.got ~= "" or a.ended or b.got ~= "" or b.ended end)
+    wait.never("a mute connection spoke or ended", 0.05, function() return a.got ~= "" or a.ended or b.got ~= ""
+      or b.ended end)
     proxy:command "pass"
     wait.wait_for("the reset of the connection whose other end was gone", 5, function() return a.ended end)
     b.tcp:write "mute"
@@ -141,6 +143,6 @@ describe("the delay proxy", function()
 
   it("says what it does not understand", function()
     assert.has_error(function() proxy:command "delay -1" end,
-                     'delay_proxy: error "delay -1": expected delay MS (0 to 60000), pass, pause, swallow, close, refuse or stats')
+      'delay_proxy: error "delay -1": expected delay MS (0 to 60000), pass, pause, swallow, close, refuse or stats')
   end)
 end)

@@ -1,7 +1,8 @@
 -- The examples of README.md and docs/*.md, run as they stand.  A block of Lua begins with its file's name:
 --   -- jobs/NAME.lua   a script: the engine loads all scripts of a page together
---   -- NAME.lua        a program: it runs beside an engine that has the page's scripts, or, without `connect`, by itself; it must succeed
--- Lines of a shell block that begin with "$ skein" run in order in the page's folder and must exit with 0.
+--   -- NAME.lua        a program: it runs beside an engine that has the page's scripts, or, without `connect`, by
+-- itself; it must succeed Lines of a shell block that begin with "$ skein" run in order in the page's folder and must
+-- exit with 0.
 local H = require "tests.system.harness"
 local files = require "tests.support.files"
 
@@ -27,7 +28,8 @@ local function read_page(page)
   local scripts, programs, commands = {}, {}, {}
   for _, block in ipairs(blocks_of(page)) do
     if block.lang == "lua" then
-      local name = assert(block.text:match "^%-%- ([%w_/]+%.lua)", page .. ": a Lua block that does not begin with its file's name")
+      local name = assert(block.text:match "^%-%- ([%w_/]+%.lua)", page
+        .. ": a Lua block that does not begin with its file's name")
       local list = name:find "^jobs/" and scripts or programs
       list[#list + 1] = { name = name, text = block.text }
     else

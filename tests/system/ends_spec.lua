@@ -1,10 +1,12 @@
--- Ends are bounded: TERM, a second TERM and QUIT end an engine in their time, whatever its store does; and what a stop does to jobs.
+-- Ends are bounded: TERM, a second TERM and QUIT end an engine in their time, whatever its store does; and what a stop
+-- does to jobs.
 local H = require "tests.system.harness"
 local uv = require "luv"
 
 local files, process = H.files, H.process
 
-local SLOW = [[ skein.task("slow", { retries = 0, keep = 60 }, function(job, s) fx("start") skein.sleep(s) fx("end") return 1 end) ]]
+local SLOW = [[ skein.task("slow", { retries = 0, keep = 60 }, function(job, s) fx("start") skein.sleep(s) fx("end")
+  return 1 end) ]]
 
 -- Makes the store answer nobody; returns what makes it answer again.
 local HANG = {
@@ -12,7 +14,8 @@ local HANG = {
   sqlite = function(t)
     local child = t:start_client(([[
       local ffi = require "ffi"
-      ffi.cdef "int sqlite3_open(const char *, void **); int sqlite3_exec(void *, const char *, void *, void *, char **); int pause(void);"
+      ffi.cdef "int sqlite3_open(const char *, void **); int pause(void);"
+      ffi.cdef "int sqlite3_exec(void *, const char *, void *, void *, char **);"
       local sqlite, db = ffi.load "libsqlite3.so.0", ffi.new "void *[1]"
       assert(sqlite.sqlite3_open(%q, db) == 0)
       while sqlite.sqlite3_exec(db[0], "BEGIN IMMEDIATE", nil, nil, nil) ~= 0 do end
@@ -156,7 +159,8 @@ describe("a client keeps the time it was given", function()
     local function timed(f)
       local from = uv.hrtime()
       local value, err = f()
-      print(value and "ok" or "nil", err and err.code or "-", err and err.id or "-", err and err.ids and #err.ids or 0, (uv.hrtime() - from) / 1e9)
+      print(value and "ok" or "nil", err and err.code or "-", err and err.id or "-", err and err.ids and #err.ids or 0,
+        (uv.hrtime() - from) / 1e9)
     end
     local function many()
       local list = {}
@@ -238,7 +242,8 @@ describe("a client keeps the time it was given", function()
       go(2)
       local state
       repeat state = err.handle:state() until state == "done" or state == nil
-      print(state or "not added", (skein.enqueue { task = "x", id = err.id }) and "added" or "was there") io.stdout:flush()
+      print(state or "not added", (skein.enqueue { task = "x", id = err.id }) and "added"
+        or "was there") io.stdout:flush()
       go(3)
       timed(many) ]])
     t:wait_for("the client", 5, function() return #said(child) == 1 end)
@@ -255,7 +260,8 @@ describe("a client keeps the time it was given", function()
     local rows = said(child)
     assert.equal("unknown_fate", rows[2][1])
     assert.equal("true", rows[2][3])
-    assert.same({ rows[3][1] == "done" and "done" or "not added", rows[3][1] == "done" and "was there" or "added" }, rows[3])
+    assert.same({ rows[3][1] == "done" and "done" or "not added", rows[3][1] == "done" and "was there" or "added" },
+      rows[3])
     assert.equal("unknown_fate", rows[4][2])
     assert.equal(3000, tonumber(rows[4][4]))
   end)

@@ -3,7 +3,8 @@ local H = require "tests.system.harness"
 
 local SCRIPT = [[
   skein.queue("few", { max_len = 1, limit = { rate = 9, per = 2 } })
-  skein.task("keyed", { unique = { key = function(x) return x end }, limit = { concurrency = 1, key = function(x) return x end } },
+  skein.task("keyed", { unique = { key = function(x) return x end }, limit = { concurrency = 1, key = function(x)
+    return x end } },
     function() end)
   skein.task("rarely", { throttle = 60 }, function() end)
   skein.task("plain", { keep = 60 }, function(job) return job.meta end)
@@ -34,7 +35,8 @@ describe("skein enqueue", function()
     refused(t, 64, "%-%-meta '{': JSON ends at byte 1", "plain", "--meta", "{")
     refused(t, 64, "%-%-meta '': ", "plain", "--meta", "")
     refused(t, 64, "the key _pass is Skein's own", "plain", "--meta", '{"_pass":["a"]}')
-    refused(t, 64, "meta: 65545 bytes of JSON, expected at most 65536", "plain", "--meta", ('{"a":"%s"}'):format(("x"):rep(65537)))
+    refused(t, 64, "meta: 65545 bytes of JSON, expected at most 65536", "plain", "--meta",
+      ('{"a":"%s"}'):format(("x"):rep(65537)))
   end)
 
   H.it("adds all of many lists of many jobs, each once and in order", function(t)
@@ -47,7 +49,8 @@ describe("skein enqueue", function()
         local sigs = {}
         for i = 1, 1000 do
           local queue = i % 100 == 0 and "second" or nil
-          sigs[i] = list % 2 == 0 and { task = "any", args = { list, i }, queue = queue } or { task = "any", args = { { list = list }, i }, queue = queue }
+          sigs[i] = list % 2 == 0 and { task = "any", args = { list, i }, queue = queue }
+            or { task = "any", args = { { list = list }, i }, queue = queue }
         end
         for _, h in ipairs(assert(skein.enqueue_many(sigs))) do
           if not seen[h.id] then n = n + 1 end
@@ -77,7 +80,8 @@ describe("skein enqueue", function()
       local hs, refused = skein.enqueue_many(sigs)
       local good, bad, codes = {}, 0, {}
       for i = 1, 30 do
-        if hs[i] then good[#good + 1] = i .. ":" .. hs[i]:info().args[1] else bad = bad + 1 codes[refused[i].code] = true end
+        if hs[i] then good[#good + 1] = i .. ":" .. hs[i]:info().args[1]
+          else bad = bad + 1 codes[refused[i].code] = true end
       end
       print(table.concat(good, " "), bad, next(codes), skein.admin.stats().ready)]])
     assert.equal("1:1 2:2 3:3 4:4 5:5 9:9\t24\tlimit\t6\n", said.out, said.err)
@@ -97,9 +101,11 @@ describe("skein enqueue", function()
     t:script("a.lua", SCRIPT)
     t:run { "-w", "1" }
     refused(t, 64, "task keyed makes the key of its unique with a function .*%-%-unique KEY", "keyed", "1")
-    refused(t, 64, "task keyed makes the key of its limit with a function .*%-%-limit%-key KEY", "keyed", "1", "--unique", "k")
+    refused(t, 64, "task keyed makes the key of its limit with a function .*%-%-limit%-key KEY", "keyed", "1",
+      "--unique", "k")
     local id = t:ok("enqueue", "keyed", "1", "--unique", "k", "--limit-key", "l", "--in", "1h")
-    refused(t, 1, "job " .. id .. " has the same unique key: nothing was added", "keyed", "2", "--unique", "k", "--limit-key", "l")
+    refused(t, 1, "job " .. id .. " has the same unique key: nothing was added", "keyed", "2", "--unique", "k",
+      "--limit-key", "l")
     t:ok("enqueue", "keyed", "2", "--unique", "other", "--limit-key", "l", "--in", "1h")
     id = t:ok("enqueue", "plain", "--unique", "k", "--in", "1h") -- another task's key
     refused(t, 1, "job " .. id .. " has the same unique key", "plain", "--unique", "k")

@@ -1,4 +1,5 @@
--- The files of a sqlite store: who may use them, whose they are, where they are.  Other users are real ones: the test needs root.
+-- The files of a sqlite store: who may use them, whose they are, where they are.  Other users are real ones: the test
+-- needs root.
 local H = require "tests.system.harness"
 local uv = require "luv"
 
@@ -46,7 +47,8 @@ end
 describe("a new store", function()
   it("is its owner's alone, whatever the umask", function(t)
     t:sh("mkdir '%s/a' && chown %d '%s/a'", t.dir, ALICE, t.dir)
-    local made = t:cli({ "-c", ("umask 000; exec setpriv --reuid=%d --regid=%d --clear-groups '%s/skein' enqueue x -s sqlite:%s/a/new/jobs.db")
+    local made = t:cli({ "-c",
+      ("umask 000; exec setpriv --reuid=%d --regid=%d --clear-groups '%s/skein' enqueue x -s sqlite:%s/a/new/jobs.db")
       :format(ALICE, ALICE, t.dir, t.dir) }, { program = "sh" })
     assert.equal(0, made.code, made.err)
     assert.equal("5001:5001 700", t:owner(t.dir .. "/a/new"))
@@ -97,7 +99,8 @@ describe("a store of somebody else", function()
   it("keeps its group when a member opens it first", function(t)
     local path, url = t:store_of_alice "777" -- no setgid bit
     t:sh("chgrp %d '%s' '%s-lock' && chmod 660 '%s' '%s-lock'", GROUP, path, path, path, path)
-    local hold = t:start({ "--reuid=" .. BOB, "--regid=" .. BOB, "--groups=" .. GROUP, t.dir .. "/skein", "run", t.scripts, "-s", url, "-w", "1" },
+    local hold = t:start({ "--reuid=" .. BOB, "--regid=" .. BOB, "--groups=" .. GROUP, t.dir .. "/skein", "run",
+      t.scripts, "-s", url, "-w", "1" },
       { program = "setpriv" })
     t:sh("chmod -R a+rX '%s'", t.scripts)
     t:wait_for("the log", 5, function() return t:owner(path .. "-shm") ~= "" end)

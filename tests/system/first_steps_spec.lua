@@ -18,7 +18,8 @@ describe("skein run and skein enqueue", function()
   H.it("pass every kind of JSON arg to the handler and its result back", function(t)
     t:script("a.lua", [[skein.task("echo", function(job, ...) return { ... } end)]])
     t:run { "-w", "1" }
-    local out = t:ok("enqueue", "echo", "1.5", '"a b"', "true", "null", "[]", "{}", '{"k":[1,{"l":"ü"}]}', "--wait"):match "[^\n]*$"
+    local out = t:ok("enqueue", "echo", "1.5", '"a b"', "true", "null", "[]", "{}", '{"k":[1,{"l":"ü"}]}',
+      "--wait"):match "[^\n]*$"
     assert.equal('[1.5,"a b",true,null,[],{},{"k":[1,{"l":"ü"}]}]', out)
   end)
 
@@ -299,7 +300,8 @@ describe("the command line", function()
     local wrong = {
       { { "frobnicate" }, "frobnicate" }, { { "run" }, "DIR" }, { { "run", t.scripts, "--frob" }, "%-%-frob" },
       { { "run", t.scripts, "-w", "many" }, "many" }, { { "run", t.scripts, "-w", "-1" }, "%-1" },
-      { { "run", t.scripts, "-c", "none" }, "none" }, { { "enqueue" }, "TASK" }, { { "enqueue", "add", "{bad" }, "{bad" },
+      { { "run", t.scripts, "-c", "none" }, "none" }, { { "enqueue" }, "TASK" },
+        { { "enqueue", "add", "{bad" }, "{bad" },
       { { "jobs", "--state", "tired" }, "tired" }, { { "enqueue", "no spaces allowed" }, "no spaces allowed" },
       { {}, "skein" },
     }
@@ -315,7 +317,8 @@ describe("the command line", function()
     t:script("a.lua", ADD)
     local missing = "sqlite:" .. t.dir .. "/jobs.db/none/jobs.db"
     H.files.write(t.dir .. "/jobs.db", "")
-    for _, args in ipairs { { "jobs", "-s", missing }, { "run", t.scripts, "-s", missing }, { "enqueue", "add", "-s", missing } } do
+    for _, args in ipairs { { "jobs", "-s", missing }, { "run", t.scripts, "-s", missing },
+      { "enqueue", "add", "-s", missing } } do
       local result = t:cli(args)
       assert.equal(69, result.code, args[1] .. ": " .. result.err)
       assert.matches("jobs%.db/none", result.err)
@@ -325,8 +328,10 @@ describe("the command line", function()
   H.it("exits 78 for a wrong configuration, naming file, setting and value", function(t)
     t:script("a.lua", ADD)
     local wrong = {
-      { "{ workers = 'many' }", "workers", "many" }, { "{ wokers = 2 }", "wokers", "workers" }, { "{ concurrency = 0 }", "concurrency", "0" },
-      { "{ durability = 'maybe' }", "durability", "maybe" }, { "{", "config%.lua", ":%d+:" }, { "42", "config%.lua", "table" },
+      { "{ workers = 'many' }", "workers", "many" }, { "{ wokers = 2 }", "wokers", "workers" },
+        { "{ concurrency = 0 }", "concurrency", "0" },
+      { "{ durability = 'maybe' }", "durability", "maybe" }, { "{", "config%.lua", ":%d+:" },
+        { "42", "config%.lua", "table" },
       { "{ log_level = 'loud' }", "log_level", "loud" },
     }
     for _, case in ipairs(wrong) do
@@ -376,7 +381,8 @@ describe("settings", function()
   end)
 
   H.it("come from config.yml as well, which says where it is wrong", function(t)
-    t:script("a.lua", [[fx("loads", pid) skein.task("x", function() end) skein.task("y", { queue = "b" }, function() fx("y") end)]])
+    t:script("a.lua", [[fx("loads", pid) skein.task("x", function() end)
+      skein.task("y", { queue = "b" }, function() fx("y") end)]])
     t:file("config.yml", "# settings\nworkers: 3\nqueues: [a, b]\n")
     check_workers(t, 3, {})
     check_workers(t, 1, { "-w", "1" })
@@ -474,7 +480,8 @@ describe("loading scripts", function()
   H.it("leaves out lib/, spec/, config.lua, other files, and names that begin with _ or a dot", function(t)
     t:script("a.lua", ADD)
     t:config "{}"
-    for _, name in ipairs { "lib/l.lua", "spec/s.lua", "_x.lua", ".hidden.lua", "_sub/x.lua", ".git/x.lua", "notes.txt", "a.lua.bak" } do
+    for _, name in ipairs { "lib/l.lua", "spec/s.lua", "_x.lua", ".hidden.lua", "_sub/x.lua", ".git/x.lua",
+      "notes.txt", "a.lua.bak" } do
       t:file(name, "error 'must not be loaded'")
     end
     local out = t:ok("check", t.scripts)

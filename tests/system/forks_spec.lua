@@ -1,10 +1,11 @@
--- Host programs that load the module and then do what hosts do: fork, as servers with several processes, close their descriptors, as
--- daemons.
+-- Host programs that load the module and then do what hosts do: fork, as servers with several processes, close their
+-- descriptors, as daemons.
 local H = require "tests.system.harness"
 
 local HOST = [[
 local skein, ffi = require "skein", require "ffi"
-ffi.cdef "int fork(void); int waitpid(int, int *, int); int getpid(void); int close(int); int setsid(void); int setuid(int);"
+ffi.cdef "int fork(void); int waitpid(int, int *, int); int getpid(void);"
+ffi.cdef "int close(int); int setsid(void); int setuid(int);"
 local C = ffi.C
 local function fork(fn)
   local pid = C.fork()
@@ -63,7 +64,8 @@ describe("a program that forks after it has connected", function()
     t:run { "-w", "1" }
     assert.equal("42\n", host(t, [[
       local children = {}
-      for c = 1, 3 do children[c] = fork(function() assert(assert(skein.enqueue("add", c, c)):wait(10) == 2 * c) end) end
+      for c = 1, 3 do children[c] = fork(function() assert(assert(skein.enqueue("add", c, c)):wait(10) == 2 * c) end)
+        end
       assert(assert(skein.enqueue("add", 20, 2)):wait(10) == 22)
       for _, pid in ipairs(children) do join(pid) end
       print((assert(skein.enqueue("add", 40, 2):wait(10))))]]))

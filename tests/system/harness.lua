@@ -1,4 +1,5 @@
--- harness.lua - one test against the real binary: a temporary directory, a store, scripts, engines and commands as children.
+-- harness.lua - one test against the real binary: a temporary directory, a store, scripts, engines and commands as
+-- children.
 --
 --   H.it("runs a job", function(t)
 --     t:script("a.lua", [[ skein.task("add", function(job, a, b) fx("added", a + b) return a + b end) ]])
@@ -7,9 +8,10 @@
 --     assert.same({ { "3" } }, t:wait_effects("added", 1))
 --   end)
 --
--- Jobs leave effects: fx(name, ...) in a script appends one line of tab-separated fields to a file, with one write, so that
--- what ran is counted without trusting the engine.  `skein` and `fx` are local in every script that t:script writes.
--- A test's processes are killed at its end, passed or failed; the directory stays when it failed, with the engines' logs.
+-- Jobs leave effects: fx(name, ...) in a script appends one line of tab-separated fields to a file, with one write, so
+-- that what ran is counted without trusting the engine.  `skein` and `fx` are local in every script that t:script
+-- writes. A test's processes are killed at its end, passed or failed; the directory stays when it failed, with the
+-- engines' logs.
 --
 -- SKEIN names the binary (build/release/skein), SKEIN_TEST_STORE the store (sqlite).
 local cjson = require "cjson"
@@ -56,7 +58,8 @@ local STORE_URLS = {
 local MARK = "SKEIN_TEST_DIR"
 
 -- Nothing of the caller's environment may change what a test sees.
-local OURS = { "SKEIN_STORE", "REDIS_URL", "WORKERS", "QUEUES", "SKEIN_CONCURRENCY", "SKEIN_HTTP", "SKEIN_SHUTDOWN_TIMEOUT",
+local OURS = { "SKEIN_STORE", "REDIS_URL", "WORKERS", "QUEUES", "SKEIN_CONCURRENCY", "SKEIN_HTTP",
+  "SKEIN_SHUTDOWN_TIMEOUT",
                "LOG_LEVEL", "LOG_FORMAT", "LUA_PATH", "LUA_CPATH", "LUA_INIT" }
 
 local function environment(extra)
@@ -81,7 +84,7 @@ function H.free_port()
   return port
 end
 
--- -- log lines ------------------------------------------------------------------------------------------------------------
+-- -- log lines -------------------------------------------------------------------------------------------------------
 
 --- { at, level, message, facts, text } of a text log line; nil for what is none.
 function H.parse_log(line)
@@ -96,7 +99,7 @@ function H.parse_log(line)
   return { at = at, level = level, message = rest:gsub(" [%w_]+=.*$", ""), facts = facts, text = line }
 end
 
--- -- an engine -------------------------------------------------------------------------------------------------------------
+-- -- an engine -------------------------------------------------------------------------------------------------------
 
 local Engine = {}
 Engine.__index = Engine
@@ -122,7 +125,8 @@ function Engine:logged(pattern)
 end
 
 function Engine:wait_log(pattern, timeout_s)
-  return self.test:wait_for("a log line like " .. pattern, timeout_s or 5, function() return self:logged(pattern)[1] end)
+  return self.test:wait_for("a log line like " .. pattern, timeout_s or 5,
+    function() return self:logged(pattern)[1] end)
 end
 
 --- pids of its living workers.
@@ -158,7 +162,7 @@ local function still_there(stat)
 end
 H.still_there = still_there
 
--- -- a test -----------------------------------------------------------------------------------------------------------------
+-- -- a test ----------------------------------------------------------------------------------------------------------
 
 local Test = {}
 Test.__index = Test
@@ -187,9 +191,11 @@ local function new_test()
   return t
 end
 
---- Writes a script whose first line also has the locals skein, fx, ffi and pid, so that line numbers are those of `text`.
+--- Writes a script whose first line also has the locals skein, fx, ffi and pid, so that line numbers are those of
+-- `text`.
 function Test:script(name, text)
-  self:file(name, 'local skein, fx, ffi = require "skein", require "effects", require "ffi" ffi.cdef "int getpid(void);" '
+  self:file(name,
+    'local skein, fx, ffi = require "skein", require "effects", require "ffi" ffi.cdef "int getpid(void);" '
     .. "local pid = ffi.C.getpid() local _ = skein, fx, ffi, pid " .. text)
 end
 
@@ -204,7 +210,8 @@ function Test:check_engines()
     local child = engine.child
     if not engine.may_end and not child:running() then
       engine.may_end = true
-      error(("the engine (pid %d) ended unasked: exit code %d, signal %d"):format(child.pid, child.code, child.signal), 0)
+      error(("the engine (pid %d) ended unasked: exit code %d, signal %d"):format(child.pid, child.code, child.signal),
+        0)
     end
   end
 end
@@ -217,7 +224,8 @@ function Test:wait_for(what, timeout_s, predicate)
   end)
 end
 
---- Starts `skein run SCRIPTS args...`; env is added to the environment.  With ready = true (the default unless --drain is
+--- Starts `skein run SCRIPTS args...`; env is added to the environment.  With ready = true (the default unless --drain
+-- is
 --- given) it returns when a worker has loaded the scripts and the store knows the tasks.
 function Test:run(args, options)
   options = options or {}
@@ -292,7 +300,8 @@ function Test:enqueue(task, ...)
   local args, values = { "enqueue", task }, { ... }
   local flags = type(values[#values]) == "table" and values[#values].flags
   if flags then values[#values] = nil end
-  for _, value in ipairs(values) do args[#args + 1] = type(value) == "table" and cjson.encode(value) or H.encode(value) end
+  for _, value in ipairs(values) do args[#args + 1] = type(value) == "table" and cjson.encode(value)
+    or H.encode(value) end
   for _, flag in ipairs(flags or {}) do args[#args + 1] = flag end
   return self:ok(unpack(args))
 end
@@ -406,7 +415,8 @@ end
 function Test:mount(name, size)
   local dir = self.dir .. "/" .. name
   files.make_dirs(dir)
-  if self:cli({ "-t", "tmpfs", "-o", "size=" .. size, "none", dir }, { program = "mount" }).code ~= 0 then return nil end
+  if self:cli({ "-t", "tmpfs", "-o", "size=" .. size, "none", dir },
+    { program = "mount" }).code ~= 0 then return nil end
   self.at_end[#self.at_end + 1] = function() self:cli({ "-l", dir }, { program = "umount" }) end
   return dir
 end
@@ -426,12 +436,14 @@ function Test:left()
   local found = {}
   for _, pid in ipairs(process.all()) do
     local env = process.alive(pid) and files.read(("/proc/%d/environ"):format(pid))
-    if env and ("\0" .. env):find("\0" .. MARK .. "=" .. self.dir .. "\0", 1, true) then found[#found + 1] = process.stat(pid) end
+    if env and ("\0" .. env):find("\0" .. MARK .. "=" .. self.dir .. "\0", 1,
+      true) then found[#found + 1] = process.stat(pid) end
   end
   return found
 end
 
--- Ends whatever the test has started.  Workers have a second to follow their core; those that do not are killed and named.
+-- Ends whatever the test has started.  Workers have a second to follow their core; those that do not are killed and
+-- named.
 function Test:finish(failed)
   for _, engine in ipairs(self.engines) do engine:kill_core() end
   for _, child in ipairs(self.children) do child:stop_hard() end
@@ -477,7 +489,7 @@ function H.it_on(store, name, fn)
   if H.store == store then H.it(name, fn) end
 end
 
--- -- numbers ------------------------------------------------------------------------------------------------------------------
+-- -- numbers ---------------------------------------------------------------------------------------------------------
 
 --- The value below which a share p (0..1) of the list lies.
 function H.percentile(list, p)

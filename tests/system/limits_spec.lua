@@ -1,9 +1,10 @@
--- What is promised of limits, unique keys, callbacks, bounded queues and cancels, with three engines that are busy, killed and frozen.
--- What is counted here is what jobs wrote down themselves; tests/chaos does the same for longer and with more at once.
+-- What is promised of limits, unique keys, callbacks, bounded queues and cancels, with three engines that are busy,
+-- killed and frozen. What is counted here is what jobs wrote down themselves; tests/chaos does the same for longer and
+-- with more at once.
 --
--- A frozen engine's job still runs on its side when its lease is over and its slot is another's by right.  So a run is counted as long as
--- its engine lived and had surely a lease: until its core was killed, or until two thirds of a lease after it was frozen, since the last
--- beat came at most a third before.
+-- A frozen engine's job still runs on its side when its lease is over and its slot is another's by right.  So a run is
+-- counted as long as its engine lived and had surely a lease: until its core was killed, or until two thirds of a lease
+-- after it was frozen, since the last beat came at most a third before.
 local H = require "tests.system.harness"
 local left_over = require "tests.support.left_over"
 
@@ -28,7 +29,8 @@ local function freeze(t, engine)
   t:wait_for("a moment at which nobody writes", 10, function()
     engine:signal "sigstop"
     if t.redis then return true end
-    local free = t:cli({ "-cmd", ".timeout 200", t.dir .. "/jobs.db", "BEGIN IMMEDIATE; ROLLBACK" }, { program = "sqlite3" }).code == 0
+    local free = t:cli({ "-cmd", ".timeout 200", t.dir .. "/jobs.db", "BEGIN IMMEDIATE; ROLLBACK" },
+      { program = "sqlite3" }).code == 0
     if not free then engine:signal "sigcont" end
     return free
   end)
@@ -89,17 +91,20 @@ local function most_at_once(list)
 end
 
 describe("a limit with three engines", function()
-  H.it("of concurrency or strict order holds, and loses no slot, while engines are killed and frozen beyond their lease", function(t)
+  H.it("of concurrency or strict order holds, no slot is lost, while engines are killed or frozen for long", function(t)
     t:script("a.lua", SPANS .. [[
-      skein.task("two", { limit = { concurrency = 2, key = 1 }, keep = 1 }, function(job, key, n) span(job, key, n, 0.05) end)
+      skein.task("two", { limit = { concurrency = 2, key = 1 }, keep = 1 }, function(job, key, n)
+        span(job, key, n, 0.05) end)
       skein.task("one", { limit = { order = "strict", key = 1 }, backoff = { 0.1 }, keep = 1 }, function(job, key, n)
         span(job, key, n, 0.05)
         if n % 5 == 0 and job.attempt == 1 then error "again" end
       end)]])
     local engines, ends = three_engines(t), {}
     client(t, [[local list = {}
-      for n = 1, 120 do list[n] = { task = "two", args = { n % 2 == 0 and "a" or "b", n }, limit = { concurrency = 2, key = n % 2 == 0 and "a" or "b" } } end
-      for n = 1, 20 do list[#list + 1] = { task = "one", args = { "s", n }, limit = { order = "strict", key = "s" } } end
+      for n = 1, 120 do list[n] = { task = "two", args = { n % 2 == 0 and "a" or "b", n },
+        limit = { concurrency = 2, key = n % 2 == 0 and "a" or "b" } } end
+      for n = 1, 20 do list[#list + 1] = { task = "one", args = { "s", n }, limit = { order = "strict", key = "s" } }
+        end
       assert(skein.enqueue_many(list))]])
     t:wait_effects("span", 30)
     engines[1]:kill_core()
@@ -213,7 +218,8 @@ describe("callbacks", function()
     local engines = three_engines(t)
     local N = 600
     client(t, ([[local list = {}
-      for n = 1, %d do list[n] = { task = "parent", args = { n }, on_success = { task = "good", args = { n } }, on_error = { task = "bad", args = { n } } } end
+      for n = 1, %d do list[n] = { task = "parent", args = { n }, on_success = { task = "good", args = { n } },
+        on_error = { task = "bad", args = { n } } } end
       assert(skein.enqueue_many(list))]]):format(N))
     for k = 1, 2 do
       t:wait_effects("callback", 100 * k, 10)
@@ -243,7 +249,8 @@ describe("a bounded queue", function()
   H.it("lets blocked producers in one by one, none twice, also when one of them and an engine are killed", function(t)
     t:script("a.lua", [[
       skein.queue("tight", { max_len = 5, overflow = "block", block = 20, limit = { concurrency = 3 } })
-      skein.task("work", { queue = "tight", keep = 0 }, function(job, who, n) fx("ran", who, n) skein.sleep(0.02) end)]])
+      skein.task("work", { queue = "tight", keep = 0 }, function(job, who, n) fx("ran", who, n) skein.sleep(0.02)
+        end)]])
     local engines = three_engines(t)
     local producers = {}
     for k = 1, 4 do

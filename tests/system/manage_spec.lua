@@ -78,7 +78,8 @@ end)
 describe("two engines on one store", function()
   H.it("share the jobs: each runs once", function(t)
     t:script("a.lua", [[skein.task("note", function(job, n) skein.sleep(0.005) fx("note", n, pid) end)
-      skein.task("plan", function() local s = {} for i = 1, 1000 do s[i] = { task = "note", args = { i } } end assert(skein.enqueue_many(s)) end)]])
+      skein.task("plan", function() local s = {} for i = 1, 1000 do s[i] = { task = "note", args = { i } } end
+        assert(skein.enqueue_many(s)) end)]])
     local a, b = t:run { "-w", "1", "-c", "5" }, t:run { "-w", "1", "-c", "5" }
     t:enqueue "plan"
     local notes, seen, pids = t:wait_effects("note", 1000, 15), {}, {}
@@ -99,7 +100,9 @@ describe("two engines on one store", function()
 
   H.it("take over the jobs of the one that was killed", function(t)
     t:config "{ lease = 1 }"
-    t:script("a.lua", t:released() .. [[ skein.task("hold", { retries = 0 }, function(job, n) fx("start", n, job.attempt) released("all") fx("end", n) end)]])
+    t:script("a.lua", t:released()
+      .. [[ skein.task("hold", { retries = 0 }, function(job, n) fx("start", n, job.attempt) released("all")
+        fx("end", n) end)]])
     local a = t:run { "-w", "1", "-c", "10" }
     for i = 1, 5 do t:enqueue("hold", i) end
     t:wait_effects("start", 5)
@@ -114,7 +117,8 @@ describe("two engines on one store", function()
 
   H.it("leave each other's running jobs alone", function(t)
     t:config "{ lease = 1 }"
-    t:script("a.lua", t:released() .. [[ skein.task("hold", function(job, n) fx("start", n) released("all") fx("end", n) end)]])
+    t:script("a.lua", t:released()
+      .. [[ skein.task("hold", function(job, n) fx("start", n) released("all") fx("end", n) end)]])
     t:run { "-w", "1", "-c", "10" }
     for i = 1, 5 do t:enqueue("hold", i) end
     t:wait_effects("start", 5)

@@ -15,7 +15,8 @@ describe("a job", function()
         skein.sleep(0.01)
         return debug.gethook() == nil
       end)
-      skein.task("dies", { retries = 0, on_death = function() fx("death") end }, function() debug.sethook(hook, "c") error("x") end)
+      skein.task("dies", { retries = 0, on_death = function() fx("death") end }, function() debug.sethook(hook, "c")
+        error("x") end)
       skein.task("ok", { retries = 0 }, function(_, n)
         for i = 1, n do local _ = i end
         return n
@@ -76,7 +77,8 @@ describe("a job", function()
     assert.equal(1, t:wait_state(first, "done").result)
   end)
 
-  H.it("that raises how another was stopped has failed: only one that was told to stop is cancelled or timed out", function(t)
+  H.it("that raises how another was stopped has failed: only one that was told to stop is cancelled or timed out",
+    function(t)
     t:script("a.lua", [[
       local kept
       skein.task("stops", { retries = 0, timeout = 0.05 }, function()
@@ -95,7 +97,8 @@ describe("a job", function()
   H.it("that raises a value whose metamethods fail has its handlers run", function(t)
     t:script("a.lua", [[
       local function bad() error("metamethod", 0) end
-      local events = { "__index", "__newindex", "__tostring", "__len", "__eq", "__concat", "__call", "__metatable", "__pairs", "__lt" }
+      local events = { "__index", "__newindex", "__tostring", "__len", "__eq", "__concat", "__call", "__metatable",
+        "__pairs", "__lt" }
       local all = {}
       for _, event in ipairs(events) do all[event] = bad end
       ffi.cdef "typedef struct { int x; } evil_t;"
@@ -105,7 +108,8 @@ describe("a job", function()
       local values = { setmetatable({}, all), setmetatable({ message = "m" }, { __index = bad }), evil(1), proxy }
       skein.on("error", function(_, err) fx("error", err.message) end)
       skein.on("death", function(_, err) fx("death", err.message) end)
-      skein.task("bad", { retries = 1, backoff = { 0 }, on_death = function() fx("own") end }, function(_, i) error(values[i]) end)
+      skein.task("bad", { retries = 1, backoff = { 0 }, on_death = function() fx("own") end }, function(_, i)
+        error(values[i]) end)
       skein.task("thread", { retries = 0 }, function(_, i) assert(skein.spawn(error, values[i]):wait()) end)]])
     t:run(ONE)
     for i = 1, 4 do
@@ -214,7 +218,8 @@ describe("a program", function()
         getmetatable(newproxy(true)).__gc = function()
           finals = finals + 1
           assert(skein.enqueue { task = "fin", queue = "f", args = { "f" .. finals, ("y"):rep(finals % 700) } })
-          if finals % 50 == 0 then assert(skein.enqueue_many { { task = "fin", queue = "f", args = { 1 } }, { task = "fin", queue = "f" } }) end
+          if finals % 50 == 0 then assert(skein.enqueue_many { { task = "fin", queue = "f", args = { 1 } },
+            { task = "fin", queue = "f" } }) end
         end
       end
       local function check(handle, i, text)
@@ -224,10 +229,12 @@ describe("a program", function()
       assert(skein.admin.pause "o") assert(skein.admin.pause "f")
       for i = 1, 1500 do
         litter()
-        handles[i] = assert(skein.enqueue { task = "out", queue = "o", args = { i, ("x"):rep(i % 300) }, meta = { i = i } })
+        handles[i] = assert(skein.enqueue { task = "out", queue = "o", args = { i, ("x"):rep(i % 300) },
+          meta = { i = i } })
         if i % 100 == 0 then
           litter()
-          local many = assert(skein.enqueue_many { { task = "out", queue = "o", args = { i, "many" } }, { task = "out", queue = "o", args = { i, "2" } } })
+          local many = assert(skein.enqueue_many { { task = "out", queue = "o", args = { i, "many" } },
+            { task = "out", queue = "o", args = { i, "2" } } })
           check(many[1], i, "many") check(many[2], i, "2")
         end
         if i % 10 == 0 then check(handles[i], i, ("x"):rep(i % 300)) end

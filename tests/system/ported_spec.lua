@@ -1,5 +1,5 @@
--- What the suites of other job systems check of theirs, told in our words: whoever comes from one of them finds the same promises kept.
--- (Sidekiq's testing modes are in tests/spec/testing_spec.lua.)
+-- What the suites of other job systems check of theirs, told in our words: whoever comes from one of them finds the
+-- same promises kept. (Sidekiq's testing modes are in tests/spec/testing_spec.lua.)
 local H = require "tests.system.harness"
 
 describe("as Goose has it", function()
@@ -26,10 +26,11 @@ describe("as Goose has it", function()
       end)]])
     t:run { "-w", "1", "-q", "fast,slow" }
     t:enqueue("flaky", 1, { c = "x" })
-    assert.same({ { "fast", "1", "1", "x" }, { "slow", "2", "1", "x" }, { "slow", "3", "1", "x" } }, t:wait_effects("run", 3))
+    assert.same({ { "fast", "1", "1", "x" }, { "slow", "2", "1", "x" }, { "slow", "3", "1", "x" } },
+      t:wait_effects("run", 3))
   end)
 
-  H.it("it dies after exactly max-retries + 1 runs, with an error handler for each but the last and a death handler for that", function(t)
+  H.it("it dies after exactly max-retries + 1 runs: error handlers, then the death handler", function(t)
     t:script("a.lua", [[
       skein.task("bad", { retries = 3, backoff = { 0 },
         on_error = function(job, err) fx("error", err.attempt, err.kind, (err.message:match "no luck")) end,
@@ -39,16 +40,19 @@ describe("as Goose has it", function()
     local id = t:enqueue "bad"
     local job = t:wait_state(id, "dead")
     assert.equal(4, t:count "run")
-    assert.same({ { "1", "error", "no luck" }, { "2", "error", "no luck" }, { "3", "error", "no luck" } }, t:effects "error")
+    assert.same({ { "1", "error", "no luck" }, { "2", "error", "no luck" }, { "3", "error", "no luck" } },
+      t:effects "error")
     assert.same({ { "4", "error", "no luck" } }, t:effects "death")
     assert.equal(4, job.attempts)
   end)
 
   H.it("an error service is passed to handlers: what a script's library holds, they can use", function(t)
-    t:file("lib/service.lua", [[return { sent = {}, send = function(self, what) self.sent[#self.sent + 1] = what return #self.sent end }]])
+    t:file("lib/service.lua",
+      [[return { sent = {}, send = function(self, what) self.sent[#self.sent + 1] = what return #self.sent end }]])
     t:script("a.lua", [[
       local service = require "service"
-      skein.on("error", function(job, err) fx("service", service:send(err), service.sent[1] == err, type(err.traceback)) end)
+      skein.on("error", function(job, err) fx("service", service:send(err), service.sent[1] == err,
+        type(err.traceback)) end)
       skein.task("bad", { retries = 1, backoff = { 60 } }, function() error "x" end)]])
     t:run { "-w", "1" }
     t:enqueue "bad"
@@ -84,7 +88,8 @@ describe("as Machinery has it", function()
   end)
 
   H.it("Fibonacci is the retry's delay", function(t)
-    t:script("a.lua", [[skein.task("flaky", { retries = 10, backoff = "fibonacci" }, function(job) fx("run", skein.now()) error "x" end)]])
+    t:script("a.lua", [[skein.task("flaky", { retries = 10, backoff = "fibonacci" }, function(job)
+      fx("run", skein.now()) error "x" end)]])
     t:run { "-w", "1" }
     t:enqueue "flaky"
     local runs = t:wait_effects("run", 3, 10)
@@ -154,7 +159,8 @@ describe("as Machinery has it", function()
       skein.task("bad", { retries = 1, backoff = { 0 } }, function(job) fx("run", job.attempt) error("no luck", 0) end)
       skein.task("alert", function(job, ...) fx("alert", ...) end)
       skein.task("root", function()
-        skein.enqueue { task = "bad", on_success = { task = "alert", args = { "good" } }, on_error = { task = "alert", args = { "ops" } } }
+        skein.enqueue { task = "bad", on_success = { task = "alert", args = { "good" } },
+          on_error = { task = "alert", args = { "ops" } } }
       end)]])
     t:run { "-w", "1" }
     t:enqueue "root"
@@ -172,7 +178,8 @@ describe("as Machinery has it", function()
       skein.task("add", function(job, a, b) return a + b end)
       skein.task("show", function(job, ...) fx("show", ...) end)
       skein.task("root", function()
-        skein.enqueue({ task = "add", on_success = { task = "add", args = { 10 }, on_success = { task = "add", args = { 100 },
+        skein.enqueue({ task = "add", on_success = { task = "add", args = { 10 },
+          on_success = { task = "add", args = { 100 },
           on_success = "show" } } }, 1, 2)
       end)]])
     t:run { "-w", "1" }
@@ -248,7 +255,8 @@ describe("as asynq and BullMQ have it", function()
 
   H.it("debounce: of many enqueues in a row the last one runs, once, when they have been quiet", function(t)
     t:script("a.lua", [[
-      skein.task("index", { debounce = { wait = 0.3, key = 1 } }, function(job, doc, version) fx("index", doc, version, skein.now()) end)
+      skein.task("index", { debounce = { wait = 0.3, key = 1 } }, function(job, doc, version)
+        fx("index", doc, version, skein.now()) end)
       skein.task("root", function()
         for version = 1, 5 do
           fx("asked", skein.now())
@@ -315,7 +323,8 @@ describe("as asynq and BullMQ have it", function()
     local at = {}
     for i, f in ipairs(calls) do at[i] = tonumber(f[1]) end
     table.sort(at)
-    for i = 11, 25 do assert.is_true(at[i] - at[i - 10] > 0.95, ("11 starts within %.3f s"):format(at[i] - at[i - 10])) end
+    for i = 11, 25 do assert.is_true(at[i] - at[i - 10] > 0.95,
+      ("11 starts within %.3f s"):format(at[i] - at[i - 10])) end
   end)
 
   H.it("a concurrency per key is kept by three engines together, and other keys run meanwhile", function(t)
@@ -368,7 +377,8 @@ describe("as asynq and BullMQ have it", function()
 
   H.it("strict order per key: a retrying job holds its key, and no other key waits for it", function(t)
     t:script("a.lua", [[
-      skein.task("step", { limit = { concurrency = 1, order = "strict", key = 1 }, retries = 3, backoff = { 0.1 } }, function(job, key, n)
+      skein.task("step", { limit = { concurrency = 1, order = "strict", key = 1 }, retries = 3, backoff = { 0.1 } },
+        function(job, key, n)
         fx("step", key, n, job.attempt)
         if key == "a" and n == 1 and job.attempt < 3 then error "not yet" end
       end)]])

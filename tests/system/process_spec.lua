@@ -1,18 +1,21 @@
--- Being a good process: with closed standard streams, as PID 1 or a subreaper, with workers that write to stdout and stderr.
+-- Being a good process: with closed standard streams, as PID 1 or a subreaper, with workers that write to stdout and
+-- stderr.
 local cjson = require "cjson"
 local H = require "tests.system.harness"
 
 local ADD = [[skein.task("add", function(job, a, b) fx("added", a, b) return a + b end)]]
 
 local function sh(t, command, options)
-  return t:cli({ "-c", command }, { program = "sh", env = options and options.env, timeout = options and options.timeout })
+  return t:cli({ "-c", command }, { program = "sh", env = options and options.env, timeout = options
+    and options.timeout })
 end
 
 describe("closed standard streams", function()
   for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-" } do
     H.it("harm no command and no engine: " .. closed, function(t)
       t:script("a.lua", ADD .. [[ skein.task("loud", { retries = 0 }, function()
-        io.write("to stdout\n") io.stdout:flush() io.stderr:write("to stderr\n") os.execute("echo from a program; echo and so >&2") error "bad" end)]])
+        io.write("to stdout\n") io.stdout:flush() io.stderr:write("to stderr\n")
+        os.execute("echo from a program; echo and so >&2") error "bad" end)]])
       local skein = ("%s"):format(H.skein)
       assert.equal(0, sh(t, ("exec %s enqueue add 1 2 %s"):format(skein, closed)).code)
       assert.equal(0, sh(t, ("exec %s enqueue loud %s"):format(skein, closed)).code)
@@ -81,7 +84,8 @@ describe("what a worker writes to stdout and stderr", function()
     t:enqueue "loud"
     local _, engine = t:drain { "-w", "1" }
     assert.equal("", engine.child.stdout)
-    for text, level in pairs { ["to stdout"] = "INFO", ["to stderr"] = "WARN", ["without an end"] = "WARN", ["from a program"] = "INFO" } do
+    for text, level in pairs { ["to stdout"] = "INFO", ["to stderr"] = "WARN", ["without an end"] = "WARN",
+      ["from a program"] = "INFO" } do
       local line = engine:logged(text)[1]
       assert.same({ level, "1" }, { line.level, line.facts.worker })
     end
@@ -91,7 +95,8 @@ describe("what a worker writes to stdout and stderr", function()
     t:script("a.lua", BAD .. [[ print(bad) io.stderr:write(bad, "\n", ("x"):rep(20000), "\n")
       skein.task("bad", { retries = 0 }, function(job)
         print(bad) job:log("%s", bad) io.stderr:write(bad, "\n") io.write(bad) error("oops " .. bad) end)
-      skein.task("die", { retries = 0 }, function() io.stderr:write(bad, "\n") io.stderr:write(bad) require("ffi").C.abort() end)
+      skein.task("die", { retries = 0 }, function() io.stderr:write(bad,
+        "\n") io.stderr:write(bad) require("ffi").C.abort() end)
       require("ffi").cdef "void abort(void);"
       skein.on("death", function() error(bad) end)]])
     t:enqueue "bad"
@@ -128,7 +133,8 @@ describe("what a worker writes to stdout and stderr", function()
     end
     assert.is_true(n > 1)
     assert.matches("a%.lua:1:", result.err)
-    for _, args in ipairs { { t.scripts .. "/nowhere" }, { t.scripts, "-s", "redis://h/x/y" }, { t.scripts, "-w", "many" } } do
+    for _, args in ipairs { { t.scripts .. "/nowhere" }, { t.scripts, "-s", "redis://h/x/y" },
+      { t.scripts, "-w", "many" } } do
       local wrong = t:cli({ "run", unpack(args) }, { env = { LOG_FORMAT = "json", WORKERS = args[3] and nil or "0" } })
       assert.is_true(wrong.code == 78 or wrong.code == 64)
       assert.equal("error", cjson.decode(wrong.err:match "([^\n]*)\n$").level)

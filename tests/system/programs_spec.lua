@@ -2,15 +2,15 @@
 local H = require "tests.system.harness"
 
 -- Scripts tell the pids of programs with fx("pid", ...).
--- tree(): the path of a shell script that tells its pid and those of a child and of a daemon in a session of its own, and goes on; and a
--- function that waits until it has, and passes them to the test.
+-- tree(): the path of a shell script that tells its pid and those of a child and of a daemon in a session of its own,
+-- and goes on; and a function that waits until it has, and passes them to the test.
 local START = ([[
   local uv = require "luv"
   local function tree()
     local script, file = os.tmpname(), os.tmpname()
     local f = io.open(script, "w")
-    f:write(("echo $$ >>%s; sleep 600 & echo $! >>%s; setsid sh -c 'echo $$ >>%s; exec sleep 600' & while :; do sleep 600; done"):format(
-      file, file, file))
+    f:write(("echo $$ >>%s; sleep 600 & echo $! >>%s; "):format(file, file),
+      ("setsid sh -c 'echo $$ >>%s; exec sleep 600' & while :; do sleep 600; done"):format(file))
     f:close()
     return script, function()
       local pids = {}
@@ -25,7 +25,8 @@ local START = ([[
     end
   end ]]):gsub("%s*\n%s*", " ")
 
--- What /proc says of those of the n-th tree that are still there: the first two, or with the daemon, which has left their group.
+-- What /proc says of those of the n-th tree that are still there: the first two, or with the daemon, which has left
+-- their group.
 local function pids_of(t, n, daemon)
   local stats, pids = {}, t:wait_effects("pid", n)[n]
   for i = 1, daemon and 3 or 2 do stats[#stats + 1] = H.process.stat(tonumber(pids[i])) end
@@ -45,7 +46,8 @@ describe("a program that a job starts", function()
   H.it("finds signals as in a shell, and the descriptors 0 to 2 only", function(t)
     t:script("a.lua", [[
       local uv = require "luv"
-      skein.task("pipe", { retries = 0 }, function() return os.execute "while :; do echo y; done | head -1 >/dev/null" end)
+      skein.task("pipe", { retries = 0 }, function() return os.execute "while :; do echo y; done | head -1 >/dev/null"
+        end)
       local LIST = "exec ls /proc/self/fd"
       local function lines_of(file)
         local list = {}
@@ -73,7 +75,8 @@ describe("a program that a job starts", function()
         return text
       end)
       skein.task("status", { retries = 0 }, function()
-        return { os.execute "exit 3", os.execute "kill -9 $$", os.execute "no_such_program_here 2>/dev/null", os.execute() ~= 0 }
+        return { os.execute "exit 3", os.execute "kill -9 $$", os.execute "no_such_program_here 2>/dev/null",
+          os.execute() ~= 0 }
       end)]])
     t:run { "-w", "1" }
     local function result_of(task) return t:wait_state(t:enqueue(task), "done", 10).result end
@@ -87,7 +90,8 @@ describe("a program that a job starts", function()
 
   H.it("ends with its job, however that ends", function(t)
     t:script("a.lua", START .. [[
-      local function start() local script, told = tree() uv.spawn("sh", { args = { script } }, function() end) told() end
+      local function start() local script, told = tree() uv.spawn("sh", { args = { script } }, function() end) told()
+        end
       skein.task("done", { retries = 0 }, function() start() end)
       skein.task("failed", { retries = 0 }, function() start() error "x" end)
       skein.task("late", { retries = 0, timeout = 0.3 }, function() start() skein.sleep(60) end)

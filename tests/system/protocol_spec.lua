@@ -1,15 +1,17 @@
--- docs/PROTOCOL.md, tried: its examples, and a client in Python that was written from it (tests/clients/skein_client.py), against a real
--- Redis and real engines.  `make system T=protocol SKEIN_TEST_STORE=redis`.
+-- docs/PROTOCOL.md, tried: its examples, and a client in Python that was written from it
+-- (tests/clients/skein_client.py), against a real Redis and real engines.  `make system T=protocol
+-- SKEIN_TEST_STORE=redis`.
 local cjson = require "cjson"
 local H = require "tests.system.harness"
 local resp = require "tests.support.resp"
 
 local SCRIPTS = H.skein:match "^(.*)/[^/]*$" .. "/redis"
-local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept", "fences",
+local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead",
+  "cancelled", "kept", "fences",
                      "stops", "logs", "locks", "expires", "bounds", "groups", "lines", "places", "ring", "tokens" }
 local QUEUE_KEYS = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" }
 
--- -- Python ---------------------------------------------------------------------------------------------------------------------
+-- -- Python ----------------------------------------------------------------------------------------------------------
 
 local PRELUDE = [[
 import json, os, time
@@ -37,7 +39,7 @@ local function python(t, text)
   return said
 end
 
--- -- a script by hand ----------------------------------------------------------------------------------------------------------
+-- -- a script by hand ------------------------------------------------------------------------------------------------
 
 -- A connection to the test's own database.
 local function connect(t)
@@ -59,13 +61,15 @@ local function script_call(name, queues, arguments)
   return call
 end
 
-local function run_script(redis, name, queues, arguments) return assert(redis:call(unpack(script_call(name, queues, arguments)))) end
+local function run_script(redis, name, queues, arguments) return assert(redis:call(unpack(script_call(name, queues,
+  arguments)))) end
 
--- -- the page's examples --------------------------------------------------------------------------------------------------------
+-- -- the page's examples ---------------------------------------------------------------------------------------------
 
 local NIL = resp.null
 
--- One value of a line from `at`: "text" with \xHH, \" and \\; a number; nil; [a, b]; else a bare word.  The value and where it ends.
+-- One value of a line from `at`: "text" with \xHH, \" and \\; a number; nil; [a, b]; else a bare word.  The value and
+-- where it ends.
 local function read_value(line, at)
   at = line:find("%S", at)
   local first = line:sub(at, at)
@@ -120,11 +124,13 @@ describe("docs/PROTOCOL.md", function()
       seen[e.name] = true
     end
     redis:close()
-    for _, name in ipairs { "open", "enqueue", "get", "change", "list", "count", "pause" } do assert.is_true(seen[name], name) end
+    for _, name in ipairs { "open", "enqueue", "get", "change", "list", "count",
+      "pause" } do assert.is_true(seen[name], name) end
     -- The engine and the commands see the same jobs.
     local jobs = t:json "jobs"
     assert.equal(2, #jobs)
-    assert.same({ "J3", "scheduled", -1, "J1", "ready", "math" }, { jobs[1].id, jobs[1].state, jobs[1].priority, jobs[2].id, jobs[2].state, jobs[2].queue })
+    assert.same({ "J3", "scheduled", -1, "J1", "ready", "math" },
+      { jobs[1].id, jobs[1].state, jobs[1].priority, jobs[2].id, jobs[2].state, jobs[2].queue })
     assert.same({ 1, 2 }, t:job("J1").args)
   end)
 
@@ -137,7 +143,8 @@ describe("docs/PROTOCOL.md", function()
         hset[#hset + 1], hset[#hset + 2] = id, "r2\4math\3addS\1\1\2" .. id .. "\2\3add\3\4math\4\5[1,2]"
         rpush[#rpush + 1] = id
       end
-      for _, call in ipairs { { "MULTI" }, hset, rpush, script_call("stored", { "math" }, { "3", #ids }) } do assert(redis:call(unpack(call))) end
+      for _, call in ipairs { { "MULTI" }, hset, rpush, script_call("stored", { "math" },
+        { "3", #ids }) } do assert(redis:call(unpack(call))) end
       return assert(redis:call "EXEC")
     end
     assert.same({ 3, 3, "" }, store { "J1", "J2", "J3" })
@@ -154,7 +161,8 @@ describe("docs/PROTOCOL.md", function()
     local redis = connect(t)
     local value = "r2\4math\3addS\1"
     for _, where in ipairs { "0", "6", "11", "x", "3+", "3*5", "" } do
-      local ok, err = pcall(run_script, redis, "enqueue", { "math" }, { "0", "3", 1, "J1", value, where, 1, "J2", value })
+      local ok, err = pcall(run_script, redis, "enqueue", { "math" },
+        { "0", "3", 1, "J1", value, where, 1, "J2", value })
       assert.is_false(ok, where)
       assert.is_truthy(tostring(err):find('where is "' .. where .. '", expected a list from 1 to 5', 1, true), err)
     end
@@ -165,14 +173,17 @@ describe("docs/PROTOCOL.md", function()
   H.it_on("redis", "names every key that an engine and its clients leave", function(t)
     local server = t:own_redis()
     t:config '{ lease = "1s" }'
-    t:script("a.lua", t:released() .. [[ skein.task("hold", { queue = "mail" }, function(job) job:progress(5, "x") fx("start") released("hold") fx("over") end)
+    t:script("a.lua", t:released()
+      .. [[ skein.task("hold", { queue = "mail" }, function(job) job:progress(5, "x") fx("start") released("hold")
+        fx("over") end)
       skein.task("end", { keep = 60 }, function(job, how) if how == "dead" then skein.fail("x") end return how end)]])
     local engine = t:run { "-w", "1", "-q", "mail,default" }
     t:enqueue "hold"
     t:wait_effects("start", 1)
     t:wait_state(t:enqueue("end", "done"), "done")
     t:wait_state(t:enqueue("end", "dead"), "dead")
-    for _, verb in ipairs { "cancel", "promote" } do t:ok(verb, t:enqueue("end", 1, { flags = { "--in", "1h", "--queue", "idle" } })) end
+    for _, verb in ipairs { "cancel", "promote" } do t:ok(verb,
+      t:enqueue("end", 1, { flags = { "--in", "1h", "--queue", "idle" } })) end
     t:enqueue("end", 1, { flags = { "--in", "1h" } })
     t:ok("cancel", t:enqueue("end", 1, { flags = { "--queue", "nobody", "--priority", "2" } }))
     t:enqueue("end", 1, { flags = { "--queue", "nobody", "--priority", "-2" } })
@@ -188,41 +199,49 @@ describe("docs/PROTOCOL.md", function()
     end
     local page = assert(H.files.read(H.root .. "/docs/PROTOCOL.md"))
     for name, kind in pairs(types) do
-      if name ~= "tasks" and name ~= "templates" then assert.equal(kind, page:match("\n| %+?%d+ | `" .. name .. "` | (%w+) |"), name) end
+      if name ~= "tasks" and name ~= "templates" then assert.equal(kind,
+        page:match("\n| %+?%d+ | `" .. name .. "` | (%w+) |"), name) end
     end
     t:release "hold"
     t:wait_effects("over", 1)
     assert.equal(0, engine:stop())
-    for _, key in ipairs(server:keys()) do assert.is_nil(key.name:match "^{skein}:held$" or key.name:match "^{skein}:fences$", key.name) end
+    for _, key in ipairs(server:keys()) do assert.is_nil(key.name:match "^{skein}:held$"
+      or key.name:match "^{skein}:fences$", key.name) end
   end)
 end)
 
--- -- the client ------------------------------------------------------------------------------------------------------------------
+-- -- the client ------------------------------------------------------------------------------------------------------
 
 describe("a client in Python", function()
-  H.it_on("redis", "enqueues, and reads states and results: text of any script, 64-bit numbers, nulls, meta", function(t)
+  H.it_on("redis", "enqueues, and reads states and results: text of any script, 64-bit numbers, nulls, meta",
+    function(t)
     t:script("a.lua", [[skein.task("echo", function(job, ...) fx("echo", job.meta.who, ...) return { ... } end)
       skein.task("nothing", { keep = 60 }, function() end)]])
     local said = python(t, [[
-job = skein.enqueue("echo", ["grüße 🪿 \0 \"", 2**63 - 1, -2**63, 2**64 - 1, 9007199254740993, 0.1, None, [], {}], meta={"who": "Ada Łovelace"})
+job = skein.enqueue("echo", ["grüße 🪿 \0 \"", 2**63 - 1, -2**63, 2**64 - 1, 9007199254740993, 0.1, None, [], {}],
+  meta={"who": "Ada Łovelace"})
 say(skein.get(job)["state"])
 say(job)]])
     assert.equal("ready", said[1])
     t:run { "-w", "1" }
     local seen = t:wait_effects("echo", 1)[1]
-    assert.same({ "Ada Łovelace", "grüße 🪿 ? \"", "9223372036854775807LL", "-9223372036854775808LL", "18446744073709551615ULL", "9007199254740993LL" },
+    assert.same({ "Ada Łovelace", "grüße 🪿 ? \"", "9223372036854775807LL", "-9223372036854775808LL",
+      "18446744073709551615ULL", "9007199254740993LL" },
                 { unpack(seen, 1, 6) })
     assert.same({ true, true, cjson.null, "01M8NOSUCHJOB" }, python(t, ([[
 job = skein.wait("%s", 10)
-say(job["state"] == "done" and job["attempts"] == 1 and job["started_ms"] >= job["enqueued_ms"] and job["finished_ms"] >= job["started_ms"])
-say(job["result"] == ["grüße 🪿 \0 \"", 2**63 - 1, -2**63, 2**64 - 1, 9007199254740993, 0.1, None, [], {}] and job["args"] == job["result"])
+say(job["state"] == "done" and job["attempts"] == 1 and job["started_ms"] >= job["enqueued_ms"]
+  and job["finished_ms"] >= job["started_ms"])
+say(job["result"] == ["grüße 🪿 \0 \"", 2**63 - 1, -2**63, 2**64 - 1, 9007199254740993, 0.1, None, [], {}]
+  and job["args"] == job["result"])
 say(skein.wait(skein.enqueue("nothing"), 10).get("result"))
 assert skein.get("01M8NOSUCHJOB")["state"] is None
 say(skein.get("01M8NOSUCHJOB")["id"])]]):format(said[2])))
   end)
 
   H.it_on("redis", "sets retries, back-off, timeouts and the rest, and reads why a job died", function(t)
-    t:script("a.lua", [[skein.task("fail", function(job, n) fx("fail", job.queue, job.attempt) if job.attempt <= n then error("no " .. n, 0) end return n end)
+    t:script("a.lua", [[skein.task("fail", function(job, n) fx("fail", job.queue, job.attempt) if job.attempt <= n then
+      error("no " .. n, 0) end return n end)
       skein.task("slow", function() skein.sleep(30) end)]])
     t:run { "-w", "1" }
     local said = python(t, [[
@@ -248,8 +267,10 @@ say(skein.get(jobs[5])["state"])]])
     assert.same({ "a1", "b2", "default1", "default1", "default2", "default3" }, queues)
   end)
 
-  H.it_on("redis", "puts jobs where their task was declared to, before other priorities, or where it says itself", function(t)
-    t:script("a.lua", [[skein.task("note", { queue = "mail", priority = -1 }, function(job, n) fx("note", n, job.queue) end)]])
+  H.it_on("redis", "puts jobs where their task was declared to, before other priorities, or where it says itself",
+    function(t)
+    t:script("a.lua", [[skein.task("note", { queue = "mail", priority = -1 }, function(job, n) fx("note", n, job.queue)
+      end)]])
     local engine, redis = t:run { "-w", "1" }, connect(t)
     t:wait_for("its declaration", 5, function() return redis:call("HGET", "{skein}:tasks", "note") == "-1:mail" end)
     redis:close()
@@ -297,7 +318,8 @@ say(jobs[0])]])
   end)
 
   H.it_on("redis", "waits for a result without polling", function(t)
-    t:script("a.lua", t:released() .. [[ skein.task("hold", function() fx("start") released("hold") return "held" end)]])
+    t:script("a.lua", t:released()
+      .. [[ skein.task("hold", function() fx("start") released("hold") return "held" end)]])
     t:run { "-w", "1" }
     local child = start_python(t, [[
 looks, get = [], skein.get
@@ -339,11 +361,13 @@ say(skein.enqueue_many(batch))]]):format(ours))
     t:drain { "-w", "1" }
     assert.equal(5, t:count "ping")
     -- And the other way round.
-    local lua = t:client [[local h, err = require "skein".enqueue { task = "ping", id = "order:17" } print(h, err.code)]]
+    local lua = t:client [[local h, err = require "skein".enqueue { task = "ping", id = "order:17" } print(h,
+      err.code)]]
     assert.equal("nil\texists\n", lua.out, lua.err)
   end)
 
-  H.it_on("redis", "is refused by a lock, replaces its holder in whatever queue, throttles, and hears of a full queue", function(t)
+  H.it_on("redis", "is refused by a lock, replaces its holder in whatever queue, throttles, and hears of a full queue",
+    function(t)
     t:script("a.lua", [[skein.queue("small", { max_len = 1 })
       skein.task("ping", function(job, n) fx("ping", n) end)]])
     local engine, redis = t:run { "-w", "1", "-q", "default" }, connect(t)
@@ -382,10 +406,12 @@ for wrong in ["later;0;=k", "reject;0;k", "reject;-1;=k"]:
   end)
 
   H.it_on("redis", "puts jobs into groups, which run as many at once as they may", function(t)
-    t:script("a.lua", t:released() .. [[skein.task("hold", function(job, n) fx("start", n) released("hold") fx("over", n) end)]])
+    t:script("a.lua", t:released()
+      .. [[skein.task("hold", function(job, n) fx("start", n) released("hold") fx("over", n) end)]])
     t:run { "-w", "1", "-c", "10" }
     python(t, [[
-skein.enqueue_many([{"task": "hold", "args": [n], "queue": "default", "limit": "1;0;0;0;any;=%d" % (n % 3)} for n in range(9)])]])
+skein.enqueue_many([{"task": "hold", "args": [n], "queue": "default", "limit": "1;0;0;0;any;=%d" % (n % 3)}
+  for n in range(9)])]])
     t:wait_effects("start", 3)
     assert.same({ 3, "ready" }, python(t, [[
 page = [skein.get(id.decode()) for id in skein.redis.call("HKEYS", skein.key("jobs"))]
@@ -400,7 +426,8 @@ say([job["state"] for job in page if job["state"] != "running"][0])]]))
     for _ = 1, 2 do t:run { "-w", "1", "-c", "20" } end
     python(t, [[
 for first in range(0, 5000, 1000):
-    jobs = [{"task": "note", "args": [n], "queue": "q%d" % (n % 3), "priority": n % 5 - 2} for n in range(first, first + 1000)]
+    jobs = [{"task": "note", "args": [n], "queue": "q%d" % (n % 3), "priority": n % 5 - 2}
+      for n in range(first, first + 1000)]
     assert all(skein.enqueue_many(jobs))]])
     local seen, distinct = {}, 0
     for _, f in ipairs(t:wait_effects("note", 5000, 30)) do
@@ -414,7 +441,8 @@ for first in range(0, 5000, 1000):
   H.it_on("redis", "uses the scripts that the engine uses, and goes on when Redis has forgotten them", function(t)
     local server = t:own_redis()
     t:enqueue("nobody", 1)
-    assert.same({ 1 }, python(t, [[say(skein.redis.call("SCRIPT", "EXISTS", hashlib.sha1(skein.scripts["enqueue"]).hexdigest())[0])]]))
+    assert.same({ 1 }, python(t,
+      [[say(skein.redis.call("SCRIPT", "EXISTS", hashlib.sha1(skein.scripts["enqueue"]).hexdigest())[0])]]))
     assert.equal("OK", server:call("SCRIPT", "FLUSH"))
     assert.same({ "ready" }, python(t, [[
 job = skein.enqueue("nobody")
@@ -437,7 +465,8 @@ skein.cancel(job)]]))
       local sigs = {}
       for i = 1, 100 do sigs[i] = { task = "add", args = { i, i } } end
       print(#assert(skein.enqueue_many(sigs)))]]
-    local function execs() return tonumber((server:call("INFO", "commandstats"):match "cmdstat_exec:calls=(%d+)") or 0) end
+    local function execs() return tonumber((server:call("INFO", "commandstats"):match "cmdstat_exec:calls=(%d+)")
+      or 0) end
     local before = execs()
     assert.equal("100\n", t:client(many).out)
     assert.equal(before + 2, execs()) -- one to try whether it may
@@ -451,7 +480,8 @@ try: skein.redis.call("FLUSHALL")
 except RuntimeError as error: say(str(error).startswith("NOPERM"))]]))
   end)
 
-  H.it_on("redis", "loses nothing of a list when the right to transactions is taken away on the way, nor without EVAL", function(t)
+  H.it_on("redis", "loses nothing of a list when the right to transactions is taken away on the way, nor without EVAL",
+    function(t)
     local server = t:own_redis()
     local rule = assert(H.files.read(H.root .. "/docs/PROTOCOL.md")):match "\n    (ACL SETUSER [^\n]+)\n"
     local words = {}
@@ -504,7 +534,8 @@ describe("an engine", function()
   H.it_on("redis", "gives up a job whose record makes no sense, and leaves one of a newer version", function(t)
     t:script("a.lua", [[skein.task("echo", { retries = 0 }, function(job, ...) return { ... } end)]])
     local redis = connect(t)
-    local function enqueue(id, record) assert.equal("", run_script(redis, "enqueue", { "default" }, { 0, 3, 1, id, "r2\7default\4echo" .. record })) end
+    local function enqueue(id, record) assert.equal("", run_script(redis, "enqueue", { "default" },
+      { 0, 3, 1, id, "r2\7default\4echo" .. record })) end
     run_script(redis, "open", {}, { 1, 0 })
     enqueue("junk", "not a record")
     enqueue("cut", "S\1\1\9cut")

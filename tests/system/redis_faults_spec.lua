@@ -1,12 +1,15 @@
--- What only Redis can do to us: it is killed, restarted with and without its data, hangs without closing, refuses in all its ways.
+-- What only Redis can do to us: it is killed, restarted with and without its data, hangs without closing, refuses in
+-- all its ways.
 local H = require "tests.system.harness"
 
 local uv = require "luv"
 local wait, process = H.wait, H.process
 
--- Starts the test's own redis-server (again) on the socket redis.sock in its directory; returns its process once it answers.
+-- Starts the test's own redis-server (again) on the socket redis.sock in its directory; returns its process once it
+-- answers.
 local function start_redis(t, args)
-  local argv = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "", "--loglevel", "warning" }
+  local argv = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "", "--loglevel",
+    "warning" }
   for _, arg in ipairs(args or {}) do argv[#argv + 1] = arg end
   t.redis = process.start("redis-server", { args = argv, env = uv.os_environ(), cwd = t.dir, name = "redis-server" })
   t.children[#t.children + 1] = t.redis
@@ -61,7 +64,8 @@ local function keys_left(t)
   local left = {}
   for key in t:redis_cli("--scan"):gmatch "[^\n]+" do
     local name = key:match "^{skein}:(.*)$"
-    if not ({ head = 1, queues = 1, counts = 1, tasks = 1, templates = 1, leases = 1, engines = 1 })[name] then left[#left + 1] = key end
+    if not ({ head = 1, queues = 1, counts = 1, tasks = 1, templates = 1, leases = 1,
+      engines = 1 })[name] then left[#left + 1] = key end
   end
   return table.concat(left, " ")
 end
@@ -158,16 +162,20 @@ describe("Redis", function()
     local function openssl(...) assert.equal(0, t:cli({ ... }, { program = "openssl" }).code) end
     local function certificate(name, subject, extensions)
       H.files.write(t.dir .. "/" .. name .. ".ext", extensions)
-      openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/" .. name .. ".key", "-out", t.dir .. "/" .. name .. ".csr", "-subj", subject)
-      openssl("x509", "-req", "-in", t.dir .. "/" .. name .. ".csr", "-CA", t.dir .. "/ca.crt", "-CAkey", t.dir .. "/ca.key", "-CAcreateserial",
+      openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/" .. name .. ".key", "-out", t.dir .. "/"
+        .. name .. ".csr", "-subj", subject)
+      openssl("x509", "-req", "-in", t.dir .. "/" .. name .. ".csr", "-CA", t.dir .. "/ca.crt", "-CAkey", t.dir
+        .. "/ca.key", "-CAcreateserial",
         "-days", "2", "-extfile", t.dir .. "/" .. name .. ".ext", "-out", t.dir .. "/" .. name .. ".crt")
     end
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/ca.key", "-out", t.dir .. "/ca.crt", "-days", "2", "-subj", "/CN=test authority")
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/ca.key", "-out", t.dir .. "/ca.crt",
+      "-days", "2", "-subj", "/CN=test authority")
     certificate("server", "/CN=server", "subjectAltName=DNS:localhost")
     certificate("client", "/CN=client", "extendedKeyUsage=clientAuth")
     t.redis:stop_hard()
     local port = H.redis.free_port()
-    t:start_redis { "--tls-port", tostring(port), "--tls-cert-file", t.dir .. "/server.crt", "--tls-key-file", t.dir .. "/server.key",
+    t:start_redis { "--tls-port", tostring(port), "--tls-cert-file", t.dir .. "/server.crt", "--tls-key-file", t.dir
+      .. "/server.key",
       "--tls-ca-cert-file", t.dir .. "/ca.crt" }
     local function stats(url) return t:cli { "stats", "-s", url } end
     local base, ca = "rediss://localhost:" .. port, "?ca=" .. t.dir .. "/ca.crt"
@@ -213,7 +221,8 @@ describe("an outage of Redis:", function()
       return result.code == 0 and result.out:find "^%s*%[%s*%]"
     end)
     local notes = t:effects "note"
-    H.say("%d jobs: %d ran, %d ran twice; %d lines of warnings and errors", n, distinct(notes), #notes - distinct(notes),
+    H.say("%d jobs: %d ran, %d ran twice; %d lines of warnings and errors", n, distinct(notes),
+      #notes - distinct(notes),
       #engine:logged " WARN " + #engine:logged " ERROR ")
     assert.equal(n, distinct(notes))
     assert.equal(0, t:counters().dead)
@@ -317,7 +326,8 @@ describe("an outage of Redis:", function()
     local function enqueue(queue, n)
       return t:client(([[
         local skein = require "skein"
-        local h, err = skein.enqueue { task = "note", args = { %d }, queue = "%s", limit = { rate = 1, per = 1, key = "k" } }
+        local h, err = skein.enqueue { task = "note", args = { %d }, queue = "%s",
+          limit = { rate = 1, per = 1, key = "k" } }
         print(h and h.id or err.message)]]):format(n, queue)).out:gsub("\n$", "")
     end
     local waiting = enqueue("other", 2)
@@ -344,7 +354,8 @@ describe("an outage of Redis:", function()
     assert.matches("^0", t:redis_cli("hlen", "{skein}:held"))
   end)
 
-  it_alone("a job that somebody has deleted while it ran leaves nothing, and the others of its batch their results", function(t)
+  it_alone("a job that somebody has deleted while it ran leaves nothing, and the others of its batch their results",
+    function(t)
     t:script("a.lua", t:released() .. [[
       skein.task("result", { keep = 60 }, function(job, n)
         fx("started", n)
@@ -387,7 +398,8 @@ describe("an outage of Redis:", function()
       local sigs = {}
       for i = 1, 1000 do sigs[i] = { task = "note", args = { i } } end
       assert(#skein.enqueue_many(sigs) == 1000)]]
-    assert.matches("cmdstat_exec:calls=5,", t:redis_cli("info", "commandstats")) -- four parts, and one to try whether it may
+    -- four parts, and one to try whether it may
+    assert.matches("cmdstat_exec:calls=5,", t:redis_cli("info", "commandstats"))
     assert.matches("^1000", t:redis_cli("hlen", "{skein}:jobs"))
     t:drain({ "-w", "1", "-q", "default" }, 20)
     t:wait_effects("note", 1000)
@@ -417,14 +429,17 @@ describe("an outage of Redis:", function()
   it_alone("reading its file for a while (LOADING): ridden out", function(t)
     local engine = loaded(t, 1000)
     stop_redis(t)
-    t.redis = H.process.start("redis-server", { args = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "",
-      "--appendonly", "yes", "--appendfsync", "always", "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024" },
+    t.redis = H.process.start("redis-server", { args = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock",
+      "--dir", t.dir, "--save", "",
+      "--appendonly", "yes", "--appendfsync", "always", "--key-load-delay", "1000",
+        "--loading-process-events-interval-bytes", "1024" },
       env = uv.os_environ(), cwd = t.dir, name = "redis-server" })
     t.children[#t.children + 1] = t.redis
     all_done(t, engine, 1000)
   end)
 
-  it_alone("an engine frozen past its lease: its jobs run elsewhere, and what it settles late changes nothing", function(t)
+  it_alone("an engine frozen past its lease: its jobs run elsewhere, and what it settles late changes nothing",
+    function(t)
     t:config "{ lease = 1 }"
     t:script("a.lua", t:released() .. [[ skein.task("hold", { keep = 60 }, function(job)
       fx("start", pid)

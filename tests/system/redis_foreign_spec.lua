@@ -2,7 +2,8 @@
 local H = require "tests.system.harness"
 
 local SCRIPTS = H.skein:match "^(.*)/[^/]*$" .. "/redis"
-local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead", "cancelled", "kept", "fences",
+local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead",
+  "cancelled", "kept", "fences",
                      "stops", "logs", "locks", "expires", "bounds", "groups", "lines", "places", "ring", "tokens" }
 local QUEUE_KEYS = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" }
 
@@ -47,7 +48,8 @@ local function smuggle(redis, queue, id, bytes)
   assert(redis:call("HSET", "{skein}:jobs", id, bytes))
   assert(redis:call("RPUSH", "{skein}:ready:2:" .. queue, id))
   assert(redis:call("HINCRBY", "{skein}:counts", "2:" .. queue, 1))
-  if redis:call("HSETNX", "{skein}:queues", queue, "0") == 1 then assert(redis:call("HINCRBY", "{skein}:queues", "", 1)) end
+  if redis:call("HSETNX", "{skein}:queues", queue, "0") == 1 then assert(redis:call("HINCRBY", "{skein}:queues", "",
+    1)) end
 end
 
 local ECHO = [[
@@ -87,7 +89,8 @@ describe("what another client has put into Redis:", function()
     }
     for _, case in ipairs(wrong) do
       local queue, id, bytes, what = unpack(case)
-      for _, call in ipairs { { "3", 1, id, bytes }, { "3", 2, "good", value(queue, record("good", queue)), id, bytes }, { "3*", 1, id, bytes, "", "" } } do
+      for _, call in ipairs { { "3", 1, id, bytes }, { "3", 2, "good", value(queue, record("good", queue)), id,
+        bytes }, { "3*", 1, id, bytes, "", "" } } do
         local reply, why = run_script(redis, "enqueue", { queue }, "0", unpack(call))
         assert.is_nil(reply)
         assert.is_truthy(tostring(why):find("ERR enqueue: .*" .. what), tostring(why))
@@ -140,7 +143,8 @@ describe("what another client has put into Redis:", function()
     redis:close()
   end)
 
-  H.it_on("redis", "queues of names that none may have are passed over by fetches, listings, changes and recovery", function(t)
+  H.it_on("redis", "queues of names that none may have are passed over by fetches, listings, changes and recovery",
+    function(t)
     local redis = connect(t)
     t:script("a.lua", ECHO)
     assert.equal("1", run_script(redis, "open", {}, "1", "0"))
@@ -162,7 +166,8 @@ describe("what another client has put into Redis:", function()
     redis:close()
   end)
 
-  H.it_on("redis", "an id with a space, no id, garbage, a job of another queue: each is dead, the others of its fetch run", function(t)
+  H.it_on("redis",
+    "an id with a space, no id, garbage, a job of another queue: each is dead, the others of its fetch run", function(t)
     local redis = connect(t)
     t:script("a.lua", ECHO)
     assert.equal("1", run_script(redis, "open", {}, "1", "0"))
@@ -171,8 +176,10 @@ describe("what another client has put into Redis:", function()
       good = good + 1
       smuggle(redis, "default", "good-" .. good, value("default", record("good-" .. good, "default")))
     end
-    local bad = { ["a b"] = true, [" "] = true, [""] = true, ["x  y"] = true, garbage = "hello", empty = "", cut = "r2\200default",
-                  stray = value("elsewhere", record("stray", "elsewhere")), done = "d" .. ("\0"):rep(16) .. "2\7default\4echo" .. record("done", "default"),
+    local bad = { ["a b"] = true, [" "] = true, [""] = true, ["x  y"] = true, garbage = "hello", empty = "",
+      cut = "r2\200default",
+                  stray = value("elsewhere", record("stray", "elsewhere")), done = "d" .. ("\0"):rep(16)
+                    .. "2\7default\4echo" .. record("done", "default"),
                   ["sp ace"] = "hello" }
     for id, bytes in pairs(bad) do
       add_good()
@@ -185,7 +192,8 @@ describe("what another client has put into Redis:", function()
     local engine = t:run { "-w", "1" }
     t:wait_effects("echo", good)
     for id in pairs(bad) do
-      t:wait_for("the death of " .. id, 5, function() return (redis:call("HGET", "{skein}:jobs", id)):sub(1, 1) == "x" end)
+      t:wait_for("the death of " .. id, 5, function() return (redis:call("HGET", "{skein}:jobs", id)):sub(1,
+        1) == "x" end)
     end
     nothing_runs(t, redis)
     assert.equal(10, redis:call("ZCARD", "{skein}:dead"))
@@ -218,7 +226,8 @@ describe("what another client has put into Redis:", function()
     local engine = t:run { "-w", "1" }
     t:wait_effects("echo", 2) -- the job of a queue that nobody knew, too
     for _, id in ipairs { "garbage", "cut" } do
-      t:wait_for("the death of " .. id, 5, function() return (redis:call("HGET", "{skein}:jobs", id)):sub(1, 1) == "x" end)
+      t:wait_for("the death of " .. id, 5, function() return (redis:call("HGET", "{skein}:jobs", id)):sub(1,
+        1) == "x" end)
     end
     t:wait_for("nothing held", 5, function() return redis:call("EXISTS", "{skein}:held") == 0 end)
     assert.is_true(tonumber(t.redis:info "total_commands_processed") < 2000)

@@ -28,10 +28,12 @@ local function start(t, port, args, mode)
   local dir = t.dir .. "/" .. port
   H.files.make_dirs(dir)
   local argv = mode == "sentinel" and { dir .. "/sentinel.conf", "--sentinel" } or {}
-  for _, arg in ipairs { "--port", tostring(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel", "warning",
+  for _, arg in ipairs { "--port", tostring(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel",
+    "warning",
     "--repl-diskless-sync-delay", "0" } do argv[#argv + 1] = arg end
   for _, arg in ipairs(args or {}) do argv[#argv + 1] = arg end
-  local server = process.start("redis-server", { args = argv, env = uv.os_environ(), cwd = dir, name = "redis-server " .. port })
+  local server = process.start("redis-server", { args = argv, env = uv.os_environ(), cwd = dir, name = "redis-server "
+    .. port })
   t.children[#t.children + 1] = server
   server.port = port
   return server
@@ -86,17 +88,21 @@ describe("Redis Sentinel:", function()
     local master = start(t, ports[1])
     start(t, ports[2], { "--replicaof", "127.0.0.1 " .. ports[1] })
     t:wait_for("the replica", 10, function()
-      return ask(t, ports[2], "info", "replication"):find "master_link_status:up" and ask(t, ports[1], "info", "replication"):find "state=online"
+      return ask(t, ports[2], "info", "replication"):find "master_link_status:up"
+        and ask(t, ports[1], "info", "replication"):find "state=online"
     end)
-    H.files.write(t.dir .. "/" .. ports[3] .. "/sentinel.conf", ("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel down-after-milliseconds mymaster 500\n" ..
+    H.files.write(t.dir .. "/" .. ports[3] .. "/sentinel.conf",
+      ("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel down-after-milliseconds mymaster 500\n" ..
       "sentinel failover-timeout mymaster 3000\n"):format(ports[1]))
     start(t, ports[3], {}, "sentinel")
-    t:wait_for("the sentinel", 10, function() return ask(t, ports[3], "sentinel", "replicas", "mymaster"):find(tostring(ports[2]), 1, true) end)
+    t:wait_for("the sentinel", 10, function() return ask(t, ports[3], "sentinel", "replicas",
+      "mymaster"):find(tostring(ports[2]), 1, true) end)
     local wrong = t:cli { "stats", "-s", ("redis+sentinel://127.0.0.1:%d/nobody"):format(ports[3]) }
     assert.equal(69, wrong.code)
     assert.is_truthy(wrong.err:find "does not know a master of that name")
     local engine = load_it(t, ("redis+sentinel://127.0.0.1:1,127.0.0.1:%d/mymaster"):format(ports[3]), 1000)
-    t:wait_for("the replica to have what the master has", 10, function() return ask(t, ports[2], "hlen", "{skein}:jobs"):find "[1-9]" end)
+    t:wait_for("the replica to have what the master has", 10,
+      function() return ask(t, ports[2], "hlen", "{skein}:jobs"):find "[1-9]" end)
     master:stop_hard()
     local from, so_far = wait.seconds(), t:count "note"
     t:wait_for("progress after the failover", 20, function() return t:count "note" > so_far + 60 end)
@@ -111,7 +117,8 @@ describe("Redis Cluster:", function()
     for i, port in ipairs(ports) do
       nodes[i] = start(t, port, { "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--appendonly", "no" })
     end
-    for _, port in ipairs(ports) do t:wait_for("node " .. port, 10, function() return ask(t, port, "ping"):find "PONG" end) end
+    for _, port in ipairs(ports) do t:wait_for("node " .. port, 10,
+      function() return ask(t, port, "ping"):find "PONG" end) end
     local create = { "--cluster", "create" }
     for _, port in ipairs(ports) do create[#create + 1] = "127.0.0.1:" .. port end
     for _, arg in ipairs { "--cluster-replicas", "1", "--cluster-yes" } do create[#create + 1] = arg end
@@ -138,8 +145,10 @@ describe("Redis Cluster:", function()
         local id, port, flags, rest = line:match "^(%S+) 127.0.0.1:(%d+)@%d+%S* (%S+) (.*)$"
         if flags and flags:find "master" and not flags:find "fail" then
           for from, to in (rest .. " "):gmatch "(%d+)%-?(%d*) " do
-            if tonumber(from) <= tonumber(slot) and tonumber(slot) <= tonumber(to ~= "" and to or from) and rest:find "connected" then
-              if #rest:match "connected(.*)$" > 0 and (rest:match "connected(.*)$" .. " "):find("%f[%d]" .. from .. "%f[^%d]") then return id, tonumber(port) end
+            if tonumber(from) <= tonumber(slot) and tonumber(slot) <= tonumber(to ~= "" and to or from)
+              and rest:find "connected" then
+              if #rest:match "connected(.*)$" > 0 and (rest:match "connected(.*)$" .. " "):find("%f[%d]" .. from
+                .. "%f[^%d]") then return id, tonumber(port) end
             end
           end
         end
@@ -154,13 +163,16 @@ describe("Redis Cluster:", function()
     ask(t, source_port, "cluster", "setslot", slot, "migrating", target_id)
     repeat
       local keys = {}
-      for key in ask(t, source_port, "cluster", "getkeysinslot", slot, "100"):gmatch "[^\n]+" do keys[#keys + 1] = key end
+      for key in ask(t, source_port, "cluster", "getkeysinslot", slot,
+        "100"):gmatch "[^\n]+" do keys[#keys + 1] = key end
       if #keys > 0 then
-        local answer = ask(t, source_port, "migrate", "127.0.0.1", tostring(target_port), "", "0", "5000", "keys", unpack(keys))
+        local answer = ask(t, source_port, "migrate", "127.0.0.1", tostring(target_port), "", "0", "5000", "keys",
+          unpack(keys))
         assert.is_truthy(answer:find "OK" or answer:find "NOKEY", answer)
       end
     until #keys == 0
-    for _, port in ipairs { target_port, source_port } do ask(t, port, "cluster", "setslot", slot, "node", target_id) end
+    for _, port in ipairs { target_port, source_port } do ask(t, port, "cluster", "setslot", slot, "node",
+      target_id) end
     t:wait_for("progress after the slot has moved", 10, function() return t:count "note" > so_far + 50 end)
     H.say("slot %s moved after %d jobs", slot, so_far)
 

@@ -1,4 +1,5 @@
--- Several hosts in a URL: silent ones at the head of the list, sentinels with a password of their own, a slot that is half moved.
+-- Several hosts in a URL: silent ones at the head of the list, sentinels with a password of their own, a slot that is
+-- half moved.
 local H = require "tests.system.harness"
 
 local uv = require "luv"
@@ -20,23 +21,30 @@ local function start(t, port, args, sentinel)
   H.files.make_dirs(dir)
   local argv = sentinel and { dir .. "/sentinel.conf", "--sentinel" } or {}
   if sentinel then H.files.write(dir .. "/sentinel.conf", sentinel) end
-  for _, arg in ipairs { "--port", tostring(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel", "warning" } do argv[#argv + 1] = arg end
+  for _, arg in ipairs { "--port", tostring(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel",
+    "warning" } do argv[#argv + 1] = arg end
   for _, arg in ipairs(args or {}) do argv[#argv + 1] = arg end
-  local server = process.start("redis-server", { args = argv, env = uv.os_environ(), cwd = dir, name = "redis-server " .. port })
+  local server = process.start("redis-server", { args = argv, env = uv.os_environ(), cwd = dir, name = "redis-server "
+    .. port })
   t.children[#t.children + 1] = server
 end
 
 local function ask(t, port, ...) return t:cli({ "-p", tostring(port), ... }, { program = "redis-cli" }).out end
 
 describe("Redis Sentinel:", function()
-  H.it_on("redis", "sentinels have a password of their own, and a silent one at the head costs a part of the time only", function(t)
+  H.it_on("redis",
+    "sentinels have a password of their own, and a silent one at the head costs a part of the time only", function(t)
     local master, sentinel, dead = H.free_port(), H.free_port(), silent_port(t)
     start(t, master, { "--requirepass", "mastersecret" })
-    start(t, sentinel, {}, ("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel auth-pass mymaster mastersecret\nrequirepass sentinelsecret\n"):format(master))
+    start(t, sentinel, {},
+      ("sentinel monitor mymaster 127.0.0.1 %d 1\nsentinel auth-pass mymaster mastersecret\n"):format(master)
+        .. "requirepass sentinelsecret\n")
     t:wait_for("the sentinel", 10, function()
-      return ask(t, sentinel, "-a", "sentinelsecret", "sentinel", "get-master-addr-by-name", "mymaster"):find(tostring(master), 1, true)
+      return ask(t, sentinel, "-a", "sentinelsecret", "sentinel", "get-master-addr-by-name",
+        "mymaster"):find(tostring(master), 1, true)
     end)
-    local function url(hosts, rest) return ("redis+sentinel://:mastersecret@%s/mymaster%s"):format(hosts, rest or "") end
+    local function url(hosts, rest) return ("redis+sentinel://:mastersecret@%s/mymaster%s"):format(hosts, rest
+      or "") end
     local live = "127.0.0.1:" .. sentinel
     local silent = "127.0.0.1:" .. dead
     for _, rest in ipairs { "", "?sentinel_password=wrong" } do
@@ -59,19 +67,22 @@ describe("Redis Sentinel:", function()
 end)
 
 describe("Redis Cluster:", function()
-  H.it_on("redis", "while a slot is half moved clients and starting engines wait for as long as their timeout says", function(t)
+  H.it_on("redis", "while a slot is half moved clients and starting engines wait for as long as their timeout says",
+    function(t)
     local ports = {}
     for _ = 1, 2 do
       repeat ports[#ports + 1] = H.free_port() until ports[#ports] < 50000 or not table.remove(ports)
     end
     for _, port in ipairs(ports) do start(t, port, { "--cluster-enabled", "yes", "--appendonly", "no" }) end
-    for _, port in ipairs(ports) do t:wait_for("node " .. port, 10, function() return ask(t, port, "ping"):find "PONG" end) end
+    for _, port in ipairs(ports) do t:wait_for("node " .. port, 10,
+      function() return ask(t, port, "ping"):find "PONG" end) end
     local slot = ask(t, ports[1], "cluster", "keyslot", "{skein}"):match "%d+"
     ask(t, ports[1], "cluster", "addslotsrange", "0", "16383")
     ask(t, ports[1], "cluster", "meet", "127.0.0.1", tostring(ports[2]))
     t:wait_for("the cluster", 20, function()
       for _, port in ipairs(ports) do
-        if not ask(t, port, "cluster", "info"):find "cluster_state:ok" or not ask(t, port, "cluster", "info"):find "known_nodes:2" then return false end
+        if not ask(t, port, "cluster", "info"):find "cluster_state:ok"
+          or not ask(t, port, "cluster", "info"):find "known_nodes:2" then return false end
       end
       return true
     end)
@@ -82,7 +93,8 @@ describe("Redis Cluster:", function()
     for i, port in ipairs(ports) do ids[i] = ask(t, port, "cluster", "myid"):match "%w+" end
     ask(t, ports[2], "cluster", "setslot", slot, "importing", ids[1])
     ask(t, ports[1], "cluster", "setslot", slot, "migrating", ids[2])
-    ask(t, ports[1], "migrate", "127.0.0.1", tostring(ports[2]), "", "0", "5000", "keys", "{skein}:jobs") -- the others stay
+    -- the others stay
+    ask(t, ports[1], "migrate", "127.0.0.1", tostring(ports[2]), "", "0", "5000", "keys", "{skein}:jobs")
     local client = t:start { "enqueue", "note", "2" }
     local quick = t:cli { "enqueue", "note", "3", "-s", (t.env.SKEIN_STORE:gsub("timeout=20", "timeout=1")) }
     assert.equal(69, quick.code)
@@ -93,7 +105,8 @@ describe("Redis Cluster:", function()
     repeat
       local keys = {}
       for key in ask(t, ports[1], "cluster", "getkeysinslot", slot, "100"):gmatch "[^\n]+" do keys[#keys + 1] = key end
-      if #keys > 0 then ask(t, ports[1], "migrate", "127.0.0.1", tostring(ports[2]), "", "0", "5000", "keys", unpack(keys)) end
+      if #keys > 0 then ask(t, ports[1], "migrate", "127.0.0.1", tostring(ports[2]), "", "0", "5000", "keys",
+        unpack(keys)) end
     until #keys == 0
     for _, port in ipairs { ports[2], ports[1] } do ask(t, port, "cluster", "setslot", slot, "node", ids[2]) end
     assert.equal(0, client:wait(10), client.stderr)

@@ -1,5 +1,6 @@
--- Redis away, in every way there is, while an engine has work: it rides it out, quietly, and settles what finished meanwhile;
--- a client gets an answer within its timeout that says what is known.  SKEIN_TEST_OUTAGE_S: how long (5; issue: 30).
+-- Redis away, in every way there is, while an engine has work: it rides it out, quietly, and settles what finished
+-- meanwhile; a client gets an answer within its timeout that says what is known.  SKEIN_TEST_OUTAGE_S: how long (5;
+-- issue: 30).
 local H = require "tests.system.harness"
 
 local files, process, wait = H.files, H.process, H.wait
@@ -41,8 +42,8 @@ local function distinct(effects)
   return n
 end
 
---- An outage in the middle of work.  case: begin(t), finish(t), fate (what the client may be told, a set), lost = true when
--- the data is gone, quiet = true when the engine's own work goes on, so that it has nothing to say.
+--- An outage in the middle of work.  case: begin(t), finish(t), fate (what the client may be told, a set), lost = true
+-- when the data is gone, quiet = true when the engine's own work goes on, so that it has nothing to say.
 local function ride_out(t, case)
   t:script("a.lua", SCRIPT)
   local direct = t.url
@@ -77,7 +78,8 @@ local function ride_out(t, case)
   if not case.lost then
     t:wait_for("the settles", 12, function() return t:counters().done >= JOBS + 1 end)
   end
-  H.say("client: %s after %.2f s; core's CPU %.1f %%; settled %.1f s after the end", told, tonumber(took), share * 100, H.now() - back)
+  H.say("client: %s after %.2f s; core's CPU %.1f %%; settled %.1f s after the end", told, tonumber(took), share * 100,
+    H.now() - back)
   local after = t:cli({ "enqueue", "ping", '"after"', "--queue", "default" })
   assert.equal(0, after.code, after.err)
   local function pinged(what)

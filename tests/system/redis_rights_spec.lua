@@ -40,7 +40,8 @@ describe("a Redis user", function()
     end)
   end
 
-  for _, rules in ipairs { { "-script" }, { "-@transaction" }, { "-eval" }, { "-info" }, { "-client" }, { "-config" } } do
+  for _, rules in ipairs { { "-script" }, { "-@transaction" }, { "-eval" }, { "-info" }, { "-client" },
+    { "-config" } } do
     H.it_on("redis", ("with %s enqueues and runs jobs, also after SCRIPT FLUSH"):format(rules[1]), function(t)
       local server = with_user(t, unpack(rules))
       t:script("a.lua", TASK)
@@ -121,6 +122,7 @@ describe("errors in the words of Redis 6.2:", function()
       assert(os.execute "redis-cli -u %s acl setuser app -hmget >/dev/null" == 0)
       local h, err = skein.enqueue("note", 2)
       print(h, err.code, err.message)]]):format(server:url(0)))
-    assert.is_truthy(said.out:find "^nil\tunavailable\t.*The user executing the script can't run this command", said.out .. said.err)
+    assert.is_truthy(said.out:find "^nil\tunavailable\t.*The user executing the script can't run this command",
+      said.out .. said.err)
   end)
 end)

@@ -1,5 +1,6 @@
--- What only a store that engines share can show: several engines at once, engines that die, freeze or lose their network,
--- a slow Redis, what it costs to be idle, and that nothing grows.  `make system T=redis SKEIN_TEST_STORE=redis`.
+-- What only a store that engines share can show: several engines at once, engines that die, freeze or lose their
+-- network, a slow Redis, what it costs to be idle, and that nothing grows.  `make system T=redis
+-- SKEIN_TEST_STORE=redis`.
 local H = require "tests.system.harness"
 
 local process, wait = H.process, H.wait
@@ -10,7 +11,8 @@ local skein = require "skein"
 local task, n, payload = %q, %d, ("x"):rep(%d)
 for first = 1, n, 1000 do
   local sigs = {}
-  for i = first, math.min(first + 999, n) do sigs[#sigs + 1] = { task = task, args = { i, payload ~= "" and payload or nil } } end
+  for i = first, math.min(first + 999, n) do sigs[#sigs + 1] = { task = task,
+    args = { i, payload ~= "" and payload or nil } } end
   assert(skein.enqueue_many(sigs))
 end]]
 
@@ -52,7 +54,8 @@ end
 describe("engines that share a Redis", function()
   H.it_on("redis", "never run a job twice while all is well: 20,000 jobs, three engines", function(t)
     t:script("a.lua", [[ffi.cdef "int getppid(void);" local core = ffi.C.getppid()
-      skein.task("note", { retries = 0 }, function(job, n) fx("note", n, core) if n % 10 == 0 then skein.sleep(0.005) end end)]])
+      skein.task("note", { retries = 0 }, function(job, n) fx("note", n, core) if n % 10 == 0 then skein.sleep(0.005)
+        end end)]])
     for _ = 1, 3 do t:run { "-w", "1", "-c", "20" } end
     fill(t, "note", 20000)
     local notes = t:wait_effects("note", 20000, 60)
@@ -93,11 +96,13 @@ describe("engines that share a Redis", function()
     local result = t:client([[
       local skein = require "skein"
       local ffi = require "ffi" ffi.cdef "int poll(void *, unsigned long, int);"
-      for i = 1, 50 do assert(skein.enqueue({ task = "at", queue = "default" }, skein.now())) ffi.C.poll(nil, 0, 20) end]])
+      for i = 1, 50 do assert(skein.enqueue({ task = "at", queue = "default" }, skein.now())) ffi.C.poll(nil, 0, 20)
+        end]])
     assert.equal(0, result.code, result.err)
     local waits = {}
     for _, f in ipairs(t:wait_effects("at", 50)) do waits[#waits + 1] = tonumber(f[1]) end
-    H.say("enqueue to start: p50 %.2f ms, p95 %.2f ms", H.percentile(waits, 0.5) * 1000, H.percentile(waits, 0.95) * 1000)
+    H.say("enqueue to start: p50 %.2f ms, p95 %.2f ms", H.percentile(waits, 0.5) * 1000,
+      H.percentile(waits, 0.95) * 1000)
     assert.is_true(H.percentile(waits, 0.95) < 0.02)
   end)
 end)
@@ -160,7 +165,8 @@ describe("an engine's jobs run elsewhere", function()
     assert.equal(30, t:counters().done)
     finish(t, engine)
     t:wait_effects("end", 60, 10)
-    t:wait_for("word of 30 late settles", 10, function() return #engine:logged "was given to another engine meanwhile" == 30 end)
+    t:wait_for("word of 30 late settles", 10,
+      function() return #engine:logged "was given to another engine meanwhile" == 30 end)
     assert.equal(30, t:counters().done)
     assert.equal(30, t:counters().recovered)
     -- It is an engine like any other again.
@@ -172,7 +178,8 @@ describe("an engine's jobs run elsewhere", function()
     assert.equal(0, engine:stop())
   end
 
-  H.it_on("redis", "after its lease when it is frozen; when it is continued its late settles change nothing", function(t)
+  H.it_on("redis", "after its lease when it is frozen; when it is continued its late settles change nothing",
+    function(t)
     away_and_back(t, {
       engine = function() return t:run { "-w", "1", "-c", "50" } end,
       away = function(_, engine)
@@ -186,7 +193,8 @@ describe("an engine's jobs run elsewhere", function()
   end)
 
   for _, how in ipairs { "swallows bytes without closing", "cuts its connections" } do
-    H.it_on("redis", "after its lease when the network " .. how .. "; afterwards its late settles change nothing", function(t)
+    H.it_on("redis", "after its lease when the network " .. how .. "; afterwards its late settles change nothing",
+      function(t)
       local network
       away_and_back(t, {
         engine = function()
@@ -251,7 +259,8 @@ describe("an idle engine", function()
     local function asked()
       local stats, n = assert(t.redis:call("INFO", "commandstats")), 0
       for name, calls in stats:gmatch "cmdstat_([%w|]+):calls=(%d+)" do
-        if name == "evalsha" or name == "eval" or name == "ping" or name == "subscribe" or name:find "^hello" then n = n + tonumber(calls) end
+        if name == "evalsha" or name == "eval" or name == "ping" or name == "subscribe"
+          or name:find "^hello" then n = n + tonumber(calls) end
       end
       return n, tonumber(t.redis:info "total_commands_processed")
     end
@@ -266,8 +275,10 @@ end)
 describe("memory", function()
   H.it_on("redis", "of Redis and of the engine does not grow with finished jobs", function(t)
     local server = t:own_redis()
-    t:script("a.lua", [[skein.task("note", { retries = 0 }, function(job, n) if n % 20 == 0 then error("x") end fx("note", n) end)
-      skein.task("flaky", { retries = 3, backoff = { 0 } }, function(job, n) if job.attempt < 2 then error("x") end fx("note", n) end)]])
+    t:script("a.lua", [[skein.task("note", { retries = 0 }, function(job, n) if n % 20 == 0 then error("x") end
+      fx("note", n) end)
+      skein.task("flaky", { retries = 3, backoff = { 0 } }, function(job, n) if job.attempt < 2 then error("x") end
+        fx("note", n) end)]])
     t:config '{ log_level = "error" }'
     local engine = t:run({ "-w", "1", "-c", "50" }, { ready = false })
     local total = 0
@@ -283,7 +294,8 @@ describe("memory", function()
     local keys_1 = #server:keys()
     batch(20000)
     local used_2, rss_2 = batch(5000)
-    H.say("after 10,000 and 35,000 jobs: Redis %.2f and %.2f MB, core %.1f and %.1f MB", used_1 / 1e6, used_2 / 1e6, rss_1 / 1e6, rss_2 / 1e6)
+    H.say("after 10,000 and 35,000 jobs: Redis %.2f and %.2f MB, core %.1f and %.1f MB", used_1 / 1e6, used_2 / 1e6,
+      rss_1 / 1e6, rss_2 / 1e6)
     assert.equal(keys_1, #server:keys())
     assert.is_true(used_2 - used_1 < 300e3)
     assert.is_true(rss_2 - rss_1 < 3e6)
@@ -301,7 +313,8 @@ describe("memory", function()
   H.it_on("redis", "is all given back: finished jobs leave counters and registries only", function(t)
     local server = t:own_redis()
     t:script("a.lua", hold_task(t) .. [[ skein.task("kept", { keep = 1 }, function() return 1 end)
-      skein.task("flaky", { retries = 1, backoff = { 0.1 } }, function(job) if job.attempt == 1 then job:progress(5, "x") error("x") end end)]])
+      skein.task("flaky", { retries = 1, backoff = { 0.1 } }, function(job)
+        if job.attempt == 1 then job:progress(5, "x") error("x") end end)]])
     t:release "all"
     local engine = t:run { "-w", "1" }
     for _, task in ipairs { "hold", "ping", "kept", "flaky" } do

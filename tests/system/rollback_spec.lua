@@ -1,11 +1,13 @@
--- Redis comes back from an older dump, or is emptied, while engines and clients live: they start anew on it, and nothing stays stuck.
+-- Redis comes back from an older dump, or is emptied, while engines and clients live: they start anew on it, and
+-- nothing stays stuck.
 local H = require "tests.system.harness"
 
 local uv = require "luv"
 local wait, process = H.wait, H.process
 
 local function start_redis(t)
-  local args = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "", "--loglevel", "warning" }
+  local args = { "--port", "0", "--unixsocket", t.dir .. "/redis.sock", "--dir", t.dir, "--save", "", "--loglevel",
+    "warning" }
   t.redis = process.start("redis-server", { args = args, env = uv.os_environ(), cwd = t.dir, name = "redis-server" })
   t.children[#t.children + 1] = t.redis
   local ok = wait.poll(5, function() return t:redis_cli("ping"):find "PONG" end)
@@ -50,7 +52,8 @@ local STARTS_ANEW = "is not where it was left"
 
 describe("a store that went back in time", function()
   it_alone("retries a job that ran in the dump and failed after it", function(t)
-    t:script("a.lua", [[ skein.task("sleepy", { backoff = { 0.2 }, limit = { concurrency = 1 }, unique = true }, function(job)
+    t:script("a.lua", [[ skein.task("sleepy", { backoff = { 0.2 }, limit = { concurrency = 1 }, unique = true },
+      function(job)
       fx("start", job.attempt)
       skein.sleep(0.5)
       if job.attempt == 1 then error "no" end
@@ -72,14 +75,16 @@ describe("a store that went back in time", function()
   it_alone("knows all tasks and queues again with the next contact, not the next beat", function(t)
     t:config '{ lease = 300 }'
     t:redis_cli "save"
-    t:script("a.lua", [[ skein.task("mail", { queue = "mails", limit = { concurrency = 1 }, unique = true }, function() fx("mail") end)
+    t:script("a.lua", [[ skein.task("mail", { queue = "mails", limit = { concurrency = 1 }, unique = true }, function()
+      fx("mail") end)
       skein.queue("bound", { max_len = 3 }) ]])
     local engine = t:run { "-w", "1" }
     t:wait_for("the declaration", 5, function() return t:redis_cli("hget", "{skein}:tasks", "mail"):find "mails" end)
     for _, how in ipairs { "dump", "flush" } do
       if how == "dump" then t:go_back() else t:redis_cli "flushall" end
       t:wait_for("the declaration after " .. how, 8, function()
-        return t:redis_cli("hget", "{skein}:tasks", "mail"):find "mails" and t:redis_cli("hget", "{skein}:bounds", "=bound"):find "3"
+        return t:redis_cli("hget", "{skein}:tasks", "mail"):find "mails"
+          and t:redis_cli("hget", "{skein}:bounds", "=bound"):find "3"
       end)
     end
     t:enqueue "mail"
@@ -113,14 +118,16 @@ describe("a store that went back in time", function()
   end)
 
   it_alone("is noticed by each of two engines, whichever comes first", function(t)
-    t:script("a.lua", [[ skein.task("work", { limit = { concurrency = 3, key = 1 }, unique = { key = "args" } }, function(_, k, n)
+    t:script("a.lua", [[ skein.task("work", { limit = { concurrency = 3, key = 1 }, unique = { key = "args" } },
+      function(_, k, n)
       skein.sleep(0.05)
       fx("work", k, n)
     end) ]])
     local one, two = t:run { "-w", "1", "-c", "5" }, t:run { "-w", "1", "-c", "5" }
     local function put(from, to)
       local out = t:client(([[ local skein = require "skein"
-        for n = %d, %d do assert(skein.enqueue("work", "k" .. n %% 4, n)) end ]]):format(from, to), { env = { SKEIN_STORE = t.url } })
+        for n = %d, %d do assert(skein.enqueue("work", "k" .. n %% 4, n)) end ]]):format(from, to),
+          { env = { SKEIN_STORE = t.url } })
       assert.equal(0, out.code, out.err)
     end
     put(1, 60)
@@ -155,7 +162,8 @@ describe("a store that went back in time", function()
       local h
       repeat h = skein.enqueue("mail") until h -- Redis may be starting yet
       io.open(arg[0] .. ".second", "w"):close() ]], { env = { SKEIN_STORE = t.url } })
-    local function there(name) local f = io.open(("%s/client-1.lua%s"):format(t.dir, name)) if f then f:close() return true end end
+    local function there(name) local f = io.open(("%s/client-1.lua%s"):format(t.dir,
+      name)) if f then f:close() return true end end
     t:wait_for("the client's first job", 5, function() return there ".first" end)
     t:wait_effects("mail", 1)
     engine:signal "sigstop"

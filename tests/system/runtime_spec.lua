@@ -1,5 +1,6 @@
--- Inside a worker: coroutines that resume each other, waits where none is possible, stops that are ignored, finalizers that fail,
--- memory, and scripts that do what no script should.  Each test runs a second time with the collector at work all the time.
+-- Inside a worker: coroutines that resume each other, waits where none is possible, stops that are ignored, finalizers
+-- that fail, memory, and scripts that do what no script should.  Each test runs a second time with the collector at
+-- work all the time.
 local H = require "tests.system.harness"
 
 local STRESS = 'collectgarbage("setpause", 0) collectgarbage("setstepmul", 1000) '
@@ -67,7 +68,8 @@ describe("a wait where no yield is possible", function()
       string.gsub("abc", ".", function() return co() end)
     end)]], function(t)
     for _ = 1, 3 do
-      assert.matches("a%.lua:%d+: a coroutine waits that was resumed where a job can't wait", error_of(t, "dies").message)
+      assert.matches("a%.lua:%d+: a coroutine waits that was resumed where a job can't wait",
+        error_of(t, "dies").message)
       assert.matches("^false .*a coroutine waits", result_of(t, "nested"))
     end
   end)
@@ -150,7 +152,8 @@ describe("coroutines of a job", function()
     for i = 1, 5 do parked[i] = t:enqueue "parks" end
     assert.same({ { "false", "cannot resume dead coroutine" } }, t:wait_effects("ended", 1))
     for i = 1, 5 do assert.equal("running", t:job(parked[i]).state) end
-    assert.matches("^timed out after 0.05 s, and it went on after it was told to stop", error_of(t, "timed_out").message)
+    assert.matches("^timed out after 0.05 s, and it went on after it was told to stop",
+      error_of(t, "timed_out").message)
     assert.same({ { "false", "cannot resume dead coroutine" } }, t:wait_effects("timed_out", 1))
   end)
 
@@ -337,8 +340,10 @@ describe("skein.sleep", function()
   H.it("holds 10,000 jobs at once in one worker", function(t)
     t:script("a.lua", [[
       local now, most = 0, 0
-      skein.task("nap", function() now = now + 1 most = math.max(most, now) skein.sleep(1.5) now = now - 1 if now == 0 then fx("most", most) end end)
-      skein.task("plan", function() local s = {} for i = 1, 10000 do s[i] = { task = "nap" } end assert(skein.enqueue_many(s)) end)]])
+      skein.task("nap", function() now = now + 1 most = math.max(most, now) skein.sleep(1.5) now = now - 1
+        if now == 0 then fx("most", most) end end)
+      skein.task("plan", function() local s = {} for i = 1, 10000 do s[i] = { task = "nap" } end
+        assert(skein.enqueue_many(s)) end)]])
     t:run { "-w", "1", "-c", "10000" }
     t:enqueue "plan"
     local most = tonumber(t:wait_effects("most", 1, 20)[1][1])
@@ -439,7 +444,8 @@ describe("a script that", function()
     skein.task("victim", { retries = 0 }, function(job) error "trouble" end)
     skein.task("fine", function(job, x) skein.sleep(0.001) job:progress(5) job:log("%s", x) return job.args[1] end)
     skein.task("vandal", function()
-      for _, name in ipairs { "error", "pcall", "xpcall", "type", "select", "setmetatable", "getmetatable", "rawget", "assert", "unpack" } do
+      for _, name in ipairs { "error", "pcall", "xpcall", "type", "select", "setmetatable", "getmetatable", "rawget",
+        "assert", "unpack" } do
         _G[name] = nil
       end
       return "done"
@@ -638,9 +644,11 @@ describe("config.lua", function()
     return table.concat(served, " ")
   end
 
-  H.it("takes queues as a list, as text, or as a table of weights", function(t) assert.equal("a b", queues_served(t, '{ queues = { "a", "b" } }')) end)
+  H.it("takes queues as a list, as text, or as a table of weights",
+    function(t) assert.equal("a b", queues_served(t, '{ queues = { "a", "b" } }')) end)
   H.it("takes queues as text", function(t) assert.equal("a b", queues_served(t, '{ queues = "a:2,b" }')) end)
-  H.it("takes queues as weights", function(t) assert.equal("a c", queues_served(t, "{ queues = { a = 2, c = 1 } }")) end)
+  H.it("takes queues as weights", function(t) assert.equal("a c",
+    queues_served(t, "{ queues = { a = 2, c = 1 } }")) end)
 
   H.it("that is wrong is named with its setting", function(t)
     t:script("a.lua", [[skein.task("x", function() end)]])

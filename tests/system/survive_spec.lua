@@ -1,4 +1,5 @@
--- What Skein must survive, done for real: dying workers and cores, poison, endless loops, full disks, broken files, shutdowns.
+-- What Skein must survive, done for real: dying workers and cores, poison, endless loops, full disks, broken files,
+-- shutdowns.
 local H = require "tests.system.harness"
 
 local files, process, wait = H.files, H.process, H.wait
@@ -50,7 +51,8 @@ describe("the death of a worker", function()
       last = math.max(last, tonumber(again[i][3]) - killed_at)
     end
     local replaced = loaded_after(t, pid, killed_at)
-    H.say("replacement loaded %.1f ms after the kill, the last of 100 jobs ran again after %.1f ms", replaced * 1000, last * 1000)
+    H.say("replacement loaded %.1f ms after the kill, the last of 100 jobs ran again after %.1f ms", replaced * 1000,
+      last * 1000)
     assert.not_equal(first, pid)
     assert.is_true(replaced < 0.1)
     assert.equal(1, #engine:logged "WARN  worker died")
@@ -64,13 +66,14 @@ describe("the death of a worker", function()
 
   -- `fatal` is Lua that ends the process the first time the job runs; at once, unless slow.
   local function check_fatal(t, fatal, log, slow)
+    local two_lines = "#(function() local n = {} for l in io.lines(%q) do n[#n + 1] = l end return n end)() > 1"
     t:script("a.lua", LOADS .. t:released() .. PLAN .. ([[
       skein.task("neighbour", { retries = 0 }, function(job, n) fx("start", n, pid) released("all") fx("end", n) end)
       skein.task("fatal", { retries = 0 }, function(job)
         fx("fatal", pid, skein.now(), job.attempt)
         if %s then return end
         %s
-      end)]]):format(("#(function() local n = {} for l in io.lines(%q) do n[#n + 1] = l end return n end)() > 1"):format(t.effects_dir .. "/fatal"), fatal))
+      end)]]):format(two_lines:format(t.effects_dir .. "/fatal"), fatal))
     local engine = t:run { "-w", "1", "-c", "20" }
     t:enqueue("plan", 10, "neighbour")
     t:wait_effects("start", 10)
@@ -110,7 +113,8 @@ describe("the death of a worker", function()
   end)
 
   H.it("is no loss for jobs of the other workers", function(t)
-    t:script("a.lua", t:released() .. PLAN .. [[ skein.task("hold", function(job, n) fx("start", n, pid) released("all") fx("end", n) end)]])
+    t:script("a.lua", t:released() .. PLAN
+      .. [[ skein.task("hold", function(job, n) fx("start", n, pid) released("all") fx("end", n) end)]])
     t:run { "-w", "2", "-c", "11" }
     t:enqueue("plan", 22, "hold")
     local starts = t:wait_effects("start", 22)
@@ -196,8 +200,10 @@ end)
 describe("while true do end, compiled, with timeout = 1", function()
   H.it("is stopped within the hard limit and counted as one failed attempt; its neighbours run on", function(t)
     t:script("a.lua", t:released() .. [[
-      skein.task("endless", { timeout = 1, backoff = { 60 } }, function() fx("endless", pid, skein.now()) while true do end end)
-      skein.task("neighbour", { keep = 60, retries = 0 }, function(job, n) fx("start", n, pid) released("all") fx("end", n, skein.now()) end)
+      skein.task("endless", { timeout = 1, backoff = { 60 } }, function() fx("endless", pid, skein.now()) while true do
+        end end)
+      skein.task("neighbour", { keep = 60, retries = 0 }, function(job, n) fx("start", n, pid) released("all")
+        fx("end", n, skein.now()) end)
       skein.task("quick", function(job, n) fx("quick", n, skein.now()) end)]])
     t:run { "-w", "2", "-c", "10" }
     local ids = {}
@@ -235,7 +241,8 @@ describe("kill -9 of the core", function()
 
   H.it("20 times at random moments during 20,000 jobs: nothing is lost and nothing left behind", function(t)
     local JOBS, KILLS = 20000, 20
-    t:script("a.lua", PLAN .. [[ skein.task("note", { retries = 0 }, function(job, n) skein.sleep(0.02) fx("note", n) end)]])
+    t:script("a.lua", PLAN
+      .. [[ skein.task("note", { retries = 0 }, function(job, n) skein.sleep(0.02) fx("note", n) end)]])
     -- The job that enqueues them all must not be among those that are killed and run again.
     local planner = t:run { "-w", "1", "-q", "plan" }
     t:enqueue("plan", JOBS, "note", { flags = { "--queue", "plan" } })
@@ -266,7 +273,8 @@ describe("kill -9 of the core", function()
     assert.equal(0, t:counters().dead)
     assert.same({}, t:json "jobs")
     for _, name in ipairs(files.list(t.dir)) do
-      assert.is_truthy(({ scripts = 1, effects = 1, ["jobs.db"] = 1, ["jobs.db-wal"] = 1, ["jobs.db-shm"] = 1, ["jobs.db-lock"] = 1, ["redis.sock"] = 1 })[name], "left behind: " .. name)
+      assert.is_truthy(({ scripts = 1, effects = 1, ["jobs.db"] = 1, ["jobs.db-wal"] = 1, ["jobs.db-shm"] = 1,
+        ["jobs.db-lock"] = 1, ["redis.sock"] = 1 })[name], "left behind: " .. name)
     end
   end)
 
@@ -301,11 +309,13 @@ describe("a store that can't be used", function()
     return result.out == "ok\n" or result.out .. result.err
   end
 
-  local ADD = [[skein.task("add", function(job, a, b) fx("added", a) return a + b end) skein.task("swallow", function() fx("swallowed") end)]]
+  local ADD = [[skein.task("add", function(job, a, b) fx("added", a) return a + b end)
+    skein.task("swallow", function() fx("swallowed") end)]]
 
   -- Every command that needs the store fails with 69 and says what and why.
   local function all_fail(t, url, ...)
-    for _, args in ipairs { { "run", t.scripts, "--drain" }, { "enqueue", "add", "1", "2" }, { "jobs" }, { "stats" } } do
+    for _, args in ipairs { { "run", t.scripts, "--drain" }, { "enqueue", "add", "1", "2" }, { "jobs" },
+      { "stats" } } do
       args[#args + 1] = "-s"
       args[#args + 1] = url
       local result = t:cli(args)
@@ -320,7 +330,8 @@ describe("a store that can't be used", function()
     local disk = t:mount("disk", "3m")
     if not disk then pending "this machine does not allow a test to mount a file system" end
     t.env.SKEIN_STORE = "sqlite:" .. disk .. "/jobs.db"
-    t:script("a.lua", ADD .. t:released() .. [[ skein.task("hold", function() fx("holding") released("hold") fx("held") end)]])
+    t:script("a.lua", ADD .. t:released()
+      .. [[ skein.task("hold", function() fx("holding") released("hold") fx("held") end)]])
     local engine = t:run { "-w", "1" }
     t:enqueue "hold"
     t:wait_effects("holding", 1)
@@ -347,7 +358,8 @@ describe("a store that can't be used", function()
   H.it_on("sqlite", "a limit on the size of files: a clear message, no signal, nothing damaged", function(t)
     t:script("a.lua", ADD)
     for i = 1, 3 do t:enqueue("add", i, i) end
-    local result = t:cli({ "--fsize=60000", H.skein, "enqueue", "swallow", ('"%s"'):format(("y"):rep(100000)) }, { program = "prlimit" })
+    local result = t:cli({ "--fsize=60000", H.skein, "enqueue", "swallow", ('"%s"'):format(("y"):rep(100000)) },
+      { program = "prlimit" })
     assert.equal(69, result.code, result.err)
     assert.matches("jobs%.db", result.err)
     assert.equal(3, #t:json "jobs")
@@ -380,7 +392,8 @@ describe("a store that can't be used", function()
     local args = { "enqueue", "add", "1", "2", "-s", "sqlite:" .. t.dir .. "/locked/jobs.db" }
     local result
     if require("luv").getuid() == 0 then -- root may write anywhere
-      result = t:cli({ "--reuid=65534", "--regid=65534", "--clear-groups", H.skein, unpack(args) }, { program = "setpriv" })
+      result = t:cli({ "--reuid=65534", "--regid=65534", "--clear-groups", H.skein, unpack(args) },
+        { program = "setpriv" })
     else
       result = t:cli(args)
     end
@@ -462,7 +475,8 @@ describe("shutdown", function()
     return code
   end
 
-  H.it("TERM with jobs that sleep for longer than shutdown_timeout: in time, the jobs ready again, no attempt counted", function(t)
+  H.it("TERM with jobs that sleep for longer than shutdown_timeout: in time, the jobs ready again, no attempt counted",
+    function(t)
     local engine, ids = sleeping(t, { "-w", "2", "-t", "1" })
     engine:signal "sigterm"
     assert.equal(0, stopped_within(engine, 0.9, 1.5))
@@ -494,7 +508,8 @@ describe("shutdown", function()
   end)
 
   H.it("TERM lets running jobs finish, starts no more, and ends when they have", function(t)
-    t:script("a.lua", t:released() .. [[ skein.task("hold", function(job, n) fx("start", n) released("all") fx("end", n) end)]])
+    t:script("a.lua", t:released()
+      .. [[ skein.task("hold", function(job, n) fx("start", n) released("all") fx("end", n) end)]])
     local engine = t:run { "-w", "1", "-c", "2" }
     for i = 1, 4 do t:enqueue("hold", i) end
     t:wait_effects("start", 2)
@@ -633,9 +648,11 @@ describe("what handlers do wrong is named with file and line", function()
     end)
   end
 
-  for _, case in ipairs { { "a table", "{ code = 42 }" }, { "nil", "nil" }, { "a userdata", "io.stdout" }, { "a number", "42" },
+  for _, case in ipairs { { "a table", "{ code = 42 }" }, { "nil", "nil" }, { "a userdata", "io.stdout" },
+    { "a number", "42" },
                           { "false", "false" }, { "a cdata", "ffi.new('int[1]')" },
-                          { "a table whose tostring fails", "setmetatable({}, { __tostring = function() error 'no' end })" } } do
+                          { "a table whose tostring fails",
+                            "setmetatable({}, { __tostring = function() error 'no' end })" } } do
     local what, value = unpack(case)
     H.it("an error that is " .. what, function(t)
       local job, said = death(t, "\nskein.task('bad', { retries = 0 }, function()\n  error(" .. value .. ")\nend)")
@@ -646,7 +663,8 @@ describe("what handlers do wrong is named with file and line", function()
   end
 
   H.it("an error that is a table with a message", function(t)
-    local job = death(t, "\nskein.task('bad', { retries = 0 }, function()\n  error { code = 'E1', message = 'all gone' }\nend)")
+    local job = death(t,
+      "\nskein.task('bad', { retries = 0 }, function()\n  error { code = 'E1', message = 'all gone' }\nend)")
     assert.matches("all gone", job.error.message)
   end)
 
@@ -680,7 +698,8 @@ end }, function() error "job trouble" end)]])
   end)
 
   H.it("a stack overflow", function(t)
-    local job = death(t, "\nlocal function f() return 1 + f() end\nskein.task('bad', { retries = 0 }, function() f() end)")
+    local job = death(t,
+      "\nlocal function f() return 1 + f() end\nskein.task('bad', { retries = 0 }, function() f() end)")
     assert.matches("stack overflow", job.error.message)
   end)
 end)
@@ -704,17 +723,23 @@ describe("what scripts do wrong is named with file and line, before anything run
   H.it("a syntax error", function(t) refused(t, "\nlocal x = = 1", "bad%.lua:2: .*=") end)
   H.it("an error at load time", function(t) refused(t, "\n\nnil_function()", "bad%.lua:3: .*nil_function") end)
   H.it("two tasks of one name, with both places", function(t)
-    refused(t, "\nskein.task('twin', function() end)\nskein.task('twin', function() end)", "bad%.lua:3: .*twin", "bad%.lua:2")
+    refused(t, "\nskein.task('twin', function() end)\nskein.task('twin', function() end)", "bad%.lua:3: .*twin",
+      "bad%.lua:2")
   end)
   H.it("a misspelt option, with the nearest known one", function(t)
     refused(t, "\nskein.task('x', { retires = 3 }, function() end)", "bad%.lua:2: .*retires.*retries")
   end)
-  H.it("an option of the wrong type", function(t) refused(t, "\nskein.task('x', { retries = 'many' }, function() end)", "bad%.lua:2: .*retries") end)
-  H.it("an option out of range", function(t) refused(t, "\nskein.task('x', { priority = 3 }, function() end)", "bad%.lua:2: .*priority.*3") end)
-  H.it("an unknown backoff", function(t) refused(t, "\nskein.task('x', { backoff = 'exponental' }, function() end)", "bad%.lua:2: .*exponental") end)
+  H.it("an option of the wrong type", function(t) refused(t, "\nskein.task('x', { retries = 'many' }, function() end)",
+    "bad%.lua:2: .*retries") end)
+  H.it("an option out of range", function(t) refused(t, "\nskein.task('x', { priority = 3 }, function() end)",
+    "bad%.lua:2: .*priority.*3") end)
+  H.it("an unknown backoff", function(t) refused(t, "\nskein.task('x', { backoff = 'exponental' }, function() end)",
+    "bad%.lua:2: .*exponental") end)
   H.it("a task without a handler", function(t) refused(t, "\nskein.task('x', { retries = 3 })", "bad%.lua:2: ") end)
-  H.it("a name that is none", function(t) refused(t, "\nskein.task('two words', function() end)", "bad%.lua:2: .*two words") end)
-  H.it("an event that does not exist", function(t) refused(t, "\nskein.on('eror', function() end)", "bad%.lua:2: .*eror.*error") end)
+  H.it("a name that is none", function(t) refused(t, "\nskein.task('two words', function() end)",
+    "bad%.lua:2: .*two words") end)
+  H.it("an event that does not exist", function(t) refused(t, "\nskein.on('eror', function() end)",
+    "bad%.lua:2: .*eror.*error") end)
   H.it("an endless loop at load time does not stop the engine from ending", function(t)
     t:script("bad.lua", "\nfx('loading', pid) while true do end")
     local engine = t:run({ "-w", "1" }, { ready = false, may_end = true })

@@ -1,4 +1,5 @@
--- What tasks, jobs and handles do: retries and their delays, outcomes, limits in time, queues, and the handler's own means.
+-- What tasks, jobs and handles do: retries and their delays, outcomes, limits in time, queues, and the handler's own
+-- means.
 local H = require "tests.system.harness"
 
 -- A task that fails n times, noting each attempt's time, then succeeds.
@@ -20,24 +21,34 @@ local function check_gaps(t, options, gaps)
     local gap = tonumber(attempts[i + 1][1]) - tonumber(attempts[i][1])
     assert.equal(tostring(i + 1), attempts[i + 1][2])
     -- Delays are stored in whole milliseconds.
-    assert.is_true(gap > wanted - 0.002 and gap < wanted + 0.05, ("%s: gap %d is %.4f s, not %g s"):format(options, i, gap, wanted))
+    assert.is_true(gap > wanted - 0.002 and gap < wanted + 0.05,
+      ("%s: gap %d is %.4f s, not %g s"):format(options, i, gap, wanted))
   end
   t:wait_effects("succeeded", 1)
 end
 
 describe("a failed job is retried", function()
-  H.it("after constant delays", function(t) check_gaps(t, '{ backoff = { "constant", base = 0.1 } }', { 0.1, 0.1, 0.1 }) end)
-  H.it("after linear delays", function(t) check_gaps(t, '{ backoff = { "linear", base = 0.1 } }', { 0.1, 0.2, 0.3 }) end)
-  H.it("after Fibonacci's delays", function(t) check_gaps(t, '{ backoff = { "fibonacci", base = 0.05 } }', { 0.05, 0.1, 0.15, 0.25 }) end)
-  H.it("after exponential delays", function(t) check_gaps(t, '{ backoff = { "exponential", base = 0.05 } }', { 0.05, 0.1, 0.2, 0.4 }) end)
-  H.it("after the delays of a list, the last of which repeats", function(t) check_gaps(t, "{ backoff = { 0.05, 0, 0.15 } }", { 0.05, 0, 0.15, 0.15 }) end)
-  H.it("after no more than max", function(t) check_gaps(t, '{ backoff = { "linear", base = 0.1, max = 0.15 } }', { 0.1, 0.15, 0.15 }) end)
+  H.it("after constant delays", function(t) check_gaps(t, '{ backoff = { "constant", base = 0.1 } }',
+    { 0.1, 0.1, 0.1 }) end)
+  H.it("after linear delays", function(t) check_gaps(t, '{ backoff = { "linear", base = 0.1 } }',
+    { 0.1, 0.2, 0.3 }) end)
+  H.it("after Fibonacci's delays", function(t) check_gaps(t, '{ backoff = { "fibonacci", base = 0.05 } }',
+    { 0.05, 0.1, 0.15, 0.25 }) end)
+  H.it("after exponential delays", function(t) check_gaps(t, '{ backoff = { "exponential", base = 0.05 } }',
+    { 0.05, 0.1, 0.2, 0.4 }) end)
+  H.it("after the delays of a list, the last of which repeats",
+    function(t) check_gaps(t, "{ backoff = { 0.05, 0, 0.15 } }", { 0.05, 0, 0.15, 0.15 }) end)
+  H.it("after no more than max", function(t) check_gaps(t, '{ backoff = { "linear", base = 0.1, max = 0.15 } }',
+    { 0.1, 0.15, 0.15 }) end)
   H.it("after what a function says", function(t)
-    check_gaps(t, '{ backoff = function(attempt, err) return tostring(err.message or err):match "failure %d" and attempt * 0.1 end }', { 0.1, 0.2 })
+    check_gaps(t, [[{ backoff = function(attempt, err)
+      return tostring(err.message or err):match "failure %d" and attempt * 0.1
+    end }]], { 0.1, 0.2 })
   end)
 
   H.it("after delays spread by jitter", function(t)
-    t:script("a.lua", [[skein.task("flaky", { retries = 1, backoff = { "constant", base = 0.4, jitter = 0.5 } }, function(job)
+    t:script("a.lua", [[skein.task("flaky", { retries = 1, backoff = { "constant", base = 0.4, jitter = 0.5 } },
+      function(job)
       fx(job.attempt == 1 and "first" or "second", job.id, skein.now())
       error "x"
     end)]])
@@ -65,7 +76,8 @@ describe("a failed job is retried", function()
   end)
 
   H.it("retries times and then is dead: retries + 1 runs", function(t)
-    t:script("a.lua", [[skein.task("bad", { retries = 3, backoff = { 0.01 } }, function(job) fx("ran", job.attempt) error("luck " .. job.attempt) end)]])
+    t:script("a.lua", [[skein.task("bad", { retries = 3, backoff = { 0.01 } }, function(job) fx("ran", job.attempt)
+      error("luck " .. job.attempt) end)]])
     t:run { "-w", "1" }
     local id = t:enqueue "bad"
     local job = t:wait_state(id, "dead")
@@ -94,7 +106,8 @@ describe("a failed job is retried", function()
 
   H.it("before what waits in its queue, once it is due", function(t)
     t:script("a.lua", [[
-      skein.task("flaky", { backoff = { 0.1 } }, function(job) fx("order", "flaky", job.attempt) if job.attempt == 1 then error "x" end end)
+      skein.task("flaky", { backoff = { 0.1 } }, function(job) fx("order", "flaky", job.attempt)
+        if job.attempt == 1 then error "x" end end)
       skein.task("steady", function(job, n) fx("order", "steady", n) skein.sleep(0.05) end)]])
     t:enqueue "flaky"
     for i = 1, 10 do t:enqueue("steady", i) end
@@ -193,7 +206,8 @@ describe("a finished job", function()
   end)
 
   H.it("that died is dropped after its death handler when dead = false", function(t)
-    t:script("a.lua", [[skein.task("bad", { retries = 0, dead = false, on_death = function(job, err) fx("death", job.id) end }, function() error "x" end)]])
+    t:script("a.lua", [[skein.task("bad", { retries = 0, dead = false, on_death = function(job, err)
+      fx("death", job.id) end }, function() error "x" end)]])
     t:run { "-w", "1" }
     local id = t:enqueue "bad"
     assert.equal(id, t:wait_effects("death", 1)[1][1])
@@ -205,7 +219,8 @@ describe("time limits", function()
   H.it("expires: a job that could not start in time is dead, and did not run", function(t)
     t:script("a.lua", [[skein.task("fresh", { expires = 0.2 }, function() fx("ran") end)]])
     local id = t:enqueue "fresh"
-    H.wait.wait_for("its expiry", 2, (function(started) return function() return H.now() - started > 0.25 end end)(H.now()))
+    H.wait.wait_for("its expiry", 2,
+      (function(started) return function() return H.now() - started > 0.25 end end)(H.now()))
     assert.equal(1, (t:drain()))
     local job = t:job(id)
     assert.equal("dead", job.state)
@@ -215,7 +230,8 @@ describe("time limits", function()
 
   H.it("expires: a retry by hand starts the span anew, and what the last attempt said stays", function(t)
     t:script("a.lua", [[skein.task("fresh", { expires = 1, retries = 0 }, function(job) error("boom", 0) end)]])
-    local function passes() H.wait.wait_for("the span to be over", 5, (function(at) return function() return H.now() - at > 1.1 end end)(H.now())) end
+    local function passes() H.wait.wait_for("the span to be over", 5,
+      (function(at) return function() return H.now() - at > 1.1 end end)(H.now())) end
     local engine = t:run { "-w", "1" }
     local id = t:enqueue "fresh"
     assert.equal("boom", t:wait_state(id, "dead").error.message)
@@ -276,7 +292,8 @@ describe("time limits", function()
   end)
 
   H.it("a job that finishes in time is not touched by its timeout", function(t)
-    t:script("a.lua", [[skein.task("quick", { timeout = 0.3, retries = 0 }, function() skein.sleep(0.1) return "in time" end)]])
+    t:script("a.lua", [[skein.task("quick", { timeout = 0.3, retries = 0 }, function() skein.sleep(0.1)
+      return "in time" end)]])
     t:run { "-w", "1" }
     assert.equal("in time", t:wait_state(t:enqueue "quick", "done").result)
   end)
@@ -483,8 +500,10 @@ end)
 
 describe("inside a worker", function()
   H.it("100 jobs that sleep 0.2 s finish within a second at concurrency 100", function(t)
-    t:script("a.lua", [[skein.task("nap", function() fx("start", skein.now()) skein.sleep(0.2) fx("end", skein.now()) end)
-      skein.task("plan", function() local s = {} for i = 1, 100 do s[i] = { task = "nap" } end assert(skein.enqueue_many(s)) end)]])
+    t:script("a.lua", [[skein.task("nap", function() fx("start", skein.now()) skein.sleep(0.2) fx("end", skein.now())
+      end)
+      skein.task("plan", function() local s = {} for i = 1, 100 do s[i] = { task = "nap" } end
+        assert(skein.enqueue_many(s)) end)]])
     t:run { "-w", "1", "-c", "100" }
     t:enqueue "plan"
     local last, first = 0, math.huge
@@ -515,7 +534,8 @@ describe("inside a worker", function()
       for _, thread in ipairs(threads) do sum = sum + thread:wait() end
       local failing = skein.spawn(function() error "thread trouble" end)
       local value, err = failing:wait()
-      return { sum = sum, took = skein.now() - t0, value = value or "nil", err = tostring(err):match "a.lua:%d+: thread trouble" or tostring(err) }
+      return { sum = sum, took = skein.now() - t0, value = value or "nil",
+        err = tostring(err):match "a.lua:%d+: thread trouble" or tostring(err) }
     end)]])
     t:run { "-w", "1" }
     local result = t:wait_state(t:enqueue "spawner", "done").result
@@ -539,7 +559,8 @@ describe("inside a worker", function()
 
   H.it("a job knows itself", function(t)
     t:script("a.lua", [[skein.task("self", { queue = "q", retries = 4 }, function(job, a, b)
-      return { id = job.id, task = job.task, queue = job.queue, attempt = job.attempt, retries = job.retries, args = job.args,
+      return { id = job.id, task = job.task, queue = job.queue, attempt = job.attempt, retries = job.retries,
+        args = job.args,
                age = skein.now() - job.enqueued_at, meta = type(job.meta) }
     end)]])
     t:run { "-w", "1" }
@@ -547,7 +568,8 @@ describe("inside a worker", function()
     local r = t:wait_state(id, "done").result
     assert.is_true(r.age >= 0 and r.age < 5)
     r.age = nil
-    assert.same({ id = id, task = "self", queue = "q", attempt = 1, retries = 4, args = { 1, "two" }, meta = "table" }, r)
+    assert.same({ id = id, task = "self", queue = "q", attempt = 1, retries = 4, args = { 1, "two" }, meta = "table" },
+      r)
   end)
 
   H.it("print and job:log go to the log with the job's id, stdout stays empty", function(t)
@@ -561,7 +583,8 @@ describe("inside a worker", function()
   end)
 
   H.it("progress can be seen from outside", function(t)
-    t:script("a.lua", t:released() .. [[ skein.task("long", function(job) job:progress(50, "half way") released("go") end)]])
+    t:script("a.lua", t:released()
+      .. [[ skein.task("long", function(job) job:progress(50, "half way") released("go") end)]])
     t:run { "-w", "1" }
     local id = t:enqueue "long"
     local job = t:wait_for("progress", 5, function()
@@ -577,14 +600,17 @@ end)
 describe("handlers of failures", function()
   H.it("skein.on: error for each failure that will be retried, death instead for the last", function(t)
     t:script("a.lua", [[
-      skein.on("error", function(job, err) fx("seen", "error", job.attempt, err.message:match "luck %d", (err.traceback:match "a.lua:4")) end)
-      skein.on("death", function(job, err) fx("seen", "death", job.attempt, err.message:match "luck %d", (err.traceback:match "a.lua:4")) end)
+      skein.on("error", function(job, err) fx("seen", "error", job.attempt, err.message:match "luck %d",
+        (err.traceback:match "a.lua:6")) end)
+      skein.on("death", function(job, err) fx("seen", "death", job.attempt, err.message:match "luck %d",
+        (err.traceback:match "a.lua:6")) end)
       skein.task("bad", { retries = 2, backoff = { 0.01 } }, function(job)
         error("luck " .. job.attempt)
       end)]])
     t:run { "-w", "1" }
     t:wait_state(t:enqueue "bad", "dead")
-    assert.same({ { "error", "1", "luck 1", "a.lua:4" }, { "error", "2", "luck 2", "a.lua:4" }, { "death", "3", "luck 3", "a.lua:4" } },
+    assert.same({ { "error", "1", "luck 1", "a.lua:6" }, { "error", "2", "luck 2", "a.lua:6" },
+      { "death", "3", "luck 3", "a.lua:6" } },
       t:wait_effects("seen", 3))
   end)
 

@@ -4,7 +4,8 @@ local uv = require "luv"
 
 local NOISE_MAX_S = 0.00045
 
--- The limits here are for a machine that is idle otherwise.  Watches how late a timer without work is meanwhile (p99, in seconds).
+-- The limits here are for a machine that is idle otherwise.  Watches how late a timer without work is meanwhile (p99,
+-- in seconds).
 local function noise()
   local timer, late, last = uv.new_timer(), {}, H.wait.seconds()
   timer:start(1, 1, function()
@@ -52,7 +53,8 @@ describe("timers", function()
       assert.is_true(late[i] > -0.001, "early by " .. late[i])
     end
     local p50, p99, worst = H.percentile(late, 0.5), H.percentile(late, 0.99), H.percentile(late, 1)
-    H.say("lateness of 2,000 jobs: p50 %.2f ms, p99 %.2f ms, worst %.2f ms; the machine's noise %.2f ms", p50 * 1000, p99 * 1000, worst * 1000,
+    H.say("lateness of 2,000 jobs: p50 %.2f ms, p99 %.2f ms, worst %.2f ms; the machine's noise %.2f ms", p50 * 1000,
+      p99 * 1000, worst * 1000,
       noise_s * 1000)
     assert.equal(2000, #late)
     t:wait_for("an empty store", 5, function() return #t:json "jobs" == 0 end)
@@ -83,7 +85,8 @@ describe("timers", function()
   end)
 
   H.it("sleeps in a job end in time", function(t)
-    t:script("a.lua", [[skein.task("nap", function(job, s) local t0 = skein.now() skein.sleep(s) fx("nap", skein.now() - t0 - s) end)]])
+    t:script("a.lua", [[skein.task("nap", function(job, s) local t0 = skein.now() skein.sleep(s)
+      fx("nap", skein.now() - t0 - s) end)]])
     t:run { "-w", "1", "-c", "50" }
     for i = 1, 40 do t:enqueue("nap", i / 100) end
     local late, stop_noise = {}, noise()
@@ -98,7 +101,8 @@ end)
 -- The engine, its workers and the clients all see a wall clock that the test sets, through libfaketime.
 describe("the wall clock", function()
   local LIBRARY
-  for _, path in ipairs { "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1" } do
+  for _, path in ipairs { "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1" } do
     if H.files.exists(path) then LIBRARY = path end
   end
 
@@ -111,7 +115,8 @@ describe("the wall clock", function()
   local function with_clock(t)
     if not LIBRARY then pending "libfaketime is not installed" end
     set_clock(t, "+0")
-    for name, value in pairs { LD_PRELOAD = LIBRARY, FAKETIME_TIMESTAMP_FILE = t.dir .. "/clock", FAKETIME_NO_CACHE = "1",
+    for name, value in pairs { LD_PRELOAD = LIBRARY, FAKETIME_TIMESTAMP_FILE = t.dir .. "/clock",
+      FAKETIME_NO_CACHE = "1",
                                DONT_FAKE_MONOTONIC = "1", FAKETIME_DONT_FAKE_MONOTONIC = "1" } do
       t.env[name] = value
     end
@@ -128,7 +133,8 @@ describe("the wall clock", function()
         assert.equal(0, t:cli({ "enqueue", task, H.encode(offset) }, from(offset)).code)
         H.files.write(t.dir .. "/producer.lua", ([[local skein = require "skein"
           assert(skein.enqueue(%q, %q))
-          assert(skein.enqueue({ task = %q, args = { %q }, expires = %d }))]]):format(task, offset, task, offset, expires))
+          assert(skein.enqueue({ task = %q, args = { %q }, expires = %d }))]]):format(task, offset, task, offset,
+            expires))
         local options = t.client_options(from(offset))
         options.env.LD_PRELOAD = LIBRARY
         local client = t:cli({ t.dir .. "/producer.lua" }, options)
@@ -141,7 +147,8 @@ describe("the wall clock", function()
     for _, effect in ipairs(ran) do assert.is_true(math.abs(effect[2]) < 30) end
     t:ok("pause", "default")
     producers("short", 1)
-    H.wait.wait_for("the span to be over", 5, (function(at) return function() return H.now() - at > 1.2 end end)(H.now()))
+    H.wait.wait_for("the span to be over", 5,
+      (function(at) return function() return H.now() - at > 1.2 end end)(H.now()))
     t:ok("resume", "default")
     t:wait_for("all to be dead", 10, function() return t:counters().dead >= 6 end)
     assert.equal(0, t:count "short")
@@ -167,9 +174,11 @@ describe("the wall clock", function()
   end)
 
   local SCRIPT = [[
-    skein.task("long", { timeout = 60, retries = 0 }, function(job, n) fx("long start", n) released("long") fx("long end", n) end)
+    skein.task("long", { timeout = 60, retries = 0 }, function(job, n) fx("long start", n) released("long")
+      fx("long end", n) end)
     skein.task("later", { retries = 0, timeout = 60 }, function(job, name, n) fx(name, n) end)
-    skein.task("flaky", { backoff = { 1.5 } }, function(job, n) fx("flaky", n) if job.attempt == 1 then error "once" end end)
+    skein.task("flaky", { backoff = { 1.5 } }, function(job, n) fx("flaky", n) if job.attempt == 1 then error "once"
+      end end)
     skein.task("plan", function(job, n)
       for i = 1, n do
         assert(skein.enqueue("long", i))

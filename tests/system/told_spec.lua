@@ -1,4 +1,5 @@
--- Nothing is silent: what is misspelt, out of range, unknown or without effect is said where it comes in, and nothing secret is.
+-- Nothing is silent: what is misspelt, out of range, unknown or without effect is said where it comes in, and nothing
+-- secret is.
 local cjson = require "cjson"
 local H = require "tests.system.harness"
 
@@ -41,7 +42,8 @@ describe("what nobody knows", function()
   end)
 
   H.it("a queue to serve that no script and no store has is warned of at start", function(t)
-    t:script("a.lua", [[skein.task("send", { queue = "mail", retry_queue = "later" }, function() end) skein.queue("bulk", { max_len = 5 })]])
+    t:script("a.lua", [[skein.task("send", { queue = "mail", retry_queue = "later" }, function() end)
+      skein.queue("bulk", { max_len = 5 })]])
     t:ok("enqueue", "other", "--queue", "known")
     local engine = t:run { "-w", "1", "-q", "mial,known,later,bulk,default" }
     local line = engine:wait_log 'queue "mial"'
@@ -115,7 +117,8 @@ end)
 
 describe("numbers", function()
   H.it("beyond a double are refused where they come in", function(t)
-    for _, args in ipairs { { "1e400" }, { "-1e400" }, { "[1,[2e999]]" }, { '{"a":1e309}' }, { "1", "--meta", '{"a":1e400}' } } do
+    for _, args in ipairs { { "1e400" }, { "-1e400" }, { "[1,[2e999]]" }, { '{"a":1e309}' },
+      { "1", "--meta", '{"a":1e400}' } } do
       local result = t:cli { "enqueue", "add", unpack(args) }
       assert.equal(64, result.code)
       assert.matches("a number that a double can hold", result.err)
@@ -152,7 +155,8 @@ describe("limits", function()
           snooze = said(job.snooze, job, 1e18), sleep = said(skein.sleep, 1e18), retry_in = said(skein.retry_in, 1e18),
           args = said(skein.enqueue, "x", unpack(many)), list = said(skein.enqueue, { task = "x", args = many }),
           delay = said(skein.enqueue, { task = "x", delay = 1e400 }), at = said(skein.enqueue_at, 1e18, "x"),
-          retries = said(skein.enqueue, { task = "x", retries = 1e18 }), wait = said(job.remaining and skein.handle("x").wait, skein.handle("x"), 1e18),
+          retries = said(skein.enqueue, { task = "x", retries = 1e18 }),
+            wait = said(job.remaining and skein.handle("x").wait, skein.handle("x"), 1e18),
           name = said(skein.enqueue, ("x"):rep(201)), id = said(skein.enqueue, { task = "x", id = ("x"):rep(65) }),
           meta = said(skein.enqueue, { task = "x", meta = { a = ("x"):rep(70000) } }),
           list_limit = said(skein.admin.jobs, { limit = 10001 }),
@@ -161,7 +165,8 @@ describe("limits", function()
     t:run { "-w", "1" }
     local said = cjson.decode(t:ok("enqueue", "try", "--wait"))
     local expected = {
-      snooze = "3153600000", sleep = "3153600000", retry_in = "3153600000", args = "200", list = "200", delay = "3153600000",
+      snooze = "3153600000", sleep = "3153600000", retry_in = "3153600000", args = "200", list = "200",
+        delay = "3153600000",
       at = "6307200000", retries = "1000000", wait = "3153600000", name = "200", id = "64", meta = "65536",
       list_limit = "10000",
     }
@@ -274,7 +279,8 @@ describe("terminal escapes", function()
   H.it("of a job reach neither the log nor what commands print, in UTF-8 or not", function(t)
     t:script("a.lua", ([[
       local bad = "a\27[31m%s31m%sb\r\127"
-      skein.task("bad", { retries = 0 }, function(job) print(bad) job:log("%%s", bad) job:progress(5, bad) error(bad, 0) end)
+      skein.task("bad", { retries = 0 }, function(job) print(bad) job:log("%%s", bad) job:progress(5, bad)
+        error(bad, 0) end)
       skein.task("good", function() return bad end)]]):format(CSI, RAW_CSI))
     local engine = t:run { "-w", "1" }
     local arg = ('"x%s31m%sy"'):format(CSI, RAW_CSI)
@@ -282,7 +288,8 @@ describe("terminal escapes", function()
     local waited = t:cli { "enqueue", "good", "--wait" }
     t:wait_state(id, "dead")
     local said = { waited.out, engine.child.stderr }
-    for _, args in ipairs { { "jobs" }, { "jobs", "--json" }, { "job", id }, { "job", id, "--json" }, { "explain", id }, { "queues" } } do
+    for _, args in ipairs { { "jobs" }, { "jobs", "--json" }, { "job", id }, { "job", id, "--json" },
+      { "explain", id }, { "queues" } } do
       local result = t:cli(args)
       said[#said + 1] = result.out .. result.err
     end
@@ -296,11 +303,13 @@ end)
 describe("TLS", function()
   H.it_on("redis", "where there is none, and none where there is TLS, is said", function(t)
     local key, cert = t.dir .. "/key.pem", t.dir .. "/cert.pem"
-    local made = t:cli({ "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=localhost" },
+    local made = t:cli({ "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-subj",
+      "/CN=localhost" },
       { program = "openssl" })
     assert.equal(0, made.code, made.err)
     local port = H.free_port()
-    local server = t:own_redis { "tls-port " .. port, "tls-cert-file " .. cert, "tls-key-file " .. key, "tls-ca-cert-file " .. cert,
+    local server = t:own_redis { "tls-port " .. port, "tls-cert-file " .. cert, "tls-key-file " .. key,
+      "tls-ca-cert-file " .. cert,
       "tls-auth-clients no" }
     local plain = t:cli { "jobs", "-s", ("rediss://127.0.0.1:%d?timeout=1"):format(server.port) }
     assert.equal(69, plain.code)
@@ -315,13 +324,17 @@ describe("a password", function()
   H.it("of the store is seen neither in ps nor in a message nor in the log", function(t)
     t:script("a.lua", ADD)
     local secret = "HUSHHUSH"
-    local engine = t:run({ "-w", "1", "-s", t.url, "--log-level", "debug" }, { env = { REDIS_URL = ("redis://:%s@127.0.0.1:1"):format(secret) } })
+    local engine = t:run({ "-w", "1", "-s", t.url, "--log-level", "debug" },
+      { env = { REDIS_URL = ("redis://:%s@127.0.0.1:1"):format(secret) } })
     assert.is_nil(engine.child.stderr:find(secret, 1, true))
     for _, url in ipairs {
-      "redis://:%s@127.0.0.1:1", "redis://u:%s@127.0.0.1:1x", "redis://:%s@ho st", "redis://:a%s#b@h", "redis://h:1?password=%s",
-      "redis+sentinel://:%s@127.0.0.1:1/m", "redis+unix://:%s@/nowhere", "rediss://%s@127.0.0.1:1", "postgres://u:%s@h/d", "u:%s@h",
+      "redis://:%s@127.0.0.1:1", "redis://u:%s@127.0.0.1:1x", "redis://:%s@ho st", "redis://:a%s#b@h",
+        "redis://h:1?password=%s",
+      "redis+sentinel://:%s@127.0.0.1:1/m", "redis+unix://:%s@/nowhere", "rediss://%s@127.0.0.1:1",
+        "postgres://u:%s@h/d", "u:%s@h",
     } do
-      for _, args in ipairs { { "jobs", "-s", url:format(secret) }, { "enqueue", "add", "--store=" .. url:format(secret) },
+      for _, args in ipairs { { "jobs", "-s", url:format(secret) },
+        { "enqueue", "add", "--store=" .. url:format(secret) },
                               { "run", t.scripts, "-s" .. url:format(secret) }, { "jobs", url:format(secret) } } do
         local result = t:cli(args)
         assert.is_true(result.code ~= 0)
@@ -329,7 +342,8 @@ describe("a password", function()
       end
     end
     -- A command that waits, with its words as every user of the machine sees them.
-    local child = t:start { "enqueue", "add", "1", "--wait", "--timeout", "20", "--meta", '{"at":"redis://u:HUSHHUSH@h"}', "-s", t.url }
+    local child = t:start { "enqueue", "add", "1", "--wait", "--timeout", "20", "--meta",
+      '{"at":"redis://u:HUSHHUSH@h"}', "-s", t.url }
     local words = t:wait_for("its command line", 5, function()
       local text = H.files.read(("/proc/%d/cmdline"):format(child.pid))
       return text and text:find "redis://u:%*+@h" and text

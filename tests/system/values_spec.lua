@@ -1,5 +1,5 @@
--- What may travel in args and results, exactly, and what is refused, with the path to it.  All of it is done inside of jobs:
--- one makes the values and enqueues another, which makes them again and compares.
+-- What may travel in args and results, exactly, and what is refused, with the path to it.  All of it is done inside of
+-- jobs: one makes the values and enqueues another, which makes them again and compares.
 local H = require "tests.system.harness"
 
 -- lib/values.lua: { name, make } each; and `same`, which tells types, int64 from numbers, and arrays from objects.
@@ -11,21 +11,32 @@ local all_bytes = {}
 for i = 0, 255 do all_bytes[i + 1] = string.char(i) end
 
 M.list = {
-  { "true", true }, { "false", false }, { "null", skein.null }, { "zero", 0 }, { "minus one", -1 }, { "0.1", 0.1 }, { "1/3", 1 / 3 },
-  { "1e308", 1e308 }, { "-1e308", -1e308 }, { "the largest double", 1.7976931348623157e308 }, { "the smallest double", 5e-324 },
-  { "1e21", 1e21 }, { "2^53", 2 ^ 53 }, { "2^53 - 1", 2 ^ 53 - 1 }, { "-2^53", -2 ^ 53 }, { "1.5", 1.5 }, { "123456789.123456789", 123456789.123456789 },
-  { "int64 max", 9223372036854775807LL }, { "int64 min", -9223372036854775807LL - 1 }, { "uint64 max", 18446744073709551615ULL },
-  { "2^53 + 1 as int64", 9007199254740993LL }, { "-2^53 - 1 as int64", -9007199254740993LL }, { "2^63 as uint64", 9223372036854775808ULL },
+  { "true", true }, { "false", false }, { "null", skein.null }, { "zero", 0 }, { "minus one", -1 }, { "0.1", 0.1 },
+    { "1/3", 1 / 3 },
+  { "1e308", 1e308 }, { "-1e308", -1e308 }, { "the largest double", 1.7976931348623157e308 },
+    { "the smallest double", 5e-324 },
+  { "1e21", 1e21 }, { "2^53", 2 ^ 53 }, { "2^53 - 1", 2 ^ 53 - 1 }, { "-2^53", -2 ^ 53 }, { "1.5", 1.5 },
+    { "123456789.123456789", 123456789.123456789 },
+  { "int64 max", 9223372036854775807LL }, { "int64 min", -9223372036854775807LL - 1 },
+    { "uint64 max", 18446744073709551615ULL },
+  { "2^53 + 1 as int64", 9007199254740993LL }, { "-2^53 - 1 as int64", -9007199254740993LL },
+    { "2^63 as uint64", 9223372036854775808ULL },
   { "42LL", 42LL }, { "42ULL", 42ULL }, { "-42LL", -42LL },
-  { "empty string", "" }, { "NUL", "a\0b" }, { "only NULs", "\0\0\0" }, { "invalid UTF-8", "\255\254\192\128" }, { "cut UTF-8", "gr\195" },
-  { "lone surrogate in UTF-8", "\237\160\128" }, { "every byte", table.concat(all_bytes) }, { "quotes and slashes", "\"\\/\b\f\n\r\t</script>" },
+  { "empty string", "" }, { "NUL", "a\0b" }, { "only NULs", "\0\0\0" }, { "invalid UTF-8", "\255\254\192\128" },
+    { "cut UTF-8", "gr\195" },
+  { "lone surrogate in UTF-8", "\237\160\128" }, { "every byte", table.concat(all_bytes) },
+    { "quotes and slashes", "\"\\/\b\f\n\r\t</script>" },
   { "unicode", "Grüße, 世界, 🪿, \226\128\168" }, { "looks like an escape", "\\u0000 \\ud800" },
-  { "empty object", {} }, { "empty array", skein.array {} }, { "array", { 1, 2, 3 } }, { "object", { a = 1, b = "two" } },
-  { "nested", { list = { { x = 1 }, { x = 2, y = { true, false, skein.null } } }, empty = {}, none = skein.array {}, deep = { a = { b = { c = { 1 } } } } } },
+  { "empty object", {} }, { "empty array", skein.array {} }, { "array", { 1, 2, 3 } },
+    { "object", { a = 1, b = "two" } },
+  { "nested", { list = { { x = 1 }, { x = 2, y = { true, false, skein.null } } }, empty = {}, none = skein.array {},
+    deep = { a = { b = { c = { 1 } } } } } },
   { "array of empties", { {}, skein.array {}, {}, "" } }, { "nulls in an array", { skein.null, 1, skein.null } },
   { "unicode keys", { ["ключ"] = 1, ["🪿"] = 2, [""] = 3, ["a b"] = 4, ["\0"] = 5, ["\255"] = 6 } },
-  { "digits as keys", { ["1"] = "a", ["2"] = "b" } }, { "int64 inside", { id = 9223372036854775807LL, list = { 18446744073709551615ULL } } },
-  { "a long string", ("x"):rep(100000) }, { "many elements", (function() local l = {} for i = 1, 10000 do l[i] = i end return l end)() },
+  { "digits as keys", { ["1"] = "a", ["2"] = "b" } }, { "int64 inside",
+    { id = 9223372036854775807LL, list = { 18446744073709551615ULL } } },
+  { "a long string", ("x"):rep(100000) }, { "many elements", (function() local l = {} for i = 1, 10000 do l[i] = i end
+    return l end)() },
 }
 
 local array_mt = getmetatable(skein.array {})
@@ -95,7 +106,8 @@ describe("values", function()
       local effects = t:effects(where)
       assert.equal(n, #effects, where)
       for _, f in ipairs(effects) do
-        if f[2] ~= "true" and not (where == "meta" and big[f[1]]) then wrong[#wrong + 1] = where .. " " .. f[1] .. " (" .. tostring(f[3]) .. ")" end
+        if f[2] ~= "true" and not (where == "meta" and big[f[1]]) then wrong[#wrong + 1] = where .. " " .. f[1] .. " ("
+          .. tostring(f[3]) .. ")" end
       end
     end
     assert.same({}, wrong)
@@ -103,7 +115,8 @@ describe("values", function()
 
   H.it("nil in args is skein.null, also at the end", function(t)
     t:script("a.lua", [[
-      skein.task("receive", function(job, ...) fx("got", select("#", ...), (...) == skein.null, select(3, ...) == skein.null, #job.args) end)
+      skein.task("receive", function(job, ...) fx("got", select("#", ...), (...) == skein.null,
+        select(3, ...) == skein.null, #job.args) end)
       skein.task("send", function() assert(skein.enqueue("receive", nil, 2, nil)) end)]])
     t:run { "-w", "1" }
     t:enqueue "send"
@@ -111,7 +124,8 @@ describe("values", function()
   end)
 
   H.it("{} is an object and skein.array{} an array for whoever reads the JSON", function(t)
-    t:script("a.lua", [[skein.task("both", function(job, a, b) return { skein.array {}, {}, a, b, { skein.array { 1 } } } end)]])
+    t:script("a.lua", [[skein.task("both", function(job, a, b)
+      return { skein.array {}, {}, a, b, { skein.array { 1 } } } end)]])
     t:run { "-w", "1" }
     assert.equal("[[],{},[],{},[[1]]]", t:ok("enqueue", "both", "[]", "{}", "--wait"):match "[^\n]*$")
   end)
@@ -162,7 +176,8 @@ describe("refused values", function()
           end)
           fx("refused", case[1], ok and h ~= nil, (tostring(ok and err or h):gsub("%s+", " ")))
         end
-        local ok, h, err = pcall(skein.enqueue_many, { { task = "receive" }, { task = "receive", args = { 1, print } } })
+        local ok, h, err = pcall(skein.enqueue_many, { { task = "receive" },
+          { task = "receive", args = { 1, print } } })
         fx("many", ok and h ~= nil, tostring(ok and err or h))
         ok, h, err = pcall(skein.enqueue, { task = "receive", meta = { f = print } })
         fx("meta", ok and h ~= nil, tostring(ok and err or h))
@@ -172,10 +187,14 @@ describe("refused values", function()
     t:enqueue "send"
     t:wait_effects("sent", 1)
     local wanted = {
-      ["function"] = "args%[2%]%.callback: a function cannot be stored", ["plain function"] = "args%[1%]: a function cannot be stored",
-      userdata = "args%[1%]%[1%]%.a%[1%]: .*userdata", coroutine = "args%[1%]: .*t?h?read", nan = "args%[1%]%[2%]: .*[Nn]a[Nn]",
-      infinity = "args%[1%]%.x: .*inf", ["minus infinity"] = "args%[1%]: .*inf", cycle = "args%[1%]%.list%[1%]: .*cycle",
-      sparse = "args%[1%].*sparse", mixed = "args%[1%].*", ["boolean key"] = "args%[1%].*key", ["fraction key"] = "args%[1%].*",
+      ["function"] = "args%[2%]%.callback: a function cannot be stored",
+        ["plain function"] = "args%[1%]: a function cannot be stored",
+      userdata = "args%[1%]%[1%]%.a%[1%]: .*userdata", coroutine = "args%[1%]: .*t?h?read",
+        nan = "args%[1%]%[2%]: .*[Nn]a[Nn]",
+      infinity = "args%[1%]%.x: .*inf", ["minus infinity"] = "args%[1%]: .*inf",
+        cycle = "args%[1%]%.list%[1%]: .*cycle",
+      sparse = "args%[1%].*sparse", mixed = "args%[1%].*", ["boolean key"] = "args%[1%].*key",
+        ["fraction key"] = "args%[1%].*",
       ["zero key"] = "args%[1%].*", cdata = "args%[1%]: .*cdata", ["too deep"] = "args%[1%].*64",
     }
     local seen = 0

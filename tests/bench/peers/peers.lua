@@ -1,10 +1,11 @@
--- peers.lua - Sidekiq, BullMQ, Skein and the ideal loop in turn on one redis-server: no-op jobs, latency when idle, lateness.
+-- peers.lua - Sidekiq, BullMQ, Skein and the ideal loop in turn on one redis-server: no-op jobs, latency when idle,
+-- lateness.
 --
 --   luajit tests/bench/peers/peers.lua BUILT ROUNDS         run by run.sh, which installs the peers
 --
--- Each peer runs as its users run it for speed: as many processes as said, Sidekiq with its default of 10 threads, BullMQ with 100
--- jobs at a time and nothing kept of a finished job.  A peer's clock runs from the first job taken to the last, its start excluded;
--- Skein's is the whole life of `skein run --drain`, process start and end included.
+-- Each peer runs as its users run it for speed: as many processes as said, Sidekiq with its default of 10 threads,
+-- BullMQ with 100 jobs at a time and nothing kept of a finished job.  A peer's clock runs from the first job taken to
+-- the last, its start excluded; Skein's is the whole life of `skein run --drain`, process start and end included.
 local Place = require "tests.bench.place"
 local RedisServer = require "tests.support.redis_server"
 local files = require "tests.support.files"
@@ -19,7 +20,7 @@ local HERE = assert(uv.fs_realpath "tests/bench/peers")
 local TIMEOUT_S = 300
 local OWN_JOBS = 200000
 
--- -- a peer --------------------------------------------------------------------------------------------------------------------
+-- -- a peer ----------------------------------------------------------------------------------------------------------
 
 -- jobs: enough for about two seconds; worker(port), load(port): program and args.
 local PEERS = {
@@ -96,7 +97,7 @@ local function noted(server, peer, verb, note, count)
   end)
 end
 
--- -- Skein in the same units ---------------------------------------------------------------------------------------------------
+-- -- Skein in the same units -----------------------------------------------------------------------------------------
 
 local function own_noted(verb, note, count)
   return Place.with("redis", function(place)
@@ -105,7 +106,7 @@ local function own_noted(verb, note, count)
   end)
 end
 
--- -- rounds --------------------------------------------------------------------------------------------------------------------
+-- -- rounds ----------------------------------------------------------------------------------------------------------
 
 local function add(found, what, value)
   found[what] = found[what] or {}
@@ -134,14 +135,17 @@ end
 
 local function show(found)
   local function rate(own, what) return report.count(report.median(own[what])) .. "/s" end
-  local function ms(own, what) return ("p50 %s, p99 %s"):format(report.ms(report.median(own[what .. "p50"])), report.ms(report.median(own[what .. "p99"]))) end
+  local function ms(own, what) return ("p50 %s, p99 %s"):format(report.ms(report.median(own[what .. "p50"])),
+    report.ms(report.median(own[what .. "p99"]))) end
   print "| | no-op jobs, 1 process | 2 processes | idle, enqueue to start | lateness of scheduled jobs, 200/s |"
   print "|---|---|---|---|---|"
   for _, name in ipairs { "Sidekiq", "BullMQ", "Skein" } do
     local own = found[name]
-    print(("| %s | %s | %s | %s | %s |"):format(name, rate(own, "rate1"), rate(own, "rate2"), ms(own, "idle"), ms(own, "late")))
+    print(("| %s | %s | %s | %s | %s |"):format(name, rate(own, "rate1"), rate(own, "rate2"), ms(own, "idle"),
+      ms(own, "late")))
   end
-  print(("| ideal loop (1, 2 calls in flight) | %s | %s | | |"):format(rate(found.ideal, "rate1"), rate(found.ideal, "rate2")))
+  print(("| ideal loop (1, 2 calls in flight) | %s | %s | | |"):format(rate(found.ideal, "rate1"),
+    rate(found.ideal, "rate2")))
 end
 
 local function versions(server)
@@ -149,8 +153,10 @@ local function versions(server)
   local function first_line(program, ...)
     return finish(process.start(program, { args = { ... }, env = env, name = program })):match "^[^\n]*"
   end
-  return ("Redis %s, %s, %s, BullMQ %s on node %s"):format(server:info("server").redis_version, first_line("sidekiq", "--version"),
-    first_line("ruby", "--version"):match "^ruby %S+", first_line("node", "-p", "require('bullmq/package.json').version"), first_line("node", "--version"))
+  return ("Redis %s, %s, %s, BullMQ %s on node %s"):format(server:info("server").redis_version,
+    first_line("sidekiq", "--version"),
+    first_line("ruby", "--version"):match "^ruby %S+", first_line("node", "-p",
+      "require('bullmq/package.json').version"), first_line("node", "--version"))
 end
 
 local function main()

@@ -22,5 +22,7 @@ notes.task("doomed", { retries = 1 }, function() error "never" end)
 notes.task("stopped", { retries = 5 }, function() skein.sleep(60) end)
 
 -- Callbacks: what they were given says whose they are.
-notes.task("called", { retries = 0 }, function(job, n, how, result) notes.callback(job, n, result == n and how or "wrong") end)
-notes.task("mourned", { retries = 0 }, function(job, text, n) notes.callback(job, n, text:find "never" and "error" or "wrong") end)
+notes.task("called", { retries = 0 }, function(job, n, how, result) notes.callback(job, n, result == n and how
+  or "wrong") end)
+notes.task("mourned", { retries = 0 }, function(job, text, n) notes.callback(job, n, text:find "never" and "error"
+  or "wrong") end)

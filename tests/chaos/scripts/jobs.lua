@@ -1,4 +1,5 @@
--- The jobs of a chaos run.  Each run writes one line at its start and one at its end, so that what ran is known without the engine.
+-- The jobs of a chaos run.  Each run writes one line at its start and one at its end, so that what ran is known without
+-- the engine.
 local skein = require "skein"
 local ffi = require "ffi"
 local notes = require "notes"
@@ -9,7 +10,8 @@ task("scheduled", { retries = 0 }, function() end)
 task("child", { retries = 0 }, function() end)
 task("cancelled", { retries = 0 }, function() end)
 -- Slots and locks are given back however a job ends, and nothing of them stays.
-task("sleepy", { retries = 0, unique = { key = 1 }, limit = { concurrency = 40 } }, function(_, _, s) skein.sleep(s) end)
+task("sleepy", { retries = 0, unique = { key = 1 }, limit = { concurrency = 40 } },
+  function(_, _, s) skein.sleep(s) end)
 task("flaky", { retries = 5, limit = { key = 1, order = "strict" } }, function(job, _, failures)
   if job.attempt <= failures then error("not yet") end
 end)

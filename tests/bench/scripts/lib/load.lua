@@ -1,5 +1,5 @@
--- load.lua - what is asked of an engine while it is measured.  The same functions run in bench.lua, as a client in a process of
--- its own, and as jobs (task "load.NAME") where the store has no clients; `sleep` is whatever waits there.
+-- load.lua - what is asked of an engine while it is measured.  The same functions run in bench.lua, as a client in a
+-- process of its own, and as jobs (task "load.NAME") where the store has no clients; `sleep` is whatever waits there.
 local notes = require "notes"
 local skein = require "skein"
 

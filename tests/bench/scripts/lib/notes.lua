@@ -1,4 +1,5 @@
--- notes.lua - lines that jobs leave for bench.lua: tab-separated fields, one write a line, all in $SKEIN_BENCH_DIR/notes.
+-- notes.lua - lines that jobs leave for bench.lua: tab-separated fields, one write a line, all in
+-- $SKEIN_BENCH_DIR/notes.
 local M = {}
 
 local path, file

@@ -1,7 +1,8 @@
 -- notes.lua - lines that jobs append to the run's files: one write each, to a file opened with O_APPEND.
 --   S id attempt core worker time      a run began         E id how core worker time      it ended: done, failed
 --   K worker time                      the worker is about to kill itself
---   B id n how time                    the callback of job n runs: how that ended, or "wrong" when it was given something else
+--   B id n how time                    the callback of job n runs: how that ended, or "wrong" when it was given
+-- something else
 local ffi = require "ffi"
 local skein = require "skein"
 
