@@ -158,42 +158,6 @@ describe("Redis", function()
     refused(t.url, "NOAUTH", 69)
   end)
 
-  it_alone("TLS: the server's certificate is verified, a client's is shown", function(t)
-    local function openssl(...) assert.equal(0, t:cli({ ... }, { program = "openssl" }).code) end
-    local function certificate(name, subject, extensions)
-      H.files.write(t.dir .. "/" .. name .. ".ext", extensions)
-      openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/" .. name .. ".key", "-out", t.dir .. "/"
-        .. name .. ".csr", "-subj", subject)
-      openssl("x509", "-req", "-in", t.dir .. "/" .. name .. ".csr", "-CA", t.dir .. "/ca.crt", "-CAkey", t.dir
-        .. "/ca.key", "-CAcreateserial",
-        "-days", "2", "-extfile", t.dir .. "/" .. name .. ".ext", "-out", t.dir .. "/" .. name .. ".crt")
-    end
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", t.dir .. "/ca.key", "-out", t.dir .. "/ca.crt",
-      "-days", "2", "-subj", "/CN=test authority")
-    certificate("server", "/CN=server", "subjectAltName=DNS:localhost")
-    certificate("client", "/CN=client", "extendedKeyUsage=clientAuth")
-    t.redis:stop_hard()
-    local port = H.redis.free_port()
-    t:start_redis { "--tls-port", tostring(port), "--tls-cert-file", t.dir .. "/server.crt", "--tls-key-file", t.dir
-      .. "/server.key",
-      "--tls-ca-cert-file", t.dir .. "/ca.crt" }
-    local function stats(url) return t:cli { "stats", "-s", url } end
-    local base, ca = "rediss://localhost:" .. port, "?ca=" .. t.dir .. "/ca.crt"
-    local shown = "&cert=" .. t.dir .. "/client.crt&key=" .. t.dir .. "/client.key"
-    assert.is_truthy(stats(base).err:find "certificate: .*self%-signed")
-    assert.is_truthy(stats("rediss://127.0.0.1:" .. port .. ca .. shown).err:find "IP address mismatch")
-    assert.is_truthy(stats(base .. ca).code == 69)
-    assert.equal(78, stats(base .. "?ca=/nowhere.pem").code)
-    t.env.SKEIN_STORE = base .. ca .. shown
-    t:script("a.lua", NOTES)
-    t:run { "-w", "1" }
-    t:enqueue("plan", 300, "note")
-    t:wait_effects("note", 300)
-    t:enqueue("note", ("x"):rep(100000))
-    t:wait_effects("note", 301)
-    assert.equal(301, distinct(t:effects "note"))
-  end)
-
   it_alone("a policy that throws keys away is warned of", function(t)
     t:script("a.lua", NOTES)
     t:redis_cli("config", "set", "maxmemory-policy", "allkeys-lru")

@@ -72,6 +72,83 @@ describe("a store that went back in time", function()
     assert.equal(0, engine:stop())
   end)
 
+  -- The engine loses the answer of its first fetch after it has started anew, on a store that gives fences out for the
+  -- second time.
+  it_alone("strands no job whose fetch was answered to nobody", function(t)
+    t:own_redis()
+    local p = t:proxy()
+    t:script("a.lua", [[ skein.task("work", { limit = { concurrency = 2 }, unique = { key = 1 } }, function(_, n)
+      fx("work", n) end) ]])
+    t:config '{ lease = 3 }'
+    local direct = { env = { SKEIN_STORE = t.redis:url(0) } }
+    t:use(p:url(0))
+    local engine = t:run { "-w", "1" }
+    local dump = t.dir .. "/dump"
+    assert(t.redis:call "SAVE")
+    t.redis:copy_data(dump)
+    for n = 1, 20 do t:enqueue("work", n) end
+    t:wait_effects("work", 20)
+    t.redis:kill()
+    t.redis:restore_data(dump)
+    t.redis:restart()
+    engine:wait_log(STARTS_ANEW)
+    local lost = false
+    p.rewrite = function(data)
+      if not lost and data:find("stranded", 1, true) then
+        lost = true
+        p:cut()
+      end
+      return data
+    end
+    assert.equal(0, t:cli({ "enqueue", "work", '"stranded"' }, direct).code)
+    t:wait_for("a fetch whose answer is lost", 5, function() return lost end)
+    t:wait_effects("work", 21, 8)
+    assert.equal("stranded", t:effects("work")[21][1])
+    t:wait_for("nothing left but counters", 5, function() return #require("tests.support.left_over").redis(t.redis,
+      0) == 0 end)
+    assert.equal(0, engine:stop())
+  end)
+
+  -- Failover by hand to a replica that had stopped to replicate a while ago; the address stays, as with a virtual IP.
+  it_alone("is a replica that lagged when it was made the master", function(t)
+    t:own_redis()
+    local p = t:proxy()
+    local replica = H.redis.start { dir = t.dir .. "/replica", config = { "replicaof 127.0.0.1 " .. t.redis.port,
+      "repl-diskless-sync-delay 0" } }
+    t.at_end[#t.at_end + 1] = function() replica:close() end
+    t:use(p:url(0))
+    t:script("a.lua", t:released() .. [[
+      skein.task("hold", { limit = { concurrency = 1 }, unique = true }, function() fx("hold") released("hold")
+        fx("held") end)
+      skein.task("work", { queue = "works", unique = { key = 1 } }, function(_, n) fx("work", n) end) ]])
+    local one, two = t:run { "-w", "1" }, t:run { "-w", "1" }
+    t:enqueue "hold"
+    t:wait_effects("hold", 1)
+    t:wait_for("the replica to have what the master has", 10, function()
+      return replica:info "master_link_status" == "up"
+        and replica:info "master_repl_offset" == t.redis:info "master_repl_offset"
+    end)
+    assert(replica:call("REPLICAOF", "NO", "ONE"))
+    -- What the replica never hears of: the end of the job, and others.
+    t:release "hold"
+    t:wait_effects("held", 1)
+    for n = 1, 20 do t:enqueue("work", n) end
+    t:wait_effects("work", 20)
+    p.far_port = replica.port
+    p:cut()
+    t.redis:kill()
+    one:wait_log(STARTS_ANEW)
+    two:wait_log(STARTS_ANEW)
+    t:wait_effects("held", 2)
+    for n = 21, 40 do t:enqueue("work", n) end
+    t:wait_effects("work", 40)
+    local left_over = require "tests.support.left_over"
+    t:wait_for("nothing left but counters", 5, function() return #left_over.redis(replica, 0) == 0 end)
+    assert.equal(2, t:count "hold")
+    assert.equal(0, one:stop())
+    assert.equal(0, two:stop())
+  end)
+
   it_alone("knows all tasks and queues again with the next contact, not the next beat", function(t)
     t:config '{ lease = 300 }'
     t:redis_cli "save"
