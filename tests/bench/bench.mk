@@ -11,6 +11,6 @@ $(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/libskein.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(OUT)/libskein.a $(LIBS)
 
 .PHONY: bench
-bench: build $(BENCH_BIN) $(OUT)/tests/support/delay_proxy ## Measure the engine against its budgets (STORE=sqlite|memory|redis, ROUNDS=5)
-	@LUA_PATH="./?.lua;./lua/?.lua;./lua/?/init.lua;./tests/bench/scripts/lib/?.lua;;" LUA_CPATH="$(abspath $(OUT))/lua/?.so;;" \
+bench: build $(BENCH_BIN) $(OUT)/tests/support/proxy ## Measure the engine against its budgets (STORE=sqlite|memory|redis, ROUNDS=5)
+	@SKEIN='$(abspath $(OUT)/skein)' LUA_PATH="./?.lua;./lua/?.lua;./lua/?/init.lua;./tests/bench/scripts/lib/?.lua;;" LUA_CPATH="$(abspath $(OUT))/lua/?.so;;" \
 	  luajit tests/bench/$(if $(filter redis,$(STORE)),redis_bench.lua,bench.lua) "$(abspath $(OUT))" $(ROUNDS) $(filter-out redis,$(STORE)) $(PART)

@@ -1,6 +1,6 @@
 -- redis_rates.lua - jobs per second on Redis: going in, and from end to end, beside the ideal loop in the same rounds;
 -- without persistence and with an append-only file; and through a network with a round trip of milliseconds.
-local DelayProxy = require "tests.support.delay_proxy"
+local proxies = require "tests.support.proxy"
 local Place = require "tests.bench.place"
 local process = require "tests.support.process"
 local report = require "tests.bench.report"
@@ -113,7 +113,7 @@ end
 -- -- at a distance ---------------------------------------------------------------------------------------------------
 
 local function at_distance(into, proxy, ms)
-  proxy:command(("delay %g"):format(ms / 2))
+  proxy:delay(ms / 2)
   local own = into[ms] or {}
   into[ms] = own
   local url = "redis://127.0.0.1:" .. proxy.port
@@ -126,7 +126,7 @@ end
 function M.trips(r, server, n)
   Place.redis = server
   local found = {}
-  local proxy = DelayProxy.start(Place.programs .. "/tests/support/delay_proxy", server.port)
+  local proxy = proxies.start(server.port)
   local ok, err = xpcall(function()
     for _ = 1, n do
       for _, ms in ipairs(TRIPS_MS) do at_distance(found, proxy, ms) end

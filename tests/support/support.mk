@@ -10,4 +10,4 @@ $(OUT)/tests/support/%.so: tests/support/%.c
 	@echo '  CC    $<'
 	$(Q)$(CC) $(CFLAGS) -shared $(LDFLAGS) -o $@ $<
 
-system: $(OUT)/tests/support/delay_proxy
+system: $(OUT)/tests/support/proxy

@@ -378,8 +378,8 @@ end
 
 --- A network between the test's Redis and whoever uses the proxy's URL from now on.
 function Test:proxy()
-  local p = proxy.start("127.0.0.1", self.redis.port)
-  self.at_end[#self.at_end + 1] = function() p:close() end
+  local p = proxy.start(self.redis.port)
+  self.at_end[#self.at_end + 1] = function() p:stop() end
   return p
 end
 

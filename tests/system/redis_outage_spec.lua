@@ -231,8 +231,8 @@ describe("an engine and a client ride it out when Redis", function()
     t:own_redis(AOF)
     ride_out(t, {
       network = true,
-      begin = function() t.network.swallow = true end,
-      finish = function() t.network.swallow = false end,
+      begin = function() t.network:swallow() end,
+      finish = function() t.network:pass() end,
       fate = { unknown_fate = true },
     })
   end)
@@ -242,10 +242,9 @@ describe("an engine and a client ride it out when Redis", function()
     ride_out(t, {
       network = true,
       begin = function()
-        t.network.refuse = true
-        t.network:cut()
+        t.network:refuse()
       end,
-      finish = function() t.network.refuse = false end,
+      finish = function() t.network:pass() end,
       fate = EITHER,
     })
   end)

@@ -1,7 +1,6 @@
 -- What Redis refuses: users without a right, and errors of scripts in the words of Redis 6.2.
 local H = require "tests.system.harness"
 
-local proxy = require "tests.support.proxy"
 
 -- A Redis of the test's own with a user "app", whose rights are those of a store's user and then the rules given.
 local function with_user(t, ...)
@@ -79,7 +78,7 @@ describe("errors in the words of Redis 6.2:", function()
   local function behind_62(t)
     t:own_redis()
     local p = t:proxy()
-    p.rewrite = proxy.as_redis_62
+    p:as_redis_62()
     t:use(p:url(0))
     return p
   end
@@ -90,9 +89,9 @@ describe("errors in the words of Redis 6.2:", function()
     local engine = t:run { "-w", "1" }
     t:enqueue("note", 1)
     t:wait_effects("note", 1)
-    local before = p.connections
+    local before = p:stats().accepted
     assert(t.redis:call("REPLICAOF", "127.0.0.1", "1"))
-    t:wait_for("a new connection", 20, function() return p.connections > before end)
+    t:wait_for("a new connection", 20, function() return p:stats().accepted > before end)
     engine:wait_log("READONLY", 5)
     assert(t.redis:call("REPLICAOF", "NO", "ONE"))
     t:wait_for("an enqueue", 10, function() return t:cli({ "enqueue", "note", "2" }).code == 0 end)
@@ -108,13 +107,13 @@ describe("errors in the words of Redis 6.2:", function()
       print(h, err.code, err.message)]]
     assert.is_truthy(said.out:find "^nil\tunavailable\t.*OOM command not allowed", said.out .. said.err)
     assert.is_nil(said.out:find "Error running script")
-    assert.is_true(p.connections > 0)
+    assert.is_true(p:stats().accepted > 0)
   end)
 
   H.it_on("redis", "a right that is missing is named", function(t)
     local server = with_user(t)
     local p = t:proxy()
-    p.rewrite = proxy.as_redis_62
+    p:as_redis_62()
     t:use((p:url(0):gsub("//", "//app:secret@")))
     local said = t:client(([[
       local skein = require "skein"

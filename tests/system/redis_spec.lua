@@ -207,14 +207,13 @@ describe("an engine's jobs run elsewhere", function()
         end,
         away = function()
           if how:find "swallows" then
-            network.swallow = true
+            network:swallow()
           else
-            network.refuse = true
-            network:cut()
+            network:refuse()
           end
         end,
       }, function()
-        network.swallow, network.refuse = false, false
+        network:pass()
       end)
     end)
   end
@@ -224,7 +223,7 @@ describe("a slow Redis", function()
   local JOBS = 6000
 
   local function rate(t, network, delay_ms)
-    network.delay_ms = delay_ms
+    network:delay(delay_ms)
     local before, from = t:count "note", H.now()
     fill(t, "note", JOBS)
     t:wait_effects("note", before + JOBS, 60)

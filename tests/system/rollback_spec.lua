@@ -92,16 +92,9 @@ describe("a store that went back in time", function()
     t.redis:restore_data(dump)
     t.redis:restart()
     engine:wait_log(STARTS_ANEW)
-    local lost = false
-    p.rewrite = function(data)
-      if not lost and data:find("stranded", 1, true) then
-        lost = true
-        p:cut()
-      end
-      return data
-    end
+    p:lose "stranded"
     assert.equal(0, t:cli({ "enqueue", "work", '"stranded"' }, direct).code)
-    t:wait_for("a fetch whose answer is lost", 5, function() return lost end)
+    t:wait_for("a fetch whose answer is lost", 5, function() return p:stats().lost == 1 end)
     t:wait_effects("work", 21, 8)
     assert.equal("stranded", t:effects("work")[21][1])
     t:wait_for("nothing left but counters", 5, function() return #require("tests.support.left_over").redis(t.redis,
@@ -134,7 +127,7 @@ describe("a store that went back in time", function()
     t:wait_effects("held", 1)
     for n = 1, 20 do t:enqueue("work", n) end
     t:wait_effects("work", 20)
-    p.far_port = replica.port
+    p:target(replica.port)
     p:cut()
     t.redis:kill()
     one:wait_log(STARTS_ANEW)

@@ -1,9 +1,7 @@
--- The network that other tests make slow or break (tests/support/delay_proxy.c) must itself do what it says.
-local DelayProxy = require "tests.support.delay_proxy"
+-- The network that other tests make slow or break (tests/support/proxy.c) must itself do what it says.
+local proxies = require "tests.support.proxy"
 local uv = require "luv"
 local wait = require "tests.support.wait"
-
-local PROGRAM = os.getenv "SKEIN":gsub("skein$", "tests/support/delay_proxy")
 
 -- Gives back what it gets.
 local function echo_server()
@@ -43,12 +41,12 @@ local function connect(port)
   return c
 end
 
-describe("the delay proxy", function()
+describe("the proxy", function()
   local server, proxy, a, b
 
   before_each(function()
     server = echo_server()
-    proxy = DelayProxy.start(PROGRAM, server.port)
+    proxy = proxies.start(server.port)
     a = connect(proxy.port)
     wait.wait_for("the proxy to know the connection", 5, function() return proxy:stats().open == 1 end)
   end)
@@ -69,7 +67,8 @@ describe("the delay proxy", function()
     local text = ("0123456789"):rep(200000)
     a.tcp:write(text)
     a:expect(text)
-    assert.same({ open = 1, accepted = 1, to_target_bytes = #text, from_target_bytes = #text }, proxy:stats())
+    assert.same({ open = 1, accepted = 1, to_target_bytes = #text, from_target_bytes = #text, lost = 0 },
+      proxy:stats())
   end)
 
   it("adds its delay each way, parts of a millisecond too, and delays one thing no longer for another", function()
@@ -142,7 +141,59 @@ describe("the delay proxy", function()
   end)
 
   it("says what it does not understand", function()
-    assert.has_error(function() proxy:command "delay -1" end,
-      'delay_proxy: error "delay -1": expected delay MS (0 to 60000), pass, pause, swallow, close, refuse or stats')
+    local ok, err = pcall(proxy.command, proxy, "delay -1")
+    assert.is_false(ok)
+    assert.matches('error "delay %-1": expected delay MS %(0 to 60000%), pass', err)
+  end)
+
+  it("loses what a text is in, once, and resets all connections", function()
+    proxy:lose "stranded"
+    a.tcp:write "passes"
+    a:expect "passes"
+    a.tcp:write "is stranded here"
+    wait.wait_for("the reset", 5, function() return a.ended end)
+    a:expect "passes"
+    assert.equal(1, proxy:stats().lost)
+    b = connect(proxy.port)
+    b.tcp:write "stranded no more"
+    b:expect "stranded no more"
+  end)
+
+  it("carries new connections to another target", function()
+    local other = echo_server()
+    proxy:target(other.port)
+    b = connect(proxy.port)
+    b.tcp:write "hello"
+    b:expect "hello"
+    assert.equal(1, other.open)
+    a.tcp:write "still there"
+    a:expect "still there"
+    b:close()
+    wait.wait_for("the end at the other target", 5, function() return other.open == 0 end)
+    other.listener:close()
+  end)
+
+  it("reads no faster than a thin line carries", function()
+    proxy:upload(1e6)
+    local text, from = ("x"):rep(300000), wait.seconds()
+    a.tcp:write(text)
+    a:expect(text)
+    assert.is_true(wait.seconds() - from > 0.2)
+    proxy:upload(0)
+    from = wait.seconds()
+    a.tcp:write(text)
+    a:expect(text .. text)
+    assert.is_true(wait.seconds() - from < 0.2)
+  end)
+
+  it("words errors of scripts as Redis 6.2 does", function()
+    proxy:as_redis_62()
+    local sha = ("0123456789"):rep(4)
+    local behind = " script: " .. sha .. ", on @user_script:12.\r\n"
+    a.tcp:write("+OK\r\n-READONLY You can't write" .. behind .. "-ERR no right" .. behind
+      .. "-ERR other\r\n$3\r\nabc\r\n")
+    local said = "-ERR Error running script (call to f_" .. sha .. "): @user_script:12: @user_script: 12: "
+    a:expect("+OK\r\n" .. said .. "-READONLY You can't write \r\n" .. said
+      .. "no right \r\n-ERR other\r\n$3\r\nabc\r\n")
   end)
 end)

@@ -1,23 +1,25 @@
-/* delay_proxy.c - a network that can be made slow, silent or broken: a TCP proxy on loopback for tests and benches.
+/* proxy.c - a network that tests and benches make slow, silent or broken: a TCP proxy on loopback.
  *
- *   delay_proxy TARGET_PORT [DELAY_MS]
+ *   proxy TARGET_PORT [DELAY_MS]
  *
- * Listens on a free port of 127.0.0.1, prints "listening PORT", and carries bytes to 127.0.0.1:TARGET_PORT and back,
- * each of them DELAY_MS later (each way, so a round trip grows by twice that; fractions count).  The delay does not
- * limit the rate: up to HELD_BYTES_MAX a direction are under way.  Commands on stdin, a line each, are answered with
- * "ok COMMAND" once they hold:
+ * It listens on a free port of 127.0.0.1, prints "listening PORT", and carries bytes to 127.0.0.1:TARGET_PORT and back.
+ * Each byte arrives DELAY_MS later (each way, so a round trip grows by twice that; fractions count).  The delay does not
+ * limit the rate: up to HELD_BYTES_MAX a direction are under way.  Each line on stdin is a command.  The answer
+ * "ok COMMAND" comes once the command holds:
  *
- *   delay MS   from now on; what is under way keeps its time
- *   pass       as at the start
+ *   delay MS   the delay from now on; bytes under way keep their time
+ *   pass       carries everything, as at the start
  *   pause      nothing is read and nothing is delivered, but nothing is lost: `pass` goes on where it stopped
- *   swallow    what is under way and what comes is lost, and nobody is told: a peer that hangs without closing.  New
- *   connections are
- *              accepted and as mute, and one end does not learn that the other has closed.  A connection that was there
- *              in this mode
- *              stays mute after `pass` too, until one of its ends closes it
+ *   swallow    bytes under way and bytes that come are lost, and no end is told: a peer that hangs without closing.  New
+ *              connections are accepted and are as mute.  A connection of this mode stays mute after `pass` too, until
+ *              one of its ends closes it
  *   close      resets all connections, once; new ones are carried
- *   refuse     resets all connections, and nobody listens until `pass`
- *   stats      "ok stats CONNECTIONS ACCEPTED TO_TARGET_BYTES FROM_TARGET_BYTES"
+ *   refuse     resets all connections; nothing listens until `pass`
+ *   target N   new connections go to port N
+ *   upload N   the client's end is read at N bytes a second, as over a thin line; 0: without a limit
+ *   lose TEXT  once the target sends TEXT, those bytes are lost and all connections are reset, once
+ *   redis62    errors of Redis scripts get the words of Redis 6.2 (as_redis_62)
+ *   stats      "ok stats CONNECTIONS ACCEPTED TO_TARGET_BYTES FROM_TARGET_BYTES LOST"; LOST counts what `lose` did
  *
  * It ends with its stdin, so it never outlives who started it.
  *
@@ -39,6 +41,7 @@
 enum {
   READ_BYTES = 64 * 1024,
   HELD_BYTES_MAX = 16 * 1024 * 1024,
+  THIN_BYTES_MAX = 64 * 1024, /* held for a thin line: the sender feels it */
   COMMAND_BYTES_MAX = 256,
   DELAY_MS_MAX = 60000,
   BACKLOG = 128
@@ -68,6 +71,7 @@ struct link {
   struct side side[2]; /* the client's, the target's */
   uv_connect_t connect;
   bool mute, connected, closing;
+  int64_t thin_until_us; /* when a thin line has carried what was read so far */
   int open_handles;
 };
 
@@ -83,12 +87,16 @@ struct proxy {
   struct link *links;
   long open_links, accepted;
   uint64_t to_target_bytes, from_target_bytes;
+  double upload_bytes_s; /* 0: no limit */
+  char lose[COMMAND_BYTES_MAX];
+  long lost;
+  bool redis62;
   char command[COMMAND_BYTES_MAX], scratch[READ_BYTES];
   size_t command_n;
 };
 
 static void die(const char *what, const char *why) {
-  fprintf(stderr, "delay_proxy: %s: %s\n", what, why);
+  fprintf(stderr, "proxy: %s: %s\n", what, why);
   exit(1);
 }
 
@@ -165,7 +173,9 @@ static struct side *other(struct side *s) { return s == &s->link->side[0] ? &s->
 static void update_reading(struct side *s) {
   struct link *l = s->link;
   if (l->closing) return;
-  bool should = s->wants_reading && l->proxy->mode != PAUSE && (l->mute || other(s)->held_bytes < HELD_BYTES_MAX);
+  bool thin = l->proxy->upload_bytes_s > 0 && s == &l->side[0];
+  size_t held_max = thin ? THIN_BYTES_MAX : HELD_BYTES_MAX;
+  bool should = s->wants_reading && l->proxy->mode != PAUSE && (l->mute || other(s)->held_bytes < held_max);
   if (should == s->reading) return;
   s->reading = should;
   if (should) {
@@ -263,6 +273,11 @@ static void carry(struct side *to, const char *bytes, size_t n) {
   if (c == NULL) die("carry", "out of memory");
   *c = (struct chunk){ .due_us = now_us() + p->delay_us, .n = n };
   memcpy(c->bytes, bytes, n);
+  if (p->upload_bytes_s > 0 && to == &to->link->side[1]) {
+    struct link *l = to->link;
+    if (l->thin_until_us > c->due_us) c->due_us = l->thin_until_us;
+    l->thin_until_us = c->due_us + (int64_t)((double)n * 1e6 / p->upload_bytes_s);
+  }
   /* In order, also when the delay has just become shorter. */
   if (to->last && c->due_us < to->last->due_us) c->due_us = to->last->due_us;
   if (to->last)
@@ -271,6 +286,50 @@ static void carry(struct side *to, const char *bytes, size_t n) {
     to->first = c;
   to->last = c;
   to->held_bytes += n;
+}
+
+/* Copies bytes of Redis 7 to out, with the errors of scripts in the words of Redis 6.2:
+ * "-READONLY Text. script: SHA1, on @user_script:12.\r\n" becomes "-ERR Error running script (call to f_SHA1):
+ * @user_script:12: @user_script: 12: -READONLY Text. \r\n".  out has room for twice n bytes and a line.  Returns how many. */
+static size_t as_redis_62(const char *in, size_t n, char *out) {
+  static const char mark[] = " script: ", behind[] = ", on @user_script:";
+  size_t used = 0;
+  for (const char *end = in + n, *stop; in < end; in = stop) {
+    const char *newline = memchr(in, '\n', (size_t)(end - in));
+    stop = newline ? newline + 1 : end;
+    const char *at = *in == '-' ? memmem(in, (size_t)(stop - in), mark, sizeof mark - 1) : NULL;
+    const char *on = at ? memmem(at, (size_t)(stop - at), behind, sizeof behind - 1) : NULL;
+    if (on == NULL) {
+      memcpy(out + used, in, (size_t)(stop - in));
+      used += (size_t)(stop - in);
+      continue;
+    }
+    const char *sha = at + sizeof mark - 1, *text = in;
+    if (strncmp(in, "-ERR ", 5) == 0) text = in + 5;
+    int line = atoi(on + sizeof behind - 1);
+    used += (size_t)sprintf(out + used,
+                            "-ERR Error running script (call to f_%.*s): @user_script:%d: @user_script: %d: %.*s \r\n",
+                            (int)(on - sha), sha, line, line, (int)(at - text), text);
+  }
+  return used;
+}
+
+/* Passes on what the target sent, or loses it as `lose` says: false then. */
+static bool carry_from_target(struct side *to, const char *bytes, size_t n) {
+  struct proxy *p = to->link->proxy;
+  char words[2 * READ_BYTES + 512];
+  if (p->lose[0] != '\0' && memmem(bytes, n, p->lose, strlen(p->lose))) {
+    p->lose[0] = '\0';
+    p->lost++;
+    close_all(p);
+    return false;
+  }
+  if (p->redis62 && n > 0) {
+    n = as_redis_62(bytes, n, words);
+    bytes = words;
+  }
+  carry(to, bytes, n);
+  return true;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
@@ -289,7 +348,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     return;
   }
   if (n > 0) *(from == &l->side[0] ? &p->to_target_bytes : &p->from_target_bytes) += (uint64_t)n;
-  carry(to, buf->base, n > 0 ? (size_t)n : 0);
+  size_t got = n > 0 ? (size_t)n : 0;
+  if (from == &l->side[0]) {
+    carry(to, buf->base, got);
+  } else if (!carry_from_target(to, buf->base, got)) {
+    return;
+  }
   update_reading(from);
   deliver_all(p);
 }
@@ -360,8 +424,8 @@ static void stop_listening(struct proxy *p) {
 
 static void answer(struct proxy *p, const char *command) {
   if (strcmp(command, "stats") == 0) {
-    printf("ok stats %ld %ld %llu %llu\n", p->open_links, p->accepted, (unsigned long long)p->to_target_bytes,
-           (unsigned long long)p->from_target_bytes);
+    printf("ok stats %ld %ld %llu %llu %ld\n", p->open_links, p->accepted, (unsigned long long)p->to_target_bytes,
+           (unsigned long long)p->from_target_bytes, p->lost);
   } else {
     printf("ok %s\n", command);
   }
@@ -385,7 +449,8 @@ static void set_mode(struct proxy *p, enum mode mode) {
 }
 
 static void obey(struct proxy *p, const char *command) {
-  double ms = 0;
+  double ms = 0, bytes_s = 0;
+  int port = 0;
   char rest;
   if (sscanf(command, "delay %lf%c", &ms, &rest) == 1 && ms >= 0 && ms <= DELAY_MS_MAX) {
     p->delay_us = (int64_t)(ms * 1000);
@@ -401,9 +466,19 @@ static void obey(struct proxy *p, const char *command) {
     close_all(p);
     stop_listening(p);
     set_mode(p, REFUSE);
+  } else if (sscanf(command, "target %d%c", &port, &rest) == 1 && port > 0 && port <= 65535) {
+    uv_ip4_addr("127.0.0.1", port, &p->target);
+  } else if (sscanf(command, "upload %lf%c", &bytes_s, &rest) == 1 && bytes_s >= 0) {
+    p->upload_bytes_s = bytes_s;
+    for (struct link *l = p->links; l; l = l->next) update_reading(&l->side[0]);
+  } else if (strncmp(command, "lose ", 5) == 0) {
+    snprintf(p->lose, sizeof p->lose, "%s", command + 5);
+  } else if (strcmp(command, "redis62") == 0) {
+    p->redis62 = true;
   } else if (strcmp(command, "stats") != 0) {
-    printf("error \"%s\": expected delay MS (0 to %d), pass, pause, swallow, close, refuse or stats\n", command,
-           DELAY_MS_MAX);
+    printf("error \"%s\": expected delay MS (0 to %d), pass, pause, swallow, close, refuse, target PORT, upload "
+           "BYTES_S, lose TEXT, redis62 or stats\n",
+           command, DELAY_MS_MAX);
     fflush(stdout);
     return;
   }
@@ -447,7 +522,7 @@ int main(int argc, char **argv) {
   int target = argc > 1 ? atoi(argv[1]) : 0;
   double delay_ms = argc > 2 ? atof(argv[2]) : 0;
   if (argc < 2 || argc > 3 || target < 1 || target > 65535 || delay_ms < 0 || delay_ms > DELAY_MS_MAX) {
-    fprintf(stderr, "usage: delay_proxy TARGET_PORT [DELAY_MS]\n");
+    fprintf(stderr, "usage: proxy TARGET_PORT [DELAY_MS]\n");
     return 64;
   }
   p.delay_us = (int64_t)(delay_ms * 1000);
