@@ -108,6 +108,15 @@ local function calm_down(world)
     looked = World.now()
     return left == 0
   end)
+  world.unfinished = {}
+  if not calm then
+    for _, state in ipairs { "scheduled", "ready", "running", "retry" } do
+      local _, out = world:skein_says("jobs", "--state", state, "--limit", "3", "--json")
+      if out ~= "[]\n" then table.insert(world.unfinished, state .. ": " .. out) end
+    end
+    if not clients_ended(world) then table.insert(world.unfinished, "a client has not ended") end
+    if #world.unfinished == 0 then table.insert(world.unfinished, "jobs by the counts only: " .. tostring(left)) end
+  end
   print(("%s after %.1f s of calm"):format(calm and "nothing left to do" or ("still unfinished: " .. tostring(left)),
     World.now() - from))
 end

@@ -267,6 +267,7 @@ end
 function Check.run(world, exit_codes)
   local self = new_check(world)
   self:says("nothing ended unasked", world.unasked)
+  self:says("the calm after the last fault was long enough for everything", world.unfinished)
   local codes = {}
   for k, code in ipairs(exit_codes) do
     if code ~= 0 then codes[#codes + 1] = ("engine %d: %s"):format(k, tostring(code)) end

@@ -3,14 +3,15 @@
  *   proxy TARGET_PORT [DELAY_MS]
  *
  * It listens on a free port of 127.0.0.1, prints "listening PORT", and carries bytes to 127.0.0.1:TARGET_PORT and back.
- * Each byte arrives DELAY_MS later (each way, so a round trip grows by twice that; fractions count).  The delay does not
- * limit the rate: up to HELD_BYTES_MAX a direction are under way.  Each line on stdin is a command.  The answer
+ * Each byte arrives DELAY_MS later (each way, so a round trip grows by twice that; fractions count).  The delay does
+ * not limit the rate: up to HELD_BYTES_MAX a direction are under way.  Each line on stdin is a command.  The answer
  * "ok COMMAND" comes once the command holds:
  *
  *   delay MS   the delay from now on; bytes under way keep their time
  *   pass       carries everything, as at the start
  *   pause      nothing is read and nothing is delivered, but nothing is lost: `pass` goes on where it stopped
- *   swallow    bytes under way and bytes that come are lost, and no end is told: a peer that hangs without closing.  New
+ *   swallow    bytes under way and bytes that come are lost, and no end is told: a peer that hangs without closing.
+ *   New
  *              connections are accepted and are as mute.  A connection of this mode stays mute after `pass` too, until
  *              one of its ends closes it
  *   close      resets all connections, once; new ones are carried
@@ -290,7 +291,8 @@ static void carry(struct side *to, const char *bytes, size_t n) {
 
 /* Copies bytes of Redis 7 to out, with the errors of scripts in the words of Redis 6.2:
  * "-READONLY Text. script: SHA1, on @user_script:12.\r\n" becomes "-ERR Error running script (call to f_SHA1):
- * @user_script:12: @user_script: 12: -READONLY Text. \r\n".  out has room for twice n bytes and a line.  Returns how many. */
+ * @user_script:12: @user_script: 12: -READONLY Text. \r\n".  out has room for twice n bytes and a line.  Returns how
+ * many. */
 static size_t as_redis_62(const char *in, size_t n, char *out) {
   static const char mark[] = " script: ", behind[] = ", on @user_script:";
   size_t used = 0;

@@ -154,7 +154,9 @@ describe("the wall clock", function()
     assert.equal(0, t:count "short")
   end)
 
-  H.it_on("redis", "of a machine that looks into the store may be wrong: what is ago and what is in future goes by the store's clock", function(t)
+  H.it_on("redis",
+    "of a machine that looks into the store may be wrong: what is ago and what is in future goes by the store's clock",
+    function(t)
     if not LIBRARY then pending "libfaketime is not installed" end
     local waits, due = t:enqueue "waits", t:ok("enqueue", "due", "--in", "5m")
     for _, offset in ipairs { "-3h", "+3h" } do

@@ -59,7 +59,8 @@ describe("what nobody knows", function()
 
   H.it("what follows a queue's colon is a weight, or the command line is wrong", function(t)
     t:script("a.lua", ADD)
-    local said = 'weight "x", expected a whole number from 1 to 1000; a queue whose name has a colon needs a weight, as in a:x:1'
+    local said = 'weight "x", expected a whole number from 1 to 1000; '
+      .. "a queue whose name has a colon needs a weight, as in a:x:1"
     local flag = t:cli { "run", t.scripts, "-q", "a:x" }
     assert.equal(64, flag.code)
     assert.matches(said, flag.err, 1, true)
@@ -217,7 +218,8 @@ print("held", flush=True)
 signal.pause()]], t.dir .. "/jobs.db" }, { program = "python3" })
     t:wait_for("the lock", 5, function() return lock.stdout:find "held" end)
     local cancel = t:start { "cancel", "--task", "add" }
-    t:wait_for("a word of it", 5, function() return cancel.stderr:find("skein cancel: cancelled 0 jobs so far\n", 1, true) end)
+    t:wait_for("a word of it", 5, function() return cancel.stderr:find("skein cancel: cancelled 0 jobs so far\n", 1,
+      true) end)
     lock:stop_hard()
     assert.equal(0, cancel:wait(5))
     assert.equal("cancelled 3 jobs\n", cancel.stdout)
@@ -228,7 +230,8 @@ end)
 
 describe("skein check", function()
   H.it("passes on what scripts write while they load, without terminal controls", function(t)
-    t:script("a.lua", [[io.write("a\27[31m\194\155 b\n") io.stdout:write("c\27]0;title\7 d\n") io.stderr:write("e\255\27 f\n")
+    t:script("a.lua",
+      [[io.write("a\27[31m\194\155 b\n") io.stdout:write("c\27]0;title\7 d\n") io.stderr:write("e\255\27 f\n")
       os.execute("printf 'g\\033[2J h'; printf 'i\\033c j\\n' >&2") ]] .. ADD)
     for _, args in ipairs { { "check", t.scripts }, { "check", t.scripts, "--json" } } do
       local result = t:cli(args)
