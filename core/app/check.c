@@ -8,7 +8,7 @@
 #include "app/relay.h"
 #include "app/scripts.h"
 #include "app/verbs.h"
-#include "lua/look.h"
+#include "lua/inspect.h"
 
 static const struct sk_option OPTIONS[] = { { "json", 0, NULL, "print one JSON object" } };
 
@@ -49,7 +49,7 @@ struct look {
 
 static int look(void *ctx) {
   const struct look *l = ctx;
-  return sk_look_check(l->dir, l->json);
+  return sk_inspect_check(l->dir, l->json);
 }
 
 int sk_app_check(int argc, char **argv) {

@@ -12,10 +12,10 @@
 #include "app/out.h"
 #include "app/verbs.h"
 #include "io/guard.h"
-#include "lua/look.h"
+#include "lua/inspect.h"
 
 int sk_app_worker(int argc, char **argv) {
-  if (argc == 4 && strcmp(argv[1], "config") == 0) return sk_look_config(argv[2], (int)strtol(argv[3], NULL, 10));
+  if (argc == 4 && strcmp(argv[1], "config") == 0) return sk_inspect_config(argv[2], (int)strtol(argv[3], NULL, 10));
   if (argc == 3 && strcmp(argv[1], "guard") == 0) return sk_guard_main(argv[2]);
   if (argc != 7 || strcmp(argv[1], "run") != 0) {
     sk_out_error("worker", "is started by the engine: see `skein run --help`");

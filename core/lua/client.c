@@ -10,7 +10,7 @@
 #include "engine/request.h"
 #include "io/loop.h"
 #include "lua/connection.h"
-#include "lua/plain.h"
+#include "lua/enqueue_bulk.h"
 #include "store/store.h"
 
 static const char CLIENT_TYPE[] = "skein.client";
@@ -176,7 +176,7 @@ static int client_call(lua_State *L) {
   return 2;
 }
 
-/* Begins the next one: its payload (core/lua/plain.h's items, too), or what makes it, is an element of the list at index 3.  False, with an error value on the stack, when
+/* Begins the next one: its payload (core/lua/enqueue_bulk.h's items, too), or what makes it, is an element of the list at index 3.  False, with an error value on the stack, when
  * it could not be made. */
 static bool begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation, struct calls *calls) {
   lua_rawgeti(L, 3, (int)calls->begun + 1);
@@ -185,7 +185,7 @@ static bool begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation,
     lua_pushliteral(L, "this connection is closed");
     return false;
   }
-  struct sk_lua_items *items = sk_lua_items_at(L, -1);
+  struct sk_lua_bulk_items *items = sk_lua_bulk_items_at(L, -1);
   if (items == NULL && lua_type(L, -1) != LUA_TSTRING) {
     lua_pushfstring(L, "call_many: payload %d is no string", (int)calls->begun + 1);
     return false;

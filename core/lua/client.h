@@ -38,7 +38,7 @@ int sk_lua_client_open(lua_State *L);
 /* Makes the userdata's metatable: client:call(operation, payload) -> code, answer or message;  client:close();
  * client:budget(on): the operations from now on are parts of one enqueue, which has the store's timeout; or no more;
  * client:call_many(operation, payloads) -> codes, answers or messages, in the order of the payloads: up to SK_CALLS_IN_FLIGHT_MAX of them are
- * under way at once.  A payload of ENQUEUE may be plain.h's items.  A payload may be a function that returns it, called when its turn comes; an error in it is raised when those that
+ * under way at once.  A payload of ENQUEUE may be enqueue_bulk.h's items.  A payload may be a function that returns it, called when its turn comes; an error in it is raised when those that
  * were begun before have ended.  Once one has failed no further one is begun, so both lists may be shorter than payloads. */
 void sk_lua_client_register(lua_State *L);
 

@@ -6,11 +6,11 @@
 
 #include "lua/vm.h"
 
-static const char CODE[] =
-    "local task, lock, limit, json, unique_key, limit_key = ... "
-    "local core, keys = require 'skein.core', require 'skein.keys' "
-    "lock, limit = keys.given(keys.read_lock(lock), keys.read_limit(limit), unique_key, limit_key) "
-    "return keys.of_job(task, lock, limit, json, core.decode(json))";
+static const char CODE[] = "local task, lock, limit, json, unique_key, limit_key = ... "
+                           "local core, keys = require 'skein.core', require 'skein.constraints' "
+                           "lock, limit = constraints.given(constraints.read_lock(lock), "
+                           "constraints.read_limit(limit), unique_key, limit_key) "
+                           "return constraints.of_job(task, lock, limit, json, core.decode(json))";
 
 static void push_text(lua_State *L, struct sk_str s) {
   if (s.n > 0)

@@ -5,7 +5,7 @@
  *   record(table) -> bytes             job{record} : see RECORD_FIELDS
  *   item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id    a job as a request to enqueue it has it (engine/request.h);
  *       table as for record, without args; id and enqueued_ms are made when they are not there
- *   plain, plain_items, plain_next     many plain signatures as one request: see plain.h
+ *   plain, plain_items, plain_next     many plain signatures as one request: see enqueue_bulk.h
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
  *   digest(bytes) -> SHA-256 in hex    null, array(t)
@@ -31,8 +31,9 @@
 #include "logic/record.h"
 #include "logic/wire.h"
 #include "lua/client.h"
+#include "lua/constants.h"
+#include "lua/enqueue_bulk.h"
 #include "lua/json.h"
-#include "lua/plain.h"
 #include "lua/testing.h"
 #include "lua/vm.h"
 
@@ -467,13 +468,14 @@ int luaopen_skein_core(lua_State *L) {
   lua_setfield(L, -2, "id");
   push_item(L);
   lua_setfield(L, -2, "item");
-  sk_lua_plain_push(L);
-  lua_setfield(L, -2, "plain");
-  sk_lua_plain_items_push(L);
-  lua_setfield(L, -2, "plain_items");
-  sk_lua_plain_next_push(L);
-  lua_setfield(L, -2, "plain_next");
+  sk_lua_bulk_payload_push(L);
+  lua_setfield(L, -2, "bulk_payload");
+  sk_lua_bulk_items_push(L);
+  lua_setfield(L, -2, "bulk_items");
+  sk_lua_bulk_scan_push(L);
+  lua_setfield(L, -2, "bulk_scan");
   sk_lua_json_push_null(L);
   lua_setfield(L, -2, "null");
+  sk_lua_constants_add(L);
   return 1;
 }

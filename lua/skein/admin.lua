@@ -7,24 +7,23 @@ local schema = require "skein.schema"
 
 local M = {}
 
-local STATE_NUMBER = {}
-for number, name in pairs(client.STATES) do STATE_NUMBER[name] = number end
+local STATE, OP = core.STATE, core.OP
 local COUNTERS = { "enqueued", "done", "retried", "dead", "cancelled", "discarded", "crashed", "recovered" }
 
 local function one_of_states(value)
-  if not STATE_NUMBER[value] then return "a state: scheduled, ready, running, retry, done, dead or cancelled" end
+  if type(value) ~= "string" or not STATE[value] then return "a state: scheduled, ready, running, retry, done, dead or cancelled" end
 end
 
-local FILTER = { queue = schema.name(core), task = schema.name(core), state = one_of_states }
+local FILTER = { queue = schema.name(), task = schema.name(), state = one_of_states }
 local LISTING = { queue = FILTER.queue, task = FILTER.task, state = one_of_states,
-  offset = schema.integer(0, 2147483647), limit = schema.integer(0, 10000) }
+  offset = schema.integer(0, 2147483647), limit = schema.integer(0, core.LIMITS.list) }
 
 local function pack_filter(filter)
-  return core.pack("bss", STATE_NUMBER[filter.state] or 0, filter.queue or "", filter.task or "")
+  return core.pack("bss", STATE[filter.state] or 0, filter.queue or "", filter.task or "")
 end
 
 local function count()
-  local answer, err = client.call(client.OP.COUNT, "")
+  local answer, err = client.call(OP.COUNT, "")
   if not answer then return nil, err end
   local queues = {}
   local n, offset = core.unpack("i", answer)
@@ -34,7 +33,7 @@ local function count()
     q.name, paused, states[0], states[1], states[2], states[3], states[4], states[5], states[6], states[7], offset =
       core.unpack("sbllllllll", answer, offset)
     q.paused = paused ~= 0
-    for number, name in pairs(client.STATES) do q[name] = states[number] end
+    for number, name in ipairs(STATE) do q[name] = states[number] end
     queues[i] = q
   end
   local counters, values = {}, { core.unpack("llllllll", answer, offset) }
@@ -53,23 +52,24 @@ function M.queues()
 end
 
 --- Totals since the store was made, and jobs by state now.
--- @return { counters = { enqueued =, done =, retried =, dead =, cancelled =, discarded =, crashed =, recovered = }, ready =, running =,
--- ... }, or nil and an error
+-- @return { counters = { enqueued =, done =, retried =, dead =, cancelled =, discarded =, crashed =, recovered = },
+-- ready =, running =, ... }, or nil and an error
 -- @yields in a job
 function M.stats()
   local queues, counters = count()
   if not queues then return nil, counters end
   local stats = { counters = counters }
-  for _, name in pairs(client.STATES) do stats[name] = 0 end
+  for _, name in ipairs(STATE) do stats[name] = 0 end
   for _, q in ipairs(queues) do
-    for _, name in pairs(client.STATES) do stats[name] = stats[name] + q[name] end
+    for _, name in ipairs(STATE) do stats[name] = stats[name] + q[name] end
   end
   return stats
 end
 
 --- Lists jobs.
 -- @tparam[opt] table options { queue =, state =, task =, offset = (0), limit = (100, at most 10000) }
--- @return a list of tables as handle:info() gives, or nil and an error (code "limit": the answer is too large, ask for fewer)
+-- @return a list of tables as handle:info() gives, or nil and an error (code "limit": the answer is too large, ask
+-- for fewer)
 -- @raise at the caller's line: an unknown option
 -- @yields in a job
 -- @usage for _, job in ipairs(skein.admin.jobs { state = "dead" }) do print(job.id, job.error.message) end
@@ -78,7 +78,7 @@ function M.jobs(options)
   local problem = schema.check("skein.admin.jobs", options, LISTING)
   if problem then errors.misuse(problem) end
   local payload = pack_filter(options) .. core.pack("ii", options.offset or 0, options.limit or 100)
-  local answer, err = client.call(client.OP.LIST, payload)
+  local answer, err = client.call(OP.LIST, payload)
   if not answer then return nil, err end
   local n, offset = core.unpack("i", answer)
   local jobs = {}
@@ -105,20 +105,21 @@ local function change(verb, what)
     if problem then errors.misuse(problem) end
     filter = what
   end
-  local payload = core.pack("bli", client.VERB[verb], client.CANCELLED_KEEP_MS, #ids) .. (ids[1] and core.pack("s", ids[1]) or "")
-  local answer, err = client.call(client.OP.CHANGE, payload .. pack_filter(filter))
+  local payload = core.pack("bli", core.VERB[verb], client.CANCELLED_KEEP_MS, #ids) .. (ids[1] and core.pack("s", ids[1]) or "")
+  local answer, err = client.call(OP.CHANGE, payload .. pack_filter(filter))
   if not answer then return nil, err end
   local changed = core.unpack("l", answer)
   if not ids[1] then return changed end
   if changed == 1 then return true end
-  local code = client.CODES[answer:byte(9)] or "state"
+  local code = core.CODE[answer:byte(9)] or "state"
   local why = code == "not_found" and "the store does not know it" or "its state does not allow it"
   return nil, errors.new(code, ("job %s: %s: %s"):format(ids[1], verb, why))
 end
 
 --- Runs dead, retrying or cancelled jobs again, now.
 -- @tparam string|table what an id, or a filter { queue =, state =, task = }; {} is every job
--- @return with an id: true, or nil and an error (code "not_found", "state"); with a filter: how many were changed, or nil and an error
+-- @return with an id: true, or nil and an error (code "not_found", "state"); with a filter: how many were changed, or
+-- nil and an error
 -- @raise at the caller's line: an unknown key of the filter
 -- @yields in a job
 -- @usage skein.admin.retry { state = "dead", task = "email.welcome" }
@@ -159,7 +160,7 @@ local function pause(what, queue, paused)
   local ok, problem = core.name_check("queue", type(queue) == "string" and queue or "")
   if type(queue) ~= "string" then problem = ("%s: the queue must be a string, not %s"):format(what, type(queue)) end
   if not ok then errors.misuse(problem) end
-  local answer, err = client.call(client.OP.PAUSE, core.pack("sb", queue, paused and 1 or 0))
+  local answer, err = client.call(OP.PAUSE, core.pack("sb", queue, paused and 1 or 0))
   if not answer then return nil, err end
   return true
 end

@@ -1,8 +1,9 @@
---- What this process knows of tasks and queues: what its own scripts declare, and else what engines have told the store.
+--- What this process knows of tasks and queues: what its own scripts declare, and else what engines have told the
+-- store.
 -- @module skein.catalog
 local core = require "skein.core"
 local client = require "skein.client"
-local keys = require "skein.keys"
+local constraints = require "skein.constraints"
 local queues = require "skein.queues"
 local tasks = require "skein.tasks"
 
@@ -16,7 +17,8 @@ local UNKNOWN = { queue = "default", priority = 0 }
 local known, known_queues, known_at, known_through = {}, {}, -math.huge, nil
 local known_moves -- how often the store had gone back in time then
 
--- A store that went back has what engines declared only when they have done so again: until it is asked next what was known is true, too.
+-- A store that went back has what engines declared only when they have done so again: until it is asked next what was
+-- known is true, too.
 local function join(before, now)
   for name, one in pairs(before) do now[name] = now[name] or one end
   return now
@@ -25,7 +27,7 @@ end
 local failed_in, failed_at -- the serial number of the enqueue that asked in vain
 
 local function load()
-  local answer = client.call(client.OP.TASKS, "")
+  local answer = client.call(core.OP.TASKS, "")
   failed_in, failed_at = not answer and client.enqueue_serial() or nil, core.now()
   if not answer then return end
   local tasks_before, queues_before, same = known, known_queues, known_through == client.connection
@@ -53,7 +55,8 @@ end
 local function refresh()
   if known_through ~= client.connection then known, known_queues = {}, {} end
   local age = core.now() - known_at -- below 0: the clock was set back
-  if failed_in == client.enqueue_serial() and math.abs(core.now() - failed_at) < ASK_AGAIN_S then return end -- asked just now, in vain
+  -- Asked just now, in vain
+  if failed_in == client.enqueue_serial() and math.abs(core.now() - failed_at) < ASK_AGAIN_S then return end
   if known_through ~= client.connection or age > FRESH_S or age < 0 then load() end
 end
 
@@ -61,7 +64,7 @@ end
 local function read_template(task)
   local record = core.job(task.template) or {}
   task.template = nil
-  task.lock, task.limit = keys.read_lock(record.unique), keys.read_limit(record.limit)
+  task.lock, task.limit = constraints.read_lock(record.unique), constraints.read_limit(record.limit)
   local meta = record.meta and core.decode(record.meta)
   task.pass = meta and meta[tasks.PASS]
 end

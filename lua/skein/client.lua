@@ -8,21 +8,19 @@ local tasks = require "skein.tasks"
 
 local M = {}
 
-local OP = { ENQUEUE = 1, GET = 2, WAIT = 3, LIST = 4, COUNT = 5, CHANGE = 6, PAUSE = 7, TASKS = 8 }
-local STATES = { [0] = nil, "scheduled", "ready", "running", "retry", "done", "dead", "cancelled" }
-local VERB = { cancel = 0, delete = 1, retry = 2, promote = 3 }
-local CODES = { [0] = "ok", "invalid", "limit", "exists", "not_found", "stale", "state" }
-local HELD_BACK = { "concurrency", "rate" }
-local CANCELLED_KEEP_MS = 3600 * 1000
+local BLOCKED_BY, CODE, OP, STATE, VERB = core.BLOCKED_BY, core.CODE, core.OP, core.STATE, core.VERB
 
-M.OP, M.STATES = OP, STATES
+--- How long a job that was cancelled from Lua stays visible, in ms.
+M.CANCELLED_KEEP_MS = 3600 * 1000
 
---- The transport ------------------------------------------------------------------------------------------------------
+--- The transport ----------------------------------------------------------------------------------------------------
 
 -- { call = function(operation, payload) -> code name, answer; worker = true in a job;
---   call_many = function(operation, payloads) -> list of code names, list of answers: as many at once as is good; both end after those
+--   call_many = function(operation, payloads) -> list of code names, list of answers: as many at once as is good;
+-- both end after those
 --   that were begun before one failed (optional: without it they are called one after the other);
---   lazy = true when payloads may be functions that return them, called when their turn comes, and no other Lua code runs meanwhile;
+--   lazy = true when payloads may be functions that return them, called when their turn comes, and no other Lua code
+-- runs meanwhile;
 --   passed = function() -> what the running job's meta passes along, { values, pass }, or nil }
 local transport
 
@@ -52,9 +50,11 @@ end
 
 local CONNECT = { durability = schema.one_of { full = true, normal = true } }
 
---- Opens the store for this program.  Not needed when the environment says which (SKEIN_STORE, REDIS_URL), nor inside a job.
+--- Opens the store for this program.  Not needed when the environment says which (SKEIN_STORE, REDIS_URL), nor inside
+-- a job.
 -- @tparam[opt] string url as for `skein run -s`; default: the environment's, else sqlite:.skein/jobs.db
--- @tparam[opt] table options `durability = "full" | "normal"`: whether an acknowledged enqueue survives power loss ("full")
+-- @tparam[opt] table options `durability = "full" | "normal"`: whether an acknowledged enqueue survives power loss
+-- ("full")
 -- @return true, or nil and an error (code "unavailable", "invalid", ...)
 -- @raise at the caller's line: a url that is no string, an unknown option, inside a job
 -- @usage assert(skein.connect("sqlite:/var/lib/app/jobs.db"))
@@ -136,8 +136,8 @@ function M.is_lazy() return transport and transport.lazy end
 --- Calls an operation many times, several at once.
 -- @tparam number operation
 -- @tparam table payloads strings; where is_lazy() says so, also functions that return them
--- @return a list of answers, false for those that failed; an error, after which none was begun: the list may be shorter; and the indexes
--- of those whose fate is unknown
+-- @return a list of answers, false for those that failed; an error, after which none was begun: the list may be
+-- shorter; and the indexes of those whose fate is unknown
 -- @yields in a job
 function M.call_many(operation, payloads)
   if not transport then
@@ -156,7 +156,7 @@ function M.call_many(operation, payloads)
   return answers, err, unknown
 end
 
---- Views of jobs ------------------------------------------------------------------------------------------------------
+--- Views of jobs ----------------------------------------------------------------------------------------------------
 
 local VIEW = "bsssillsissbb"
 
@@ -182,9 +182,10 @@ local function history_event(at, text)
   return { at = at, event = event, detail = detail ~= "" and detail or nil }
 end
 
--- What a job's meta says, without what is ours in it.
+-- A job's meta without Skein's own key.  Other clients may have stored anything.
 local function read_meta(text)
-  local meta = decode(text) or {}
+  local meta = decode(text)
+  if type(meta) ~= "table" then meta = {} end
   meta[tasks.PASS] = nil
   return meta
 end
@@ -193,21 +194,21 @@ end
 function M.read_view(answer, offset)
   local state, id, queue, record, priority, due_ms, held_ms, engine, percent, note, log, stopping, held_back,
     next_offset = core.unpack(VIEW, answer, offset)
-  if STATES[state] == nil then return { id = id }, next_offset end
+  if STATE[state] == nil then return { id = id }, next_offset end
   local r = core.job(record) or {}
   local view = {
-    id = id, state = STATES[state], queue = queue, task = r.task, priority = priority,
+    id = id, state = STATE[state], queue = queue, task = r.task, priority = priority,
     args = decode(r.args), meta = read_meta(r.meta), attempts = r.attempts or 0, retries = r.retries,
     crashes = r.crashes or 0, recoveries = r.recoveries or 0,
     enqueued_at = seconds(r.enqueued_ms), due_at = seconds(due_ms),
-    started_at = seconds(STATES[state] == "running" and held_ms or r.started_ms), finished_at = seconds(r.finished_ms),
+    started_at = seconds(STATE[state] == "running" and held_ms or r.started_ms), finished_at = seconds(r.finished_ms),
     result = decode(r.result), engine = engine ~= "" and engine or nil,
   }
   if view.state == "running" then view.attempt = view.attempts + 1 end
   if r.error_kind then view.error = { kind = r.error_kind, message = r.error or "", traceback = r.traceback } end
   if percent >= 0 then view.progress = { percent = percent, message = note } end
   view.history, view.log = each_line(r.history, history_event), each_line((r.log or "") .. "\n" .. log, log_line)
-  view.stopping, view.held_back = stopping == 1, HELD_BACK[held_back]
+  view.stopping, view.held_back = stopping == 1, BLOCKED_BY[held_back]
   return view, next_offset
 end
 
@@ -219,14 +220,14 @@ end
 
 M.get = get
 
---- Handles --------------------------------------------------------------------------------------------------------------
+--- Handles ----------------------------------------------------------------------------------------------------------
 
 local Handle = {}
 Handle.__index = Handle
 Handle.__tostring = function(h) return "skein job " .. h.id end
 
---- The job's state: "scheduled", "ready", "running", "retry", "done", "dead", "cancelled"; nil when the store does not know it
--- (any more: a finished job is kept for its `keep`).
+--- The job's state: "scheduled", "ready", "running", "retry", "done", "dead", "cancelled"; nil when the store does
+-- not know it (any more: a finished job is kept for its `keep`).
 -- @return state, or nil and perhaps an error
 -- @yields in a job
 -- @usage if h:state() == "dead" then ... end
@@ -237,11 +238,11 @@ function Handle:state()
 end
 
 --- Everything the store knows of the job; times in seconds since 1970.
--- @return { id, state, queue, task, priority, args, meta, attempts (that have ended), attempt (that runs), retries, crashes,
--- recoveries, enqueued_at, due_at, started_at, finished_at,
--- result, error = { kind, message, traceback }, progress = { percent, message }, engine, history = { { at, event,
--- detail }, ... } (what has happened to it), log = { { at, text }, ... } (job:log), stopping (it was told to stop, and runs still),
--- held_back = "concurrency" or "rate" (what keeps it from running) }; nil for an unknown id, and perhaps an error
+-- @return { id, state, queue, task, priority, args, meta, attempts (that have ended), attempt (that runs), retries,
+-- crashes, recoveries, enqueued_at, due_at, started_at, finished_at, result, error = { kind, message, traceback },
+-- progress = { percent, message }, engine, history = { { at, event, detail }, ... } (what has happened to it), log =
+-- { { at, text }, ... } (job:log), stopping (it was told to stop, and runs still), held_back = "concurrency" or
+-- "rate" (what keeps it from running) }; nil for an unknown id, and perhaps an error
 -- @yields in a job
 function Handle:info()
   local view, err = get(self.id)
@@ -280,8 +281,9 @@ end
 
 --- Waits for the job's end.
 -- @tparam[opt] number timeout seconds; none: as long as it takes
--- @return what the handler returned (nil when it returned nothing, or when the finished job was not kept), or nil and an error:
--- code "timeout" (it has not ended yet), "dead" (err.kind, err.message, err.traceback), "cancelled", "unavailable"
+-- @return what the handler returned (nil when it returned nothing, or when the finished job was not kept), or nil and
+-- an error: code "timeout" (it has not ended yet), "dead" (err.kind, err.message, err.traceback), "cancelled",
+-- "unavailable"
 -- @raise at the caller's line when the timeout is no number of seconds
 -- @yields in a job
 -- @usage local sum, err = skein.enqueue("add", 1, 2):wait(5)
@@ -293,18 +295,19 @@ function Handle:wait(timeout)
   return outcome((M.read_view(answer, 1)))
 end
 
---- Cancels the job.  One that runs is asked to stop: its job:active() turns false, its next wait raises, and if it goes on all the
--- same its worker is killed.  It is cancelled, neither retried nor dead, unless it ends well before it notices.
+--- Cancels the job.  One that runs is asked to stop: its job:active() turns false, its next wait raises, and if it
+-- goes on all the same its worker is killed.  It is cancelled, neither retried nor dead, unless it ends well before
+-- it notices.
 -- @return true, or nil and an error: code "not_found", "state" (it has ended), "unavailable"
 -- @yields in a job
 -- @usage assert(h:cancel())
 function Handle:cancel()
-  local payload = core.pack("blisbss", VERB.cancel, CANCELLED_KEEP_MS, 1, self.id, 0, "", "")
+  local payload = core.pack("blisbss", VERB.cancel, M.CANCELLED_KEEP_MS, 1, self.id, 0, "", "")
   local answer, err = call(OP.CHANGE, payload)
   if not answer then return nil, err end
   local changed, code = core.unpack("lb", answer)
   if changed == 1 then return true end
-  local name = CODES[code] or "state"
+  local name = CODE[code] or "state"
   local why = name == "not_found" and "the store does not know it" or "it has ended"
   return nil, errors.new(name, ("job %s can't be cancelled: %s"):format(self.id, why))
 end
@@ -320,7 +323,5 @@ function M.handle(id)
 end
 
 M.Handle = Handle
-M.VERB, M.CODES = VERB, CODES
-M.CANCELLED_KEEP_MS = CANCELLED_KEEP_MS
 
 return M

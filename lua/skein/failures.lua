@@ -1,21 +1,16 @@
 --- What a failed attempt means: what the core is told of it, and who else hears of it.
 -- Globals are taken when the module loads: scripts may replace them.
 -- @module skein.failures
-local around = require "skein.around"
+local core = require "skein.core"
 local errors = require "skein.errors"
+local hooks = require "skein.hooks"
 local schema = require "skein.schema"
 local tasks = require "skein.tasks"
-local pairs, pcall, type = pairs, pcall, type
+local pcall, type = pcall, type
 
 local M = {}
 
-local ERROR = 3
-local VERDICT = { retry = 0, fail = 1, discard = 2, snooze = 3, stopped = 4 }
-local KIND = { error = 1, timeout = 2, crash = 3, expired = 4, unknown_task = 5, fail = 6, result = 7, cancelled = 8 }
-local KIND_NAME = {}
-for name, number in pairs(KIND) do KIND_NAME[number] = name end
-
-M.KIND = KIND
+local ERROR, KIND, VERDICT = core.LOG.error, core.KIND, core.VERDICT
 
 -- The delay that the task's backoff function wants, in ms; -1 when the core decides.
 local function function_delay(rt, task, handle, attempt, err)
@@ -52,48 +47,50 @@ function M.failed(rt, job, kind, value, trace)
     if value.verdict == "fail" then kind = "fail" end
     local ends_as = ENDS_AS[value.verdict]
     if ends_as then
-      around.emit_job(job, "running", ends_as)
+      hooks.emit_job(job, "running", ends_as)
       return verdict, delay_ms, KIND.error, errors.text(value), ""
     end
-  elseif errors.is(value) and value.stop and value.stop == KIND_NAME[told] then
-    kind, trace = value.stop, "" -- of this very run: one that was raised in another job, and kept, is an error like any other
+  elseif errors.is(value) and value.stop and value.stop == KIND[told] then
+    -- Of this very run: one that was raised in another job, and kept, is an error like any other
+    kind, trace = value.stop, ""
   else
     trace = errors.traceback(value) or trace
   end
   local message = failure_message(kind, value, task, timeout)
   if kind == "cancelled" then
-    around.emit_job(job, "running", "cancelled")
+    hooks.emit_job(job, "running", "cancelled")
     return verdict, delay_ms, KIND.cancelled, message, ""
   end
   if stopping and kind == "error" and verdict == VERDICT.retry and not errors.is_verdict(value) then
-    around.emit_job(job, "running", "ready")
+    hooks.emit_job(job, "running", "ready")
     return VERDICT.stopped, -1, KIND.error, message, ""
   end
   local dies = verdict == VERDICT.fail or attempt > retries
   if task and trace ~= "" then trace = trace .. "\n\tin the task of " .. task.where end
   local err = errors.new(kind, message, { kind = kind, attempt = attempt, traceback = trace, value = value })
   if not dies and delay_ms < 0 then delay_ms = function_delay(rt, task, handle, attempt, err) end
-  around.tell(dies and "death" or "error", task, job, err)
-  around.emit_job(job, "running", dies and "dead" or "retry", err)
+  hooks.tell(dies and "death" or "error", task, job, err)
+  hooks.emit_job(job, "running", dies and "dead" or "retry", err)
   return verdict, delay_ms, KIND[kind] or KIND.error, message, trace
 end
 
 -- What becomes of a job that lives on: a crash, and what was never started, cost it no attempt.
 local LIVES_AS = { crash = "ready", unknown_task = "scheduled" }
 
---- Runs the handlers of an attempt that has ended elsewhere, or never began: its worker died, it was killed, its task is unknown.
+--- Runs the handlers of an attempt that has ended elsewhere, or never began: its worker died, it was killed, its task
+-- is unknown.
 -- @tparam table rt skein.runtime
 -- @tparam table job
 -- @tparam string|number kind by name or number
 -- @tparam string message
 -- @tparam boolean dies whether the job is dead now
 function M.mourn(rt, job, kind, message, dies)
-  kind = KIND_NAME[kind] or kind
+  kind = type(kind) == "number" and KIND[kind] or kind
   local name, attempt = rt.attempt()
   local err = errors.new(kind, message, { kind = kind, attempt = attempt, traceback = "" })
-  around.tell(dies and "death" or "error", tasks.by_name[name], job, err)
+  hooks.tell(dies and "death" or "error", tasks.by_name[name], job, err)
   local from = (kind == "expired" or kind == "unknown_task") and "ready" or "running"
-  around.emit_job(job, from, dies and "dead" or LIVES_AS[kind] or "retry", err)
+  hooks.emit_job(job, from, dies and "dead" or LIVES_AS[kind] or "retry", err)
 end
 
 return M

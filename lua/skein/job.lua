@@ -1,6 +1,6 @@
---- The job object that handlers get: `id`, `task`, `queue`, `attempt` (1 at the first), `retries` (attempts after the first),
--- `args` (a list), `enqueued_at` (seconds since 1970), `meta` (a table), and these methods.  It is good until the job ends; after
--- that the methods do nothing.
+--- The job object that handlers get: `id`, `task`, `queue`, `attempt` (1 at the first), `retries` (attempts after the
+-- first), `args` (a list), `enqueued_at` (seconds since 1970), `meta` (a table), and these methods.  It is good
+-- until the job ends; after that the methods do nothing.
 -- @module skein.job
 local errors = require "skein.errors"
 local schema = require "skein.schema"
@@ -9,7 +9,18 @@ local error, pcall, rawget, rawset, select, tostring, type = error, pcall, rawge
 local floor, format = math.floor, string.format
 
 local PASS = require("skein.tasks").PASS
-local Job = {}
+local M, Job = {}, {}
+
+--- Ends the running job, dead, when its args or its meta could not be decoded: the next attempt could not read them
+-- either.
+-- @tparam string key "args" or "meta"
+-- @param value what they were decoded to; nil: the job is over
+-- @tparam[opt] string problem why they could not be decoded
+-- @raise a verdict, as skein.fail does
+function M.need_table(key, value, problem)
+  if not problem and value ~= nil and type(value) ~= "table" then problem = ("job.%s: it is %s"):format(key, schema.show(value)) end
+  if problem then error(errors.verdict("fail", nil, problem), 0) end
+end
 
 local function handle_of(job, method)
   local handle = type(job) == "table" and rawget(job, "_handle")
@@ -40,7 +51,8 @@ function Job:progress(percent, message)
 end
 
 --- Writes a line to the log, with the job's id; the last 100 are kept with the job (handle:log(), `skein job ID`).
--- @tparam string fmt as for string.format; without values a text that is no format, such as "50% off", is taken as it is
+-- @tparam string fmt as for string.format; without values a text that is no format, such as "50% off", is taken as it
+-- is
 -- @param ... its values
 -- @raise at the caller's line when they do not fit
 -- @usage job:log("sent %d of %d", sent, all)
@@ -65,13 +77,14 @@ end
 
 local meta = { __name = "skein.job", __tostring = function(job) return "skein job " .. tostring(rawget(job, "id")) end }
 
--- args and meta are decoded when they are first asked for.
+-- args and meta are decoded at their first use.  A job with meta that cannot be decoded dies there, as one with such
+-- args does.
 function meta.__index(job, key)
   local method = Job[key]
   if method then return method end
   if key == "args" or key == "meta" then
     local value, problem = rt.field(rawget(job, "_handle"), key)
-    if problem then error(errors.verdict("fail", nil, problem), 0) end -- it is no better at the next attempt
+    M.need_table(key, value, problem)
     if key == "meta" then
       value = value or {}
       value[PASS] = nil
@@ -81,4 +94,6 @@ function meta.__index(job, key)
   end
 end
 
-return meta
+M.metatable = meta
+
+return M

@@ -10,14 +10,14 @@ local M = {
   list = {},    -- in the order of declaration
 }
 
-local OVERFLOW = { reject = 0, drop_oldest = 1, block = 2 } -- enum sk_overflow (core/store/store.h)
-local WORD = { [0] = "reject", "drop_oldest", "block" }
-local COUNT_MAX, LEN_MAX = 1000000000, 1000000000000
+local LIMITS, OVERFLOW = core.LIMITS, core.OVERFLOW
 local BLOCK_DEFAULT_MS = 30000
 
 local function limit_check()
-  local count = schema.integer(1, COUNT_MAX)
-  local fields = schema.fields({ concurrency = count, rate = count, per = schema.positive_seconds, burst = count },
+    local fields = schema.fields({
+    concurrency = schema.integer(1, LIMITS.concurrency), rate = schema.integer(1, LIMITS.rate),
+    per = schema.positive_seconds, burst = schema.integer(1, LIMITS.rate),
+  },
     "a table { concurrency =, rate =, per =, burst = }")
   return function(value, path)
     local wrong, problem = fields(value, path)
@@ -30,8 +30,8 @@ local function limit_check()
 end
 
 local OPTIONS = {
-  max_len = schema.integer(1, LEN_MAX),
-  overflow = schema.one_of(OVERFLOW),
+  max_len = schema.integer(1, LIMITS.queue_len),
+  overflow = schema.one_of { reject = true, drop_oldest = true, block = true },
   block = schema.positive_seconds,
   limit = limit_check(),
 }
@@ -89,7 +89,7 @@ function M.unpack(answer, offset)
   local queue, overflow = {}
   queue.name, queue.max_len, overflow, queue.block_ms, queue.concurrency, queue.rate, queue.per_ms, queue.burst, offset =
     core.unpack(FORMAT, answer, offset)
-  queue.overflow = WORD[overflow] or "reject"
+  queue.overflow = OVERFLOW[overflow] or "reject"
   return queue, offset
 end
 

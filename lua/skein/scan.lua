@@ -7,7 +7,7 @@ local getmetatable, ipairs, loadstring, pairs, rawget, type = getmetatable, ipai
 
 local M = {}
 
---- Fields of the module --------------------------------------------------------------------------------------------------
+--- Fields of the module ---------------------------------------------------------------------------------------------
 
 -- The text's tokens: { text =, kind = "name" | "string" | "symbol", line = }, without comments.
 local function tokens_of(source)
@@ -137,7 +137,7 @@ function M.fields(source, module)
   return wrong
 end
 
---- Global names ------------------------------------------------------------------------------------------------------------
+--- Global names -----------------------------------------------------------------------------------------------------
 
 -- The number of an instruction of LuaJIT's bytecode differs between versions: it is read off a function that has it.
 local function opcode(source, pc) return band(util.funcbc(loadstring(source), pc), 0xff) end
@@ -183,7 +183,8 @@ local function walk(fn, see)
   end
 end
 
---- What scripts call or index as a global and nobody makes.  A name that some script also tests (`if ngx then`) is left out.
+--- What scripts call or index as a global and nobody makes.  A name that some script also tests (`if ngx then`) is
+-- left out.
 -- @tparam table chunks { { file =, fn = } ... }
 -- @tparam table globals what there is once the scripts have loaded
 -- @treturn table a list of { file =, line =, message = }

@@ -1,10 +1,11 @@
---- Checks tables of options against a schema; an unknown key is an error that suggests the nearest known one.
--- A schema is a table: key -> function(value, path) returning nil when fine, else what was expected; or nil and a whole problem, which
--- names the option by its path.
+--- Checks tables of options against a schema; an unknown key is an error that suggests the nearest known one. A
+-- schema is a table: key -> function(value, path) returning nil when fine, else what was expected; or nil and a
+-- whole problem, which names the option by its path.
 -- @module skein.schema
 -- @usage
--- local SCHEMA = { retries = schema.integer(0, 10) }
--- schema.check("skein.task", { retires = 3 }, SCHEMA)  --> skein.task: unknown option "retires" (did you mean "retries"?)
+-- local SCHEMA = { retries = schema.integer(0, 10) } schema.check("skein.task", { retires = 3 }, SCHEMA)  -->
+-- skein.task: unknown option "retires" (did you mean "retries"?)
+local core = require "skein.core"
 local getmetatable, pairs, ipairs, pcall, rawget, tostring, type = getmetatable, pairs, ipairs, pcall, rawget, tostring, type
 local floor, max, min, sort = math.floor, math.max, math.min, table.sort
 local M = {}
@@ -107,9 +108,9 @@ function M.check(what, options, schema)
   return what .. ": " .. problem_in(options, schema, "")
 end
 
---- Makers of checks ---------------------------------------------------------------------------------------------------
+--- Makers of checks -------------------------------------------------------------------------------------------------
 
-local SECONDS_MAX = 3153600000 -- 100 years
+local SECONDS_MAX = core.LIMITS.seconds -- 100 years
 
 --- Seconds, fractions allowed: 0 to 100 years.
 function M.seconds(value)
@@ -165,11 +166,12 @@ function M.fields(schema, expected)
   end
 end
 
+local NAME_EXPECTED = ("1 to %d bytes of [A-Za-z0-9_.:-]"):format(core.LIMITS.name_bytes)
+
 --- One name of a task or queue, or a list of them.
--- @tparam table core skein.core, which knows
-function M.names(core)
-  local name = M.name(core)
-  local expected = "a name, or a list of names, of 1 to 200 bytes of [A-Za-z0-9_.:-]"
+function M.names()
+  local name = M.name()
+  local expected = "a name, or a list of names, of " .. NAME_EXPECTED
   return function(value)
     if type(value) == "string" then return name(value) and expected end
     if type(value) ~= "table" then return expected end
@@ -195,13 +197,12 @@ function M.one_of(words)
 end
 
 --- A name of a task or queue.
--- @tparam table core skein.core, which knows
-function M.name(core)
+function M.name()
   local good, good_n = {}, 0 -- a program uses few names many times
   return function(value)
     if good[value] then return nil end
     if type(value) ~= "string" or not core.name_check("name", value) then
-      return "a name of 1 to 200 bytes of [A-Za-z0-9_.:-]"
+      return "a name of " .. NAME_EXPECTED
     end
     if good_n == GOOD_NAMES_MAX then good, good_n = {}, 0 end
     good[value], good_n = true, good_n + 1

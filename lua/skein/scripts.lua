@@ -1,7 +1,7 @@
 --- Finding and loading a folder's scripts, in a worker and in the processes that only look at them.
 -- Globals are taken when the module loads: scripts may replace them.
 -- @module skein.scripts
-local around = require "skein.around"
+local middleware = require "skein.middleware"
 local errors = require "skein.errors"
 local error, ipairs, loadfile, pcall, select, tostring, type, xpcall =
   error, ipairs, loadfile, pcall, select, tostring, type, xpcall
@@ -69,7 +69,7 @@ local function load_all(path)
   local files, dir = files_of(path)
   package.path = ("%s/?.lua;%s/lib/?.lua;%s"):format(dir, dir, package.path)
   for _, file in ipairs(files) do load_one(file) end
-  local problem = around.problem()
+  local problem = middleware.problem()
   if problem then error(problem, 0) end
   return files
 end
@@ -87,7 +87,8 @@ M.load_error = load_error
 
 --- Loads every script of a folder as `load` does, and goes on behind one that fails.
 -- @tparam string path
--- @tparam function begin called as begin(file) before each is loaded, and as begin() at the end; false: there is no time left
+-- @tparam function begin called as begin(file) before each is loaded, and as begin() at the end; false: there is no
+-- time left
 -- @tparam function note called with what is wrong, for people
 -- @treturn table the list of files
 function M.load_each(path, begin, note)
@@ -111,7 +112,7 @@ function M.load_each(path, begin, note)
       note(problem)
     end
   end
-  local problem = around.problem()
+  local problem = middleware.problem()
   if problem then note(problem) end
   return files
 end

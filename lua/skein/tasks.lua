@@ -4,7 +4,7 @@ local core = require "skein.core"
 local schema = require "skein.schema"
 local backoff = require "skein.backoff"
 local errors = require "skein.errors"
-local keys = require "skein.keys"
+local constraints = require "skein.constraints"
 local floor = math.floor
 
 local M = {
@@ -33,15 +33,15 @@ end
 
 --- What a task, and a single job, may set: a schema.
 local OPTIONS = {
-  queue = schema.name(core),
-  retries = schema.integer(0, 1000000),
+  queue = schema.name(),
+  retries = schema.integer(0, core.LIMITS.retries),
   backoff = backoff_form,
   timeout = schema.positive_seconds,
   keep = schema.seconds,
-  retry_queue = schema.name(core),
+  retry_queue = schema.name(),
   dead = schema.boolean,
   expires = schema.positive_seconds,
-  priority = schema.integer(-2, 2),
+  priority = schema.integer(core.LIMITS.priority_min, core.LIMITS.priority_max),
   pass_meta = names_of_meta,
 }
 
@@ -51,12 +51,12 @@ end
 
 local TASK_OPTIONS = { on_error = handler_function, on_death = handler_function, on_success = handler_function }
 for key, check in pairs(OPTIONS) do TASK_OPTIONS[key] = check end
-for key, check in pairs(keys.task_options) do TASK_OPTIONS[key] = check end
+for key, check in pairs(constraints.task_options) do TASK_OPTIONS[key] = check end
 
 --- What a single job may set: a schema.
 M.job_options = {}
 for key, check in pairs(OPTIONS) do M.job_options[key] = check end
-for key, check in pairs(keys.job_options) do M.job_options[key] = check end
+for key, check in pairs(constraints.job_options) do M.job_options[key] = check end
 
 --- Seconds as whole milliseconds; what is more than nothing stays more than nothing.
 -- @tparam[opt] number seconds
@@ -93,8 +93,8 @@ local function problem_of(name, options, handler)
   if schema.callable(handler) then return ("%s: the handler must be a function, not %s"):format(what, type(handler)) end
   local other = M.by_name[name]
   if other then return ("%s is declared already, at %s"):format(what, other.where) end
-  local lock, wrong_lock = keys.lock(options)
-  local limit, wrong_limit = keys.limit(options)
+  local lock, wrong_lock = constraints.lock(options)
+  local limit, wrong_limit = constraints.limit(options)
   if wrong_lock or wrong_limit then return what .. ": " .. (wrong_lock or wrong_limit) end
   return nil, lock or nil, limit or nil
 end
@@ -118,15 +118,23 @@ function M.declare(name, options, handler)
   local pass = options.pass_meta and options.pass_meta[1] and options.pass_meta or nil
   local record = M.set_fields({ task = name, queue = "default", meta = pass_text(pass) }, options)
   record.expires_ms = M.ms(options.expires)
-  record.unique, record.limit = keys.lock_template(lock), keys.limit_template(limit)
+  record.unique, record.limit = constraints.lock_template(lock), constraints.limit_template(limit)
   local task = { name = name, options = options, handler = handler, queue = record.queue,
     priority = options.priority or 0, lock = lock, limit = limit, pass = pass, record = core.record(record), where = errors.caller() }
   M.by_name[name] = task
   M.list[#M.list + 1] = task
 end
 
---- From now on a declaration is an error, which says why.
--- @tparam string why
+--- Makes every further declaration an error.
+-- @tparam string why a sentence, for its message
 function M.close(why) M.closed = why end
+
+--- Raises when the scripts have loaded already.
+-- @tparam string what the function that was called: "skein.use"
+-- @tparam string things_are its subject and verb: "middleware is"
+-- @raise at the caller's line
+function M.need_loading(what, things_are)
+  if M.closed then errors.misuse(("%s: %s declared while scripts load, not later: %s"):format(what, things_are, M.closed)) end
+end
 
 return M

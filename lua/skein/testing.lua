@@ -1,6 +1,7 @@
---- For the specs of scripts: jobs are run in this process, by the engine's own rules, with no store, no worker and no waiting.
--- Jobs stand in a memory store of the kit's own, whose clock is moved by hand: delays, back-off, `keep`, `expires`, locks and limits
--- follow it, and skein.now, skein.sleep, os.time() and os.date() too.  Requiring the module fakes at once.
+--- For the specs of scripts: jobs are run in this process, by the engine's own rules, with no store, no worker and no
+-- waiting. Jobs stand in a memory store of the kit's own, whose clock is moved by hand: delays, back-off, `keep`,
+-- `expires`, locks and limits follow it, and skein.now, skein.sleep, os.time() and os.date() too.  Requiring the
+-- module fakes at once.
 -- @module skein.testing
 -- @usage
 -- local t = require "skein.testing"
@@ -18,10 +19,10 @@ if package.loaded["skein.runtime"] ~= package.loaded["skein.testing.runtime"] th
   error("skein.testing: it is for specs, and this is a worker of an engine", 0)
 end
 local skein = require "skein"
-local around = require "skein.around"
 local core = require "skein.core"
 local client = require "skein.client"
 local errors = require "skein.errors"
+local middleware = require "skein.middleware"
 local failures = require "skein.failures"
 local queues = require "skein.queues"
 local runtime = require "skein.testing.runtime"
@@ -30,16 +31,17 @@ local scripts = require "skein.scripts"
 local tasks = require "skein.tasks"
 local worker = require "skein.worker"
 package.loaded["skein.runtime"] = runtime
-local job_meta = require "skein.job"
+local job_meta = require("skein.job").metatable
 local floor, concat, sort = math.floor, table.concat, table.sort
-local OP, parts, KIND = client.OP, worker.parts, failures.KIND
+local CODE, KIND, OP, STATE, parts = core.CODE, core.KIND, core.OP, core.STATE, worker.parts
 
 local M = {}
 
 local NESTED_MAX = 200      -- jobs that run within each other
 local DRAIN_MAX = 100000    -- jobs of one drain
-local RESULT_BYTES_MAX = 1024 * 1024 -- as base/limits.h says
-local FINAL = { [0] = true, [5] = true, [6] = true, [7] = true } -- states as numbers: none, done, dead, cancelled
+local RESULT_BYTES_MAX = core.LIMITS.result_bytes
+-- 0: the store does not know it
+local FINAL = { [0] = true, [STATE.done] = true, [STATE.dead] = true, [STATE.cancelled] = true }
 local WAITING = { "scheduled", "ready", "retry" }
 
 local kit                   -- core/lua/testing.h; nil: skein works on a real store
@@ -49,15 +51,15 @@ local seen, seen_n          -- id -> in which order the jobs were enqueued
 local depth = 0             -- jobs that run, within each other
 local loading = false       -- scripts
 local captured              -- perform: takes the records of the next enqueue
-local real = { now = core.now, item = core.item, plain = core.plain, connect = skein.connect, close = skein.close, time = os.time,
-  date = os.date }
+local real = { now = core.now, item = core.item, bulk_payload = core.bulk_payload, connect = skein.connect,
+  close = skein.close, time = os.time, date = os.date }
 local aside = {}            -- runs that a drain of one task has passed over: the others' jobs, which wait
 
 local go_on = parts.stopper(runtime)
 parts.install_sleep(runtime, skein, go_on)
 parts.install_threads(runtime, skein, go_on)
 
---- The clock and the jobs ----------------------------------------------------------------------------------------------
+--- The clock and the jobs -------------------------------------------------------------------------------------------
 
 runtime.setup {
   now = function() return kit:clock() end,
@@ -89,7 +91,7 @@ local function declare()
   bound = #queues.list
 end
 
---- One attempt --------------------------------------------------------------------------------------------------------
+--- One attempt ------------------------------------------------------------------------------------------------------
 
 local function job_of(slot)
   local run = slot.run
@@ -101,7 +103,7 @@ end
 local function call_handler(slot, job)
   local run = slot.run
   local args = core.decode(run.args)
-  local r = runtime.run(slot, around.compose(tasks.by_name[run.task]), run.timeout_ms, job, unpack(args, 1, #args))
+  local r = runtime.run(slot, middleware.compose(tasks.by_name[run.task]), run.timeout_ms, job, unpack(args, 1, #args))
   if r.stop then
     return { kind = r.stop == KIND.timeout and "timeout" or "cancelled", err = "it went on after it was told to stop", trace = "" }
   end
@@ -130,7 +132,8 @@ local function outcome_of_failure(slot, job, said)
     out.verdict, out.delay_ms, out.kind, out.message, out.traceback = failures.failed(runtime, job, said.kind, said.err, said.trace)
   end)
   if not r.ok then
-    return { verdict = 0, delay_ms = -1, kind = KIND.error, message = errors.text(r.err or "its handlers did not stop"), traceback = "" }
+    local message = errors.text(r.err or "its handlers did not stop")
+    return { verdict = core.VERDICT.retry, delay_ms = -1, kind = KIND.error, message = message, traceback = "" }
   end
   return out
 end
@@ -173,8 +176,8 @@ local function put_back()
   for _, run in ipairs(list) do kit:release(run) end
 end
 
--- The next job for which wanted(run) is true, and until when the next one waits.  The others stand aside until put_back: for a drain of
--- one task each of them is fetched once, not once for each job that runs.
+-- The next job for which wanted(run) is true, and until when the next one waits.  The others stand aside until
+-- put_back: for a drain of one task each of them is fetched once, not once for each job that runs.
 local function fetch(wanted)
   declare()
   if not wanted then put_back() end
@@ -203,7 +206,7 @@ function run_now(id)
   if failed then error(failed.err, 0) end
 end
 
---- The transport ------------------------------------------------------------------------------------------------------
+--- The transport ----------------------------------------------------------------------------------------------------
 
 -- The jobs of an ENQUEUE request.
 local function items_of(payload)
@@ -239,8 +242,8 @@ local function record_all(items, block_ms)
   if code ~= "ok" then return code, answer end
   local full = false
   for i, item in ipairs(items) do
-    if answer:byte(i) == 0 then note { core.job(item.record).id } end
-    full = full or client.CODES[answer:byte(i)] == "limit"
+    if answer:byte(i) == CODE.ok then note { core.job(item.record).id } end
+    full = full or answer:byte(i) == CODE.limit
   end
   if full and block_ms > 0 then go_on(runtime.sleep_until(kit:clock() + block_ms)) end
   return code, answer
@@ -265,7 +268,7 @@ local function run_all(items, block_ms)
     local code, answer = record_all({ now }, block_ms)
     if code ~= "ok" then return code, answer end
     codes[i], holders[i] = answer:sub(1, 1), answer:sub(2)
-    if answer:byte(1) == 0 then run_now(id) end
+    if answer:byte(1) == CODE.ok then run_now(id) end
   end
   return "ok", concat(codes) .. concat(holders)
 end
@@ -311,7 +314,7 @@ local function call(operation, payload)
   return code, answer
 end
 
---- Modes ----------------------------------------------------------------------------------------------------------------
+--- Modes ------------------------------------------------------------------------------------------------------------
 
 local function begin()
   if kit then return end
@@ -323,7 +326,7 @@ local function begin()
     fields.enqueued_ms = kit:clock()
     return real.item(fields, ...)
   end
-  core.plain = function(_, first) return "", first end -- all go through core.item
+  core.bulk_payload = function(_, first) return "", first end -- all go through core.item
   skein.connect = function() return true end
   skein.close = function() end
 end
@@ -342,8 +345,8 @@ local function set_mode(what, mode, fn)
   if fn then return finish(before, pcall(fn)) end
 end
 
---- From now on jobs that are enqueued are only recorded; drain runs them.  So it is after require.  What was recorded stays.
--- skein.connect and skein.close do nothing meanwhile.  The clock stands still until it is moved.
+--- From now on jobs that are enqueued are only recorded; drain runs them.  So it is after require.  What was recorded
+-- stays. skein.connect and skein.close do nothing meanwhile.  The clock stands still until it is moved.
 -- @tparam[opt] function fn only while this runs; then as before
 -- @return what fn returns
 -- @usage before_each(t.fake)
@@ -351,8 +354,9 @@ function M.fake(fn)
   return set_mode("skein.testing.fake", false, fn)
 end
 
---- From now on enqueueing a job runs it at once, whatever its delay and its limits; what it raises is raised there, after its
--- handlers (on_error, on_death) and with the job's retry recorded; of many that are enqueued together, those after it are not added.
+--- From now on enqueueing a job runs it at once, whatever its delay and its limits; what it raises is raised there,
+-- after its handlers (on_error, on_death) and with the job's retry recorded; of many that are enqueued together,
+-- those after it are not added.
 -- @tparam[opt] function fn only while this runs; then as before
 -- @return what fn returns
 -- @usage
@@ -371,12 +375,12 @@ function M.reset()
   skein.connect, skein.close = real.connect, real.close
   client.close()
   client.set_transport(real.transport)
-  core.now, core.item, core.plain = real.now, real.item, real.plain
+  core.now, core.item, core.bulk_payload = real.now, real.item, real.bulk_payload
   kit:close()
   kit, inline, real.transport, aside = nil, false, nil, {}
 end
 
---- The clock ----------------------------------------------------------------------------------------------------------
+--- The clock --------------------------------------------------------------------------------------------------------
 
 --- Sets the clock.
 -- @tparam number time seconds since 1970
@@ -400,7 +404,7 @@ function M.advance(seconds)
   kit:clock(kit:clock() + floor(seconds * 1000 + 0.5))
 end
 
---- Running and looking ----------------------------------------------------------------------------------------------------
+--- Running and looking ----------------------------------------------------------------------------------------------
 
 local function check_task(what, task)
   if task ~= nil and type(task) ~= "string" then
@@ -425,9 +429,9 @@ local function drain(task)
   end
 end
 
---- Runs what is recorded and due, in the engine's order, with all that those jobs enqueue, until nothing due is left.  A queue's
--- jobs run by priority, those that came due first, the others first in, first out; queues take turns.  A job that fails is retried,
--- or dies, as in production: move the clock on and drain again.
+--- Runs what is recorded and due, in the engine's order, with all that those jobs enqueue, until nothing due is
+-- left.  A queue's jobs run by priority, those that came due first, the others first in, first out; queues take
+-- turns.  A job that fails is retried, or dies, as in production: move the clock on and drain again.
 -- @tparam[opt] string task only jobs of this one
 -- @treturn number how many were run
 -- @raise at the caller's line: no name, a task that no script declares; 100,000 jobs have run and there are more
@@ -454,8 +458,8 @@ end
 
 --- The jobs that wait, in the order in which they were enqueued.
 -- @tparam[opt] string task only jobs of this one
--- @return a list of tables as handle:info() gives: id, task, args, queue, meta, priority, state ("scheduled", "ready", "retry"),
--- attempts ...; and `at`, when it is due (s since 1970), nil when it is ready
+-- @return a list of tables as handle:info() gives: id, task, args, queue, meta, priority, state ("scheduled",
+-- "ready", "retry"), attempts ...; and `at`, when it is due (s since 1970), nil when it is ready
 -- @raise at the caller's line: no name
 -- @usage assert.same({ "ada" }, { unpack(t.enqueued("email.welcome")[1].args) })
 function M.enqueued(task)
@@ -483,10 +487,12 @@ local function record_of(signature, ...)
   return record, err
 end
 
---- Runs a task's handler once, with a job that is recorded nowhere.  The args and the result take their way through JSON.
+--- Runs a task's handler once, with a job that is recorded nowhere.  The args and the result take their way through
+-- JSON.
 -- @tparam string|table task its name, or a signature as for skein.enqueue
 -- @param ... the args
--- @return the handler's result; or nil and an error, when the middleware of enqueueing has dropped the job (code "dropped")
+-- @return the handler's result; or nil and an error, when the middleware of enqueueing has dropped the job (code
+-- "dropped")
 -- @raise what the handler raises; at the caller's line what can't be stored, a task that is not declared
 -- @usage assert.equal(3, t.perform("add", 1, 2))
 function M.perform(task, ...)

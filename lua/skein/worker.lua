@@ -1,11 +1,13 @@
 --- A worker's side of Lua: gives scripts skein.sleep and friends, loads them, and tells the core what they declare.
 -- Called by core/lua/worker.c.  Globals are taken when the module loads: scripts may replace them.
 -- @module skein.worker
-local around = require "skein.around"
+local core = require "skein.core"
 local client = require "skein.client"
-local enqueue = require "skein.enqueue"
 local errors = require "skein.errors"
 local failures = require "skein.failures"
+local hooks = require "skein.hooks"
+local metas = require "skein.meta"
+local middleware = require "skein.middleware"
 local queues = require "skein.queues"
 local schema = require "skein.schema"
 local scripts = require "skein.scripts"
@@ -17,11 +19,10 @@ local coroutine = coroutine
 
 local M = {}
 
-local INFO, ERROR = 1, 3
-local LANES_MAX = 16 -- requests of one call that are under way at once
-local KIND = failures.KIND
+local INFO, ERROR, KIND = core.LOG.info, core.LOG.error, core.KIND
+local LANES_MAX = core.LIMITS.calls_in_flight -- requests of one call that are under way at once
 
---- Waiting ---------------------------------------------------------------------------------------------------------------
+--- Waiting ----------------------------------------------------------------------------------------------------------
 
 -- What a wait raises when its job has to stop.
 local function stop_error(rt, kind)
@@ -89,14 +90,14 @@ local function install_threads(rt, skein, go_on)
   end
 end
 
--- Coroutines of scripts: a wait inside one passes through it up to the job's own; a plain yield of the job's own coroutine waits
--- until someone resumes it, as callbacks of luv do.
+-- Coroutines of scripts: a wait inside one passes through it up to the job's own; a plain yield of the job's own
+-- coroutine waits until someone resumes it, as callbacks of luv do.
 local function install_coroutines(rt, go_on)
   local token, create, isyieldable = rt.token, coroutine.create, coroutine.isyieldable
   local raw_resume, raw_yield, raw_running = coroutine.resume, coroutine.yield, coroutine.running
 
-  -- Coroutines in which a job waits: only the runner may resume them.  What another resume passes in would be taken for the result
-  -- of the wait.
+  -- Coroutines in which a job waits: only the runner may resume them.  What another resume passes in would be taken
+  -- for the result of the wait.
   local waiting = setmetatable({}, { __mode = "k" })
 
   local function go(co, ...)
@@ -150,8 +151,10 @@ local function passed_reader(rt)
   return function()
     local _, _, _, handle = rt.attempt()
     if handle ~= seen then
-      local meta = handle and rt.field(handle, "meta")
-      seen, passed = handle, meta and enqueue.passed(meta, meta[tasks.PASS])
+      local own, problem = nil, nil
+      if handle then own, problem = rt.field(handle, "meta") end
+      require("skein.job").need_table("meta", own, problem)
+      seen, passed = handle, own and metas.passed(own, own[tasks.PASS])
     end
     return passed
   end
@@ -267,7 +270,8 @@ local function guard_hooks(rt)
   end
 end
 
--- An error in a finalizer comes up wherever the collector happens to run, and LuaJIT does not survive it everywhere: log it instead.
+-- An error in a finalizer comes up wherever the collector happens to run, and LuaJIT does not survive it everywhere:
+-- log it instead.
 local function install_finalizers(rt)
   local ffi = require "ffi"
   local raw_gc, raw_metatype, raw_newproxy = ffi.gc, ffi.metatype, newproxy
@@ -313,7 +317,7 @@ M.parts = {
   stopper = stopper, install_sleep = install_sleep, install_threads = install_threads, passed_reader = passed_reader,
 }
 
---- Entry points ------------------------------------------------------------------------------------------------------------
+--- Entry points -----------------------------------------------------------------------------------------------------
 
 --- Loads the scripts and tells the core.
 -- @tparam string dir
@@ -322,21 +326,21 @@ function M.start(dir)
   local rt = require "skein.runtime"
   local hook_restorer = install(rt, require "skein")
   scripts.install_print(function(line) rt.log(INFO, line) end)
-  around.log = function(text) rt.log(ERROR, text) end
-  local job_meta = require "skein.job"
+  hooks.log = function(text) rt.log(ERROR, text) end
+  local job_meta = require("skein.job").metatable
   local files, problem = scripts.load(dir)
   if not files then return problem end
   tasks.close("this worker has loaded its scripts")
-  local by_name, templates, hooks = {}, {}, {}
+  local by_name, templates, bits = {}, {}, {}
   for i, task in ipairs(tasks.list) do
-    by_name[task.name] = around.compose(task)
-    templates[i], hooks[i] = task.record, around.task_hooks(task)
+    by_name[task.name] = middleware.compose(task)
+    templates[i], bits[i] = task.record, hooks.task_bits(task)
   end
   rt.setup({
     handlers = by_name,
     templates = templates,
-    hooks = hooks,
-    all_hooks = around.hooks(),
+    hooks = bits,
+    all_hooks = hooks.bits(),
     queues = queues.for_core(),
     job_meta = job_meta,
     unhook = hook_restorer(),

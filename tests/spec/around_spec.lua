@@ -2,10 +2,10 @@
 -- events; in a plain LuaJIT program, against a real sqlite store in a temporary directory, without an engine.
 local files = require "tests.support.files"
 local skein = require "skein"
-local around = require "skein.around"
+local hooks, middleware = require "skein.hooks", require "skein.middleware"
 local client = require "skein.client"
 local core = require "skein.core"
-local keys = require "skein.keys"
+local constraints = require "skein.constraints"
 local tasks = require "skein.tasks"
 
 local names = 0
@@ -50,14 +50,14 @@ describe("around enqueueing", function()
   end)
 
   after_each(function()
-    around.reset()
+    hooks.reset() middleware.reset()
     skein.close()
     files.remove(dir)
   end)
 
   -- The stored record of a job, as a table.
   local function record_of(handle)
-    local answer = assert(client.call(client.OP.GET, core.pack("is", 1, handle.id)))
+    local answer = assert(client.call(core.OP.GET, core.pack("is", 1, handle.id)))
     local _, _, _, record = core.unpack("bsss", answer)
     return core.job(record)
   end
@@ -209,15 +209,15 @@ describe("around enqueueing", function()
       { unique = { key = 3, ttl = 2 } }, { debounce = 5 }, { throttle = { per = 0.5, key = 1 } },
       { limit = { concurrency = 1, rate = 2, per = 3, burst = 4, key = "args" } }, { limit = { order = "strict" } },
     } do
-      local lock, limit = keys.lock(options), keys.limit(options)
-      assert.same(lock, keys.read_lock(keys.lock_template(lock)))
-      assert.same(limit, keys.read_limit(keys.limit_template(limit)))
+      local lock, limit = constraints.lock(options), constraints.limit(options)
+      assert.same(lock, constraints.read_lock(constraints.lock_template(lock)))
+      assert.same(limit, constraints.read_limit(constraints.limit_template(limit)))
     end
-    local lock = keys.read_lock(keys.lock_template(keys.lock { unique = { key = print } }))
-    local _, _, _, problem = keys.of_job("t", lock, nil, "[]", {})
+    local lock = constraints.read_lock(constraints.lock_template(constraints.lock { unique = { key = print } }))
+    local _, _, _, problem = constraints.of_job("t", lock, nil, "[]", {})
     assert.matches('give the key in the signature, unique = { key = "%.%.%." }', problem)
-    local limit = keys.read_limit(keys.limit_template(keys.limit { limit = { rate = 1, key = print } }))
-    _, _, _, problem = keys.of_job("t", nil, limit, "[]", {})
+    local limit = constraints.read_limit(constraints.limit_template(constraints.limit { limit = { rate = 1, key = print } }))
+    _, _, _, problem = constraints.of_job("t", nil, limit, "[]", {})
     assert.matches('task t makes the key of its limit .* limit = { key = "%.%.%." }', problem)
   end)
 
@@ -325,7 +325,7 @@ describe("around enqueueing", function()
 
   describe("meta", function()
     it("that another client has filled with anything passes nothing along", function()
-      local passed = require("skein.enqueue").passed
+      local passed = require("skein.meta").passed
       assert.same({ values = { a = 1 }, pass = { "a" } }, passed({ a = 1 }, { "a" }))
       for _, pass in ipairs { 5, "a", true, core.null } do assert.is_nil(passed({ a = 1 }, pass)) end
       assert.is_nil(passed(5, { "a" }))
@@ -375,7 +375,7 @@ describe("around enqueueing", function()
       local calls = {}
       local before = client.set_transport {
         call = function(operation, payload)
-          assert.equal(client.OP.ENQUEUE, operation)
+          assert.equal(core.OP.ENQUEUE, operation)
           local block_ms, _, n = core.unpack("lbi", payload)
           calls[#calls + 1] = { block_ms, n }
           return "ok", table.remove(answers, 1)
@@ -526,7 +526,7 @@ describe("around enqueueing", function()
       local before = client.call_many
       finally(function() client.call_many = before end)
       client.call_many = function(operation, payloads)
-        if operation == client.OP.ENQUEUE then calls = calls + #payloads end
+        if operation == core.OP.ENQUEUE then calls = calls + #payloads end
         return before(operation, payloads)
       end
       local signatures = {}
@@ -582,7 +582,7 @@ describe("around enqueueing", function()
         skein.enqueue "around.any"
       end)
       refused("no", function() skein.enqueue_many { { task = "around.any", args = { 1 } } } end)
-      around.reset()
+      hooks.reset() middleware.reset()
       skein.use_enqueue(function(_, next) return next(5) end)
       refused("next: a signature is expected, not number", function()
         skein.enqueue "around.any"
@@ -619,9 +619,9 @@ describe("around enqueueing", function()
 
     it("are not told of what their own handlers enqueue, and a handler that fails loses nothing", function()
       local told, logged = 0, {}
-      local before = around.log
-      finally(function() around.log = before end)
-      around.log = function(text) logged[#logged + 1] = text end
+      local before = hooks.log
+      finally(function() hooks.log = before end)
+      hooks.log = function(text) logged[#logged + 1] = text end
       skein.on("event", function()
         told = told + 1
         assert(skein.enqueue "around.audit")
@@ -637,18 +637,18 @@ describe("around enqueueing", function()
 end)
 
 describe("around a job", function()
-  after_each(around.reset)
+  after_each(function() hooks.reset() middleware.reset() end)
 
   local function new_job(queue) return { id = "1", task = "t", queue = queue or "default", attempt = 1 } end
 
   -- Runs a task's handler with all around it, with args.
-  local function run(name, job, ...) return around.compose(tasks.by_name[name])(job, ...) end
+  local function run(name, job, ...) return middleware.compose(tasks.by_name[name])(job, ...) end
 
   it("nothing stands when nothing is declared: the handler itself runs", function()
     local name = declare {}
-    assert.equal(tasks.by_name[name].handler, around.compose(tasks.by_name[name]))
+    assert.equal(tasks.by_name[name].handler, middleware.compose(tasks.by_name[name]))
     skein.use(print, { tasks = "another" })
-    assert.equal(tasks.by_name[name].handler, around.compose(tasks.by_name[name]))
+    assert.equal(tasks.by_name[name].handler, middleware.compose(tasks.by_name[name]))
   end)
 
   local function sum_task()
@@ -680,13 +680,13 @@ describe("around a job", function()
     end)
     assert.equal(11, run(name, new_job(), 1, 2))
     assert.same({ 5, 6 }, seen)
-    around.reset()
+    hooks.reset() middleware.reset()
     skein.use(function(job, next)
       job.args = { 7, 8 }
       return next()
     end)
     assert.equal(15, run(name, new_job(), 1, 2))
-    around.reset()
+    hooks.reset() middleware.reset()
     skein.use(function(job, next)
       job.args = "x"
       return next()
@@ -709,7 +709,7 @@ describe("around a job", function()
       end
     end)
     assert.equal(3, run(name, new_job()))
-    around.reset()
+    hooks.reset() middleware.reset()
     skein.use(function() return "cached" end)
     assert.equal("cached", run(name, new_job()))
     assert.equal(3, runs)
@@ -724,17 +724,17 @@ describe("around a job", function()
     run(name, new_job("default"), 1, 2)
     run(name, new_job("mail"), 1, 2)
     assert.equal(1, seen)
-    assert.is_nil(around.problem())
+    assert.is_nil(middleware.problem())
     skein.use(print, { tasks = { name .. "x" } })
     assert.matches('^tests/spec/around_spec%.lua:%d+: skein%.use: no script declares the task "' .. name .. 'x" %(did you mean "around%.t%d+"%?%)$',
-      around.problem())
+      middleware.problem())
   end)
 
   it("handlers of success get the result, the task's own first; one that fails loses nothing", function()
     local told, logged = {}, {}
-    local before = around.log
-    finally(function() around.log = before end)
-    around.log = function(text) logged[#logged + 1] = text end
+    local before = hooks.log
+    finally(function() hooks.log = before end)
+    hooks.log = function(text) logged[#logged + 1] = text end
     local name = fresh_name()
     skein.task(name, { on_success = function(job, result) told[#told + 1] = "own " .. job.id .. " " .. result end },
       function() return 42 end)

@@ -171,16 +171,16 @@ describe("a program with a store", function()
       other:close()
       return count
     end
-    local ok, err = pcall(other.call_many, other, client.OP.COUNT, { count, close, count })
+    local ok, err = pcall(other.call_many, other, core.OP.COUNT, { count, close, count })
     assert.same({ false, "this connection is closed" }, { ok, err })
-    assert.has_error(function() other:call(client.OP.COUNT, count) end, "this connection is closed")
+    assert.has_error(function() other:call(core.OP.COUNT, count) end, "this connection is closed")
   end)
 
   it("says of many what the store has taken when it fails in between", function()
     local hs = {}
     local before = client.set_transport {
       call_many = function(operation, payloads)
-        assert.equal(client.OP.ENQUEUE, operation)
+        assert.equal(core.OP.ENQUEUE, operation)
         local codes, answers = {}, {}
         for i, payload in ipairs(payloads) do
           local _, _, n = core.unpack("lbi", payload)
@@ -350,7 +350,7 @@ describe("a program with a store", function()
     local c = assert(core.client("sqlite:" .. dir .. "/third.db"))
     c:close()
     c:close()
-    assert.has_error(function() c:call(client.OP.COUNT, "") end, "this connection is closed")
+    assert.has_error(function() c:call(core.OP.COUNT, "") end, "this connection is closed")
     for _ = 1, 20 do assert(core.client("sqlite:" .. dir .. "/third.db")) end
     collectgarbage()
     collectgarbage()

@@ -1,5 +1,6 @@
---- The runtime of jobs that specs run: what skein.runtime (core/lua/runtime.c) is in a worker, in one process and without waiting.
--- A sleep moves the clock.  The threads of one job take turns as in a worker: who sleeps shortest goes on first.
+--- The runtime of jobs that specs run: what skein.runtime (core/lua/runtime.c) is in a worker, in one process and
+-- without waiting. A sleep moves the clock.  The threads of one job take turns as in a worker: who sleeps shortest
+-- goes on first.
 -- @module skein.testing.runtime
 local core = require "skein.core"
 local errors = require "skein.errors"
@@ -10,9 +11,8 @@ local traceback, ceil, huge = debug.traceback, math.ceil, math.huge
 
 local M = { thread_meta = {} }
 
-local TIMEOUT = 2       -- the kind of error, as core/logic/job.h numbers it
-local ERROR = 3         -- a log level
-local SWALLOWED_MAX = 3 -- times a stop may be swallowed before the job is abandoned
+local ERROR, TIMEOUT = core.LOG.error, core.KIND.timeout
+local SWALLOWED_MAX = core.LIMITS.stops_swallowed -- times a stop may be swallowed before the job is abandoned
 
 -- Given by testing.lua: now() -> ms, move(ms), said(slot, percent, note), noted(slot, text).
 local hooks
@@ -23,7 +23,7 @@ local current                                    -- the thread that runs
 --- Takes the functions of testing.lua.
 function M.setup(given) hooks = given end
 
--- Slots -----------------------------------------------------------------------------------------------------------------
+-- Slots -------------------------------------------------------------------------------------------------------------
 
 --- Makes the slot that a run has while its attempt lasts.
 -- @tparam table run of core/lua/testing.h
@@ -49,7 +49,7 @@ end
 --- True while a job runs.
 function M.busy() return next(slots) ~= nil end
 
--- Threads ---------------------------------------------------------------------------------------------------------------
+-- Threads -----------------------------------------------------------------------------------------------------------
 
 local function me() return by_co[running()] or current end
 
@@ -137,8 +137,8 @@ local function step(slot)
   return true
 end
 
--- Waits, and returns why the job has to stop, or nil.  A coroutine of the script's own can't let the job's other threads run as it
--- sleeps.
+-- Waits, and returns why the job has to stop, or nil.  A coroutine of the script's own can't let the job's other
+-- threads run as it sleeps.
 local function wait(thread, how, value)
   local slot = thread.slot
   if slot.stop then
@@ -182,10 +182,10 @@ function M.run(slot, fn, timeout_ms, ...)
   return { err = main.values[1], trace = main.trace or "" }
 end
 
--- skein.runtime ----------------------------------------------------------------------------------------------------------
+-- skein.runtime -----------------------------------------------------------------------------------------------------
 
---- @return task, attempt, retries, handle, timeout (s), what it was told to stop for (a kind of error; 0: it was not); nothing outside of a
--- job
+--- @return task, attempt, retries, handle, timeout (s), what it was told to stop for (a kind of error; 0: it was
+-- not); nothing outside of a job
 function M.attempt()
   local thread = me()
   if not thread or thread.over then return end
@@ -250,7 +250,9 @@ function M.field(handle, name)
   local slot = slots[handle]
   if not slot then return nil end
   if name == "backoff" then return slot.run.backoff end
-  return core.decode(slot.run[name])
+  local value, problem = core.decode(slot.run[name])
+  if problem then return nil, ("job.%s: %s"):format(name, problem) end
+  return value
 end
 
 function M.progress(handle, percent, note)

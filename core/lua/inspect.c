@@ -1,10 +1,10 @@
-/* look.c - see look.h.  What is looked at, and what is printed, is in lua/skein/look.lua.
+/* inspect.c - see inspect.h.  What is looked at, and what is printed, is in lua/skein/inspect.lua.
  *
  * A script that loops while it loads must not hang the process.  An alarm goes off when one has taken SK_LOOK_SCRIPT_MS: it sets a hook,
  * which raises an error at the line that runs.  A script that catches that error is raised another a second later, and is then left in the
  * middle.  One that no hook reaches, as it waits in C, ends the process.  LuaJIT looks at hooks only while it interprets: the JIT compiler
  * is off here. */
-#include "lua/look.h"
+#include "lua/inspect.h"
 
 #include <lauxlib.h>
 #include <luajit.h>
@@ -48,7 +48,7 @@ static void on_late(lua_State *L, lua_Debug *now) {
   int level = 0;
   while (lua_getstack(L, level, &ar) && lua_getinfo(L, "Sl", &ar) && ar.currentline <= 0) level++;
   snprintf(watched.where, sizeof watched.where, "%s:%d", ar.short_src, ar.currentline);
-  if (++watched.raises > RAISES_MAX) { /* skein.look runs each script in a coroutine, which it leaves */
+  if (++watched.raises > RAISES_MAX) { /* skein.inspect runs each script in a coroutine, which it leaves */
     if (lua_isyieldable(L)) {
       lua_yield(L, 0);
       return;
@@ -110,10 +110,10 @@ static void watch(lua_State *L) {
   sigaction(SIGALRM, &sa, NULL);
 }
 
-/* Calls function `name` of skein.look with dir and begin. */
+/* Calls function `name` of skein.inspect with dir and begin. */
 static enum sk_code call(lua_State *L, const char *name, const char *dir, struct sk_err *err) {
   lua_getglobal(L, "require");
-  lua_pushliteral(L, "skein.look");
+  lua_pushliteral(L, "skein.inspect");
   enum sk_code code = sk_vm_call(L, 1, 1, err);
   if (code != SK_OK) return code;
   lua_getfield(L, -1, name);
@@ -143,9 +143,9 @@ static int look(const char *name, const char *dir) {
   return status;
 }
 
-int sk_look_check(const char *dir, int json) { return look(json ? "check_json" : "check", dir); }
+int sk_inspect_check(const char *dir, int json) { return look(json ? "check_json" : "check", dir); }
 
-int sk_look_config(const char *dir, int parent_pid) {
+int sk_inspect_config(const char *dir, int parent_pid) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent_pid) return 0; /* it died before that */
   return look("config", dir);

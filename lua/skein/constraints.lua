@@ -1,21 +1,20 @@
---- What makes a job unique (`unique`, `debounce`, `throttle`) and what limits it (`limit`): the options, their text in a task's template,
--- and the text in a job's record with the key filled in (core/logic/lock.h, core/logic/limit.h).
+--- What makes a job unique (`unique`, `debounce`, `throttle`) and what limits it (`limit`): the options, their text
+-- in a task's template, and the text in a job's record with the key filled in (core/logic/lock.h,
+-- core/logic/limit.h).
 --
--- A key is made of the task's name, "/" (which no name holds) and: for "args" the digest of all args; for n the n-th arg, a text as it
--- is and anything else as JSON; for a function what it returns for the args; for any other text that text.  What comes to more than
--- 200 bytes is digested; in front of that a limit has the task's name and "/" still, where both fit into 256.  So two tasks never share a
--- key, and a client in any language makes the same ones.
--- @module skein.keys
+-- A key is made of the task's name, "/" (which no name holds) and: for "args" the digest of all args; for n the n-th
+-- arg, a text as it is and anything else as JSON; for a function what it returns for the args; for any other text
+-- that text.  What comes to more than 200 bytes is digested; in front of that a limit has the task's name and "/"
+-- still, where both fit into 256.  So two tasks never share a key, and a client in any language makes the same ones.
+-- @module skein.constraints
 local core = require "skein.core"
 local schema = require "skein.schema"
 local concat, floor, sort = table.concat, math.floor, table.sort
 
 local M = {}
 
-local KEY_PLAIN_MAX = 200 -- bytes; the stores take SK_KEY_BYTES_MAX:
-local GROUP_MAX = 256
-local ARGS_MAX = 200
-local NUMBER_MAX = 1000000000
+local LIMITS = core.LIMITS
+local KEY_PLAIN_MAX = 200 -- bytes; longer keys are digested.  The format: other clients digest at this length, too
 local MODES = { reject = true, replace = true }
 local ORDERS = { any = true, strict = true }
 
@@ -27,10 +26,10 @@ local function ms(seconds)
   return whole == 0 and seconds > 0 and 1 or whole
 end
 
---- The options --------------------------------------------------------------------------------------------------------
+--- The options ------------------------------------------------------------------------------------------------------
 
 local function is_position(value)
-  return type(value) == "number" and value >= 1 and value <= ARGS_MAX and value % 1 == 0
+  return type(value) == "number" and value >= 1 and value <= LIMITS.args and value % 1 == 0
 end
 
 local function task_key(value)
@@ -75,9 +74,9 @@ local function limit_problem(limit, path)
 end
 
 local function limit_check(key, off)
-  local count = schema.integer(1, NUMBER_MAX)
   local fields = schema.fields({
-    concurrency = count, rate = count, per = schema.positive_seconds, burst = count, order = schema.one_of(ORDERS), key = key,
+    concurrency = schema.integer(1, LIMITS.concurrency), rate = schema.integer(1, LIMITS.rate), per = schema.positive_seconds,
+    burst = schema.integer(1, LIMITS.rate), order = schema.one_of(ORDERS), key = key,
   }, "a table { concurrency =, rate =, per =, burst =, key =, order = }")
   return function(value, path)
     if off and value == false then return nil end
@@ -101,7 +100,7 @@ M.job_options = {
   limit = limit_check(job_key, true),
 }
 
---- Locks ------------------------------------------------------------------------------------------------------------------
+--- Locks ------------------------------------------------------------------------------------------------------------
 
 -- A debounce or throttle, whose time has that name.
 local function timed(mode, option, time_name, base)
@@ -136,12 +135,13 @@ function M.lock(options, base)
   }
 end
 
---- Limits -----------------------------------------------------------------------------------------------------------------
+--- Limits -----------------------------------------------------------------------------------------------------------
 
 --- What the option limit says.
 -- @tparam table options that were checked
 -- @tparam[opt] table base what stands where it leaves something out: the task's
--- @return { concurrency, rate, per_ms, burst, order, key }; false: none is wanted; nil: it says nothing; or nil and what is wrong
+-- @return { concurrency, rate, per_ms, burst, order, key }; false: none is wanted; nil: it says nothing; or nil and
+-- what is wrong
 function M.limit(options, base)
   local limit = options.limit
   if not limit then return limit end
@@ -165,7 +165,7 @@ function M.limit(options, base)
   return spec
 end
 
---- Templates --------------------------------------------------------------------------------------------------------------
+--- Templates --------------------------------------------------------------------------------------------------------
 
 -- A task's key as the template has it.
 local function source_text(key)
@@ -229,7 +229,7 @@ function M.given(lock, limit, unique_key, limit_key)
   return lock, limit
 end
 
---- Keys of jobs ---------------------------------------------------------------------------------------------------------------
+--- Keys of jobs -----------------------------------------------------------------------------------------------------
 
 -- JSON text in which the keys of objects are in order, of a value that was decoded.
 local function canonical(value)
@@ -274,10 +274,11 @@ local function whole_key(task_name, part)
   return #key > KEY_PLAIN_MAX and core.digest(key) or key
 end
 
--- The same of a limit: its group begins with the task's name, by which the stores find it when the task's limit changes.
+-- The same of a limit: its group begins with the task's name, by which the stores find it when the task's limit
+-- changes.
 local function whole_group(task_name, part)
   local key = whole_key(task_name, part)
-  if not part or key:sub(1, #task_name + 1) == task_name .. "/" or #task_name + 1 + #key > GROUP_MAX then return key end
+  if not part or key:sub(1, #task_name + 1) == task_name .. "/" or #task_name + 1 + #key > LIMITS.key_bytes then return key end
   return task_name .. "/" .. key
 end
 
@@ -313,7 +314,8 @@ end
 -- @tparam[opt] table limit as from `limit` or `read_limit`
 -- @tparam string json the args as JSON
 -- @tparam table args the same as a list, `n` of them when it has an n
--- @return the texts (nil: none), how long the job is to be delayed for its lock, in ms, and nil; or nil, nil, 0 and what is wrong
+-- @return the texts (nil: none), how long the job is to be delayed for its lock, in ms, and nil; or nil, nil, 0 and
+-- what is wrong
 function M.of_job(task_name, lock, limit, json, args)
   local unique, group, delay_ms = nil, nil, 0
   if lock then

@@ -1,8 +1,12 @@
-/* plain.c - see plain.h.
+/* enqueue_bulk.c - see enqueue_bulk.h.
  *
- * Most signatures of a long list are plain: a task, args, and perhaps a few numbers.  These are checked and encoded here in one go.  What is
- * taken here must be certain to be right: whatever is not, also what is wrong, is left to lua/skein/enqueue.lua, whose words it gets. */
-#include "lua/plain.h"
+ * Most signatures of a long list are plain: a task, args, and perhaps a few numbers.  This file checks and encodes them in C.
+ * It takes a signature only when it is certain to be valid.  Any other signature, also an invalid one, is left to
+ * lua/skein/enqueue_many.lua, which has the messages.
+ *
+ * Wherever Lua allocates, its collector may run a finalizer, and that may change the list, or enqueue a list of its own.  So
+ * every call has its own memory, and the strings of the signature that is being read are kept on the stack (see ANCHORS). */
+#include "lua/enqueue_bulk.h"
 
 #include <lauxlib.h>
 #include <math.h>
@@ -27,24 +31,31 @@ enum {
   ARG_JOBS_MAX,
   ARG_BYTES_MAX,
   ARGS_N = ARG_BYTES_MAX,
-  ITEMS_AT = ARGS_N, /* in place of the last one */
+  ITEMS_AT = ARGS_N, /* bulk_items has no ARG_BYTES_MAX: its userdata takes that place */
   WORK_AT,
-  NEXT_ARGS_MAX = ARG_FACTS + 1,
-  NEXT_JOBS_MAX,
-  NEXT_BYTES_MAX,
-  NEXT_ARGS_N = NEXT_BYTES_MAX,
+  CALL_ANCHORS_AT,
+  SCAN_ARGS_MAX = ARG_FACTS + 1,
+  SCAN_JOBS_MAX,
+  SCAN_BYTES_MAX,
+  SCAN_ARGS_N = SCAN_BYTES_MAX,
+  SCAN_ANCHORS_AT,
   NUMBER_BYTES_MAX = 32,
-  ESCAPED_BYTES = 6,      /* of a number as JSON, of a byte in a string of it */
-  RECORD_BYTES_MAX = 512, /* of what stands in a request for a plain job, but for its args and names */
-  FACT_QUEUE = 1,
-  FACT_PRIORITY, /* what facts[name] holds */
+  ESCAPED_BYTES = 6,      /* NUMBER_BYTES_MAX: a number as JSON.  This: one byte of a JSON string, at most */
+  RECORD_BYTES_MAX = 512, /* of a plain job in a request, without its args and names */
+  FACT_QUEUE = 1,         /* facts[name] is { queue, priority } */
+  FACT_PRIORITY,
 };
 
-static const char WORK_TYPE[] = "skein.plain";
+/* The stack slots, from call.anchors on, that keep the strings of the signature being read alive, whatever a finalizer does
+ * to the signature.  A slot is overwritten only by a string that lived beside the one before, so that two strings at one
+ * address are the same string: the identity tests of this file rely on that. */
+enum { ANCHOR_TASK, ANCHOR_QUEUE, ANCHOR_ID, ANCHORS_N };
 
-static const char ITEMS_TYPE[] = "skein.items";
+static const char WORK_TYPE[] = "skein.bulk_work";
 
-/* The memory of a call.  Of each its own: where Lua allocates a finalizer may run, which may enqueue a list, too. */
+static const char ITEMS_TYPE[] = "skein.bulk_items";
+
+/* The buffers of one call. */
 struct work {
   struct sk_buf args, out;
 };
@@ -67,28 +78,28 @@ static struct work *push_work(lua_State *L) {
   return work;
 }
 
-/* What a call works on. */
 struct call {
   lua_State *L;
+  int anchors; /* stack index of ANCHOR_TASK */
   struct sk_idgen *ids;
   struct work *work;
   int64_t now_ms;
   size_t args_bytes_max;
-  const char *task;    /* whose facts these are: the name's place in Lua's memory, since equal strings are one there */
+  const char *task;    /* address of the name that queue and priority belong to */
   struct sk_str queue; /* alive in facts */
   int32_t priority;
-  const char *good_name;      /* the last queue's name that was checked, likewise */
-  bool has_ids;               /* one of the jobs has its id from its signature */
-  struct sk_lua_items *items; /* for plain_items, else NULL */
+  const char *good_name;           /* address of the last queue name that a signature gave and that was valid */
+  bool has_ids;                    /* a signature gave its job's id */
+  struct sk_lua_bulk_items *items; /* of bulk_items; else NULL */
   struct kept {
     const char *from;
     struct sk_str copy;
-  } kept_queue, kept_task; /* the last ones' names, in items->texts */
-  bool looks;              /* for plain_next: args are not encoded, but */
-  size_t args_n;           /* ... this many bytes at most when they are */
+  } kept_queue, kept_task; /* the names of the last item, copied to items->texts */
+  bool scans;              /* bulk_scan: args are measured, not encoded */
+  size_t args_n;           /* bulk_scan: the bytes that the args take at most when they are encoded */
 };
 
-/* One signature, as far as it was read. */
+/* One signature, as far as it was read.  The strings of job are in the anchors, in facts, or in work. */
 struct plain {
   struct sk_job job;
   bool has_queue, has_priority, has_at, has_delay, has_id;
@@ -119,20 +130,24 @@ static bool read_whole(lua_State *L, double min, double max, int64_t *out) {
   return true;
 }
 
-static bool read_text(lua_State *L, struct sk_str *out) {
+/* Reads the string on top of the stack, and anchors it. */
+static bool read_text(const struct call *c, int anchor, struct sk_str *out) {
+  lua_State *L = c->L;
   if (lua_type(L, -1) != LUA_TSTRING) return false;
   out->p = lua_tolstring(L, -1, &out->n);
+  lua_pushvalue(L, -1);
+  lua_replace(L, c->anchors + anchor);
   return out->n > 0;
 }
 
 static bool read_queue(struct call *c, struct sk_str *out) {
-  if (!read_text(c->L, out)) return false;
+  if (!read_text(c, ANCHOR_QUEUE, out)) return false;
   if (out->p != c->good_name && sk_name_check("queue", *out, NULL) != SK_OK) return false;
   c->good_name = out->p;
   return true;
 }
 
-/* Adds to args_n what the value on top of the stack takes; false when only encoding it would tell. */
+/* Adds to args_n the bytes that the value on top of the stack takes at most; false when only encoding it would show. */
 static bool measure_arg(struct call *c) {
   lua_State *L = c->L;
   size_t n = 0;
@@ -168,11 +183,11 @@ static bool read_args(struct call *c) {
   lua_State *L = c->L;
   struct sk_buf *args = &c->work->args;
   if (!lua_istable(L, -1) || lua_getmetatable(L, -1)) return false;
-  if (c->looks) return measure_args(c);
-  if (lua_objlen(L, -1) > SK_ARGS_COUNT_MAX) return false;
+  if (c->scans) return measure_args(c);
   struct sk_err err;
   if (sk_lua_json_encode(L, lua_gettop(L), "args", args, &err) != SK_OK) return false;
-  if (args->n == 2) sk_buf_clear(args); /* {}, which is no array to JSON */
+  if (lua_objlen(L, -1) > SK_ARGS_COUNT_MAX) return false; /* now: a finalizer may have added some meanwhile */
+  if (args->n == 2) sk_buf_clear(args);                    /* {}: an empty table is an object in JSON */
   return args->n == 0 || args->p[0] == '[';
 }
 
@@ -182,10 +197,10 @@ static bool read_option(struct call *c, struct plain *p, struct sk_str key) {
   lua_State *L = c->L;
   struct sk_job *job = &p->job;
   int64_t whole = 0;
-  if (sk_str_eq_c(key, "task")) return read_text(L, &job->task);
+  if (sk_str_eq_c(key, "task")) return read_text(c, ANCHOR_TASK, &job->task);
   if (sk_str_eq_c(key, "args")) return read_args(c);
   if (sk_str_eq_c(key, "queue")) return (p->has_queue = read_queue(c, &job->queue));
-  if (sk_str_eq_c(key, "id")) return read_text(L, &job->id) && sk_id_check(job->id, NULL) == SK_OK;
+  if (sk_str_eq_c(key, "id")) return read_text(c, ANCHOR_ID, &job->id) && sk_id_check(job->id, NULL) == SK_OK;
   if (sk_str_eq_c(key, "at")) return (p->has_at = read_seconds(L, 0, 2 * seconds_max, &p->due_ms));
   if (sk_str_eq_c(key, "delay")) return (p->has_delay = read_seconds(L, 0, seconds_max, &p->delay_ms));
   if (sk_str_eq_c(key, "retries")) return read_whole(L, 0, SK_RETRIES_MAX, &job->retries);
@@ -198,12 +213,12 @@ static bool read_option(struct call *c, struct plain *p, struct sk_str key) {
 
 /* -- signatures ------------------------------------------------------------------------------------------------------------------- */
 
-/* Finds the queue and priority that the task says; false when facts has none, or not a table of them, or it is no task's name. */
+/* Finds the queue and the priority of the task; false when facts does not have them, or the name is not valid. */
 static bool find_facts(struct call *c, struct sk_str task) {
   if (c->task == task.p) return true;
   if (sk_name_check("task", task, NULL) != SK_OK) return false;
   lua_State *L = c->L;
-  lua_pushlstring(L, task.p, task.n);
+  lua_pushvalue(L, c->anchors + ANCHOR_TASK);
   lua_rawget(L, ARG_FACTS);
   bool found = lua_istable(L, -1);
   if (found) {
@@ -228,7 +243,7 @@ static bool read_signature(struct call *c, struct plain *p) {
   int top = lua_gettop(L);
   bool good = true;
   if (lua_type(L, top) == LUA_TSTRING) {
-    read_text(L, &p->job.task);
+    read_text(c, ANCHOR_TASK, &p->job.task);
   } else if (lua_istable(L, top) && !lua_getmetatable(L, top)) {
     for (lua_pushnil(L); good && lua_next(L, top); lua_settop(L, top + 1)) {
       struct sk_str key = { 0 };
@@ -243,7 +258,7 @@ static bool read_signature(struct call *c, struct plain *p) {
   if (!good || p->job.task.n == 0 || (p->has_at && p->has_delay) || !find_facts(c, p->job.task)) return false;
   if (!p->has_queue) p->job.queue = c->queue;
   if (!p->has_priority) p->job.priority = c->priority;
-  if (c->looks) return c->args_n <= c->args_bytes_max;
+  if (c->scans) return c->args_n <= c->args_bytes_max;
   if (c->work->args.n == 0) sk_buf_add_c(&c->work->args, "[]");
   p->job.args = sk_buf_str(&c->work->args);
   return p->job.args.n <= c->args_bytes_max;
@@ -255,7 +270,7 @@ static void put_u32(char *at, uint32_t v) {
   for (int i = 0; i < 4; i++) at[i] = (char)(v >> (8 * i) & 0xff);
 }
 
-/* Appends the job as a request has it (engine/request.h). */
+/* Appends the job in the form of a request (engine/request.h). */
 static void add_item(struct sk_buf *out, const struct plain *p) {
   size_t at = out->n;
   sk_buf_add_u32(out, 0);
@@ -265,7 +280,7 @@ static void add_item(struct sk_buf *out, const struct plain *p) {
   sk_wire_add_i64(out, p->delay_ms);
 }
 
-/* s in items->texts. */
+/* Returns a copy of s in items->texts; equal names in a row share one copy. */
 static struct sk_str keep(struct call *c, struct sk_str s, struct kept *last) {
   if (s.p != last->from || s.n != last->copy.n) *last = (struct kept){ s.p, sk_arena_copy(&c->items->texts, s) };
   return last->copy;
@@ -329,13 +344,15 @@ static bool add_job(struct call *c, int i, size_t bytes_max) {
     }
     if (good) add_handle(L, i, p.job.id);
   }
-  lua_settop(L, WORK_AT);
+  lua_settop(L, CALL_ANCHORS_AT + ANCHORS_N - 1);
   return good;
 }
 
-/* What plain and plain_items have in common of their arguments. */
+/* Reads the arguments that bulk_payload and bulk_items share. */
 static void begin(lua_State *L, struct call *c) {
-  *c = (struct call){ .L = L, .ids = lua_touserdata(L, lua_upvalueindex(1)), .now_ms = sk_clock_wall_ms() };
+  *c = (struct call){
+    .L = L, .anchors = CALL_ANCHORS_AT, .ids = lua_touserdata(L, lua_upvalueindex(1)), .now_ms = sk_clock_wall_ms()
+  };
   luaL_checktype(L, ARG_LIST, LUA_TTABLE);
   luaL_checktype(L, ARG_FACTS, LUA_TTABLE);
   luaL_checktype(L, ARG_HANDLES, LUA_TTABLE);
@@ -343,24 +360,25 @@ static void begin(lua_State *L, struct call *c) {
   c->args_bytes_max = (size_t)luaL_optinteger(L, ARG_ARGS_MAX, SK_ARGS_BYTES_MAX);
 }
 
-/* Adds jobs as far as they are plain; the index of the first that was not added. */
+/* Adds jobs as long as they are plain; returns the index of the first that was not added.  Needs the work on the stack. */
 static int add_jobs(struct call *c, size_t bytes_max) {
   int first = luaL_checkint(c->L, ARG_FIRST), jobs_max = luaL_checkint(c->L, ARG_JOBS_MAX),
       n = (int)lua_objlen(c->L, ARG_LIST);
   int next = first;
+  lua_settop(c->L, CALL_ANCHORS_AT + ANCHORS_N - 1);
   while (next <= n && next - first < jobs_max && add_job(c, next, bytes_max)) next++;
   return next;
 }
 
-/* plain(list, first, facts, handles, meta, args_bytes_max, jobs_max, bytes_max) -> payload, next: see plain.h */
-static int core_plain(lua_State *L) {
+/* bulk_payload(list, first, facts, handles, meta, args_bytes_max, jobs_max, bytes_max) -> payload, next: see enqueue_bulk.h */
+static int core_bulk_payload(lua_State *L) {
   struct call c;
   lua_settop(L, ARGS_N);
   begin(L, &c);
   size_t bytes_max = (size_t)luaL_checkinteger(L, ARG_BYTES_MAX);
   c.work = push_work(L);
   struct sk_buf *out = &c.work->out;
-  sk_wire_add_i64(out, 0); /* it does not wait for room */
+  sk_wire_add_i64(out, 0); /* block_ms: it does not wait for space in a full queue */
   sk_buf_add_byte(out, 0);
   sk_buf_add_u32(out, 0);
   int next = add_jobs(&c, bytes_max);
@@ -374,16 +392,16 @@ static int core_plain(lua_State *L) {
 }
 
 static int items_gc(lua_State *L) {
-  struct sk_lua_items *items = luaL_checkudata(L, 1, ITEMS_TYPE);
+  struct sk_lua_bulk_items *items = luaL_checkudata(L, 1, ITEMS_TYPE);
   free(items->items);
   sk_arena_fini(&items->texts);
-  *items = (struct sk_lua_items){ 0 };
+  *items = (struct sk_lua_bulk_items){ 0 };
   return 0;
 }
 
-static struct sk_lua_items *push_items(lua_State *L, int n) {
-  struct sk_lua_items *items = lua_newuserdata(L, sizeof *items);
-  *items = (struct sk_lua_items){ 0 };
+static struct sk_lua_bulk_items *push_items(lua_State *L, int n) {
+  struct sk_lua_bulk_items *items = lua_newuserdata(L, sizeof *items);
+  *items = (struct sk_lua_bulk_items){ 0 };
   luaL_getmetatable(L, ITEMS_TYPE);
   lua_setmetatable(L, -2);
   items->items = calloc((size_t)n, sizeof *items->items);
@@ -391,8 +409,8 @@ static struct sk_lua_items *push_items(lua_State *L, int n) {
   return items;
 }
 
-struct sk_lua_items *sk_lua_items_at(lua_State *L, int index) {
-  struct sk_lua_items *items = lua_touserdata(L, index);
+struct sk_lua_bulk_items *sk_lua_bulk_items_at(lua_State *L, int index) {
+  struct sk_lua_bulk_items *items = lua_touserdata(L, index);
   if (items == NULL || !lua_getmetatable(L, index)) return NULL;
   luaL_getmetatable(L, ITEMS_TYPE);
   bool is_items = lua_rawequal(L, -1, -2) && items->items;
@@ -400,8 +418,8 @@ struct sk_lua_items *sk_lua_items_at(lua_State *L, int index) {
   return is_items ? items : NULL;
 }
 
-/* plain_items(list, first, facts, handles, meta, args_bytes_max, jobs_max) -> items, next: see plain.h */
-static int core_plain_items(lua_State *L) {
+/* bulk_items(list, first, facts, handles, meta, args_bytes_max, jobs_max) -> items, next: see enqueue_bulk.h */
+static int core_bulk_items(lua_State *L) {
   struct call c;
   lua_settop(L, ITEMS_AT - 1);
   begin(L, &c);
@@ -417,22 +435,23 @@ static int core_plain_items(lua_State *L) {
   return 2;
 }
 
-/* plain_next(list, first, facts, args_bytes_max, jobs_max, bytes_max) -> next: see plain.h */
-static int core_plain_next(lua_State *L) {
+/* bulk_scan(list, first, facts, args_bytes_max, jobs_max, bytes_max) -> next: see enqueue_bulk.h */
+static int core_bulk_scan(lua_State *L) {
   struct work nothing = { 0 };
-  struct call c = { .L = L, .work = &nothing, .looks = true };
-  lua_settop(L, NEXT_ARGS_N);
+  struct call c = { .L = L, .anchors = SCAN_ANCHORS_AT, .work = &nothing, .scans = true };
+  lua_settop(L, SCAN_ARGS_N);
   luaL_checktype(L, ARG_LIST, LUA_TTABLE);
   luaL_checktype(L, ARG_FACTS, LUA_TTABLE);
-  int first = luaL_checkint(L, ARG_FIRST), jobs_max = luaL_checkint(L, NEXT_JOBS_MAX), n = (int)lua_objlen(L, ARG_LIST);
-  c.args_bytes_max = (size_t)luaL_optinteger(L, NEXT_ARGS_MAX, SK_ARGS_BYTES_MAX);
-  size_t bytes_max = (size_t)luaL_checkinteger(L, NEXT_BYTES_MAX), bytes = 0;
+  int first = luaL_checkint(L, ARG_FIRST), jobs_max = luaL_checkint(L, SCAN_JOBS_MAX), n = (int)lua_objlen(L, ARG_LIST);
+  c.args_bytes_max = (size_t)luaL_optinteger(L, SCAN_ARGS_MAX, SK_ARGS_BYTES_MAX);
+  size_t bytes_max = (size_t)luaL_checkinteger(L, SCAN_BYTES_MAX), bytes = 0;
   int next = first;
+  lua_settop(L, SCAN_ANCHORS_AT + ANCHORS_N - 1);
   for (bool good = true; good && next <= n && next - first < jobs_max; next += good) {
     struct plain p;
     lua_rawgeti(L, ARG_LIST, next);
     good = read_signature(&c, &p);
-    lua_settop(L, NEXT_ARGS_N);
+    lua_settop(L, SCAN_ANCHORS_AT + ANCHORS_N - 1);
     bytes += RECORD_BYTES_MAX + c.args_n + p.job.task.n + p.job.queue.n;
     good = good && (next == first || bytes <= bytes_max);
   }
@@ -440,7 +459,7 @@ static int core_plain_next(lua_State *L) {
   return 1;
 }
 
-/* fn, with ids of its own, and the type of what its memory is in. */
+/* Pushes fn with an id generator of its own as its upvalue; gc frees the userdata of that type, in which it keeps its memory. */
 static void push(lua_State *L, lua_CFunction fn, const char *type, lua_CFunction gc) {
   luaL_newmetatable(L, type);
   lua_pushcfunction(L, gc);
@@ -451,6 +470,6 @@ static void push(lua_State *L, lua_CFunction fn, const char *type, lua_CFunction
   lua_pushcclosure(L, fn, 1);
 }
 
-void sk_lua_plain_push(lua_State *L) { push(L, core_plain, WORK_TYPE, work_gc); }
-void sk_lua_plain_items_push(lua_State *L) { push(L, core_plain_items, ITEMS_TYPE, items_gc); }
-void sk_lua_plain_next_push(lua_State *L) { lua_pushcfunction(L, core_plain_next); }
+void sk_lua_bulk_payload_push(lua_State *L) { push(L, core_bulk_payload, WORK_TYPE, work_gc); }
+void sk_lua_bulk_items_push(lua_State *L) { push(L, core_bulk_items, ITEMS_TYPE, items_gc); }
+void sk_lua_bulk_scan_push(lua_State *L) { lua_pushcfunction(L, core_bulk_scan); }

@@ -1,5 +1,5 @@
 --- The processes that only look at a folder's scripts and settings: `skein check`, and what reads DIR/config.lua.
--- @module skein.look
+-- @module skein.inspect
 local core = require "skein.core"
 local client = require "skein.client"
 local errors = require "skein.errors"
@@ -25,8 +25,8 @@ local function only_look()
   })
 end
 
--- Prints what is wrong, each once, as it is found: a script that never ends must not hide it.  note(text, at): `at` is "file:line" of a
--- global that was found in the text; loading may have come upon the same.
+-- Prints what is wrong, each once, as it is found: a script that never ends must not hide it.  note(text, at): `at`
+-- is "file:line" of a global that was found in the text; loading may have come upon the same.
 local function mistakes()
   local said, globals, list = {}, {}, { n = 0 } -- globals: where loading came upon one that is not there
   function list.note(text, at)
@@ -97,7 +97,7 @@ local function count(n, thing) return ("%d %s%s"):format(n, thing, n == 1 and ""
 
 --- Lists what the scripts declare.
 -- @tparam string dir
--- @tparam function begin see scripts.load_each; it ends what never ends (core/lua/look.c)
+-- @tparam function begin see scripts.load_each; it ends what never ends (core/lua/inspect.c)
 -- @treturn number the exit status
 function M.check(dir, begin)
   local files = load_to_look(dir, begin)
@@ -114,7 +114,7 @@ end
 
 --- The same as one JSON object.
 -- @tparam string dir
--- @tparam function begin see scripts.load_each; it ends what never ends (core/lua/look.c)
+-- @tparam function begin see scripts.load_each; it ends what never ends (core/lua/inspect.c)
 -- @treturn number the exit status
 function M.check_json(dir, begin)
   local files = load_to_look(dir, begin)
@@ -130,7 +130,7 @@ function M.check_json(dir, begin)
       concurrency = queue.concurrency, rate = queue.rate, per = queue.per_ms / 1000, burst = queue.burst, declared_at = queue.where,
     }
   end
-  io.stdout:write(core.encode({ scripts = core.array(files), tasks = list, queues = bound, crons = core.array({}) }), "\n")
+  io.stdout:write(core.encode({ scripts = core.array(files), tasks = list, queues = bound }), "\n")
   return 0
 end
 

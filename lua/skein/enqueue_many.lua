@@ -1,0 +1,269 @@
+--- Enqueueing many jobs with few round trips: the same in a job and in any LuaJIT program.
+--
+-- The list goes in batches, each a request.  Plain signatures (core/lua/enqueue_bulk.h) are encoded in C, batch by
+-- batch; the others are built one by one, as skein.enqueue does.
+-- @module skein.enqueue_many
+local core = require "skein.core"
+local build = require "skein.build"
+local catalog = require "skein.catalog"
+local client = require "skein.client"
+local delivery = require "skein.delivery"
+local errors = require "skein.errors"
+local hooks = require "skein.hooks"
+local middleware = require "skein.middleware"
+local schema = require "skein.schema"
+local signature_of = require "skein.signature"
+local coroutine = coroutine -- its functions are looked up when they are used, since a worker replaces them
+local assert, error, ipairs, pairs, rawget, type = assert, error, ipairs, pairs, rawget, type
+
+local M = {}
+
+local BATCH_MAX, BATCH_BYTES_MAX = core.LIMITS.batch, core.LIMITS.batch_bytes
+-- Jobs of a batch of plain ones: several small requests under way keep the store busy while the next is made
+local PLAIN_MAX = 250
+
+local function check_list(signatures)
+  if type(signatures) ~= "table" then errors.misuse("skein.enqueue_many: a list of signatures is expected, not " .. type(signatures)) end
+  local count = #signatures
+  for key in pairs(signatures) do
+    if type(key) ~= "number" or key < 1 or key > count or key % 1 ~= 0 then
+      errors.misuse(("skein.enqueue_many: a list of signatures is expected; it has the key %s"):format(schema.show(key)))
+    end
+  end
+end
+
+local function misuse_at(i, problem) errors.misuse(("skein.enqueue_many: [%d]: %s"):format(i, problem)) end
+
+-- The jobs of a list of signatures from `first` on; a wrong one is the caller's mistake.
+local function build_from(signatures, first, passed)
+  local jobs = {}
+  for i = first, #signatures do
+    local signature = signatures[i]
+    if type(signature) == "string" then signature = { task = signature } end
+    local job, problem = build.job(signature, passed, 0)
+    if not job then misuse_at(i, problem) end
+    jobs[#jobs + 1] = job
+  end
+  return jobs
+end
+
+-- A list goes in batches, each a request: { n =, block_ms =, payload =, jobs = }.  Plain signatures
+-- (core/lua/enqueue_bulk.h) are encoded as a whole: their batches have jobs_of() in place of jobs, for what is rare,
+-- and set the handles themselves; where they are made as they are sent, payload is a function.
+
+-- What core.bulk_payload is to know of the tasks of a list: name -> { queue, priority }, false for one whose jobs are
+-- not plain.
+local function facts_of(signatures)
+  local facts = {}
+  for i = 1, #signatures do
+    local name = signatures[i]
+    if type(name) == "table" then name = rawget(name, "task") end
+    if type(name) == "string" and facts[name] == nil then
+      local task = catalog.task(name)
+      facts[name] = not task.lock and not task.limit and { task.queue, task.priority }
+    end
+  end
+  return facts
+end
+
+-- The jobs of a batch of plain ones; for what is rare.
+local function jobs_in(payload, n)
+  local jobs, offset = {}, #core.pack("lbi", 0, 0, 0) + 1
+  for i = 1, n do
+    local record, _, _, after = core.unpack("sll", payload, offset)
+    jobs[i] = { item = payload:sub(offset, after - 1), id = core.job(record).id, result = false }
+    offset = after
+  end
+  return jobs
+end
+
+local function packed(payload, n)
+  return { n = n, block_ms = 0, payload = payload, jobs_of = function() return jobs_in(payload, n) end }
+end
+
+-- A batch that is made when it is sent.
+local function later(signatures, first, after, facts, handles)
+  local batch = { n = after - first, block_ms = 0 }
+  function batch.payload()
+    local items, made = core.bulk_items(signatures, first, facts, handles, client.Handle, build.args_bytes_max, after - first)
+    if made ~= after then misuse_at(made, "it was changed while the list was sent") end
+    return items
+  end
+  function batch.jobs_of()
+    local jobs = {}
+    for i = first, after - 1 do
+      local item, id = build.item(signature_of.with(signatures[i], "id", handles[i].id), nil, 0, 0)
+      if not item then misuse_at(i, "it was changed while the list was sent") end
+      jobs[#jobs + 1] = { item = item, id = id, result = false }
+    end
+    return jobs
+  end
+  return batch
+end
+
+-- Adds batches of the plain signatures at the list's start, and their handles.  Where nothing else can happen
+-- meanwhile they are only looked at here, and made when they are sent: the store is at work then.
+-- @return the index of the first signature that is none
+local function add_plain(batches, signatures, handles)
+  local facts, lazy, first = facts_of(signatures), client.is_lazy(), 1
+  while first <= #signatures do
+    local after = lazy and core.bulk_scan(signatures, first, facts, build.args_bytes_max, PLAIN_MAX, BATCH_BYTES_MAX) or first
+    if after > first then
+      batches[#batches + 1] = later(signatures, first, after, facts, handles)
+    else
+      local payload
+      payload, after = core.bulk_payload(signatures, first, facts, handles, client.Handle, build.args_bytes_max, PLAIN_MAX, BATCH_BYTES_MAX)
+      if after == first then break end
+      batches[#batches + 1] = packed(payload, after - first)
+    end
+    first = after
+  end
+  return first
+end
+
+-- Adds batches of jobs that were built.
+local function add_jobs(batches, jobs)
+  local batch, bytes
+  for _, job in ipairs(jobs) do
+    bytes = batch and bytes + #job.item
+    if not batch or batch.n == BATCH_MAX or bytes > BATCH_BYTES_MAX or batch.block_ms ~= job.block_ms then
+      batch, bytes = { n = 0, block_ms = job.block_ms, jobs = {} }, #job.item
+      batches[#batches + 1] = batch
+    end
+    batch.n = batch.n + 1
+    batch.jobs[batch.n] = job
+  end
+end
+
+-- Takes over what the store said of a batch.
+-- @return how many of it were added, and those that their full queue has refused
+local function take_batch(batch, answer)
+  if not batch.jobs then
+    if not answer:find "[^%z]" then return batch.n end
+    batch.jobs = batch.jobs_of()
+  end
+  local full, added = delivery.take_answer(batch.jobs, answer), 0
+  for _, job in ipairs(batch.jobs) do added = added + (job.result and 1 or 0) end
+  return added, full
+end
+
+-- @return true, or nil and an error whose `added` is how many the store has taken
+local function send_batches(batches)
+  local payloads, full = {}, {}
+  for i, batch in ipairs(batches) do payloads[i] = batch.payload or delivery.payload(batch.jobs, batch.block_ms) end
+  local answers, err, unknown = client.call_many(core.OP.ENQUEUE, payloads)
+  assert(err or #answers == #payloads)
+  local sum = 0
+  for i, answer in ipairs(answers) do
+    local added
+    if answer then
+      added, full[i] = take_batch(batches[i], answer)
+      sum = sum + added
+    end
+  end
+  if err then
+    err.added = sum
+    for _, i in ipairs(unknown or {}) do delivery.name_unknown(err, batches[i].jobs or batches[i].jobs_of()) end
+    return nil, err
+  end
+  for i, batch in ipairs(batches) do
+    if full[i] then delivery.refill(full[i], batch.block_ms) end
+  end
+  return true
+end
+
+local function send_list(signatures)
+  local passed, batches, handles, refused = client.passed(), {}, {}, nil
+  local first = 1
+  if not passed and not hooks.has_events() then first = add_plain(batches, signatures, handles) end
+  add_jobs(batches, build_from(signatures, first, passed))
+  local ok, err = send_batches(batches)
+  if not ok then return nil, err end
+  local before = 0
+  for _, batch in ipairs(batches) do
+    for i, job in ipairs(batch.jobs or {}) do
+      handles[before + i] = job.result
+      if job.err then
+        refused = refused or {}
+        refused[before + i] = job.err
+      end
+    end
+    before = before + batch.n
+  end
+  return handles, refused
+end
+
+-- In the coroutine of one signature of a batch: its job goes with the others, and comes back with its outcome.
+local function last_of_many(signature)
+  local job, problem = build.job(signature, nil, 0)
+  if not job then errors.misuse(problem) end
+  local handle, err = coroutine.yield(job)
+  return handle, err
+end
+
+-- Lets an item's middleware go on; its job is then in `pending`, or its outcome in `item`.
+local function advance(item, pending, ...)
+  local ok, first, err = coroutine.resume(item.co, ...)
+  if not ok then error(first, 0) end
+  item.job = nil
+  if coroutine.status(item.co) == "dead" then
+    item.handle, item.err = first, err
+  else
+    item.job = first
+    pending[#pending + 1] = item
+  end
+end
+
+-- Every signature's middleware runs in a coroutine up to its `next`; all their jobs are sent together; then they go on.
+local function send_through(signatures)
+  local passed, items, pending = client.passed(), {}, {}
+  for i = 1, #signatures do
+    local signature = signatures[i]
+    if type(signature) == "string" then signature = { task = signature } end
+    local problem = signature_of.problem(signature)
+    if problem then misuse_at(i, problem) end
+    items[i] = { signature = build.copy(signature, passed, 0), co = coroutine.create(middleware.through) }
+  end
+  for _, item in ipairs(items) do advance(item, pending, item.signature, last_of_many) end
+  while #pending > 0 do
+    local jobs, batches, sent = {}, {}, pending
+    for i, item in ipairs(sent) do jobs[i] = item.job end
+    add_jobs(batches, jobs)
+    local ok, err = send_batches(batches)
+    pending = {}
+    for _, item in ipairs(sent) do
+      local job = item.job
+      advance(item, pending, job.result or nil, job.err or (not job.result and err) or nil)
+    end
+    if not ok then return nil, err end
+  end
+  local handles, refused = {}, nil
+  for i, item in ipairs(items) do
+    handles[i] = item.handle or false
+    if not item.handle and item.err then
+      refused = refused or {}
+      refused[i] = item.err
+    end
+  end
+  return handles, refused
+end
+
+--- Adds many jobs with few round trips: up to 1,000 jobs or 4 MiB in each, several of them under way at once.
+-- @tparam table signatures a list of { task =, args = { ... }, ... } or names
+-- @return a list of handles in the same order, or nil and an error.  Nothing is sent when one of them is wrong; when
+-- the store fails in between, err.added says how many of them it has taken, which need not be the first ones, and
+-- with code "unknown_fate" err.ids lists those of which nobody knows.  Where single jobs were refused (or dropped by
+-- middleware), false stands in their place and the second result lists the errors by index, as those of enqueue.
+-- @raise at the caller's line, with the index of the signature that is wrong
+-- @yields in a job
+-- @usage local hs = assert(skein.enqueue_many { { task = "add", args = { 1, 2 } }, { task = "add", args = { 3, 4 } } })
+function M.enqueue_many(signatures)
+  check_list(signatures)
+  client.begin_enqueue()
+  client.end_enqueue() -- each batch has a time of its own
+  local send_them = middleware.has_enqueue() and send_through or send_list
+  local handles, err = send_them(signatures)
+  return handles, err
+end
+
+return M

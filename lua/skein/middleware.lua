@@ -1,0 +1,149 @@
+--- Functions that scripts put around jobs (skein.use) and around enqueueing (skein.use_enqueue).  A task without any
+-- middleware and without handlers (hooks.lua) runs its handler itself. Globals are taken when the module loads,
+-- since scripts may replace them.
+-- @module skein.middleware
+local core = require "skein.core"
+local errors = require "skein.errors"
+local hooks = require "skein.hooks"
+local schema = require "skein.schema"
+local tasks = require "skein.tasks"
+local error, ipairs, pairs, rawget, rawset, select, type, unpack = error, ipairs, pairs, rawget, rawset, select, type, unpack
+
+local M = {}
+
+--- Registering ------------------------------------------------------------------------------------------------------
+
+local layers = {}          -- of skein.use, in the order of declaration: { fn, tasks, queues, where }
+local enqueue_layers = {}  -- of skein.use_enqueue
+
+local ONLY = { tasks = schema.names(), queues = schema.names() }
+
+-- A name or a list of them as a set; nil stays nil.
+local function set_of(names)
+  if names == nil then return nil end
+  local set = {}
+  for _, name in ipairs(type(names) == "string" and { names } or names) do set[name] = true end
+  return set
+end
+
+local function add_layer(what, list, fn, only)
+  if schema.callable(fn) then errors.misuse(what .. ": a function is expected, not " .. type(fn)) end
+  local problem = only ~= nil and schema.check(what, only, ONLY)
+  if problem then errors.misuse(problem) end
+  tasks.need_loading(what, "middleware is")
+  only = only or {}
+  list[#list + 1] = { fn = fn, tasks = set_of(only.tasks), queues = set_of(only.queues), where = errors.caller() }
+end
+
+--- Puts a function around every job; see skein.use.
+function M.use(fn, only) add_layer("skein.use", layers, fn, only) end
+
+--- Puts a function around every enqueue; see skein.use_enqueue.
+function M.use_enqueue(fn, only) add_layer("skein.use_enqueue", enqueue_layers, fn, only) end
+
+--- Forgets all middleware; for specs of scripts.
+function M.reset()
+  for i = #layers, 1, -1 do layers[i] = nil end
+  for i = #enqueue_layers, 1, -1 do enqueue_layers[i] = nil end
+end
+
+--- What is wrong with the middleware now that all tasks are declared: one that is for a task that there is not.
+-- @treturn[opt] string file:line: a sentence
+function M.problem()
+  for _, layer in ipairs(layers) do
+    for name in pairs(layer.tasks or {}) do
+      if not tasks.by_name[name] then
+        local near = schema.nearest(name, tasks.by_name)
+        return ('%s: skein.use: no script declares the task "%s"%s'):format(layer.where, name,
+          near and (' (did you mean "%s"?)'):format(near) or "")
+      end
+    end
+  end
+end
+
+--- Around a job -----------------------------------------------------------------------------------------------------
+
+-- Args as a list: nil is null, as in job.args.
+local function list_of(n, ...)
+  local list = { ... }
+  for i = 1, n do
+    if list[i] == nil then list[i] = core.null end
+  end
+  return list
+end
+
+-- Runs the chain from layer i on.  The args are those of job.args once anyone has read or set it.
+local function step(chain, i, job, args)
+  local layer = chain[i]
+  while layer and layer.queues and not layer.queues[rawget(job, "queue")] do
+    i = i + 1
+    layer = chain[i]
+  end
+  if not layer then
+    local now = rawget(job, "args")
+    if now == nil then return chain.handler(job, unpack(args, 1, args.n)) end
+    if type(now) ~= "table" then error("job.args was set to " .. schema.show(now) .. ", a list of args is expected", 0) end
+    return chain.handler(job, unpack(now, 1, now.n or table.maxn(now)))
+  end
+  return layer.fn(job, function(...)
+    local n = select("#", ...)
+    if n > 0 then rawset(job, "args", list_of(n, ...)) end
+    return step(chain, i + 1, job, args)
+  end)
+end
+
+local function with_layers(task, fn)
+  local chain = { handler = fn }
+  for _, layer in ipairs(layers) do
+    if not layer.tasks or layer.tasks[task.name] then chain[#chain + 1] = layer end
+  end
+  if not chain[1] then return fn end
+  return function(job, ...) return step(chain, 1, job, { n = select("#", ...), ... }) end
+end
+
+--- A task's handler with its middleware and its handlers of events around it; the handler itself when there are none.
+-- To be called once the scripts are loaded.
+-- @tparam table task of skein.tasks
+-- @treturn function called as the handler is: fn(job, ...)
+function M.compose(task) return hooks.around(task, with_layers(task, task.handler)) end
+
+--- Around an enqueue ------------------------------------------------------------------------------------------------
+
+--- Whether there is middleware of enqueueing.
+function M.has_enqueue() return enqueue_layers[1] ~= nil end
+
+local function applies(layer, signature)
+  return (not layer.tasks or layer.tasks[signature.task]) and (not layer.queues or layer.queues[signature.queue])
+end
+
+-- What a layer has returned, or else what its next gave, or else that it dropped the job.
+local function outcome(layer, signature, called, handle, err, first, second)
+  if first ~= nil or second ~= nil then return first, second end
+  if called then return handle, err end
+  return nil, errors.new("dropped", ("job of task %s was dropped by the middleware of %s"):format(schema.show(signature.task), layer.where))
+end
+
+local function enqueue_step(i, signature, last)
+  local layer = enqueue_layers[i]
+  while layer and not applies(layer, signature) do
+    i = i + 1
+    layer = enqueue_layers[i]
+  end
+  if not layer then return last(signature) end
+  local called, handle, err = false, nil, nil
+  local first, second = layer.fn(signature, function(changed)
+    if changed ~= nil and type(changed) ~= "table" then errors.misuse("next: a signature is expected, not " .. type(changed)) end
+    handle, err = enqueue_step(i + 1, changed or signature, last)
+    called = true
+    return handle, err
+  end)
+  return outcome(layer, signature, called, handle, err, first, second)
+end
+
+--- Passes a signature through the middleware.
+-- @tparam table signature its to change: task, args, meta and queue are there
+-- @tparam function last called as last(signature) -> handle, err for what comes out
+-- @return what the outermost returns; without that what `last` gave; nil and an error "dropped" when it was not called
+function M.through(signature, last) return enqueue_step(1, signature, last) end
+
+return M
