@@ -406,6 +406,8 @@ uint64_t sk_stream_taken(const struct sk_stream *s) {
   return s->sent > (uint64_t)waiting ? s->sent - (uint64_t)waiting : 0;
 }
 
+uint64_t sk_stream_appended(const struct sk_stream *s) { return s->sent + s->wire.n + s->out.n; }
+
 void sk_stream_wait(struct sk_stream *s, int64_t timeout_ms) {
   if (s->stage == CLOSED) return;
   if (s->socket == NULL) {

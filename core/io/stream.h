@@ -45,6 +45,8 @@ struct sk_stream *sk_stream_new(struct sk_loop *loop, const struct sk_stream_opt
 struct sk_buf *sk_stream_out(struct sk_stream *s);
 /* How many bytes of what was appended the other side has taken so far. */
 uint64_t sk_stream_taken(const struct sk_stream *s);
+/* The same count once everything that has been appended is taken; with TLS a little less than that. */
+uint64_t sk_stream_appended(const struct sk_stream *s);
 /* Blocks until something happened on this stream alone, at most timeout_ms; callbacks come inside.  For streams made `at_once`. */
 void sk_stream_wait(struct sk_stream *s, int64_t timeout_ms);
 /* It is connected, and the other side has not answered the beginning of TLS: a port that does not speak it may never do so. */

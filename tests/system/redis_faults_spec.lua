@@ -235,7 +235,7 @@ describe("an outage of Redis:", function()
   it_alone("hanging for 4 s without closing: noticed by the timeout, every job runs", function(t)
     local engine = loaded(t, 1000)
     t.redis:signal_with "sigstop"
-    engine:wait_log("no answer", 5)
+    engine:wait_log("no answer within 1.0 s", 5)
     wait.poll(3, function() return false end)
     t.redis:signal_with "sigcont"
     all_done(t, engine, 1000)

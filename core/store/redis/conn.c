@@ -65,7 +65,8 @@ struct rd_conn {
   bool can_multi;       /* this user may use transactions */
   bool auth_owed;       /* the sentinel's next reply is to AUTH */
   int64_t try_until_ms; /* while it is not ready: when this host's time is over; monotonic */
-  uint64_t taken;       /* bytes that the server had taken when the watch looked last */
+  uint64_t taken;       /* bytes that the server had taken when the watch looked last, */
+  uint64_t on_the_way;  /* ... and that it will have taken with the requests of then */
   bool *freed;
 };
 
@@ -90,7 +91,7 @@ static void hang_up(struct rd_conn *c) {
   sk_rd_reader_free(c->reader);
   c->reader = NULL;
   c->owed = 0;
-  c->taken = 0;
+  c->taken = c->on_the_way = 0;
   c->auth_owed = false;
   sk_timer_stop(c->watch);
 }
@@ -119,13 +120,25 @@ static void go_down(struct rd_conn *c, const struct sk_err *err) {
   c->events.down(c->events.ctx, &why);
 }
 
-/* Has the server said anything, or taken bytes, since it was asked last? */
+/* Notes a large request that is on its way: the server is alive while it takes its bytes. */
+static void note_large(struct rd_conn *c) {
+  enum { LARGE_BYTES = 64 * 1024 };
+  if (c->stream == NULL || c->stage != READY || sk_stream_out(c->stream)->n <= LARGE_BYTES) return;
+  if (c->taken >= c->on_the_way) c->taken = sk_stream_taken(c->stream);
+  c->on_the_way = sk_stream_appended(c->stream);
+}
+
+/* Has the server said anything since it was asked last, or taken more of a large request that was on its way then?  A network that
+ * swallows everything also takes whatever is sent later, so that does not count. */
 static bool shows_life(struct rd_conn *c) {
-  uint64_t taken = c->stream && c->stage == READY ? sk_stream_taken(c->stream) : 0;
-  bool alive = c->heard || taken != c->taken;
-  c->heard = false;
-  c->taken = taken;
-  return alive;
+  if (c->heard) {
+    c->heard = false;
+    return true;
+  }
+  if (c->stream == NULL || c->stage != READY || c->taken >= c->on_the_way) return false;
+  uint64_t before = c->taken;
+  c->taken = sk_stream_taken(c->stream);
+  return c->taken > before;
 }
 
 /* What may be wrong with a server that took the connection and says nothing. */
@@ -164,6 +177,7 @@ void sk_rd_conn_expect(struct rd_conn *c, size_t replies) {
     sk_timer_start(c->watch, host_ms(c));
   }
   c->owed += replies;
+  note_large(c);
 }
 
 static void count_reply(struct rd_conn *c) {
