@@ -1,19 +1,27 @@
 # How each kind of test is built.  A test file's own name is its target; new files are found by wildcard.
 
-# Unit tests: one cmocka program per tests/unit/*_test.c; those of the engine start the binary's workers.
-UNIT_SRC := $(wildcard tests/unit/*_test.c)
-UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(OUT)/tests/unit/%)
+# Unit tests: one cmocka program per tests/unit/*_test.c.  Engine tests, tests/engine/*_test.c, are the same, and start the binary's
+# workers.
+UNIT_BIN := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*_test.c))
+ENGINE_BIN := $(patsubst %.c,$(OUT)/%,$(wildcard tests/engine/*_test.c))
 
-$(OUT)/tests/unit/%: tests/unit/%.c $(OUT)/libskein.a
+$(UNIT_BIN) $(ENGINE_BIN): $(OUT)/tests/%: tests/%.c $(OUT)/libskein.a
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(OUT)/libskein.a -lcmocka $(LIBS)
 
--include $(UNIT_BIN:=.d)
+-include $(UNIT_BIN:=.d) $(ENGINE_BIN:=.d)
 
-.PHONY: unit
-unit: $(OUT)/skein $(UNIT_BIN) ## Run the unit tests
-	@set -o pipefail; status=0; for t in $(UNIT_BIN); do $$t 2>&1 | $(call shorten,$${t##*/}) || status=1; done; exit $$status
+# Runs each of these programs; fails when one of them does.
+define run_each
+set -o pipefail; status=0; for t in $(1); do $$t 2>&1 | $(call shorten,$${t##$(OUT)/tests/}) || status=1; done; exit $$status
+endef
+
+.PHONY: unit engine
+unit: $(OUT)/skein $(UNIT_BIN) $(ENGINE_BIN) ## Run the unit tests, those of the engine too
+	@$(call run_each,$(UNIT_BIN) $(ENGINE_BIN))
+engine: $(OUT)/skein $(ENGINE_BIN) ## Run the tests that start an engine with workers
+	@$(call run_each,$(ENGINE_BIN))
 
 # What to pipe the output of a cmocka program through; `make V=1` shows it whole.
 shorten = $(if $(V),cat,awk -v name=$(1) -f tests/cmocka.awk)
@@ -36,7 +44,7 @@ contract-memory contract-sqlite contract-redis: contract-%: $(OUT)/tests/contrac
 	@set -o pipefail; $(if $(filter redis,$*),LOCPATH='$(abspath $(OUT)/locale)' LC_ALL=en_US.UTF-8) $< $* 2>&1 | $(call shorten,contract-$*)
 
 .PHONY: test-programs
-test-programs: $(UNIT_BIN) $(OUT)/tests/contract/contract
+test-programs: $(UNIT_BIN) $(ENGINE_BIN) $(OUT)/tests/contract/contract
 	@:
 
 -include tests/lint.mk

@@ -21,7 +21,7 @@ static int64_t started_ms(const struct sk_run *run, int64_t now) {
 /* When it should have stopped by itself; INT64_MAX: it need not. */
 static int64_t should_stop_ms(const struct sk_run *run, int64_t now) {
   int64_t ms = run->timeout_ms > 0 ? started_ms(run, now) + run->timeout_ms : INT64_MAX;
-  return run->stop_ms > 0 && run->stop_ms < ms ? run->stop_ms : ms;
+  return run->cancelled_ms > 0 && run->cancelled_ms < ms ? run->cancelled_ms : ms;
 }
 
 static int64_t deadline_of(const struct sk_run *run, int64_t now) {
@@ -50,10 +50,6 @@ void sk_deadline_watch(struct sk_run *run) {
   if (sk_heap_first(&e->hard) != before || before == &run->hard) arm(e);
 }
 
-void sk_deadline_forget(struct sk_run *run) {
-  if (sk_heap_has(&run->hard)) sk_heap_remove(&run->engine->hard, &run->hard);
-}
-
 static struct sk_run *culprit_of(struct sk_run *late, int64_t now) {
   const struct sk_worker *w = late->worker;
   uint32_t running = atomic_load(&w->slot_page->running);
@@ -69,14 +65,14 @@ static struct sk_run *culprit_of(struct sk_run *late, int64_t now) {
 static void end(struct sk_run *late, int64_t now) {
   struct sk_worker *w = late->worker;
   struct sk_run *culprit = culprit_of(late, now);
-  const char *what = late->mourning      ? "has handlers that do not end"
-                     : late->stop_ms > 0 ? "was cancelled and does not stop"
-                                         : "is past its hard timeout";
+  const char *what = late->late               ? "has handlers that do not end"
+                     : late->cancelled_ms > 0 ? "was cancelled and does not stop"
+                                              : "is past its hard timeout";
   sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s %s, killing worker %u", SK_STR_ARG(late->id), what, w->number);
   if (culprit != late)
     sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s kept it from stopping: it has the CPU for %.1f s",
             SK_STR_ARG(culprit->id), (double)sk_slot_page_running_for_ms(w->slot_page, now) / 1000.0);
-  sk_supervisor_kill(w, SK_KILL_TIMEOUT, culprit);
+  sk_worker_kill(w, SK_KILL_TIMEOUT, culprit);
 }
 
 static void on_hard_timer(void *ctx) {

@@ -30,102 +30,25 @@ enum {
   NEXT_TURN_MS = 5,       /* until workers that got nothing in a turn have theirs, if nothing happens before */
 };
 
-void sk_dispatch_add(struct sk_engine *e, struct sk_run *run, bool front) {
-  struct sk_list *list = run->mourning ? &e->mourners : &e->local;
-  if (front)
-    sk_list_push_front(list, &run->node);
-  else
-    sk_list_push(list, &run->node);
-  if (run->mourning)
-    e->mourners_n++;
-  else
-    e->local_n++;
-  sk_engine_wake(e);
+/* Hands the last run of a list back. */
+static void hand_back_last(const struct sk_list *list) {
+  struct sk_run *run = SK_RUN_OF(list->prev);
+  sk_run_take(run);
+  sk_settle_hand_back(run);
 }
 
-struct sk_run *sk_dispatch_pop(struct sk_engine *e, struct sk_list *node) {
-  sk_list_remove(node);
-  assert(e->local_n > 0);
-  e->local_n--;
-  return SK_RUN_OF(node);
-}
-
-struct sk_run *sk_dispatch_pop_suspect(struct sk_engine *e, struct sk_list *node) {
-  sk_list_remove(node);
-  assert(e->suspects_n > 0);
-  e->suspects_n--;
-  return SK_RUN_OF(node);
-}
-
-struct sk_run *sk_dispatch_pop_mourner(struct sk_engine *e, int64_t since_ms) {
-  if (e->mourners_n == 0 || SK_RUN_OF(e->mourners.next)->mourn_since_ms > since_ms) return NULL;
-  e->mourners_n--;
-  return SK_RUN_OF(sk_list_pop(&e->mourners));
-}
-
-/* The last n. */
+/* Hands back the last n runs that wait for a worker. */
 static void hand_back(struct sk_engine *e, size_t n) {
-  for (; n > 0 && !sk_list_empty(&e->local); n--) sk_settle_hand_back(sk_dispatch_pop(e, e->local.prev));
-  for (; n > 0 && !sk_list_empty(&e->suspects); n--) sk_settle_hand_back(sk_dispatch_pop_suspect(e, e->suspects.prev));
+  for (; n > 0 && !sk_list_empty(&e->local); n--) hand_back_last(&e->local);
+  for (; n > 0 && !sk_list_empty(&e->suspects); n--) hand_back_last(&e->suspects);
 }
 
 void sk_dispatch_hand_back_all(struct sk_engine *e) { hand_back(e, e->local_n + e->suspects_n); }
 
-void sk_dispatch_detach(struct sk_run *run) {
-  struct sk_worker *w = run->worker;
-  assert(w != NULL && w->load > 0 && w->by_slot[run->slot] == run);
-  sk_deadline_forget(run);
-  sk_list_remove(&run->node);
-  w->by_slot[run->slot] = NULL;
-  w->free_slots[w->free_n++] = run->slot;
-  w->load--;
-  run->engine->given_n--;
-  if (w->culprit == run) w->culprit = NULL;
-  if (sk_run_is_suspect(run)) {
-    w->suspects_n--;
-    sk_engine_wake(run->engine); /* the next one may have its turn */
-  }
-  run->worker = NULL;
-}
-
-/* -- taking back ---------------------------------------------------------------------------------------------------------------- */
-
-/* Takes an offered run out of its worker; it is in no list then.  False when the worker has started it. */
-static bool withdraw(struct sk_run *run) {
-  if (!sk_slot_page_move(run->worker->slot_page, run->slot, run->generation, SK_SLOT_OFFERED, SK_SLOT_REVOKED))
-    return false;
-  sk_dispatch_detach(run);
-  return true;
-}
-
-/* False when the worker has started it. */
-static bool take_back(struct sk_run *run) {
-  if (!withdraw(run)) return false;
-  sk_dispatch_add(run->engine, run, true);
-  return true;
-}
-
-/* Takes back up to n that w has not started, the last ones first; returns how many.  Jobs start in the order they were offered, so
- * the first one that has started ends the search. */
-static size_t take_back_last(struct sk_worker *w, size_t n) {
-  size_t taken = 0;
-  while (taken < n && !sk_list_empty(&w->runs) && take_back(SK_RUN_OF(w->runs.prev))) taken++;
-  return taken;
-}
-
-void sk_dispatch_take_back_from(struct sk_worker *w) {
-  for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev)
-    take_back(SK_RUN_OF(n));
-}
-
-void sk_dispatch_take_back_all(struct sk_engine *e) {
-  SK_LIST_EACH (n, &e->workers) sk_dispatch_take_back_from(SK_WORKER_OF(n));
-}
-
 /* -- offering ------------------------------------------------------------------------------------------------------------------- */
 
 /* What a JOB frame says after the record when only handlers are to run. */
-static void add_mourning(struct sk_buf *out, const struct sk_run *run) {
+static void add_late(struct sk_buf *out, const struct sk_run *run) {
   bool expired = run->ending == SK_END_EXPIRED; /* whatever the error of an attempt before it was */
   sk_buf_add_byte(out, (char)(expired ? SK_KIND_EXPIRED : run->job.error_kind));
   sk_buf_add_byte(out, run->decision.kind != SK_SETTLE_RETRY);
@@ -133,36 +56,23 @@ static void add_mourning(struct sk_buf *out, const struct sk_run *run) {
 }
 
 static void offer(struct sk_worker *w, struct sk_run *run) {
-  assert(w->free_n > 0 && (run->task != NULL || run->mourning));
-  if (w->engine->given_n == 0) sk_fetch_count_first(w->engine);
-  uint32_t slot = w->free_slots[--w->free_n];
-  struct sk_slot_page_slot *s = &w->slot_page->slots[slot];
-  run->worker = w;
-  run->worker_number = w->number;
-  run->slot = slot;
-  run->generation = (uint32_t)(atomic_load(&s->word) >> 2) + 1;
-  atomic_store(&s->started_ms, 0);
-  atomic_store(&s->word, sk_slot_page_word(run->generation, SK_SLOT_OFFERED));
-  w->by_slot[slot] = run;
-  sk_list_push(&w->runs, &run->node);
-  w->load++;
-  w->engine->given_n++;
-  w->used = true;
-  w->suspects_n += sk_run_is_suspect(run);
+  assert(run->task != NULL || run->late);
+  if (w->engine->given_n == 0) sk_pace_first_job(w->engine);
+  sk_run_give(run, w);
   struct sk_buf *out = sk_pipe_out(w->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_JOB);
-  sk_buf_add_u32(out, slot);
+  sk_buf_add_u32(out, run->slot);
   sk_buf_add_u32(out, run->generation);
   sk_wire_add_i64(out, run->timeout_ms);
   sk_wire_add_i64(out, sk_job_retries(&run->job, run->task ? &run->task->template : NULL));
   sk_wire_add_str(out, sk_str(run->bytes, (size_t)(run->queue.p - run->bytes)));
-  if (run->mourning) add_mourning(out, run);
+  if (run->late) add_late(out, run);
   sk_wire_end(out, at);
   if (run->timeout_ms > 0) sk_deadline_watch(run);
 }
 
 static bool is_expired(const struct sk_run *run) {
-  if (!run->may_expire || run->mourning) return false;
+  if (!run->may_expire || run->late) return false;
   int64_t now_ms = sk_engine_now_ms(run->engine);
   return sk_start_refusal(&run->job, &run->task->template, now_ms) == SK_REFUSAL_EXPIRED;
 }
@@ -209,20 +119,15 @@ static void hand_out_suspects(struct sk_engine *e, uint32_t ceiling) {
     struct sk_worker *w = least_loaded(e, ceiling, true);
     if (w == NULL && SK_RUN_OF(e->suspects.next)->suspect_since_ms <= long_ago) w = least_loaded(e, ceiling, false);
     if (w == NULL) return;
-    offer(w, sk_dispatch_pop_suspect(e, e->suspects.next));
+    struct sk_run *run = SK_RUN_OF(e->suspects.next);
+    sk_run_take(run);
+    offer(w, run);
   }
 }
 
-static void push_suspect(struct sk_engine *e, struct sk_run *run) {
-  run->suspect_since_ms = sk_clock_mono_ms();
-  sk_list_push(&e->suspects, &run->node);
-  e->suspects_n++;
-}
-
-static void hand_out_mourners(struct sk_engine *e, uint32_t ceiling) {
+static void hand_out_late(struct sk_engine *e, uint32_t ceiling) {
   struct sk_worker *w;
-  while (e->mourners_n > 0 && (w = least_loaded(e, ceiling, false)) != NULL)
-    offer(w, sk_dispatch_pop_mourner(e, INT64_MAX));
+  while (e->late_n > 0 && (w = least_loaded(e, ceiling, false)) != NULL) offer(w, sk_late_handlers_next(e, INT64_MAX));
 }
 
 /* The least loaded of those that are being filled. */
@@ -251,14 +156,15 @@ static void choose_filled(struct sk_engine *e, uint32_t low, uint32_t max) {
 
 /* Gives waiting jobs out until each worker that has less than `low` has `ceiling`; at most `max` workers get some. */
 static void hand_out(struct sk_engine *e, uint32_t low, uint32_t ceiling, uint32_t max) {
-  hand_out_mourners(e, ceiling);
+  hand_out_late(e, ceiling);
   hand_out_suspects(e, ceiling);
   choose_filled(e, low, max);
   struct sk_worker *w;
   while (e->local_n > 0 && (w = least_filled(e, ceiling)) != NULL) {
-    struct sk_run *run = sk_dispatch_pop(e, e->local.next);
+    struct sk_run *run = SK_RUN_OF(e->local.next);
+    sk_run_take(run);
     if (sk_run_is_suspect(run) && !is_expired(run))
-      push_suspect(e, run);
+      sk_run_wait_alone(run);
     else
       give(w, run);
   }
@@ -277,7 +183,7 @@ static size_t move_last(struct sk_worker *rich, struct sk_worker *poor, size_t n
     struct sk_run *run = SK_RUN_OF(it);
     bool suspect = sk_run_is_suspect(run);
     if (suspect && suspects_n > 0) continue;
-    if (!withdraw(run)) break; /* jobs start in the order in which they were offered */
+    if (!sk_run_withdraw(run)) break; /* jobs start in the order in which they were offered */
     sk_list_push_front(&moved, &run->node);
     moved_n++;
     suspects_n += suspect;
@@ -308,28 +214,28 @@ static void even_out(struct sk_engine *e, bool many) {
 }
 
 /* A worker that drains runs handlers still.  When the last one has gone there is a new one for what is left of them. */
-static void mourn_while_stopping(struct sk_engine *e) {
+static void run_late_while_stopping(struct sk_engine *e) {
   if (e->killing) {
-    sk_mourning_give_up(e);
-  } else if (e->mourners_n > 0) {
-    hand_out_mourners(e, UINT32_MAX);
-    if (e->mourners_n > 0 && sk_list_empty(&e->workers)) e->mourns_late = sk_supervisor_add_one(e);
-    if (e->mourners_n > 0 && sk_list_empty(&e->workers)) sk_mourning_give_up(e);
-  } else if (e->mourns_late && e->given_n == 0) {
-    sk_supervisor_drain(e);
+    sk_late_handlers_give_up(e);
+  } else if (e->late_n > 0) {
+    hand_out_late(e, UINT32_MAX);
+    if (e->late_n > 0 && sk_list_empty(&e->workers)) e->late_worker_started = sk_supervisor_add_one(e);
+    if (e->late_n > 0 && sk_list_empty(&e->workers)) sk_late_handlers_give_up(e);
+  } else if (e->late_worker_started && e->given_n == 0) {
+    sk_worker_drain_all(e);
   }
 }
 
 void sk_dispatch_turn(struct sk_engine *e) {
   if (e->stopping) {
     sk_dispatch_hand_back_all(e);
-    mourn_while_stopping(e);
+    run_late_while_stopping(e);
     return;
   }
-  uint32_t ready = sk_supervisor_ready_n(e);
+  uint32_t ready = sk_worker_ready_n(e);
   if (ready == 0) return;
   uint32_t concurrency = e->options.concurrency;
-  size_t depth = sk_fetch_depth(e) / ready;
+  size_t depth = sk_pace_depth(e) / ready;
   uint32_t ahead = depth < SK_WORKER_WINDOW ? (uint32_t)depth : SK_WORKER_WINDOW;
   bool many = ahead >= AHEAD_MIN;
   uint32_t low = concurrency + (many ? ahead / 2 : ahead);
@@ -356,30 +262,17 @@ void sk_dispatch_fini(struct sk_engine *e) { sk_timer_free(e->next_turn); }
 
 /* Whether what waits would wait for long.  Workers that load take it in a moment, unless they never get that far. */
 static bool is_slow(const struct sk_engine *e) {
-  if (sk_supervisor_ready_n(e) == 0) return e->deaths_in_a_row > 1;
+  if (sk_worker_ready_n(e) == 0) return e->deaths_in_a_row > 1;
   bool stuck = false;
   SK_LIST_EACH (n, &e->workers) stuck |= SK_WORKER_OF(n)->stuck;
-  return stuck || sk_fetch_jobs_are_long(e);
+  return stuck || sk_pace_jobs_are_long(e);
 }
 
 void sk_dispatch_hand_back_surplus(struct sk_engine *e) {
-  int64_t room = sk_fetch_room(e);
+  int64_t room = sk_pace_capacity(e);
   if (room >= 0 || !is_slow(e)) return;
   size_t surplus = (size_t)-room;
   for (struct sk_worker *w; e->local_n < surplus && (w = most_loaded(e)) != NULL && w->load > e->options.concurrency;)
-    if (take_back_last(w, w->load - e->options.concurrency) == 0) break;
+    if (sk_run_take_back_last(w, w->load - e->options.concurrency) == 0) break;
   hand_back(e, surplus);
-}
-
-void sk_dispatch_find_tasks(struct sk_engine *e) {
-  SK_LIST_EACH_SAFE(n, &e->local) {
-    struct sk_run *run = SK_RUN_OF(n);
-    run->task = sk_tasks_find(e->tasks, run->job.task);
-    if (run->task == NULL) sk_settle_unknown(sk_dispatch_pop(e, n));
-  }
-  SK_LIST_EACH_SAFE(n, &e->suspects) {
-    struct sk_run *run = SK_RUN_OF(n);
-    run->task = sk_tasks_find(e->tasks, run->job.task);
-    if (run->task == NULL) sk_settle_unknown(sk_dispatch_pop_suspect(e, n));
-  }
 }

@@ -1,4 +1,4 @@
-/* engine.c - puts the parts together: start, the turn, the lease, the stop.  See engine.h and, for the parts, state.h. */
+/* engine.c - puts the parts together: the turn, the stop, the start.  See engine.h; state.h tells the parts. */
 #include "engine/engine.h"
 
 #include <assert.h>
@@ -11,219 +11,20 @@
 #include "engine/state.h"
 #include "logic/wire.h"
 
-/* -- the turn: what the callbacks of this loop turn have asked for ------------------------------------------------------------- */
-
-int64_t sk_engine_now_ms(const struct sk_engine *e) {
-  return e->store ? e->store->ops->now_ms(e->store) : sk_clock_wall_ms();
-}
-
-void sk_engine_wake(struct sk_engine *e) {
-  if (!e->stopped) sk_defer_mark(e->turn);
-}
-
-/* Nothing is here that a draining engine would still do. */
-static bool is_idle(const struct sk_engine *e) {
-  return e->runs_n == 0 && sk_settle_idle(e) && !e->fetching && !e->fetch_wanted && !e->counting &&
-         sk_requests_idle(e->requests);
-}
-
-static bool serves(struct sk_engine *e, struct sk_str queue) {
-  return e->served.all || sk_queue_set_find(&e->served, queue, 0, false) != NULL;
-}
-
-/* What is left for a draining engine. */
-struct left {
-  int64_t jobs;    /* that it would still do by itself, or wait for; but for */
-  int64_t ready;   /* ... those that may be taken at any time */
-  int64_t running; /* anywhere */
-};
-
-static struct left count_left(struct sk_engine *e, const struct sk_count_op *count) {
-  struct left left = { 0, 0, 0 };
-  for (size_t i = 0; i < count->queues_n; i++) {
-    const struct sk_queue_count *q = &count->queues[i];
-    left.running += q->states[SK_STATE_RUNNING];
-    if (!serves(e, q->name)) continue;
-    left.jobs += q->states[SK_STATE_RUNNING];
-    if (q->paused) continue;
-    left.jobs += q->states[SK_STATE_SCHEDULED] + q->states[SK_STATE_RETRY];
-    left.ready += q->states[SK_STATE_READY];
-  }
-  return left;
-}
-
-/* READY jobs that a fetch after the count does not get, when nothing runs anywhere that could let them go, are held back by jobs in
- * queues that are paused or not served: those are not waited for, so these aren't either. */
-static bool is_drained(struct sk_engine *e, const struct left *left, const struct sk_count_op *count) {
-  if (left->jobs > 0 || !is_idle(e)) return false;
-  if (left->ready == 0 || (e->drain_futile && left->running == 0)) return true;
-  e->drain_futile = left->running == 0;
-  if (e->drain_futile) sk_fetch_note_counts(e, count);
-  return false;
-}
-
-static void on_drain_count(struct sk_op *op, void *ctx) {
-  struct sk_engine *e = ctx;
-  struct sk_count_op *count = SK_CONTAINER(op, struct sk_count_op, op);
-  e->drain_counting = false;
-  if (op->status == SK_OK && !e->stopping) { /* else the next fetch asks again */
-    struct left left = count_left(e, count);
-    if (is_drained(e, &left, count)) sk_engine_stop(e, false);
-  }
-  sk_op_fini(op);
-  free(count);
-  sk_engine_wake(e);
-}
-
-static void check_drained(struct sk_engine *e) {
-  if (!e->options.drain || !e->drain_check || e->drain_counting || e->stopping || e->store == NULL || !is_idle(e))
-    return;
-  struct sk_count_op *count = calloc(1, sizeof *count);
-  if (count == NULL) return;
-  count->op = (struct sk_op){ .cb = on_drain_count, .ctx = e };
-  e->drain_check = false;
-  e->drain_counting = true;
-  e->store->ops->count(e->store, count);
-}
-
-/* Each part does what there is to do now, or as much as its bounds allow, and none waits: dispatch.c gives each waiting job away once and
- * moves none back; settle.c, intake.c and progress.c send what is there within their limits; fetch.c sends one operation.  What is left
- * over marks the turn again, so that events have their turn first. */
-static void on_turn(void *ctx) {
-  struct sk_engine *e = ctx;
-  sk_intake_turn(e);
-  sk_dispatch_turn(e);
-  sk_settle_turn(e);
-  sk_fetch_turn(e);
-  sk_progress_turn(e);
-  sk_janitor_turn(e);
-  check_drained(e);
-  if (e->stopping) sk_engine_check_stopped(e);
-}
-
-/* -- the store's weather ----------------------------------------------------------------------------------------------------------- */
-
-void sk_engine_store_failed(struct sk_engine *e, enum sk_chore chore, const struct sk_err *err) {
-  static const char *const names[] = { "fetching jobs", "settling jobs", "renewing the lease", "listing queues",
-                                       "declaring tasks" };
-  bool told = e->troubles != 0; /* an outage is told once, whatever else fails in it */
-  e->troubles |= 1u << chore;
-  if (told) return;
-  sk_logf(e->log, SK_LOG_ERROR, "store: %s failed: %s; trying again until it works", names[chore], err->message);
-}
-
-/* Something works again: tries at once what failed too, each chore once until it works. */
-static void hurry(struct sk_engine *e) {
-  unsigned late = e->troubles & ~e->hurried;
-  e->hurried |= late;
-  if ((late & 1u << SK_CHORE_BEAT) && !e->beating && !e->stopping) sk_timer_start(e->beat_timer, 0);
-  if (late & 1u << SK_CHORE_SETTLE) {
-    sk_timer_stop(e->settle_retry);
-    sk_engine_wake(e);
-  }
-}
-
-void sk_engine_store_works(struct sk_engine *e, enum sk_chore chore) {
-  if (e->troubles == 0) return;
-  sk_fetch_retry(e);
-  hurry(e);
-  if (!(e->troubles & 1u << chore)) return;
-  e->troubles &= ~(1u << chore);
-  e->hurried &= ~(1u << chore);
-  if (e->troubles != 0) return;
-  sk_logf(e->log, SK_LOG_INFO, "store: works again");
-  sk_requests_changed(e->requests); /* who waits may have missed something */
-  sk_fetch_wake_all(e);
-  sk_fetch_wake_stops(e);
-}
-
-static void on_store_changed(void *ctx) {
-  struct sk_engine *e = ctx;
-  sk_fetch_wake_all(e);
-  sk_fetch_wake_stops(e);
-  sk_requests_changed(e->requests);
-}
-
-static void on_queues_changed(void *ctx, const struct sk_str *queues, size_t n, bool stops) {
-  struct sk_engine *e = ctx;
-  for (size_t i = 0; i < n; i++) sk_fetch_queue_due(e, queues[i], 0);
-  if (stops) sk_fetch_wake_stops(e);
-  sk_requests_changed(e->requests);
-}
-
-/* -- the lease ----------------------------------------------------------------------------------------------------------------------- */
-
-/* This engine holds nothing any more: what has not started here is given back, what runs does not count. */
-static void on_lost(struct sk_engine *e, bool moved) {
-  e->declare_wanted = true; /* the store may have lost its data, and with it our tasks and queues */
-  e->queues_stale = e->served.all;
-  sk_logf(e->log, SK_LOG_WARN,
-          moved ? "the store is not where it was left (restored, failed over, or emptied): this engine starts anew on "
-                  "it, the jobs that "
-                  "it ran do not count"
-                : "this engine's lease had ended: its jobs were given to others, what they do here does not count");
-  sk_dispatch_take_back_all(e);
-  sk_dispatch_hand_back_all(e);
-}
-
-static void on_beaten(struct sk_op *op, void *ctx) {
-  struct sk_engine *e = ctx;
-  e->beating = false;
-  if (op->status != SK_OK) {
-    if (e->beat->gone) sk_engine_fail(e, &op->err);
-    sk_engine_store_failed(e, SK_CHORE_BEAT, &op->err);
-    sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_TRIES_PER_LEASE);
-  } else {
-    sk_engine_store_works(e, SK_CHORE_BEAT);
-    sk_settle_set_aside_again(e);
-    e->beaten_ms = sk_clock_mono_ms();
-    if (e->beat->recovered > 0) {
-      sk_logf(e->log, SK_LOG_WARN, "took over %zu jobs of engines that are gone", e->beat->recovered);
-      sk_fetch_wake_all(e);
-    }
-    if (e->beat->lost) on_lost(e, e->beat->moved);
-    if (e->beat_late)
-      sk_timer_start(e->beat_timer, 0); /* who knows when the store did it: maybe before this process was frozen */
-    e->stops_wanted = true;             /* a change that nobody told of is found by the next beat */
-    sk_link_declare(e);
-  }
-  sk_op_fini(op);
-  sk_engine_wake(e);
-}
-
-static void on_beat_timer(void *ctx) {
-  struct sk_engine *e = ctx;
-  sk_timer_start(e->beat_timer, e->options.store.lease_ms / SK_BEATS_PER_LEASE);
-  e->beat_late = e->beating;
-  if (e->beating || e->store == NULL || e->give_up) return;
-  *e->beat = (struct sk_beat_op){ .op = { .cb = on_beaten, .ctx = e } };
-  e->beating = true;
-  e->store->ops->beat(e->store, e->beat);
-}
-
-/* The next beat finds out where we are. */
-static void on_beat_now(void *ctx) {
-  struct sk_engine *e = ctx;
-  if (e->beating)
-    e->beat_late = true;
-  else if (!e->closing)
-    sk_timer_start(e->beat_timer, 0);
-}
-
 /* -- stop ------------------------------------------------------------------------------------------------------------------------------ */
 
 static void on_store_closed(void *ctx) {
   struct sk_engine *e = ctx;
-  if (e->stopped) return; /* without it */
+  if (e->stopped) return; /* the engine did not wait for it */
   sk_timer_stop(e->shutdown);
   e->closing_store = NULL;
   e->stopped = true;
   e->options.stopped(e->options.ctx);
 }
 
-/* The end has come when no worker is left, everything is settled and the store has answered everything. */
-void sk_engine_check_stopped(struct sk_engine *e) {
-  if (e->closing || !sk_list_empty(&e->workers) || e->runs_n > 0) return;
+/* The engine has stopped when no worker is left, every run is settled and the store has answered every call. */
+static void check_stopped(struct sk_engine *e) {
+  if (e->closing || !sk_list_empty(&e->workers) || sk_engine_runs_n(e) > 0) return;
   if (!sk_settle_idle(e) && !e->give_up) return;
   if (e->fetching || e->beating || e->counting || e->declaring || e->drain_counting || e->progress_in_flight ||
       e->settles_in_flight)
@@ -232,37 +33,37 @@ void sk_engine_check_stopped(struct sk_engine *e) {
   if (!sk_requests_idle(e->requests)) return;
   e->closing = true;
   sk_timer_stop(e->beat_timer);
-  sk_settle_tell_given_up(e);
+  sk_settle_log_given_up(e);
   e->closing_store = e->store;
   e->store = NULL;
   e->closing_store->ops->close(e->closing_store, on_store_closed, e);
 }
 
-/* The store does not answer: what it was asked is answered now, and it is asked nothing more. */
+/* The store does not answer: has it fail the calls under way now, and makes no more. */
 static void hurry_store(struct sk_engine *e) {
   struct sk_store *store = e->store ? e->store : e->closing_store;
   e->give_up = true;
   if (store) store->ops->hurry(store);
 }
 
-/* Not even that helped: the process ends with the store as it is. */
+/* The store does not end even so: the process ends without it. */
 static void leave_store(struct sk_engine *e) {
-  sk_logf(e->log, SK_LOG_ERROR, "the store does not come to an end; going without it");
-  if (!e->closing) sk_settle_tell_given_up(e);
+  sk_logf(e->log, SK_LOG_ERROR, "the store does not come to an end; stopping without it");
+  if (!e->closing) sk_settle_log_given_up(e);
   e->stopped = e->left = true;
   e->options.stopped(e->options.ctx);
 }
 
-/* First the time to finish is over, then the time to die and to write down, then the time of the store. */
+/* The steps of a stop that takes too long: kill the workers, abandon those that do not die, hurry the store, leave it. */
 static void on_shutdown_timer(void *ctx) {
   struct sk_engine *e = ctx;
   sk_timer_start(e->shutdown, SK_STOP_STEP_MS);
-  sk_mourning_give_up(e);
+  sk_late_handlers_give_up(e);
   if (!e->killing) {
     e->killing = true;
     if (!sk_list_empty(&e->workers))
       sk_logf(e->log, SK_LOG_WARN, "shutdown_timeout is over: jobs that still run are handed back");
-    sk_supervisor_kill_all(e);
+    sk_worker_kill_all(e);
   } else if (!sk_list_empty(&e->workers)) {
     sk_supervisor_abandon_all(e);
   } else if (!e->give_up) {
@@ -282,22 +83,87 @@ void sk_engine_stop(struct sk_engine *e, bool now) {
   if (first) {
     sk_fetch_stop(e);
     SK_LIST_EACH (n, &e->workers) atomic_store(&SK_WORKER_OF(n)->slot_page->stopping, 1);
-    sk_supervisor_drain(e); /* what has not started goes back at the turn's end (dispatch.c) */
+    sk_worker_drain_all(e); /* the turn hands back the jobs that have not started (dispatch.c) */
     sk_timer_start(e->shutdown, e->options.shutdown_timeout_ms);
   }
   if ((now || !first) && !e->killing) {
     e->killing = true;
-    sk_supervisor_kill_all(e);
+    sk_worker_kill_all(e);
     sk_timer_start(e->shutdown, SK_STOP_STEP_MS);
   }
   sk_engine_wake(e);
 }
 
-void sk_engine_fail(struct sk_engine *e, const struct sk_err *err) {
-  if (e->failure.code == SK_OK) e->failure = *err;
-  if (e->killing) return;
-  sk_engine_stop(e, true);
+/* -- the turn ------------------------------------------------------------------------------------------------------------ */
+
+/* The store works again after a failure: tries at once the calls that failed too, each of them once until it works. */
+static void hurry_late_chores(struct sk_engine *e) {
+  unsigned late = e->troubles & ~e->hurried;
+  e->hurried |= late;
+  if ((late & 1u << SK_CHORE_BEAT) && !e->beating && !e->stopping) sk_lease_renew(e);
+  if (late & 1u << SK_CHORE_SETTLE) sk_timer_stop(e->settle_retry);
 }
+
+/* Does what outage.c has asked for. */
+static void after_outage(struct sk_engine *e) {
+  if (!e->works_again) return;
+  e->works_again = false;
+  sk_fetch_retry(e);
+  hurry_late_chores(e);
+  if (!e->outage_over) return;
+  e->outage_over = false;
+  sk_requests_changed(e->requests); /* events that clients wait for may have been lost */
+  sk_wake_all_queues(e);
+  sk_wake_cancels(e);
+}
+
+/* The turn runs once before the loop waits, when a callback of this loop turn has asked for it.  Its order:
+ *
+ *   1. the end       a failure or the end of a drain stops the engine before more work is begun
+ *   2. after_outage  so that the parts below try again in this turn
+ *   3. intake        the requests of workers come first: a worker waits for each
+ *   4. dispatch      jobs that are here go to workers; late handlers and jobs that were taken back are ahead of new ones
+ *   5. settle        sends what has ended; it comes before the fetch, so that its slots and locks are free for the fetched jobs
+ *   6. fetch         sees the slots that dispatch has left free
+ *   7. progress      reports of running jobs, the least urgent ones
+ *   8. janitor       starts to look often when dispatch has given a worker its first job
+ *   9. the end       is all done that a drain, or a stop, waits for?
+ *
+ * No part waits, and each one does as much as its bounds allow: dispatch.c gives each waiting job away once and moves none back;
+ * settle.c, intake.c and progress.c send what they have within their limits; fetch.c sends one operation.  The callbacks of these
+ * operations ask for the next turn, so that other events have their turn first. */
+static void on_turn(void *ctx) {
+  struct sk_engine *e = ctx;
+  if (e->failure.code != SK_OK && !e->killing) sk_engine_stop(e, true);
+  if (sk_drain_is_over(e) && !e->stopping) sk_engine_stop(e, false);
+  after_outage(e);
+  sk_intake_turn(e);
+  sk_dispatch_turn(e);
+  sk_settle_turn(e);
+  sk_fetch_turn(e);
+  sk_progress_turn(e);
+  sk_janitor_turn(e);
+  sk_drain_check(e);
+  if (e->stopping) check_stopped(e);
+}
+
+/* -- events of the store --------------------------------------------------------------------------------------------------- */
+
+static void on_store_changed(void *ctx) {
+  struct sk_engine *e = ctx;
+  sk_wake_all_queues(e);
+  sk_wake_cancels(e);
+  sk_requests_changed(e->requests);
+}
+
+static void on_queues_changed(void *ctx, const struct sk_str *queues, size_t n, bool cancels) {
+  struct sk_engine *e = ctx;
+  for (size_t i = 0; i < n; i++) sk_wake_queue(e, queues[i], 0);
+  if (cancels) sk_wake_cancels(e);
+  sk_requests_changed(e->requests);
+}
+
+static void on_beat_now(void *ctx) { sk_lease_renew(ctx); }
 
 /* -- signals ----------------------------------------------------------------------------------------------------------------------------- */
 
@@ -305,7 +171,7 @@ void sk_engine_hold(struct sk_engine *e, bool paused) {
   if (e->fetching_paused == paused) return;
   e->fetching_paused = paused;
   sk_logf(e->log, SK_LOG_INFO, paused ? "stopped fetching" : "fetching again");
-  if (!paused) sk_fetch_wake(e);
+  if (!paused) sk_wake_fetch(e);
 }
 
 void sk_engine_reload(struct sk_engine *e) {
@@ -324,7 +190,7 @@ enum sk_code sk_engine_configure(struct sk_engine *e, const struct sk_engine_opt
   o->memory_max = options->memory_max;
   o->policy = options->policy;
   sk_fetch_queues_changed(e);
-  sk_fetch_wake(e);
+  sk_wake_fetch(e);
   return SK_OK;
 }
 
@@ -346,8 +212,8 @@ static void trace_run(const struct sk_run *run, const struct sk_worker *w, int64
 
 void sk_engine_trace(struct sk_engine *e) {
   int64_t now = sk_clock_mono_ms();
-  sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled", e->runs_n,
-          e->local_n, e->settling_n + e->settles_runs);
+  sk_logf(e->log, SK_LOG_INFO, "running jobs: %zu held, %zu waiting for a worker, %zu being settled",
+          sk_engine_runs_n(e), e->local_n, e->settling_n + e->settles_runs);
   SK_LIST_EACH (wn, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(wn);
     SK_LIST_EACH (rn, &w->runs) {
@@ -363,12 +229,12 @@ void sk_engine_trace(struct sk_engine *e) {
 /* -- start ------------------------------------------------------------------------------------------------------------------------------- */
 
 static void on_added(void *ctx, const struct sk_enqueue_item *items, size_t n, int64_t due_in_ms) {
-  if (items == NULL) sk_fetch_wake_all(ctx);
+  if (items == NULL) sk_wake_all_queues(ctx);
   for (size_t i = 0; i < n; i++)
-    if (i == 0 || !sk_str_eq(items[i].queue, items[i - 1].queue)) sk_fetch_queue_due(ctx, items[i].queue, due_in_ms);
+    if (i == 0 || !sk_str_eq(items[i].queue, items[i - 1].queue)) sk_wake_queue(ctx, items[i].queue, due_in_ms);
 }
 
-static void on_cancelled(void *ctx) { sk_fetch_wake_stops(ctx); }
+static void on_cancelled(void *ctx) { sk_wake_cancels(ctx); }
 
 static void on_requests_idle(void *ctx) { sk_engine_wake(ctx); }
 
@@ -390,11 +256,9 @@ static enum sk_code open_store(struct sk_engine *e, struct sk_err *err) {
 static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
   e->turn = sk_defer_new(e->loop, on_turn, e);
   e->tasks = sk_tasks_new();
-  e->beat = calloc(1, sizeof *e->beat);
-  e->beat_timer = sk_timer_new(e->loop, on_beat_timer, e);
   e->shutdown = sk_timer_new(e->loop, on_shutdown_timer, e);
   e->settle_retry = sk_timer_new(e->loop, on_settle_retry, e);
-  if (!e->turn || !e->tasks || !e->beat || !e->beat_timer || !e->shutdown || !e->settle_retry)
+  if (!e->turn || !e->tasks || !e->shutdown || !e->settle_retry)
     return sk_err_set(err, SK_ENOMEM, "engine: out of memory");
   struct sk_requests_options o = { .loop = e->loop,
                                    .args_bytes_max = e->options.args_bytes_max,
@@ -407,28 +271,28 @@ static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
   if (e->requests == NULL) return err->code;
   enum sk_code code = sk_fetch_init(e, err);
   if (code == SK_OK) code = sk_dispatch_init(e, err);
-  if (code == SK_OK) code = sk_supervisor_init(e, err);
+  if (code == SK_OK) code = sk_supervisor_init(e, sk_worker_frames_bytes, err);
   if (code == SK_OK) code = sk_deadline_init(e, err);
   if (code == SK_OK) code = sk_janitor_init(e, err);
+  if (code == SK_OK) code = sk_lease_init(e, err);
   return code;
 }
 
 static void free_engine(struct sk_engine *e) {
+  sk_lease_fini(e);
   sk_janitor_fini(e);
   sk_deadline_fini(e);
   sk_supervisor_fini(e);
   sk_dispatch_fini(e);
   sk_fetch_fini(e);
-  struct sk_list *n;
-  while ((n = sk_list_pop(&e->settling)) != NULL) sk_run_free(SK_RUN_OF(n));
-  while ((n = sk_list_pop(&e->set_aside)) != NULL) sk_run_free(SK_RUN_OF(n)); /* the store's close hands them back */
+  while (!sk_list_empty(&e->settling)) sk_run_free(SK_RUN_OF(e->settling.next));
+  while (!sk_list_empty(&e->set_aside))
+    sk_run_free(SK_RUN_OF(e->set_aside.next)); /* the store's close hands them back */
   sk_requests_free(e->requests);
   sk_tasks_free(e->tasks);
-  sk_timer_free(e->beat_timer);
   sk_timer_free(e->shutdown);
   sk_timer_free(e->settle_retry);
   sk_defer_free(e->turn);
-  free(e->beat);
   free(e);
 }
 
@@ -450,12 +314,11 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   e->totals.started_ms = sk_clock_mono_ms();
   sk_list_init(&e->local);
   sk_list_init(&e->suspects);
-  sk_list_init(&e->mourners);
+  sk_list_init(&e->late);
   sk_list_init(&e->progress);
   sk_list_init(&e->workers);
   sk_settle_init(e);
   e->random.state = sk_id_random();
-  e->beaten_ms = e->totals.started_ms;
   sk_id_next(&e->idgen, sk_clock_wall_ms(), e->id);
   name_owner(e, options->application);
   enum sk_code code = make_parts(e, err);
@@ -468,7 +331,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
   *out = e; /* from here on the store has to be closed on the loop: a failure is a stop */
   code = sk_supervisor_start(e, err);
   if (code == SK_OK)
-    sk_timer_start(e->beat_timer, 0);
+    sk_lease_renew(e);
   else
     sk_engine_fail(e, err);
   return SK_OK;
@@ -476,7 +339,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
 
 void sk_engine_free(struct sk_engine *e) {
   assert(e->stopped && sk_list_empty(&e->workers) && sk_list_empty(&e->local) && sk_list_empty(&e->suspects) &&
-         sk_list_empty(&e->mourners));
+         sk_list_empty(&e->late));
   free_engine(e);
 }
 

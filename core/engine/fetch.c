@@ -30,63 +30,7 @@ enum {
   STOPS_EVERY_MS = 10,  /* looks for cancelled jobs while there is no room for others: at most that often */
 };
 
-/* -- how far ahead ------------------------------------------------------------------------------------------------------------- */
-
-void sk_fetch_count_done(struct sk_engine *e) {
-  int64_t now = sk_clock_mono_us();
-  int64_t us = now - e->rate_at_us;
-  e->silent_since_ms = now / 1000;
-  e->rate_n++;
-  if (us < RATE_MS * 1000) return;
-  double per_ms = (double)e->rate_n * 1000.0 / (double)us;
-  e->per_ms = us > QUIET_MS * 1000 ? per_ms : 0.6 * e->per_ms + 0.4 * per_ms;
-  e->rate_at_us = now;
-  e->rate_n = 0;
-}
-
-void sk_fetch_count_first(struct sk_engine *e) { e->silent_since_ms = sk_clock_mono_ms(); }
-
-bool sk_fetch_jobs_are_long(const struct sk_engine *e) {
-  return e->given_n > 0 && sk_clock_mono_ms() - e->silent_since_ms >= LONG_MS;
-}
-
-size_t sk_fetch_depth(const struct sk_engine *e) {
-  double depth = e->per_ms * (AHEAD_MS + 2 * e->fetch_ms); /* what is fetched next arrives before the last of it ends */
-  if (depth < 1 || sk_fetch_jobs_are_long(e)) return 0;
-  return depth >= SK_PREFETCH_MAX ? SK_PREFETCH_MAX : (size_t)depth;
-}
-
-/* Workers that are stuck, drained or dead have no room, and what they run takes none of the others'. */
-int64_t sk_fetch_room(const struct sk_engine *e) {
-  int64_t room = 0;
-  bool any = false;
-  SK_LIST_EACH (n, &e->workers) {
-    const struct sk_worker *w = SK_WORKER_OF(n);
-    if (w->state != SK_WORKER_READY || w->stuck) continue;
-    any = true;
-    room += (int64_t)e->options.concurrency - (int64_t)w->load;
-  }
-  if (any) room += (int64_t)sk_fetch_depth(e);
-  return room - (int64_t)(e->local_n + e->suspects_n);
-}
-
 /* -- which queues ---------------------------------------------------------------------------------------------------------------- */
-
-/* A queue that another client has named as no client may: it is not served, and all others are. */
-static bool is_queue_name(struct sk_engine *e, struct sk_str name) {
-  struct sk_err err;
-  if (sk_name_check("queue", name, &err) == SK_OK) return true;
-  if (!e->queues_wrong) sk_logf(e->log, SK_LOG_WARN, "%s: queues of such names are not served", err.message);
-  e->queues_wrong = true;
-  return false;
-}
-
-/* The queue of that name, if it is to be served; NULL: it is not, or memory ran out. */
-static struct sk_queue_set_entry *served_queue(struct sk_engine *e, struct sk_str name) {
-  struct sk_queue_set_entry *queue = sk_queue_set_find(&e->served, name, 1, false);
-  if (queue != NULL || !e->served.all || !is_queue_name(e, name)) return queue;
-  return sk_queue_set_find(&e->served, name, 1, true);
-}
 
 static void add_task_queue(const struct sk_task *task, void *ctx) {
   struct sk_queue_set *s = ctx;
@@ -105,30 +49,18 @@ static void forget_queues(struct sk_engine *e, const struct sk_count_op *count) 
   sk_tasks_each(e->tasks, add_task_queue, &e->served);
 }
 
-void sk_fetch_note_counts(struct sk_engine *e, const struct sk_count_op *count) {
-  for (size_t i = 0; i < count->queues_n; i++) {
-    const struct sk_queue_count *counted = &count->queues[i];
-    struct sk_queue_set_entry *queue = served_queue(e, counted->name);
-    if (queue == NULL) continue;
-    int64_t later = counted->states[SK_STATE_SCHEDULED] + counted->states[SK_STATE_RETRY];
-    bool ready = counted->states[SK_STATE_READY] > 0 && !counted->paused;
-    if (ready || (later > 0 && (e->count_deep || queue->due_at_ms == SK_QUEUE_SET_NEVER))) sk_queue_set_maybe(queue);
-  }
-  sk_fetch_wake(e);
-}
-
 static void on_counted(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   struct sk_count_op *count = e->counting;
   e->counting = NULL;
   if (op->status != SK_OK) {
-    sk_engine_store_failed(e, SK_CHORE_COUNT, &op->err);
+    sk_outage_failed(e, SK_CHORE_COUNT, &op->err);
     e->queues_stale = e->count_wanted = true;
     e->count_at_ms = sk_clock_mono_ms() + COUNT_RETRY_MS;
   } else {
-    sk_engine_store_works(e, SK_CHORE_COUNT);
+    sk_outage_works(e, SK_CHORE_COUNT);
     forget_queues(e, count);
-    sk_fetch_note_counts(e, count);
+    sk_wake_counted(e, count);
     if (!e->count_wanted) e->count_deep = false;
     e->queues_version = count->queues_version;
   }
@@ -137,14 +69,12 @@ static void on_counted(struct sk_op *op, void *ctx) {
   sk_engine_wake(e);
 }
 
-static void due_within(struct sk_engine *e, int64_t ms);
-
 /* Learns the names of all queues, and which have something; the fetch after it serves them. */
 static void count_queues(struct sk_engine *e) {
   if (e->counting) return;
   int64_t wait_ms = e->count_at_ms - sk_clock_mono_ms();
   if (wait_ms > 0) {
-    due_within(e, wait_ms);
+    sk_wake_fetch_within(e, wait_ms);
     return;
   }
   e->counting = calloc(1, sizeof *e->counting);
@@ -158,59 +88,16 @@ static void count_queues(struct sk_engine *e) {
 void sk_fetch_queues_changed(struct sk_engine *e) {
   sk_served_check(e);
   if (e->served.all) sk_tasks_each(e->tasks, add_task_queue, &e->served);
-  sk_fetch_wake(e);
+  sk_wake_fetch(e);
 }
 
 /* -- when ---------------------------------------------------------------------------------------------------------------------------- */
-
-void sk_fetch_wake(struct sk_engine *e) {
-  e->fetch_wanted = true;
-  if (e->fetching) e->fetch_again = true;
-  sk_engine_wake(e);
-}
-
-void sk_fetch_wake_stops(struct sk_engine *e) {
-  e->stops_wanted = true;
-  sk_fetch_wake(e);
-}
-
-void sk_fetch_wake_all(struct sk_engine *e) {
-  if (e->served.n <= SK_FETCH_QUEUES_MAX)
-    sk_queue_set_maybe_all(&e->served);
-  else
-    e->count_wanted = e->count_deep = true;
-  sk_fetch_wake(e);
-}
-
-void sk_fetch_queue_due(struct sk_engine *e, struct sk_str name, int64_t ms) {
-  if (e->stopping) return;
-  struct sk_queue_set_entry *queue = served_queue(e, name);
-  if (queue == NULL) return;
-  if (ms <= 0) {
-    sk_queue_set_maybe(queue);
-    sk_fetch_wake(e);
-    return;
-  }
-  int64_t at_ms = sk_clock_mono_ms() + ms;
-  if (at_ms < queue->due_at_ms) queue->due_at_ms = at_ms;
-  if (e->fetching) queue->again = true; /* the fetch under way may know nothing of it */
-  due_within(e, ms);
-}
-
-/* Looks again after so long. */
-static void due_within(struct sk_engine *e, int64_t ms) {
-  if (e->stopping) return;
-  int64_t at = sk_clock_mono_ms() + ms;
-  if (sk_timer_active(e->due) && e->due_at_ms <= at) return;
-  e->due_at_ms = at;
-  sk_timer_start(e->due, ms);
-}
 
 /* Nothing to take now: sleeps until the earliest due time, or the safety look. */
 static void sleep_until_due(struct sk_engine *e) {
   int64_t now_ms = sk_clock_mono_ms(), next_ms = sk_queue_set_due(&e->served, now_ms);
   if (sk_queue_set_any_maybe(&e->served)) {
-    sk_fetch_wake(e);
+    sk_wake_fetch(e);
     return;
   }
   if (e->safety_at_ms <= now_ms) e->safety_at_ms = now_ms + SK_SAFETY_POLL_MS;
@@ -218,17 +105,16 @@ static void sleep_until_due(struct sk_engine *e) {
   if ((e->count_wanted || e->queues_stale) && !e->counting && next_ms > e->count_at_ms) next_ms = e->count_at_ms;
   int64_t ms = next_ms - now_ms;
   sk_timer_stop(e->due);
-  due_within(e, ms > 0 ? ms : 1);
+  sk_wake_fetch_within(e, ms > 0 ? ms : 1);
 }
 
 /* -- fetching ------------------------------------------------------------------------------------------------------------------------ */
 
 /* Makes a run of a fetched job and sends it on its way.  False when there is no memory for it. */
-static bool take(struct sk_engine *e, const struct sk_fetched *held, int64_t now_ms) {
+static bool take(struct sk_engine *e, const struct sk_fetched *fetched, int64_t now_ms) {
   struct sk_err err;
-  struct sk_run *run = sk_run_new(e, held, &err);
+  struct sk_run *run = sk_run_new(e, fetched, &err);
   if (run == NULL) return false;
-  e->runs_n++;
   if (run->broken != SK_OK) {
     sk_settle_broken(run, &err);
     return true;
@@ -243,7 +129,7 @@ static bool take(struct sk_engine *e, const struct sk_fetched *held, int64_t now
     if (run->timeout_ms > SK_SECONDS_MAX * 1000)
       run->timeout_ms = SK_SECONDS_MAX * 1000; /* a record from who knows where */
     run->may_expire = run->job.expires_ms != SK_UNSET || task->expires_ms != SK_UNSET;
-    sk_dispatch_add(e, run, false);
+    sk_run_wait(run, false);
   }
   return true;
 }
@@ -256,7 +142,7 @@ static void back_off(struct sk_engine *e, int64_t ms) {
 }
 
 static void fetch_failed(struct sk_engine *e, const struct sk_op *op) {
-  sk_engine_store_failed(e, SK_CHORE_FETCH, &op->err);
+  sk_outage_failed(e, SK_CHORE_FETCH, &op->err);
   e->fetch_backoff_ms = e->fetch_backoff_ms ? e->fetch_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
   if (e->fetch_backoff_ms > SK_STORE_BACKOFF_MAX_MS) e->fetch_backoff_ms = SK_STORE_BACKOFF_MAX_MS;
   int64_t jitter = (int64_t)(sk_random_next(&e->random) % (uint64_t)(e->fetch_backoff_ms / 2 + 1));
@@ -268,7 +154,7 @@ void sk_fetch_retry(struct sk_engine *e) {
   if (e->fetch_backoff_ms == 0 || e->stopping) return;
   e->fetch_backoff_ms = 0;
   sk_timer_stop(e->due);
-  sk_fetch_wake(e);
+  sk_wake_fetch(e);
 }
 
 /* What the store said beside the jobs: when to look again. */
@@ -280,7 +166,7 @@ static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
   if (f->jobs_n > 0 || f->has_more || f->due_in_ms >= 0) e->drain_futile = false;
   if (f->jobs_n == 0 && f->has_more) { /* it has some and gives none: not a reason to ask in a loop */
     e->fetch_wanted = false;
-    due_within(e, LOST_WAIT_MS);
+    sk_wake_fetch_within(e, LOST_WAIT_MS);
   } else if (!e->fetch_wanted) {
     sleep_until_due(e);
   }
@@ -298,7 +184,7 @@ static void take_all(struct sk_engine *e) {
     return;
   }
   e->fetching = false;
-  sk_stop_take(e, f->stops, f->stops_n);
+  sk_cancel_take(e, f->stops, f->stops_n);
   if (f->jobs_n > 0) sk_requests_fetched(e->requests);
   plan_next(e, f);
   sk_op_fini(&f->op);
@@ -307,7 +193,7 @@ static void take_all(struct sk_engine *e) {
 
 static void on_due(void *ctx) {
   struct sk_engine *e = ctx;
-  e->stops_wanted = true;
+  e->cancels_wanted = true;
   if (e->fetch_stuck) {
     take_all(e);
     return;
@@ -321,11 +207,11 @@ static void on_due(void *ctx) {
     else
       e->count_wanted = true;
   }
-  sk_fetch_wake(e);
+  sk_wake_fetch(e);
 }
 
 /* One queue's share of a fetch, for mix_queues. */
-struct share {
+struct part {
   struct sk_str queue;
   size_t next; /* index of its next job in the order fetched */
 };
@@ -333,57 +219,45 @@ struct share {
 /* With weights, the queues of a fetch take turns at random, each in its own order.  The store gives one queue's jobs after the
  * other's: what is handed back of those would always be the same queues'. */
 static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
-  size_t n = f->jobs_n, shares_n = 0;
+  size_t n = f->jobs_n, parts_n = 0;
   if (n < 2 || f->queues_n < 2 || e->served.n == 0 || e->served.queues[0].spec.weight == 0) return;
-  struct share *shares = sk_arena_array(&f->op.arena, n, sizeof *shares);
-  size_t *turns = sk_arena_array(&f->op.arena, n, sizeof *turns); /* whose turn it is, by index into shares */
+  struct part *parts = sk_arena_array(&f->op.arena, n, sizeof *parts);
+  size_t *turns = sk_arena_array(&f->op.arena, n, sizeof *turns); /* whose turn it is, by index into parts */
   size_t *after = sk_arena_array(&f->op.arena, n, sizeof *after); /* the next job of the same queue */
   struct sk_fetched *mixed = sk_arena_array(&f->op.arena, n, sizeof *mixed);
-  if (!shares || !turns || !after || !mixed) return; /* as they came will do */
+  if (!parts || !turns || !after || !mixed) return; /* as they came will do */
   for (size_t i = n; i > 0; i--) {
     struct sk_str queue = f->jobs[i - 1].queue;
     size_t k = 0;
-    while (k < shares_n && !sk_str_eq(shares[k].queue, queue)) k++;
-    if (k == shares_n) shares[shares_n++] = (struct share){ queue, n };
-    after[i - 1] = shares[k].next;
-    shares[k].next = i - 1;
+    while (k < parts_n && !sk_str_eq(parts[k].queue, queue)) k++;
+    if (k == parts_n) parts[parts_n++] = (struct part){ queue, n };
+    after[i - 1] = parts[k].next;
+    parts[k].next = i - 1;
     turns[i - 1] = k;
   }
-  if (shares_n < 2) return;
+  if (parts_n < 2) return;
   for (size_t i = n - 1; i > 0; i--) { /* Fisher and Yates's shuffle */
     size_t j = (size_t)(sk_random_next(&e->random) % (i + 1)), k = turns[i];
     turns[i] = turns[j];
     turns[j] = k;
   }
   for (size_t i = 0; i < n; i++) {
-    struct share *share = &shares[turns[i]];
-    mixed[i] = f->jobs[share->next];
-    share->next = after[share->next];
+    struct part *part = &parts[turns[i]];
+    mixed[i] = f->jobs[part->next];
+    part->next = after[part->next];
   }
   f->jobs = mixed;
-}
-
-/* How long a fetch takes, and how large its jobs are, smoothed: the way to a distant store counts. */
-static void measure_fetch(struct sk_engine *e) {
-  const struct sk_fetch_op *f = e->fetch;
-  size_t bytes = 0;
-  for (size_t i = 0; i < f->jobs_n; i++) bytes += f->jobs[i].record.n;
-  if (f->jobs_n > 0) e->record_bytes = 0.5 * e->record_bytes + 0.5 * (double)bytes / (double)f->jobs_n;
-
-  double ms = (double)(sk_clock_mono_us() - e->fetch_sent_us) / 1000.0;
-  if (ms > FETCH_MS_MAX) ms = FETCH_MS_MAX;
-  e->fetch_ms = 0.8 * e->fetch_ms + 0.2 * ms;
 }
 
 /* The answer to a fetch that was to take nothing. */
 static void on_looked(struct sk_engine *e, struct sk_op *op) {
   e->fetching = e->fetch_looks = false;
   if (op->status == SK_OK) {
-    sk_engine_store_works(e, SK_CHORE_FETCH);
-    sk_stop_take(e, e->fetch->stops, e->fetch->stops_n);
+    sk_outage_works(e, SK_CHORE_FETCH);
+    sk_cancel_take(e, e->fetch->stops, e->fetch->stops_n);
   } else if (!e->stopping) {
     fetch_failed(e, op);
-    e->stops_wanted = e->fetch_wanted = true;
+    e->cancels_wanted = e->fetch_wanted = true;
   }
   sk_op_fini(op);
   sk_engine_wake(e);
@@ -397,11 +271,11 @@ static void on_fetched(struct sk_op *op, void *ctx) {
     return;
   }
   if (op->status == SK_OK) {
-    measure_fetch(e);
+    sk_pace_fetched(e, e->fetch);
     mix_queues(e, e->fetch);
     sk_queue_set_found(&e->served, e->fetch_queues, sk_clock_mono_ms());
     e->fetch_backoff_ms = 0;
-    sk_engine_store_works(e, SK_CHORE_FETCH);
+    sk_outage_works(e, SK_CHORE_FETCH);
     take_all(e);
     return;
   }
@@ -417,7 +291,7 @@ static void send(struct sk_engine *e) {
   e->fetch->op.cb = on_fetched;
   e->fetch->op.ctx = e;
   e->fetching = true;
-  e->fetch_again = e->stops_wanted = false;
+  e->fetch_again = e->cancels_wanted = false;
   e->fetch_taken = 0;
   e->fetch_sent_us = sk_clock_mono_us();
   e->store->ops->fetch(e->store, e->fetch);
@@ -427,7 +301,8 @@ static void on_look(void *ctx) { sk_engine_wake(ctx); }
 
 /* Without room for jobs, whether some of those that run were cancelled. */
 static void look_for_stops(struct sk_engine *e) {
-  if (!e->stops_wanted || e->runs_n == 0 || e->fetching || is_backing_off(e) || sk_timer_active(e->look)) return;
+  if (!e->cancels_wanted || sk_engine_runs_n(e) == 0 || e->fetching || is_backing_off(e) || sk_timer_active(e->look))
+    return;
   *e->fetch = (struct sk_fetch_op){ .want = 0 };
   e->fetch_looks = true;
   sk_timer_start(e->look, STOPS_EVERY_MS);
@@ -443,13 +318,13 @@ static size_t fits(const struct sk_engine *e) {
 static void fetch_jobs(struct sk_engine *e) {
   if (e->queues_stale || e->count_wanted) count_queues(e);
   if (e->fetching || !e->fetch_wanted || is_backing_off(e)) return;
-  int64_t room = sk_fetch_room(e);
-  if (room <= 0) return;
-  size_t want = room < SK_FETCH_BATCH_MAX ? (size_t)room : SK_FETCH_BATCH_MAX, fit = fits(e);
+  int64_t capacity = sk_pace_capacity(e);
+  if (capacity <= 0) return;
+  size_t want = capacity < SK_FETCH_BATCH_MAX ? (size_t)capacity : SK_FETCH_BATCH_MAX, fit = fits(e);
   if (fit == 0) return; /* the end of a job wakes the engine */
   if (want > fit) want = fit;
   /* With short jobs, wait until it is worth a call. */
-  size_t depth = sk_fetch_depth(e);
+  size_t depth = sk_pace_depth(e);
   if (depth > 16 && e->local_n > 0 && want < depth / 4) return;
   bool no_memory;
   size_t n = sk_queue_set_pick(&e->served, want, sk_random_next(&e->random), e->fetch_queues, &no_memory);
@@ -460,7 +335,7 @@ static void fetch_jobs(struct sk_engine *e) {
   }
   e->fetch_wanted = false;
   if (no_memory) {
-    due_within(e, MEMORY_WAIT_MS);
+    sk_wake_fetch_within(e, MEMORY_WAIT_MS);
   } else {
     e->drain_check = true;
     sleep_until_due(e);
@@ -471,6 +346,22 @@ void sk_fetch_turn(struct sk_engine *e) {
   if (e->store == NULL || !e->ever_ready) return;
   if (!e->stopping && !e->fetching_paused) fetch_jobs(e);
   look_for_stops(e);
+}
+
+/* After a reload the tasks are others: the runs of a list whose task is not declared any more are settled as that. */
+static void find_tasks(struct sk_engine *e, struct sk_list *waiting) {
+  SK_LIST_EACH_SAFE(n, waiting) {
+    struct sk_run *run = SK_RUN_OF(n);
+    run->task = sk_tasks_find(e->tasks, run->job.task);
+    if (run->task != NULL) continue;
+    sk_run_take(run);
+    sk_settle_unknown(run);
+  }
+}
+
+void sk_fetch_find_tasks(struct sk_engine *e) {
+  find_tasks(e, &e->local);
+  find_tasks(e, &e->suspects);
 }
 
 /* -- life ---------------------------------------------------------------------------------------------------------------------------- */
@@ -499,8 +390,7 @@ enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err) {
   e->look = sk_timer_new(e->loop, on_look, e);
   bool ok = e->fetch && e->due && e->look;
   ok = ok && sk_fetch_use_queues(e, e->options.queues, e->options.queues_n) == SK_OK;
-  e->rate_at_us = sk_clock_mono_us();
-  e->record_bytes = SK_ARGS_BYTES_MAX; /* until some have been seen */
+  sk_pace_init(e);
   return ok ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
 }
 

@@ -133,8 +133,8 @@ static bool is_full(const struct sk_intake *in) {
 /* A worker that has ended says no more than its socket holds. */
 static void update_hearing(struct sk_worker *w) {
   bool deaf = !w->exited && (is_full(&w->intake) || w->engine->held_bytes >= SK_HELD_BYTES_FULL);
-  if (w->pipe_closed || deaf == w->deaf) return;
-  w->deaf = deaf;
+  if (w->pipe_closed || deaf == w->not_read) return;
+  w->not_read = deaf;
   sk_pipe_read(w->pipe, !deaf);
 }
 

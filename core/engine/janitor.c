@@ -39,7 +39,7 @@ static void check_memory(struct sk_worker *w) {
   if (resident <= max + MEMORY_SLACK_BYTES) return;
   sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u uses %" PRIu64 " bytes, memory_max is %" PRIu64 ": killing it",
           w->number, resident, max);
-  sk_supervisor_kill(w, SK_KILL_MEMORY, NULL);
+  sk_worker_kill(w, SK_KILL_MEMORY, NULL);
 }
 
 /* A worker whose job keeps the CPU can't start what it was offered: others may.  Its next frame ends this state too (link.c). */
@@ -47,7 +47,7 @@ static void check_stuck(struct sk_worker *w, int64_t now) {
   bool stuck = sk_slot_page_running_for_ms(w->slot_page, now) > STUCK_MS;
   if (stuck == w->stuck) return;
   w->stuck = stuck;
-  if (stuck) sk_dispatch_take_back_from(w);
+  if (stuck) sk_run_take_back_from(w);
   sk_engine_wake(w->engine);
 }
 
@@ -56,12 +56,12 @@ static void check_stuck(struct sk_worker *w, int64_t now) {
 static void check_half(struct sk_worker *w, int64_t now) {
   bool half = !w->pipe_closed && sk_pipe_half_for_ms(w->pipe) > SK_HALF_FRAME_MS;
   if (half && sk_slot_page_running_for_ms(w->slot_page, now) >= 0) return;
-  w->half_looks = half ? w->half_looks + 1 : 0;
-  if (w->half_looks < HALF_LOOKS || w->broken) return;
+  w->half_frame_looks = half ? w->half_frame_looks + 1 : 0;
+  if (w->half_frame_looks < HALF_LOOKS || w->broken) return;
   sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u has sent half a frame and no more of it for %d s: killing it",
           w->number, SK_HALF_FRAME_MS / 1000);
   w->broken = true;
-  sk_supervisor_kill(w, SK_KILL_BROKEN, NULL);
+  sk_worker_kill(w, SK_KILL_BROKEN, NULL);
 }
 
 static void check_loading(struct sk_worker *w, int64_t now) {
@@ -72,7 +72,7 @@ static void check_loading(struct sk_worker *w, int64_t now) {
 
 static void check_clock(struct sk_engine *e, int64_t now) {
   int64_t offset = sk_clock_wall_ms() - now;
-  if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS) sk_fetch_wake_all(e); /* due times are wall clock times */
+  if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS) sk_wake_all_queues(e); /* due times are wall clock times */
   e->wall_minus_mono_ms = offset;
 }
 
@@ -91,8 +91,8 @@ static void on_janitor(void *ctx) {
     if (memory) check_memory(w);
   }
   check_clock(e, now);
-  sk_mourning_check(e);
-  if (e->runs_n > 0) {
+  sk_late_handlers_check(e);
+  if (sk_engine_runs_n(e) > 0) {
     sk_dispatch_hand_back_surplus(e);
     sk_engine_wake(e); /* dispatch evens out what has changed without a frame */
   }

@@ -29,13 +29,13 @@ struct sk_settle_batch {
 /* Copies what the outcome says into the run, since it may point into a frame.  False when out of memory. */
 static bool own_outcome(struct sk_run *run, struct sk_outcome *o) {
   size_t bytes = o->result.n + o->message.n + o->traceback.n;
-  if (!sk_buf_reserve(&run->said, bytes)) return false;
+  if (!sk_buf_reserve(&run->outcome_text, bytes)) return false;
   struct sk_str *parts[] = { &o->result, &o->message, &o->traceback };
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-    size_t at = run->said.n;
+    size_t at = run->outcome_text.n;
     if (parts[i]->n == 0) continue;
-    sk_buf_add_str(&run->said, *parts[i]);
-    *parts[i] = sk_str(run->said.p + at, parts[i]->n);
+    sk_buf_add_str(&run->outcome_text, *parts[i]);
+    *parts[i] = sk_str(run->outcome_text.p + at, parts[i]->n);
   }
   return true;
 }
@@ -53,20 +53,8 @@ static bool stores_record(const struct sk_decision *d, const struct sk_outcome *
   return true;
 }
 
-void sk_settle_decided(struct sk_run *run) {
-  struct sk_engine *e = run->engine;
-  assert(run->worker == NULL);
-  sk_progress_mute(run);
-  sk_run_count(run); /* with its outcome */
-  sk_list_push(&e->settling, &run->node);
-  e->settling_n++;
-  assert(e->runs_n > 0);
-  e->runs_n--;
-  sk_engine_wake(e);
-}
-
 /* Puts what has happened to it, and what it has logged, into the record to store.  False when out of memory. */
-static bool keep_story(struct sk_run *run, const struct sk_outcome *o, int64_t now_ms) {
+static bool extend_record(struct sk_run *run, const struct sk_outcome *o, int64_t now_ms) {
   struct sk_job *job = &run->job;
   const struct sk_history_end end = { .engine = sk_str(run->engine->id, SK_ID_BYTES),
                                       .worker = run->worker_number,
@@ -74,17 +62,17 @@ static bool keep_story(struct sk_run *run, const struct sk_outcome *o, int64_t n
                                       .now_ms = now_ms,
                                       .ending = o->ending,
                                       .decision = &run->decision };
-  sk_history_extend(job, &end, &run->kept);
-  size_t history_n = run->kept.n;
-  sk_lines_tail(job->log, sk_progress_log(run), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &run->kept);
-  if (run->kept.failed) return false;
-  job->history = sk_str(run->kept.p, history_n);
-  job->log = sk_str(run->kept.p + history_n, run->kept.n - history_n);
+  sk_history_extend(job, &end, &run->story);
+  size_t history_n = run->story.n;
+  sk_lines_tail(job->log, sk_progress_log(run), SK_JOB_LOG_LINES_MAX, SK_JOB_LOG_BYTES_MAX, &run->story);
+  if (run->story.failed) return false;
+  job->history = sk_str(run->story.p, history_n);
+  job->log = sk_str(run->story.p + history_n, run->story.n - history_n);
   return true;
 }
 
 /* The jobs that follow.  False when there is no memory for them. */
-static bool find_follow(struct sk_run *run, enum sk_ending ending, int64_t now_ms) {
+static bool find_callbacks(struct sk_run *run, enum sk_ending ending, int64_t now_ms) {
   const struct sk_engine *e = run->engine;
   return sk_callbacks_new(&(struct sk_callbacks_end){ .job = &run->job,
                                                       .ending = ending,
@@ -102,9 +90,9 @@ static bool decide(struct sk_run *run, struct sk_outcome *o) {
   if (!own_outcome(run, o)) return false;
   run->decision = sk_transition(&run->job, run->task ? &run->task->template : NULL, o, &e->options.policy, now_ms,
                                 sk_random_next(&e->random));
-  if (!find_follow(run, o->ending, now_ms)) return false;
+  if (!find_callbacks(run, o->ending, now_ms)) return false;
   if (!stores_record(&run->decision, o)) return true;
-  if (!keep_story(run, o, now_ms)) return false;
+  if (!extend_record(run, o, now_ms)) return false;
   sk_record_encode(&run->job, &run->record);
   return !run->record.failed;
 }
@@ -126,10 +114,10 @@ void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
   run->surplus = o.ending == SK_END_HANDED_BACK && o.started_ms == 0 && !e->stopping;
   if (o.ending == SK_END_FAILED || o.ending == SK_END_FATAL) e->totals.failed++;
   if (o.ending == SK_END_CRASHED) e->totals.crashed++;
-  if (sk_mourning_is_due(run))
-    sk_mourning_begin(run);
+  if (sk_late_handlers_are_due(run))
+    sk_late_handlers_begin(run);
   else
-    sk_settle_decided(run);
+    sk_run_settle(run);
 }
 
 void sk_settle_unknown(struct sk_run *run) {
@@ -164,7 +152,7 @@ void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
   run->decision = (struct sk_decision){ .kind = newer ? SK_SETTLE_SNOOZE : SK_SETTLE_DEAD,
                                         .delay_ms = newer ? run->engine->options.policy.unknown_delay_ms : 0 };
   if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* no memory to write it back: as it is */
-  sk_settle_decided(run);
+  sk_run_settle(run);
 }
 
 /* -- telling ------------------------------------------------------------------------------------------------------------------ */
@@ -254,12 +242,12 @@ static void after(struct sk_run *run) {
   const struct sk_decision *d = &run->decision;
   applied(run);
   for (size_t i = 0; run->callbacks && i < run->callbacks->n; i++)
-    sk_fetch_queue_due(e, run->callbacks->items[i].queue, run->callbacks->due_in_ms);
-  if (frees_slot(run)) sk_fetch_wake_all(e);
+    sk_wake_queue(e, run->callbacks->items[i].queue, run->callbacks->due_in_ms);
+  if (frees_slot(run)) sk_wake_all_queues(e);
   if (d->kind == SK_SETTLE_RETRY || d->kind == SK_SETTLE_SNOOZE)
-    sk_fetch_queue_due(e, d->to_queue.n ? d->to_queue : run->queue, d->delay_ms);
+    sk_wake_queue(e, d->to_queue.n ? d->to_queue : run->queue, d->delay_ms);
   else if (d->kind == SK_SETTLE_RELEASE)
-    sk_fetch_queue_due(e, run->queue, 0);
+    sk_wake_queue(e, run->queue, 0);
   else
     sk_requests_settled(e->requests, run->id);
 }
@@ -274,15 +262,14 @@ static bool was_settled(const struct sk_run *run) {
 
 /* It was cancelled while its outcome was on the way, and what was decided is not what becomes of a cancelled job. */
 static void settle_again(struct sk_run *run) {
-  run->engine->runs_n++; /* as if it had just ended */
-  sk_run_reset(run);
+  sk_run_undecide(run);
   if (run->broken == SK_OK) {
     sk_settle_cancelled(run, run->started_ms);
     return;
   }
   run->ending = SK_END_CANCELLED;
   run->decision = (struct sk_decision){ .kind = SK_SETTLE_CANCELLED, .keep_ms = SK_KEEP_DEFAULT_MS };
-  sk_settle_decided(run);
+  sk_run_settle(run);
 }
 
 /* Puts the runs of a batch back in front of those that wait, in their order. */
@@ -291,9 +278,8 @@ static void send_back(struct sk_settle_batch *b) {
   for (size_t i = b->n; i > 0; i--) {
     struct sk_run *run = b->runs[i - 1];
     if (b->op.op.status == SK_EUNKNOWN && run->uncertain_ms == 0) run->uncertain_ms = e->beaten_ms;
-    sk_list_push_front(&e->settling, &run->node);
+    sk_run_send_back(run);
   }
-  e->settling_n += b->n;
 }
 
 /* -- what a store refuses ------------------------------------------------------------------------------------------------------
@@ -306,12 +292,12 @@ static bool is_refusal(enum sk_code code) {
 }
 
 /* The job's end cannot be stored: it becomes dead instead, without callbacks. */
-static void bury(struct sk_run *run, const struct sk_err *why) {
+static void make_dead(struct sk_run *run, const struct sk_err *why) {
   sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: the store refuses how it ended: %s; moved to the dead jobs",
           SK_STR_ARG(run->id), why->message);
   sk_callbacks_free(run->callbacks);
   run->callbacks = NULL;
-  run->buried = true;
+  run->made_dead = true;
   run->ending = SK_END_FAILED;
   run->decision = (struct sk_decision){ .kind = SK_SETTLE_DEAD };
   if (run->broken != SK_OK) return; /* its record is stored as it is */
@@ -336,21 +322,16 @@ static void on_refused(struct sk_settle_batch *b) {
   }
   struct sk_run *run = b->runs[0];
   bool item = why->code == SK_EINVAL || why->code == SK_ELIMIT;
-  if (!run->buried && (item || run->refused)) {
-    bury(run, why);
-    sk_list_push(&e->settling, &run->node);
-    e->settling_n++;
+  if (!run->made_dead && (item || run->refused)) {
+    make_dead(run, why);
+    sk_run_settle_dead(run);
     return;
   }
   if (!run->refused)
     sk_logf(e->log, SK_LOG_ERROR, "job %.*s: settling it failed: %s; set aside until the next beat",
             SK_STR_ARG(run->id), why->message);
   run->refused = true;
-  sk_list_push(&e->set_aside, &run->node);
-}
-
-void sk_settle_set_aside_again(struct sk_engine *e) {
-  for (struct sk_list *n; (n = sk_list_pop(&e->set_aside)) != NULL; e->settling_n++) sk_list_push(&e->settling, n);
+  sk_run_set_aside(run);
 }
 
 static void on_settled(struct sk_op *op, void *ctx) {
@@ -363,13 +344,13 @@ static void on_settled(struct sk_op *op, void *ctx) {
     on_refused(b);
   } else if (op->status != SK_OK) {
     send_back(b);
-    sk_engine_store_failed(e, SK_CHORE_SETTLE, &op->err);
+    sk_outage_failed(e, SK_CHORE_SETTLE, &op->err);
     e->settle_backoff_ms = e->settle_backoff_ms ? e->settle_backoff_ms * 2 : SK_STORE_BACKOFF_MIN_MS;
     if (e->settle_backoff_ms > SK_STORE_BACKOFF_MAX_MS) e->settle_backoff_ms = SK_STORE_BACKOFF_MAX_MS;
     int64_t jitter = (int64_t)(sk_random_next(&e->random) % (uint64_t)(e->settle_backoff_ms / 2 + 1));
     sk_timer_start(e->settle_retry, e->settle_backoff_ms / 2 + jitter);
   } else {
-    sk_engine_store_works(e, SK_CHORE_SETTLE);
+    sk_outage_works(e, SK_CHORE_SETTLE);
     e->settle_backoff_ms = 0;
     if (e->settle_batch_max < SETTLE_BATCH) e->settle_batch_max *= 2;
     e->drain_check = true;
@@ -433,8 +414,7 @@ static bool send_batch(struct sk_engine *e) {
     struct sk_settle_item item = item_of(run);
     size_t bytes = item_bytes(&item);
     if (b->n > 0 && b->bytes + bytes > SK_SETTLE_BYTES_MAX) break;
-    sk_list_remove(&run->node);
-    e->settling_n--;
+    sk_run_send(run);
     b->bytes += bytes;
     b->runs[b->n] = run;
     b->items[b->n++] = item;
@@ -463,7 +443,7 @@ void sk_settle_turn(struct sk_engine *e) {
   }
 }
 
-void sk_settle_tell_given_up(const struct sk_engine *e) {
+void sk_settle_log_given_up(const struct sk_engine *e) {
   size_t unknown = e->settles_runs;
   SK_LIST_EACH (n, &e->settling) unknown += SK_RUN_OF(n)->uncertain_ms != 0;
   size_t refused = e->settling_n + e->settles_runs - unknown;

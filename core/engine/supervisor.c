@@ -36,125 +36,9 @@ enum {
   LOAD_DEATHS_MIN = 3, /* deaths while loading before the scripts are to blame, even with fewer workers */
 };
 
-uint32_t sk_supervisor_ready_n(const struct sk_engine *e) {
-  uint32_t n = 0;
-  SK_LIST_EACH (it, &e->workers) n += SK_WORKER_OF(it)->state == SK_WORKER_READY;
-  return n;
-}
-
-/* -- what becomes of a dead worker's jobs ------------------------------------------------------------------------------------- */
-
-/* "its worker ..." */
-static void describe_end(const struct sk_worker *w, char *out, size_t n) {
-  if (w->killed == SK_KILL_MEMORY)
-    snprintf(out, n, "was over memory_max (%" PRIu64 " bytes) and was killed", w->engine->options.memory_max);
-  else if (w->killed == SK_KILL_BROKEN)
-    snprintf(out, n, "sent the engine nonsense and was killed");
-  else if (w->term_signal)
-    snprintf(out, n, "died of signal %d (%s)", w->term_signal, strsignal(w->term_signal));
-  else
-    snprintf(out, n, "exited with status %d", w->exit_status);
-}
-
-static void settle_timed_out(struct sk_run *run, struct sk_outcome *o) {
-  char message[160];
-  snprintf(message, sizeof message, "timed out after %.10g s and did not stop: its worker was killed",
-           (double)run->timeout_ms / 1000.0);
-  o->ending = SK_END_FAILED;
-  o->kind = SK_KIND_TIMEOUT;
-  o->message = sk_str_c(message);
-  run->unheard = true;
-  sk_settle(run, o);
-}
-
-static void settle_crashed(struct sk_run *run, struct sk_outcome *o, const char *how) {
-  char message[200];
-  snprintf(message, sizeof message, "its worker %s while it ran (crash %" PRId64 " of %" PRId64 ")", how,
-           run->job.crashes + 1, run->engine->options.policy.crashes_max);
-  o->ending = SK_END_CRASHED;
-  o->message = sk_str_c(message);
-  sk_settle(run, o);
-}
-
-/* One whose handlers ran, or were to run, in that worker. */
-static void bury_mourner(struct sk_run *run, bool started, const char *how) {
-  char why[200];
-  snprintf(why, sizeof why, "the worker that ran its handlers %s", how);
-  sk_dispatch_detach(run);
-  if (started)
-    sk_mourning_cut(run, why);
-  else
-    sk_dispatch_add(run->engine, run, true);
-}
-
-/* Detaches the run from its dead worker and settles it, or puts it back. */
-static void bury_run(struct sk_run *run, const struct sk_worker *w, bool culprit, const char *how) {
-  struct sk_engine *e = run->engine;
-  int64_t now = sk_clock_mono_ms();
-  bool started = sk_run_has_started(run);
-  if (run->mourning) {
-    bury_mourner(run, started, how);
-    return;
-  }
-  int64_t started_ms = started ? sk_slot_page_started_ms(w->slot_page, run->slot, now) : 0;
-  struct sk_outcome o = { .ending = SK_END_HANDED_BACK, .delay_ms = SK_UNSET };
-  if (started_ms > 0) o.started_ms = started_ms + sk_engine_now_ms(e) - now;
-  sk_dispatch_detach(run);
-  if (!started)
-    sk_dispatch_add(e, run, true);
-  else if (run->stop_ms > 0)
-    sk_settle_cancelled(run, o.started_ms);
-  else if (!culprit)
-    sk_settle(run, &o);
-  else if (w->killed != SK_KILL_TIMEOUT)
-    settle_crashed(run, &o, how);
-  else if (run->timeout_ms > 0 && now - started_ms >= run->timeout_ms)
-    settle_timed_out(run, &o);
-  else
-    settle_crashed(run, &o, "was killed because this job kept the CPU past its neighbours' hard timeouts");
-}
-
-/* Nobody is blamed when the core, or whoever ends the whole service, killed the worker for reasons of their own. */
-static bool died_by_itself(const struct sk_worker *w) {
-  switch (w->killed) {
-  case SK_KILL_NONE: return !(w->engine->stopping && w->term_signal == SIGKILL);
-  case SK_KILL_MEMORY:
-  case SK_KILL_BROKEN: return true;
-  case SK_KILL_TIMEOUT:
-  case SK_KILL_UNHEARD:
-  case SK_KILL_SHUTDOWN: break;
-  }
-  return false;
-}
-
-/* The run on the CPU, NULL when there is none. */
-static const struct sk_run *running_in(const struct sk_worker *w) {
-  uint32_t running = atomic_load(&w->slot_page->running);
-  const struct sk_run *run = running > 0 && running <= w->slots_n ? w->by_slot[running - 1] : NULL;
-  return run && sk_run_has_started(run) ? run : NULL;
-}
-
-static bool has_started_suspect(const struct sk_worker *w) {
-  bool any = false;
-  SK_LIST_EACH (n, &w->runs) any |= sk_run_is_suspect(SK_RUN_OF(n)) && sk_run_has_started(SK_RUN_OF(n));
-  return any;
-}
-
-static void bury_runs(struct sk_worker *w) {
-  bool by_itself = died_by_itself(w), suspects = has_started_suspect(w);
-  const struct sk_run *on_cpu = running_in(w), *guilty = w->culprit;
-  char how[120];
-  describe_end(w, how, sizeof how);
-  for (struct sk_list *n = w->runs.prev, *prev = n->prev; n != &w->runs; n = prev, prev = n->prev) {
-    struct sk_run *run = SK_RUN_OF(n);
-    bool culprit = on_cpu ? run == on_cpu : !suspects || sk_run_is_suspect(run);
-    bury_run(run, w, by_itself ? culprit : run == guilty, how);
-  }
-}
-
 /* -- birth ---------------------------------------------------------------------------------------------------------------------- */
 
-static void maybe_bury(struct sk_worker *w);
+static void maybe_reap(struct sk_worker *w);
 
 /* The programs that its jobs have started must not go on beside their next attempts. */
 static void end_programs(const struct sk_worker *w) {
@@ -165,12 +49,12 @@ static void end_programs(const struct sk_worker *w) {
 static void on_exited(void *ctx, int exit_status, int term_signal) {
   struct sk_worker *w = ctx;
   w->exited = true;
-  w->deaf = false; /* what it said last still counts */
+  w->not_read = false; /* what it said last still counts */
   w->exit_status = exit_status;
   w->term_signal = term_signal;
   end_programs(w);
   if (w->pipe_closed)
-    maybe_bury(w);
+    maybe_reap(w);
   else
     sk_pipe_drain(w->pipe); /* ends with on_pipe_closed */
 }
@@ -180,12 +64,12 @@ static void on_pipe_closed(void *ctx, const struct sk_err *err) {
   w->pipe_closed = true;
   if (err) {
     sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: %s; killing it", w->number, err->message);
-    sk_supervisor_kill(w, SK_KILL_UNHEARD, NULL);
+    sk_worker_kill(w, SK_KILL_UNREACHABLE, NULL);
   } else if (!w->exited) {
     sk_child_kill(w->child,
                   SIGKILL); /* without its pipe it is of no use; one that is exiting by itself is past being killed */
   }
-  maybe_bury(w);
+  maybe_reap(w);
 }
 
 /* The worker has read what it was sent: it may be given jobs and answers again. */
@@ -269,7 +153,9 @@ static enum sk_code connect_worker(struct sk_worker *w, struct sk_err *err) {
   if (code != SK_OK) return code;
   code = sk_pipe_pair(pair, err);
   if (code == SK_OK) {
-    struct sk_pipe_events events = { .bytes = sk_link_bytes, .closed = on_pipe_closed, .sent = on_pipe_sent, .ctx = w };
+    struct sk_pipe_events events = {
+      .bytes = w->engine->on_bytes, .closed = on_pipe_closed, .sent = on_pipe_sent, .ctx = w
+    };
     w->pipe = sk_pipe_new(w->engine->loop, pair[0], &events, err);
     code = w->pipe ? start_with_output(w, (int[]){ pair[1], slot_page_fd }, err) : err->code;
     close(pair[1]);
@@ -343,23 +229,10 @@ static void fill_up(struct sk_engine *e) {
 
 static void on_respawn(void *ctx) {
   struct sk_engine *e = ctx;
-  if (!e->stopping) fill_up(e);
+  if (!sk_engine_is_ending(e)) fill_up(e);
 }
 
 /* -- rounds ----------------------------------------------------------------------------------------------------------------------- */
-
-static void drain(struct sk_worker *w) {
-  if (w->state == SK_WORKER_DRAINING) return;
-  bool loading = w->state == SK_WORKER_STARTING;
-  w->state = SK_WORKER_DRAINING;
-  sk_dispatch_take_back_from(w);
-  if (loading) {
-    sk_supervisor_kill(w, SK_KILL_SHUTDOWN, NULL);
-  } else if (!w->pipe_closed) {
-    struct sk_buf *out = sk_pipe_out(w->pipe);
-    sk_wire_end(out, sk_wire_begin(out, SK_FRAME_DRAIN));
-  }
-}
 
 bool sk_supervisor_is_new_round(const struct sk_worker *w) {
   return w->state == SK_WORKER_STARTING && (!w->engine->ever_ready || w->round > w->engine->ready_round);
@@ -375,11 +248,11 @@ void sk_supervisor_ready(struct sk_worker *w) {
     e->ready_round = w->round;
     e->refused = false;
     SK_LIST_EACH (n, &e->workers)
-      if (SK_WORKER_OF(n)->round < w->round) drain(SK_WORKER_OF(n));
-    sk_dispatch_find_tasks(e);
-    if (!e->stopping) fill_up(e);
+      if (SK_WORKER_OF(n)->round < w->round) sk_worker_drain(SK_WORKER_OF(n));
+    sk_fetch_find_tasks(e);
+    if (!sk_engine_is_ending(e)) fill_up(e);
   }
-  sk_fetch_wake(e);
+  sk_wake_fetch(e);
 }
 
 /* The scripts of this round are no good: the workers of the one before go on. */
@@ -387,7 +260,7 @@ static void give_up_round(struct sk_engine *e, const char *why) {
   e->refused = true;
   sk_logf(e->log, SK_LOG_ERROR, "the scripts can't be loaded, the old ones stay in use: %s", why);
   SK_LIST_EACH (n, &e->workers)
-    if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING) drain(SK_WORKER_OF(n));
+    if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING) sk_worker_drain(SK_WORKER_OF(n));
 }
 
 void sk_supervisor_refused(struct sk_worker *w, struct sk_str message) {
@@ -409,7 +282,8 @@ void sk_supervisor_reload(struct sk_engine *e) {
   e->refused = false;
   e->deaths_in_a_row = 0;
   SK_LIST_EACH (n, &e->workers)
-    if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING) drain(SK_WORKER_OF(n)); /* it loads what is out of date */
+    if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING)
+      sk_worker_drain(SK_WORKER_OF(n)); /* it loads what is out of date */
   fill_up(e);
 }
 
@@ -454,53 +328,36 @@ static void died_loading(struct sk_engine *e, uint64_t round, const char *how) {
     sk_engine_fail(e, &err);
 }
 
-static void bury(struct sk_worker *w) {
+static void reap(struct sk_worker *w) {
   struct sk_engine *e = w->engine;
   bool well = ended_well(w);
   log_end(w, well);
   if (!well) e->totals.workers_died++;
-  bury_runs(w);
+  sk_reap_runs(w);
   const struct sk_worker end = *w;
-  char how[120];
-  describe_end(w, how, sizeof how);
+  char how[SK_REAP_HOW_BYTES];
+  sk_reap_describe(w, how);
   free_worker(w);
   sk_requests_abandon(e->requests, end.serial);
   sk_engine_wake(e);
   if (e->stopping) {
-    if (end.state == SK_WORKER_STARTING || end.refused) sk_mourning_give_up(e); /* the next one would do the same */
+    if (end.state == SK_WORKER_STARTING || end.refused)
+      sk_late_handlers_give_up(e); /* the next one would do the same */
     return;
   }
   if (end.state == SK_WORKER_STARTING && !end.refused)
     died_loading(e, end.round, how);
   else if (end.refused || (end.state == SK_WORKER_READY && !end.used))
     e->deaths_in_a_row++; /* not of a job: the next one may do the same at once */
-  if (e->stopping || is_manned(e, end.number)) return;
+  if (sk_engine_is_ending(e) || is_manned(e, end.number)) return;
   if (end.state == SK_WORKER_READY && end.used)
     respawn(e, end.number);
   else
     respawn_later(e);
 }
 
-static void maybe_bury(struct sk_worker *w) {
-  if (w->exited && w->pipe_closed) bury(w);
-}
-
-/* -- killing ---------------------------------------------------------------------------------------------------------------------- */
-
-void sk_supervisor_kill(struct sk_worker *w, enum sk_kill why, struct sk_run *culprit) {
-  if (w->killed != SK_KILL_NONE || w->exited) return;
-  w->killed = why;
-  w->culprit = culprit;
-  sk_child_kill(w->child, SIGKILL);
-  sk_child_kill_group(w->child);
-}
-
-void sk_supervisor_kill_all(struct sk_engine *e) {
-  SK_LIST_EACH (n, &e->workers) sk_supervisor_kill(SK_WORKER_OF(n), SK_KILL_SHUTDOWN, NULL);
-}
-
-void sk_supervisor_drain(struct sk_engine *e) {
-  SK_LIST_EACH (n, &e->workers) drain(SK_WORKER_OF(n));
+static void maybe_reap(struct sk_worker *w) {
+  if (w->exited && w->pipe_closed) reap(w);
 }
 
 void sk_supervisor_abandon_all(struct sk_engine *e) {
@@ -508,13 +365,15 @@ void sk_supervisor_abandon_all(struct sk_engine *e) {
     struct sk_worker *w = SK_WORKER_OF(n);
     sk_logf(e->log, SK_LOG_ERROR, "worker %u (pid %d) was killed and does not end; going without it", w->number,
             w->pid);
-    bury(w);
+    reap(w);
   }
 }
 
 /* ------------------------------------------------------------------------------------------------------------------------------------ */
 
-enum sk_code sk_supervisor_init(struct sk_engine *e, struct sk_err *err) {
+enum sk_code sk_supervisor_init(struct sk_engine *e, size_t (*on_bytes)(void *worker, struct sk_str in),
+                                struct sk_err *err) {
+  e->on_bytes = on_bytes;
   e->respawn = sk_timer_new(e->loop, on_respawn, e);
   if (stat(e->options.program, &e->program) != 0) e->program.st_ino = 0; /* starting it will say why */
   return e->respawn ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");

@@ -20,7 +20,7 @@ local windows = require "tests.chaos.windows"
 
 local M = {}
 
-local BEATS_PER_LEASE = 3 -- core/engine/state.h
+local BEATS_PER_LEASE = 3 -- core/base/limits.h
 local LEAVE_S = 1         -- an engine that was given up learns of it within this
 local RATE_SLACK_S = 1    -- from a token, which the fetch takes, to the job's start note
 local RATE_SLACK_N = 5    -- jobs that had a token, and were handed back before they ran

@@ -206,8 +206,7 @@ static void audit(const struct sk_engine *e) {
     given += w->load;
   }
   assert(given == e->given_n && length(&e->local) == e->local_n && length(&e->suspects) == e->suspects_n);
-  assert(length(&e->mourners) == e->mourners_n && length(&e->settling) == e->settling_n);
-  assert(e->jobs_n == e->local_n + e->suspects_n + e->mourners_n + e->given_n);
+  assert(length(&e->late) == e->late_n && length(&e->settling) == e->settling_n);
   assert(e->held_bytes < SIZE_MAX / 2);
 }
 
@@ -500,7 +499,7 @@ static void end(struct world *w) {
     now_us += 1000;
     turn(w, 1);
   }
-  assert(w->engine->held_bytes == 0 && w->engine->jobs_n == 0);
+  assert(w->engine->held_bytes == 0 && sk_engine_runs_n(w->engine) == 0);
   sk_engine_free(w->engine);
   bool closed = false;
   w->client->ops->close(w->client, set_flag, &closed);

@@ -16,7 +16,7 @@ FUZZ_LIBS_redis := -lhiredis
 $(FUZZ_OUT)/redis: core/store/redis/call.c core/store/redis/redis.h
 
 # The whole engine, but for its processes and its clock, which the target plays itself.
-FUZZ_SRC_engine := $(wildcard core/engine/*.c core/store/memory/*.c) core/store/store.c core/store/check.c core/io/loop.c core/io/pipe.c
+FUZZ_SRC_engine := $(wildcard core/engine/*.c core/store/memory/*.c) $(addprefix core/store/,store.c check.c watch.c) core/io/loop.c core/io/pipe.c
 FUZZ_LIBS_engine := -luv
 FUZZ_NOT_engine := core/base/clock.c
 FUZZ_SRC_request := $(addprefix core/engine/,request.c blocked_enqueue.c waits.c) $(filter core/store/%,$(FUZZ_SRC_engine)) core/io/loop.c

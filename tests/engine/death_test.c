@@ -1,4 +1,4 @@
-/* engine_death_test.c - workers that die, and what becomes of their jobs and of the engine. */
+/* death_test.c - workers that die, and what becomes of their jobs and of the engine. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "engine_world.h"
+#include "world.h"
 
 static const char HOLD[] =
     "skein.task('hold', { keep = 60 }, function(job, n) fx('start', n, pid) await('go') fx('end', n) end)";
@@ -128,7 +128,7 @@ static void a_hard_timeout_is_the_fault_of_the_neighbour_that_keeps_the_cpu(void
 }
 
 /* A fork without exec: the child holds the worker's end of the pipe open. */
-static void a_worker_is_buried_although_its_child_holds_the_pipe(void **state) {
+static void a_worker_is_reaped_although_its_child_holds_the_pipe(void **state) {
   struct world *w = *state;
   script(w, "skein.task('t', { keep = 60 }, function(job) if there('forked') then return 1 end "
             "local child = ffi.C.fork() if child == 0 then ffi.C.sleep(60) ffi.C._exit(0) end "
@@ -274,7 +274,7 @@ int main(void) {
     T(suspects_wait_for_each_other_but_not_for_long),
     T(no_job_dies_for_its_neighbour),
     T(a_hard_timeout_is_the_fault_of_the_neighbour_that_keeps_the_cpu),
-    T(a_worker_is_buried_although_its_child_holds_the_pipe),
+    T(a_worker_is_reaped_although_its_child_holds_the_pipe),
     T(what_a_worker_said_before_it_died_counts),
     T(nonsense_on_the_pipe_ends_the_worker_and_is_logged_once),
     T(a_frame_of_a_job_that_it_does_not_run_ends_the_worker),

@@ -1,4 +1,4 @@
-/* engine_stop_test.c - the ends of an engine: stop, stop now, drain, hold; at every moment, in time, and with nothing left behind. */
+/* stop_test.c - the ends of an engine: stop, stop now, drain, hold; at every moment, in time, and with nothing left behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "engine_world.h"
+#include "world.h"
 
 static const char HOLD[] = "skein.task('hold', function(job, n) fx('start', n) await('go') fx('end', n) end) "
                            "skein.task('quick', { keep = 60 }, function(job) fx('quick') end)";

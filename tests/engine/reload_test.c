@@ -1,4 +1,4 @@
-/* engine_reload_test.c - new scripts under a running engine. */
+/* reload_test.c - new scripts under a running engine. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "engine_world.h"
+#include "world.h"
 
 static void new_scripts_are_used_while_old_jobs_finish(void **state) {
   struct world *w = *state;
@@ -47,7 +47,7 @@ static void scripts_that_cannot_be_loaded_keep_the_old_ones(void **state) {
   /* One of the old ones dies: it can only be replaced once the scripts are mended. */
   kill(pid, SIGKILL);
   until(w, logged(w, "trying again") >= 2);
-  assert_int_equal(sk_supervisor_ready_n(w->engine), 2);
+  assert_int_equal(sk_worker_ready_n(w->engine), 2);
   script(w, good);
   until(w, is_ready(w, 1) && is_ready(w, 2) && is_ready(w, 3) &&
                workers_n(w) == 3); /* the others follow it to the new scripts */

@@ -1,4 +1,4 @@
-/* engine_chaos_test.c - everything at once: jobs of all kinds while workers are killed, scripts reloaded or broken, the store fails now
+/* chaos_test.c - everything at once: jobs of all kinds while workers are killed, scripts reloaded or broken, the store fails now
  * and then, fetching is held, engines stopped and started.  After it every job is done, or dead of its crashes where these count, and at
  * each turn the engine's books balance.
  *
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "engine_world.h"
+#include "world.h"
 
 enum { JOBS_MAX = 6000, JOBS_AT_ONCE = 400 };
 
@@ -42,8 +42,17 @@ static size_t length(const struct sk_list *l) {
   return n;
 }
 
+static void audit_place(const struct sk_list *list, enum sk_run_place place) {
+  SK_LIST_EACH (n, list) assert_int_equal(SK_RUN_OF(n)->place, place);
+}
+
 static void audit(struct world *w) {
   const struct sk_engine *e = w->engine;
+  audit_place(&e->local, SK_RUN_LOCAL);
+  audit_place(&e->suspects, SK_RUN_SUSPECT);
+  audit_place(&e->late, SK_RUN_LATE);
+  audit_place(&e->settling, SK_RUN_SETTLING);
+  audit_place(&e->set_aside, SK_RUN_SET_ASIDE);
   size_t given = 0;
   SK_LIST_EACH (wn, &e->workers) {
     const struct sk_worker *worker = SK_WORKER_OF(wn);
@@ -51,7 +60,8 @@ static void audit(struct world *w) {
     assert_int_equal(worker->free_n + worker->load, worker->slots_n);
     SK_LIST_EACH (rn, &worker->runs) {
       const struct sk_run *run = SK_RUN_OF(rn);
-      assert_true(run->worker == worker && worker->by_slot[run->slot] == run && run->task != NULL);
+      assert_true(run->place == SK_RUN_GIVEN && run->worker == worker && worker->by_slot[run->slot] == run &&
+                  run->task != NULL);
     }
     given += worker->load;
     assert_true(worker->state != SK_WORKER_READY || worker->round == e->ready_round);
@@ -59,7 +69,7 @@ static void audit(struct world *w) {
   assert_int_equal(length(&e->local), e->local_n);
   assert_int_equal(length(&e->suspects), e->suspects_n);
   assert_int_equal(given, e->given_n);
-  assert_int_equal(e->runs_n, e->local_n + e->suspects_n + e->given_n);
+  assert_int_equal(length(&e->late), e->late_n);
   assert_int_equal(length(&e->settling), e->settling_n);
   assert_true(length(&e->workers) <= 40);
 }
@@ -169,7 +179,7 @@ static void storm(struct world *w, int64_t crashes_max) {
     assert_true(seen.state == SK_STATE_DONE ||
                 (seen.state == SK_STATE_DEAD && seen.kind == SK_KIND_CRASH && seen.crashes == crashes_max));
   }
-  until(w, w->engine->runs_n == 0);
+  until(w, sk_engine_runs_n(w->engine) == 0);
   audit(w);
   until(w, workers_n(w) == 2 && is_ready(w, 1) && is_ready(w, 2));
   printf("%d jobs\n", jobs_n);

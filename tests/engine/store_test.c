@@ -1,4 +1,4 @@
-/* engine_store_test.c - an engine whose store fails, at each of the things it asks of it, and comes back. */
+/* store_test.c - an engine whose store fails, at each of the things it asks of it, and comes back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include <malloc.h>
 
-#include "engine_world.h"
+#include "world.h"
 
 static const char TASKS[] = "skein.task('t', { keep = 60 }, function(job) fx('t') end) "
                             "skein.task('hold', { keep = 60 }, function(job) fx('hold') await('go') return 1 end)";
@@ -180,7 +180,7 @@ static void a_lost_lease_gives_up_what_has_not_started(void **state) {
   struct told t[4];
   for (int i = 0; i < 4; i++) t[i] = enqueue(w, "hold", "[]");
   sk_engine_hold(w->engine, false);
-  until(w, effects(w, "hold") == 1 && w->engine->runs_n == 4);
+  until(w, effects(w, "hold") == 1 && sk_engine_runs_n(w->engine) == 4);
   w->engine->silent_since_ms = INT64_MAX / 2; /* they don't count as long: it keeps them */
   sk_engine_hold(w->engine, true);            /* so that it takes none of them again */
   w->gate.keep[OP_BEAT] = true;
@@ -193,7 +193,7 @@ static void a_lost_lease_gives_up_what_has_not_started(void **state) {
   assert_int_equal(sk_store_open(w->loop, &other, NULL, &store, &err), SK_OK);
   for (size_t recovered = 0; recovered < 4;) recovered += beat(w, store);
   gate_open(w);
-  until(w, w->engine->runs_n == 1 && logged(w, "lease had ended") == 1);
+  until(w, sk_engine_runs_n(w->engine) == 1 && logged(w, "lease had ended") == 1);
   write_file(w, "go", "");
   until(w, w->engine->totals.stale == 1); /* only the one that ran is worth a word */
   assert_int_equal(logged(w, "was given to another engine"), 1);

@@ -1,4 +1,4 @@
-/* engine_dispatch_test.c - which jobs an engine holds, and which worker gets them. */
+/* dispatch_test.c - which jobs an engine holds, and which worker gets them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "engine_world.h"
+#include "world.h"
 
 static void a_job_runs_and_the_engine_stops(void **state) {
   struct world *w = *state;
@@ -26,7 +26,7 @@ static void with_one_slot_and_long_jobs_only_one_is_held(void **state) {
   world_start(w);
   for (int i = 0; i < 10; i++) enqueue(w, "nap", "[]");
   size_t most = 0;
-  until(w, (most = w->engine->runs_n > most ? w->engine->runs_n : most, effects(w, "nap") == 10));
+  until(w, (most = sk_engine_runs_n(w->engine) > most ? sk_engine_runs_n(w->engine) : most, effects(w, "nap") == 10));
   assert_int_equal(most, 1);
 }
 
@@ -41,7 +41,7 @@ static void jobs_that_turn_out_long_are_handed_back(void **state) {
   for (int i = 0; i < 4000; i++) enqueue(w, "short", "[]");
   for (int i = 0; i < 300; i++) enqueue(w, "long", "[]");
   world_start(w);
-  until(w, effects(w, "long") == 1 && w->engine->runs_n == 1);
+  until(w, effects(w, "long") == 1 && sk_engine_runs_n(w->engine) == 1);
   until(w, jobs_in(w, SK_STATE_READY) == 299);
   assert_int_equal(jobs_in(w, SK_STATE_RUNNING), 1);
   enqueue_with(w, "urgent", "[]", &(struct extra){ .priority = 2 });
@@ -59,10 +59,10 @@ static void a_job_that_keeps_the_cpu_lets_go_of_its_neighbours(void **state) {
   enqueue_with(w, "hog", "[]", &(struct extra){ .priority = 1 });
   for (int i = 0; i < 5; i++) enqueue(w, "other", "[]");
   until(w, effects(w, "hog") == 1);
-  until(w, w->engine->runs_n == 1);
+  until(w, sk_engine_runs_n(w->engine) == 1);
   until(w, jobs_in(w, SK_STATE_READY) == 5);
   turn_for(w, 150); /* several looks of the janitor: they are not fetched again while it is stuck */
-  assert_int_equal(w->engine->runs_n, 1);
+  assert_int_equal(sk_engine_runs_n(w->engine), 1);
   write_file(w, "go", "");
   until(w, effects(w, "other") == 5);
 }
@@ -143,7 +143,7 @@ static void a_job_that_expires_while_it_waits_for_a_worker_does_not_start(void *
   w->engine->per_ms = 1; /* there is room ahead, and nobody to give it to */
   worker->state = SK_WORKER_READY;
   worker->free_n = 0;
-  sk_fetch_wake(w->engine);
+  sk_wake_fetch(w->engine);
   until(w, w->engine->local_n == 1);
   int64_t due = sk_clock_wall_ms() + 60;
   until(w, sk_clock_wall_ms() > due);

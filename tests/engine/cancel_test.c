@@ -1,4 +1,4 @@
-/* engine_cancel_test.c - jobs that are cancelled while they run, wait in the engine, or end. */
+/* cancel_test.c - jobs that are cancelled while they run, wait in the engine, or end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "engine_world.h"
+#include "world.h"
 
 enum { SOON_MS = 100 };
 
@@ -46,7 +46,7 @@ static void a_job_that_waits_is_cancelled_at_once(void **state) {
   assert_int_equal(s.kind, SK_KIND_CANCELLED);
   assert_int_equal(s.attempts, 0);        /* neither a failure, */
   assert_int_equal(effects(w, "on_"), 0); /* nor anything for handlers */
-  until(w, w->engine->runs_n == 0 && worker_of(w, 1)->load == 0);
+  until(w, sk_engine_runs_n(w->engine) == 0 && worker_of(w, 1)->load == 0);
   assert_int_equal(w->engine->totals.retried + w->engine->totals.dead, 0);
 }
 
@@ -179,7 +179,7 @@ static void one_that_fails_before_it_hears_of_it_is_cancelled_all_the_same(void 
   write_file(w, "go", "");
   until(w, see(w, t).state == SK_STATE_CANCELLED);
   gate_open(w);
-  until(w, w->engine->runs_n == 0);
+  until(w, sk_engine_runs_n(w->engine) == 0);
   assert_int_equal(effects(w, "fail"), 1);
   assert_int_equal(w->engine->totals.cancelled, 1);
 }
@@ -234,7 +234,7 @@ static void one_past_its_hard_timeout_too_is_cancelled(void **state) {
   struct told t = enqueue(w, "loop", "[]");
   until(w, effects(w, "loop") == 1);
   is_cancelled_within(w, t, SK_HARD_GRACE_MS + 2000);
-  until(w, w->engine->runs_n == 0);
+  until(w, sk_engine_runs_n(w->engine) == 0);
   assert_int_equal(effects(w, "loop") + effects(w, "error"), 1);
 }
 
@@ -251,7 +251,7 @@ static void one_whose_handlers_run_is_cancelled_after_them(void **state) {
   assert_int_equal(see(w, t).state, SK_STATE_RUNNING);
   write_file(w, "go", "");
   until(w, see(w, t).state == SK_STATE_CANCELLED);
-  until(w, w->engine->runs_n == 0);
+  until(w, sk_engine_runs_n(w->engine) == 0);
   assert_int_equal(w->engine->totals.dead, 0);
 }
 

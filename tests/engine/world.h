@@ -1,5 +1,5 @@
-/* engine_world.h - one engine for a test: the real one, with real workers of the binary beside the test program, on a memory store
- * that the test looks into through a handle of its own.  Included by engine_*_test.c after cmocka.h.
+/* world.h - one engine for a test: the real one, with real workers of the binary beside the test program, on a memory store
+ * that the test looks into through a handle of its own.  Included by the tests of this folder after cmocka.h.
  *
  * Scripts see the globals `fx(name, ...)`, which appends a line to a file that the test reads, `pid`, and `await(name)`, which
  * sleeps until the test has made the file `name`.  Nothing here sleeps for a result: until() turns the loop until a condition holds. */
@@ -129,8 +129,8 @@ static inline void show_log(const struct world *w) {
   fprintf(stderr,
           "held=%zu local=%zu given=%zu suspects=%zu settling=%zu+%zu fetching=%d wanted=%d backoff=%lld due=%d "
           "room=%lld troubles=%x\n",
-          e->runs_n, e->local_n, e->given_n, e->suspects_n, e->settling_n, e->settles_in_flight, e->fetching,
-          e->fetch_wanted, (long long)e->fetch_backoff_ms, sk_timer_active(e->due), (long long)sk_fetch_room(e),
+          sk_engine_runs_n(e), e->local_n, e->given_n, e->suspects_n, e->settling_n, e->settles_in_flight, e->fetching,
+          e->fetch_wanted, (long long)e->fetch_backoff_ms, sk_timer_active(e->due), (long long)sk_pace_capacity(e),
           e->troubles);
   fprintf(stderr, "round=%llu ready_round=%llu refused=%d ever_ready=%d stopping=%d deaths=%u respawn=%d\n",
           (unsigned long long)e->round, (unsigned long long)e->ready_round, e->refused, e->ever_ready, e->stopping,
@@ -344,7 +344,7 @@ static inline void world_init(struct world *w) {
   ssize_t n = readlink("/proc/self/exe", w->program, sizeof w->program - 16);
   assert_true(n > 0);
   w->program[n] = '\0';
-  for (int up = 0; up < 3; up++) *strrchr(w->program, '/') = '\0'; /* OUT/tests/unit/x_test */
+  for (int up = 0; up < 3; up++) *strrchr(w->program, '/') = '\0'; /* OUT/tests/engine/x_test */
   strcat(w->program, "/skein");
   assert_int_equal(access(w->program, X_OK), 0);
   struct sk_err err;

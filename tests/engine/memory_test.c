@@ -1,4 +1,4 @@
-/* engine_memory_test.c - the engine when memory runs out: the 1st, 2nd ... Nth allocation that our own code asks for fails, at its
+/* memory_test.c - the engine when memory runs out: the 1st, 2nd ... Nth allocation that our own code asks for fails, at its
  * start and while it runs.  It may say no; it may not crash, hang, leak or lose a job.
  *
  * This program's malloc, calloc and realloc stand before libc's; a call fails when it comes from this program's own text (not from
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "engine_world.h"
+#include "world.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -98,7 +98,7 @@ static void while_it_runs(void **state) {
     if (s.state != SK_STATE_DONE && s.kind != SK_KIND_CRASH)
       fail_msg("job %d: %s: %s", i, sk_state_name(s.state), s.error);
   }
-  until(w, w->engine->runs_n == 0);
+  until(w, sk_engine_runs_n(w->engine) == 0);
 }
 #else
 static void at_its_start(void **state) {

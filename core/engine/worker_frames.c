@@ -17,83 +17,6 @@ static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) {
 
 /* -- the scripts ------------------------------------------------------------------------------------------------------------------- */
 
-/* From now on clients know the tasks, too. */
-static void tell_serving(const struct sk_engine *e) {
-  size_t n = sk_tasks_count(e->tasks);
-  if (n > 0)
-    sk_logf(e->log, SK_LOG_INFO, "serving %zu task%s", n, n == 1 ? "" : "s");
-  else
-    sk_logf(e->log, SK_LOG_WARN,
-            "serving 0 tasks: no script in %s declares one with skein.task, so no job can run here", e->options.dir);
-}
-
-static void on_declared(struct sk_op *op, void *ctx) {
-  struct sk_engine *e = ctx;
-  struct sk_declare_op *d = SK_CONTAINER(op, struct sk_declare_op, op);
-  e->declaring = false;
-  if (op->status == SK_OK) {
-    sk_engine_store_works(e, SK_CHORE_DECLARE);
-    sk_fetch_wake(e); /* a limit that has changed may let jobs go */
-    e->declared_ms = sk_clock_mono_ms();
-    if (!e->declare_wanted && !d->renew) tell_serving(e);
-    sk_link_declare(e); /* they have changed meanwhile, maybe */
-  } else {
-    e->declare_wanted = true; /* the next beat tries again */
-    sk_engine_store_failed(e, SK_CHORE_DECLARE, &op->err);
-  }
-  sk_op_fini(op);
-  free((void *)(uintptr_t)d->items);
-  free((void *)(uintptr_t)d->queues);
-  free(d);
-  sk_engine_wake(e);
-}
-
-struct declaration {
-  struct sk_task_item *items;
-  size_t n;
-};
-
-static void add_item(const struct sk_task *task, void *ctx) {
-  struct declaration *d = ctx;
-  const struct sk_job *t = &task->template;
-  d->items[d->n++] = (struct sk_task_item){
-    .name = t->task,
-    .queue = t->queue.n ? t->queue : SK_STR_LIT("default"),
-    .priority = t->priority,
-    .template = sk_str(task->record, task->record_n),
-  };
-}
-
-/* So that clients without the scripts know the tasks' queues and options, and the store the queues' bounds.  The names in it are copies
- * that last as long as the tasks do (tasks.h). */
-void sk_link_declare(struct sk_engine *e) {
-  size_t n = sk_tasks_count(e->tasks), queues_n;
-  const struct sk_queue_settings *bound = sk_tasks_queues(e->tasks, &queues_n);
-  bool renew = !e->declare_wanted && e->declared_ms > 0 && sk_clock_mono_ms() - e->declared_ms >= SK_DECLARE_EVERY_MS;
-  if (!(e->declare_wanted || renew) || e->declaring || e->stopping || e->store == NULL || n + queues_n == 0) return;
-  struct sk_declare_op *op = calloc(1, sizeof *op);
-  struct declaration d = { calloc(n + 1, sizeof *d.items), 0 };
-  struct sk_queue_settings *queues = calloc(queues_n + 1, sizeof *queues);
-  if (op == NULL || d.items == NULL || queues == NULL) {
-    free(op);
-    free(d.items);
-    free(queues);
-    return;
-  }
-  sk_tasks_each(e->tasks, add_item, &d);
-  if (queues_n > 0) memcpy(queues, bound, queues_n * sizeof *queues);
-  *op = (struct sk_declare_op){ .op = { .cb = on_declared, .ctx = e },
-                                .owner = sk_str_c(e->owner),
-                                .renew = renew,
-                                .items = d.items,
-                                .items_n = d.n,
-                                .queues = queues,
-                                .queues_n = queues_n };
-  e->declaring = true;
-  e->declare_wanted = false;
-  e->store->ops->declare(e->store, op);
-}
-
 static bool check_queues(const struct sk_worker *w, struct sk_reader *r) {
   uint32_t n = sk_read_u32(r);
   for (uint32_t i = 0; i < n && !r->bad; i++) {
@@ -151,16 +74,17 @@ static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
   struct sk_err err;
   if (take_hello(e, r, &changed, &err) != SK_OK) {
     sk_logf(e->log, SK_LOG_ERROR, "worker %u: %s", w->number, err.message);
-    sk_supervisor_kill(w, SK_KILL_UNHEARD, NULL); /* out of memory: its replacement says it all again */
+    sk_worker_kill(w, SK_KILL_UNREACHABLE, NULL); /* out of memory: its replacement says it all again */
     return true;
   }
   if (changed) {
     e->declare_wanted = true;
-    sk_link_declare(e);
+    sk_declare_tasks(e);
     sk_fetch_queues_changed(e);
     size_t queues_n;
     sk_tasks_queues(e->tasks, &queues_n);
-    if (sk_tasks_count(e->tasks) + queues_n == 0) tell_serving(e); /* nothing to declare: else it is told after that */
+    if (sk_tasks_count(e->tasks) + queues_n == 0)
+      sk_declare_log(e); /* nothing to declare: else it is told after that */
   }
   sk_supervisor_ready(w);
   return true;
@@ -178,23 +102,23 @@ static bool on_refuse(struct sk_worker *w, struct sk_reader *r) {
 static void end_attempt(struct sk_worker *w, struct sk_run *run, struct sk_outcome *o) {
   int64_t now_ms = sk_clock_mono_ms();
   o->started_ms = sk_slot_page_started_ms(w->slot_page, run->slot, now_ms) + sk_engine_now_ms(w->engine) - now_ms;
-  sk_dispatch_detach(run);
-  sk_fetch_count_done(w->engine);
+  sk_run_take(run);
+  sk_pace_job_ended(w->engine);
   sk_settle(run, o);
 }
 
 /* A worker has run the handlers for how an attempt ended elsewhere. */
-static void end_mourning(struct sk_run *run) {
-  sk_dispatch_detach(run);
-  sk_mourning_over(run);
+static void end_late(struct sk_run *run) {
+  sk_run_take(run);
+  sk_late_handlers_end(run);
 }
 
 static bool on_done(struct sk_worker *w, struct sk_reader *r) {
   struct sk_run *run = run_in(w, sk_read_u32(r));
   struct sk_str result = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL || result.n > SK_RESULT_BYTES_MAX) return false;
-  if (run->mourning) {
-    end_mourning(run);
+  if (run->late) {
+    end_late(run);
     return true;
   }
   end_attempt(w, run, &(struct sk_outcome){ .ending = SK_END_RETURNED, .result = result, .delay_ms = SK_UNSET });
@@ -221,9 +145,9 @@ static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
   unsigned kind = sk_read_u8(r);
   struct sk_str message = sk_read_str(r);
   struct sk_str traceback = sk_read_str(r);
-  if (!sk_reader_done(r) || run == NULL || run->mourning || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
+  if (!sk_reader_done(r) || run == NULL || run->late || verdict >= SK_VERDICTS || kind >= SK_KINDS) return false;
   if (delay_ms > SK_SECONDS_MAX * 1000) return false;
-  if (kind == SK_KIND_CANCELLED && run->stop_ms == 0) kind = SK_KIND_ERROR; /* nobody told it so */
+  if (kind == SK_KIND_CANCELLED && run->cancelled_ms == 0) kind = SK_KIND_ERROR; /* its worker was not told */
   struct sk_outcome o = {
     .ending = sk_ending_of((enum sk_verdict)verdict, (enum sk_error_kind)kind),
     .kind = (enum sk_error_kind)kind,
@@ -244,7 +168,7 @@ static bool on_progress(struct sk_worker *w, struct sk_reader *r) {
   int32_t percent = (int32_t)sk_read_u32(r);
   struct sk_str note = sk_read_str(r);
   if (!sk_reader_done(r) || run == NULL || percent < 0 || percent > 100) return false;
-  if (!run->mourning) sk_progress_report(run, percent, sk_str_head(note, SK_PROGRESS_BYTES_MAX));
+  if (!run->late) sk_progress_report(run, percent, sk_str_head(note, SK_PROGRESS_BYTES_MAX));
   return true;
 }
 
@@ -254,7 +178,7 @@ static bool on_job_log(struct sk_worker *w, struct sk_reader *r) {
   if (!sk_reader_done(r) || run == NULL) return false;
   struct sk_log_fact facts[] = { { .key = "job", .value = run->id }, { .key = "task", .value = run->job.task } };
   sk_log_line(w->engine->log, SK_LOG_INFO, text, facts, 2);
-  if (!run->mourning) sk_progress_add_log(run, text);
+  if (!run->late) sk_progress_add_log(run, text);
   return true;
 }
 
@@ -301,21 +225,21 @@ static bool on_frame(struct sk_worker *w, const struct sk_frame *f) {
   return false;
 }
 
-size_t sk_link_bytes(void *ctx, struct sk_str in) {
+size_t sk_worker_frames_bytes(void *ctx, struct sk_str in) {
   struct sk_worker *w = ctx;
   size_t all = in.n;
   if (w->broken) return all; /* nothing it says counts any more */
   w->stuck = false;          /* it writes when no job has the CPU */
   struct sk_frame frame = { 0 };
   struct sk_err err;
-  while (!w->deaf) { /* each round takes a frame off `in` */
+  while (!w->not_read) { /* each round takes a frame off `in` */
     enum sk_code code = sk_wire_next(&in, &frame, &err);
     if (code == SK_ENOTFOUND) break;
     if (code == SK_OK && on_frame(w, &frame)) continue;
     sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u sent a frame of type %d that makes no sense: killing it",
             w->number, code == SK_OK ? (int)frame.type : -1);
     w->broken = true;
-    sk_supervisor_kill(w, SK_KILL_BROKEN, NULL);
+    sk_worker_kill(w, SK_KILL_BROKEN, NULL);
     return all;
   }
   sk_engine_wake(w->engine);
