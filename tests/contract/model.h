@@ -5,7 +5,8 @@
 
 #include "contract.h"
 
-enum { IDS = 50, QUEUES = 3, ENGINES = 2, KEYS = 4, MODEL_GROUPS = 4 };
+enum { IDS = 50, QUEUES = 3, ENGINES = 2, KEYS = 4, MODEL_GROUPS = 4, SWEPT = 1500 };
+#define SWEPT_NAME "swept" /* queue and task of the jobs of a sweep */
 #define NEVER INT64_MAX
 /* Of this group all jobs are strict, of the others none. */
 #define STRICT_GROUP 3
@@ -54,6 +55,12 @@ struct model_engine {
   bool lost; /* given up, and not told */
 };
 
+/* A change by filter that goes on in many steps while the model's other operations run: it deletes jobs of a queue of its own. */
+struct model_sweep {
+  struct sk_change_op op;
+  bool running, done;
+};
+
 struct model {
   struct world *w;
   struct handle *client;
@@ -69,6 +76,7 @@ struct model {
   bool paused[QUEUES];
   struct sk_counters counters;
   int opened;
+  struct model_sweep sweep;
 };
 
 extern const char *const queue_names[QUEUES];

@@ -255,6 +255,44 @@ static void step_delete_all(struct model *m) {
   assert_int_equal(change_all(m->client, SK_VERB_DELETE, filter, 0), want);
 }
 
+static void on_swept(struct sk_op *op, void *ctx) {
+  struct model_sweep *sweep = ctx;
+  assert_code(op->status, SK_OK);
+  assert_int_equal(sweep->op.changed, SWEPT);
+  sweep->done = true;
+}
+
+static void end_sweep(struct model *m) {
+  if (!m->sweep.running) return;
+  world_await(m->w, &m->sweep.done);
+  sk_op_fini(&m->sweep.op.op);
+  m->sweep.running = false;
+}
+
+/* Adds jobs for a sweep, more than one step takes, and begins to delete them. */
+static void step_sweep(struct model *m) {
+  end_sweep(m);
+  enum { BATCH = 500 };
+  static struct sk_enqueue_item items[BATCH];
+  for (int first = 0; first < SWEPT; first += BATCH) {
+    for (int i = 0; i < BATCH; i++) {
+      char id[16];
+      snprintf(id, sizeof id, "s%d", first + i);
+      items[i] = item(m->w, .id = id, .queue = SWEPT_NAME, .task = SWEPT_NAME, .priority = below(m, 5) - 2,
+                      .delay_ms = below(m, 2) ? below(m, 300) : 0);
+    }
+    struct sk_enqueue_op op = { .items = items, .items_n = BATCH };
+    assert_code(run_enqueue(m->client, &op), SK_OK);
+    sk_op_fini(&op.op);
+  }
+  m->counters.enqueued += SWEPT;
+  m->sweep = (struct model_sweep){ .op = { .op = { .cb = on_swept, .ctx = &m->sweep },
+                                           .verb = SK_VERB_DELETE,
+                                           .filter = { .task = text(SWEPT_NAME) } },
+                                   .running = true };
+  m->client->store->ops->change(m->client->store, &m->sweep.op);
+}
+
 static void open_model_engine(struct model *m, int e) {
   char id[16];
   snprintf(id, sizeof id, "engine%d", m->opened++);
@@ -300,7 +338,8 @@ static void step(struct model *m) {
   if (dice < 960) return step_change(m);
   if (dice < 970) return step_delete_all(m);
   if (dice < 980) return step_reopen(m);
-  if (dice < 982) return world_advance(m->w, below(m, 2 * LEASE_MS));
+  if (dice < 981) return step_sweep(m);
+  if (dice < 983) return world_advance(m->w, below(m, 2 * LEASE_MS));
   if (dice < 986) return step_silence(m);
   if (dice < 992) return step_bind(m);
   int queue = below(m, QUEUES);
@@ -320,6 +359,7 @@ static void check_jobs(struct model *m) {
   size_t n = sorted(m, all);
   size_t listed_at[IDS] = { 0 };
   struct sk_list_op op = { .limit = 1000 };
+  if (m->sweep.running) op.filter.task = text("t");
   assert_code(run_list(m->client, &op), SK_OK);
   for (size_t i = 0; i < op.views_n && i < n; i++) {
     const struct sk_view *v = &op.views[i];
@@ -348,6 +388,11 @@ static void check_counts(struct model *m) {
   struct sk_count_op op = { 0 };
   assert_code(run_count(m->client, &op), SK_OK);
   for (size_t i = 0; i < op.queues_n; i++) {
+    if (sk_str_eq_c(op.queues[i].name, SWEPT_NAME)) {
+      if (!m->sweep.running)
+        assert_memory_equal(op.queues[i].states, (int64_t[SK_STATES]){ 0 }, sizeof op.queues[i].states);
+      continue;
+    }
     int queue = queue_index(op.queues[i].name);
     assert_memory_equal(op.queues[i].states, states[queue], sizeof states[queue]);
     assert_int_equal(op.queues[i].paused, m->paused[queue]);
@@ -419,11 +464,13 @@ static void random_operations_agree_with_a_model(void **ctx) {
   }
   for (uint64_t i = 0; i < steps; i++) {
     step(m);
+    if (m->sweep.done) end_sweep(m);
     check_jobs(m);
     check_counts(m);
     check_blocked_by(m);
     if (i % 64 == 0) world_forget(m->w);
   }
+  end_sweep(m);
   drain(m);
 }
 

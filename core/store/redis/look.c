@@ -106,7 +106,7 @@ void sk_rd_list_build(struct rd_store *s, struct sk_op *whole) {
   sk_rd_arg_int(c, (int64_t)op->limit);
   sk_rd_arg(c, op->cursor);
   sk_rd_arg_c(c, op->ids_only ? "ids" : "");
-  sk_rd_arg_c(c, !op->names_first ? "" : s->known_version[0] ? s->known_version : "unknown");
+  sk_rd_arg_c(c, !op->names_first ? "" : op->version[0] ? op->version : "unknown");
 }
 
 enum rd_next sk_rd_list_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {

@@ -299,7 +299,8 @@ struct rd_look_op {
   size_t skip, limit;
   struct sk_str cursor; /* "": from the start */
   bool ids_only;
-  bool names_first;             /* if the queues are others than s->known: only learns those */
+  bool names_first;             /* if the queues are others than in that version: only learns those */
+  char version[24];             /* of the queues that its caller knows; "": it knows none */
   const struct rd_reply *reply; /* out; NULL: it only learnt the queues */
 };
 struct rd_recover_op {

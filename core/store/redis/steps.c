@@ -192,6 +192,7 @@ static bool learn(struct walk *w) {
     if (w->queues[i].p == NULL) return false;
   }
   w->queues_n = known->n;
+  memcpy(w->look.version, w->store->known_version, sizeof w->look.version);
   return w->queues != NULL;
 }
 
@@ -218,6 +219,12 @@ static void on_looked(struct sk_op *op, void *ctx) {
   w->look.names_first = false;
   if (w->look.reply == NULL) {
     sk_op_fini(op);
+    if (w->store->known_version[0] == '\0') { /* another operation has learnt since, and only some of the queues */
+      w->look.names_first = true;
+      w->look.version[0] = '\0';
+      look(w);
+      return;
+    }
     ok = begin(w);
     if (ok && next_look(w))
       look(w);
