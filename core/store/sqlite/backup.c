@@ -63,8 +63,7 @@ enum sk_code sk_sq_backup_begin(struct sq_db *db, struct sk_str path, struct sq_
   struct sq_backup *b = calloc(1, sizeof *b);
   *out = NULL;
   if (b) *b = (struct sq_backup){ .db = db, .path = name(path, ""), .part = name(path, ".part") };
-  enum sk_code code =
-      b && b->path && b->part ? make_part(b) : sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  enum sk_code code = b && b->path && b->part ? make_part(b) : sk_sq_no_memory(db);
   if (code == SK_OK) code = start_copy(b);
   if (code == SK_OK) {
     *out = b;

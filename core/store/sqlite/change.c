@@ -3,10 +3,6 @@
 #include "logic/record.h"
 #include "store/sqlite/sqlite.h"
 
-static enum sk_code no_memory(struct sq_db *db) {
-  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
-}
-
 /* -- change ---------------------------------------------------------------------------------------------------------------- */
 
 static void set_finished(struct sk_job *job, int64_t now_ms) { job->finished_ms = now_ms; }
@@ -16,14 +12,14 @@ static enum sk_code cancel(struct sq_db *db, struct sq_row *row, struct sk_arena
   sk_sq_head(db)->counters.cancelled++;
   if (keep_ms <= 0) return sk_sq_delete(db, row);
   struct sk_str edited = sk_sq_edit(arena, record, set_finished, db->now_ms);
-  if (edited.p == NULL) return no_memory(db);
+  if (edited.p == NULL) return sk_sq_no_memory(db);
   return sk_sq_move_ended(db, row, SK_STATE_CANCELLED, sk_sq_later(db->now_ms, keep_ms), edited);
 }
 
 static enum sk_code retry(struct sq_db *db, struct sq_row *row, struct sk_arena *arena, struct sk_str record) {
   bool ended = row->state != SK_STATE_RETRY;
   record = sk_sq_edit(arena, record, ended ? sk_job_start_anew : sk_job_move_times, db->now_ms);
-  if (record.p == NULL) return no_memory(db);
+  if (record.p == NULL) return sk_sq_no_memory(db);
   return sk_sq_move_last(db, row, record);
 }
 
@@ -56,7 +52,7 @@ static enum sk_code change_id(struct sq_db *db, struct sk_change_op *op, struct 
 enum sk_code sk_sq_change_ids(struct sq_db *db, struct sk_change_op *op) {
   op->changed = 0;
   op->statuses = sk_arena_array(&op->op.arena, op->ids_n, sizeof *op->statuses);
-  if (op->statuses == NULL) return no_memory(db);
+  if (op->statuses == NULL) return sk_sq_no_memory(db);
   enum sk_code code = SK_OK;
   for (size_t i = 0; code == SK_OK && i < op->ids_n; i++) {
     code = change_id(db, op, op->ids[i], &op->statuses[i]);
@@ -124,7 +120,7 @@ static enum sk_code note_limit(struct sq_db *db, const struct sk_task_item *item
     code = sk_sq_run(db, SQL_TASK_RENEW);
     db->expiry_due = true;
   }
-  if (past.failed) code = no_memory(db);
+  if (past.failed) code = sk_sq_no_memory(db);
   sk_buf_fini(&past);
   return code;
 }
@@ -166,11 +162,16 @@ enum sk_code sk_sq_expire(struct sq_db *db) {
   enum { BATCH = 250 };
   int64_t ns[BATCH];
   size_t n = 0;
+  int64_t bytes = 0;
   enum sk_code code = SK_OK;
   sqlite3_stmt *st = sk_sq(db, SQL_KEPT_OVER);
   sk_sq_int(st, 1, db->now_ms);
   sk_sq_int(st, 2, BATCH);
-  while (sk_sq_next(db, SQL_KEPT_OVER, &code)) ns[n++] = sqlite3_column_int64(st, 0);
+  while (n < BATCH && bytes < SK_BATCH_BYTES_MAX && sk_sq_next(db, SQL_KEPT_OVER, &code)) {
+    ns[n++] = sqlite3_column_int64(st, 0);
+    bytes += sqlite3_column_int64(st, 1);
+  }
+  sk_sq_reset(db, SQL_KEPT_OVER);
   for (size_t i = 0; code == SK_OK && i < n; i++) {
     struct sq_row row;
     bool found;
@@ -182,6 +183,6 @@ enum sk_code sk_sq_expire(struct sq_db *db) {
   if (code == SK_OK) code = sk_sq_groups_renew(db, &renewed);
   if (code == SK_OK) code = sk_sq_locks_expire(db, BATCH, &locks);
   if (code == SK_OK) code = sk_sq_groups_expire(db, BATCH, &groups);
-  db->expiry_due = n == BATCH || locks == BATCH || groups == BATCH || renewed;
+  db->expiry_due = n == BATCH || bytes >= SK_BATCH_BYTES_MAX || locks == BATCH || groups == BATCH || renewed;
   return code;
 }

@@ -191,6 +191,14 @@ enum sk_code sk_sq_commit(struct sq_db *db) {
   return SK_OK;
 }
 
+enum sk_code sk_sq_end(struct sq_db *db, enum sk_code code) {
+  if (code != SK_OK)
+    sk_sq_rollback(db);
+  else if ((code = sk_sq_commit(db)) == SK_OK && db->notify)
+    sk_sq_poke(db);
+  return code;
+}
+
 enum sk_code sk_sq_begin_read(struct sq_db *db) {
   db->busy_until_ms = db->deadline_ms ? db->deadline_ms : sk_clock_mono_ms() + db->timeout_ms;
   db->now_ms = sk_store_wall_ms(&db->clock);

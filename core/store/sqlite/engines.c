@@ -103,7 +103,7 @@ static void numbers_encode(struct sk_buf *out, const int64_t *ns, size_t n) {
 enum sk_code sk_sq_hold_read(struct sq_db *db, struct sk_arena *arena, struct sk_str blob, int64_t **ns, size_t *n) {
   *n = 0;
   *ns = sk_arena_array(arena, blob.n, sizeof **ns); /* a byte each at least */
-  if (*ns == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  if (*ns == NULL) return sk_sq_no_memory(db);
   uint64_t last = 0, v = 0;
   unsigned shift = 0;
   for (size_t i = 0; i < blob.n && shift < 64; i++) {
@@ -134,13 +134,13 @@ enum sk_code sk_sq_hold(struct sq_db *db, uint64_t fence, const int64_t *ns, siz
   enum sk_code code = drop_over(db);
   if (code != SK_OK) return code;
   struct sq_hold *hold = calloc(1, sizeof *hold);
-  if (hold == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  if (hold == NULL) return sk_sq_no_memory(db);
   hold->fence = fence;
   hold->left = n;
   HASH_ADD(hh, db->self.holds, fence, sizeof hold->fence, hold);
   if (hold->hh.tbl == NULL) {
     free(hold);
-    return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+    return sk_sq_no_memory(db);
   }
   sk_list_push(&db->self.coming, &hold->node);
   struct sk_buf jobs = { 0 };
@@ -149,7 +149,7 @@ enum sk_code sk_sq_hold(struct sq_db *db, uint64_t fence, const int64_t *ns, siz
   sk_sq_int(st, 1, (int64_t)fence);
   sk_sq_int(st, 2, db->self.num);
   sk_sq_blob(st, 3, sk_buf_str(&jobs));
-  code = jobs.failed ? sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path) : sk_sq_run(db, SQL_HOLD_ADD);
+  code = jobs.failed ? sk_sq_no_memory(db) : sk_sq_run(db, SQL_HOLD_ADD);
   sk_buf_fini(&jobs);
   return code;
 }
@@ -163,15 +163,16 @@ static void count_recovery(struct sk_job *job, int64_t now_ms) {
 
 /* The job returns to its place if it is still held under that fence. */
 static enum sk_code give_back_job(struct sq_db *db, struct sk_arena *arena, int64_t n, int64_t fence, bool recovered,
-                                  size_t *count) {
+                                  size_t *count, size_t *bytes) {
   struct sq_row row;
   struct sq_text text;
   bool found;
   enum sk_code code = sk_sq_load(db, n, &row, arena, recovered ? &text : NULL, &found);
   if (code != SK_OK || !found || row.state != SK_STATE_RUNNING || row.hold != SQ_HOLD_BASE + fence) return code;
   struct sk_str record = recovered ? sk_sq_edit(arena, text.record, count_recovery, 0) : sk_str(NULL, 0);
-  if (recovered && record.p == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  if (recovered && record.p == NULL) return sk_sq_no_memory(db);
   ++*count;
+  *bytes += record.n;
   return sk_sq_return(db, &row, recovered ? &record : NULL);
 }
 
@@ -190,23 +191,26 @@ static enum sk_code first_hold(struct sq_db *db, struct sk_arena *arena, int64_t
   return code;
 }
 
-/* What an engine holds is READY again, and when that is all, the engine is entered no more.  Stops after the fetch with which it is GIVE_MAX
- * jobs or more: *all is false then. */
+/* Makes READY what an engine holds, up to GIVE_MAX jobs and SK_BATCH_BYTES_MAX bytes of records; when that was all, deletes the engine's
+ * row.  *all is false when there is more.  A job that was given back is not RUNNING under its fence any more, so that the next call
+ * passes over it. */
 static enum sk_code give_back(struct sq_db *db, int64_t num, bool recovered, size_t *count, bool *all) {
   enum { GIVE_MAX = 250 };
   enum sk_code code = SK_OK;
-  size_t given = 0;
+  size_t given = 0, bytes = 0;
   *all = false;
-  while (code == SK_OK && !*all && given < GIVE_MAX) {
+  while (code == SK_OK && !*all && given < GIVE_MAX && bytes < SK_BATCH_BYTES_MAX) {
     struct sk_arena arena = { 0 };
     int64_t fence, *ns;
     size_t n = 0;
     code = first_hold(db, &arena, num, &fence, &ns, &n);
     *all = fence == 0;
-    for (size_t i = 0; code == SK_OK && i < n; i++) code = give_back_job(db, &arena, ns[i], fence, recovered, &given);
+    size_t i = 0;
+    for (; code == SK_OK && i < n && given < GIVE_MAX && bytes < SK_BATCH_BYTES_MAX; i++)
+      code = give_back_job(db, &arena, ns[i], fence, recovered, &given, &bytes);
     sk_arena_fini(&arena);
     sk_sq_int(sk_sq(db, SQL_HOLD_DELETE), 1, fence);
-    if (code == SK_OK && !*all) code = sk_sq_run(db, SQL_HOLD_DELETE);
+    if (code == SK_OK && !*all && i == n) code = sk_sq_run(db, SQL_HOLD_DELETE);
   }
   *count += given;
   if (given > 0) db->notify = true;
@@ -291,19 +295,9 @@ static enum sk_code enter(struct sq_db *db) {
   return sk_sq_run(db, SQL_ENGINE_ADD);
 }
 
-/* Ends a transaction in which `code` happened. */
-static enum sk_code end(struct sq_db *db, enum sk_code code) {
-  if (code == SK_OK) code = sk_sq_commit(db);
-  if (code != SK_OK)
-    sk_sq_rollback(db);
-  else if (db->notify)
-    sk_sq_poke(db);
-  return code;
-}
-
 enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_ms) {
   char *copy = malloc(name.n + 1);
-  if (copy == NULL) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  if (copy == NULL) return sk_sq_no_memory(db);
   memcpy(copy, name.p, name.n);
   db->self.name = sk_str(copy, name.n);
   db->self.lease_ms = lease_ms;
@@ -313,12 +307,12 @@ enum sk_code sk_sq_sign_on(struct sq_db *db, struct sk_str name, int64_t lease_m
   sk_watches_begin(&db->self.watches, sk_store_mono_ms(&db->clock), db->self.lease_ms);
   code = sk_sq_recover(db, &recovered);
   if (code == SK_OK) code = enter(db);
-  code = end(db, code);
+  code = sk_sq_end(db, code);
   /* In short transactions, so that other processes can write between them. */
   int64_t until_ms = sk_clock_mono_ms() + db->timeout_ms;
   while (code == SK_OK && db->giving != 0 && sk_clock_mono_ms() < until_ms) {
     code = sk_sq_begin(db);
-    if (code == SK_OK) code = end(db, sk_sq_recover(db, &recovered));
+    if (code == SK_OK) code = sk_sq_end(db, sk_sq_recover(db, &recovered));
   }
   return code;
 }
@@ -330,7 +324,7 @@ enum sk_code sk_sq_sign_off(struct sq_db *db) {
     size_t count = 0;
     code = sk_sq_check_self(db);
     if (code == SK_OK) code = give_back(db, db->self.num, false, &count, &all);
-    code = end(db, code);
+    code = sk_sq_end(db, code);
     if (code != SK_OK) return code;
   }
   return SK_OK;
@@ -369,5 +363,6 @@ enum sk_code sk_sq_beat(struct sq_db *db, struct sk_beat_op *op) {
   if (code == SK_OK) sk_watches_begin(&db->self.watches, sk_store_mono_ms(&db->clock), db->self.lease_ms);
   if (code == SK_OK) code = sk_sq_recover(db, &op->recovered);
   if (code == SK_OK) code = sk_sq_space_look(db);
+  if (code == SK_OK) code = sk_sq_queues_forget(db);
   return code == SK_OK ? sk_sq_expire(db) : code;
 }

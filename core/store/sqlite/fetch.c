@@ -5,11 +5,12 @@
  * and the others take turns, a job each, by the number of their last turn. */
 #include "store/sqlite/sqlite.h"
 
-static enum sk_code no_memory(struct sq_db *db) {
-  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
-}
-
-enum { PROMOTE_MAX = 1000 }; /* jobs that one fetch makes READY */
+enum {
+  PROMOTE_MAX = 512, /* jobs that one fetch makes READY */
+  LANES_MAX = 512,   /* lanes of groups that it opens */
+  LOOKS = 4000,      /* rows of queues' lanes that it looks at */
+  MEMBER_LOOKS = 8,  /* a job of a group costs as much as so many */
+};
 
 /* A fetch at work. */
 struct taking {
@@ -17,21 +18,26 @@ struct taking {
   struct sk_fetch_op *op;
   uint64_t fence;
   size_t want;              /* no more than there are READY */
+  size_t bytes;             /* of the records that were taken */
+  int looks;                /* rows of lanes that it may still look at */
   int64_t *ns;              /* of op->held */
   struct sq_queue **queues; /* of op->queues; NULL: gives nothing */
   struct sk_str *names;     /* of those, in op's arena; made at the first job */
 };
+
+/* May the fetch look at another row, and take another job? */
+static bool has_room(const struct taking *t) { return t->looks > 0 && t->bytes < SK_BATCH_BYTES_MAX; }
 
 /* Makes READY what is due in queue, up to *left: what is over that waits for the next fetch, due already. */
 static enum sk_code promote(struct sq_db *db, struct sq_queue *queue, size_t *left) {
   enum { CHUNK = 256 };
   struct sq_row rows[CHUNK];
   sqlite3_stmt *st = sk_sq(db, SQL_LATER_DUE);
-  for (size_t n = CHUNK; *left > 0 && n == CHUNK; *left -= n < *left ? n : *left) {
+  for (size_t n = CHUNK; *left > 0 && n == CHUNK; *left -= n) {
     enum sk_code code = SK_OK;
     sk_sq_int(st, 1, queue->q);
     sk_sq_int(st, 2, db->now_ms);
-    sk_sq_int(st, 3, CHUNK);
+    sk_sq_int(st, 3, (int64_t)(*left < CHUNK ? *left : CHUNK));
     for (n = 0; sk_sq_next(db, SQL_LATER_DUE, &code); n++) {
       rows[n] = (struct sq_row){
         .q = queue->q,
@@ -43,14 +49,7 @@ static enum sk_code promote(struct sq_db *db, struct sq_queue *queue, size_t *le
         .flags = sqlite3_column_int64(st, 5),
       };
     }
-    for (size_t i = 0; code == SK_OK && i < n; i++) {
-      code = sk_sq_leave(db, &rows[i]);
-      rows[i].state = sk_sq_needs_slot(&rows[i]) ? SQ_MEMBER : SQ_FRONT;
-      if (code == SK_OK) code = sk_sq_enter(db, &rows[i]);
-      sk_sq_int(sk_sq(db, SQL_JOB_PROMOTE), 1, rows[i].n);
-      sk_sq_int(sk_sq(db, SQL_JOB_PROMOTE), 2, rows[i].state);
-      if (code == SK_OK) code = sk_sq_run(db, SQL_JOB_PROMOTE);
-    }
+    for (size_t i = 0; code == SK_OK && i < n; i++) code = sk_sq_promote(db, &rows[i]);
     if (code != SK_OK) return code;
   }
   return SK_OK;
@@ -60,6 +59,7 @@ static enum sk_code promote(struct sq_db *db, struct sq_queue *queue, size_t *le
 static enum sk_code look(struct taking *t, int64_t *ready) {
   struct sq_db *db = t->db;
   size_t to_promote = PROMOTE_MAX;
+  int lanes = LANES_MAX;
   *ready = 0;
   t->op->due_in_ms = SQ_NEVER;
   for (size_t i = 0; i < t->op->queues_n; i++) {
@@ -78,7 +78,7 @@ static enum sk_code look(struct taking *t, int64_t *ready) {
       sk_sq_reset(db, SQL_LATER_FIRST);
     }
     if (code == SK_OK && queue) sk_sq_settings_clamp(db, queue);
-    if (code == SK_OK && queue && queue->members > 0 && !queue->paused) code = sk_sq_lanes_open(db, queue);
+    if (code == SK_OK && queue && queue->members > 0 && !queue->paused) code = sk_sq_lanes_open(db, queue, &lanes);
     if (code != SK_OK) return code;
     if (queue == NULL || queue->paused) continue;
     t->queues[i] = queue;
@@ -87,23 +87,12 @@ static enum sk_code look(struct taking *t, int64_t *ready) {
   return SK_OK;
 }
 
-/* Writes that the job is taken, and starts anew what it says. */
-static enum sk_code take_row(struct taking *t, struct sq_row *row) {
-  sqlite3_stmt *st = sk_sq(t->db, SQL_JOB_TAKE);
-  enum sk_code code = sk_sq_progress_forget(t->db, row);
-  sk_sq_int(st, 1, row->n);
-  sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)t->fence);
-  sk_sq_int(st, 3, t->db->now_ms);
-  sk_sq_some(st, 4, row->flags);
-  return code == SK_OK ? sk_sq_run(t->db, SQL_JOB_TAKE) : code;
-}
-
 /* Notes the job on which st stands (n, id, record) as held.  False when out of memory. */
-static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t rank, int64_t due) {
+static bool note_fetched(struct taking *t, sqlite3_stmt *st, size_t from, int64_t rank, int64_t due) {
   struct sk_arena *arena = &t->op->op.arena;
   if (t->names[from].p == NULL) t->names[from] = sk_arena_copy(arena, t->queues[from]->name);
-  struct sk_fetched *held = &t->op->jobs[t->op->jobs_n];
-  *held = (struct sk_fetched){
+  struct sk_fetched *job = &t->op->jobs[t->op->jobs_n];
+  *job = (struct sk_fetched){
     .id = sk_arena_copy(arena, sk_sq_column(st, 1)),
     .queue = t->names[from],
     .record = sk_arena_copy(arena, sk_sq_column(st, 2)),
@@ -112,7 +101,8 @@ static bool note_held(struct taking *t, sqlite3_stmt *st, size_t from, int64_t r
     .late_ms = due < t->db->now_ms ? t->db->now_ms - due : 0,
   };
   t->ns[t->op->jobs_n++] = sqlite3_column_int64(st, 0);
-  return held->id.p && held->queue.p && held->record.p;
+  t->bytes += job->record.n;
+  return job->id.p && job->queue.p && job->record.p;
 }
 
 /* What the jobs of op->held from `first` on have said, which are in line: only one that returned there has. */
@@ -131,36 +121,35 @@ static enum sk_code forget_progress(struct taking *t, size_t first) {
   return code;
 }
 
-/* Takes up to most jobs from the head of a lane. */
+/* Takes up to most jobs from the head of a lane.  Numbers of jobs that are not READY any more are passed over, and the head
+ * moves behind them, so that no other fetch sees them again. */
 static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_t most) {
   struct sq_db *db = t->db;
   struct sq_queue *queue = t->queues[from];
-  if (most == 0 || queue->head[rank] >= queue->tail[rank]) return SK_OK;
   enum sk_code code = SK_OK;
-  size_t first = t->op->jobs_n;
+  size_t first = t->op->jobs_n, stop = first + most;
+  if (most == 0 || queue->head[rank] >= queue->tail[rank]) return SK_OK;
   sqlite3_stmt *st = sk_sq(db, SQL_LINE);
   sk_sq_int(st, 1, sk_sq_number(queue->q, rank, queue->head[rank]));
   sk_sq_int(st, 2, sk_sq_number(queue->q, rank, queue->tail[rank]));
-  sk_sq_int(st, 3, (int64_t)most);
-  bool said = false;
-  while (code == SK_OK && sk_sq_next(db, SQL_LINE, &code)) {
-    said |= (sqlite3_column_int64(st, 3) & SQ_FLAG_PROGRESS) != 0;
-    if (!note_held(t, st, from, rank, SQ_NEVER)) code = no_memory(db);
+  bool progress = false;
+  while (code == SK_OK && t->op->jobs_n < stop && has_room(t)) {
+    if (!sk_sq_next(db, SQL_LINE, &code)) {
+      if (code == SK_OK) queue->head[rank] = queue->tail[rank];
+      break;
+    }
+    queue->head[rank] = (sqlite3_column_int64(st, 0) & SQ_SEQ_MASK) + 1;
+    t->looks--;
+    if (sqlite3_column_int64(st, 4) != SQ_LINE) continue;
+    progress |= (sqlite3_column_int64(st, 3) & SQ_FLAG_PROGRESS) != 0;
+    if (!note_fetched(t, st, from, rank, SQ_NEVER)) code = sk_sq_no_memory(db);
   }
   sk_sq_reset(db, SQL_LINE);
   size_t n = t->op->jobs_n - first;
-  queue->head[rank] = n < most ? queue->tail[rank] : t->ns[first + n - 1] - sk_sq_number(queue->q, rank, 0) + 1;
-  queue->states[SK_STATE_READY] -= (int64_t)n;
-  queue->states[SK_STATE_RUNNING] += (int64_t)n;
   sk_sq_dirty(db, queue);
-  if (code == SK_OK && said) code = forget_progress(t, first);
+  if (code == SK_OK && progress) code = forget_progress(t, first);
   if (code != SK_OK || n == 0) return code;
-  st = sk_sq(db, SQL_JOB_TAKE_LINE);
-  sk_sq_int(st, 1, t->ns[first]);
-  sk_sq_int(st, 2, t->ns[first + n - 1]);
-  sk_sq_int(st, 3, SQ_HOLD_BASE + (int64_t)t->fence);
-  sk_sq_int(st, 4, db->now_ms);
-  return sk_sq_run(db, SQL_JOB_TAKE_LINE);
+  return sk_sq_take_line(db, queue, t->ns[first], t->ns[first + n - 1], n, t->fence);
 }
 
 /* Takes up to most jobs from what stands before a lane. */
@@ -175,21 +164,17 @@ static enum sk_code take_front(struct taking *t, size_t from, int64_t rank, size
     sk_sq_int(st, 1, queue->q);
     sk_sq_int(st, 2, rank);
     sk_sq_int(st, 3, (int64_t)(most < CHUNK ? most : CHUNK));
-    for (n = 0; code == SK_OK && sk_sq_next(db, SQL_FRONT, &code); n++) {
+    for (n = 0; code == SK_OK && has_room(t) && sk_sq_next(db, SQL_FRONT, &code); n++) {
       int64_t due = sqlite3_column_int64(st, 4);
       rows[n] = (struct sq_row){
         .q = queue->q, .rank = rank, .state = SQ_FRONT, .due = due, .ord = sqlite3_column_int64(st, 5)
       };
       rows[n].n = sqlite3_column_int64(st, 0);
       rows[n].flags = sqlite3_column_int64(st, 3);
-      if (!note_held(t, st, from, rank, due)) code = no_memory(db);
+      if (!note_fetched(t, st, from, rank, due)) code = sk_sq_no_memory(db);
     }
     sk_sq_reset(db, SQL_FRONT);
-    for (size_t i = 0; code == SK_OK && i < n; i++) {
-      code = sk_sq_leave(db, &rows[i]);
-      if (code == SK_OK) code = take_row(t, &rows[i]);
-      queue->states[SK_STATE_RUNNING]++;
-    }
+    for (size_t i = 0; code == SK_OK && i < n; i++) code = sk_sq_take(db, &rows[i], t->fence);
   }
   return code;
 }
@@ -223,13 +208,10 @@ static enum sk_code take_member(struct taking *t, size_t from, int64_t rank, int
     .due = sqlite3_column_int64(st, 4),
     .ord = sqlite3_column_int64(st, 5),
   };
-  bool noted = note_held(t, st, from, rank, row.due);
+  bool noted = note_fetched(t, st, from, rank, row.due);
   sk_sq_reset(db, SQL_MEMBER);
-  code = noted ? sk_sq_leave(db, &row) : no_memory(db);
-  if (code != SK_OK) return code;
-  row.flags |= SQ_FLAG_SLOT;
-  code = take_row(t, &row);
-  queue->states[SK_STATE_RUNNING]++;
+  t->looks -= MEMBER_LOOKS;
+  code = noted ? sk_sq_take(db, &row, t->fence) : sk_sq_no_memory(db);
   if (code == SK_OK) code = sk_sq_group_take(db, g);
   st = sk_sq(db, SQL_LANE_TURN); /* now, since a line that was shut by this is in no index of turns */
   sk_sq_int(st, 1, g);
@@ -280,7 +262,7 @@ static enum sk_code take_turns(struct taking *t, size_t from, int64_t rank, size
   bool has_plain = true;
   enum sk_code code = plain_turn(db, queue, rank, &plain);
   first = plain;
-  while (code == SK_OK && t->op->jobs_n < stop) {
+  while (code == SK_OK && t->op->jobs_n < stop && has_room(t)) {
     code = next_lane(db, queue, rank, &g, &turn);
     if (code != SK_OK || g == 0) break;
     if (has_plain && plain < turn) {
@@ -303,7 +285,7 @@ static enum sk_code take(struct taking *t, size_t from, size_t quota) {
   if (queue == NULL) return SK_OK;
   size_t stop = first + sk_sq_settings_allows(t->db, queue, most);
   for (int64_t rank = 0; code == SK_OK && rank < SK_PRIORITIES; rank++) {
-    if (t->op->jobs_n >= stop || queue->states[SK_STATE_READY] == 0) break;
+    if (t->op->jobs_n >= stop || queue->states[SK_STATE_READY] == 0 || !has_room(t)) break;
     size_t more = stop - t->op->jobs_n;
     code = queue->members > 0 ? take_turns(t, from, rank, more) : take_plain(t, from, rank, more);
   }
@@ -362,17 +344,17 @@ enum sk_code sk_sq_fetch(struct sq_db *db, struct sk_fetch_op *op) {
   enum sk_code code = sk_sq_check_self(db);
   if (code != SK_OK) return code;
   struct sk_arena *arena = &op->op.arena;
-  struct taking t = { .db = db, .op = op, .fence = (uint64_t)db->head.fence + 1 };
+  struct taking t = { .db = db, .op = op, .fence = (uint64_t)db->head.fence + 1, .looks = LOOKS };
   t.queues = sk_arena_array(arena, op->queues_n, sizeof(struct sq_queue *));
   t.names = sk_arena_array(arena, op->queues_n, sizeof *t.names);
-  if (t.queues == NULL || t.names == NULL) return no_memory(db);
+  if (t.queues == NULL || t.names == NULL) return sk_sq_no_memory(db);
   int64_t ready;
   code = look(&t, &ready);
   if (code != SK_OK) return code;
   t.want = (size_t)ready < op->want ? (size_t)ready : op->want;
   op->jobs = sk_arena_array(arena, t.want, sizeof *op->jobs);
   t.ns = sk_arena_array(arena, t.want, sizeof *t.ns);
-  if (op->jobs == NULL || t.ns == NULL) return no_memory(db);
+  if (op->jobs == NULL || t.ns == NULL) return sk_sq_no_memory(db);
   code = take_all(&t);
   if (code == SK_OK) code = sk_sq_stops(db, arena, &op->stops, &op->stops_n);
   op->queues_version = (uint64_t)db->head.queues_version;

@@ -141,7 +141,7 @@ static enum sk_code find_groups(struct sq_db *db, struct renewal *r) {
   sk_sq_blob(st, 3, sk_buf_str(&from));
   sk_sq_blob(st, 4, sk_buf_str(&to));
   sk_sq_int(st, 5, RENEW_PIECE);
-  enum sk_code code = from.failed || to.failed ? sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path) : SK_OK;
+  enum sk_code code = from.failed || to.failed ? sk_sq_no_memory(db) : SK_OK;
   while (code == SK_OK && sk_sq_next(db, SQL_TASK_GROUPS, &code)) {
     r->groups[r->n++] = sqlite3_column_int64(st, 0);
     r->behind = sk_arena_copy(&r->arena, sk_sq_column(st, 1));
@@ -208,8 +208,7 @@ enum sk_code sk_sq_groups_renew(struct sq_db *db, bool *more) {
     r.name = sk_arena_copy(&r.arena, sk_sq_column(st, 0));
     r.past = sk_arena_copy(&r.arena, sk_sq_column(st, 1));
     r.behind = sk_arena_copy(&r.arena, sk_sq_column(st, 2));
-    if (r.name.p == NULL || r.past.p == NULL || r.behind.p == NULL)
-      code = sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+    if (r.name.p == NULL || r.past.p == NULL || r.behind.p == NULL) code = sk_sq_no_memory(db);
   }
   sk_sq_reset(db, SQL_TASK_TO_RENEW);
   if (code == SK_OK && *more) code = find_groups(db, &r);
@@ -268,19 +267,19 @@ enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool
   return code == SK_OK ? sk_sq_run(db, line) : code;
 }
 
-enum { MOST = 1024 }; /* lines: more than a fetch takes, the others are open soon enough */
+enum { MOST = 512 }; /* lines: more than a fetch takes, the others are open soon enough */
 
 /* The clock was set back, maybe: looks through the queue's lines that wait, MOST at a time, so that none waits for longer than its group's
  * numbers allow. */
-static enum sk_code look_through(struct sq_db *db, struct sq_queue *queue) {
-  if (queue->steps == db->clock_steps) return SK_OK;
+static enum sk_code look_through(struct sq_db *db, struct sq_queue *queue, int *left) {
+  if (queue->steps == db->clock_steps || *left == 0) return SK_OK;
   int64_t groups[MOST];
-  int n = 0;
+  int n = 0, most = *left < MOST ? *left : MOST;
   enum sk_code code = SK_OK;
   sqlite3_stmt *st = sk_sq(db, SQL_LANES_WAITING);
   sk_sq_int(st, 1, queue->q);
   sk_sq_int(st, 2, queue->looked_at);
-  sk_sq_int(st, 3, MOST);
+  sk_sq_int(st, 3, most);
   while (sk_sq_next(db, SQL_LANES_WAITING, &code)) {
     groups[n++] = sqlite3_column_int64(st, 0);
     queue->looked_at = sqlite3_column_int64(st, 1);
@@ -290,27 +289,30 @@ static enum sk_code look_through(struct sq_db *db, struct sq_queue *queue) {
     code = sk_sq_group_load(db, groups[i], &group);
     if (code == SK_OK) code = save(db, &group);
   }
-  if (n == MOST) return code;
+  *left -= n;
+  if (n == most) return code;
   queue->looked_at = 0;
   queue->steps = db->clock_steps;
   return code;
 }
 
-enum sk_code sk_sq_lanes_open(struct sq_db *db, struct sq_queue *queue) {
+enum sk_code sk_sq_lanes_open(struct sq_db *db, struct sq_queue *queue, int *left) {
   int64_t groups[MOST];
   int n = 0;
-  enum sk_code code = look_through(db, queue);
-  if (code != SK_OK) return code;
+  enum sk_code code = look_through(db, queue, left);
+  if (code != SK_OK || *left == 0) return code;
+  int most = *left < MOST ? *left : MOST;
   sqlite3_stmt *st = sk_sq(db, SQL_LANES_OVER);
   sk_sq_int(st, 1, queue->q);
   sk_sq_int(st, 2, sk_sq_now_us(db));
-  sk_sq_int(st, 3, MOST);
+  sk_sq_int(st, 3, most);
   while (sk_sq_next(db, SQL_LANES_OVER, &code)) groups[n++] = sqlite3_column_int64(st, 0);
   for (int i = 0; code == SK_OK && i < n; i++) {
     struct sq_group group;
     code = sk_sq_group_load(db, groups[i], &group);
     if (code == SK_OK) code = save(db, &group);
   }
+  *left -= n;
   return code;
 }
 

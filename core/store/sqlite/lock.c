@@ -4,10 +4,6 @@
  * neither.  Rows whose time is over are as good as none; a beat deletes them. */
 #include "store/sqlite/sqlite.h"
 
-static enum sk_code no_memory(struct sq_db *db) {
-  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
-}
-
 /* -- locks ----------------------------------------------------------------------------------------------------------------- */
 
 /* Who holds it, in arena; *held says whether anyone does, *outlived that it is a job that has ended (and whose id may be another's). */
@@ -22,7 +18,7 @@ static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, struct
     *held = until == 0 || until > db->now_ms;
     *outlived = sqlite3_column_int(st, 2) == 2;
     *id = sk_arena_copy(arena, sk_sq_column(st, 0));
-    if (id->p == NULL) code = no_memory(db);
+    if (id->p == NULL) code = sk_sq_no_memory(db);
   }
   sk_sq_reset(db, SQL_LOCK);
   return code;
@@ -67,10 +63,12 @@ static enum sk_code discard(struct sq_db *db, struct sq_row *row) {
 }
 
 /* The READY job that is first in THE ORDER of the lowest priority that has any. */
-static enum sk_code drop_oldest(struct sq_db *db, const struct sq_queue *queue) {
+static enum sk_code drop_oldest(struct sq_db *db, struct sq_queue *queue) {
   enum sk_code code = SK_OK;
   sqlite3_stmt *st = sk_sq(db, SQL_OLDEST);
   for (int64_t rank = SK_PRIORITIES - 1; code == SK_OK && rank >= 0; rank--) {
+    code = sk_sq_head_move(db, queue, rank);
+    if (code != SK_OK) return code;
     sk_sq_int(st, 1, queue->q);
     sk_sq_int(st, 2, rank);
     sk_sq_int(st, 3, sk_sq_number(queue->q, rank, queue->head[rank]));
@@ -121,20 +119,29 @@ enum sk_code sk_sq_stop(struct sq_db *db, const struct sq_row *row, struct sk_st
   return sk_sq_run(db, SQL_JOB_FLAGS);
 }
 
+/* One look is at STOPS_LOOKS rows.  Where there are more, the next one goes on behind them. */
 enum sk_code sk_sq_stops(struct sq_db *db, struct sk_arena *arena, struct sk_str **ids, size_t *n) {
+  enum { STOPS_LOOKS = 1000 };
+  size_t looks = 0, most = db->head.stops < STOPS_LOOKS ? (size_t)db->head.stops : STOPS_LOOKS;
   *n = 0;
   *ids = NULL;
   if (db->head.stops <= 0) return SK_OK;
-  *ids = sk_arena_array(arena, (size_t)db->head.stops, sizeof **ids);
-  enum sk_code code = *ids ? SK_OK : no_memory(db);
+  if (db->head.stops <= STOPS_LOOKS) db->stop_id_n = 0;
+  *ids = sk_arena_array(arena, most, sizeof **ids);
+  enum sk_code code = *ids ? SK_OK : sk_sq_no_memory(db);
   sqlite3_stmt *st = sk_sq(db, SQL_STOPS);
-  while (code == SK_OK && *n < (size_t)db->head.stops && sk_sq_next(db, SQL_STOPS, &code)) {
-    if (sk_sq_hold_find(db, sk_sq_fence(sqlite3_column_int64(st, 1))) == NULL) continue;
-    struct sk_str id = sk_arena_copy(arena, sk_sq_column(st, 0));
-    if (id.p == NULL) code = no_memory(db);
-    (*ids)[(*n)++] = id;
+  sk_sq_text(st, 1, sk_str(db->stop_id, db->stop_id_n));
+  sk_sq_int(st, 2, (int64_t)most);
+  struct sk_str id = { 0 };
+  for (; code == SK_OK && looks < most && sk_sq_next(db, SQL_STOPS, &code); looks++) {
+    id = sk_arena_copy(arena, sk_sq_column(st, 0));
+    if (id.p == NULL) code = sk_sq_no_memory(db);
+    bool runs = sqlite3_column_int64(st, 2) == SK_STATE_RUNNING;
+    if (code == SK_OK && runs && sk_sq_hold_find(db, sk_sq_fence(sqlite3_column_int64(st, 1)))) (*ids)[(*n)++] = id;
   }
   sk_sq_reset(db, SQL_STOPS);
+  db->stop_id_n = looks == STOPS_LOOKS && id.n <= sizeof db->stop_id ? id.n : 0;
+  if (db->stop_id_n) memcpy(db->stop_id, id.p, id.n);
   return code;
 }
 

@@ -5,10 +5,6 @@
 #include "logic/owners.h"
 #include "store/sqlite/sqlite.h"
 
-static enum sk_code no_memory(struct sq_db *db) {
-  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
-}
-
 static enum sk_code declare(struct sq_db *db, const struct sk_queue_settings *item) {
   bool none = !sk_queue_settings_any(item);
   enum sq_stmt which = none ? SQL_SETTINGS_DELETE : SQL_SETTINGS_SAVE;
@@ -51,7 +47,7 @@ static enum sk_code own_one(struct sq_db *db, const struct sk_declare_op *op, st
   sqlite3_stmt *st = sk_sq(db, SQL_SETTINGS_OWNERS_SAVE);
   sk_sq_text(st, 1, queue);
   sk_sq_text(st, 2, sk_buf_str(&now));
-  enum sk_code code = now.failed ? no_memory(db) : sk_sq_run(db, SQL_SETTINGS_OWNERS_SAVE);
+  enum sk_code code = now.failed ? sk_sq_no_memory(db) : sk_sq_run(db, SQL_SETTINGS_OWNERS_SAVE);
   if (code == SK_OK && now.n == 0) {
     code = declare(db, &(struct sk_queue_settings){ .name = queue });
     db->notify = true; /* what was held back may run */
@@ -75,7 +71,7 @@ static enum sk_code own(struct sq_db *db, const struct sk_declare_op *op) {
                                 all };
       all = one;
     }
-    if (one == NULL || one->queue.p == NULL || one->owners.p == NULL) code = no_memory(db);
+    if (one == NULL || one->queue.p == NULL || one->owners.p == NULL) code = sk_sq_no_memory(db);
   }
   sk_sq_reset(db, SQL_SETTINGS_OWNERS);
   for (; code == SK_OK && all != NULL; all = all->next) code = own_one(db, op, all->queue, all->owners);
@@ -100,13 +96,13 @@ enum sk_code sk_sq_settings_list(struct sq_db *db, struct sk_tasks_op *op) {
   if (code != SK_OK) return code;
   op->queues_n = 0;
   op->queues = sk_arena_array(&op->op.arena, n, sizeof *op->queues);
-  if (op->queues == NULL) return no_memory(db);
+  if (op->queues == NULL) return sk_sq_no_memory(db);
   sqlite3_stmt *st = sk_sq(db, SQL_SETTINGS);
   while (code == SK_OK && op->queues_n < n && sk_sq_next(db, SQL_SETTINGS, &code)) {
     struct sk_queue_settings *item = &op->queues[op->queues_n++];
     *item = (struct sk_queue_settings){ .name = sk_arena_copy(&op->op.arena, sk_sq_column(st, 0)) };
     sk_sq_settings_read(st, 1, item);
-    if (item->name.p == NULL) code = no_memory(db);
+    if (item->name.p == NULL) code = sk_sq_no_memory(db);
   }
   sk_sq_reset(db, SQL_SETTINGS);
   return code;

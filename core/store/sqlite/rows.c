@@ -2,6 +2,7 @@
  *
  * A job is always in exactly the side table that its state asks for (sqlite.h has the table) and counted once in its queue's
  * row: that is for sk_sq_leave and sk_sq_enter, which every move goes through. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -97,12 +98,9 @@ static enum sk_code queue_save(struct sq_db *db, const struct sq_queue *queue) {
   for (int i = 0; i < SK_PRIORITIES; i++) sk_sq_int(st, COL_HEADS + i, queue->head[i]);
   for (int i = 0; i < SQ_LANES; i++) sk_sq_int(st, COL_TAILS + i, queue->tail[i]);
   sk_sq_int(st, COL_MEMBERS, queue->members);
+  sk_sq_int(st, COL_MEMBERS + 1, db->now_ms);
   enum sk_code code = sk_sq_run(db, SQL_QUEUE_SAVE);
   return code == SK_OK && queue->settings.limit.rate > 0 ? full_save(db, queue) : code;
-}
-
-static enum sk_code no_memory(struct sq_db *db) {
-  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
 }
 
 static bool number_reserve(struct sq_db *db, int64_t q) {
@@ -136,36 +134,75 @@ static struct sq_queue *queue_new(struct sq_db *db, int64_t q, struct sk_str nam
   return queue;
 }
 
-/* Reads the row on which `which` stands next; cached may be NULL.  *out is NULL when there is no row. */
-static enum sk_code queue_fetch(struct sq_db *db, enum sq_stmt which, struct sq_queue *cached, struct sq_queue **out) {
+/* Takes a queue out of the cache.  Another connection has forgotten it, or this transaction does. */
+static void queue_drop(struct sq_db *db, struct sq_queue *queue) {
+  assert(!queue->dirty);
+  HASH_DEL(db->queues, queue);
+  if (db->by_number[queue->q] == queue) db->by_number[queue->q] = NULL;
+  free(queue);
+}
+
+/* Drops what the cache has under that number or name and the row (q, name) shows to be outdated; returns the queue if it has it. */
+static struct sq_queue *queue_match(struct sq_db *db, int64_t q, struct sk_str name) {
+  struct sq_queue *by_number = q > 0 && (size_t)q < db->by_number_cap ? db->by_number[q] : NULL, *by_name;
+  HASH_FIND(hh, db->queues, name.p, name.n, by_name);
+  if (by_number != NULL && by_number == by_name) return by_name;
+  if (by_number != NULL) queue_drop(db, by_number);
+  if (by_name != NULL) queue_drop(db, by_name);
+  return NULL;
+}
+
+/* Reads the row on which `which` stands next.  *out is NULL when there is no row. */
+static enum sk_code queue_fetch(struct sq_db *db, enum sq_stmt which, struct sq_queue **out) {
   sqlite3_stmt *st = sk_sq(db, which);
   enum sk_code code = SK_OK;
   *out = NULL;
   if (!sk_sq_next(db, which, &code)) return code;
-  if (cached == NULL) cached = queue_new(db, sqlite3_column_int64(st, 0), sk_sq_column(st, 1));
-  if (cached != NULL) queue_read(db, cached, st);
+  int64_t q = sqlite3_column_int64(st, 0);
+  struct sk_str name = sk_sq_column(st, 1);
+  struct sq_queue *queue = queue_match(db, q, name);
+  if (queue == NULL) queue = queue_new(db, q, name);
+  if (queue != NULL) queue_read(db, queue, st);
   sk_sq_reset(db, which);
-  *out = cached;
-  return cached ? SK_OK : no_memory(db);
+  *out = queue;
+  return queue ? SK_OK : sk_sq_no_memory(db);
+}
+
+static enum sk_code number_of(struct sq_db *db, enum sq_stmt which, int64_t *q) {
+  enum sk_code code = SK_OK;
+  *q = sk_sq_next(db, which, &code) ? sqlite3_column_int64(sk_sq(db, which), 0) : 0;
+  sk_sq_reset(db, which);
+  return code;
+}
+
+/* The lowest number that a forgotten queue had, or one that none had. */
+static enum sk_code find_number(struct sq_db *db, struct sk_str name, int64_t *q) {
+  enum sk_code code = number_of(db, SQL_QUEUE_FREE, q);
+  if (code != SK_OK) return code;
+  if (*q != 0) {
+    sk_sq_int(sk_sq(db, SQL_QUEUE_FREE_DELETE), 1, *q);
+    return sk_sq_run(db, SQL_QUEUE_FREE_DELETE);
+  }
+  code = number_of(db, SQL_QUEUE_MAX, q);
+  if (code != SK_OK || ++*q <= SQ_QUEUES_MAX) return code;
+  return sk_err_set(&db->err, SK_ELIMIT,
+                    "%s: queue \"%.*s\" would be one more than the %d that a store can have: use fewer queue names",
+                    db->path, SK_STR_ARG(name), SQ_QUEUES_MAX);
 }
 
 static enum sk_code queue_make(struct sq_db *db, struct sk_str name, struct sq_queue **out) {
-  sqlite3_stmt *st = sk_sq(db, SQL_QUEUE_MAX);
-  enum sk_code code = SK_OK;
-  int64_t q = sk_sq_next(db, SQL_QUEUE_MAX, &code) ? sqlite3_column_int64(st, 0) + 1 : 0;
-  sk_sq_reset(db, SQL_QUEUE_MAX);
+  int64_t q;
+  enum sk_code code = find_number(db, name, &q);
   if (code != SK_OK) return code;
-  if (q > SQ_QUEUES_MAX)
-    return sk_err_set(&db->err, SK_ELIMIT, "%s: queue \"%.*s\" would be one more than the %d that a store can have",
-                      db->path, SK_STR_ARG(name), SQ_QUEUES_MAX);
-  st = sk_sq(db, SQL_QUEUE_ADD);
+  sqlite3_stmt *st = sk_sq(db, SQL_QUEUE_ADD);
   sk_sq_int(st, 1, q);
   sk_sq_text(st, 2, name);
+  sk_sq_int(st, 3, db->now_ms);
   code = sk_sq_run(db, SQL_QUEUE_ADD);
   if (code != SK_OK) return code;
   sk_sq_head(db)->queues_version++;
-  sk_sq_text(sk_sq(db, SQL_QUEUE_BY_NAME), 1, name); /* it may have been bound before it was there */
-  return queue_fetch(db, SQL_QUEUE_BY_NAME, NULL, out);
+  sk_sq_text(sk_sq(db, SQL_QUEUE_BY_NAME), 1, name); /* its settings may have been declared before */
+  return queue_fetch(db, SQL_QUEUE_BY_NAME, out);
 }
 
 enum sk_code sk_sq_queue(struct sq_db *db, struct sk_str name, bool make, struct sq_queue **out) {
@@ -174,8 +211,10 @@ enum sk_code sk_sq_queue(struct sq_db *db, struct sk_str name, bool make, struct
   *out = cached;
   if (cached != NULL && cached->epoch == db->epoch) return SK_OK;
   sk_sq_text(sk_sq(db, SQL_QUEUE_BY_NAME), 1, name);
-  enum sk_code code = queue_fetch(db, SQL_QUEUE_BY_NAME, cached, out);
-  return code == SK_OK && *out == NULL && make ? queue_make(db, name, out) : code;
+  enum sk_code code = queue_fetch(db, SQL_QUEUE_BY_NAME, out);
+  if (code != SK_OK || *out != NULL) return code;
+  if (cached != NULL) queue_drop(db, cached);
+  return make ? queue_make(db, name, out) : SK_OK;
 }
 
 enum sk_code sk_sq_queue_of(struct sq_db *db, int64_t q, struct sq_queue **out) {
@@ -183,10 +222,63 @@ enum sk_code sk_sq_queue_of(struct sq_db *db, int64_t q, struct sq_queue **out) 
   *out = cached;
   if (cached != NULL && cached->epoch == db->epoch) return SK_OK;
   sk_sq_int(sk_sq(db, SQL_QUEUE_BY_NUMBER), 1, q);
-  enum sk_code code = queue_fetch(db, SQL_QUEUE_BY_NUMBER, cached, out);
+  enum sk_code code = queue_fetch(db, SQL_QUEUE_BY_NUMBER, out);
   if (code == SK_OK && *out == NULL)
     code = sk_err_set(&db->err, SK_ECORRUPT, "%s: a job is in queue number %lld, which is not there", db->path,
                       (long long)q);
+  return code;
+}
+
+/* -- queues that hold nothing --------------------------------------------------------------------------------------- */
+
+/* Forgets one that held nothing for long, unless it has settings, or numbers of its lanes are still those of jobs, which have moved
+ * to other queues. */
+static enum sk_code queue_forget(struct sq_db *db, int64_t q, bool *forgotten) {
+  struct sq_queue *cached = (size_t)q < db->by_number_cap ? db->by_number[q] : NULL;
+  enum sk_code code = SK_OK;
+  *forgotten = false;
+  if (cached != NULL && cached->dirty) return SK_OK; /* this transaction uses it */
+  sqlite3_stmt *st = sk_sq(db, SQL_QUEUE_IN_USE);
+  sk_sq_int(st, 1, q);
+  sk_sq_int(st, 2, sk_sq_number(q, 0, 0));
+  sk_sq_int(st, 3, sk_sq_number(q + 1, 0, 0));
+  bool in_use = sk_sq_next(db, SQL_QUEUE_IN_USE, &code);
+  sk_sq_reset(db, SQL_QUEUE_IN_USE);
+  if (code != SK_OK || in_use) return code;
+  const enum sq_stmt stmts[] = { SQL_QUEUE_DELETE, SQL_QUEUE_TURNS_DELETE, SQL_QUEUE_FREE_ADD };
+  for (size_t i = 0; code == SK_OK && i < sizeof stmts / sizeof stmts[0]; i++) {
+    sk_sq_int(sk_sq(db, stmts[i]), 1, q);
+    code = sk_sq_run(db, stmts[i]);
+  }
+  *forgotten = code == SK_OK;
+  if (*forgotten && cached != NULL) queue_drop(db, cached);
+  return code;
+}
+
+enum sk_code sk_sq_queues_forget(struct sq_db *db) {
+  enum { LOOKS = 1000, MOST = 250 };
+  int64_t idle[MOST];
+  int n = 0, looks = 0;
+  bool any = false;
+  enum sk_code code = SK_OK;
+  sqlite3_stmt *st = sk_sq(db, SQL_QUEUES_IDLE);
+  sk_sq_int(st, 1, db->queues_looked);
+  sk_sq_int(st, 2, db->now_ms - SQ_QUEUE_KEEP_MS);
+  sk_sq_int(st, 3, db->now_ms);
+  sk_sq_int(st, 4, LOOKS);
+  for (; n < MOST && sk_sq_next(db, SQL_QUEUES_IDLE, &code); looks++) {
+    db->queues_looked = sqlite3_column_int64(st, 0);
+    if (sqlite3_column_int(st, 1)) idle[n++] = db->queues_looked;
+  }
+  sk_sq_reset(db, SQL_QUEUES_IDLE);
+  if (n < MOST && looks < LOOKS) db->queues_looked = 0; /* the next round */
+  for (int i = 0; code == SK_OK && i < n; i++) {
+    bool forgotten;
+    code = queue_forget(db, idle[i], &forgotten);
+    any |= forgotten;
+  }
+  if (any) sk_sq_head(db)->queues_version++;
+  if (any) db->notify = true;
   return code;
 }
 
@@ -238,7 +330,7 @@ static enum sk_code read_row(struct sq_db *db, sqlite3_stmt *st, struct sq_row *
   text->record = sk_arena_copy(arena, sk_sq_column(st, COL_RECORD));
   text->progress_text = text->log = sk_str("", 0);
   text->percent = -1;
-  return text->id.p && text->task.p && text->record.p ? SK_OK : no_memory(db);
+  return text->id.p && text->task.p && text->record.p ? SK_OK : sk_sq_no_memory(db);
 }
 
 static enum sk_code read_progress(struct sq_db *db, struct sk_arena *arena, struct sq_text *text) {
@@ -249,7 +341,7 @@ static enum sk_code read_progress(struct sq_db *db, struct sk_arena *arena, stru
     text->percent = sqlite3_column_int(st, 0);
     text->progress_text = sk_arena_copy(arena, sk_sq_column(st, 1));
     text->log = sk_arena_copy(arena, sk_sq_column(st, 2));
-    if (text->progress_text.p == NULL || text->log.p == NULL) code = no_memory(db);
+    if (text->progress_text.p == NULL || text->log.p == NULL) code = sk_sq_no_memory(db);
   }
   sk_sq_reset(db, SQL_PROGRESS);
   return code;
@@ -439,6 +531,74 @@ enum sk_code sk_sq_delete(struct sq_db *db, struct sq_row *row) {
   if (code != SK_OK) return code;
   sk_sq_int(sk_sq(db, SQL_JOB_DELETE), 1, row->n);
   return sk_sq_run(db, SQL_JOB_DELETE);
+}
+
+enum sk_code sk_sq_promote(struct sq_db *db, struct sq_row *row) {
+  enum sk_code code = sk_sq_leave(db, row);
+  row->state = sk_sq_needs_slot(row) ? SQ_MEMBER : SQ_FRONT;
+  if (code == SK_OK) code = sk_sq_enter(db, row);
+  sk_sq_int(sk_sq(db, SQL_JOB_PROMOTE), 1, row->n);
+  sk_sq_int(sk_sq(db, SQL_JOB_PROMOTE), 2, row->state);
+  return code == SK_OK ? sk_sq_run(db, SQL_JOB_PROMOTE) : code;
+}
+
+enum sk_code sk_sq_take(struct sq_db *db, struct sq_row *row, uint64_t fence) {
+  enum sk_code code = sk_sq_leave(db, row);
+  if (code == SK_OK) code = sk_sq_progress_forget(db, row);
+  if (row->state == SQ_MEMBER) row->flags |= SQ_FLAG_SLOT;
+  row->state = SK_STATE_RUNNING;
+  if (code == SK_OK) code = sk_sq_enter(db, row);
+  sqlite3_stmt *st = sk_sq(db, SQL_JOB_TAKE);
+  sk_sq_int(st, 1, row->n);
+  sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)fence);
+  sk_sq_int(st, 3, db->now_ms);
+  sk_sq_some(st, 4, row->flags);
+  return code == SK_OK ? sk_sq_run(db, SQL_JOB_TAKE) : code;
+}
+
+enum sk_code sk_sq_take_line(struct sq_db *db, struct sq_queue *queue, int64_t from, int64_t to, size_t n,
+                             uint64_t fence) {
+  sqlite3_stmt *st = sk_sq(db, SQL_JOB_TAKE_LINE);
+  queue->states[SK_STATE_READY] -= (int64_t)n;
+  queue->states[SK_STATE_RUNNING] += (int64_t)n;
+  sk_sq_dirty(db, queue);
+  sk_sq_int(st, 1, from);
+  sk_sq_int(st, 2, to);
+  sk_sq_int(st, 3, SQ_HOLD_BASE + (int64_t)fence);
+  sk_sq_int(st, 4, db->now_ms);
+  return sk_sq_run(db, SQL_JOB_TAKE_LINE);
+}
+
+enum sk_code sk_sq_delete_running(struct sq_db *db, struct sq_queue *queue, struct sk_str id, uint64_t fence,
+                                  bool *found) {
+  sqlite3_stmt *st = sk_sq(db, SQL_JOB_DELETE_HELD);
+  sk_sq_text(st, 1, id);
+  sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)fence);
+  sk_sq_int(st, 3, queue->q);
+  enum sk_code code = sk_sq_run(db, SQL_JOB_DELETE_HELD);
+  *found = code == SK_OK && sqlite3_changes(db->db) == 1;
+  if (!*found) return code;
+  queue->states[SK_STATE_RUNNING]--; /* RUNNING jobs have no side table to leave */
+  sk_sq_dirty(db, queue);
+  return SK_OK;
+}
+
+enum sk_code sk_sq_head_move(struct sq_db *db, struct sq_queue *queue, int64_t rank) {
+  enum { LOOKS = 1000 };
+  enum sk_code code = SK_OK;
+  int64_t from = queue->head[rank];
+  sqlite3_stmt *st = sk_sq(db, SQL_LINE_HEAD);
+  sk_sq_int(st, 1, sk_sq_number(queue->q, rank, from));
+  sk_sq_int(st, 2, sk_sq_number(queue->q, rank, queue->tail[rank]));
+  sk_sq_int(st, 3, LOOKS);
+  while (sk_sq_next(db, SQL_LINE_HEAD, &code)) {
+    queue->head[rank] = sqlite3_column_int64(st, 0) & SQ_SEQ_MASK;
+    if (sqlite3_column_int64(st, 1) == SQ_LINE) break;
+    queue->head[rank]++;
+  }
+  sk_sq_reset(db, SQL_LINE_HEAD);
+  if (queue->head[rank] != from) sk_sq_dirty(db, queue);
+  return code;
 }
 
 struct sk_str sk_sq_edit(struct sk_arena *arena, struct sk_str record, void (*edit)(struct sk_job *, int64_t now_ms),

@@ -30,12 +30,24 @@ SQ_STMT(QUEUE_BY_NAME, "SELECT " SQ_QUEUE ", " SQ_SETTINGS
 SQ_STMT(QUEUE_BY_NUMBER, "SELECT " SQ_QUEUE ", " SQ_SETTINGS
                          " FROM queue LEFT JOIN queue_settings ON queue_settings.name=queue.name WHERE q=?1")
 SQ_STMT(QUEUES, "SELECT q FROM queue ORDER BY name")
+SQ_STMT(QUEUE_COUNTS, "SELECT name, paused, c1, c2, c3, c4, c5, c6, c7 FROM queue ORDER BY name")
+SQ_STMT(QUEUE_FROM, "SELECT q FROM queue WHERE name>=?1 ORDER BY name LIMIT 1")
+SQ_STMT(QUEUE_BEHIND, "SELECT q FROM queue WHERE name>?1 ORDER BY name LIMIT 1")
 SQ_STMT(QUEUE_MAX, "SELECT coalesce(max(q), 0) FROM queue")
-SQ_STMT(QUEUE_ADD, "INSERT INTO queue (q, name) VALUES (?1, ?2)")
-SQ_STMT(
-    QUEUE_SAVE,
-    "UPDATE queue SET paused=?2, front=?3, c1=?4, c2=?5, c3=?6, c4=?7, c5=?8, c6=?9, c7=?10,"
-    " h0=?11, h1=?12, h2=?13, h3=?14, h4=?15, t0=?16, t1=?17, t2=?18, t3=?19, t4=?20, t5=?21, members=?22 WHERE q=?1")
+SQ_STMT(QUEUE_FREE, "SELECT min(q) FROM queue_free")
+SQ_STMT(QUEUE_FREE_ADD, "INSERT INTO queue_free (q) VALUES (?1)")
+SQ_STMT(QUEUE_FREE_DELETE, "DELETE FROM queue_free WHERE q=?1")
+/* queues that could be forgotten: behind ?1, unused since ?2 as seen at ?3 */
+SQ_STMT(QUEUES_IDLE, "SELECT q, paused=0 AND c1+c2+c3+c4+c5+c6+c7=0 AND NOT (used_ms>?2 AND used_ms<=?3) FROM queue"
+                     " WHERE q>?1 ORDER BY q LIMIT ?4")
+SQ_STMT(QUEUE_IN_USE, "SELECT 1 FROM queue WHERE q=?1 AND (EXISTS (SELECT 1 FROM queue_settings AS s"
+                      " WHERE s.name=queue.name) OR EXISTS (SELECT 1 FROM job WHERE n>=?2 AND n<?3))")
+SQ_STMT(QUEUE_DELETE, "DELETE FROM queue WHERE q=?1")
+SQ_STMT(QUEUE_TURNS_DELETE, "DELETE FROM group_lane WHERE g=0 AND q=?1")
+SQ_STMT(QUEUE_ADD, "INSERT INTO queue (q, name, used_ms) VALUES (?1, ?2, ?3)")
+SQ_STMT(QUEUE_SAVE, "UPDATE queue SET paused=?2, front=?3, c1=?4, c2=?5, c3=?6, c4=?7, c5=?8, c6=?9, c7=?10,"
+                    " h0=?11, h1=?12, h2=?13, h3=?14, h4=?15, t0=?16, t1=?17, t2=?18, t3=?19, t4=?20, t5=?21, "
+                    "members=?22, used_ms=?23 WHERE q=?1")
 
 /* job */
 SQ_STMT(JOB, "SELECT " SQ_ROW " FROM job WHERE n=?1")
@@ -63,10 +75,11 @@ SQ_STMT(JOB_DELETE, "DELETE FROM job WHERE n=?1")
 SQ_STMT(JOB_DELETE_HELD, "DELETE FROM job WHERE id=?1 AND state=3 AND hold=?2 AND q=?3 AND flags IS NULL")
 SQ_STMT(JOB_TAKE, "UPDATE job SET state=3, hold=?2, running_since_ms=?3, flags=?4 WHERE n=?1")
 SQ_STMT(JOB_TAKE_LINE, "UPDATE job SET state=3, hold=?3, running_since_ms=?4 WHERE n BETWEEN ?1 AND ?2 AND state=2")
+SQ_STMT(LINE_HEAD, "SELECT n, state FROM job WHERE n>=?1 AND n<?2 ORDER BY n LIMIT ?3")
 SQ_STMT(JOB_PROMOTE, "UPDATE job SET state=?2 WHERE n=?1")
 
 /* the line and what stands before it */
-SQ_STMT(LINE, "SELECT n, id, record, flags FROM job WHERE n>=?1 AND n<?2 AND state=2 ORDER BY n LIMIT ?3")
+SQ_STMT(LINE, "SELECT n, id, record, flags, state FROM job WHERE n>=?1 AND n<?2 ORDER BY n")
 SQ_STMT(FRONT,
         "SELECT job.n, job.id, job.record, job.flags, front.due, front.ord FROM front CROSS JOIN job ON job.n=front.n"
         " WHERE front.q=?1 AND front.rank=?2 ORDER BY front.due, front.ord LIMIT ?3")
@@ -85,7 +98,8 @@ SQ_STMT(ENDED_ADD, "INSERT INTO ended (state, ord, n) VALUES (?1, ?2, ?3)")
 SQ_STMT(ENDED_DELETE, "DELETE FROM ended WHERE state=?1 AND ord=?2 AND n=?3")
 SQ_STMT(KEPT_ADD, "INSERT INTO kept (until, n) VALUES (?1, ?2)")
 SQ_STMT(KEPT_DELETE, "DELETE FROM kept WHERE until=?1 AND n=?2")
-SQ_STMT(KEPT_OVER, "SELECT n FROM kept WHERE until<=?1 ORDER BY until LIMIT ?2")
+SQ_STMT(KEPT_OVER, "SELECT kept.n, length(job.record) FROM kept LEFT JOIN job ON job.n=kept.n WHERE kept.until<=?1"
+                   " ORDER BY kept.until LIMIT ?2")
 
 /* the first of a lane in THE ORDER, wherever it stands: ?1 queue, ?2 rank, ?3 and ?4 the lane's head and tail */
 SQ_STMT(
@@ -139,7 +153,8 @@ SQ_STMT(LOCK_OUTLIVE, "UPDATE lock SET throttle=2 WHERE id=(SELECT id FROM job W
 SQ_STMT(LOCKS_OVER, "DELETE FROM lock WHERE key IN (SELECT key FROM lock WHERE until>0 AND until<=?1 LIMIT ?2)")
 SQ_STMT(STOP_ADD, "INSERT INTO stop (id) VALUES (?1)")
 SQ_STMT(STOP_DELETE, "DELETE FROM stop WHERE id=(SELECT id FROM job WHERE n=?1)")
-SQ_STMT(STOPS, "SELECT job.id, job.hold FROM stop CROSS JOIN job ON job.id=stop.id WHERE job.state=3")
+SQ_STMT(STOPS, "SELECT job.id, job.hold, job.state FROM stop CROSS JOIN job ON job.id=stop.id WHERE stop.id>?1"
+               " ORDER BY stop.id LIMIT ?2")
 
 /* bounds */
 SQ_STMT(
@@ -163,29 +178,30 @@ SQ_STMT(ENGINES, "SELECT num, boot, beat_ms, lease_ms, name, token FROM engine O
 SQ_STMT(HOLD_ADD, "INSERT INTO hold (fence, engine, jobs) VALUES (?1, ?2, ?3)")
 SQ_STMT(HOLD_DELETE, "DELETE FROM hold WHERE fence=?1")
 SQ_STMT(HOLD_ENGINE, "SELECT fence, jobs FROM hold WHERE engine=?1 ORDER BY fence LIMIT 1")
-SQ_STMT(HOLDS, "SELECT fence, jobs FROM hold ORDER BY fence")
+SQ_STMT(HOLDS, "SELECT fence, jobs FROM hold WHERE fence>=?1 ORDER BY fence")
 SQ_STMT(HOLDER, "SELECT engine.name FROM hold JOIN engine ON engine.num=hold.engine WHERE hold.fence=?1")
 
-/* looking: ?1 state or place, ?2 queue number (0: any), ?3 task (empty: any) */
-SQ_STMT(
-    EACH_LINE,
-    "SELECT n, 9223372036854775807, n & 17592186044415 FROM job WHERE n>=?1 AND n<?2 AND state=2 AND (?3='' OR task=?3)"
-    " ORDER BY n")
-SQ_STMT(
-    EACH_FRONT,
-    "SELECT job.n, front.due, front.ord FROM front CROSS JOIN job ON job.n=front.n WHERE front.q=?1 AND front.rank=?2"
-    " AND (?3='' OR job.task=?3) ORDER BY front.due, front.ord")
-SQ_STMT(EACH_MEMBER, "SELECT job.n, group_member.due, group_member.ord FROM group_member CROSS JOIN job ON "
-                     "job.n=group_member.n WHERE group_member.q=?1"
-                     " AND group_member.rank=?2 AND (?3='' OR job.task=?3) ORDER BY group_member.due, group_member.ord")
-SQ_STMT(EACH_LATER,
-        "SELECT job.n FROM later CROSS JOIN job ON job.n=later.n WHERE job.state=?1 AND (?2=0 OR later.q=?2)"
-        " AND (?3='' OR job.task=?3) ORDER BY later.due, later.ord")
-SQ_STMT(EACH_ENDED,
-        "SELECT job.n FROM ended CROSS JOIN job ON job.n=ended.n WHERE ended.state=?1 AND (?2=0 OR job.q=?2)"
-        " AND (?3='' OR job.task=?3) ORDER BY ended.ord DESC")
+/* walk.c: ?1 and ?2 say which jobs, ?3 is the task (empty: any), (?4, ?5) the place behind which the walk goes on.  All but the
+ * last column are the job's number and its place; the last one says whether the job matches. */
+SQ_STMT(EACH_LINE, "SELECT n, 9223372036854775807, n & 17592186044415, state=2 AND (?3='' OR task=?3), ?4, ?5 FROM job"
+                   " WHERE n>=?1 AND n<?2 ORDER BY n")
+SQ_STMT(EACH_FRONT, "SELECT job.n, front.due, front.ord, ?3='' OR job.task=?3 FROM front CROSS JOIN job"
+                    " ON job.n=front.n WHERE front.q=?1 AND front.rank=?2 AND (front.due, front.ord)>(?4, ?5)"
+                    " ORDER BY front.due, front.ord")
+SQ_STMT(EACH_MEMBER, "SELECT job.n, m.due, m.ord, ?3='' OR job.task=?3 FROM group_member AS m CROSS JOIN job"
+                     " ON job.n=m.n WHERE m.q=?1 AND m.rank=?2 AND (m.due, m.ord)>(?4, ?5) ORDER BY m.due, m.ord")
+SQ_STMT(EACH_LATER, "SELECT job.n, later.due, later.ord, job.state=?1 AND (?3='' OR job.task=?3) FROM later"
+                    " CROSS JOIN job ON job.n=later.n WHERE (later.due, later.ord)>(?4, ?5)"
+                    " ORDER BY later.due, later.ord")
+SQ_STMT(EACH_LATER_OF, "SELECT job.n, later.due, later.ord, job.state=?1 AND (?3='' OR job.task=?3) FROM later"
+                       " CROSS JOIN job ON job.n=later.n WHERE later.q=?2 AND (later.due, later.ord)>(?4, ?5)"
+                       " ORDER BY later.due, later.ord")
+SQ_STMT(EACH_ENDED, "SELECT job.n, 1, ended.ord, (?2=0 OR job.q=?2) AND (?3='' OR job.task=?3) FROM ended"
+                    " CROSS JOIN job ON job.n=ended.n WHERE ended.state=?1 AND ended.ord<?5 ORDER BY ended.ord DESC")
+SQ_STMT(JOB_RUNS, "SELECT 1 FROM job WHERE n=?1 AND state=3 AND hold=?4 AND (?2=0 OR q=?2) AND (?3='' OR task=?3)")
 
-SQ_STMT(SWEEP, "SELECT n, state, (?2=0 OR q=?2) AND (?3='' OR task=?3) FROM job WHERE n>?1 ORDER BY n LIMIT ?4")
+SQ_STMT(SWEEP, "SELECT n, state, (?2=0 OR q=?2) AND (?3='' OR task=?3), length(record) FROM job WHERE n>?1 ORDER BY n"
+               " LIMIT ?4")
 
 SQ_STMT(TASK_SAVE, "INSERT INTO task (name, queue, priority, template) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name)"
                    " DO UPDATE SET queue=excluded.queue, priority=excluded.priority, template=excluded.template")

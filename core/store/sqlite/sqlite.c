@@ -20,22 +20,13 @@
 #include "store/sqlite/sqlite.h"
 
 enum {
-  GROUP_WEIGHT_MAX = 8192, /* items of one transaction, about; an operation is never split */
-  SWEEP_PIECE = 250,       /* jobs of a filtered change in one transaction, */
-  SWEEP_LOOKS = 4000,      /* ... and those looked at for it */
+  GROUP_WEIGHT_MAX = 2048, /* items of one transaction, about; an operation is never split */
   READ_TRIES = 10,         /* of a read, when the files change under it */
   HINT_PAUSE_MS = 1,       /* between two looks whether another has committed */
   KEEP_ALIVE_MS = 1000000000,
 };
 
 enum kind { ENQUEUE, FETCH, SETTLE, BEAT, GET, LIST, COUNT, CHANGE, PAUSE, PROGRESS, DECLARE, TASKS, BACKUP };
-
-/* A filtered change at work: it looks at all jobs by their number, a bounded many at a time. */
-struct sweep {
-  struct sk_change_op *op; /* NULL: none */
-  int64_t from;            /* numbers up to this one were looked at */
-  bool over;               /* all were */
-};
 
 struct sq_store {
   struct sk_store store; /* first: the vtable sees this */
@@ -57,7 +48,8 @@ struct sq_store {
 
   /* The thread's. */
   struct sk_list sweeps;    /* of sk_op.node: filtered changes */
-  struct sweep sweep;       /* the first of them */
+  struct sq_sweep sweep;    /* the first of them; op NULL: not begun */
+  struct sk_list walks;     /* of sq_walk.node: gets and lists that take several steps */
   struct sk_list backups;   /* of sk_op.node */
   struct sq_backup *backup; /* the first of them; NULL: not begun */
   int64_t told_version;     /* PRAGMA data_version when `changed` was last told */
@@ -115,15 +107,15 @@ static enum sk_code perform(struct sq_db *db, struct sk_op *op) {
   case FETCH: return sk_sq_fetch(db, whole);
   case SETTLE: return sk_sq_settle(db, whole);
   case BEAT: return sk_sq_beat(db, whole);
-  case GET: return sk_sq_get(db, whole);
-  case LIST: return sk_sq_list(db, whole);
   case COUNT: return sk_sq_count(db, whole);
   case CHANGE: return sk_sq_change_ids(db, whole);
   case PAUSE: return sk_sq_pause(db, whole);
   case PROGRESS: return sk_sq_progress(db, whole);
   case DECLARE: return sk_sq_declare(db, whole);
   case TASKS: return sk_sq_tasks(db, whole);
-  case BACKUP: break; /* a chore */
+  case GET:
+  case LIST:
+  case BACKUP: break; /* in steps */
   }
   return SK_EUNSUPPORTED;
 }
@@ -235,31 +227,61 @@ static void write_all(struct sq_db *db, struct sk_list *ops) {
   sk_list_move(ops, &late);
 }
 
-static enum sk_code read_once(struct sq_db *db, struct sk_op *op) {
+/* One reading transaction: a step of the walk, or the whole operation. */
+static enum sk_code read_once(struct sq_db *db, struct sk_op *op, struct sq_walk *w) {
   enum sk_code code = sk_sq_files_changed(db) ? sk_sq_reopen(db) : SK_OK;
   if (code == SK_OK) code = sk_sq_begin_read(db);
   if (code != SK_OK) return code;
-  code = perform(db, op);
+  code = w ? w->step(w, db) : perform(db, op);
   sk_sq_end_read(db);
   return code;
 }
 
 /* Again when the files have changed under a connection that holds no lock. */
-static enum sk_code read_one(struct sq_db *db, struct sk_op *op) {
-  enum sk_code code = read_once(db, op);
-  for (int i = 1; i < READ_TRIES && sk_sq_files_changed(db); i++) code = read_once(db, op);
+static enum sk_code read_one(struct sq_db *db, struct sk_op *op, struct sq_walk *w) {
+  struct sq_walk before = w ? *w : (struct sq_walk){ 0 };
+  enum sk_code code = read_once(db, op, w);
+  for (int i = 1; i < READ_TRIES && sk_sq_files_changed(db); i++) {
+    if (w) *w = before;
+    code = read_once(db, op, w);
+  }
   if (code == SK_OK && sk_sq_files_changed(db))
     code = sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it changes all the time while it is read", db->path);
   return code;
 }
 
-static void read_all(struct sq_db *db, struct sk_list *ops) {
-  SK_LIST_EACH (it, ops) {
+static enum sk_code walk_step(struct sq_db *db, struct sq_walk *w) {
+  db->deadline_ms = 0; /* others' transactions are waited for anew in each step */
+  return read_one(db, w->op, w);
+}
+
+/* The first step of a get or list; true: it needs others. */
+static bool walk_begin(struct sq_store *s, struct sk_op *op) {
+  struct sq_walk *w = malloc(sizeof *w);
+  enum sk_code code = w ? SK_OK : sk_sq_no_memory(s->db);
+  if (w && op->kind == GET) sk_sq_walk_get(w, (void *)op);
+  if (w && op->kind == LIST) sk_sq_walk_list(w, (void *)op);
+  if (w) code = read_one(s->db, op, w);
+  bool goes_on = code == SK_OK && !w->over;
+  if (goes_on)
+    sk_list_push(&s->walks, &w->node);
+  else
+    free(w);
+  set_status(s->db, op, code);
+  return goes_on;
+}
+
+static void read_all(struct sq_store *s, struct sk_list *ops) {
+  SK_LIST_EACH_SAFE(it, ops) {
     struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
-    db->deadline_ms = op->until_ms;
-    set_status(db, op, read_one(db, op));
+    bool walks = op->kind == GET || op->kind == LIST;
+    s->db->deadline_ms = op->until_ms;
+    if (!walks)
+      set_status(s->db, op, read_one(s->db, op, NULL));
+    else if (walk_begin(s, op))
+      sk_list_remove(it);
   }
-  db->deadline_ms = 0;
+  s->db->deadline_ms = 0;
 }
 
 /* Has the operations answered, on the loop.  Called on either thread. */
@@ -297,88 +319,54 @@ static void run_group(struct sq_store *s, struct sk_list *group) {
   }
   write_all(s->db, &writes);
   answer_written(s, &writes);
-  read_all(s->db, &reads);
+  read_all(s, &reads);
   answer(s, &reads);
 }
 
 /* -- chores: on the thread ------------------------------------------------------------------------------------------------- */
 
-/* The next jobs that match, as far as one can see without writing. */
-static enum sk_code sweep_look(struct sq_db *db, struct sweep *w, int64_t *ns, size_t *n) {
-  const struct sk_filter *filter = &w->op->filter;
-  struct sq_queue *queue = NULL;
-  enum sk_code code = sk_sq_begin_read(db);
-  if (code != SK_OK) return code;
-  *n = 0;
-  if (filter->queue.n) code = sk_sq_queue(db, filter->queue, false, &queue);
-  w->over = code == SK_OK && filter->queue.n > 0 && queue == NULL;
-  if (code == SK_OK && !w->over) {
-    int looked = 0;
-    sqlite3_stmt *st = sk_sq(db, SQL_SWEEP);
-    sk_sq_int(st, 1, w->from);
-    sk_sq_int(st, 2, queue ? queue->q : 0);
-    sk_sq_text(st, 3, filter->task);
-    sk_sq_int(st, 4, SWEEP_LOOKS);
-    for (; *n < SWEEP_PIECE && sk_sq_next(db, SQL_SWEEP, &code); looked++) {
-      enum sk_state state = sk_sq_state(sqlite3_column_int64(st, 1));
-      w->from = sqlite3_column_int64(st, 0);
-      bool wanted = filter->state == SK_STATE_NONE || filter->state == state;
-      if (wanted && sqlite3_column_int(st, 2) && sk_verb_takes(w->op->verb, state)) ns[(*n)++] = w->from;
-    }
-    sk_sq_reset(db, SQL_SWEEP);
-    w->over = looked < SWEEP_LOOKS && *n < SWEEP_PIECE;
-  }
-  sk_sq_end_read(db);
-  return code;
-}
-
-static enum sk_code sweep_piece(struct sq_db *db, struct sweep *w) {
-  int64_t ns[SWEEP_PIECE];
-  size_t changed = 0, n;
-  enum sk_code code = sweep_look(db, w, ns, &n);
-  if (code != SK_OK || n == 0) return code;
-  code = sk_sq_begin(db);
-  if (code != SK_OK) return code;
-  for (size_t i = 0; code == SK_OK && i < n; i++) code = sk_sq_change_number(db, w->op, ns[i], &changed);
-  if (code == SK_OK)
-    code = sk_sq_commit(db);
-  else
-    sk_sq_rollback(db);
-  if (code != SK_OK) return code;
-  if (db->notify) sk_sq_poke(db);
-  w->op->changed += changed;
-  return SK_OK;
-}
-
-/* A piece of the first filtered change; answered when it is done or fails. */
-static void sweep_on(struct sq_store *s) {
-  struct sweep *w = &s->sweep;
-  struct sk_op *op = SK_CONTAINER(s->sweeps.next, struct sk_op, node);
-  if (w->op == NULL) {
-    *w = (struct sweep){ .op = (void *)op, .from = INT64_MIN };
-    w->op->changed = 0;
-    w->op->statuses = NULL;
-  }
-  enum sk_code code = sweep_piece(s->db, w);
-  if (code == SK_OK && !w->over) return;
-  set_status(s->db, op, code);
-  *w = (struct sweep){ 0 };
+static void answer_one(struct sq_store *s, struct sk_op *op, bool written) {
   struct sk_list done;
   sk_list_init(&done);
-  sk_list_remove(&op->node);
   sk_list_push(&done, &op->node);
-  answer_written(s, &done);
+  if (written)
+    answer_written(s, &done);
+  else
+    answer(s, &done);
+}
+
+/* A step of the first filtered change, which is answered when it is done or fails. */
+static void sweep_on(struct sq_store *s) {
+  struct sk_op *op = SK_CONTAINER(s->sweeps.next, struct sk_op, node);
+  if (s->sweep.op == NULL) sk_sq_sweep(&s->sweep, (void *)op);
+  enum sk_code code = sk_sq_sweep_step(s->db, &s->sweep);
+  if (code == SK_OK && !s->sweep.over && atomic_load(&s->hurry))
+    code = sk_err_set(&s->db->err, SK_EUNKNOWN, "change: this process stops: some jobs were changed and others not");
+  if (code == SK_OK && !s->sweep.over) return;
+  set_status(s->db, op, code);
+  s->sweep = (struct sq_sweep){ 0 };
+  sk_list_remove(&op->node);
+  answer_one(s, op, true);
+}
+
+/* A step of the first get or list that takes several; then it is the next one's turn. */
+static void walk_on(struct sq_store *s) {
+  struct sq_walk *w = SK_CONTAINER(sk_list_pop(&s->walks), struct sq_walk, node);
+  enum sk_code code = walk_step(s->db, w);
+  if (code == SK_OK && !w->over && atomic_load(&s->hurry))
+    code = sk_err_set(&s->db->err, SK_EUNAVAILABLE, "list: this process stops");
+  if (code == SK_OK && !w->over) {
+    sk_list_push(&s->walks, &w->node);
+    return;
+  }
+  set_status(s->db, w->op, code);
+  answer_one(s, w->op, false);
+  free(w);
 }
 
 static void expire_on(struct sq_store *s) {
   enum sk_code code = sk_sq_begin(s->db);
-  if (code == SK_OK) {
-    code = sk_sq_expire(s->db);
-    if (code == SK_OK)
-      code = sk_sq_commit(s->db);
-    else
-      sk_sq_rollback(s->db);
-  }
+  if (code == SK_OK) code = sk_sq_end(s->db, sk_sq_expire(s->db));
   if (code != SK_OK) s->db->expiry_due = false; /* the next beat tries again */
 }
 
@@ -386,16 +374,9 @@ static void expire_on(struct sq_store *s) {
 static void recover_on(struct sq_store *s) {
   size_t recovered = 0;
   enum sk_code code = sk_sq_begin(s->db);
-  if (code == SK_OK) {
-    code = sk_sq_recover(s->db, &recovered);
-    if (code == SK_OK)
-      code = sk_sq_commit(s->db);
-    else
-      sk_sq_rollback(s->db);
-  }
+  if (code == SK_OK) code = sk_sq_end(s->db, sk_sq_recover(s->db, &recovered));
   if (code != SK_OK) s->db->giving = 0; /* the next beat tries again */
   if (code != SK_OK || recovered == 0) return;
-  if (s->db->notify) sk_sq_poke(s->db);
   pthread_mutex_lock(&s->lock);
   s->changed = true;
   pthread_mutex_unlock(&s->lock);
@@ -415,16 +396,13 @@ static void backup_on(struct sq_store *s) {
   set_status(s->db, op, code);
   if (s->backup) sk_sq_backup_end(s->backup);
   s->backup = NULL;
-  struct sk_list over;
-  sk_list_init(&over);
   sk_list_remove(&op->node);
-  sk_list_push(&over, &op->node);
-  answer(s, &over);
+  answer_one(s, op, false);
 }
 
 static bool has_chores(const struct sq_store *s) {
-  return !sk_list_empty(&s->sweeps) || !sk_list_empty(&s->backups) || s->db->expiry_due || s->db->giving != 0 ||
-         (s->db->shrink_due && sk_clock_mono_ms() >= s->db->shrink_at_ms);
+  return !sk_list_empty(&s->sweeps) || !sk_list_empty(&s->walks) || !sk_list_empty(&s->backups) || s->db->expiry_due ||
+         s->db->giving != 0 || (s->db->shrink_due && sk_clock_mono_ms() >= s->db->shrink_at_ms);
 }
 
 static void check_changed(struct sq_store *s) {
@@ -461,7 +439,8 @@ static bool next_work(struct sq_store *s, struct sk_list *group, bool *check) {
   }
   *check = s->check;
   s->check = false;
-  bool over = s->closing && sk_list_empty(group) && sk_list_empty(&s->sweeps) && sk_list_empty(&s->backups);
+  bool over = s->closing && sk_list_empty(group) && sk_list_empty(&s->sweeps) && sk_list_empty(&s->walks) &&
+              sk_list_empty(&s->backups);
   pthread_mutex_unlock(&s->lock);
   return !over;
 }
@@ -486,6 +465,7 @@ static void *thread_main(void *arg) {
     run_group(s, &group);
     if (check) check_changed(s);
     sk_sq_space_tidy(s->db);
+    if (!sk_list_empty(&s->walks)) walk_on(s);
     if (!sk_list_empty(&s->sweeps)) sweep_on(s);
     if (!sk_list_empty(&s->backups)) backup_on(s);
     if (s->db->expiry_due) expire_on(s);
@@ -741,6 +721,7 @@ enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options 
   s->store.ops = &sqlite_ops;
   s->events = events ? *events : (struct sk_store_events){ 0 };
   sk_list_init(&s->sweeps);
+  sk_list_init(&s->walks);
   sk_list_init(&s->backups);
   sk_list_init(&s->pending);
   sk_list_init(&s->answers);

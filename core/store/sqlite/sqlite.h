@@ -84,6 +84,8 @@ enum {
 
   SQ_PAGE_BYTES = 4096, /* SQLite's default */
 
+  SQ_QUEUE_KEEP_MS = 600000, /* a queue that holds nothing is forgotten after this time */
+
   SQ_SHUT = -1, /* grp.at, line.at */
 };
 
@@ -239,6 +241,9 @@ struct sq_db {
   size_t by_number_cap;
   struct sq_queue *dirty;
   struct sq_self self;
+  int64_t queues_looked;         /* queues up to this number were looked at in this round: sk_sq_queues_forget */
+  char stop_id[SK_ID_BYTES_MAX]; /* where the next fetch's look at `stop` begins */
+  size_t stop_id_n;
   bool expiry_due; /* more kept records are over than one batch dropped */
   int64_t giving;  /* number of a gone engine some of whose jobs were handed back; the others are to be; 0: none */
 };
@@ -252,6 +257,10 @@ void sk_sq_db_close(struct sq_db *db);
 enum sk_code sk_sq_reopen(struct sq_db *db);
 /* Turns what sqlite said last into a status. */
 enum sk_code sk_sq_fail(struct sq_db *db);
+
+static inline enum sk_code sk_sq_no_memory(struct sq_db *db) {
+  return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+}
 
 /* A statement to bind to and step. */
 static inline sqlite3_stmt *sk_sq(struct sq_db *db, enum sq_stmt which) { return db->stmts[which]; }
@@ -285,6 +294,8 @@ struct sk_str sk_sq_column(sqlite3_stmt *st, int at);
 enum sk_code sk_sq_begin(struct sq_db *db);
 enum sk_code sk_sq_commit(struct sq_db *db);
 void sk_sq_rollback(struct sq_db *db);
+/* Ends a write transaction in which `code` happened: commits and tells others, or rolls back. */
+enum sk_code sk_sq_end(struct sq_db *db, enum sk_code code);
 /* One snapshot for several reading statements. */
 enum sk_code sk_sq_begin_read(struct sq_db *db);
 void sk_sq_end_read(struct sq_db *db);
@@ -378,6 +389,8 @@ enum sk_code sk_sq_queue(struct sq_db *db, struct sk_str name, bool make, struct
 /* The queue of that number, which a row names.  Its name is right even outside a write transaction. */
 enum sk_code sk_sq_queue_of(struct sq_db *db, int64_t q, struct sq_queue **out);
 void sk_sq_dirty(struct sq_db *db, struct sq_queue *queue);
+/* Looks at the next queues and forgets those that have held nothing for SQ_QUEUE_KEEP_MS, are not paused and have no settings. */
+enum sk_code sk_sq_queues_forget(struct sq_db *db);
 /* Writes what changed. */
 enum sk_code sk_sq_flush(struct sq_db *db);
 /* Forgets all cached rows: they may not be what the file holds. */
@@ -409,6 +422,18 @@ enum sk_code sk_sq_move_ended(struct sq_db *db, struct sq_row *row, enum sk_stat
                               struct sk_str record);
 /* Gone. */
 enum sk_code sk_sq_delete(struct sq_db *db, struct sq_row *row);
+/* A SCHEDULED or RETRY job of which only n, q, rank, due, ord, state and flags are known is READY at the front. */
+enum sk_code sk_sq_promote(struct sq_db *db, struct sq_row *row);
+/* A READY job of which only those are known is RUNNING under fence, and its progress begins anew. */
+enum sk_code sk_sq_take(struct sq_db *db, struct sq_row *row, uint64_t fence);
+/* The same for all jobs in line from number `from` to `to`, which are n. */
+enum sk_code sk_sq_take_line(struct sq_db *db, struct sq_queue *queue, int64_t from, int64_t to, size_t n,
+                             uint64_t fence);
+/* A RUNNING job of queue, with no flags, is gone: in one statement, by its id.  *found says whether it was as said. */
+enum sk_code sk_sq_delete_running(struct sq_db *db, struct sq_queue *queue, struct sk_str id, uint64_t fence,
+                                  bool *found);
+/* Moves the head of a lane behind jobs that are not READY, over some thousands of them at most. */
+enum sk_code sk_sq_head_move(struct sq_db *db, struct sq_queue *queue, int64_t rank);
 /* A record after `edit`, in arena; the same bytes when it can't be read; p is NULL when out of memory. */
 struct sk_str sk_sq_edit(struct sk_arena *arena, struct sk_str record, void (*edit)(struct sk_job *, int64_t now_ms),
                          int64_t now_ms);
@@ -436,7 +461,7 @@ enum sk_code sk_sq_group_wait(struct sq_db *db, struct sq_row *row);
 /* The job joins its group's line, or leaves it. */
 enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool add);
 /* Opens the lines of queue whose time has come, */
-enum sk_code sk_sq_lanes_open(struct sq_db *db, struct sq_queue *queue);
+enum sk_code sk_sq_lanes_open(struct sq_db *db, struct sq_queue *queue, int *left);
 /* and says whether any is open, and when the next one will be, us (SQ_NEVER: unknown). */
 enum sk_code sk_sq_lanes_look(struct sq_db *db, const struct sq_queue *queue, bool *open, int64_t *soon_us);
 /* Forgets groups without jobs whose bucket is full: `most` at a time; *n says how many. */
@@ -531,12 +556,49 @@ enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op);
 /* Drops a batch of kept records whose time is over; sets db->expiry_due when there are more. */
 enum sk_code sk_sq_expire(struct sq_db *db);
 
-enum sk_code sk_sq_get(struct sq_db *db, struct sk_get_op *op);
-enum sk_code sk_sq_list(struct sq_db *db, struct sk_list_op *op);
 enum sk_code sk_sq_count(struct sq_db *db, struct sk_count_op *op);
 enum sk_code sk_sq_tasks(struct sq_db *db, struct sk_tasks_op *op);
-/* Calls each(ctx, n) for the jobs of one state that match filter, in that state's order, until it returns false. */
-enum sk_code sk_sq_each(struct sq_db *db, const struct sk_filter *filter, enum sk_state state,
-                        bool (*each)(void *ctx, int64_t n), void *ctx);
+/* What others see of a job; its texts are row's and text's, in arena. */
+enum sk_code sk_sq_view(struct sq_db *db, struct sk_arena *arena, const struct sq_row *row, const struct sq_text *text,
+                        struct sk_view *view);
+/* What keeps a READY job from being taken, besides the jobs before it. */
+enum sk_code sk_sq_find_hindrance(struct sq_db *db, const struct sq_row *row, enum sk_blocked_by *blocked_by);
+
+/* -- walk.c: get and list in steps ------------------------------------------------------------------------------------- */
+
+/* A get or a list at work.  Made by sk_sq_walk_get or sk_sq_walk_list; `step` is called in a reading transaction until `over`.  A step
+ * that failed may be done again with the walk as it was before. */
+struct sq_walk {
+  struct sk_list node; /* the caller's */
+  struct sk_op *op;
+  enum sk_code (*step)(struct sq_walk *w, struct sq_db *db);
+  bool over;
+  size_t at;           /* get: ids that are answered */
+  int looks;           /* rows that the step may still look at */
+  size_t bytes;        /* of the records that the step has read */
+  size_t skip;         /* list: jobs that match and are before the offset */
+  size_t bytes_listed; /* ... of all views so far, as sk_check_listed counts them */
+  size_t views_n;      /* ... views when the last step ended */
+  enum sk_state state; /* ... the state whose jobs are listed; SK_STATES: all are */
+  int64_t q;           /* ... number of the filter's queue; 0: any */
+  int64_t rank;        /* ... READY: the priority that is listed, of `queue` */
+  int64_t due, ord;    /* ... the place of the last row, in the order of its state */
+  bool entered;        /* ... READY: `queue` is being listed; else the walk goes on behind it */
+  size_t queue_n;
+  char queue[SK_NAME_BYTES_MAX];
+};
+void sk_sq_walk_get(struct sq_walk *w, struct sk_get_op *op);
+void sk_sq_walk_list(struct sq_walk *w, struct sk_list_op *op);
+
+/* -- sweep.c: changes by filter in steps --------------------------------------------------------------------------------- */
+
+struct sq_sweep {
+  struct sk_change_op *op;
+  int64_t from; /* jobs up to this number were looked at */
+  bool over;    /* all were */
+};
+void sk_sq_sweep(struct sq_sweep *w, struct sk_change_op *op);
+/* In transactions of its own; adds to op->changed. */
+enum sk_code sk_sq_sweep_step(struct sq_db *db, struct sq_sweep *w);
 
 #endif

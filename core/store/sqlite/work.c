@@ -12,7 +12,7 @@ static enum sk_code insert(struct sq_db *db, const struct sq_row *row, const str
   enum sq_stmt which = row->flags ? SQL_JOB_ADD : later ? SQL_JOB_ADD_LATER : SQL_JOB_ADD_LINE;
   *exists = false;
   struct sk_str record = sk_record_stamp(item->record, db->now_ms, &db->stamped);
-  if (record.p == NULL && item->record.n > 0) return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
+  if (record.p == NULL && item->record.n > 0) return sk_sq_no_memory(db);
   sqlite3_stmt *st = sk_sq(db, which);
   sk_sq_int(st, 1, row->n);
   sk_sq_text(st, 2, item->id);
@@ -114,7 +114,7 @@ static enum sk_code load_held(struct sq_db *db, struct sk_str id, uint64_t fence
 }
 
 /* The same for a job that has more than its row, which goes with it. */
-static enum sk_code settle_deleted_more(struct sq_db *db, struct sk_settle_item *item, int64_t q) {
+static enum sk_code settle_deleted_flagged(struct sq_db *db, struct sk_settle_item *item, int64_t q) {
   struct sq_row row;
   bool held;
   enum sk_code code = load_held(db, item->id, item->fence, &row, &held);
@@ -128,16 +128,11 @@ static enum sk_code settle_deleted(struct sq_db *db, struct sk_settle_item *item
   struct sq_queue *queue;
   enum sk_code code = sk_sq_queue(db, item->queue, false, &queue);
   if (code != SK_OK || queue == NULL) return code;
-  sqlite3_stmt *st = sk_sq(db, SQL_JOB_DELETE_HELD);
-  sk_sq_text(st, 1, item->id);
-  sk_sq_int(st, 2, SQ_HOLD_BASE + (int64_t)item->fence);
-  sk_sq_int(st, 3, queue->q);
-  code = sk_sq_run(db, SQL_JOB_DELETE_HELD);
+  bool found;
+  code = sk_sq_delete_running(db, queue, item->id, item->fence, &found);
   if (code != SK_OK) return code;
-  if (sqlite3_changes(db->db) != 1) return settle_deleted_more(db, item, queue->q);
+  if (!found) return settle_deleted_flagged(db, item, queue->q);
   item->status = SK_OK;
-  queue->states[SK_STATE_RUNNING]--; /* running jobs have no side table to leave */
-  sk_sq_dirty(db, queue);
   return SK_OK;
 }
 
