@@ -1,5 +1,5 @@
-/* buf.h - a growing byte buffer.  Appending never fails half way: when memory runs out the buffer is marked `failed`, keeps
- * what it had, and ignores later appends, so that a writer checks once at the end. */
+/* buf.h - a growing byte buffer. An append never fails half way: when memory runs out the buffer is marked `failed`,
+ * keeps its bytes, and ignores later appends. A writer therefore checks `failed` once, at the end. */
 #ifndef SK_BASE_BUF_H
 #define SK_BASE_BUF_H
 
@@ -23,8 +23,8 @@ void sk_buf_fini(struct sk_buf *b);
 static inline void sk_buf_clear(struct sk_buf *b) { b->n = 0, b->failed = false; }
 static inline struct sk_str sk_buf_str(const struct sk_buf *b) { return sk_str(b->p, b->n); }
 
-/* Makes room for n more bytes; false (and `failed`) when out of memory. */
-bool sk_buf_grow(struct sk_buf *b, size_t n); /* for sk_buf_reserve */
+/* Reserves room for n more bytes; false (and `failed` is set) when out of memory. */
+bool sk_buf_grow(struct sk_buf *b, size_t n); /* the slow path of sk_buf_reserve */
 static inline bool sk_buf_reserve(struct sk_buf *b, size_t n) {
   return (!b->failed && n <= b->cap - b->n) || sk_buf_grow(b, n);
 }
@@ -41,7 +41,7 @@ void sk_buf_add_c(struct sk_buf *b, const char *z);
 void sk_buf_addf(struct sk_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sk_buf_add_u32(struct sk_buf *b, uint32_t v); /* little-endian, fixed width */
 void sk_buf_add_u64(struct sk_buf *b, uint64_t v);
-/* Adds s as a JSON string, quotes included.  Bytes that are not UTF-8 pass unchanged. */
+/* Appends s as a JSON string with its quotes. Bytes that are not UTF-8 pass unchanged. */
 void sk_buf_add_json(struct sk_buf *b, struct sk_str s);
 /* Drops the first n bytes. */
 void sk_buf_consume(struct sk_buf *b, size_t n);

@@ -1,7 +1,7 @@
-/* err.h - what went wrong, as a code for programs and a sentence for people.
+/* err.h - errors: a code for programs and a sentence for people.
  *
- * Whatever can fail returns an sk_code and fills the struct sk_err passed last (which may be NULL).  The sentence names the
- * object, the value and what was expected; a cause from a lower layer follows after ": ". */
+ * A function that can fail returns an sk_code and fills the struct sk_err that is its last argument and may be NULL.
+ * The sentence names the object, the value and what was expected; the cause from a lower layer follows after ": ". */
 #ifndef SK_BASE_ERR_H
 #define SK_BASE_ERR_H
 
@@ -11,19 +11,19 @@ enum sk_code {
   SK_OK = 0,
   SK_EINVAL,       /* a value is not what is expected */
   SK_ELIMIT,       /* a value is past a limit of limits.h */
-  SK_EEXISTS,      /* that name or id is there already */
-  SK_ENOTFOUND,    /* no such thing */
-  SK_ESTALE,       /* the job is no longer held under this fence: nothing changed */
-  SK_ESTATE,       /* the job is not in a state that allows this */
-  SK_EUNAVAILABLE, /* the store can't be reached or can't write now; nothing happened; try again */
-  SK_EUNKNOWN,     /* the store went away before it answered: it may or may not have happened */
-  SK_ECORRUPT,     /* stored or received bytes are not what they should be */
-  SK_EVERSION,     /* written by a newer version */
-  SK_ETIMEOUT,     /* not within the time given */
+  SK_EEXISTS,      /* the name or id exists already */
+  SK_ENOTFOUND,    /* there is no such thing */
+  SK_ESTALE,       /* the job is not held under this fence any more: nothing changed */
+  SK_ESTATE,       /* the job's state does not allow this */
+  SK_EUNAVAILABLE, /* the store cannot be reached or cannot write now; nothing happened; try again */
+  SK_EUNKNOWN,     /* the store went away before it answered: the operation may have happened */
+  SK_ECORRUPT,     /* stored or received bytes are damaged */
+  SK_EVERSION,     /* a newer version wrote it */
+  SK_ETIMEOUT,     /* not done within the time given */
   SK_ECANCELLED,   /* stopped on request */
-  SK_EUNSUPPORTED, /* this store or build can't do that */
+  SK_EUNSUPPORTED, /* this store or build cannot do it */
   SK_ENOMEM,       /* out of memory */
-  SK_ESYS,         /* the operating system said no */
+  SK_ESYS,         /* the operating system refused */
 };
 
 struct sk_err {
@@ -31,14 +31,15 @@ struct sk_err {
   char message[512];
 };
 
-/* The code's short name as users see it in err.code: "invalid", "limit", "stale", "unavailable", ...  Never NULL. */
+/* Returns the code's short name, which users see in err.code: "invalid", "limit", "stale", "unavailable", ... Never
+ * NULL. */
 const char *sk_code_name(enum sk_code code);
 
 /* Fills err (if not NULL) and returns code, so that a failing function can end with `return sk_err_set(...)`. */
 enum sk_code sk_err_set(struct sk_err *err, enum sk_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "what: " before the message that err holds. */
+/* Puts "context: " in front of the message of err, so that it reads "context: cause". */
 enum sk_code sk_err_wrap(struct sk_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -15,7 +15,7 @@ static void mark(int fd) {
   if (flags >= 0 && !(flags & FD_CLOEXEC)) fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
 }
 
-/* Where the kernel has no close_range. */
+/* For kernels without close_range. */
 static void mark_each(void) {
   DIR *dir = opendir("/proc/self/fd");
   if (dir == NULL) {
@@ -37,6 +37,6 @@ void sk_fds_close_on_exec(void) {
 void sk_fds_keep_standard(void) {
   for (int fd = 0; fd < FIRST; fd++) {
     if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-    if (open("/dev/null", O_RDWR) < 0) return; /* it takes the lowest that is free: fd */
+    if (open("/dev/null", O_RDWR) < 0) return; /* open() takes the lowest free number: fd */
   }
 }

@@ -1,11 +1,12 @@
-/* fds.h - file descriptors that this process was born with, or must not leave to programs that it starts. */
+/* fds.h - file descriptors that this process inherited, or that its programs must not inherit. */
 #ifndef SK_BASE_FDS_H
 #define SK_BASE_FDS_H
 
-/* Programs that this process starts from now on get no descriptor that is open now, but for 0, 1 and 2. */
+/* Marks all open descriptors but 0, 1 and 2 close-on-exec, so that programs started from now on do not inherit them. */
 void sk_fds_close_on_exec(void);
 
-/* Opens /dev/null where 0, 1 or 2 is closed, so that no descriptor of ours becomes a standard stream, to which others write. */
+/* Opens /dev/null in place of a closed descriptor 0, 1 or 2. Otherwise a file that we open would become a standard
+ * stream, and libraries would write messages into it. */
 void sk_fds_keep_standard(void);
 
 #endif

@@ -1,5 +1,6 @@
-/* heap.h - a binary min-heap of nodes that live in their owners' structs, ordered by an int64 key, equal keys first in first
- * out.  Every operation is O(log n); a node knows its place, so removing any of them is too. */
+/* heap.h - a binary min-heap of nodes that are embedded in their owners' structs. The key is an int64; equal keys come
+ * out in the order in which they went in. A node knows its place, so that removing any node is O(log n), as is every
+ * other operation. */
 #ifndef SK_BASE_HEAP_H
 #define SK_BASE_HEAP_H
 
@@ -10,7 +11,7 @@
 struct sk_heap_node {
   int64_t key;
   uint64_t seq; /* order of insertion; breaks ties */
-  size_t at;    /* index + 1 in the heap; 0 when in none */
+  size_t at;    /* index + 1 in the heap; 0 when it is in no heap */
 };
 
 struct sk_heap {
@@ -21,11 +22,11 @@ struct sk_heap {
 };
 
 void sk_heap_fini(struct sk_heap *h);
-/* Makes room for one more node, so that the next insert can't fail; false when out of memory. */
+/* Reserves room for one more node, so that the next insert cannot fail; false when out of memory. */
 bool sk_heap_reserve(struct sk_heap *h);
-/* ... for n nodes in all. */
+/* Reserves room for n nodes in all; false when out of memory. */
 bool sk_heap_reserve_for(struct sk_heap *h, size_t n);
-/* Inserts node under key; false when out of memory.  The node must be in no heap. */
+/* Inserts node with this key; false when out of memory. The node must not be in a heap. */
 bool sk_heap_insert(struct sk_heap *h, struct sk_heap_node *node, int64_t key);
 void sk_heap_remove(struct sk_heap *h, struct sk_heap_node *node);
 static inline struct sk_heap_node *sk_heap_first(const struct sk_heap *h) { return h->n ? h->nodes[0] : NULL; }

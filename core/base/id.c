@@ -9,10 +9,11 @@
 uint64_t sk_id_random(void) {
   uint64_t v;
   if (getrandom(&v, sizeof v, 0) == (ssize_t)sizeof v) return v;
-  return (uint64_t)sk_clock_mono_us() * 0x9e3779b97f4a7c15u; /* no entropy source: distinct is all an id needs */
+  return (uint64_t)sk_clock_mono_us() * 0x9e3779b97f4a7c15u; /* without an entropy source distinct values must do */
 }
 
-/* How many forks lie between the program's start and this process: another number than in the copy of a generator says that it is one. */
+/* The number of forks between the program's start and this process. A generator that has seen another number is a copy
+ * that a fork has made. */
 static unsigned forks;
 static void count_fork(void) { forks++; }
 static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }

@@ -1,5 +1,5 @@
-/* list.h - an intrusive doubly linked ring (after libuv's queue.h).  A node is in at most one list; the list it is in is
- * its state.  A head and a node that is in no list point to themselves. */
+/* list.h - an intrusive doubly linked ring (after libuv's queue.h). A node is in one list at most, and that list is its
+ * state. A head, and a node that is in no list, point to themselves. */
 #ifndef SK_BASE_LIST_H
 #define SK_BASE_LIST_H
 
@@ -16,7 +16,7 @@ struct sk_list {
 static inline void sk_list_init(struct sk_list *l) { l->next = l->prev = l; }
 static inline bool sk_list_empty(const struct sk_list *l) { return l->next == l; }
 
-static inline void sk_list_push(struct sk_list *l, struct sk_list *node) { /* at the end */
+static inline void sk_list_push(struct sk_list *l, struct sk_list *node) { /* appends */
   node->prev = l->prev;
   node->next = l;
   l->prev->next = node;
@@ -31,7 +31,7 @@ static inline void sk_list_remove(struct sk_list *node) {
   sk_list_init(node);
 }
 
-/* Takes the first node out; NULL when the list is empty. */
+/* Removes and returns the first node; NULL when the list is empty. */
 static inline struct sk_list *sk_list_pop(struct sk_list *l) {
   if (sk_list_empty(l)) return NULL;
   struct sk_list *node = l->next;
@@ -39,7 +39,7 @@ static inline struct sk_list *sk_list_pop(struct sk_list *l) {
   return node;
 }
 
-/* Moves all of `from` to the end of `to`. */
+/* Moves all nodes of `from` to the end of `to`. */
 static inline void sk_list_move(struct sk_list *to, struct sk_list *from) {
   if (sk_list_empty(from)) return;
   from->next->prev = to->prev;
@@ -50,7 +50,7 @@ static inline void sk_list_move(struct sk_list *to, struct sk_list *from) {
 }
 
 #define SK_LIST_EACH(it, head) for (struct sk_list *it = (head)->next; it != (head); it = it->next)
-/* The same, when the body may remove `it`. */
+/* The same for bodies that may remove `it`. */
 #define SK_LIST_EACH_SAFE(it, head)                                                                                    \
   for (struct sk_list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
 

@@ -26,7 +26,7 @@ bool sk_log_level_parse(struct sk_str name, enum sk_log_level *out) {
   return false;
 }
 
-/* A FIFO is opened for both directions: its opening then waits for no reader, and neither does a write before there is one. */
+/* A FIFO is opened for both directions: then neither open() nor a write before the first reader blocks. */
 static int open_file(const char *path) {
   const int flags = O_CREAT | O_APPEND | O_CLOEXEC;
   struct stat st;
@@ -34,7 +34,7 @@ static int open_file(const char *path) {
   return open(path, flags | (fifo ? O_RDWR : O_WRONLY), 0644);
 }
 
-/* The descriptor stays the same when the file is opened anew: a thread may be writing to it (log_sink.c). */
+/* The descriptor's number stays the same when the file is opened anew: the sink's thread may be writing to it. */
 enum sk_code sk_log_reopen(struct sk_log *log, const char *path, struct sk_err *err) {
   int fd = open_file(path);
   if (fd < 0) return sk_err_set(err, SK_ESYS, "log file \"%s\": %s", path, strerror(errno));
@@ -57,7 +57,7 @@ void sk_log_line(const struct sk_log *log, enum sk_log_level level, struct sk_st
   if (log->sink) {
     sk_log_sink_put(log->sink, log, sk_buf_str(&b));
   } else {
-    ssize_t ignored = write(log->fd, b.p, b.n); /* nowhere to report a log that can't be written */
+    ssize_t ignored = write(log->fd, b.p, b.n); /* a log that cannot be written has no place for a complaint */
     (void)ignored;
   }
   sk_buf_fini(&b);

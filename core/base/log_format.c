@@ -25,7 +25,7 @@ static void add_time(struct sk_buf *b) {
   sk_buf_addf(b, ".%03dZ", (int)(us / 1000 % 1000));
 }
 
-/* In a text line a value with a space, a control character or a byte that is no UTF-8 is quoted, so that a line stays one line. */
+/* In a text line a value is quoted when it has a space, a control character or a byte that is not UTF-8. */
 static bool is_plain(struct sk_str s) {
   if (s.n == 0) return false;
   while (s.n > 0) {
@@ -36,7 +36,7 @@ static bool is_plain(struct sk_str s) {
   return true;
 }
 
-/* A message keeps its newlines (tracebacks), indented, and its tabs; other control characters become question marks. */
+/* A message keeps its tabs, and its newlines with an indent (tracebacks); other control characters become "?". */
 static void add_message(struct sk_buf *b, struct sk_str s) {
   while (s.n > 0) {
     size_t n = sk_utf8_length(s);
@@ -67,7 +67,7 @@ static void add_text(struct sk_buf *b, const struct sk_log *log, enum sk_log_lev
   }
 }
 
-/* What stands in s from Lua's traceback on; empty when there is none. */
+/* The part of s from Lua's traceback on; empty when there is none. */
 static struct sk_str traceback_in(struct sk_str s) {
   static const char head[] = "\nstack traceback:\n";
   const char *at = s.n ? memmem(s.p, s.n, head, sizeof head - 1) : NULL;

@@ -20,26 +20,26 @@
 #include "base/log_format.h"
 
 enum {
-  WRITE_BYTES_MAX = 4096,  /* PIPE_BUF: so much is written to a pipe without another process's output in between */
-  KEEP_BYTES = 256 * 1024, /* of an empty buffer */
+  WRITE_BYTES_MAX = 4096,  /* PIPE_BUF: a write of this size to a pipe is not mixed with another process's */
+  KEEP_BYTES = 256 * 1024, /* capacity that an empty buffer keeps */
 };
 
 struct sk_log_sink {
   int fd;
   pthread_t thread;
   pthread_mutex_t lock;
-  pthread_cond_t wake;   /* for the thread: there is something to do */
-  pthread_cond_t rested; /* from the thread: all is written, or it has ended */
-  struct sk_buf lines;   /* guarded by lock, as all that follows */
+  pthread_cond_t wake;   /* wakes the thread: there is work */
+  pthread_cond_t rested; /* signalled by the thread: all is written, or it has ended */
+  struct sk_buf lines;   /* lines to be written; guarded by lock, like all fields below */
   size_t lost;
-  struct sk_log as; /* the log as it was at the last line: how the thread's own line is to look */
-  bool busy;        /* the thread writes */
-  bool over;        /* the thread is to end when all is written; */
-  bool ended;       /* ... it has ended */
-  bool abandoned;   /* nobody waits for it: it frees the sink */
+  struct sk_log as; /* the log at its last line: level, form and color for the line about lost lines */
+  bool busy;        /* the thread is writing */
+  bool over;        /* the thread must end when all is written */
+  bool ended;       /* the thread has ended */
+  bool abandoned;   /* nobody waits for the thread, which then frees the sink */
 };
 
-/* The thread's own memory may run out, too: then the line is not written. */
+/* Does nothing when memory runs out. */
 static void add_lost(struct sk_buf *b, const struct sk_log *as, size_t lost) {
   if (lost == 0) return;
   char text[120];
@@ -47,19 +47,19 @@ static void add_lost(struct sk_buf *b, const struct sk_log *as, size_t lost) {
   sk_log_format(as, SK_LOG_WARN, sk_str(text, (size_t)n), NULL, 0, b);
 }
 
-/* The whole lines at the start of `rest` that one write takes; a longer line is cut. */
+/* Returns how many bytes one write takes: whole lines, or a piece of a longer line. */
 static size_t piece_of(struct sk_str rest) {
   if (rest.n <= WRITE_BYTES_MAX) return rest.n;
   const char *end = memrchr(rest.p, '\n', WRITE_BYTES_MAX);
   return end ? (size_t)(end - rest.p) + 1 : WRITE_BYTES_MAX;
 }
 
-/* Nothing can be told of a log that can't be written. */
+/* Errors are ignored: a log that cannot be written has no place for a complaint. */
 static void write_all(int fd, struct sk_str rest) {
   while (rest.n > 0) {
     ssize_t n = write(fd, rest.p, piece_of(rest));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) { /* another process has set O_NONBLOCK */
+    if (n < 0 && errno == EAGAIN) { /* another process has made the descriptor non-blocking */
       struct pollfd ready = { .fd = fd, .events = POLLOUT };
       poll(&ready, 1, -1);
       continue;
@@ -121,7 +121,7 @@ void sk_log_sink_put(struct sk_log_sink *s, const struct sk_log *log, struct sk_
   pthread_mutex_unlock(&s->lock);
 }
 
-/* With the lock: waits until all is written, or the time is over. */
+/* Waits until all is written or the time is over. The caller holds the lock. */
 static void wait_rested(struct sk_log_sink *s) {
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
@@ -150,7 +150,7 @@ void sk_log_sink_stop(struct sk_log *log) {
   wait_rested(s);
   bool ended = s->ended;
   s->abandoned = !ended;
-  pthread_t thread = s->thread; /* an abandoned sink is the thread's */
+  pthread_t thread = s->thread; /* read before the unlock: an abandoned sink belongs to the thread */
   pthread_mutex_unlock(&s->lock);
   if (ended) {
     pthread_join(thread, NULL);
@@ -173,7 +173,7 @@ enum sk_code sk_log_sink_start(struct sk_log *log, struct sk_err *err) {
   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
   pthread_cond_init(&s->rested, &attr);
   pthread_condattr_destroy(&attr);
-  sigset_t all, before; /* signals are the loop's */
+  sigset_t all, before; /* signals must reach the loop's thread */
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int rc = pthread_create(&s->thread, NULL, write_lines, s);

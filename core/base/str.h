@@ -1,4 +1,4 @@
-/* str.h - a slice: bytes with a length, borrowed from whoever owns them.  Nothing here assumes a NUL. */
+/* str.h - a slice: bytes with a length, borrowed from their owner. No function here needs a NUL at the end. */
 #ifndef SK_BASE_STR_H
 #define SK_BASE_STR_H
 
@@ -30,7 +30,7 @@ static inline bool sk_str_starts(struct sk_str s, const char *prefix) {
   return s.n >= n && memcmp(s.p, prefix, n) == 0;
 }
 
-/* The first n bytes of s, or all of it. */
+/* Returns the first n bytes of s, or all of it when it is shorter. */
 static inline struct sk_str sk_str_head(struct sk_str s, size_t n) { return sk_str(s.p, s.n < n ? s.n : n); }
 
 #endif

@@ -37,7 +37,7 @@ void sk_utf8_add_clean(struct sk_buf *out, struct sk_str s, bool lines) {
   }
 }
 
-/* c is the code of a control character, or a quote or backslash. */
+/* c is the code of a control character, a quote or a backslash. */
 static void add_escape(struct sk_buf *out, unsigned c) {
   switch (c) {
   case '"': sk_buf_add_c(out, "\\\""); return;

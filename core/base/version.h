@@ -1,4 +1,4 @@
-/* version.h - which Skein this is; `skein --version` and the rock's version come from here. */
+/* version.h - the version of Skein, for `skein --version` and the rock. */
 #ifndef SK_BASE_VERSION_H
 #define SK_BASE_VERSION_H
 
