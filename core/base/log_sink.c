@@ -2,7 +2,7 @@
  *
  *   sk_log_line ──► lines (bounded, under the lock) ──the thread takes all──► writing ──► the file descriptor
  *
- * The thread waits in write(2) for as long as the reader does not read; nothing else waits for the thread but for a bounded time. */
+ * The thread blocks in write(2) while the reader does not read. Other threads wait for it for a bounded time only. */
 #include "base/log_sink.h"
 
 #include <errno.h>

@@ -30,7 +30,7 @@ static void on_closed(uv_handle_t *handle) { free(handle->data); }
 
 extern char **environ;
 
-/* This process's environment with the mark in place of what has its name; NULL when out of memory. */
+/* Returns this process's environment with the mark in place of any variable of that name; NULL when out of memory. */
 static char **environment_with(const char *mark) {
   size_t n = 0, name_n = strcspn(mark, "=") + 1, to = 0;
   while (environ && environ[n]) n++;
@@ -62,7 +62,7 @@ struct sk_child *sk_child_spawn(struct sk_loop *loop, const struct sk_child_opti
     .env = env,
     .exit_cb = on_exit_uv,
     .file = options->file,
-    .args = (char **)(uintptr_t)options->argv, /* libuv's type lacks const; it does not write there */
+    .args = (char **)(uintptr_t)options->argv, /* libuv's type lacks const; libuv does not write there */
     .stdio = stdio,
     .stdio_count = (int)(3 + options->fds_n),
   };

@@ -1,4 +1,4 @@
-/* guard.c - the engine's side of the guard; see guard.h.  What the guard does is in sweep.c. */
+/* guard.c - the engine's side of the guard, and the guard's main function; see guard.h. sweep.c kills the processes. */
 #include "io/guard.h"
 
 #include <errno.h>
@@ -24,14 +24,16 @@ struct sk_guard {
   char token[20];
 };
 
-/* -- the engine's side ------------------------------------------------------------------------------------------------- */
+/* -- the engine's side
+ * ------------------------------------------------------------------------------------------------- */
 
-/* In a child of the engine: becomes the guard, or ends.  Only calls that are safe between fork and exec. */
+/* Runs in a child of the engine: starts the guard as a grandchild, or ends. Uses only calls that are safe between fork
+ * and exec. */
 static void become(const char *program, const char *token, int fd) {
   char *argv[] = { "skein", "worker", "guard", (char *)(uintptr_t)token, NULL };
   char *none[] = { NULL };
   setsid();
-  pid_t pid = fork(); /* so that it is no child of the engine, which would have to wait for it */
+  pid_t pid = fork(); /* a grandchild need not be reaped by the engine */
   if (pid != 0) _exit(pid < 0);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int i = 0; i <= STDERR_FILENO; i++) dup2(null, i);
@@ -81,15 +83,17 @@ void sk_guard_mark(const struct sk_guard *g, uint64_t worker, char out[SK_GUARD_
 }
 
 void sk_guard_sweep(struct sk_guard *g, uint64_t worker) {
-  /* When it can't be told, the end of the engine tells of all. */
+  /* A message that is lost is made good when the engine ends: the guard then kills all programs. */
   if (send(g->fd, &worker, sizeof worker, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
 }
 
-/* -- the guard ------------------------------------------------------------------------------------------------------------ */
+/* -- the guard
+ * ------------------------------------------------------------------------------------------------------------ */
 
 int sk_guard_main(const char *token) {
   for (int i = 1; i < NSIG; i++)
-    if (i != SIGCHLD) signal(i, SIG_IGN); /* it goes when the engine has gone, not when a terminal or a user says so */
+    if (i != SIGCHLD)
+      signal(i, SIG_IGN); /* the guard ends with the engine, and not with a terminal or by a user's signal */
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);

@@ -1,13 +1,13 @@
-/* guard.h - a small process beside an engine that ends what the engine's workers have started, when they are gone.
+/* guard.h - a small process beside an engine that kills the programs of workers that are gone.
  *
- *   engine (core) ──────► worker 3 ──► sh ──► a program of a job ──► ... whatever it starts, in sessions of its own, or as a daemon
- *        │                   every one of them has SKEIN_WORKER=TOKEN.3 in its environment
- *        └─ socket ──► guard: "3 is gone": kills all that have that mark, and all below them.
- *                             The socket ends, since the engine has, however it did: the same with SKEIN_WORKER=TOKEN.*
+ *   engine (core) ──────► worker 3 ──► sh ──► a program of a job ──► ... its programs, in other sessions, or as daemons
+ *        │                   each of them has SKEIN_WORKER=TOKEN.3 in its environment
+ *        └─ socket ──► guard: "worker 3 is gone": kills all processes with that mark and their descendants.
+ *                             The socket closes when the engine ends in any way: the same for SKEIN_WORKER=TOKEN.*
  *
- * A worker dies of SIGKILL with its core (PR_SET_PDEATHSIG), but what it has started does not; a process group does not hold what
- * leaves it; and an orphan has no parent that tells whose it was.  The environment is inherited by all, so the guard looks for the mark
- * in /proc.  A program that clears its environment and its parent both is not found. */
+ * A worker dies of SIGKILL with its core (PR_SET_PDEATHSIG), but its programs do not. A process group does not hold
+ * processes that leave it, and an orphan has no parent that tells its origin. All of them inherit the environment, so
+ * the guard looks for the mark in /proc. A program that clears its environment and leaves its parent is not found. */
 #ifndef SK_IO_GUARD_H
 #define SK_IO_GUARD_H
 
@@ -20,17 +20,17 @@ struct sk_guard;
 
 enum { SK_GUARD_MARK_BYTES = 64 };
 
-/* Starts `program worker guard TOKEN`, which is no child of this process.  Marks all open descriptors but 0 to 2 close-on-exec.  Called
- * before there are other threads.  NULL with err: an engine can do without. */
+/* Starts `program worker guard TOKEN`, which is not a child of this process. Marks all open descriptors but 0 to 2
+ * close-on-exec. Call it before the process has other threads. NULL with err: an engine can run without a guard. */
 struct sk_guard *sk_guard_start(const char *program, struct sk_err *err);
-/* Ends all that is left; returns when that is done, after a second at the latest.  NULL is fine. */
+/* Has all remaining programs killed and returns when that is done, after a second at the latest. NULL is fine. */
 void sk_guard_stop(struct sk_guard *g);
-/* What the environment of that worker must have: NAME=VALUE. */
+/* Writes the mark of that worker's environment: NAME=VALUE. */
 void sk_guard_mark(const struct sk_guard *g, uint64_t worker, char out[SK_GUARD_MARK_BYTES]);
-/* That worker has ended.  Does not block. */
+/* Has the programs of a worker that has ended killed. Does not block. */
 void sk_guard_sweep(struct sk_guard *g, uint64_t worker);
 
-/* The process itself: returns its exit status. */
+/* The main function of the guard's process; returns its exit status. */
 int sk_guard_main(const char *token);
 
 #endif

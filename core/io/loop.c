@@ -1,4 +1,4 @@
-/* loop.c - see loop.h.  Every handle struct embeds its uv handle and is freed in its close callback (libuv's lifetime law). */
+/* loop.c - see loop.h. Each handle struct embeds its uv handle and is freed in its close callback, as libuv demands. */
 #include "io/loop.h"
 
 #include <assert.h>
@@ -11,14 +11,14 @@
 struct sk_loop {
   uv_loop_t uv;
   uv_prepare_t before_wait;
-  uv_idle_t no_wait;       /* runs while a deferred call is marked: the loop is alive then, and does not wait */
-  size_t handles;          /* ours that are not freed yet */
+  uv_idle_t no_wait;       /* active while a deferred call is marked: the loop is then alive and does not wait */
+  size_t handles;          /* our handles that are not freed yet */
   struct sk_list deferred; /* marked struct sk_defer */
   struct sk_list flushes;  /* struct sk_flush */
 };
 
 struct sk_defer {
-  struct sk_list node; /* in loop->deferred while marked */
+  struct sk_list node; /* in loop->deferred while it is marked */
   struct sk_loop *loop;
   sk_io_cb cb;
   void *ctx;
@@ -57,7 +57,7 @@ static void do_nothing(uv_idle_t *uv) { (void)uv; }
 static void run_before_wait(uv_prepare_t *uv) {
   struct sk_loop *loop = uv->data;
   struct sk_list now,
-      *node; /* what these calls mark is for the next turn: two that mark each other must not keep events out */
+      *node; /* calls that they mark run in the next turn: two that mark each other must not keep events out */
   sk_list_init(&now);
   sk_list_move(&now, &loop->deferred);
   while ((node = sk_list_pop(&now)) != NULL) {
@@ -111,7 +111,7 @@ struct foreign {
   void *ctx;
 };
 
-/* Ours point to themselves: each is the first member of its struct, which its data is. */
+/* Our handles point to themselves: each is the first member of its struct, which is its data. */
 static void visit_foreign(uv_handle_t *handle, void *arg) {
   const struct foreign *f = arg;
   bool ours = handle->data == handle || handle->data == f->loop || handle == (const uv_handle_t *)&f->loop->no_wait;
@@ -129,7 +129,7 @@ static void close_foreign(uv_handle_t *handle, void *arg) {
 
 void sk_loop_free(struct sk_loop *loop) {
   assert(loop->handles == 0);
-  uv_walk(&loop->uv, close_foreign, NULL); /* handles that scripts left open through luv */
+  uv_walk(&loop->uv, close_foreign, NULL); /* handles that scripts have left open through luv */
   uv_run(&loop->uv, UV_RUN_DEFAULT);
   int rc = uv_loop_close(&loop->uv);
   assert(rc == 0);
@@ -208,7 +208,7 @@ struct sk_timer *sk_timer_new(struct sk_loop *loop, sk_io_cb cb, void *ctx) {
 }
 
 void sk_timer_start(struct sk_timer *t, int64_t delay_ms) {
-  uv_update_time(&t->loop->uv); /* libuv counts from the turn's start, which may be a long callback ago */
+  uv_update_time(&t->loop->uv); /* libuv counts from the start of the turn, which may be long ago */
   uv_timer_start(&t->uv, on_timer, delay_ms > 0 ? (uint64_t)delay_ms : 0, 0);
 }
 
@@ -262,7 +262,7 @@ struct sk_signal *sk_signal_new(struct sk_loop *loop, int signum, void (*cb)(voi
   return s;
 }
 
-/* Signals are the process's, not a loop's: which have come, and who handles them. */
+/* Signals belong to the process and not to a loop: these tell which have come and who handles them. */
 static volatile sig_atomic_t signals_seen[NSIG];
 static struct sigaction signals_next[NSIG];
 

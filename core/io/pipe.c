@@ -1,5 +1,6 @@
-/* pipe.c - see pipe.h.  The socket (or, where nothing is written, any pipe) is our own and libuv only says when it is ready: so a process that computes can wait for it without
- * the loop, and a pipe that is not read keeps its bytes in the kernel.  Frees itself in the close callback. */
+/* pipe.c - see pipe.h. The socket, or a pipe that is only read, is our own, and libuv only says when it is ready. So a
+ * process that computes can wait for it without the loop, and a pipe that is not read keeps its bytes in the kernel.
+ * The struct is freed in the close callback. */
 #include "io/pipe.h"
 
 #include <assert.h>
@@ -15,29 +16,28 @@
 
 enum {
   PIPE_READ_BYTES = 64 * 1024,
-  PIPE_READS_MAX = 16, /* of one turn of the loop: others have their turn, too */
+  PIPE_READS_MAX = 16, /* reads in one turn of the loop, so that others get their turn */
   PIPE_SOCKET_BYTES = 512 * 1024,
-  PIPE_KEEP_BYTES = 1024 * 1024, /* of an empty buffer: a larger one is given back */
-  PIPE_DRAIN_BYTES_MAX =
-      16 * 1024 * 1024, /* more than any socket holds: whoever writes on is not the one that has ended */
+  PIPE_KEEP_BYTES = 1024 * 1024,           /* capacity that an empty buffer keeps */
+  PIPE_DRAIN_BYTES_MAX = 16 * 1024 * 1024, /* more than a socket holds: a process that writes on has not ended */
 };
 
 struct sk_pipe {
   uv_poll_t uv;
   int fd;
-  int interest; /* what uv waits for */
+  int interest; /* the events that uv waits for */
   struct sk_loop *loop;
   struct sk_pipe_events events;
-  struct sk_buf in;  /* received, not consumed yet */
-  int64_t half_ms;   /* when the start of the frame came that is not whole */
-  struct sk_buf out; /* appended; */
-  size_t out_at;     /* ... the kernel has taken all before this */
+  struct sk_buf in;  /* bytes received and not consumed yet */
+  int64_t half_ms;   /* when the start of the incomplete frame came; monotonic */
+  struct sk_buf out; /* bytes appended and not sent */
+  size_t out_at;     /* the kernel has taken all bytes of `out` before this */
   struct sk_flush flush;
-  bool full;   /* the kernel did not take everything: uv says when it takes more */
-  bool paused; /* sk_pipe_read said so */
-  bool again;  /* what is in `in` is to be handed over again */
+  bool full;   /* the kernel did not take all bytes: uv says when it takes more */
+  bool paused; /* sk_pipe_read has stopped the reading */
+  bool again;  /* the bytes in `in` must be given again */
   bool closed; /* events.closed was called */
-  bool *freed; /* where to note that it was freed, while events.bytes runs */
+  bool *freed; /* set to true by sk_pipe_free, while an event runs; else NULL */
   char chunk[PIPE_READ_BYTES];
 };
 
@@ -63,7 +63,7 @@ static void report_closed(struct sk_pipe *p, int number) {
   p->events.closed(p->events.ctx, orderly ? NULL : &err);
 }
 
-/* An empty buffer that was large once is given back. */
+/* Frees the memory of an empty buffer that was large once. */
 static void give_back(struct sk_buf *b) {
   if (b->n > 0 || b->failed) return;
   if (b->cap > PIPE_KEEP_BYTES)
@@ -72,9 +72,11 @@ static void give_back(struct sk_buf *b) {
     sk_buf_clear(b);
 }
 
-/* -- reading ------------------------------------------------------------------------------------------------------------------ */
+/* -- reading
+ * ------------------------------------------------------------------------------------------------------------------ */
 
-/* Hands over `in`, which is p->in or new bytes; *used says how much of it was consumed.  False when the pipe is freed since. */
+/* Gives `in`, which is p->in or new bytes; *used is how much of it was consumed. False when the callee has freed the
+ * pipe. */
 static bool hand_over(struct sk_pipe *p, struct sk_str in, size_t *used) {
   bool freed = false;
   p->freed = &freed;
@@ -85,7 +87,7 @@ static bool hand_over(struct sk_pipe *p, struct sk_str in, size_t *used) {
   return true;
 }
 
-/* Hands over p->chunk's first n bytes, behind what was kept.  False when the pipe is closed or freed since. */
+/* Gives the first n bytes of p->chunk after the bytes that were kept. False when the pipe was closed or freed. */
 static bool deliver(struct sk_pipe *p, size_t n) {
   bool buffered = p->in.n > 0;
   struct sk_str in = sk_str(p->chunk, n);
@@ -106,7 +108,7 @@ static bool deliver(struct sk_pipe *p, size_t n) {
   return false;
 }
 
-/* Hands over what was kept once more.  False when the pipe is closed or freed since. */
+/* Gives the kept bytes again. False when the pipe was closed or freed. */
 static bool deliver_again(struct sk_pipe *p) {
   p->again = false;
   if (p->closed || p->paused || p->in.n == 0 || p->in.failed) return !p->closed;
@@ -155,9 +157,10 @@ void sk_pipe_drain(struct sk_pipe *p) {
   report_closed(p, 0);
 }
 
-/* -- writing ------------------------------------------------------------------------------------------------------------------ */
+/* -- writing
+ * ------------------------------------------------------------------------------------------------------------------ */
 
-/* Writes what the kernel takes now.  False when the socket takes nothing any more. */
+/* Writes what the kernel takes now. False when the socket takes no bytes any more. */
 static bool send_out(struct sk_pipe *p) {
   while (p->out_at < p->out.n) {
     ssize_t n = send(p->fd, p->out.p + p->out_at, p->out.n - p->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -174,8 +177,8 @@ static bool send_out(struct sk_pipe *p) {
   return true;
 }
 
-/* Sends, or ends the pipe.  A frame that memory had no room for is a hole in the stream: nothing may follow it.  A socket that
- * takes nothing any more may still hold what the other side said last. */
+/* Sends, or ends the pipe. A frame for which memory ran out is a hole in the stream, and nothing must follow it. A
+ * socket that takes no bytes any more may still hold the last words of the other side. */
 static void send_or_fail(struct sk_pipe *p) {
   if (p->closed) return;
   bool was_full = p->full;
@@ -200,7 +203,7 @@ static void flush_later(struct sk_flush *f) {
 
 static void on_ready(uv_poll_t *uv, int status, int events) {
   struct sk_pipe *p = uv->data;
-  if (status < 0) { /* the other end is gone, and libuv has stopped looking */
+  if (status < 0) { /* the other end is gone, and libuv has stopped watching */
     p->interest = 0;
     sk_pipe_drain(p);
     return;
@@ -249,7 +252,9 @@ struct sk_str sk_pipe_rest(const struct sk_pipe *p) {
 
 void sk_pipe_unref(struct sk_pipe *p) { uv_unref((uv_handle_t *)&p->uv); }
 
-/* -- life --------------------------------------------------------------------------------------------------------------------- */
+/* -- life
+ *
+ * ------------------------------------------------------------------------------------------------------------- */
 
 struct sk_pipe *sk_pipe_new(struct sk_loop *loop, int fd, const struct sk_pipe_events *events, struct sk_err *err) {
   struct sk_pipe *p = calloc(1, sizeof *p);

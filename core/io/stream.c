@@ -1,5 +1,5 @@
-/* stream.c - see stream.h.  The socket is our own and libuv only says when it is ready, so that whoever must block can wait on the
- * same socket without the loop.  Streams keep no loop running: who waits for one holds something else. */
+/* stream.c - see stream.h. The socket is our own, and libuv only says when it is ready, so that a caller that must
+ * block can wait for the socket without the loop. A stream keeps no loop running: its user holds another handle. */
 #include "io/stream.h"
 
 #include <assert.h>
@@ -25,10 +25,10 @@ enum { READ_BYTES = 64 * 1024, READS_MAX = 16 };
 
 enum stage { RESOLVING, CONNECTING, GREETING, OPEN, CLOSED };
 
-/* One attempt at one address: libuv's handle outlives the stream until its close callback. */
+/* One attempt at one address. libuv's handle outlives the stream until its close callback. */
 struct socket {
   uv_poll_t uv;
-  struct sk_stream *stream; /* NULL once let go */
+  struct sk_stream *stream; /* NULL when the stream has let it go */
   int fd;
   int interest;
 };
@@ -37,19 +37,19 @@ struct sk_stream {
   struct sk_loop *loop;
   struct sk_stream_events events;
   enum stage stage;
-  struct socket *socket;             /* CONNECTING, OPEN */
-  uv_getaddrinfo_t *lookup;          /* RESOLVING, asynchronously */
+  struct socket *socket;             /* in CONNECTING, GREETING and OPEN */
+  uv_getaddrinfo_t *lookup;          /* in RESOLVING, unless at_once */
   struct addrinfo *addresses, *next; /* owned, from uv */
-  struct sk_timer *deadline;         /* of the connecting */
-  struct sk_err failure;             /* of the last address */
-  struct sk_buf out;                 /* plain, as appended */
+  struct sk_timer *deadline;         /* bounds the opening */
+  struct sk_err failure;             /* why the last address failed */
+  struct sk_buf out;                 /* plain bytes, as appended */
   struct sk_tls_context *tls_context;
   struct sk_tls *tls; /* owned */
-  char *host;         /* owned; with TLS */
-  struct sk_buf wire; /* with TLS: encrypted, to be sent */
-  uint64_t sent;      /* bytes given to the kernel */
+  char *host;         /* owned; only with TLS */
+  struct sk_buf wire; /* only with TLS: encrypted bytes to be sent */
+  uint64_t sent;      /* number of bytes given to the kernel */
   struct sk_flush flush;
-  bool *freed;     /* set when freed inside a callback of ours */
+  bool *freed;     /* set to true by sk_stream_free, while an event runs; else NULL */
   char where[300]; /* host:port, or the path */
   char *chunk;     /* READ_BYTES */
 };
@@ -57,7 +57,8 @@ struct sk_stream {
 static void on_ready(uv_poll_t *uv, int status, int events);
 static void connect_next(struct sk_stream *s);
 
-/* -- sockets --------------------------------------------------------------------------------------------------------------- */
+/* -- sockets
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void on_socket_closed(uv_handle_t *handle) {
   struct socket *k = handle->data;
@@ -79,7 +80,7 @@ static void want(struct socket *k, int interest) {
   uv_poll_start(&k->uv, interest, on_ready);
 }
 
-/* Reports the end, unless it was reported. */
+/* Reports the end once. */
 static void fail(struct sk_stream *s, const struct sk_err *err) {
   if (s->stage == CLOSED) return;
   s->stage = CLOSED;
@@ -159,7 +160,8 @@ static void connect_unix(struct sk_stream *s, const char *path) {
   }
 }
 
-/* -- looking the name up --------------------------------------------------------------------------------------------------- */
+/* -- looking the name up
+ * --------------------------------------------------------------------------------------------------- */
 
 static void use_addresses(struct sk_stream *s, int rc, struct addrinfo *addresses) {
   if (rc != 0) {
@@ -204,7 +206,8 @@ static bool start_lookup(struct sk_stream *s, const struct sk_stream_options *o)
   return true;
 }
 
-/* -- reading and writing --------------------------------------------------------------------------------------------------- */
+/* -- reading and writing
+ * --------------------------------------------------------------------------------------------------- */
 
 /* Writes what the kernel takes now. */
 static void send_out(struct sk_stream *s) {
@@ -222,7 +225,8 @@ static void send_out(struct sk_stream *s) {
   while (at < out->n) {
     ssize_t n = send(s->socket->fd, out->p + at, out->n - at, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) break; /* full; an error comes again with the reading, after what the other side still sent */
+    if (n < 0)
+      break; /* the kernel is full; an error shows again when reading, after the last bytes of the other side */
     at += (size_t)n;
   }
   s->sent += at;
@@ -230,7 +234,7 @@ static void send_out(struct sk_stream *s) {
   want(s->socket, out->n > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
 }
 
-/* Whoever calls these two looks at *freed afterwards. */
+/* Callers of tell_opened and take_encrypted must look at *freed afterwards. */
 static void tell_opened(struct sk_stream *s, const bool *freed) {
   s->stage = OPEN;
   sk_timer_stop(s->deadline);
@@ -322,7 +326,7 @@ static void handle(struct sk_stream *s, bool readable, bool writable) {
 static void on_ready(uv_poll_t *uv, int status, int events) {
   struct socket *k = uv->data;
   if (k->stream == NULL) return;
-  if (status < 0) events = UV_READABLE; /* the read says what it is */
+  if (status < 0) events = UV_READABLE; /* the read tells the error */
   handle(k->stream, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0);
 }
 
@@ -330,7 +334,7 @@ static void flush_later(struct sk_flush *f) { send_out(SK_CONTAINER(f, struct sk
 
 static void on_deadline(void *ctx) {
   struct sk_stream *s = ctx;
-  if (s->socket == NULL && s->lookup == NULL) { /* it could not even begin */
+  if (s->socket == NULL && s->lookup == NULL) { /* it could not begin */
     struct sk_err err = s->failure;
     fail(s, &err);
     return;
@@ -344,7 +348,8 @@ static void on_deadline(void *ctx) {
   fail_errno(s, ETIMEDOUT);
 }
 
-/* -- the stream ------------------------------------------------------------------------------------------------------------ */
+/* -- the stream
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void start(struct sk_stream *s, const struct sk_stream_options *o) {
   int64_t wait_ms = o->connect_ms;
@@ -353,7 +358,7 @@ static void start(struct sk_stream *s, const struct sk_stream_options *o) {
   } else if (!start_lookup(s, o)) {
     sk_err_set(&s->failure, SK_ENOMEM, "%s: out of memory", s->where);
   }
-  if (s->stage == RESOLVING && s->addresses) { /* at once; a failure is told later */
+  if (s->stage == RESOLVING && s->addresses) { /* looked up at once; a failure is reported later */
     s->stage = CONNECTING;
     for (; s->socket == NULL && s->next; s->next = s->next->ai_next)
       if (start_connect(s, s->next->ai_addr, s->next->ai_addrlen)) {
@@ -401,7 +406,7 @@ struct sk_buf *sk_stream_out(struct sk_stream *s) {
 }
 
 uint64_t sk_stream_taken(const struct sk_stream *s) {
-  int waiting = 0; /* in the kernel */
+  int waiting = 0; /* bytes that wait in the kernel */
   if (s->socket == NULL || ioctl(s->socket->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0) waiting = 0;
   return s->sent > (uint64_t)waiting ? s->sent - (uint64_t)waiting : 0;
 }

@@ -1,4 +1,5 @@
-/* sweep.c - see sweep.h.  Looks through /proc until a look finds nothing: what was forked meanwhile is found by the next. */
+/* sweep.c - see sweep.h. Looks through /proc until a look finds no process: a process that was forked during one look
+ * is found by the next. */
 #include "io/sweep.h"
 
 #include <dirent.h>
@@ -15,7 +16,7 @@
 enum {
   LOOKS_MAX = 300,
   PAUSE_MS_MAX = 10,                       /* between two looks */
-  ENVIRONMENT_BYTES_MAX = 4 * 1024 * 1024, /* of a process; what is beyond is not looked at */
+  ENVIRONMENT_BYTES_MAX = 4 * 1024 * 1024, /* environment of a process; the rest is ignored */
 };
 
 struct process {
@@ -28,7 +29,7 @@ struct processes {
   size_t n, cap;
 };
 
-/* All of /proc/PID/name; empty when it can't be read. */
+/* Reads /proc/PID/name; empty when it cannot be read. */
 static void read_file(pid_t pid, const char *name, struct sk_buf *out) {
   char path[64], chunk[16 * 1024];
   sk_buf_clear(out);
@@ -40,7 +41,7 @@ static void read_file(pid_t pid, const char *name, struct sk_buf *out) {
   close(fd);
 }
 
-/* "pid (name) state ppid ...", where the name may have any byte.  False for one that has ended. */
+/* Reads "pid (name) state ppid ...", where the name may have any byte. False for a process that has ended. */
 static bool read_parent(struct sk_str stat, pid_t *parent) {
   const char *end = stat.n ? memrchr(stat.p, ')', stat.n) : NULL;
   char state = 0;
@@ -82,7 +83,7 @@ static int by_pid(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* mark NULL: none is hit. */
+/* Lists all processes and marks as hit those with the mark; with mark NULL none. */
 static void list_processes(struct processes *all, const char *mark, bool whole) {
   struct sk_buf text = { 0 };
   DIR *dir = opendir("/proc");
@@ -101,7 +102,7 @@ static void list_processes(struct processes *all, const char *mark, bool whole) 
   if (all->n > 0) qsort(all->list, all->n, sizeof *all->list, by_pid);
 }
 
-/* The hits, with all that descend from them. */
+/* Marks the descendants of hits as hits. */
 static void hit_descendants(struct processes *all) {
   for (bool more = true; more;) {
     more = false;

@@ -1,4 +1,4 @@
-/* tls.c - see tls.h.  OpenSSL reads from and writes to memory BIOs. */
+/* tls.c - see tls.h. OpenSSL reads from and writes to memory BIOs. */
 #include "io/tls.h"
 
 #include <arpa/inet.h>
@@ -18,7 +18,7 @@ struct sk_tls {
   bool ready;
 };
 
-/* OpenSSL's last error as a word, and its queue emptied. */
+/* Returns OpenSSL's last error as text and empties its queue. */
 static const char *last_error(void) {
   unsigned long code = ERR_peek_last_error();
   const char *reason = code ? ERR_reason_error_string(code) : NULL;
@@ -26,7 +26,8 @@ static const char *last_error(void) {
   return reason ? reason : "unknown error";
 }
 
-/* -- the context ----------------------------------------------------------------------------------------------------------- */
+/* -- the context
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static enum sk_code load_files(SSL_CTX *ssl, const struct sk_tls_options *o, struct sk_err *err) {
   if (o->ca ? SSL_CTX_load_verify_file(ssl, o->ca) != 1 : SSL_CTX_set_default_verify_paths(ssl) != 1)
@@ -60,7 +61,8 @@ void sk_tls_context_free(struct sk_tls_context *context) {
   free(context);
 }
 
-/* -- a connection ---------------------------------------------------------------------------------------------------------- */
+/* -- a connection
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static bool is_address(const char *host) {
   unsigned char bytes[16];
@@ -98,7 +100,7 @@ void sk_tls_free(struct sk_tls *t) {
   free(t);
 }
 
-/* What OpenSSL wants on the wire. */
+/* Appends the bytes that OpenSSL wants to send to wire. */
 static void drain(struct sk_tls *t, struct sk_buf *wire) {
   char *bytes;
   long n = BIO_get_mem_data(t->out, &bytes);
@@ -129,7 +131,7 @@ enum sk_code sk_tls_feed(struct sk_tls *t, struct sk_str in, struct sk_buf *wire
     else if (SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ)
       code = failed(t, err);
   }
-  drain(t, wire); /* an alert too */
+  drain(t, wire); /* an alert must be sent, too */
   *ready = t->ready;
   return code;
 }

@@ -1,4 +1,4 @@
-/* watchdog.c - see watchdog.h.  Each interval is WATCHDOG_SHARE of turn_ms_max. */
+/* watchdog.c - see watchdog.h. An interval is turn_ms_max / WATCHDOG_SHARE. */
 #include "io/watchdog.h"
 
 #include <errno.h>
@@ -18,9 +18,9 @@ enum { WATCHDOG_SHARE = 10 };
 
 struct sk_watchdog {
   struct sk_watchdog_options options;
-  struct sk_async *call; /* to the loop */
-  atomic_uint answered;  /* the last call that the loop has heard; */
-  atomic_uint called;    /* ... the last one there was */
+  struct sk_async *call; /* the call to the loop */
+  atomic_uint answered;  /* number of the last call that the loop has answered */
+  atomic_uint called;    /* number of the last call */
   pthread_t thread;
   int over_fd; /* an eventfd: readable when the thread is to end */
 };
@@ -30,8 +30,8 @@ static void on_call(void *ctx) {
   atomic_store(&w->answered, atomic_load(&w->called));
 }
 
-/* Waits for one interval; true when the watch is over.  poll() measures spans of time and not points in time, so the wait
- * is right whatever happens to the clocks. */
+/* Waits for one interval; true when the watch is over. poll() measures spans of time and not points in time, so the
+ * wait is right whatever happens to the clocks. */
 static bool wait_interval(const struct sk_watchdog *w, int64_t ms) {
   struct pollfd over = { .fd = w->over_fd, .events = POLLIN };
   int ready;
@@ -40,7 +40,7 @@ static bool wait_interval(const struct sk_watchdog *w, int64_t ms) {
   return ready != 0;
 }
 
-/* One interval after a long stop counts as one: then the loop has the others to answer in. */
+/* After a long stop of the process at most one interval counts: the loop has the others to answer in. */
 static void *watch(void *ctx) {
   struct sk_watchdog *w = ctx;
   int64_t interval_ms = w->options.turn_ms_max / WATCHDOG_SHARE > 0 ? w->options.turn_ms_max / WATCHDOG_SHARE : 1;
@@ -58,7 +58,7 @@ static void *watch(void *ctx) {
 }
 
 static enum sk_code start_thread(struct sk_watchdog *w, struct sk_err *err) {
-  sigset_t all, before; /* signals are the loop's */
+  sigset_t all, before; /* signals must reach the loop's thread */
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int rc = pthread_create(&w->thread, NULL, watch, w);
