@@ -1,4 +1,4 @@
-/* backup.c - `skein backup FILE`. */
+/* backup.c - `skein backup FILE`: copies an sqlite store. */
 #include <inttypes.h>
 
 #include "app/exits.h"
@@ -12,8 +12,8 @@ static const struct sk_command COMMAND = {
   .name = "backup",
   .usage = "FILE [options]",
   .about =
-      "Copies an sqlite store into a new file, as it is at one moment, while engines go on working.  (A copy by cp\n"
-      "misses what is in the log beside the file, and may hold halves of changes.)",
+      "Copies an sqlite store into a new file, as it is at one moment, while engines go on working. (cp misses the\n"
+      "changes in the log beside the file, and may copy half of a change.)",
   .examples = "skein backup /var/backups/jobs-$(date +%F).db\n",
   .options = OPTIONS,
   .options_n = 1,

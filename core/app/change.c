@@ -1,4 +1,4 @@
-/* change.c - `skein retry | cancel | delete | promote`: jobs changed by hand, by id or all that match a filter. */
+/* change.c - `skein retry | cancel | delete | promote`: changes jobs by hand, by id or by filter. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "app/verbs.h"
 
 enum {
-  CANCELLED_KEEP_MS = 24 * 3600 * 1000, /* how long a cancelled job can still be looked at and retried */
+  CANCELLED_KEEP_MS = 24 * 3600 * 1000, /* how long a cancelled job can be looked at and retried */
   IDS_MAX = 100000,
   PROGRESS_EVERY_MS = 1000
 };
@@ -20,43 +20,48 @@ static const struct sk_option OPTIONS[] = { SK_OPTION_STORE,
 #define USAGE "ID... | --state S --queue Q --task T [options]"
 #define COMMAND(name_, about_, examples_)                                                                              \
   {                                                                                                                    \
-    .name = name_, .usage = USAGE, .about = about_ "\nWith a filter instead of ids: every such job that fits it.",     \
+    .name = name_, .usage = USAGE, .about = about_ "\nWith a filter instead of ids: all such jobs that match it.",     \
     .examples = examples_, .options = OPTIONS, .options_n = sizeof OPTIONS / sizeof *OPTIONS, .args_max = IDS_MAX,     \
     .arg_name = "ID"                                                                                                   \
   }
 
-/* What each verb does, and to jobs of which states. */
+/* What each verb does, and to jobs in which states. */
 static const struct change {
   enum sk_verb verb;
   const char *done;   /* "cancelled" */
-  const char *states; /* for messages */
-  unsigned allowed;   /* bit per enum sk_state */
+  const char *states; /* the states in words */
+  unsigned allowed;   /* the states as bits, 1 << enum sk_state */
   struct sk_command command;
 } CHANGES[] = {
   [SK_VERB_CANCEL] = {
     SK_VERB_CANCEL, "cancelled", "scheduled, ready, running and retry jobs",
     1u << SK_STATE_SCHEDULED | 1u << SK_STATE_READY | 1u << SK_STATE_RETRY | 1u << SK_STATE_RUNNING,
-    COMMAND("cancel", "Cancels jobs.  Those that have not started can be looked at, and retried, for a day.  Those that run are told to stop,\n"
-            "and their worker is killed when they don't; `skein job ID` shows them as cancelling meanwhile.",
+    COMMAND("cancel",
+            "Cancels jobs. A job that has not started can be looked at, and retried, for a day. A running job is told\n"
+            "to stop, and its worker is killed when it does not; `skein job ID` shows it as cancelling meanwhile.",
             "skein cancel 01JD8Z3V6M8Y0C2K4W6X8Z0A2C\nskein cancel --queue mail --state scheduled\n"),
   },
   [SK_VERB_DELETE] = {
     SK_VERB_DELETE, "deleted", "all but running jobs", ~(1u << SK_STATE_RUNNING),
-    COMMAND("delete", "Removes jobs that are not running, and all that is known of them.", "skein delete --state dead --task email.welcome\n"),
+    COMMAND("delete", "Removes jobs that are not running, with all that is known of them.",
+            "skein delete --state dead --task email.welcome\n"),
   },
   [SK_VERB_RETRY] = {
     SK_VERB_RETRY, "retried", "dead, retry and cancelled jobs",
     1u << SK_STATE_DEAD | 1u << SK_STATE_RETRY | 1u << SK_STATE_CANCELLED,
-    COMMAND("retry", "Makes dead, cancelled and waiting-to-be-retried jobs ready again; dead and cancelled ones count their attempts from 0.",
+    COMMAND("retry",
+            "Makes dead jobs, cancelled jobs, and jobs that wait for a retry ready again. Dead and cancelled jobs\n"
+            "count their attempts from 0.",
             "skein retry 01JD8Z3V6M8Y0C2K4W6X8Z0A2C\nskein retry --state dead --queue mail\n"),
   },
   [SK_VERB_PROMOTE] = {
     SK_VERB_PROMOTE, "promoted", "scheduled and retry jobs", 1u << SK_STATE_SCHEDULED | 1u << SK_STATE_RETRY,
-    COMMAND("promote", "Makes jobs that wait for their time ready now, before others of their queue.", "skein promote --task report\n"),
+    COMMAND("promote", "Makes jobs that wait for their time ready now, in front of their queue.",
+            "skein promote --task report\n"),
   },
 };
 
-/* Says which of the ids could not be changed, and why; the number of them. */
+/* Prints a line for each id that could not be changed, with the reason; returns their number. */
 static size_t say_failures(struct sk_session *s, const struct change *change, const struct sk_change_op *op) {
   size_t failed = 0;
   for (size_t i = 0; i < op->ids_n; i++) {
@@ -101,16 +106,16 @@ static int apply(struct sk_session *s, const struct change *change, const struct
   return sk_out_finish(s->verb, &out, failed ? SK_EXIT_FAILED : SK_EXIT_OK);
 }
 
-/* Ids or a filter, not both, not neither. */
+/* Checks that ids or a filter were given, and not both. */
 static int check(const struct change *change, const struct sk_args *args, const struct sk_filter *filter) {
   bool filtered = filter->state != SK_STATE_NONE || filter->queue.n || filter->task.n;
   const char *verb = change->command.name;
   if (args->args_n == 0 && !filtered) {
-    sk_out_error(verb, "which jobs?  Give ids, or a filter (--state, --queue, --task)");
+    sk_out_error(verb, "which jobs? Give ids or a filter (--state, --queue, --task)");
     return SK_EXIT_USAGE;
   }
   if (args->args_n > 0 && filtered) {
-    sk_out_error(verb, "ids and a filter exclude each other");
+    sk_out_error(verb, "ids and a filter exclude each other: give one of them");
     return SK_EXIT_USAGE;
   }
   if (filter->state != SK_STATE_NONE && !(change->allowed & 1u << filter->state)) {

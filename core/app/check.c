@@ -1,4 +1,4 @@
-/* check.c - `skein check DIR`: loads the scripts as a worker would and says what they declare, or what is wrong with them. */
+/* check.c - `skein check DIR`: loads the scripts as a worker does and lists their declarations or their mistakes. */
 #include <stdlib.h>
 #include <sys/stat.h>
 

@@ -1,6 +1,6 @@
-/* config.c - see config.h.  One table: name, environment variable, who reads it, how it is checked and stored.
+/* config.c - see config.h. One table has for each setting its name, environment variable, readers, check and storage.
  *
- * A setter reads `value` into *config.  It runs on a scratch copy of the config, which sk_config_set keeps or drops. */
+ * A setter reads `value` into *config. It runs on a scratch copy of the config, which is then kept or dropped. */
 #include "app/config.h"
 
 #include <sched.h>
@@ -42,7 +42,7 @@ static enum sk_code set_duration(struct sk_str value, int64_t min_ms, int64_t ma
   return SK_OK;
 }
 
-/* Whether the URL is one that this build knows is for sk_store_open to say. */
+/* sk_store_open checks the URL. */
 static enum sk_code set_store(struct sk_config *config, struct sk_str value, struct sk_err *err) {
   return copy_text(config, value, &config->store, err);
 }
@@ -67,9 +67,8 @@ static enum sk_code set_shutdown_timeout(struct sk_config *config, struct sk_str
 
 static enum sk_code set_http(struct sk_config *config, struct sk_str value, struct sk_err *err) {
   (void)config, (void)value;
-  return sk_err_set(
-      err, SK_EUNSUPPORTED,
-      "this version has no HTTP yet and would listen nowhere: leave the setting http (--http, SKEIN_HTTP) out");
+  return sk_err_set(err, SK_EUNSUPPORTED,
+                    "this version has no HTTP yet and would not listen: remove the setting http (--http, SKEIN_HTTP)");
 }
 
 static enum sk_code set_log_level(struct sk_config *config, struct sk_str value, struct sk_err *err) {
@@ -127,8 +126,8 @@ static enum sk_code set_lease(struct sk_config *config, struct sk_str value, str
 
 static const struct setting {
   const char *name;
-  const char *env, *env_also; /* the first that is set counts */
-  bool client;                /* clients read it from the environment */
+  const char *env, *env_also; /* the first variable that is set counts */
+  bool client;                /* clients read it from the environment, too */
   setter set;
 } SETTINGS[SK_SETTINGS] = {
   { "store", "SKEIN_STORE", "REDIS_URL", true, set_store },
@@ -148,7 +147,7 @@ static const struct setting {
   { "lease", "SKEIN_LEASE", NULL, false, set_lease },
 };
 
-/* The cores this process may use. */
+/* The number of CPUs that this process may use. */
 static int cores(void) {
   cpu_set_t set;
   long n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
@@ -189,7 +188,7 @@ static enum sk_code unknown(struct sk_str name, const char *source, struct sk_er
                     SK_STR_ARG(nearest.name));
 }
 
-/* Says whose setting has which value; a password in it is hidden. */
+/* Puts the source and the value in front of the message; a password in the value is hidden. */
 static enum sk_code refuse(const struct setting *setting, struct sk_str value, const char *source, struct sk_err *err) {
   struct sk_buf clear = { 0 };
   sk_url_redact(value, &clear);
@@ -210,7 +209,7 @@ static enum sk_code apply(struct sk_config *config, const struct setting *settin
   bool wrong = value.n == 0 || memchr(value.p, '\0', value.n) != NULL;
   code = wrong ? sk_err_set(err, SK_EINVAL, "expected a value") : setting->set(&scratch, value, err);
   if (code == SK_OK) code = copy_text(&scratch, sk_str_c(source), &kept_source, err);
-  config->arena = scratch.arena; /* whatever the setter did, its memory is ours to free */
+  config->arena = scratch.arena; /* the setter's memory must be freed in any case */
   if (code == SK_ENOMEM) return code;
   if (code != SK_OK) return refuse(setting, value, source, err);
   const char **held = &config->sources[setting - SETTINGS];
@@ -226,7 +225,7 @@ enum sk_code sk_config_set(struct sk_config *config, struct sk_str name, struct 
   return setting ? apply(config, setting, value, source, err) : unknown(name, source, err);
 }
 
-/* The setting that option "log-level" names, if any. */
+/* Returns the setting that option "log-level" names; NULL when there is none. */
 static const struct setting *find_option(const char *option) {
   char name[64];
   snprintf(name, sizeof name, "%s", option);

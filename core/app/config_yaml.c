@@ -1,4 +1,5 @@
-/* config_yaml.c - see config_yaml.h.  libyaml makes a tree of the file; its nodes become the texts that sk_config_set takes. */
+/* config_yaml.c - see config_yaml.h. libyaml makes a tree of the file; its nodes become the texts that sk_config_set
+ * takes. */
 #include "app/config_yaml.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ static struct sk_str text_of(const yaml_node_t *node) {
   return sk_str((const char *)node->data.scalar.value, node->data.scalar.length);
 }
 
-/* A list "a,b", a mapping "a:3,b:1". */
+/* Appends a list as "a,b" and a mapping as "a:3,b:1". */
 static enum sk_code add_list(struct reading *r, const yaml_node_t *node, struct sk_buf *out, struct sk_err *err) {
   bool pairs = node->type == YAML_MAPPING_NODE;
   size_t n = pairs ? (size_t)(node->data.mapping.pairs.top - node->data.mapping.pairs.start)
@@ -59,7 +60,7 @@ static enum sk_code set_one(struct reading *r, const yaml_node_t *key, const yam
 
 static enum sk_code set_all(struct reading *r, struct sk_err *err) {
   const yaml_node_t *root = yaml_document_get_root_node(&r->document);
-  if (root == NULL) return SK_OK; /* an empty file */
+  if (root == NULL) return SK_OK; /* an empty file sets nothing */
   if (root->type != YAML_MAPPING_NODE) return wrong(r, root, "a mapping from settings to values", err);
   enum sk_code code = SK_OK;
   for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; code == SK_OK && p < root->data.mapping.pairs.top;
@@ -82,7 +83,7 @@ enum sk_code sk_config_yaml(struct sk_config *config, const char *path, struct s
       yaml_document_delete(&r.document);
     } else {
       code = sk_err_set(err, SK_EINVAL, "%s:%zu: %s", path, parser.problem_mark.line + 1,
-                        parser.problem ? parser.problem : "this is no YAML");
+                        parser.problem ? parser.problem : "this is not YAML");
     }
     yaml_parser_delete(&parser);
   }

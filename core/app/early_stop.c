@@ -6,7 +6,7 @@
 #include "app/exits.h"
 #include "base/log_sink.h"
 
-enum { ENOUGH = SIGURG }; /* to the thread alone: the store is open */
+enum { ENOUGH = SIGURG }; /* sent to the thread when the store is open */
 
 static void fill(sigset_t *set) {
   sigemptyset(set);
@@ -33,7 +33,7 @@ void sk_early_stop_begin(struct sk_early_stop *s, const struct sk_log *log) {
   s->log = log;
   fill(&set);
   sigaddset(&set, ENOUGH);
-  pthread_sigmask(SIG_BLOCK, &set, &s->before); /* the thread inherits it: sigwait alone takes them */
+  pthread_sigmask(SIG_BLOCK, &set, &s->before); /* the thread inherits the mask, and sigwait alone takes the signals */
   s->running = pthread_create(&s->thread, NULL, wait_for_signal, s) == 0;
   if (!s->running) pthread_sigmask(SIG_SETMASK, &s->before, NULL);
 }

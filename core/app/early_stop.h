@@ -1,7 +1,8 @@
-/* early_stop.h - signals to stop while the store is being opened.
+/* early_stop.h - signals that stop the engine while its store is being opened.
  *
- * The loop hears signals, but it does not turn while sk_store_open waits for a server or for another process.  Until the store is open
- * nothing was fetched and no worker runs, so the process may end at once: a thread of its own waits for TERM, INT and QUIT and ends it. */
+ * The loop handles signals, but it does not turn while sk_store_open waits for a server or for another process. Until
+ * the store is open no job was fetched and no worker runs, so the process may end at once: a thread waits for TERM, INT
+ * and QUIT and ends the process. */
 #ifndef SK_APP_EARLY_STOP_H
 #define SK_APP_EARLY_STOP_H
 
@@ -18,9 +19,10 @@ struct sk_early_stop {
   bool running;
 };
 
-/* From the thread that opens the store, before other threads are there; log is borrowed until the end. */
+/* Starts the thread. Called by the thread that opens the store, before there are other threads; log is borrowed until
+ * sk_early_stop_end. */
 void sk_early_stop_begin(struct sk_early_stop *s, const struct sk_log *log);
-/* From then on the loop hears the signals again, also those that came meanwhile.  Does nothing the second time. */
+/* Ends the thread; the loop then handles signals again, also those that came meanwhile. A second call does nothing. */
 void sk_early_stop_end(struct sk_early_stop *s);
 
 #endif

@@ -1,7 +1,7 @@
-/* explain.c - `skein explain ID`: why a job runs or doesn't, in sentences.
+/* explain.c - `skein explain ID`: says in sentences why a job runs or does not.
  *
- * It says what the store knows.  The store does not know which queues an engine serves, so that is put as what can be seen:
- * whether any job of the queue runs, and whether an engine ever declared the task. */
+ * The sentences tell what the store knows. The store does not know which queues an engine serves, so they tell what can
+ * be seen instead: whether any job of the queue runs, and whether an engine has declared the task. */
 #include <inttypes.h>
 
 #include "app/exits.h"
@@ -21,7 +21,7 @@ static const struct sk_option OPTIONS[] = {
 static const struct sk_command COMMAND = {
   .name = "explain",
   .usage = "ID [options]",
-  .about = "Says why a job runs or doesn't: its state, what it waits for, its place in the queue, its last error.",
+  .about = "Says why a job runs or does not: its state, what it waits for, its place in the queue, its last error.",
   .examples = "skein explain 01JD8Z3V6M8Y0C2K4W6X8Z0A2C\n",
   .options = OPTIONS,
   .options_n = sizeof OPTIONS / sizeof *OPTIONS,
@@ -34,7 +34,7 @@ struct story {
   struct sk_session *s;
   const struct sk_view *view;
   const struct sk_job *job;
-  const struct sk_queue_count *queue; /* NULL: none */
+  const struct sk_queue_count *queue; /* NULL: the store has no such queue */
   int64_t now_ms;                     /* the store's clock */
   bool utc;
   struct sk_buf *out;
@@ -47,7 +47,7 @@ static void say_times(const struct story *st, const char *before, int64_t at_ms)
   sk_buf_addf(st->out, "%s%s (%s)", before, time, when);
 }
 
-/* "Attempt 2 of 6 failed (timeout): message." */
+/* "After 2 attempts of 6 its last error (timeout) is: message" */
 static void say_last_error(const struct story *st) {
   const struct sk_job *job = st->job;
   if (job->error_kind == SK_KIND_NONE && job->error.n == 0) return;
@@ -71,7 +71,7 @@ static void say_pause(const struct story *st) {
                 SK_STR_ARG(st->view->queue), SK_STR_ARG(st->view->queue));
 }
 
-/* "  Its group \"x\" lets 2 jobs run at once, and it has as many." */
+/* "It waits for its group "x", of which at most 2 run at once." */
 static void say_group(const struct story *st, const struct sk_limit *limit) {
   sk_buf_add_c(st->out, "  It waits for its group \"");
   sk_utf8_add_clean(st->out, limit->group, false);
@@ -98,7 +98,7 @@ static void say_blocked_by(const struct story *st) {
                 st->view->blocked_by == SK_BLOCKED_BY_RATE ? "jobs started in a time" : "jobs that run at once");
 }
 
-/* The number of ready jobs before this one, as far as one listing reaches; *exact is false when it is not among them. */
+/* Finds how many ready jobs come before this one. *exact is false when one listing does not reach this job. */
 static enum sk_code find_place(const struct story *st, size_t *place, bool *exact, struct sk_err *err) {
   struct sk_list_op list = { .filter = { .state = SK_STATE_READY, .queue = st->view->queue },
                              .limit = SK_LIST_LIMIT_MAX };
@@ -120,7 +120,7 @@ static enum sk_code say_place(const struct story *st, struct sk_err *err) {
   bool exact = false;
   enum sk_code code = find_place(st, &place, &exact, err);
   if (code != SK_OK) return code;
-  if (!exact && place < SK_LIST_LIMIT_MAX) return SK_OK; /* it has left the line meanwhile */
+  if (!exact && place < SK_LIST_LIMIT_MAX) return SK_OK; /* the job has left the queue meanwhile */
   if (place == 0)
     sk_buf_addf(st->out, "  It is the next of queue %.*s.\n", SK_STR_ARG(st->view->queue));
   else
@@ -129,7 +129,7 @@ static enum sk_code say_place(const struct story *st, struct sk_err *err) {
   return SK_OK;
 }
 
-/* What the store shows of engines: running jobs, declared tasks. */
+/* Tells what the store shows of engines: running jobs and declared tasks. */
 static enum sk_code say_engines(const struct story *st, struct sk_err *err) {
   struct sk_tasks_op tasks = { 0 };
   enum sk_code code = sk_client_tasks(st->s->client, &tasks);
@@ -180,11 +180,10 @@ static void tell_running(const struct story *st) {
   say_times(st, "is running since ", st->view->running_since_ms);
   sk_buf_addf(st->out, " in engine %.*s, attempt %" PRId64 ".\n", SK_STR_ARG(st->view->engine), st->job->attempts + 1);
   if (st->view->stopping)
-    sk_buf_addf(st->out,
-                "  It was cancelled and was told to stop: when it has not %d s after that, its worker is killed.\n",
+    sk_buf_addf(st->out, "  It was cancelled and told to stop; its worker is killed when it runs on %d s later.\n",
                 SK_HARD_GRACE_MS / 1000);
   if (st->view->percent >= 0 || st->view->progress_text.n > 0) {
-    sk_buf_addf(st->out, "  It says: ");
+    sk_buf_addf(st->out, "  Its progress: ");
     if (st->view->percent >= 0)
       sk_buf_addf(st->out, "%d %%%s", st->view->percent, st->view->progress_text.n ? ", " : "");
     sk_utf8_add_clean(st->out, st->view->progress_text, false);
@@ -196,7 +195,7 @@ static void tell_running(const struct story *st) {
 
 static void tell_end(const struct story *st) {
   const char *how = "is done";
-  if (st->view->state == SK_STATE_DEAD) how = "is dead: it will not run again unless `skein retry` says so";
+  if (st->view->state == SK_STATE_DEAD) how = "is dead: it runs again only after `skein retry`";
   if (st->view->state == SK_STATE_CANCELLED) how = "was cancelled";
   sk_buf_addf(st->out, "%s", how);
   if (st->job->finished_ms > 0) say_times(st, "; finished ", st->job->finished_ms);
@@ -240,7 +239,7 @@ static int explain(struct sk_session *s, const struct sk_session_job *found, boo
   return exit_code;
 }
 
-/* {"id":...,"state":...,"reasons":[a string for each line of text]} */
+/* {"id":...,"state":...,"reasons":[one string for each line of text]} */
 static void add_json(struct sk_buf *out, const struct sk_view *view, struct sk_str text) {
   sk_buf_add_byte(out, '{');
   sk_json_out_key(out, "id");
@@ -250,7 +249,7 @@ static void add_json(struct sk_buf *out, const struct sk_view *view, struct sk_s
   sk_json_out_key(out, "reasons");
   for (char mark = '['; text.n > 0; mark = ',') {
     struct sk_str line = sk_text_first_line(text);
-    text = sk_str(text.p + line.n + 1, text.n - line.n - 1); /* every line is ended */
+    text = sk_str(text.p + line.n + 1, text.n - line.n - 1); /* every line ends with a newline */
     while (line.n > 0 && line.p[0] == ' ') line = sk_str(line.p + 1, line.n - 1);
     sk_buf_add_byte(out, mark);
     sk_json_out_text(out, line);

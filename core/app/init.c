@@ -1,4 +1,5 @@
-/* init.c - see init.h.  The engine itself cannot reap what it did not start: its loop waits for the children that it knows, one by one. */
+/* init.c - see init.h. The engine itself cannot reap processes that it did not start: its loop waits for the children
+ * that it knows, one by one. */
 #include "app/init.h"
 
 #include <signal.h>
@@ -11,7 +12,7 @@
 #include "app/exits.h"
 #include "app/out.h"
 
-enum { SIGNALLED = 128 }; /* as shells have it: the exit code of what a signal ended is this and its number */
+enum { SIGNALLED = 128 }; /* the exit code of a process that a signal ended is this plus the signal, as in shells */
 
 static bool must_reap(void) {
   int subreaper = 0;
@@ -24,7 +25,7 @@ static void fill(sigset_t *set) {
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaddset(set, signals[i]);
 }
 
-/* Reaps all that has ended; true with *exit_code when the engine is among it. */
+/* Reaps all children that have ended; true with *exit_code when the engine is among them. */
 static bool reap(pid_t engine, int *exit_code) {
   bool ended = false;
   int status;
@@ -42,7 +43,7 @@ static int watch(pid_t engine, const sigset_t *set) {
     siginfo_t info;
     int signum = sigwaitinfo(set, &info);
     if (signum <= 0 || signum == SIGCHLD) continue;
-    if (info.si_code != SI_KERNEL) kill(engine, signum); /* a terminal sends its signals to the engine, too */
+    if (info.si_code != SI_KERNEL) kill(engine, signum); /* a terminal signals the engine, too */
   }
   return exit_code;
 }
@@ -56,9 +57,7 @@ int sk_init_run(void) {
   if (engine > 0) return watch(engine, &set);
   sigprocmask(SIG_SETMASK, &before, NULL);
   if (engine < 0) {
-    sk_out_error(
-        "run",
-        "as the init of a container it must start a process for the engine, and cannot: orphans will stay zombies");
+    sk_out_error("run", "no process for the engine can be started under this init: orphans of jobs will stay zombies");
     return -1;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -1,4 +1,4 @@
-/* job.c - `skein job ID`: all that is known of one job. */
+/* job.c - `skein job ID`: shows all that the store knows of one job. */
 #include <inttypes.h>
 
 #include "app/exits.h"
@@ -18,8 +18,7 @@ static const struct sk_option OPTIONS[] = {
 static const struct sk_command COMMAND = {
   .name = "job",
   .usage = "ID [options]",
-  .about = "Shows all that is known of one job: arguments, result, error, times, what has happened to it, what it has "
-           "logged.",
+  .about = "Shows all that is known of one job: arguments, result, error, times, history and log.",
   .examples = "skein job 01JD8Z3V6M8Y0C2K4W6X8Z0A2C\n",
   .options = OPTIONS,
   .options_n = sizeof OPTIONS / sizeof *OPTIONS,
@@ -84,7 +83,7 @@ static void add_lines(struct sk_buf *out, const char *label, struct sk_str text)
   sk_buf_fini(&clean);
 }
 
-/* The lines of a history or a log, each with its time. */
+/* Prints the lines of a history or a log, each with its time. */
 static void add_story(struct sk_buf *out, const char *label, struct sk_str old, struct sk_str new, bool utc) {
   if (old.n + new.n == 0) return;
   int64_t ms = 0;
@@ -101,7 +100,7 @@ static void add_story(struct sk_buf *out, const char *label, struct sk_str old, 
   }
 }
 
-/* Of a running job the attempt that runs now; else how many have ended. */
+/* Shows the current attempt of a running job, and the number of ended attempts of any other. */
 static void add_attempts(struct sk_buf *out, const struct sk_job *job, bool running) {
   sk_buf_addf(out, "%-12s%" PRId64, running ? "attempt" : "attempts", job->attempts + running);
   if (job->retries >= 0) sk_buf_addf(out, " of %" PRId64, job->retries + 1);
@@ -129,8 +128,9 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
   add_text(out, "state", view->stopping ? SK_STR_LIT("cancelling") : sk_str_c(sk_state_name(view->state)));
   if (running) add_text(out, "engine", view->engine);
   if (view->blocked_by != SK_BLOCKED_BY_NOTHING)
-    add_text(out, "held back",
-             view->blocked_by == SK_BLOCKED_BY_RATE ? SK_STR_LIT("by a rate") : SK_STR_LIT("by a concurrency"));
+    add_text(
+        out, "held back",
+        view->blocked_by == SK_BLOCKED_BY_RATE ? SK_STR_LIT("by a rate limit") : SK_STR_LIT("by a concurrency limit"));
   add_number(out, "priority", view->priority);
   add_attempts(out, job, running);
   add_time(out, "enqueued", job->enqueued_ms, clock);
@@ -138,7 +138,7 @@ static void add_job(struct sk_buf *out, const struct sk_view *view, const struct
   add_time(out, "started", running ? view->running_since_ms : job->started_ms, clock);
   add_time(out, "finished", job->finished_ms, clock);
   if (view->percent >= 0) sk_buf_addf(out, "%-12s%d %%\n", "progress", view->percent);
-  add_text(out, "says", view->progress_text);
+  add_text(out, "message", view->progress_text);
   add_json(out, "args", job->args);
   add_meta(out, job->meta);
   add_json(out, "result", job->result);

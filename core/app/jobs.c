@@ -1,4 +1,4 @@
-/* jobs.c - `skein jobs`: a list of jobs. */
+/* jobs.c - `skein jobs`: lists jobs. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -61,7 +61,8 @@ static void add_table(const struct sk_list_op *list, size_t n, int64_t now_ms, b
     sk_table_add(&t, sk_str_c(sk_state_name(view->state)));
     sk_table_add(&t, job.task);
     sk_table_add(&t, view->queue);
-    sk_table_add_int(&t, job.attempts + (view->state == SK_STATE_RUNNING)); /* running: this attempt */
+    sk_table_add_int(&t,
+                     job.attempts + (view->state == SK_STATE_RUNNING)); /* a running job shows its current attempt */
     add_time(&t, time_of(view, &job), now_ms, utc);
     sk_table_add(&t, sk_text_first_line(job.error));
   }
@@ -80,7 +81,7 @@ static void add_json(const struct sk_list_op *list, size_t n, struct sk_buf *out
   sk_buf_add_c(out, "]\n");
 }
 
-/* list asks for one more than wanted, to know whether there are more. */
+/* list asks for one job more than wanted, so that it shows whether there are more. */
 static int show(struct sk_session *s, const struct sk_args *args, struct sk_list_op *list, size_t wanted) {
   if (sk_client_list(s->client, list) != SK_OK) return sk_session_fail(s, &list->op.err);
   size_t n = list->views_n < wanted ? list->views_n : wanted;

@@ -15,8 +15,8 @@ void sk_json_out_key(struct sk_buf *out, const char *key) {
   sk_buf_addf(out, "\"%s\":", key);
 }
 
-/* Appends what s, a part of a JSON text, begins with, one character; returns its length.  DEL and C1 controls, which a terminal obeys,
- * become escapes: they can only stand within a string. */
+/* Appends the first character of s, a part of a JSON text, and returns its length. DEL and C1 controls, which a
+ * terminal obeys, become escapes: they can only stand inside a string. */
 static size_t add_valid(struct sk_buf *out, struct sk_str s) {
   size_t n = sk_utf8_length(s);
   bool control = n > 0 && (unsigned char)s.p[0] > ' ' && sk_utf8_is_control(s, n);
@@ -43,12 +43,12 @@ void sk_json_out_time(struct sk_buf *out, int64_t wall_ms) {
   sk_buf_addf(out, "\"%s\"", text);
 }
 
-/* The escape that s begins with; returns its length. */
+/* Appends the escape at the start of s and returns its length. */
 static size_t add_escape(struct sk_buf *out, struct sk_str s) {
   char bytes[4];
   size_t bytes_n;
   const char *end = sk_json_escape(s.p, s.p + s.n, bytes, &bytes_n);
-  if (end == NULL) return add_valid(out, s); /* not after sk_json_check */
+  if (end == NULL) return add_valid(out, s); /* cannot happen after sk_json_check */
   size_t n = (size_t)(end - s.p);
   bool lone_surrogate = bytes_n == 3 && sk_utf8_length(sk_str(bytes, 3)) == 0;
   if (lone_surrogate)
@@ -143,7 +143,7 @@ void sk_json_out_meta(struct sk_buf *out, struct sk_str meta) {
   sk_buf_add_byte(out, '}');
 }
 
-/* One line of a history, `event detail`, as members of an object. */
+/* Appends one line of a history, `event detail`, as members of an object. */
 static void add_event(struct sk_buf *out, struct sk_str line) {
   const char *space = memchr(line.p, ' ', line.n);
   size_t n = space ? (size_t)(space - line.p) : line.n;
@@ -156,7 +156,7 @@ static void add_event(struct sk_buf *out, struct sk_str line) {
 
 static void add_log_line(struct sk_buf *out, struct sk_str line) { key_text(out, "text", line); }
 
-/* [{"at":..., what `add` says of the line}, ...] of the lines of old and then new. */
+/* Appends [{"at":..., and what `add` appends}, ...] for the lines of old, then those of new. */
 static void key_lines(struct sk_buf *out, const char *key, void (*add)(struct sk_buf *, struct sk_str),
                       struct sk_str old, struct sk_str new) {
   int64_t ms = 0;
@@ -201,7 +201,7 @@ void sk_json_out_job(struct sk_buf *out, const struct sk_view *view, const struc
   if (job->retries >= 0)
     key_int(out, "retries", job->retries);
   else
-    key_null(out, "retries"); /* as its task says */
+    key_null(out, "retries"); /* the task's own */
   key_int(out, "crashes", job->crashes);
   key_int(out, "recoveries", job->recoveries);
   key_time(out, "enqueued_at", job->enqueued_ms);

@@ -1,4 +1,4 @@
-/* main.c - the command `skein`: finds the verb and calls it.  What each verb does is in a file of its own (verbs.h). */
+/* main.c - the command `skein`: finds the verb and calls it. Each verb has a file of its own (verbs.h). */
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 struct verb {
   const char *name;
   const char *usage;
-  const char *summary; /* NULL: not for people */
+  const char *summary; /* NULL: not listed, as people do not call it */
   int (*main)(int argc, char **argv);
 };
 
@@ -28,14 +28,14 @@ static const struct verb VERBS[] = {
   { "enqueue", "TASK [JSON-ARG ...]", "add a job", sk_app_enqueue },
   { "jobs", "", "list jobs", sk_app_jobs },
   { "job", "ID", "show all about one job", sk_app_job },
-  { "explain", "ID", "say why a job runs or doesn't", sk_app_explain },
+  { "explain", "ID", "say why a job runs or does not", sk_app_explain },
   { "retry", "ID...", "run dead, waiting or cancelled jobs again", sk_app_retry },
-  { "cancel", "ID...", "cancel jobs that have not started", sk_app_cancel },
+  { "cancel", "ID...", "cancel jobs", sk_app_cancel },
   { "delete", "ID...", "remove jobs", sk_app_delete },
   { "promote", "ID...", "make jobs that wait for their time ready now", sk_app_promote },
   { "queues", "", "list queues and what is in them", sk_app_queues },
   { "pause", "QUEUE", "start no more jobs of a queue", sk_app_pause },
-  { "resume", "QUEUE", "go on with a paused queue", sk_app_resume },
+  { "resume", "QUEUE", "start jobs of a paused queue again", sk_app_resume },
   { "stats", "", "count jobs", sk_app_stats },
   { "backup", "FILE", "copy an sqlite store while it is in use", sk_app_backup },
   { "worker", "", NULL, sk_app_worker },
@@ -106,8 +106,8 @@ static int help_on(int argc, char **argv) {
   return verb->main(2, words);
 }
 
-/* Copies the words and hides what is secret in the originals: every user of the machine can see those (ps).  NULL when out of memory.  The
- * copies live as long as the process. */
+/* Copies the words of the command line and masks passwords in the originals, which every user of the machine can see
+ * with ps. NULL when out of memory. The copies live as long as the process. */
 static char **take_words(int argc, char **argv) {
   char **words = calloc((size_t)argc + 1, sizeof *words);
   if (words == NULL) return NULL;
@@ -133,7 +133,7 @@ int main(int argc, char **argv) {
     sk_out_error(NULL, "out of memory");
     return SK_EXIT_INTERNAL;
   }
-  signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of write, not a death */
+  signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of write and must not end the process */
   if (argc < 2) return help(SK_EXIT_USAGE);
   const char *word = argv[1];
   if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(SK_EXIT_OK);

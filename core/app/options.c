@@ -15,7 +15,7 @@ struct parser {
   struct sk_args *out;
   char **argv;
   int argc;
-  int at; /* the word being read */
+  int at; /* index of the word that is being read */
   struct sk_err *err;
 };
 
@@ -38,7 +38,7 @@ static void give(struct parser *p, const struct sk_option *option, const char *v
     p->out->values[option - p->command->options] = value;
 }
 
-/* The next word is the value of `option`, which the user wrote as `spelling`. */
+/* Takes the next word as the value of `option`, which the user wrote as `spelling`. */
 static enum sk_code give_next(struct parser *p, const struct sk_option *option, const char *spelling) {
   const char *next = p->at + 1 < p->argc ? p->argv[p->at + 1] : NULL;
   if (next == NULL) return sk_err_set(p->err, SK_EINVAL, "%s needs a value: %s %s", spelling, spelling, option->arg);

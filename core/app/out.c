@@ -1,5 +1,6 @@
-/* out.c - see out.h.  All that a command prints goes through here, so that no byte of a job, a script or a store reaches a terminal
- * as a control character, and no password of a URL is shown.  main.c ignores SIGPIPE, so that a closed pipe is seen here as EPIPE. */
+/* out.c - see out.h. All output of commands goes through here, so that no byte of a job, a script or a store reaches a
+ * terminal as a control character, and no password of a URL is shown. main.c ignores SIGPIPE, so a closed pipe shows
+ * here as EPIPE. */
 #include "app/out.h"
 
 #include <errno.h>
@@ -13,10 +14,10 @@
 #include "base/utf8.h"
 #include "logic/url.h"
 
-enum { STDERR_WAIT_MS = 1000 };         /* for a reader of our complaint */
-enum { MESSAGE_BYTES_MAX = 16 * 1024 }; /* room for the longest stored error; what is longer is cut */
+enum { STDERR_WAIT_MS = 1000 };         /* how long a message waits for its reader */
+enum { MESSAGE_BYTES_MAX = 16 * 1024 }; /* fits the longest stored error; a longer message is cut */
 
-/* 0 or an errno. */
+/* Returns 0 or an errno. */
 static int write_all(int fd, const char *p, size_t n) {
   while (n > 0) {
     ssize_t done = write(fd, p, n);
@@ -33,7 +34,7 @@ static int write_all(int fd, const char *p, size_t n) {
 void sk_out_stderr(struct sk_str line) {
   struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
   bool reads = poll(&ready, 1, STDERR_WAIT_MS) != 0;
-  if (line.n > 0 && reads) write_all(STDERR_FILENO, line.p, line.n); /* nowhere left to complain */
+  if (line.n > 0 && reads) write_all(STDERR_FILENO, line.p, line.n); /* an error here has no place for a complaint */
 }
 
 void sk_out_error(const char *verb, const char *fmt, ...) {

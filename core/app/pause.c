@@ -23,7 +23,7 @@ static const struct sk_command PAUSE = {
 static const struct sk_command RESUME = {
   .name = "resume",
   .usage = "QUEUE [options]",
-  .about = "Goes on with a paused queue.",
+  .about = "Starts jobs of a paused queue again.",
   .examples = "skein resume mail\n",
   .options = OPTIONS,
   .options_n = 1,
@@ -32,9 +32,9 @@ static const struct sk_command RESUME = {
   .arg_name = "QUEUE",
 };
 
-/* What a look at the store, before the change, says of the queue. */
+/* What the store said of the queue before the change. */
 struct before {
-  bool known; /* it has held a job, or is paused, or an engine has declared it */
+  bool known; /* the queue has held a job, is paused, or was declared by an engine */
   bool paused;
   struct sk_nearest nearest;
 };
@@ -44,7 +44,7 @@ static void see(struct before *b, struct sk_str wanted, struct sk_str name) {
   sk_nearest_try(&b->nearest, name);
 }
 
-/* The nearest name is borrowed from the two answers. */
+/* Finds the nearest name, which is borrowed from the two answers. */
 static enum sk_code look(struct sk_session *s, struct sk_str queue, struct sk_count_op *count,
                          struct sk_tasks_op *tasks, struct before *out, struct sk_err *err) {
   sk_nearest_init(&out->nearest, queue);
@@ -65,7 +65,7 @@ static enum sk_code look(struct sk_session *s, struct sk_str queue, struct sk_co
   return SK_OK;
 }
 
-/* Says what was done, and that nobody knows the queue when that is so. */
+/* Prints what was done, and a note when nobody knows the queue. */
 static int tell(const struct sk_session *s, struct sk_str queue, bool paused, const struct before *b) {
   struct sk_buf out = { 0 };
   const char *now = paused ? "paused" : "running";

@@ -28,7 +28,7 @@ enum {
 };
 
 struct pipes {
-  int ends[PIPES_N][2]; /* to read from and to write to; -1: none */
+  int ends[PIPES_N][2]; /* the read end and the write end; -1: closed */
 };
 
 static void close_end(int *fd) {
@@ -47,7 +47,7 @@ static bool open_pipes(struct pipes *p) {
   return true;
 }
 
-/* In the child: does not return. */
+/* Runs in the child; does not return. */
 static void run_child(struct pipes *p, pid_t parent, int (*fn)(void *ctx), void *ctx) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(SK_EXIT_INTERNAL);
@@ -61,7 +61,7 @@ static void run_child(struct pipes *p, pid_t parent, int (*fn)(void *ctx), void 
   _exit(exit_code);
 }
 
-/* Passes on whole lines; with `all` what follows the last one, too. */
+/* Passes on whole lines, and with `all` the rest after the last one. */
 static void pass_on(struct sk_buf *text, int fd, bool all) {
   const char *end = text->n ? memrchr(text->p, '\n', text->n) : NULL;
   size_t n = all || text->n > LINE_BYTES_MAX ? text->n : end ? (size_t)(end - text->p) + 1 : 0;
@@ -69,7 +69,7 @@ static void pass_on(struct sk_buf *text, int fd, bool all) {
   sk_buf_consume(text, n);
 }
 
-/* Reads what is there; false at the end of the pipe. */
+/* Reads available bytes; false at the end of the pipe. */
 static bool read_some(int fd, struct sk_buf *text) {
   char chunk[4096];
   ssize_t n = read(fd, chunk, sizeof chunk);
@@ -77,7 +77,7 @@ static bool read_some(int fd, struct sk_buf *text) {
   return n > 0 || (n < 0 && errno == EINTR);
 }
 
-/* Until both streams have ended, or the child has and nothing more is there to read. */
+/* Passes on output until both streams have ended, or the child has ended and no byte is left to read. */
 static void relay(struct pipes *p) {
   struct sk_buf texts[] = { [OUT] = { 0 }, [ERR] = { 0 } };
   static const int to[] = { [OUT] = STDOUT_FILENO, [ERR] = STDERR_FILENO };

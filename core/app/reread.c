@@ -1,5 +1,5 @@
-/* reread.c - see reread.h.  The thread owns a struct reading of its own and hands it over through an async wake-up; when the engine has
- * ended first, the thread ends with the process. */
+/* reread.c - see reread.h. The thread owns a struct reading and hands it over through an async wake-up. When the engine
+ * ends first, the thread ends with the process. */
 #include "app/reread.h"
 
 #include <pthread.h>
@@ -16,15 +16,15 @@ struct reading {
 
 struct sk_reread {
   const struct sk_args *args;
-  char *program; /* owned: a thread may outlive its caller's */
+  char *program; /* owned, as a thread may outlive its caller's copy */
   const char *dir;
   sk_reread_cb cb;
   void *ctx;
   struct sk_async *done;
   pthread_mutex_t lock;
-  struct reading *result; /* guarded by lock; owned once it is there */
-  bool under_way, again;  /* of the loop's thread */
-  bool abandoned;         /* guarded by lock: freed by the thread */
+  struct reading *result; /* guarded by lock; owned; NULL until the thread has ended */
+  bool under_way, again;  /* used by the loop's thread only */
+  bool abandoned;         /* guarded by lock; true: the thread frees r */
 };
 
 static void destroy(struct sk_reread *r) {

@@ -1,5 +1,5 @@
-/* reread.h - reading the configuration again while the engine runs (HUP).  DIR/config.lua is a program of the user's, so it is waited for on
- * a thread: however long it takes, the core's loop goes on. */
+/* reread.h - reads the configuration again while the engine runs (HUP). DIR/config.lua is a program of the user's, so a
+ * thread waits for it: the core's loop goes on however long it takes. */
 #ifndef SK_APP_REREAD_H
 #define SK_APP_REREAD_H
 
@@ -8,15 +8,15 @@
 
 struct sk_reread;
 
-/* The settings as they are now, or NULL and why not.  config is lent until the callback returns. */
+/* Gets the new settings, or NULL and the reason. config is lent until the callback returns. */
 typedef void (*sk_reread_cb)(void *ctx, const struct sk_config *config, const struct sk_err *err);
 
-/* args and dir are borrowed until the process ends.  NULL when out of memory. */
+/* args and dir are borrowed until the process ends. NULL when out of memory. */
 struct sk_reread *sk_reread_new(struct sk_loop *loop, const struct sk_args *args, const char *program, const char *dir,
                                 sk_reread_cb cb, void *ctx);
-/* Calls back later; asked again meanwhile, once more after that. */
+/* Starts a reading, after which the callback comes. A call during a reading starts another one after it. */
 void sk_reread_start(struct sk_reread *r);
-/* A reading under way is left to itself: it can't be waited for. */
+/* Frees r. A reading that is under way ends by itself: it cannot be waited for. */
 void sk_reread_free(struct sk_reread *r); /* NULL is fine */
 
 #endif

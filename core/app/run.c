@@ -36,7 +36,7 @@ static const struct sk_option OPTIONS[] = {
 static const struct sk_command COMMAND = {
   .name = "run",
   .usage = "DIR [options]",
-  .about = "Runs the engine: takes jobs from the store and has the scripts of DIR do them, in worker processes.",
+  .about = "Runs the engine: takes jobs from the store and runs them with the scripts of DIR, in worker processes.",
   .examples = "skein run scripts/hello\n"
               "skein run jobs/ -s sqlite:/var/lib/app/jobs.db -w 4 -c 100 -q critical,default\n",
   .options = OPTIONS,
@@ -48,25 +48,25 @@ static const struct sk_command COMMAND = {
 
 struct run {
   const char *dir;
-  struct sk_buf application; /* dir as an absolute path */
+  struct sk_buf application; /* dir as an absolute path, which names the owner of declarations */
   char *program;
   bool drain, watch;
-  bool stopping;           /* a signal has said so */
-  struct sk_config config; /* as at the start; what HUP changed is the engine's and the log's */
+  bool stopping;           /* a signal has asked for the end */
+  struct sk_config config; /* the settings at the start; the engine and the log have what HUP changed */
   struct sk_log log;
   struct sk_queue_spec *queues;
   struct sk_early_stop early_stop;
   struct sk_loop *loop;
   struct sk_engine *engine;
-  struct sk_guard *guard; /* NULL: it could not be started */
+  struct sk_guard *guard; /* NULL: the guard could not be started */
   struct sk_signal *signals[9];
   struct sk_script_watch *scripts;
   struct sk_reread *reread;
 };
 
-/* -- signals ---------------------------------------------------------------------------------------------------------------------- */
+/* -- signals ------------------------------------------------------------------------------------------------------- */
 
-/* The engine takes the second wish to stop for one to stop now. */
+/* A second wish to stop means: stop at once. */
 static void stop(struct run *r, const char *name, bool now) {
   if (now || r->stopping)
     sk_logf(&r->log, SK_LOG_INFO, "stopping at once (%s)", name);
@@ -116,9 +116,10 @@ static void unwatch_signals(struct run *r) {
   for (size_t i = 0; i < sizeof r->signals / sizeof *r->signals; i++) sk_signal_free(r->signals[i]);
 }
 
-/* -- settings --------------------------------------------------------------------------------------------------------------------- */
+/* -- settings ------------------------------------------------------------------------------------------------------ */
 
-/* Says on stderr why the engine does not run, after the log's last lines and in the log's form: whoever reads JSON lines there gets one. */
+/* Prints on stderr why the engine does not run, after the log's last lines and in the log's form, so that a reader of
+ * JSON lines gets a JSON line. */
 static void complain(const struct run *r, const char *message) {
   sk_log_sink_flush(&r->log);
   if (!r->config.log_json) {
@@ -132,7 +133,7 @@ static void complain(const struct run *r, const char *message) {
   sk_buf_fini(&line);
 }
 
-/* What is wrong with the settings themselves is said in the form that was asked for. */
+/* Errors in the settings themselves come in the form that was asked for, too. */
 static bool wants_json(const struct sk_args *args) {
   const char *format = sk_args_get(args, "log-format");
   if (format == NULL) format = getenv("LOG_FORMAT");
@@ -180,7 +181,8 @@ static bool copy_queues(struct run *r, const struct sk_config *c) {
 
 static void on_opened(void *ctx) { sk_early_stop_end(&((struct run *)ctx)->early_stop); }
 
-/* The folder's absolute path as the user sees it: a symbolic link like `current` stays the same when another release is behind it. */
+/* Writes the folder's absolute path as the user sees it: the path of a symbolic link like `current` stays the same for
+ * each release behind it. */
 static void name_application(struct run *r) {
   const char *pwd = getenv("PWD");
   struct stat there, here;
@@ -226,11 +228,11 @@ static struct sk_engine_options engine_options(struct run *r, const struct sk_co
   };
 }
 
-/* -- reloading -------------------------------------------------------------------------------------------------------------------- */
+/* -- reloading ----------------------------------------------------------------------------------------------------- */
 
 static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
 
-/* What is part of the store's handle, or of what is stored, stays until the next start; so do files and addresses. */
+/* Warns of changed settings that need a restart: they belong to the open store or log, or to stored jobs. */
 static void tell_fixed(const struct run *r, const struct sk_config *c) {
   const struct {
     const char *name;
@@ -243,10 +245,11 @@ static void tell_fixed(const struct run *r, const struct sk_config *c) {
     { "log_file", !same_text(r->config.log_file, c->log_file) },
   };
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-    if (fixed[i].changed) sk_logf(&r->log, SK_LOG_WARN, "setting %s has changed: that takes a restart", fixed[i].name);
+    if (fixed[i].changed)
+      sk_logf(&r->log, SK_LOG_WARN, "setting %s has changed: restart the engine to use it", fixed[i].name);
 }
 
-/* The configuration was read again: the new one, or none, and the old one stays. */
+/* Uses the configuration that was read again; without one the old settings stay. */
 static void on_reread(void *ctx, const struct sk_config *c, const struct sk_err *why) {
   struct run *r = ctx;
   struct sk_err err;
@@ -260,7 +263,7 @@ static void on_reread(void *ctx, const struct sk_config *c, const struct sk_err 
     r->log.level = c->log_level;
     r->log.json = c->log_json;
   }
-  if (!used) sk_logf(&r->log, SK_LOG_ERROR, "the configuration stays as it was: %s", c ? err.message : why->message);
+  if (!used) sk_logf(&r->log, SK_LOG_ERROR, "the old configuration stays: %s", c ? err.message : why->message);
   sk_engine_reload(r->engine);
 }
 
@@ -282,9 +285,9 @@ static void stop_reloading(struct run *r) {
   sk_reread_free(r->reread);
 }
 
-/* -- life ------------------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
-/* The queues as the option takes them: "mail:5,default:1". */
+/* Appends the queues in the form of the option: "mail:5,default:1". */
 static void add_queues(const struct run *r, struct sk_buf *out) {
   for (size_t i = 0; i < r->config.queues_n; i++) {
     const struct sk_queue_spec *q = &r->config.queues[i];
@@ -323,7 +326,7 @@ static void log_end(const struct run *r) {
           t->workers_died, s);
 }
 
-/* What went wrong before the first job could run, as an exit code. */
+/* The exit code for an engine that ended with this code. */
 static int exit_code_of(enum sk_code code) {
   switch (code) {
   case SK_OK: return SK_EXIT_OK;
@@ -346,7 +349,8 @@ static int exit_code_of(enum sk_code code) {
   return SK_EXIT_UNAVAILABLE;
 }
 
-/* On the watchdog's thread: the loop is stuck in one of its turns.  Its workers end with this process, and its jobs run elsewhere. */
+/* Runs on the watchdog's thread when a turn of the loop does not end. The workers die with this process, and their jobs
+ * run elsewhere. */
 static void on_late(void *ctx, int64_t ms) {
   const struct run *r = ctx;
   if (r->log.sink) {
@@ -391,7 +395,7 @@ static int run_engine(struct run *r, const struct sk_args *args) {
   log_start(r);
   name_application(r);
   struct sk_engine_options options = engine_options(r, &r->config);
-  watch_signals(r); /* before the first worker: its start is what others wait for to send one */
+  watch_signals(r); /* before the first worker starts: tools wait for that before they send a signal */
   enum sk_code code = start_reloading(r, args, &err);
   if (code == SK_OK) code = sk_engine_new(r->loop, &options, &r->engine, &err);
   sk_early_stop_end(&r->early_stop);
@@ -408,7 +412,7 @@ static int run_engine(struct run *r, const struct sk_args *args) {
   stop_reloading(r);
   unwatch_signals(r);
   int exit_code = end_of(r);
-  if (sk_engine_left(r->engine)) { /* its store's thread may hang for ever */
+  if (sk_engine_left(r->engine)) { /* the store's thread may hang for ever */
     sk_log_sink_flush(&r->log);
     _exit(exit_code);
   }
@@ -417,7 +421,7 @@ static int run_engine(struct run *r, const struct sk_args *args) {
   return exit_code;
 }
 
-/* From here on the log is written by a thread: a reader that stands still must not stop the engine. */
+/* From here on a thread writes the log: a reader that stands still must not stop the engine. */
 static int run_logged(struct run *r, const struct sk_args *args) {
   struct sk_err err;
   r->guard = sk_guard_start(r->program, &err); /* before there are threads */

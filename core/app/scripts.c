@@ -51,7 +51,8 @@ static enum sk_code read_end(struct pollfd *end, struct sk_buf *buf, struct sk_e
   return SK_OK;
 }
 
-/* Reads both ends as they come, until both are closed: a child that fills the one must not wait for us at the other. */
+/* Reads both ends until both are closed. They are read together: a child that fills one must not wait for a reader of
+ * the other. */
 static enum sk_code read_both(const int fds[2], struct sk_buf *const bufs[2], int64_t end_ms, struct sk_err *err) {
   struct pollfd ends[2] = { { fds[0], POLLIN, 0 }, { fds[1], POLLIN, 0 } };
   while (ends[0].fd >= 0 || ends[1].fd >= 0) {
@@ -68,7 +69,7 @@ static enum sk_code read_both(const int fds[2], struct sk_buf *const bufs[2], in
   return SK_OK;
 }
 
-/* Waits for the child's end; kills it, and what it has started, when the time is over. */
+/* Waits for the child's end. When the time is over it kills the child's process group. */
 static enum sk_code wait_exit(pid_t pid, int64_t end_ms, int *status, struct sk_err *err) {
   bool late = false;
   for (;;) {
@@ -92,7 +93,7 @@ static enum sk_code open_pipes(int out[2], int bad[2], struct sk_err *err) {
   return SK_ESYS;
 }
 
-/* Starts `program worker config DIR` in a process group of its own; it ends with us. */
+/* Starts `program worker config DIR` in a process group of its own; the process ends with this one. */
 static int start_config(const char *program, const char *dir, int out, int bad, pid_t *pid) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attr;
@@ -110,7 +111,7 @@ static int start_config(const char *program, const char *dir, int out, int bad, 
   return rc;
 }
 
-/* What it prints to stdout and to stderr is read into the buffers.  Nothing of it is left after SK_CONFIG_MS_MAX. */
+/* Runs config.lua and reads its stdout and stderr into the buffers. No process of it is left after SK_CONFIG_MS_MAX. */
 static enum sk_code run_config(const char *program, const char *dir, struct sk_buf *said, struct sk_buf *errors,
                                int *status, struct sk_err *err) {
   int out[2], bad[2];
@@ -123,7 +124,7 @@ static enum sk_code run_config(const char *program, const char *dir, struct sk_b
                               : sk_err_set(err, SK_ESYS, "start of \"%s\": %s", program, strerror(rc));
   close(out[0]), close(bad[0]);
   if (rc != 0) return code;
-  if (code != SK_OK) kill(-pid, SIGKILL); /* it may be in the middle of printing for ever */
+  if (code != SK_OK) kill(-pid, SIGKILL); /* it may be printing for ever */
   enum sk_code ended = wait_exit(pid, end_ms, status, code == SK_OK ? err : NULL);
   return code == SK_OK ? ended : code;
 }
@@ -153,7 +154,7 @@ static enum sk_code config_lua(const char *program, const char *dir, const char 
   if (code == SK_OK && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
     while (errors.n > 0 && errors.p[errors.n - 1] == '\n') errors.n--;
     code = sk_err_set(err, SK_EINVAL, "%.*s",
-                      SK_STR_ARG(errors.n ? sk_buf_str(&errors) : SK_STR_LIT("config.lua can't be run")));
+                      SK_STR_ARG(errors.n ? sk_buf_str(&errors) : SK_STR_LIT("config.lua cannot be run")));
   }
   if (code == SK_OK) code = apply(sk_buf_str(&said), path, config, err);
   sk_buf_fini(&said);

@@ -58,7 +58,7 @@ static int no_store(const struct sk_session *s) {
 
 static int open_client(struct sk_session *s, bool must_exist) {
   if (sk_str_starts(sk_str_c(s->config.store), "memory:")) {
-    sk_out_error(s->verb, "memory: lives inside one engine and can't be reached from another process");
+    sk_out_error(s->verb, "memory: lives inside one engine and cannot be reached from another process");
     return SK_EXIT_UNAVAILABLE;
   }
   struct sk_store_options options = {
@@ -137,7 +137,7 @@ void sk_session_decode(const struct sk_view *view, struct sk_job *out) {
   sk_job_init(out);
   out->id = view->id;
   out->error_kind = SK_KIND_ERROR;
-  out->error = SK_STR_LIT("its record can't be read: it is damaged, or a newer version wrote it");
+  out->error = SK_STR_LIT("its record cannot be read: it is damaged, or a newer version wrote it");
 }
 
 int sk_session_job_open(struct sk_session *s, const char *id, struct sk_session_job *out) {

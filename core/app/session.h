@@ -1,4 +1,4 @@
-/* session.h - what the commands that look into a store share: settings, connection, errors, filters. */
+/* session.h - settings, connection, errors and filters for all commands that look into a store. */
 #ifndef SK_APP_SESSION_H
 #define SK_APP_SESSION_H
 
@@ -14,16 +14,16 @@ struct sk_session {
   struct sk_client *client;
 };
 
-/* Reads the settings and opens the store.  0, or the exit code after a message; close only after 0. */
+/* Reads the settings and opens the store. Returns 0, or the exit code after a message; close only after 0. */
 int sk_session_open(struct sk_session *s, const struct sk_args *args, bool must_exist);
 void sk_session_close(struct sk_session *s);
 
-/* Says err and returns the exit code that fits it. */
+/* Prints err and returns its exit code. */
 int sk_session_fail(const struct sk_session *s, const struct sk_err *err);
 
-/* Reads --state, --queue and --task.  0, or SK_EXIT_USAGE after a message.  The filter borrows from args. */
+/* Reads --state, --queue and --task. Returns 0, or SK_EXIT_USAGE after a message. The filter borrows from args. */
 int sk_session_filter(const struct sk_args *args, struct sk_filter *out);
-/* The row of commands that show times to people. */
+/* The row in the options table of commands that show times to people. */
 #define SK_OPTION_UTC                                                                                                  \
   { "utc", 0, NULL, "show times in UTC (default: local time with its offset)" }
 #define SK_OPTIONS_FILTER                                                                                              \
@@ -32,13 +32,14 @@ int sk_session_filter(const struct sk_args *args, struct sk_filter *out);
     "task", 0, "TASK", "only jobs of this task"                                                                        \
   }
 
-/* Reads option `name` as a whole number; *out stays as it is when the option isn't given.  0, or SK_EXIT_USAGE after a message. */
+/* Reads option `name` as a whole number; *out stays unchanged when the option was not given. Returns 0, or
+ * SK_EXIT_USAGE after a message. */
 int sk_session_int(const struct sk_args *args, const char *name, int64_t min, int64_t max, int64_t *out);
-/* The same for a duration. */
+/* Reads option `name` as a duration, like sk_session_int. */
 int sk_session_duration(const struct sk_args *args, const char *name, int64_t *out_ms);
 
-/* One job with its decoded record; op owns the memory: sk_op_fini(&op->op) when 0 was returned.  0, or the exit code after a
- * message ("no job ID": SK_EXIT_FAILED). */
+/* One job with its decoded record. sk_session_job_open returns 0, or the exit code after a message ("no job ID":
+ * SK_EXIT_FAILED); call sk_session_job_close only after 0. */
 struct sk_session_job {
   struct sk_get_op get;
   struct sk_str id;
@@ -48,7 +49,7 @@ struct sk_session_job {
 int sk_session_job_open(struct sk_session *s, const char *id, struct sk_session_job *out);
 void sk_session_job_close(struct sk_session_job *job);
 
-/* Decodes view's record; a record that can't be read gives an empty job whose error says so. */
+/* Decodes view's record. A record that cannot be read gives an empty job whose error says so. */
 void sk_session_decode(const struct sk_view *view, struct sk_job *out);
 
 #endif

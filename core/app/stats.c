@@ -1,4 +1,4 @@
-/* stats.c - `skein queues` and `skein stats`: how many jobs there are, and have been. */
+/* stats.c - `skein queues` and `skein stats`: the number of jobs in the store, and of jobs that have ended. */
 #include <inttypes.h>
 
 #include "app/exits.h"
@@ -17,7 +17,7 @@ enum { OPTIONS_N = sizeof OPTIONS / sizeof *OPTIONS };
 static const struct sk_command QUEUES = {
   .name = "queues",
   .usage = "[options]",
-  .about = "Lists the queues and how many jobs of each state they hold, and what scripts bind them to.",
+  .about = "Lists the queues, how many jobs of each state they hold, and their settings.",
   .examples = "skein queues\n",
   .options = OPTIONS,
   .options_n = OPTIONS_N,
@@ -25,13 +25,13 @@ static const struct sk_command QUEUES = {
 static const struct sk_command STATS = {
   .name = "stats",
   .usage = "[options]",
-  .about = "Counts the jobs in the store by state, and what has become of jobs since the store was made.",
+  .about = "Counts the jobs in the store by state, and the outcomes of jobs since the store was made.",
   .examples = "skein stats --json\n",
   .options = OPTIONS,
   .options_n = OPTIONS_N,
 };
 
-/* The counters by name, in the order they are shown. */
+/* The counters with their names, in the order in which they are shown. */
 struct counter {
   const char *name;
   int64_t value;
@@ -56,16 +56,16 @@ static void json_states(struct sk_buf *out, const int64_t states[SK_STATES]) {
   sk_buf_add_byte(out, '}');
 }
 
-/* -- queues ---------------------------------------------------------------------------------------------------------- */
+/* -- queues -------------------------------------------------------------------------------------------------------- */
 
-static const struct sk_queue_settings *bounds_of(const struct sk_tasks_op *tasks, struct sk_str name) {
+static const struct sk_queue_settings *settings_of(const struct sk_tasks_op *tasks, struct sk_str name) {
   for (size_t i = 0; i < tasks->queues_n; i++)
     if (sk_str_eq(tasks->queues[i].name, name)) return &tasks->queues[i];
   return NULL;
 }
 
-/* "max_len 10 reject, concurrency 2, rate 5 per 1 s", as `skein check` has it. */
-static void bounds_text(struct sk_buf *out, const struct sk_queue_settings *q) {
+/* Appends "max_len 10 reject, concurrency 2, rate 5 per 1 s", in the form of `skein check`. */
+static void settings_text(struct sk_buf *out, const struct sk_queue_settings *q) {
   if (q == NULL) return;
   if (q->max_len > 0) sk_buf_addf(out, "max_len %" PRId64 " %s", q->max_len, sk_overflow_name(q->overflow));
   if (q->limit.concurrency > 0)
@@ -75,8 +75,8 @@ static void bounds_text(struct sk_buf *out, const struct sk_queue_settings *q) {
                 (double)q->limit.per_ms / 1000);
 }
 
-/* Of a queue without a bound: null. */
-static void json_bounds(struct sk_buf *out, const struct sk_queue_settings *q) {
+/* Appends max_len and overflow; null for a queue without max_len. */
+static void json_settings(struct sk_buf *out, const struct sk_queue_settings *q) {
   bool bound = q && q->max_len > 0;
   sk_json_out_key(out, "max_len");
   if (bound)
@@ -99,7 +99,7 @@ static void queues_json(const struct sk_count_op *count, const struct sk_tasks_o
     sk_json_out_text(out, q->name);
     sk_json_out_key(out, "paused");
     sk_buf_add_c(out, q->paused ? "true" : "false");
-    json_bounds(out, bounds_of(tasks, q->name));
+    json_settings(out, settings_of(tasks, q->name));
     sk_json_out_key(out, "states");
     json_states(out, q->states);
     sk_buf_add_byte(out, '}');
@@ -109,7 +109,7 @@ static void queues_json(const struct sk_count_op *count, const struct sk_tasks_o
 
 static void queues_table(const struct sk_count_op *count, const struct sk_tasks_op *tasks, struct sk_buf *out) {
   static const char *const HEADS[] = { "QUEUE", ">SCHEDULED", ">READY",     ">RUNNING", ">RETRY",
-                                       ">DONE", ">DEAD",      ">CANCELLED", "PAUSED",   "BOUND" };
+                                       ">DONE", ">DEAD",      ">CANCELLED", "PAUSED",   "SETTINGS" };
   struct sk_table t;
   sk_table_init(&t, HEADS, sizeof HEADS / sizeof *HEADS);
   for (size_t i = 0; i < count->queues_n; i++) {
@@ -117,16 +117,16 @@ static void queues_table(const struct sk_count_op *count, const struct sk_tasks_
     sk_table_add(&t, q->name);
     for (int state = SK_STATE_SCHEDULED; state < SK_STATES; state++) sk_table_add_int(&t, q->states[state]);
     sk_table_add(&t, sk_str_c(q->paused ? "paused" : ""));
-    struct sk_buf bounds = { 0 };
-    bounds_text(&bounds, bounds_of(tasks, q->name));
-    sk_table_add(&t, sk_buf_str(&bounds));
-    sk_buf_fini(&bounds);
+    struct sk_buf settings = { 0 };
+    settings_text(&settings, settings_of(tasks, q->name));
+    sk_table_add(&t, sk_buf_str(&settings));
+    sk_buf_fini(&settings);
   }
   sk_table_print(&t, out);
   sk_table_fini(&t);
 }
 
-/* -- stats ----------------------------------------------------------------------------------------------------------- */
+/* -- stats --------------------------------------------------------------------------------------------------------- */
 
 static void sum_states(const struct sk_count_op *count, int64_t states[SK_STATES]) {
   memset(states, 0, SK_STATES * sizeof *states);
@@ -181,7 +181,7 @@ static void stats_table(const struct sk_count_op *count, const struct sk_tasks_o
   sk_table_fini(&t);
 }
 
-/* -- both ------------------------------------------------------------------------------------------------------------ */
+/* -- both ---------------------------------------------------------------------------------------------------------- */
 
 typedef void (*printer)(const struct sk_count_op *count, const struct sk_tasks_op *tasks, struct sk_buf *out);
 

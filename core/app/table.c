@@ -64,7 +64,7 @@ static void print_cell(struct sk_str cell, size_t width, bool right, bool last, 
     sk_buf_addf(out, "%*s", right ? 2 : pad + 2, "");
     return;
   }
-  while (out->n > 0 && out->p[out->n - 1] == ' ') out->n--; /* no spaces at the end of a line */
+  while (out->n > 0 && out->p[out->n - 1] == ' ') out->n--; /* removes spaces at the end of the line */
   sk_buf_add_byte(out, '\n');
 }
 

@@ -12,7 +12,7 @@ void sk_text_time(int64_t wall_ms, bool utc, char out[SK_TIME_BYTES]) {
   const struct tm *split = utc ? gmtime_r(&t, &tm) : localtime_r(&t, &tm);
   size_t n = split ? strftime(out, SK_TIME_BYTES - 12, "%Y-%m-%dT%H:%M:%S", &tm) : 0;
   if (n == 0) {
-    snprintf(out, SK_TIME_BYTES, "%lld", (long long)wall_ms); /* beyond any calendar */
+    snprintf(out, SK_TIME_BYTES, "%lld", (long long)wall_ms); /* later than any calendar */
     return;
   }
   n += (size_t)snprintf(out + n, SK_TIME_BYTES - n, ".%03d", (int)ms);
@@ -46,7 +46,7 @@ void sk_text_when(int64_t wall_ms, int64_t now_ms, char out[SK_TIME_BYTES]) {
   char span[SK_TIME_BYTES];
   bool future = wall_ms > now_ms;
   int64_t ms = future ? wall_ms - now_ms : now_ms - wall_ms;
-  if (future && ms >= 10000) ms += 999; /* "in 10m" a moment after one said so */
+  if (future && ms >= 10000) ms += 999; /* rounded up: "in 10m" still stands a moment after the time was set */
   sk_text_span(ms, span);
   if (future)
     snprintf(out, SK_TIME_BYTES, "in %.20s", span);

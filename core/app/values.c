@@ -9,9 +9,9 @@
 #include "base/limits.h"
 
 enum { NUMBER_BYTES_MAX = 40 };
-#define TIME_MS_MAX (2 * 1000 * SK_SECONDS_MAX) /* in 2169; no moment of a job is later (names.h) */
+#define TIME_MS_MAX (2 * 1000 * SK_SECONDS_MAX) /* in 2169; no time of a job is later (logic/names.h) */
 
-/* A cursor over the text; every take_* moves past what it takes. */
+/* A cursor over the text; each take_* function moves it past the characters that it reads. */
 struct cursor {
   const char *p;
   const char *end;
@@ -25,7 +25,7 @@ static bool take(struct cursor *c, char wanted) {
   return true;
 }
 
-/* Exactly n digits. */
+/* Reads exactly n digits. */
 static bool take_digits(struct cursor *c, int n, int *out) {
   if (c->end - c->p < n) return false;
   *out = 0;
@@ -36,7 +36,7 @@ static bool take_digits(struct cursor *c, int n, int *out) {
   return true;
 }
 
-/* Digits with at most one point among them, at least one digit. */
+/* Reads digits, at least one, with at most one point among them. */
 static bool take_decimal(struct cursor *c, double *out) {
   char text[NUMBER_BYTES_MAX + 1];
   size_t n = 0, digits = 0, points = 0;
@@ -115,7 +115,7 @@ enum sk_code sk_value_bytes(struct sk_str text, int64_t *out, struct sk_err *err
   return SK_OK;
 }
 
-/* "Z", "+02:00", "+0200" or "+02"; the offset from UTC in seconds. */
+/* Reads "Z", "+02:00", "+0200" or "+02"; gives the offset from UTC in seconds. */
 static bool take_zone(struct cursor *c, long *out_s) {
   *out_s = 0;
   if (take(c, 'Z') || take(c, 'z')) return true;
@@ -129,7 +129,7 @@ static bool take_zone(struct cursor *c, long *out_s) {
   return true;
 }
 
-/* "22:00" or "22:00:30.5"; nothing at all is midnight. */
+/* Reads "22:00" or "22:00:30.5"; an empty text is midnight. */
 static bool take_clock(struct cursor *c, struct tm *tm, double *fraction_s) {
   *fraction_s = 0;
   if (c->p == c->end) return true;
@@ -151,7 +151,7 @@ static bool calendar_time(struct sk_str text, int64_t *out_ms) {
   if (!take_digits(&c, 2, &tm.tm_mday) || !take_clock(&c, &tm, &fraction_s)) return false;
   tm.tm_year = year - 1900;
   tm.tm_mon = month - 1;
-  struct tm probe = tm; /* timegm moves the 31st of June to July: then there was no such day */
+  struct tm probe = tm; /* timegm turns June 31 into July 1: a changed date did not exist */
   time_t utc = timegm(&probe);
   if (probe.tm_mday != tm.tm_mday || probe.tm_mon != tm.tm_mon) return false;
   if (c.p == c.end) {

@@ -1,12 +1,14 @@
-/* verbs.h - the commands, one main function each.  argv[0] is the command's own name; each returns the process's exit code.
+/* verbs.h - the main function of each command. argv[0] is the command's own name; the return value is the exit code of
+ * the process.
  *
- * To add one: write its file with a struct sk_command (options.h) and a main function, declare it here, add its row in main.c. */
+ * To add a command: write its file with a struct sk_command (options.h) and a main function, declare the function here,
+ * and add its row to main.c. */
 #ifndef SK_APP_VERBS_H
 #define SK_APP_VERBS_H
 
 int sk_app_run(int argc, char **argv);    /* run.c: the engine */
 int sk_app_check(int argc, char **argv);  /* check.c */
-int sk_app_worker(int argc, char **argv); /* worker.c: what the engine starts; not for people */
+int sk_app_worker(int argc, char **argv); /* worker.c: processes that the engine starts; not for people */
 
 int sk_app_enqueue(int argc, char **argv);
 int sk_app_jobs(int argc, char **argv);

@@ -1,5 +1,6 @@
-/* watch.c - see watch.h.  inotify tells of a folder, not of what is below it, and of more than writes to scripts (an editor's swap file,
- * a touch of the folder): so each folder has a watch, and what counts is a digest of the scripts' names, times and sizes. */
+/* watch.c - see watch.h. inotify reports changes of one folder but not of those below it, and it reports more than
+ * writes to scripts (an editor's swap file, a touched folder). So each folder has a watch, and a digest over the names,
+ * times and sizes of the scripts tells whether they changed. */
 #include "app/watch.h"
 
 #include <errno.h>
@@ -12,12 +13,9 @@
 
 #include "base/clock.h"
 
-enum {
-  WATCH_QUIET_MS = 100, /* without a change before the scripts are looked at; */
-  WATCH_LATEST_MS =
-      1000, /* ... at the latest this long after the first one: files of a store may lie in the folder, and never rest */
-  FOLDERS_MAX = 1000,
-};
+/* The scripts are looked at when no change has come for WATCH_QUIET_MS, and in any case WATCH_LATEST_MS after the first
+ * change: files of a store that lies in the folder never rest. */
+enum { WATCH_QUIET_MS = 100, WATCH_LATEST_MS = 1000, FOLDERS_MAX = 1000 };
 
 struct sk_script_watch {
   struct sk_loop *loop;
@@ -25,7 +23,7 @@ struct sk_script_watch {
   sk_io_cb changed;
   void *ctx;
   struct sk_timer *quiet;
-  int64_t first_ms; /* of the changes that `quiet` stands for; monotonic */
+  int64_t first_ms; /* when the first of these changes came; monotonic */
   struct sk_watch *folders[FOLDERS_MAX];
   size_t folders_n;
   uint64_t digest;
@@ -63,7 +61,8 @@ static bool is_script(const FTSENT *f) {
 
 static int by_name(const FTSENT **a, const FTSENT **b) { return strcmp((*a)->fts_name, (*b)->fts_name); }
 
-/* Watches every folder anew and returns the digest.  A folder is watched before it is read, so that nothing slips in between. */
+/* Watches every folder anew and returns the digest. A folder is watched before it is read, so that no change is
+ * missed. */
 static uint64_t scan(struct sk_script_watch *w, struct sk_err *err) {
   unwatch(w);
   char *const roots[] = { w->dir, NULL };
@@ -102,7 +101,7 @@ struct sk_script_watch *sk_script_watch_new(struct sk_loop *loop, const char *di
     sk_script_watch_free(w);
     return NULL;
   }
-  sk_err_set(err, SK_ESYS, "watch of \"%s\": it can't be read", dir);
+  sk_err_set(err, SK_ESYS, "watch of \"%s\": it cannot be read", dir);
   w->digest = scan(w, err);
   if (w->folders_n > 0) return w;
   sk_script_watch_free(w);

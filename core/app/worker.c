@@ -1,6 +1,6 @@
-/* worker.c - `skein worker ...`: the processes that run user code; started by the engine, not by people.
+/* worker.c - `skein worker ...`: processes that run user code. The engine starts them, people do not.
  *
- *   worker run DIR NUMBER CONCURRENCY MEMORY_MAX PARENT_PID      the pipe and the shared memory are file descriptors 3 and 4
+ *   worker run DIR NUMBER CONCURRENCY MEMORY_MAX PARENT_PID      descriptor 3 is the pipe, 4 the shared memory
  *   worker config DIR PARENT_PID
  *   worker guard TOKEN                                           see io/guard.h */
 #include "lua/worker.h"

@@ -43,7 +43,7 @@ struct sk_log_sink {
 static void add_lost(struct sk_buf *b, const struct sk_log *as, size_t lost) {
   if (lost == 0) return;
   char text[120];
-  int n = snprintf(text, sizeof text, "%zu log lines were lost: whoever reads the log did not read for a while", lost);
+  int n = snprintf(text, sizeof text, "%zu log lines were lost: the reader of the log did not read for a while", lost);
   sk_log_format(as, SK_LOG_WARN, sk_str(text, (size_t)n), NULL, 0, b);
 }
 
@@ -180,7 +180,7 @@ enum sk_code sk_log_sink_start(struct sk_log *log, struct sk_err *err) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (rc != 0) {
     destroy(s);
-    return sk_err_set(err, SK_ESYS, "log: its thread can't be started: %s", strerror(rc));
+    return sk_err_set(err, SK_ESYS, "log: its thread cannot be started: %s", strerror(rc));
   }
   log->sink = s;
   return SK_OK;

@@ -63,7 +63,7 @@ static enum sk_code start_thread(struct sk_watchdog *w, struct sk_err *err) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int rc = pthread_create(&w->thread, NULL, watch, w);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return rc == 0 ? SK_OK : sk_err_set(err, SK_ESYS, "watchdog: its thread can't be started");
+  return rc == 0 ? SK_OK : sk_err_set(err, SK_ESYS, "watchdog: its thread cannot be started");
 }
 
 static void destroy(struct sk_watchdog *w) {

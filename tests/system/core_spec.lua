@@ -102,7 +102,7 @@ describe("config.lua that does not end", function()
     local engine = t:run()
     t:file("config.lua", [[os.execute "sleep 1000"]])
     engine:signal "sighup"
-    engine:wait_log("the configuration stays as it was: .*config.lua: it has not ended within", 10)
+    engine:wait_log("the old configuration stays: .*config.lua: it has not ended within", 10)
     assert.same({}, config_children(engine))
     t:wait_for("the end of sleep", 2, function()
       for _, stat in ipairs(t:left()) do

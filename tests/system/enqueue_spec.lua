@@ -140,7 +140,7 @@ describe("skein job", function()
       local why = t:job(held).held_back
       return why ~= H.null and why
     end))
-    assert.matches("\nheld back   by a concurrency\n", t:ok("job", held))
+    assert.matches("\nheld back   by a concurrency limit\n", t:ok("job", held))
     t:enqueue "slowly"
     local slow = t:enqueue "slowly"
     t:wait_for("it is held back", 5, function() return t:job(slow).held_back == "rate" end)

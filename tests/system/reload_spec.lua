@@ -85,7 +85,7 @@ describe("HUP", function()
     t:config [[{ workers = "many" }]]
     t:script("a.lua", version "2")
     engine:signal "sighup"
-    engine:wait_log("the configuration stays as it was: .*workers", 10)
+    engine:wait_log("the old configuration stays: .*workers", 10)
     wait_version(t, "2")
   end)
 
@@ -95,7 +95,7 @@ describe("HUP", function()
     local engine = t:run()
     t:config [[{ workers = 1, lease = 20 }]]
     engine:signal "sighup"
-    engine:wait_log("setting lease has changed: that takes a restart", 10)
+    engine:wait_log("setting lease has changed: restart the engine to use it", 10)
     wait_version(t, "1")
   end)
 
@@ -114,7 +114,7 @@ describe("HUP", function()
       end
     end)
     uv.kill(child, "sigkill")
-    engine:wait_log("the configuration stays as it was", 10)
+    engine:wait_log("the old configuration stays", 10)
     wait_version(t, "1")
   end)
 end)
