@@ -13,7 +13,7 @@ local uv = require "luv"
 local wait = require "tests.support.wait"
 
 -- Set by bench.lua and redis_bench.lua.  programs: the directory of what was built; redis:
--- tests/support/redis_server.lua's server.
+-- tests/support/redis.lua's server.
 local M = { programs = nil, redis = nil }
 local Place = {}
 Place.__index = Place
@@ -29,7 +29,7 @@ local function url_of(store, dir)
   if store == "sqlite" then return "sqlite:" .. dir .. "/jobs.db" end
   if store == "memory" then return "memory:" end
   M.redis:call "FLUSHALL"
-  return M.redis.url
+  return M.redis:url(0)
 end
 
 --- store: "sqlite", "memory" or "redis".

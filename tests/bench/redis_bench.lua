@@ -7,7 +7,7 @@
 -- that persists nothing and one that appends to a file and syncs it each second, and stops them.  As in bench.lua, a
 -- missed budget fails nothing.
 local Place = require "tests.bench.place"
-local RedisServer = require "tests.support.redis_server"
+local redis = require "tests.support.redis"
 local around = require "tests.bench.around"
 local cost = require "tests.bench.redis_cost"
 local footprint = require "tests.bench.footprint"
@@ -56,11 +56,11 @@ local function measure_all(servers)
 end
 
 local servers = {}
-servers.plain = RedisServer.start()
-servers.aof = RedisServer.start { "--appendonly", "yes", "--appendfsync", "everysec" }
+servers.plain = redis.start()
+servers.aof = redis.start { config = { "appendonly yes", "appendfsync everysec" } }
 local ok, err = xpcall(measure_all, debug.traceback, servers)
-local version = servers.plain:info("server").redis_version
-for _, server in pairs(servers) do server:stop() end
+local version = servers.plain:info "redis_version"
+for _, server in pairs(servers) do server:close() end
 if not ok then error(err, 0) end
 
 local averages = { uv.loadavg() }

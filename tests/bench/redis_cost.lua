@@ -1,7 +1,7 @@
 -- redis_cost.lua - what Redis pays: commands and CPU per job, memory per waiting job, what is left when all is done,
 -- and what an idle engine asks for.
 local Place = require "tests.bench.place"
-local RedisServer = require "tests.support.redis_server"
+local redis = require "tests.support.redis"
 local process = require "tests.support.process"
 local rates = require "tests.bench.redis_rates"
 local report = require "tests.bench.report"
@@ -22,7 +22,7 @@ local OURS = { info = true, ["config|resetstat"] = true, config = true }
 -- -- per job ---------------------------------------------------------------------------------------------------------
 
 local function cpu_us(server)
-  local info = server:info "cpu"
+  local info = server:figures "cpu"
   return (info.used_cpu_sys + info.used_cpu_user) * 1e6
 end
 
@@ -52,7 +52,7 @@ local function say_cost(r, server, what, jobs, fn)
     end,
     after = function()
       cpu = cpu_us(server) - before
-      stats = server:info "commandstats"
+      stats = server:figures "commandstats"
     end,
   }
   local text, calls = commands(stats, jobs)
@@ -81,7 +81,7 @@ end
 -- "skein:{default}:jobs 300" in bytes per job; the keys that take at least one.
 local function keys_by_size(server)
   local list = {}
-  for key in server:call("KEYS", "*"):gmatch "[^\n]+" do
+  for _, key in ipairs(server:call("KEYS", "*")) do
     local bytes = tonumber(server:call("MEMORY", "USAGE", key, "SAMPLES", "0"))
     if bytes >= JOBS then list[#list + 1] = { key, bytes / JOBS } end
   end
@@ -93,17 +93,17 @@ end
 function M.memory(r, server)
   local ideal = rates.ideal(server.port, JOBS).bytes
   Place.with("redis", function(place)
-    local empty = server:info("memory").used_memory
+    local empty = server:figures("memory").used_memory
     place:seed("noop", JOBS)
-    local bytes = (server:info("memory").used_memory - empty) / JOBS
+    local bytes = (server:figures("memory").used_memory - empty) / JOBS
     r:say("memory a waiting job, record of 200 bytes", "%.0f bytes, %.0f beyond the record (in a bare list: %.0f)",
       bytes, bytes - RECORD_BYTES, ideal)
     r:say("bytes a job by key", "%s", keys_by_size(server))
     place:start { drain = true }
     place:drained(JOBS, 120)
-    local left = server:call("KEYS", "*"):gsub("\n", ", ")
+    local left = table.concat(server:call("KEYS", "*"), ", ")
     r:say("left when all is done", "%.0f kB beyond an empty server; keys: %s",
-      (server:info("memory").used_memory - empty) / 1000, left)
+      (server:figures("memory").used_memory - empty) / 1000, left)
   end)
 end
 
@@ -124,7 +124,7 @@ end
 
 function M.backlog(r, server, n)
   local costs, seen = { [SHORT] = {}, [LONG] = {} }, { [SHORT] = 0, [LONG] = 0 }
-  local other = RedisServer.start()
+  local other = redis.start()
   local ok, err = xpcall(with_backlogs, debug.traceback, { [SHORT] = server, [LONG] = other }, function(places)
     for i = 1, n * TURNS do
       for length, place in pairs(places) do costs[length][i],
@@ -132,7 +132,7 @@ function M.backlog(r, server, n)
     end
   end)
   Place.redis = server
-  other:stop()
+  other:close()
   if not ok then error(err, 0) end
   local ratio = report.median(report.ratios(costs[LONG], costs[SHORT]))
   r:judge("a job's cost, 1,000,000 waiting against 1,000", ratio <= 1.2, "<= 1.2",

@@ -1,7 +1,7 @@
 -- redis.lua - a real redis-server on a free loopback port, in a directory of its own: started, stopped, killed, frozen,
 -- asked.
 --
---   local server = redis.start { dir = dir, config = { "appendonly yes" } }
+--   local server = redis.start { config = { "appendonly yes" } }
 --   server:url "3"            redis://127.0.0.1:PORT/3
 --   server:call("SET", "a", 1)
 --   server:kill() server:restart()
@@ -78,17 +78,26 @@ function Server:wait_up(timeout_s)
   end)
 end
 
---- Starts a server.  options: dir, config (lines of redis.conf), clock (path of tests/support/clock.so as built): its
--- clock can be set (Server:set_clock), wait = false: do not wait until it answers.
+local START_TRIES = 5
+
+--- Starts a server.  All options may be left out: dir (a temporary one, removed at the end), config (lines of
+-- redis.conf), port (a free one), clock (path of tests/support/clock.so as built: its clock can be set,
+-- Server:set_clock), wait = false: do not wait until it answers.
 function M.start(options)
-  local self = setmetatable({ dir = options.dir, config = options.config or {}, port = options.port or M.free_port() },
-    Server)
+  options = options or {}
+  local self = setmetatable({ dir = options.dir or files.temp_dir(), config = options.config or {} }, Server)
+  self.own_dir, self.clock = not options.dir, options.clock
   files.make_dirs(self.dir)
-  self.clock = options.clock
   if self.clock then self:set_clock(0) end
-  launch(self)
-  if options.wait ~= false then self:wait_up() end
-  return self
+  for try = 1, START_TRIES do
+    self.port = options.port or M.free_port()
+    launch(self)
+    if options.wait == false then return self end
+    local ok, err = pcall(self.wait_up, self)
+    if ok then return self end
+    -- Another process may have been faster to take the port.
+    if options.port or try == START_TRIES or self.child:running() then error(err, 0) end
+  end
 end
 
 function Server:url(db) return ("redis://127.0.0.1:%d/%s"):format(self.port, db or 0) end
@@ -113,6 +122,16 @@ end
 function Server:info(field)
   local text = assert(self:call("INFO", "everything"))
   return text:match("\n" .. field:gsub("%p", "%%%0") .. ":([^\r]*)")
+end
+
+--- INFO of a section (all of them by default) as a table: numbers as numbers, commandstats as { calls =, usec = }.
+function Server:figures(section)
+  local found = {}
+  for name, value in assert(self:call("INFO", section or "everything")):gmatch "([%w_|-]+):([^\r\n]*)" do
+    local calls, usec = value:match "^calls=(%d+),usec=(%d+)"
+    found[name] = calls and { calls = tonumber(calls), usec = tonumber(usec) } or tonumber(value) or value
+  end
+  return found
 end
 
 --- All keys of a database, sorted: { { name, type, size }, ... } by SCAN; size is the number of entries (bytes of a
@@ -185,6 +204,7 @@ end
 function Server:close()
   if self.connection then self.connection:close() end
   self:kill()
+  if self.own_dir then files.remove(self.dir) end
 end
 
 return M

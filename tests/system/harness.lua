@@ -76,13 +76,7 @@ function H.now()
 end
 
 --- A TCP port of the loopback address that nobody listens on.
-function H.free_port()
-  local socket = uv.new_tcp()
-  socket:bind("127.0.0.1", 0)
-  local port = socket:getsockname().port
-  socket:close()
-  return port
-end
+H.free_port = redis.free_port
 
 -- -- log lines -------------------------------------------------------------------------------------------------------
 
@@ -409,6 +403,24 @@ end
 function Test:client(text, options)
   files.write(self.dir .. "/client.lua", text)
   return self:cli({ self.dir .. "/client.lua" }, Test.client_options(options))
+end
+
+--- Runs such a program, with the module as `skein`, which must succeed; returns the lines that it printed.
+function Test:client_lines(text)
+  local result = self:client('local skein = require "skein" ' .. text)
+  if result.code ~= 0 then error(("client: exit code %d\n%s"):format(result.code, result.err), 2) end
+  local lines = {}
+  for line in result.out:gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
+  return lines
+end
+
+--- Waits until a client without scripts sees the declaration of each of these tasks.
+function Test:wait_known(...)
+  for _, name in ipairs { ... } do
+    self:wait_for("task " .. name .. " is declared", 5, function()
+      return self:client_lines(([[print(require("skein.catalog").knows(%q))]]):format(name))[1] == "true"
+    end)
+  end
 end
 
 --- Mounts a file system of a few bytes for the test; nil when this machine does not allow it.

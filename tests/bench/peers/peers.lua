@@ -7,7 +7,7 @@
 -- BullMQ with 100 jobs at a time and nothing kept of a finished job.  A peer's clock runs from the first job taken to
 -- the last, its start excluded; Skein's is the whole life of `skein run --drain`, process start and end included.
 local Place = require "tests.bench.place"
-local RedisServer = require "tests.support.redis_server"
+local redis = require "tests.support.redis"
 local files = require "tests.support.files"
 local load = require "load"
 local process = require "tests.support.process"
@@ -52,7 +52,7 @@ local function with_workers(server, peer, n, first, fn)
   server:call "FLUSHALL"
   local dir = files.temp_dir()
   local env = uv.os_environ()
-  env.SKEIN_BENCH_DIR, env.REDIS_URL = dir, server.url
+  env.SKEIN_BENCH_DIR, env.REDIS_URL = dir, server:url(0)
   local workers = {}
   local ok, result = xpcall(function()
     if first then first(env) end
@@ -153,7 +153,7 @@ local function versions(server)
   local function first_line(program, ...)
     return finish(process.start(program, { args = { ... }, env = env, name = program })):match "^[^\n]*"
   end
-  return ("Redis %s, %s, %s, BullMQ %s on node %s"):format(server:info("server").redis_version,
+  return ("Redis %s, %s, %s, BullMQ %s on node %s"):format(server:info "redis_version",
     first_line("sidekiq", "--version"),
     first_line("ruby", "--version"):match "^ruby %S+", first_line("node", "-p",
       "require('bullmq/package.json').version"), first_line("node", "--version"))
@@ -165,7 +165,7 @@ local function main()
     io.stderr:write "usage: peers.lua BUILT ROUNDS\n"
     os.exit(64)
   end
-  local server = RedisServer.start()
+  local server = redis.start()
   local ok, err = xpcall(function()
     Place.programs, Place.redis = built, server
     local found = { ideal = {}, Skein = {}, Sidekiq = {}, BullMQ = {} }
@@ -177,7 +177,7 @@ local function main()
       os.date "!%Y-%m-%d %H:%M UTC", #uv.cpu_info(), uv.cpu_info()[1].model, (uv.loadavg()), versions(server), rounds))
     show(found)
   end, debug.traceback)
-  server:stop()
+  server:close()
   if not ok then error(err, 0) end
 end
 
