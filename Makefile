@@ -14,8 +14,9 @@ Q := $(if $(V),,@)
 .DEFAULT_GOAL := build
 
 # -- flags ------------------------------------------------------------------------------------------------------------
-# What an initialiser leaves out is zero: meant so, and clang warns of it.
-WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Wno-missing-field-initializers -Werror
+# Fields that an initialiser leaves out are zero on purpose: no warning of clang's for them.
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 \
+	-Wno-missing-field-initializers -Werror
 HARDEN := -fstack-protector-strong
 OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 OPT_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -31,16 +32,16 @@ LIBS = $(shell pkg-config --libs $(PKGS) yaml-0.1) -llua5.1-luv -lpthread -lm -l
 comma := ,
 OUT := $(BUILD)/$(VARIANT)
 
-# -- sources: every layer is a folder; app/ is the binary, the rest is the library --------------------------------------
+# -- sources: each layer is a folder; app/ is the binary, the others are the library -------------------------------------
 LIB_SRC := $(wildcard core/base/*.c core/logic/*.c core/io/*.c core/store/*.c core/store/*/*.c core/engine/*.c core/lua/*.c)
 APP_SRC := $(wildcard core/app/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(OUT)/%.o)
 APP_OBJ := $(APP_SRC:%.c=$(OUT)/%.o)
 LUA_SRC := $(shell find lua -name '*.lua' | LC_ALL=C sort)
-# What runs inside Redis is text for the store, not a module.
+# The scripts that run inside Redis are text for the store, not Lua modules.
 REDIS_SRC := $(sort $(wildcard core/store/redis/scripts/*.lua))
 
-# ... and, put together, for clients in other languages.
+# The scripts as Redis gets them, each assembled from its parts: for clients in other languages.
 REDIS_OUT := $(REDIS_SRC:core/store/redis/scripts/%=$(OUT)/redis/%)
 REDIS_PARTS := $(wildcard core/store/redis/scripts/lib/*.lua) core/store/redis/embed_scripts.lua
 
@@ -58,7 +59,7 @@ $(OUT)/skein: $(APP_OBJ) $(OUT)/libskein.a
 $(OUT)/libskein.a: $(LIB_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-# The Lua C module: the same objects, only luaopen_* visible; symbols of Lua come from whoever loads it.
+# The Lua C module: the same objects, of which only luaopen_* is visible.  The program that loads it brings Lua's symbols.
 $(OUT)/lua/skein/core.so: $(OUT)/libskein.a
 	@mkdir -p $(@D)
 	@echo '  LD    $@'
@@ -104,10 +105,10 @@ test: deps ## Run every test there is, from a bare machine
 	@tests/run-all.sh
 
 .PHONY: check
-check: ## Lint, unit, spec and contract tests: under a minute
+check: ## Lint, unit, spec and contract tests (memory and sqlite): under a minute
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
-	@$(MAKE) --no-print-directory -j2 -Otarget unit spec contract
+	@$(MAKE) --no-print-directory -j2 -Otarget unit spec contract-memory contract-sqlite
 
 .PHONY: asan
 asan: ## Run the unit and contract tests under the address and undefined-behaviour sanitizers
@@ -120,8 +121,8 @@ tsan: ## Run the contract tests of the stores with threads under the thread sani
 	@$(MAKE) --no-print-directory VARIANT=tsan contract-memory contract-sqlite
 
 .PHONY: clang
-clang: ## Build everything with clang, warnings are errors
-	@$(MAKE) --no-print-directory VARIANT=clang CC=clang build test-programs
+clang: ## Build everything with clang, the fuzz targets too; warnings are errors
+	@$(MAKE) --no-print-directory VARIANT=clang CC=clang build test-programs fuzz-programs
 
 .PHONY: install
 install: build ## Install the binary, the Lua module and the Redis scripts (PREFIX=/usr/local)

@@ -23,7 +23,7 @@ unit: $(OUT)/skein $(UNIT_BIN) $(ENGINE_BIN) ## Run the unit tests, those of the
 engine: $(OUT)/skein $(ENGINE_BIN) ## Run the tests that start an engine with workers
 	@$(call run_each,$(ENGINE_BIN))
 
-# What to pipe the output of a cmocka program through; `make V=1` shows it whole.
+# The filter for the output of a cmocka program; `make V=1` shows the whole output.
 shorten = $(if $(V),cat,awk -v name=$(1) -f tests/cmocka.awk)
 
 # Contract tests: one program, run once per store.
@@ -33,7 +33,8 @@ $(OUT)/tests/contract/contract: $(CONTRACT_SRC) $(wildcard tests/contract/*.h) $
 	@echo '  CC    tests/contract'
 	$(Q)$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(CONTRACT_SRC) $(OUT)/libskein.a -lcmocka $(LIBS)
 
-# Redis's Lua compares strings as its locale says, and so would a script that forgot it: the server gets one that is not C's.
+# Redis's Lua compares strings by the server's locale.  The server gets one that is not "C", so that a script that relies on the
+# order of bytes fails.
 $(OUT)/locale/en_US.UTF-8:
 	@mkdir -p $(@D)
 	$(Q)localedef -i en_US -f UTF-8 $(abspath $@)
