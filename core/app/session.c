@@ -56,11 +56,7 @@ static int no_store(const struct sk_session *s) {
   return SK_EXIT_UNAVAILABLE;
 }
 
-static int open_client(struct sk_session *s, bool must_exist) {
-  if (sk_str_starts(sk_str_c(s->config.store), "memory:")) {
-    sk_out_error(s->verb, "memory: lives inside one engine and cannot be reached from another process");
-    return SK_EXIT_UNAVAILABLE;
-  }
+enum sk_code sk_session_connect(struct sk_session *s, bool must_exist, struct sk_err *err) {
   struct sk_store_options options = {
     .url = sk_str_c(s->config.store),
     .lease_ms = s->config.lease_ms,
@@ -68,25 +64,40 @@ static int open_client(struct sk_session *s, bool must_exist) {
     .must_exist = must_exist,
     .log = &s->log,
   };
+  return sk_client_open(&options, &s->client, err);
+}
+
+static int open_client(struct sk_session *s, bool must_exist) {
   struct sk_err err;
-  enum sk_code code = sk_client_open(&options, &s->client, &err);
+  enum sk_code code = sk_session_connect(s, must_exist, &err);
   if (code == SK_OK) return 0;
   return code == SK_ENOTFOUND && must_exist ? no_store(s) : sk_session_fail(s, &err);
 }
 
-int sk_session_open(struct sk_session *s, const struct sk_args *args, bool must_exist) {
+int sk_session_read(struct sk_session *s, const struct sk_args *args) {
   *s = (struct sk_session){ .verb = args->command->name };
   sk_log_init(&s->log);
   s->log.level = SK_LOG_WARN;
   sk_config_init(&s->config);
   int exit_code = read_config(s, args);
-  if (exit_code == 0) exit_code = open_client(s, must_exist);
+  if (exit_code == 0 && sk_str_starts(sk_str_c(s->config.store), "memory:")) {
+    sk_out_error(s->verb, "memory: lives inside one engine and cannot be reached from another process");
+    exit_code = SK_EXIT_UNAVAILABLE;
+  }
+  if (exit_code != 0) sk_config_fini(&s->config);
+  return exit_code;
+}
+
+int sk_session_open(struct sk_session *s, const struct sk_args *args, bool must_exist) {
+  int exit_code = sk_session_read(s, args);
+  if (exit_code != 0) return exit_code;
+  exit_code = open_client(s, must_exist);
   if (exit_code != 0) sk_config_fini(&s->config);
   return exit_code;
 }
 
 void sk_session_close(struct sk_session *s) {
-  sk_client_close(s->client);
+  if (s->client) sk_client_close(s->client);
   sk_config_fini(&s->config);
 }
 

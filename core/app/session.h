@@ -16,6 +16,10 @@ struct sk_session {
 
 /* Reads the settings and opens the store. Returns 0, or the exit code after a message; close only after 0. */
 int sk_session_open(struct sk_session *s, const struct sk_args *args, bool must_exist);
+/* The first half of it: reads the settings.  sk_session_close ends it, connected or not. */
+int sk_session_read(struct sk_session *s, const struct sk_args *args);
+/* The second half: opens the store.  SK_ENOTFOUND: it must exist and does not. */
+enum sk_code sk_session_connect(struct sk_session *s, bool must_exist, struct sk_err *err);
 void sk_session_close(struct sk_session *s);
 
 /* Prints err and returns its exit code. */

@@ -65,8 +65,10 @@ int sk_lua_client_open(lua_State *L) {
   size_t n;
   const char *url = luaL_checklstring(L, 1, &n);
   bool normal = strcmp(luaL_optstring(L, 2, "full"), "normal") == 0;
+  const struct sk_log *log = lua_islightuserdata(L, 3) ? lua_touserdata(L, 3) : NULL;
   struct sk_lua_connection *c = lua_newuserdata(L, sizeof *c);
   memset(c, 0, sizeof *c);
+  c->log = log;
   luaL_getmetatable(L, CLIENT_TYPE);
   lua_setmetatable(L, -2);
   struct sk_err err;

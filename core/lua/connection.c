@@ -62,7 +62,9 @@ static void leave(struct sk_lua_connection *c) {
 }
 
 static enum sk_code connect_now(struct sk_lua_connection *c, struct sk_err *err) {
-  struct sk_store_options options = { .url = sk_str_c(c->url), .lease_ms = SK_LEASE_MS, .durability = c->durability };
+  struct sk_store_options options = {
+    .url = sk_str_c(c->url), .lease_ms = SK_LEASE_MS, .durability = c->durability, .log = c->log
+  };
   sk_fds_keep_standard();
   c->pid = (int)getpid();
   enum sk_code code = sk_lua_client_init(&c->client, &options, err);

@@ -18,8 +18,9 @@ struct sk_lua_connection {
   struct sk_list node; /* of all in this process that are open, or will be again */
   char *url;           /* owned; NULL once closed for good */
   enum sk_durability durability;
-  int pid;            /* of the process that client is of */
-  unsigned forgotten; /* times */
+  const struct sk_log *log; /* borrowed; NULL: the store is silent */
+  int pid;                  /* of the process that client is of */
+  unsigned forgotten;       /* times */
 };
 
 /* c is zeroed; url is copied. */

@@ -286,16 +286,18 @@ static int make_item(lua_State *L, struct item_maker *m, struct sk_idgen *ids, s
   struct sk_err err;
   char id[SK_ID_BYTES + 1];
   empty(&m->args), empty(&m->record), empty(&m->item);
-  if (sk_lua_json_encode_args(L, 5, last, &m->args, &err) != SK_OK) return fail(L, &err);
-  job->args = sk_buf_str(&m->args);
+  bool encoded = job->args.n > 0; /* by the caller, who may be wrong */
+  if (!encoded) {
+    if (sk_lua_json_encode_args(L, 5, last, &m->args, &err) != SK_OK) return fail(L, &err);
+    job->args = sk_buf_str(&m->args);
+  }
   int64_t now_ms = sk_clock_wall_ms();
   if (job->enqueued_ms == 0) job->enqueued_ms = now_ms;
   if (job->id.n == 0) {
     sk_id_next(ids, now_ms, id);
     job->id = sk_str(id, SK_ID_BYTES);
   }
-  bool simple =
-      job->meta.n == 0 && job->on_success.n == 0 && job->on_error.n == 0; /* args are JSON: they were just made */
+  bool simple = !encoded && job->meta.n == 0 && job->on_success.n == 0 && job->on_error.n == 0;
   if ((simple ? sk_job_check_shape : sk_job_check)(job, args_max, &err) != SK_OK) return fail(L, &err);
   sk_record_encode(job, &m->record);
   sk_wire_add_str(&m->item, sk_buf_str(&m->record));

@@ -27,9 +27,9 @@ end
 local failed_in, failed_at -- the serial number of the enqueue that asked in vain
 
 local function load()
-  local answer = client.call(core.OP.TASKS, "")
+  local answer, err = client.call(core.OP.TASKS, "")
   failed_in, failed_at = not answer and client.enqueue_serial() or nil, core.now()
-  if not answer then return end
+  if not answer then return nil, err end
   local tasks_before, queues_before, same = known, known_queues, known_through == client.connection
   known, known_queues, known_at, known_through = {}, {}, core.now(), client.connection
   local n, offset = core.unpack("i", answer)
@@ -50,6 +50,7 @@ local function load()
     join(queues_before, known_queues)
   end
   known_moves = moves
+  return true
 end
 
 local function refresh()
@@ -59,6 +60,15 @@ local function refresh()
   if failed_in == client.enqueue_serial() and math.abs(core.now() - failed_at) < ASK_AGAIN_S then return end
   if known_through ~= client.connection or age > FRESH_S or age < 0 then load() end
 end
+
+--- Asks the store now what engines have declared.
+-- @return true, or nil and an error: what was known is kept
+-- @yields in a job
+M.refresh = load
+
+--- The names of the tasks that engines had declared when the store was asked last.
+-- @treturn table name -> anything
+function M.names() return known end
 
 -- Fills in what the task's template says; once.
 local function read_template(task)

@@ -41,7 +41,16 @@ function M.passed()
   return transport and transport.passed and transport.passed()
 end
 
+local default = {}
+
+--- Says which store a connection without a url opens, instead of the environment.
+-- @tparam string url
+-- @tparam[opt] string durability "full" or "normal"
+-- @tparam[opt] userdata log a struct sk_log of core/base/log.h, for what the store has to say
+function M.set_default(url, durability, log) default = { url = url, durability = durability, log = log } end
+
 local function default_url()
+  if default.url then return default.url end
   local url = os.getenv("SKEIN_STORE")
   if not url or url == "" then url = os.getenv("REDIS_URL") end
   if not url or url == "" then url = "sqlite:.skein/jobs.db" end
@@ -63,7 +72,7 @@ function M.connect(url, options)
   if url ~= nil and type(url) ~= "string" then errors.misuse("skein.connect: the url must be a string, not " .. type(url)) end
   local problem = options ~= nil and schema.check("skein.connect", options, CONNECT)
   if problem then errors.misuse(problem) end
-  local client, message, code = core.client(url or default_url(), options and options.durability)
+  local client, message, code = core.client(url or default_url(), options and options.durability or default.durability, default.log)
   if not client then return nil, errors.new(code, message) end
   M.close()
   M.set_transport({
