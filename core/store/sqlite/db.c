@@ -1,4 +1,4 @@
-/* db.c - the connection of the sqlite store: opening, statements, transactions, errors.
+/* db.c - opens and closes the connection of the sqlite store, and makes the tables of a new file.
  *
  * Opening examines a file before it writes to it: a file of another program, or of a newer Skein, stays as it is. */
 #include <errno.h>
@@ -21,94 +21,7 @@ enum {
   JOURNAL_BYTES_KEPT = 16 * 1024 * 1024, /* the log's file is cut to this when it starts over */
 };
 
-/* -- errors ------------------------------------------------------------------------------------------------------------------ */
-
-static bool in_hurry(const struct sq_db *db) { return db->hurry && atomic_load(db->hurry); }
-
-static enum sk_code code_of(int rc) {
-  switch (rc & 0xff) {
-  case SQLITE_OK:
-  case SQLITE_ROW:
-  case SQLITE_DONE: return SK_OK;
-  case SQLITE_NOMEM: return SK_ENOMEM;
-  case SQLITE_CORRUPT:
-  case SQLITE_NOTADB: return SK_ECORRUPT;
-  default: return SK_EUNAVAILABLE;
-  }
-}
-
-/* SQLite tries to open for reading what it could not open for writing, and then reports why that failed: asks the folder
- * itself why nothing can be written there. */
-static int errno_of_folder(const char *path, int otherwise) {
-  char folder[PATH_MAX];
-  int n = snprintf(folder, sizeof folder, "%s", path);
-  char *slash = strrchr(folder, '/');
-  if (n < 0 || (size_t)n >= sizeof folder) return otherwise;
-  if (slash == NULL)
-    memcpy(folder, ".", 2);
-  else
-    slash[slash == folder] = '\0';
-  return access(folder, W_OK) == 0 ? otherwise : errno;
-}
-
-enum sk_code sk_sq_fail(struct sq_db *db) {
-  int rc = sqlite3_extended_errcode(db->db), sys = sqlite3_system_errno(db->db);
-  if ((rc & 0xff) == SQLITE_CANTOPEN) sys = errno_of_folder(db->path, sys);
-  enum sk_code code = code_of(rc);
-  if (code == SK_OK) code = SK_EUNAVAILABLE;
-  switch (rc & 0xff) {
-  case SQLITE_BUSY:
-    if (in_hurry(db)) return sk_err_set(&db->err, code, "%s: another process keeps it locked", db->path);
-    return sk_err_set(&db->err, code, "%s: another process has kept it locked for %g s", db->path,
-                      (double)db->timeout_ms / 1000);
-  case SQLITE_FULL: return sk_err_set(&db->err, code, "%s: no space left to write", db->path);
-  case SQLITE_IOERR:
-  case SQLITE_CANTOPEN:
-  case SQLITE_READONLY:
-    if (sys != 0) return sk_err_set(&db->err, code, "%s: %s: %s", db->path, sqlite3_errmsg(db->db), strerror(sys));
-    break;
-  default: break;
-  }
-  return sk_err_set(&db->err, code, "%s: %s", db->path, sqlite3_errmsg(db->db));
-}
-
 static const char SCHEMA[] = SQ_SCHEMA;
-
-/* -- statements ---------------------------------------------------------------------------------------------------------------- */
-
-static const char *const SQL[SQL_STMTS] = {
-#define SQ_STMT(name, sql) [SQL_##name] = sql,
-#include "store/sqlite/sql.h"
-#undef SQ_STMT
-};
-
-static enum sk_code prepare_all(struct sq_db *db) {
-  for (int i = 0; i < SQL_STMTS; i++)
-    if (sqlite3_prepare_v3(db->db, SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &db->stmts[i], NULL) != SQLITE_OK)
-      return sk_sq_fail(db);
-  return SK_OK;
-}
-
-enum sk_code sk_sq_run(struct sq_db *db, enum sq_stmt which) {
-  sqlite3_stmt *st = db->stmts[which];
-  int rc = sqlite3_step(st);
-  enum sk_code code = rc == SQLITE_DONE || rc == SQLITE_ROW ? SK_OK : sk_sq_fail(db);
-  sqlite3_reset(st);
-  return code;
-}
-
-bool sk_sq_next(struct sq_db *db, enum sq_stmt which, enum sk_code *code) {
-  int rc = sqlite3_step(db->stmts[which]);
-  if (rc == SQLITE_ROW) return true;
-  if (rc != SQLITE_DONE) *code = sk_sq_fail(db);
-  sqlite3_reset(db->stmts[which]);
-  return false;
-}
-
-struct sk_str sk_sq_column(sqlite3_stmt *st, int at) {
-  const char *p = sqlite3_column_blob(st, at); /* text comes as its bytes */
-  return sk_str(p, p ? (size_t)sqlite3_column_bytes(st, at) : 0);
-}
 
 static enum sk_code exec(struct sq_db *db, const char *sql) {
   return sqlite3_exec(db->db, sql, NULL, NULL, NULL) == SQLITE_OK ? SK_OK : sk_sq_fail(db);
@@ -126,93 +39,15 @@ static enum sk_code ask(struct sq_db *db, const char *sql, int64_t *out) {
   return code;
 }
 
-/* -- transactions -------------------------------------------------------------------------------------------------------------- */
-
 /* Transactions of ours last a millisecond or so: look again soon, then less often.  SQLite's own handler would sleep longer. */
 static int on_busy(void *ctx, int tries) {
   struct sq_db *db = ctx;
   enum { FIRST_US = 100, STEP_US = 25, LAST_US = 5000 };
-  if (in_hurry(db) || sk_clock_mono_ms() >= db->busy_until_ms) return 0;
+  if (sk_sq_in_hurry(db) || sk_clock_mono_ms() >= db->busy_until_ms) return 0;
   long us = FIRST_US + (long)tries * STEP_US;
   struct timespec pause = { .tv_nsec = (us < LAST_US ? us : LAST_US) * 1000 };
   nanosleep(&pause, NULL);
   return 1;
-}
-
-bool sk_sq_changed_by_others(struct sq_db *db, int64_t *seen) {
-  sqlite3_stmt *st = sk_sq(db, SQL_DATA_VERSION);
-  int64_t now = sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : *seen;
-  sqlite3_reset(st);
-  bool changed = now != *seen;
-  *seen = now;
-  return changed;
-}
-
-/* Cached rows stay right while no other connection commits. */
-static enum sk_code refresh(struct sq_db *db) {
-  if (sk_sq_changed_by_others(db, &db->data_version)) db->epoch++;
-  return sk_sq_head_load(db);
-}
-
-enum sk_code sk_sq_begin(struct sq_db *db) {
-  db->notify = false;
-  if (db->access != SQ_WRITES)
-    return sk_err_set(&db->err, SK_EUNAVAILABLE, "this user may only read the store: %s", db->denied.message);
-  db->busy_until_ms = db->deadline_ms ? db->deadline_ms : sk_clock_mono_ms() + db->timeout_ms;
-  enum sk_code code = sk_sq_place_check(db, false);
-  if (code == SK_OK) code = sk_sq_run(db, SQL_BEGIN);
-  if (code != SK_OK) return code;
-  int64_t before_ms = db->now_ms;
-  db->now_ms = sk_store_wall_ms(&db->clock); /* now, since the lock may have taken a while */
-  if (db->now_ms < before_ms) db->clock_steps++;
-  code = refresh(db);
-  if (code != SK_OK) sk_sq_rollback(db);
-  return code;
-}
-
-void sk_sq_rollback(struct sq_db *db) {
-  for (int i = 0; i < SQL_STMTS; i++) sqlite3_reset(db->stmts[i]);
-  if (!sqlite3_get_autocommit(db->db)) {
-    sqlite3_step(sk_sq(db, SQL_ROLLBACK)); /* what fails here has failed already, and the transaction is over */
-    sqlite3_reset(sk_sq(db, SQL_ROLLBACK));
-  }
-  sk_sq_forget(db);
-  sk_sq_holds_end(db, false);
-}
-
-enum sk_code sk_sq_commit(struct sq_db *db) {
-  enum sk_code code = sk_sq_flush(db);
-  if (code == SK_OK) code = sk_sq_run(db, SQL_COMMIT);
-  if (code != SK_OK) {
-    sk_sq_rollback(db);
-    return code;
-  }
-  sk_sq_holds_end(db, true);
-  return SK_OK;
-}
-
-enum sk_code sk_sq_end(struct sq_db *db, enum sk_code code) {
-  if (code != SK_OK)
-    sk_sq_rollback(db);
-  else if ((code = sk_sq_commit(db)) == SK_OK && db->notify)
-    sk_sq_poke(db);
-  return code;
-}
-
-enum sk_code sk_sq_begin_read(struct sq_db *db) {
-  db->busy_until_ms = db->deadline_ms ? db->deadline_ms : sk_clock_mono_ms() + db->timeout_ms;
-  db->now_ms = sk_store_wall_ms(&db->clock);
-  enum sk_code code = sk_sq_place_check(db, false);
-  if (code == SK_OK) code = sk_sq_run(db, SQL_BEGIN_READ);
-  if (code != SK_OK) return code;
-  code = refresh(db);
-  if (code != SK_OK) sk_sq_end_read(db);
-  return code;
-}
-
-void sk_sq_end_read(struct sq_db *db) {
-  for (int i = 0; i < SQL_STMTS; i++) sqlite3_reset(db->stmts[i]);
-  if (!sqlite3_get_autocommit(db->db)) (void)sk_sq_run(db, SQL_COMMIT); /* nothing was written */
 }
 
 static int on_wal(void *ctx, sqlite3 *handle, const char *name, int pages) {
@@ -289,7 +124,7 @@ static enum sk_code enter_wal(struct sq_db *db) {
 static enum sk_code set_up_reading(struct sq_db *db, int64_t version) {
   if (version == 0) return sk_err_set(&db->err, SK_ENOTFOUND, "no store at %s", db->path);
   enum sk_code code = exec(db, "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0");
-  return code == SK_OK ? prepare_all(db) : code;
+  return code == SK_OK ? sk_sq_prepare_all(db) : code;
 }
 
 static enum sk_code set_up(struct sq_db *db) {
@@ -315,7 +150,7 @@ static enum sk_code set_up(struct sq_db *db) {
   int64_t vacuum = 0;
   if (code == SK_OK) code = ask(db, "PRAGMA auto_vacuum", &vacuum);
   db->can_shrink = vacuum != 0;
-  return code == SK_OK ? prepare_all(db) : code;
+  return code == SK_OK ? sk_sq_prepare_all(db) : code;
 }
 
 static void read_boot_id(struct sq_db *db) {
@@ -340,7 +175,7 @@ static enum sk_code open_file(struct sq_db *db) {
 static void close_file(struct sq_db *db) {
   for (int i = 0; i < SQL_STMTS; i++) sqlite3_finalize(db->stmts[i]);
   memset(db->stmts, 0, sizeof db->stmts);
-  if (db->db && in_hurry(db)) sqlite3_db_config(db->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+  if (db->db && sk_sq_in_hurry(db)) sqlite3_db_config(db->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
   sk_sq_place_leave(db);
   sqlite3_close(db->db);
   db->db = NULL;

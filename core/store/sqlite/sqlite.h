@@ -262,6 +262,10 @@ static inline enum sk_code sk_sq_no_memory(struct sq_db *db) {
   return sk_err_set(&db->err, SK_ENOMEM, "%s: out of memory", db->path);
 }
 
+/* The loop wants no waiting any more (store.h: hurry). */
+static inline bool sk_sq_in_hurry(const struct sq_db *db) { return db->hurry && atomic_load(db->hurry); }
+enum sk_code sk_sq_prepare_all(struct sq_db *db);
+
 /* A statement to bind to and step. */
 static inline sqlite3_stmt *sk_sq(struct sq_db *db, enum sq_stmt which) { return db->stmts[which]; }
 static inline void sk_sq_int(sqlite3_stmt *st, int at, int64_t v) { sqlite3_bind_int64(st, at, v); }
@@ -452,6 +456,7 @@ enum sk_code sk_sq_group_join(struct sq_db *db, const struct sk_enqueue_item *it
 /* Gives some groups of a task whose limit has changed the new one; *more says whether there were any. */
 enum sk_code sk_sq_groups_renew(struct sq_db *db, bool *more);
 enum sk_code sk_sq_group_load(struct sq_db *db, int64_t g, struct sq_group *out);
+enum sk_code sk_sq_group_renumber(struct sq_db *db, struct sq_group *group, const struct sk_limit *limit);
 /* A slot and a token for one of its jobs. */
 enum sk_code sk_sq_group_take(struct sq_db *db, int64_t g);
 /* The job gives back its slot, if it has one, and is its group's no more, if it is gone. */
@@ -513,6 +518,10 @@ void sk_sq_place_leave(struct sq_db *db);
 /* -- sqlite/engines.c: who holds what ------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_lock_open(struct sq_db *db);
+/* Locks the byte of engine num; *got is false when another has it. */
+enum sk_code sk_sq_lock_byte(struct sq_db *db, int64_t num, bool *got);
+/* Does another process, or handle, keep that byte locked?  When in doubt yes: then the lease decides. */
+bool sk_sq_byte_is_locked(struct sq_db *db, int64_t num);
 /* Tells whoever watches PATH-lock. */
 void sk_sq_poke(struct sq_db *db);
 /* Makes an engine of this connection, and takes back the jobs of engines that are gone. */
