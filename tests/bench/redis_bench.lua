@@ -1,7 +1,8 @@
 -- redis_bench.lua - what the engine does and costs on Redis, beside the ideal loop and budgets (DESIGN.md, section 9).
 --
---   luajit tests/bench/redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost|around]        BUILT: the directory of
--- the binary
+--   luajit tests/bench/redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost|around|many]
+--
+-- BUILT is the directory of the binary.
 --
 -- Run by `make bench STORE=redis` (PART=rates for a part of it).  Starts its own servers on free ports of loopback, one
 -- that persists nothing and one that appends to a file and syncs it each second, and stops them.  As in bench.lua, a
@@ -12,14 +13,15 @@ local around = require "tests.bench.around"
 local cost = require "tests.bench.redis_cost"
 local footprint = require "tests.bench.footprint"
 local latency = require "tests.bench.latency"
+local many = require "tests.bench.redis_many"
 local rates = require "tests.bench.redis_rates"
 local report = require "tests.bench.report"
 local uv = require "luv"
 
 local built, rounds, only = arg[1], tonumber(arg[2]), arg[3]
-local PARTS = { rates = true, trips = true, latency = true, cost = true, around = true }
+local PARTS = { rates = true, trips = true, latency = true, cost = true, around = true, many = true }
 if not built or not rounds or (only and not PARTS[only]) then
-  io.stderr:write "usage: redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost|around]\n"
+  io.stderr:write "usage: redis_bench.lua BUILT ROUNDS [rates|trips|latency|cost|around|many]\n"
   os.exit(64)
 end
 
@@ -53,6 +55,7 @@ local function measure_all(servers)
     r:measure("around a job", around.ratios, "redis", rounds)
     r:measure("held back", around.held_back, "redis", rounds)
   end)
+  part("many", "Many jobs, queues and engines", function() r:measure("many", many.run, servers.plain) end)
 end
 
 local servers = {}

@@ -28,7 +28,7 @@ struct model_job *job_named(struct model *m, struct sk_str id) {
   return NULL;
 }
 
-/* -- orders ---------------------------------------------------------------------------------------------------------------- */
+/* -- orders -------------------------------------------------------------------------------------------------------- */
 
 static int compare_place(const struct model_job *a, const struct model_job *b) {
   if (a->due_ms != b->due_ms) return a->due_ms < b->due_ms ? -1 : 1;
@@ -53,7 +53,7 @@ size_t sorted(struct model *m, struct model_job *out[IDS]) {
   return n;
 }
 
-/* -- groups, bounds --------------------------------------------------------------------------------------------------------- */
+/* -- groups, settings of queues ------------------------------------------------------------------------------------ */
 
 static int64_t now_us(const struct model *m) { return now(m) * 1000; }
 
@@ -71,9 +71,9 @@ static bool no_slot(const struct sk_limit *limit, int64_t n) {
 }
 
 /* What holds a READY job back, and for how long if it is only a token. */
-static enum sk_blocked_by held(const struct model *m, const struct model_job *job, int64_t *wait_us) {
-  const struct sk_limit *queue = &m->bounds[job->queue].limit;
-  *wait_us = sk_limit_wait_us(queue, m->bounds_full_us[job->queue], now_us(m));
+static enum sk_blocked_by blocked_by(const struct model *m, const struct model_job *job, int64_t *wait_us) {
+  const struct sk_limit *queue = &m->settings[job->queue].limit;
+  *wait_us = sk_limit_wait_us(queue, m->settings_full_us[job->queue], now_us(m));
   if (no_slot(queue, running(m, NULL, job->queue))) return SK_BLOCKED_BY_CONCURRENCY;
   if (job->group != NULL && !job->granted) {
     if (no_slot(&job->group->limit, running(m, job->group, 0))) return SK_BLOCKED_BY_CONCURRENCY;
@@ -83,16 +83,16 @@ static enum sk_blocked_by held(const struct model *m, const struct model_job *jo
   return *wait_us > 0 ? SK_BLOCKED_BY_RATE : SK_BLOCKED_BY_NOTHING;
 }
 
-enum sk_blocked_by held_back_in_model(const struct model *m, const struct model_job *job) {
+enum sk_blocked_by blocked_in_model(const struct model *m, const struct model_job *job) {
   int64_t wait_us;
-  return held(m, job, &wait_us);
+  return blocked_by(m, job, &wait_us);
 }
 
 bool next_priority(const struct model *m, int queue, int32_t *priority) {
   bool any = false;
   for (int i = 0; i < IDS; i++) {
     const struct model_job *job = &m->jobs[i];
-    if (job->state != SK_STATE_READY || job->queue != queue || held_back_in_model(m, job) != SK_BLOCKED_BY_NOTHING)
+    if (job->state != SK_STATE_READY || job->queue != queue || blocked_in_model(m, job) != SK_BLOCKED_BY_NOTHING)
       continue;
     if (!any || job->priority > *priority) *priority = job->priority;
     any = true;
@@ -100,18 +100,18 @@ bool next_priority(const struct model *m, int queue, int32_t *priority) {
   return any;
 }
 
-static const struct model_group *line_of(const struct model_job *job) { return job->granted ? NULL : job->group; }
+static const struct model_group *lane_of(const struct model_job *job) { return job->granted ? NULL : job->group; }
 
-/* One that kept its slot returns to the line of those that need none, before or among them. */
+/* A job that kept its slot returns to the lane of those that need no slot, before or among them. */
 static bool any_order(const struct model_job *a, const struct model_job *b) {
   return a->granted != b->granted && a->due_ms == NEVER && b->due_ms == NEVER;
 }
 
-bool is_first_of_its_line(const struct model *m, const struct model_job *job) {
+bool is_first_of_its_lane(const struct model *m, const struct model_job *job) {
   for (int i = 0; i < IDS; i++) {
     const struct model_job *other = &m->jobs[i];
     if (other->state == SK_STATE_READY && other->queue == job->queue && other->priority == job->priority &&
-        line_of(other) == line_of(job) && !any_order(other, job) && compare_place(other, job) < 0)
+        lane_of(other) == lane_of(job) && !any_order(other, job) && compare_place(other, job) < 0)
       return false;
   }
   return true;
@@ -127,7 +127,7 @@ int64_t due_in_model(const struct model *m, int queue) {
     const struct model_job *job = &m->jobs[i];
     if (job->queue != queue) continue;
     if (job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_RETRY) sooner(&best, job->due_ms - now(m));
-    if (job->state == SK_STATE_READY && !m->paused[queue] && held(m, job, &wait_us) == SK_BLOCKED_BY_RATE)
+    if (job->state == SK_STATE_READY && !m->paused[queue] && blocked_by(m, job, &wait_us) == SK_BLOCKED_BY_RATE)
       sooner(&best, (wait_us + 999) / 1000);
   }
   return best;
@@ -137,7 +137,7 @@ static bool waits(const struct model_job *job) {
   return job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_READY || job->state == SK_STATE_RETRY;
 }
 
-/* -- moves ----------------------------------------------------------------------------------------------------------------- */
+/* -- moves --------------------------------------------------------------------------------------------------------- */
 
 void ready_last(struct model *m, struct model_job *job) {
   job->state = SK_STATE_READY;
@@ -171,7 +171,8 @@ void run(struct model *m, struct model_job *job, int engine, uint64_t fence) {
     job->granted = true;
     job->group->full_us = sk_limit_take(&job->group->limit, job->group->full_us, now_us(m));
   }
-  m->bounds_full_us[job->queue] = sk_limit_take(&m->bounds[job->queue].limit, m->bounds_full_us[job->queue], now_us(m));
+  m->settings_full_us[job->queue] =
+      sk_limit_take(&m->settings[job->queue].limit, m->settings_full_us[job->queue], now_us(m));
   job->state = SK_STATE_RUNNING;
   job->waited = false;
   job->holder = engine;
@@ -189,7 +190,7 @@ void hand_back(struct model *m, int engine, bool recovered) {
   }
 }
 
-/* -- enqueue ----------------------------------------------------------------------------------------------------------------- */
+/* -- enqueue ------------------------------------------------------------------------------------------------------- */
 
 static struct model_job *oldest(struct model *m, int queue, const struct model_job *except) {
   struct model_job *best = NULL;
@@ -206,7 +207,7 @@ static struct model_job *oldest(struct model *m, int queue, const struct model_j
 static bool has_room(const struct model *m, int queue, const struct model_job *but) {
   int64_t n = 0;
   for (int i = 0; i < IDS; i++) n += waits(&m->jobs[i]) && m->jobs[i].queue == queue && &m->jobs[i] != but;
-  return m->bounds[queue].max_len == 0 || n < m->bounds[queue].max_len;
+  return m->settings[queue].max_len == 0 || n < m->settings[queue].max_len;
 }
 
 static void displace(struct model *m, struct model_job *job) {
@@ -256,7 +257,7 @@ enum sk_code enqueue_in_model(struct model *m, const struct model_item *item, ch
     if (lock->job != NULL && waits(lock->job)) replaced = lock->job;
   }
   if (!has_room(m, item->queue, replaced)) {
-    if (m->bounds[item->queue].overflow == SK_OVERFLOW_DROP_OLDEST) dropped = oldest(m, item->queue, replaced);
+    if (m->settings[item->queue].overflow == SK_OVERFLOW_DROP_OLDEST) dropped = oldest(m, item->queue, replaced);
     if (dropped == NULL) return SK_ELIMIT;
   }
   displace(m, replaced);
@@ -265,7 +266,7 @@ enum sk_code enqueue_in_model(struct model *m, const struct model_item *item, ch
   return SK_OK;
 }
 
-/* -- settle, change ------------------------------------------------------------------------------------------------------------ */
+/* -- settle, change ------------------------------------------------------------------------------------------------ */
 
 enum sk_code settle_in_model(struct model *m, struct model_job *job, const struct sk_settle_item *one) {
   enum sk_settle_kind kind = one->kind;

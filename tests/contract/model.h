@@ -1,5 +1,5 @@
-/* model.h - a model of a store: an array of jobs and the rules of store.h in the plainest form, which model_test.c holds a store to.
- * Nothing is kept sorted or indexed; whatever is asked is looked for among all jobs. */
+/* model.h - a model of a store: an array of jobs and the rules of store.h in the plainest form, which model_test.c
+ * holds a store to. Nothing is kept sorted or indexed; whatever is asked is looked for among all jobs. */
 #ifndef TESTS_MODEL_H
 #define TESTS_MODEL_H
 
@@ -55,7 +55,8 @@ struct model_engine {
   bool lost; /* given up, and not told */
 };
 
-/* A change by filter that goes on in many steps while the model's other operations run: it deletes jobs of a queue of its own. */
+/* A change by filter that goes on in many steps while the model's other operations run: it deletes jobs of a queue of
+ * its own. */
 struct model_sweep {
   struct sk_change_op op;
   bool running, done;
@@ -71,8 +72,8 @@ struct model {
   struct model_lock locks[KEYS];
   struct model_group groups[MODEL_GROUPS];
   struct model_engine engines[ENGINES];
-  struct sk_queue_settings bounds[QUEUES];
-  int64_t bounds_full_us[QUEUES];
+  struct sk_queue_settings settings[QUEUES];
+  int64_t settings_full_us[QUEUES];
   bool paused[QUEUES];
   struct sk_counters counters;
   int opened;
@@ -90,7 +91,7 @@ struct model_job *job_named(struct model *m, struct sk_str id);
 /* All jobs there are in the order of a listing; returns how many. */
 size_t sorted(struct model *m, struct model_job *out[IDS]);
 
-/* -- moves -- */
+/* -- moves --------------------------------------------------------------------------------------------------------- */
 void ready_last(struct model *m, struct model_job *job);
 void wait_until(struct model *m, struct model_job *job, enum sk_state state, int64_t due_ms);
 /* A final state, or NONE: gone. */
@@ -98,7 +99,7 @@ void finish(struct model *m, struct model_job *job, enum sk_state state);
 void run(struct model *m, struct model_job *job, int engine, uint64_t fence);
 void hand_back(struct model *m, int engine, bool recovered);
 
-/* -- rules -- */
+/* -- rules --------------------------------------------------------------------------------------------------------- */
 struct model_item {
   struct model_job *job;
   int queue;
@@ -109,14 +110,15 @@ struct model_item {
   struct sk_limit limit;
   int group; /* -1: none */
 };
-/* What an enqueue of it must answer, having done it; `holder` is then who holds its lock, else "". */
+/* Enqueues the item in the model; returns the status that the store must answer.  `holder` is then the id of the job
+ * that holds its lock, else "". */
 enum sk_code enqueue_in_model(struct model *m, const struct model_item *item, char holder[16]);
 /* What keeps a READY job from being taken now, besides those before it. */
-enum sk_blocked_by held_back_in_model(const struct model *m, const struct model_job *job);
+enum sk_blocked_by blocked_in_model(const struct model *m, const struct model_job *job);
 /* The priority of which a job of the queue must be taken next; false when none can be. */
 bool next_priority(const struct model *m, int queue, int32_t *priority);
-/* The job is the first of its group's or the plain ones' line in its queue and priority. */
-bool is_first_of_its_line(const struct model *m, const struct model_job *job);
+/* The job is the first of its lane: of its group, queue and priority, or of those that need no slot. */
+bool is_first_of_its_lane(const struct model *m, const struct model_job *job);
 /* What a fetch of this queue must say of when something is to be had; -1: nothing. */
 int64_t due_in_model(const struct model *m, int queue);
 enum sk_code change_in_model(struct model *m, struct model_job *job, enum sk_verb verb, int64_t keep_ms);

@@ -1,6 +1,6 @@
-/* model_test.c - thousands of random operations on a store and on a model of it (model.h), which must agree after each.  Who takes
- * the next turn among groups is the store's own; that it is the first of a line that may be taken from is checked.  In the end all
- * that waits is run to its end, and no slot and no lock may be left over.
+/* model_test.c - thousands of random operations on a store and on a model of it (model.h), which must agree after each.
+ * Which group has the next turn is the store's own decision; the test checks that the job is the first of a lane that
+ * may be taken from.  In the end all waiting jobs are run to their end, and no slot and no lock may be left over.
  *
  * A failure prints the seed; SEED=n runs it again, STEPS=n runs longer. */
 #include <stdlib.h>
@@ -12,8 +12,8 @@
 enum { STEPS = 3000, THIRD_MS = (LEASE_MS + 2) / 3 };
 #define KEEP_MS 1000000000000LL /* longer than the test's clock goes */
 
-/* Engine `by` looks at the others and gives up those that it has seen do nothing for a lease; a third of a lease at most counts for
- * each look, and nothing after a whole one without. */
+/* Engine `by` looks at the others and gives up those that it has seen do nothing for a lease; a third of a lease at
+ * most counts for each look, and nothing after a whole one without. */
 static void recover(struct model *m, int by) {
   struct model_engine *judge = &m->engines[by];
   int64_t now_ms = atomic_load(&m->w->mono_ms), gap_ms = now_ms - judge->looked_ms;
@@ -32,7 +32,7 @@ static void recover(struct model *m, int by) {
   }
 }
 
-/* An engine that was given up asks for something. */
+/* An engine that was given up enters anew with its next operation. */
 static struct handle *enter(struct model *m, int engine) {
   struct model_engine *e = &m->engines[engine];
   if (e->gone) e->mark = ++m->marks;
@@ -40,7 +40,7 @@ static struct handle *enter(struct model *m, int engine) {
   return e->h;
 }
 
-/* -- steps ----------------------------------------------------------------------------------------------------------------- */
+/* -- steps --------------------------------------------------------------------------------------------------------- */
 
 static const char *const lock_modes[] = { "", "reject;0", "reject;300", "replace;0", "replace;300", "throttle;300" };
 
@@ -96,19 +96,20 @@ static void step_enqueue(struct model *m) {
   sk_op_fini(&op.op);
 }
 
-/* One that was taken: it may be, none of a higher priority may, and it is the first of its line. */
-static void expect_one(struct model *m, int engine, const struct sk_fetched *held, int queue, int32_t priority) {
-  struct model_job *job = job_named(m, held->id);
+/* Checks a job that was taken: nothing blocks it, no job of a higher priority could be taken, and it is the first of
+ * its lane. */
+static void expect_one(struct model *m, int engine, const struct sk_fetched *taken, int queue, int32_t priority) {
+  struct model_job *job = job_named(m, taken->id);
   if (job == NULL || job->state != SK_STATE_READY || job->queue != queue)
-    fail_msg("%.*s is not ready in %s", SK_STR_ARG(held->id), queue_names[queue]);
-  if (held_back_in_model(m, job) != SK_BLOCKED_BY_NOTHING) fail_msg("%s is held back", job->id);
-  if (job->priority != priority || !is_first_of_its_line(m, job)) fail_msg("%s is not the next of its line", job->id);
-  assert_true(sk_str_eq_c(held->queue, queue_names[queue]));
-  assert_int_equal(held->priority, job->priority);
-  assert_true(held->fence > job->fence);
-  if (job->due_ms == NEVER) assert_int_equal(held->late_ms, 0);
-  if (job->waited) assert_int_equal(held->late_ms, now(m) - job->due_ms);
-  run(m, job, engine, held->fence);
+    fail_msg("%.*s is not ready in %s", SK_STR_ARG(taken->id), queue_names[queue]);
+  if (blocked_in_model(m, job) != SK_BLOCKED_BY_NOTHING) fail_msg("%s is blocked", job->id);
+  if (job->priority != priority || !is_first_of_its_lane(m, job)) fail_msg("%s is not the next of its lane", job->id);
+  assert_true(sk_str_eq_c(taken->queue, queue_names[queue]));
+  assert_int_equal(taken->priority, job->priority);
+  assert_true(taken->fence > job->fence);
+  if (job->due_ms == NEVER) assert_int_equal(taken->late_ms, 0);
+  if (job->waited) assert_int_equal(taken->late_ms, now(m) - job->due_ms);
+  run(m, job, engine, taken->fence);
 }
 
 static void expect_held(struct model *m, int engine, const struct sk_fetch_op *op, size_t *at, size_t quota,
@@ -223,7 +224,7 @@ static void beat_in_model(struct model *m, int engine) {
 
 static void step_beat(struct model *m) { beat_in_model(m, below(m, ENGINES)); }
 
-/* Some engines beat in turns for a while, and time goes on; the others do not. */
+/* Some engines beat in turns for a while and the others do not, while time goes on. */
 static void step_silence(struct model *m) {
   unsigned beating = (unsigned)below(m, 1 << ENGINES);
   for (int round = 3 + below(m, 3); round > 0; round--) {
@@ -309,23 +310,23 @@ static void step_reopen(struct model *m) {
 }
 
 /* Queue 1 always has the same rate; all else changes. */
-static void bind_in_model(struct model *m, int queue, int64_t max_len, int64_t concurrency) {
-  struct sk_queue_settings *bound = &m->bounds[queue];
-  *bound = (struct sk_queue_settings){ .name = text(queue_names[queue]),
-                                       .max_len = max_len,
-                                       .limit = { .concurrency = concurrency } };
-  bound->overflow = (enum sk_overflow)below(m, 3);
+static void configure_in_model(struct model *m, int queue, int64_t max_len, int64_t concurrency) {
+  struct sk_queue_settings *settings = &m->settings[queue];
+  *settings = (struct sk_queue_settings){ .name = text(queue_names[queue]),
+                                          .max_len = max_len,
+                                          .limit = { .concurrency = concurrency } };
+  settings->overflow = (enum sk_overflow)below(m, 3);
   if (queue == 1) {
-    bound->limit.rate = 20;
-    bound->limit.per_ms = 1000;
-    bound->limit.burst = 3;
+    settings->limit.rate = 20;
+    settings->limit.per_ms = 1000;
+    settings->limit.burst = 3;
   }
-  bind_one(m->client, *bound);
+  bind_one(m->client, *settings);
 }
 
-static void step_bind(struct model *m) {
+static void step_configure(struct model *m) {
   int64_t max_len = below(m, 2) ? 4 + below(m, 20) : 0, concurrency = below(m, 2) ? 1 + below(m, 4) : 0;
-  bind_in_model(m, below(m, QUEUES), max_len, concurrency);
+  configure_in_model(m, below(m, QUEUES), max_len, concurrency);
 }
 
 static void step(struct model *m) {
@@ -341,13 +342,13 @@ static void step(struct model *m) {
   if (dice < 981) return step_sweep(m);
   if (dice < 983) return world_advance(m->w, below(m, 2 * LEASE_MS));
   if (dice < 986) return step_silence(m);
-  if (dice < 992) return step_bind(m);
+  if (dice < 992) return step_configure(m);
   int queue = below(m, QUEUES);
   m->paused[queue] = !m->paused[queue];
   set_paused(m->client, queue_names[queue], m->paused[queue]);
 }
 
-/* -- agreement ------------------------------------------------------------------------------------------------------------- */
+/* -- agreement ----------------------------------------------------------------------------------------------------- */
 
 /* Those of one fetch may share a fence: their order among themselves is the store's own. */
 static bool same_place(const struct model_job *a, const struct model_job *b) {
@@ -401,13 +402,13 @@ static void check_counts(struct model *m) {
   sk_op_fini(&op.op);
 }
 
-/* One READY job, for it is only get that tells. */
+/* Of one READY job: only get tells it. */
 static void check_blocked_by(struct model *m) {
   for (int i = 0, from = below(m, IDS); i < IDS; i++) {
     const struct model_job *job = &m->jobs[(from + i) % IDS];
     if (job->state != SK_STATE_READY) continue;
-    enum sk_blocked_by got = view(m->client, job->id)->blocked_by, want = held_back_in_model(m, job);
-    if (got != want) fail_msg("%s: held back by %d, want %d", job->id, got, want);
+    enum sk_blocked_by got = view(m->client, job->id)->blocked_by, want = blocked_in_model(m, job);
+    if (got != want) fail_msg("%s: blocked by %d, want %d", job->id, got, want);
     return;
   }
 }
@@ -460,7 +461,7 @@ static void random_operations_agree_with_a_model(void **ctx) {
   for (int i = 0; i < IDS; i++) snprintf(m->jobs[i].id, sizeof m->jobs[i].id, "j%02d", i);
   for (int q = 0; q < QUEUES; q++) {
     set_paused(m->client, queue_names[q], false); /* so that it is counted */
-    bind_in_model(m, q, 0, 0);
+    configure_in_model(m, q, 0, 0);
   }
   for (uint64_t i = 0; i < steps; i++) {
     step(m);

@@ -179,12 +179,56 @@ static void a_table_finds_each_of_many_jobs_and_no_other(void **state) {
   free(jobs);
 }
 
+/* Adds and removes at random, so that jobs are looked for, and removed, at every state of every growth. */
+static void a_table_grows_a_little_with_each_add(void **state) {
+  (void)state;
+  enum { MANY = 40000 };
+  static char ids[MANY][16];
+  static bool there[MANY];
+  struct mem_job *jobs = calloc(MANY, sizeof *jobs);
+  assert_non_null(jobs);
+  struct mem_table table;
+  sk_mem_table_init(&table);
+  uint64_t random = 12345;
+  size_t n = 0, grew = 0, between = 0;
+  for (size_t i = 0; i < MANY; i++) {
+    snprintf(ids[i], sizeof ids[i], "j%zu", i);
+    jobs[i].id = sk_str_c(ids[i]);
+    size_t cap = table.cap;
+    assert_true(sk_mem_table_add(&table, &jobs[i]));
+    there[i] = true;
+    n++;
+    if (table.cap > cap && cap > 0) {
+      grew++;
+      assert_non_null(table.old); /* not all moved at once */
+    }
+    if (table.old != NULL) between++;
+    for (int k = 0; k < 4; k++) {
+      random = random * 6364136223846793005u + 1442695040888963407u;
+      size_t at = (size_t)(random >> 33) % (i + 1);
+      assert_ptr_equal(sk_mem_table_find(&table, jobs[at].id), there[at] ? &jobs[at] : NULL);
+      if (k > 0 || !there[at]) continue;
+      sk_mem_table_remove(&table, &jobs[at]);
+      there[at] = false;
+      n--;
+    }
+    assert_int_equal(table.n, n);
+  }
+  assert_true(grew > 5 && between > 1000);
+  size_t seen = 0, at = 0;
+  for (struct mem_job *job; (job = sk_mem_table_next(&table, &at)) != NULL; seen++) assert_true(there[job - jobs]);
+  assert_int_equal(seen, n);
+  sk_mem_table_fini(&table);
+  free(jobs);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(groups_and_locks_go_with_their_jobs, setup, teardown),
     cmocka_unit_test_setup_teardown(a_bucket_stays_until_it_is_full_and_a_throttle_until_its_time, setup, teardown),
     cmocka_unit_test_setup_teardown(no_line_is_left_in_a_queue, setup, teardown),
     cmocka_unit_test(a_table_finds_each_of_many_jobs_and_no_other),
+    cmocka_unit_test(a_table_grows_a_little_with_each_add),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

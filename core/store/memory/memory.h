@@ -15,8 +15,8 @@
  * A job's state is the structure it is in: sk_mem_leave takes it out, one of the sk_mem_enter functions puts it into
  * the next, and nothing else touches the structures or the counts by state.
  *
- * LANES.  READY jobs stand in lanes: one for each queue, priority and group, and one for each queue and priority
- * whose jobs need no slot:
+ * LANES.  READY jobs stand in lanes: one for each queue, priority and group, and one for each queue and priority whose
+ * jobs need no slot:
  *
  *   struct mem_queue ─┬─ plain[priority] ─┐
  *                     ├─ turns[priority]: ring of the lanes of which a job may be taken now
@@ -28,16 +28,16 @@
  * belongs to its group's lane from its enqueue until it is gone, so that entering READY needs no memory.
  *
  * A place in a lane is (due_ms, seq).  First in, first out jobs have due_ms = MEM_NEVER, so that jobs that came due
- * stand before them.  New jobs join the lane's list fifo, in O(1).  Jobs that came due, and released ones that
- * return to their place, go to the heap front, all of which stands before fifo: a released job was taken from fifo's
- * head, so it is older than all that is in fifo.
+ * stand before them.  New jobs join the lane's list fifo, in O(1).  Jobs that came due, and released ones that return
+ * to their place, go to the heap front, all of which stands before fifo: a released job was taken from fifo's head, so
+ * it is older than all that is in fifo.
  *
  * STEPS.  The store runs on the loop of the core.  No operation's cost depends on the number of jobs by more than a
- * heap's logarithm, except those that look through all jobs and those whose work is as large as their answer: they
- * go on in steps, one in each turn of the loop (op.c).
+ * heap's logarithm, except those that look through all jobs and those whose work is as large as their answer: they go
+ * on in steps, one in each turn of the loop (op.c).
  *
- * A handle belongs to its loop's thread.  A struct mem is shared by the handles that opened "memory:NAME", on any
- * loop; its lock is held while anything in it is read or changed.
+ * A handle belongs to its loop's thread.  A struct mem is shared by the handles that opened "memory:NAME", on any loop;
+ * its lock is held while anything in it is read or changed.
  *
  * The files, each of which calls only those above it:
  *   table lane walk queue queue_settings group lock op jobs engines enqueue fetch settle beat look list change declare
@@ -262,7 +262,7 @@ static inline int64_t sk_mem_later(int64_t a, int64_t b) { return a > MEM_NEVER 
 
 /* All that follows is called under the lock, unless it says otherwise. */
 
-/* -- lane.c: the lanes of READY jobs and their turns -- */
+/* -- lane.c: the lanes of READY jobs and their turns --------------------------------------------------------------- */
 void sk_mem_lane_init(struct mem_lane *lane, struct mem_lane_key key);
 bool sk_mem_lane_empty(const struct mem_lane *lane);
 /* The lane in which a READY job stands. */
@@ -284,7 +284,7 @@ void sk_mem_turn(struct mem_job *job);
  * groups. */
 struct mem_job *sk_mem_oldest(const struct mem *mem, const struct mem_queue *queue, const struct mem_job *except);
 
-/* -- walk.c: walks over all jobs, and pins -- */
+/* -- walk.c: walks over all jobs, and pins ------------------------------------------------------------------------- */
 void sk_mem_walk_start(struct mem *mem, struct mem_walk *walk);
 /* The next job; NULL at the end. */
 struct mem_job *sk_mem_walk_next(const struct mem *mem, struct mem_walk *walk);
@@ -297,7 +297,7 @@ void sk_mem_free(struct mem_job *job);
 void sk_mem_pin(struct mem_job *job);
 void sk_mem_unpin(struct mem_job *job);
 
-/* -- queue.c: the table of queues -- */
+/* -- queue.c: the table of queues ---------------------------------------------------------------------------------- */
 /* memcmp's order, a prefix first. */
 int sk_mem_compare(struct sk_str a, struct sk_str b);
 struct mem_settings *sk_mem_settings_find(const struct mem *mem, struct sk_str name);
@@ -309,7 +309,7 @@ struct mem_queue *sk_mem_queue(struct mem *mem, struct sk_str name);
 bool sk_mem_queues_forget(struct mem *mem);
 void sk_mem_queues_free(struct mem *mem);
 
-/* -- queue_settings.c -- */
+/* -- queue_settings.c ---------------------------------------------------------------------------------------------- */
 /* Adds, replaces or removes a queue's settings; false when out of memory. */
 bool sk_mem_configure(struct mem *mem, const struct sk_queue_settings *item);
 /* Notes which settings op's owner declares, and removes settings that have no owner any more; false when out of
@@ -325,7 +325,7 @@ void sk_mem_queue_taken(const struct mem *mem, struct mem_queue *queue);
 /* Milliseconds until a token is there for a job that nothing else blocks; -1: there is no such job. */
 int64_t sk_mem_token_in_ms(const struct mem *mem, const struct mem_queue *queue);
 
-/* -- group.c: groups, their slots and tokens -- */
+/* -- group.c: groups, their slots and tokens ----------------------------------------------------------------------- */
 /* Finds or makes the group's lane in that queue, and counts one more job that belongs to it; NULL when out of
  * memory. */
 struct mem_lane *sk_mem_lane_join(struct mem *mem, const struct sk_limit *limit, struct mem_queue *queue,
@@ -353,7 +353,7 @@ bool sk_mem_groups_forget(struct mem *mem, size_t n);
 void sk_mem_groups_free(struct mem *mem);
 enum sk_blocked_by sk_mem_blocked_by(const struct mem *mem, const struct mem_job *job);
 
-/* -- lock.c: locks of unique jobs -- */
+/* -- lock.c: locks of unique jobs ---------------------------------------------------------------------------------- */
 /* The lock of that key while any job other than `ending` holds it; NULL when it is free. */
 struct mem_lock *sk_mem_lock_find(struct mem *mem, struct sk_str key, const struct mem_job *ending);
 /* Takes the lock, from its holder if it has one, for a job that has none; false when out of memory, with nothing
@@ -365,7 +365,7 @@ void sk_mem_lock_leave(struct mem *mem, struct mem_job *job);
 bool sk_mem_locks_forget(struct mem *mem, size_t n);
 void sk_mem_locks_free(struct mem *mem);
 
-/* -- op.c -- */
+/* -- op.c ---------------------------------------------------------------------------------------------------------- */
 /* Begins an operation, not under the lock: takes the lock.  sk_mem_answer ends it. */
 struct mem_handle *sk_mem_begin(struct sk_store *store, struct sk_op *op);
 /* Sets the op's status and has its callback called. */
@@ -379,7 +379,7 @@ void sk_mem_go_on(struct mem_handle *h, struct mem_work *work);
 /* The callback of handle->turn, not under the lock. */
 void sk_mem_turn_works(void *handle);
 
-/* -- jobs.c: the table of jobs, their moves between states, their records -- */
+/* -- jobs.c: the table of jobs, their moves between states, their records ------------------------------------------ */
 static inline struct mem_job *sk_mem_find(const struct mem *mem, struct sk_str id) {
   return sk_mem_table_find(&mem->jobs, id);
 }
@@ -416,7 +416,7 @@ struct sk_str sk_mem_copy(struct sk_str s);
  * read. */
 struct sk_str sk_mem_edit(const struct mem_job *job, void (*edit)(struct sk_job *, int64_t now_ms), int64_t now_ms);
 
-/* -- engines.c: what engines hold, and which of them are gone -- */
+/* -- engines.c: what engines hold, and which of them are gone ------------------------------------------------------ */
 /* NULL when out of memory.  The caller owns it; free() frees it. */
 struct mem_holder *sk_mem_holder_new(struct sk_str engine);
 /* SK_EINVAL for a client; enters an engine that was given up anew. */
@@ -429,7 +429,7 @@ bool sk_mem_hand_back(struct mem *mem, struct mem_holder *holder, bool recovered
 /* Hands back at most n orphans; true: there are more. */
 bool sk_mem_orphans_on(struct mem_handle *h, size_t n);
 
-/* -- enqueue.c -- */
+/* -- enqueue.c ----------------------------------------------------------------------------------------------------- */
 /* Enqueues the items.  `ending` is the job whose callbacks they are (no queue is too full for them, and its lock is
  * free to them); NULL: none.  Out of memory it adds none, but jobs that they had already displaced are gone.
  * Answers are copied into `arena`. */
@@ -438,17 +438,17 @@ enum sk_code sk_mem_add_all(struct mem *mem, struct sk_enqueue_item *items, size
 /* Takes the added ones of the items out again. */
 void sk_mem_take_back(struct mem *mem, struct sk_enqueue_item *items, size_t n);
 
-/* -- beat.c -- */
+/* -- beat.c -------------------------------------------------------------------------------------------------------- */
 /* Gives up engines that are gone and begins the chores; returns how many jobs became READY at once. */
 size_t sk_mem_recover(struct mem_handle *h);
 /* The step of handle->chores. */
 bool sk_mem_chores_step(struct mem_handle *h, struct mem_work *work);
 
-/* -- look.c -- */
+/* -- look.c -------------------------------------------------------------------------------------------------------- */
 /* Copies what there is to see of the job; false when out of memory. */
 bool sk_mem_view(struct sk_arena *arena, const struct mem_job *job, struct sk_view *view);
 
-/* -- declare.c -- */
+/* -- declare.c ----------------------------------------------------------------------------------------------------- */
 void sk_mem_tasks_free(struct mem *mem);
 
 /* -- the slots of the vtable, not under the lock: each in the file of its name; get and count in look.c, progress in

@@ -11,12 +11,10 @@
 
 enum {
   TABLE_CAP_MIN = 64,
-  LINE_SLOTS = 64 / sizeof(struct mem_slot), /* of a line of the cache */
+  LINE_SLOTS = 64 / sizeof(struct mem_slot), /* of a cache line */
   HUGE_PAGE_BYTES = 2 << 20,
+  MOVED = 8, /* old slots that an add moves at least; 2 are enough to be done before the table is full again */
 };
-
-void sk_mem_table_init(struct mem_table *t) { *t = (struct mem_table){ .key = sk_id_random() }; }
-void sk_mem_table_fini(struct mem_table *t) { free(t->slots); }
 
 /* -- hash ---------------------------------------------------------------------------------------------------------- */
 
@@ -45,83 +43,160 @@ uint64_t sk_mem_hash(const struct mem_table *t, struct sk_str id) {
 
 /* -- slots --------------------------------------------------------------------------------------------------------- */
 
-static size_t slot_after(const struct mem_table *t, size_t i) { return (i + 1) & (t->cap - 1); }
-static size_t home_of(const struct mem_table *t, uint64_t hash) { return (size_t)hash & (t->cap - 1); }
+static size_t slot_after(size_t cap, size_t i) { return (i + 1) & (cap - 1); }
+static size_t home_of(size_t cap, uint64_t hash) { return (size_t)hash & (cap - 1); }
 
-static size_t free_slot(const struct mem_table *t, uint64_t hash) {
-  size_t i = home_of(t, hash);
-  while (t->slots[i].job != NULL) i = slot_after(t, i);
-  return i;
+static void put(struct mem_slot *slots, size_t cap, struct mem_slot slot) {
+  size_t i = home_of(cap, slot.hash);
+  while (slots[i].job != NULL) i = slot_after(cap, i);
+  slots[i] = slot;
 }
 
-/* Free ones.  Many of them ask for huge pages: ids lie all over, so that nearly each would miss the TLB too, and
+/* Zeroed pages, aligned to huge ones. */
+static void *pages_new(size_t bytes) {
+  char *p = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  size_t before = (size_t)(-(uintptr_t)p & (HUGE_PAGE_BYTES - 1));
+  if (before > 0) munmap(p, before);
+  if (before < HUGE_PAGE_BYTES) munmap(p + before + bytes, HUGE_PAGE_BYTES - before);
+  madvise(p + before, bytes, MADV_HUGEPAGE); /* a kernel without them takes small ones */
+  return p + before;
+}
+
+/* Empty slots.  Many of them ask for huge pages: ids lie all over, so that nearly each would miss the TLB too, and
  * after a fork, which an engine does for each worker, nearly each would fault on a page of its own. */
 static struct mem_slot *slots_new(size_t cap) {
   size_t bytes = cap * sizeof(struct mem_slot);
-  if (bytes < HUGE_PAGE_BYTES) return calloc(cap, sizeof(struct mem_slot));
-  struct mem_slot *slots = aligned_alloc(HUGE_PAGE_BYTES, bytes);
-  if (slots == NULL) return NULL;
-  madvise(slots, bytes, MADV_HUGEPAGE); /* a kernel without them takes small ones */
-  return memset(slots, 0, bytes);
+  return bytes < HUGE_PAGE_BYTES ? calloc(cap, sizeof(struct mem_slot)) : pages_new(bytes);
+}
+
+static void slots_free(struct mem_slot *slots, size_t cap) {
+  size_t bytes = cap * sizeof(struct mem_slot);
+  if (slots != NULL && bytes >= HUGE_PAGE_BYTES)
+    munmap(slots, bytes);
+  else
+    free(slots);
+}
+
+void sk_mem_table_init(struct mem_table *t) { *t = (struct mem_table){ .key = sk_id_random() }; }
+
+void sk_mem_table_fini(struct mem_table *t) {
+  slots_free(t->slots, t->cap);
+  slots_free(t->old, t->old_cap);
+  slots_free(t->next, t->cap * 2);
+}
+
+/* -- growing ------------------------------------------------------------------------------------------------------- */
+
+/* Moves at least n old slots, and stops at an empty one: jobs that share a run of slots stay together, so that each can
+ * be found. */
+static void move_on(struct mem_table *t, size_t n) {
+  for (; t->old_left > 0; t->old_left--) {
+    struct mem_slot *slot = &t->old[t->old_at];
+    if (slot->job == NULL && n == 0) return;
+    if (n > 0) n--;
+    if (slot->job != NULL) put(t->slots, t->cap, *slot);
+    slot->job = NULL;
+    t->old_at = slot_after(t->old_cap, t->old_at);
+  }
+  slots_free(t->old, t->old_cap);
+  t->old = NULL;
+}
+
+enum { TOUCHED = 256 }; /* bytes with each add: all of them after cap / 8 adds, while it grows after cap / 6 */
+
+/* Makes the next slots before they are needed. */
+static void prepare(struct mem_table *t) {
+  size_t bytes = t->cap * 2 * sizeof(struct mem_slot);
+  if (t->n < t->cap / 2 || bytes < HUGE_PAGE_BYTES) return;
+  if (t->next == NULL) {
+    t->next = slots_new(t->cap * 2); /* without memory now it is tried again */
+    t->next_touched = 0;
+  }
+  if (t->next == NULL || t->next_touched >= bytes) return;
+  ((volatile char *)t->next)[t->next_touched] = 0;
+  t->next_touched += TOUCHED;
 }
 
 /* Room for one more, with at most two thirds of the slots taken. */
 static bool reserve(struct mem_table *t) {
+  if (t->old != NULL) move_on(t, MOVED);
+  prepare(t);
   if (t->n + 1 <= t->cap / 3 * 2) return true;
-  struct mem_table grown = { .cap = t->cap ? t->cap * 2 : TABLE_CAP_MIN, .n = t->n, .key = t->key };
-  grown.slots = slots_new(grown.cap);
-  if (grown.slots == NULL) return false;
-  for (size_t i = 0; i < t->cap; i++)
-    if (t->slots[i].job != NULL) grown.slots[free_slot(&grown, t->slots[i].hash)] = t->slots[i];
-  free(t->slots);
-  *t = grown;
+  if (t->old != NULL) move_on(t, t->old_left);
+  size_t cap = t->cap ? t->cap * 2 : TABLE_CAP_MIN;
+  struct mem_slot *grown = t->next != NULL ? t->next : slots_new(cap);
+  if (grown == NULL) return false;
+  t->next = NULL;
+  t->old = t->slots;
+  t->old_cap = t->old_left = t->cap;
+  t->slots = grown;
+  t->cap = cap;
+  for (t->old_at = 0; t->old != NULL && t->old[t->old_at].job != NULL;) t->old_at++;
   return true;
 }
 
+/* -- jobs ---------------------------------------------------------------------------------------------------------- */
+
 void sk_mem_table_prefetch(const struct mem_table *t, struct sk_str id) {
   if (t->n == 0) return;
-  size_t home = home_of(t, sk_mem_hash(t, id));
+  uint64_t hash = sk_mem_hash(t, id);
+  size_t home = home_of(t->cap, hash);
   __builtin_prefetch(&t->slots[home]);
-  __builtin_prefetch(&t->slots[(home + LINE_SLOTS) & (t->cap - 1)]); /* whoever looks goes on to a free one */
+  __builtin_prefetch(&t->slots[(home + LINE_SLOTS) & (t->cap - 1)]); /* a search goes on to an empty slot */
+  if (t->old != NULL) __builtin_prefetch(&t->old[home_of(t->old_cap, hash)]);
+}
+
+static struct mem_job *find_in(const struct mem_slot *slots, size_t cap, uint64_t hash, struct sk_str id) {
+  for (size_t i = home_of(cap, hash); slots[i].job != NULL; i = slot_after(cap, i))
+    if (slots[i].hash == hash && sk_str_eq(slots[i].job->id, id)) return slots[i].job;
+  return NULL;
 }
 
 struct mem_job *sk_mem_table_find(const struct mem_table *t, struct sk_str id) {
   if (t->n == 0) return NULL;
   uint64_t hash = sk_mem_hash(t, id);
-  for (size_t i = home_of(t, hash); t->slots[i].job != NULL; i = slot_after(t, i))
-    if (t->slots[i].hash == hash && sk_str_eq(t->slots[i].job->id, id)) return t->slots[i].job;
-  return NULL;
+  struct mem_job *job = find_in(t->slots, t->cap, hash, id);
+  return job == NULL && t->old != NULL ? find_in(t->old, t->old_cap, hash, id) : job;
 }
 
 bool sk_mem_table_add(struct mem_table *t, struct mem_job *job) {
   if (!reserve(t)) return false;
-  uint64_t hash = sk_mem_hash(t, job->id);
-  t->slots[free_slot(t, hash)] = (struct mem_slot){ .hash = hash, .job = job };
+  put(t->slots, t->cap, (struct mem_slot){ .hash = sk_mem_hash(t, job->id), .job = job });
   t->n++;
+  return true;
+}
+
+/* False: the job is not in these slots. */
+static bool remove_from(struct mem_slot *slots, size_t cap, uint64_t hash, const struct mem_job *job) {
+  size_t hole = home_of(cap, hash);
+  for (; slots[hole].job != job; hole = slot_after(cap, hole))
+    if (slots[hole].job == NULL) return false;
+  /* Those behind it move up, unless that would put them before their home. */
+  for (size_t i = slot_after(cap, hole); slots[i].job != NULL; i = slot_after(cap, i)) {
+    size_t home = home_of(cap, slots[i].hash);
+    if (((i - home) & (cap - 1)) < ((i - hole) & (cap - 1))) continue;
+    slots[hole] = slots[i];
+    hole = i;
+  }
+  slots[hole].job = NULL;
   return true;
 }
 
 void sk_mem_table_remove(struct mem_table *t, const struct mem_job *job) {
   assert(t->n > 0);
-  size_t hole = home_of(t, sk_mem_hash(t, job->id));
-  while (t->slots[hole].job != job) {
-    assert(t->slots[hole].job != NULL);
-    hole = slot_after(t, hole);
-  }
-  /* Those behind it move up, unless that would put them before their home. */
-  for (size_t i = slot_after(t, hole); t->slots[i].job != NULL; i = slot_after(t, i)) {
-    size_t home = home_of(t, t->slots[i].hash);
-    if (((i - home) & (t->cap - 1)) < ((i - hole) & (t->cap - 1))) continue;
-    t->slots[hole] = t->slots[i];
-    hole = i;
-  }
-  t->slots[hole].job = NULL;
+  uint64_t hash = sk_mem_hash(t, job->id);
+  bool found = remove_from(t->slots, t->cap, hash, job);
+  if (!found) found = t->old != NULL && remove_from(t->old, t->old_cap, hash, job);
+  assert(found);
   t->n--;
 }
 
 struct mem_job *sk_mem_table_next(const struct mem_table *t, size_t *at) {
-  while (*at < t->cap) {
-    struct mem_job *job = t->slots[(*at)++].job;
+  size_t all = t->cap + (t->old != NULL ? t->old_cap : 0);
+  while (*at < all) {
+    size_t i = (*at)++;
+    struct mem_job *job = i < t->cap ? t->slots[i].job : t->old[i - t->cap].job;
     if (job != NULL) return job;
   }
   return NULL;

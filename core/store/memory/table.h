@@ -18,10 +18,18 @@ struct mem_slot {
   struct mem_job *job; /* borrowed; NULL: free */
 };
 
+/* A table that is full gets twice as many slots, and each later add moves some of the old ones: no add moves them all.
+ * Large slots are made before they are needed, and each add until then touches some of their pages. */
 struct mem_table {
   struct mem_slot *slots; /* owned; NULL while it never had a job */
-  size_t cap;             /* a power of two */
-  size_t n;
+  size_t cap;             /* of slots; a power of two */
+  struct mem_slot *old;   /* owned; the slots before it grew; NULL: all of them are moved */
+  size_t old_cap;         /* of old */
+  size_t old_at;          /* the next of them to be moved; it is empty, or the one before it is */
+  size_t old_left;        /* how many are to be moved */
+  struct mem_slot *next;  /* owned; the slots that it will grow into, of twice the cap; NULL: not needed soon */
+  size_t next_touched;    /* bytes of them whose pages are there */
+  size_t n;               /* jobs in slots and old */
   uint64_t key;
 };
 
