@@ -1,7 +1,7 @@
 /* blocked_enqueue.c - see blocked_enqueue.h.
  *
- * Two events tell that a queue may have capacity: the store's `changed`, and this process's own fetches and changes, which the store
- * does not report.  A store that reports the fetches of others late delays a try by LOOK_MS at most. */
+ * Two events tell that a queue may have capacity: the store's `changed`, and this process's own fetches and changes,
+ * which the store does not report.  A store that reports the fetches of others late delays a try by LOOK_MS at most. */
 #include "engine/blocked_enqueue.h"
 
 #include <assert.h>

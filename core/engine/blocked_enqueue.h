@@ -1,7 +1,7 @@
 /* blocked_enqueue.h - enqueues that wait for capacity in a full queue.
  *
- * A bounded queue has refused some of their jobs.  These jobs are tried again, oldest enqueue first, whenever a queue may have
- * capacity, until their block_ms is over. */
+ * A bounded queue has refused some of their jobs.  These jobs are tried again, oldest enqueue first, whenever a queue
+ * may have capacity, until their block_ms is over. */
 #ifndef SK_ENGINE_BLOCKED_ENQUEUE_H
 #define SK_ENGINE_BLOCKED_ENQUEUE_H
 
@@ -19,8 +19,8 @@ struct sk_blocked_enqueue {
   struct sk_arena *arena;        /* in; receives the names of lock holders */
   int64_t block_ms;              /* in; how long it may wait; > 0 */
   int64_t due_in_ms;             /* in; passed on to `added` */
-  /* in; called once: SK_OK: the items tell their statuses; SK_EUNKNOWN: the status of some jobs is not known; SK_ENOMEM.
-   * It is called inside sk_blocked_enqueue_wait when memory is out, and else later. */
+  /* in; called once: SK_OK: the items tell their statuses; SK_EUNKNOWN: the status of some jobs is not known;
+   * SK_ENOMEM. It is called inside sk_blocked_enqueue_wait when memory is out, and else later. */
   void (*cb)(void *ctx, enum sk_code code);
   void *ctx; /* in */
   /* private to blocked_enqueue.c */
@@ -37,7 +37,8 @@ struct sk_blocked_enqueue {
   bool unsure; /* the answer to a try was lost: a job that is there now under its own id was added by that try */
 };
 
-/* How many of the first items one store operation takes: their records are SK_BATCH_BYTES_MAX bytes at most, or it is one item. */
+/* How many of the first items one store operation takes: their records are SK_BATCH_BYTES_MAX bytes at most, or it is
+ * one item. */
 size_t sk_enqueue_batch_n(const struct sk_enqueue_item *items, size_t n);
 
 /* added(ctx, items, n, due_in_ms) is called when jobs were added; it may be NULL. */

@@ -11,11 +11,11 @@
 
 typedef void (*put_fn)(struct sk_str args, struct sk_str json, struct sk_buf *out);
 
-/* One end, its callbacks of one kind, and what they get. */
+/* The callbacks of one kind at an end, and the argument that each of them gets. */
 struct giving {
   const struct sk_callbacks_end *end;
   const char *what;   /* "on_success" */
-  struct sk_str json; /* empty: nothing */
+  struct sk_str json; /* the argument; empty: none */
   put_fn put;
   struct sk_callbacks *callbacks;
 };
@@ -25,8 +25,8 @@ static void say(const struct giving *g, struct sk_str id, const char *why) {
           SK_STR_ARG(sk_str_head(id, SK_ID_BYTES_MAX)), why);
 }
 
-/* Adds `json` to the callback's args as far as the limits allow: otherwise it adds null, otherwise the args stay as they are.
- * Args that are no JSON array stay as they are too: the callback then fails when it runs, and is not lost. */
+/* Adds `json` to the callback's args as far as the limits allow: otherwise it adds null, otherwise the args stay as
+ * they are. Args that are no JSON array stay as they are too: the callback then fails when it runs, and is not lost. */
 static enum sk_code fill_args(const struct giving *g, struct sk_job *job, struct sk_buf *args, struct sk_err *err) {
   size_t n = 0, bytes_max = g->end->args_bytes_max;
   if (g->json.n == 0) return SK_OK;
@@ -47,7 +47,7 @@ static enum sk_code fill_args(const struct giving *g, struct sk_job *job, struct
   return SK_OK;
 }
 
-/* As if it were enqueued now. */
+/* Makes it a job that is enqueued now. */
 static void refresh(struct sk_job *job, int64_t now_ms) {
   sk_job_move_times(job, now_ms);
   job->attempts = job->crashes = job->unknowns = job->recoveries = 0;
@@ -56,7 +56,7 @@ static void refresh(struct sk_job *job, int64_t now_ms) {
   job->error = job->traceback = job->result = job->history = job->log = sk_str(NULL, 0);
 }
 
-/* The callback's record as it is to be stored, in the follow's arena. */
+/* The callback's record as it is stored, in g->callbacks' arena. */
 static enum sk_code make_record(const struct giving *g, struct sk_str callback, struct sk_str *out,
                                 struct sk_err *err) {
   struct sk_job job;
@@ -78,27 +78,27 @@ static enum sk_code make_record(const struct giving *g, struct sk_str callback, 
   return code;
 }
 
-/* Adds a callback's item; SK_ENOMEM, or another code when it can't be used. */
+/* Adds the item of a callback.  SK_ENOMEM, or another code when the callback cannot be used. */
 static enum sk_code add(const struct giving *g, const struct sk_callback *callback, struct sk_err *err) {
-  struct sk_callbacks *follow = g->callbacks;
+  struct sk_callbacks *callbacks = g->callbacks;
   struct sk_str record;
   struct sk_job job;
   enum sk_code code = make_record(g, callback->record, &record, err);
   if (code == SK_OK) code = sk_record_decode(record, &job, err);
-  if (code == SK_OK) code = sk_enqueue_item_init(&follow->items[follow->n], &job, record, err);
+  if (code == SK_OK) code = sk_enqueue_item_init(&callbacks->items[callbacks->n], &job, record, err);
   if (code != SK_OK) return code;
-  struct sk_enqueue_item *item = &follow->items[follow->n++];
+  struct sk_enqueue_item *item = &callbacks->items[callbacks->n++];
   item->due_ms = callback->due_ms;
   item->delay_ms = callback->delay_ms;
   int64_t now_ms = g->end->now_ms;
   int64_t in_ms = callback->delay_ms > 0      ? callback->delay_ms
                   : callback->due_ms > now_ms ? callback->due_ms - now_ms
                                               : 0;
-  if (in_ms < follow->due_in_ms) follow->due_in_ms = in_ms;
+  if (in_ms < callbacks->due_in_ms) callbacks->due_in_ms = in_ms;
   return SK_OK;
 }
 
-/* How many to make room for: those that can be read, up to the limit. */
+/* How many of the callbacks can be read, up to the limit. */
 static size_t count(struct sk_str callbacks) {
   struct sk_callback callback;
   size_t n = 0;
@@ -106,7 +106,7 @@ static size_t count(struct sk_str callbacks) {
   return n;
 }
 
-/* False when out of memory. */
+/* False when memory is out. */
 static bool add_all(const struct giving *g, struct sk_str callbacks) {
   size_t n = count(callbacks);
   g->callbacks->items = sk_arena_array(&g->callbacks->text, n ? n : 1, sizeof *g->callbacks->items);
@@ -159,8 +159,8 @@ bool sk_callbacks_new(const struct sk_callbacks_end *end, struct sk_callbacks **
   return made;
 }
 
-void sk_callbacks_free(struct sk_callbacks *follow) {
-  if (follow == NULL) return;
-  sk_arena_fini(&follow->text);
-  free(follow);
+void sk_callbacks_free(struct sk_callbacks *callbacks) {
+  if (callbacks == NULL) return;
+  sk_arena_fini(&callbacks->text);
+  free(callbacks);
 }

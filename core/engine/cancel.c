@@ -1,9 +1,10 @@
 /* cancel.c - jobs of this engine that were cancelled: each fetch names them until they are settled (store.h, STOPS).
- *
- *   waits for a worker, or is offered and not started    settled as cancelled at once
- *   runs                                                 its worker is told once; if the job has not ended SK_HARD_GRACE_MS later, the
- *                                                        worker is killed, as for a hard timeout (deadline.c)
- *   its outcome is on the way to the store               the store answers SK_ESTATE where the cancel counts (settle.c) */
+  *   waits for a worker, or is offered and not started    It is settled as cancelled at once.
+ *   runs                                                 Its worker is told once.  If the job has not ended
+ *                                                        SK_HARD_GRACE_MS later, the worker is killed, as for a hard
+ *                                                        timeout (deadline.c).
+ *   its outcome is on the way to the store               The store answers SK_ESTATE where the cancel counts
+ *                                                        (settle.c). */
 #include <stdlib.h>
 
 #include "base/clock.h"

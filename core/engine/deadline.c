@@ -1,24 +1,24 @@
-/* deadline.c - hard timeouts: a job that has not stopped SK_HARD_GRACE_MS after its soft timeout, or after it was told that it is
- * cancelled (stop.c), costs its worker's life.
+/* deadline.c - hard timeouts: when a job has not stopped SK_HARD_GRACE_MS after its soft timeout, or after its worker
+ * was told that it is cancelled (cancel.c), the worker is killed.
  *
- * The soft timeout is the worker's (core/lua/jobs.c), as is the moment of the start (slot_page.h); so a deadline is set when a job is
- * offered and moved when it turns out to have started later.
+ * The worker applies the soft timeout (core/lua/jobs.c) and writes down the moment of the start (slot_page.h).  So the
+ * deadline is set when the job is offered, and moved when it turns out that the job started later.
  *
- * Whose fault?  A worker in which one job keeps the CPU stops none of the others in time.  So when the job on the CPU has been
- * there since before the late job's soft timeout, it is the one to blame, and the late one is a neighbour. */
+ * THE CULPRIT.  A worker in which one job keeps the CPU can stop none of the others in time.  So when a job has been on
+ * the CPU since before the late job's soft timeout, that job is to blame, and the late one is only its neighbour. */
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"
 
-/* When it started; now while it has not, or has not said. */
+/* When the job started, or `now` if the worker has not written it down. */
 static int64_t started_ms(const struct sk_run *run, int64_t now) {
   int64_t ms = sk_run_has_started(run) ? sk_slot_page_started_ms(run->worker->slot_page, run->slot, now) : 0;
   return ms > 0 ? ms : now;
 }
 
-/* When it should have stopped by itself; INT64_MAX: it need not. */
+/* When the job should stop by itself; INT64_MAX: it need not. */
 static int64_t should_stop_ms(const struct sk_run *run, int64_t now) {
   int64_t ms = run->timeout_ms > 0 ? started_ms(run, now) + run->timeout_ms : INT64_MAX;
   return run->cancelled_ms > 0 && run->cancelled_ms < ms ? run->cancelled_ms : ms;
@@ -38,7 +38,7 @@ static void arm(struct sk_engine *e) {
 
 static void insert(struct sk_run *run, int64_t deadline) {
   if (sk_heap_insert(&run->engine->hard, &run->hard, deadline)) return;
-  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: out of memory, it runs without its hard timeout",
+  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: out of memory: it runs without its hard timeout",
           SK_STR_ARG(run->id));
 }
 
@@ -70,7 +70,7 @@ static void end(struct sk_run *late, int64_t now) {
                                               : "is past its hard timeout";
   sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s %s, killing worker %u", SK_STR_ARG(late->id), what, w->number);
   if (culprit != late)
-    sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s kept it from stopping: it has the CPU for %.1f s",
+    sk_logf(w->engine->log, SK_LOG_WARN, "job %.*s kept it from stopping: it has had the CPU for %.1f s",
             SK_STR_ARG(culprit->id), (double)sk_slot_page_running_for_ms(w->slot_page, now) / 1000.0);
   sk_worker_kill(w, SK_KILL_TIMEOUT, culprit);
 }

@@ -1,7 +1,8 @@
 /* declare.c - tells the store which tasks and queue settings the scripts declare.
  *
- * So clients without the scripts know the tasks' queues and options, and the store knows the settings of queues.  A declaration is
- * sent when something has changed, when the store may have lost it, and every SK_DECLARE_EVERY_MS to renew it. */
+ * So clients without the scripts know the tasks' queues and options, and the store knows the settings of queues.  A
+ * declaration is sent when something has changed, when the store may have lost it, and every SK_DECLARE_EVERY_MS to
+ * renew it. */
 #include <stdlib.h>
 #include <string.h>
 

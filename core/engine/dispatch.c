@@ -1,19 +1,20 @@
 /* dispatch.c - which worker gets which job.
  *
- * Credit-based: a worker is offered at most `concurrency` jobs, and when its jobs are short (fetch.c measures that) a few more ahead.
- * Of those ahead it gets the next when half are gone, so that neither it nor the core wakes for a handful of jobs that take no time;
- * and no more workers get some in one turn than there are CPUs beside this one: those that wake when all CPUs are busy queue up behind
- * whoever is there (on two CPUs, both workers behind Redis), and wait for milliseconds while the core has nothing to do.
- * The least loaded worker is next.  A job that was offered and not started can be taken back at any moment (slot_page.h).  So no job
- * waits behind a slow one while a slot is free elsewhere:
- *   - a worker with more than it can run gives to one with a free slot (even_out), and so does one that is busy to one that is idle;
- *   - one whose job keeps the CPU gives all that it has not started (janitor.c);
- *   - what this engine can't start soon, because jobs turned out long or workers went away, goes back to the store, where other
- *     engines and more urgent jobs have their chance.
+ * A worker is offered at most `concurrency` jobs, and when jobs are short (pace.c) some more ahead of them.  It gets
+ * more of those when half are gone, so that neither it nor the core wakes for a handful of very short jobs.  In one
+ * turn no more workers get jobs than there are CPUs beside this one: on busy CPUs the others would wait for
+ * milliseconds behind the processes that run there (on two CPUs, both workers behind Redis).  The least loaded worker
+ * is next.  A job that was offered and not started can be taken back at any moment (slot_page.h), so no job waits
+ * behind a slow one while a slot is free elsewhere:
+ *   - A worker with more jobs than it can run gives some to one with a free slot (even_out); so does a busy worker to
+ *     an idle one.
+ *   - A worker whose job keeps the CPU gives away all jobs that it has not started (janitor.c).
+ *   - Jobs that this engine cannot start soon, because jobs turned out long or workers went away, go back to the store:
+ *     other engines can fetch them there, and more urgent jobs go first.
  *
- * A job that dies with its next crash, a suspect, runs in a worker with no other one, so that when that worker dies and nobody was on
- * the CPU, it is known whom to blame: no job dies for its neighbour.  The others wait for their turn (e->suspects), but not for
- * long: after a second they share a worker after all, since they take the room of jobs that nobody suspects. */
+ * A suspect, a job that dies with its next crash, gets a worker without another suspect.  When that worker dies and no
+ * job was on the CPU, the suspect is to blame, and no job dies for a crash of its neighbour.  Other suspects wait
+ * (e->suspects), for a second at most: then they share a worker, since they take the capacity of other jobs. */
 #include <assert.h>
 #include <unistd.h>
 
@@ -24,10 +25,10 @@
 #include "logic/wire.h"
 
 enum {
-  AHEAD_MIN = 32,         /* with fewer jobs ahead of it a worker is given each one as there is room */
-  BUSY_MS = 5,            /* a job that keeps the CPU this long keeps others from starting */
-  SUSPECT_WAIT_MS = 1000, /* for a worker without another suspect */
-  NEXT_TURN_MS = 5,       /* until workers that got nothing in a turn have theirs, if nothing happens before */
+  AHEAD_MIN = 32,         /* with fewer jobs ahead, a worker gets each one as soon as it fits */
+  BUSY_MS = 5,            /* a job on the CPU for so long keeps others from starting */
+  SUSPECT_WAIT_MS = 1000, /* how long a suspect waits for a worker without another one */
+  NEXT_TURN_MS = 5,       /* until the workers that got no jobs in a turn get some, if no event comes before */
 };
 
 /* Hands the last run of a list back. */
@@ -45,11 +46,11 @@ static void hand_back(struct sk_engine *e, size_t n) {
 
 void sk_dispatch_hand_back_all(struct sk_engine *e) { hand_back(e, e->local_n + e->suspects_n); }
 
-/* -- offering ------------------------------------------------------------------------------------------------------------------- */
+/* -- offering ------------------------------------------------------------------------------------------------------ */
 
-/* What a JOB frame says after the record when only handlers are to run. */
+/* The end of a JOB frame of which only the late handlers are to run. */
 static void add_late(struct sk_buf *out, const struct sk_run *run) {
-  bool expired = run->ending == SK_END_EXPIRED; /* whatever the error of an attempt before it was */
+  bool expired = run->ending == SK_END_EXPIRED; /* the error in the record is that of an earlier attempt */
   sk_buf_add_byte(out, (char)(expired ? SK_KIND_EXPIRED : run->job.error_kind));
   sk_buf_add_byte(out, run->decision.kind != SK_SETTLE_RETRY);
   sk_wire_add_str(out, expired ? sk_str_c(SK_EXPIRED_TEXT) : run->job.error);
@@ -91,7 +92,8 @@ static bool can_take(const struct sk_worker *w) {
   return sk_pipe_pending(w->pipe) <= SK_WORKER_OUT_BYTES_MAX;
 }
 
-/* The worker with the least jobs of those below `ceiling`, with `innocent` of those without a suspect; NULL when there is none. */
+/* The worker with the fewest jobs among those below `ceiling`, with `innocent` among those without a suspect; NULL:
+ * there is none. */
 static struct sk_worker *least_loaded(const struct sk_engine *e, uint32_t ceiling, bool innocent) {
   struct sk_worker *best = NULL;
   SK_LIST_EACH (n, &e->workers) {
@@ -111,8 +113,8 @@ static struct sk_worker *most_loaded(const struct sk_engine *e) {
   return best;
 }
 
-/* Gives each suspect to the least loaded worker that has none, and those that have waited long enough to any.  Each round gives one
- * away, so there are no more rounds than suspects. */
+/* Gives suspects to the least loaded worker without one, and those that have waited long enough to any.  Each round
+ * gives one away, so there are no more rounds than suspects. */
 static void hand_out_suspects(struct sk_engine *e, uint32_t ceiling) {
   int64_t long_ago = sk_clock_mono_ms() - SUSPECT_WAIT_MS;
   while (!sk_list_empty(&e->suspects)) {
@@ -130,7 +132,7 @@ static void hand_out_late(struct sk_engine *e, uint32_t ceiling) {
   while (e->late_n > 0 && (w = least_loaded(e, ceiling, false)) != NULL) offer(w, sk_late_handlers_next(e, INT64_MAX));
 }
 
-/* The least loaded of those that are being filled. */
+/* The least loaded of the workers that are filled in this turn. */
 static struct sk_worker *least_filled(const struct sk_engine *e, uint32_t ceiling) {
   struct sk_worker *best = NULL;
   SK_LIST_EACH (n, &e->workers) {
@@ -140,7 +142,8 @@ static struct sk_worker *least_filled(const struct sk_engine *e, uint32_t ceilin
   return best;
 }
 
-/* Chooses which workers are filled now: those with less than `low`, the least loaded first, at most `max` of them. */
+/* Chooses the workers to fill in this turn: those with fewer than `low` jobs, the least loaded first, at most `max` of
+ * them. */
 static void choose_filled(struct sk_engine *e, uint32_t low, uint32_t max) {
   SK_LIST_EACH (n, &e->workers) SK_WORKER_OF(n)->filling = false;
   for (; max > 0; max--) {
@@ -154,7 +157,7 @@ static void choose_filled(struct sk_engine *e, uint32_t low, uint32_t max) {
   }
 }
 
-/* Gives waiting jobs out until each worker that has less than `low` has `ceiling`; at most `max` workers get some. */
+/* Gives waiting jobs out until each worker that has fewer than `low` has `ceiling`; at most `max` workers get some. */
 static void hand_out(struct sk_engine *e, uint32_t low, uint32_t ceiling, uint32_t max) {
   hand_out_late(e, ceiling);
   hand_out_suspects(e, ceiling);
@@ -171,8 +174,8 @@ static void hand_out(struct sk_engine *e, uint32_t low, uint32_t ceiling, uint32
   hand_out_suspects(e, ceiling);
 }
 
-/* Moves up to n jobs that `rich` has not started to `poor`, the last ones, in their order; returns how many.  A suspect stays where it is
- * when `poor` has one already: it would wait there, too. */
+/* Moves up to n jobs that `rich` has not started to `poor`: the last ones, in their order.  Returns how many.  A
+ * suspect stays when `poor` has one already, since it would wait there, too. */
 static size_t move_last(struct sk_worker *rich, struct sk_worker *poor, size_t n) {
   struct sk_list moved;
   sk_list_init(&moved);
@@ -192,19 +195,20 @@ static size_t move_last(struct sk_worker *rich, struct sk_worker *poor, size_t n
   return moved_n;
 }
 
-/* How many jobs `rich` can't start yet that `poor` could. */
+/* How many jobs `poor` could start that `rich` cannot start yet. */
 static size_t surplus_of(const struct sk_worker *rich, const struct sk_worker *poor) {
   size_t concurrency = poor->engine->options.concurrency;
   size_t surplus = rich->load > concurrency ? rich->load - concurrency : 0;
-  size_t room = concurrency - poor->load;
+  size_t free_slots = concurrency - poor->load;
   bool busy = sk_slot_page_running_for_ms(rich->slot_page, sk_clock_mono_ms()) >= BUSY_MS;
   if (surplus == 0 && poor->load == 0 && busy) surplus = (rich->load + 1) / 2;
-  return surplus < room ? surplus : room;
+  return surplus < free_slots ? surplus : free_slots;
 }
 
-/* Nothing waits here: moves what `rich` can't start yet to workers with a free slot; with many jobs that are short, only to workers that
- * have nothing to do, since the next fetch is here before the others have.  A job goes from the most to the least loaded worker and
- * never back in the same turn: each round fills one worker or empties another one's surplus, and there are no more rounds than workers. */
+/* When no job waits in e->local: moves jobs that a worker cannot start yet to workers with a free slot.  With many
+ * short jobs, only idle workers get some, since the next fetch arrives before the others are idle.  A job goes from the
+ * most to the least loaded worker and never back in the same turn: each round fills one worker or empties the surplus
+ * of another, so there are no more rounds than workers. */
 static void even_out(struct sk_engine *e, bool many) {
   SK_LIST_EACH (n, &e->workers) { /* counts the rounds */
     struct sk_worker *poor = least_loaded(e, e->options.concurrency, false), *rich = most_loaded(e);
@@ -213,7 +217,8 @@ static void even_out(struct sk_engine *e, bool many) {
   }
 }
 
-/* A worker that drains runs handlers still.  When the last one has gone there is a new one for what is left of them. */
+/* A draining worker still runs late handlers.  When the last worker has gone, a new one is started for those that are
+ * left. */
 static void run_late_while_stopping(struct sk_engine *e) {
   if (e->killing) {
     sk_late_handlers_give_up(e);
@@ -245,7 +250,7 @@ void sk_dispatch_turn(struct sk_engine *e) {
   even_out(e, many);
 }
 
-/* -- life ---------------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
 static void on_next_turn(void *ctx) { sk_engine_wake(ctx); }
 
@@ -258,9 +263,10 @@ enum sk_code sk_dispatch_init(struct sk_engine *e, struct sk_err *err) {
 
 void sk_dispatch_fini(struct sk_engine *e) { sk_timer_free(e->next_turn); }
 
-/* -- what changed -------------------------------------------------------------------------------------------------------------- */
+/* -- what changed -------------------------------------------------------------------------------------------------- */
 
-/* Whether what waits would wait for long.  Workers that load take it in a moment, unless they never get that far. */
+/* True when waiting jobs would wait for long.  Workers that load take them in a moment, unless such workers die again
+ * and again. */
 static bool is_slow(const struct sk_engine *e) {
   if (sk_worker_ready_n(e) == 0) return e->deaths_in_a_row > 1;
   bool stuck = false;
@@ -269,9 +275,9 @@ static bool is_slow(const struct sk_engine *e) {
 }
 
 void sk_dispatch_hand_back_surplus(struct sk_engine *e) {
-  int64_t room = sk_pace_capacity(e);
-  if (room >= 0 || !is_slow(e)) return;
-  size_t surplus = (size_t)-room;
+  int64_t capacity = sk_pace_capacity(e);
+  if (capacity >= 0 || !is_slow(e)) return;
+  size_t surplus = (size_t)-capacity;
   for (struct sk_worker *w; e->local_n < surplus && (w = most_loaded(e)) != NULL && w->load > e->options.concurrency;)
     if (sk_run_take_back_last(w, w->load - e->options.concurrency) == 0) break;
   hand_back(e, surplus);

@@ -33,8 +33,9 @@ static struct left count_left(struct sk_engine *e, const struct sk_count_op *cou
   return left;
 }
 
-/* READY jobs that a fetch after the count does not get, while no job runs anywhere that could let them go, are blocked by jobs of queues
- * that are paused or not served.  A drain does not wait for such queues, so it does not wait for these jobs either. */
+/* READY jobs that a fetch after the count does not get, while no job runs anywhere that could let them go, are blocked
+ * by jobs of queues that are paused or not served.  A drain does not wait for such queues, so it does not wait for
+ * these jobs either. */
 static bool is_drained(struct sk_engine *e, const struct left *left, const struct sk_count_op *count) {
   if (left->jobs > 0 || !is_idle(e)) return false;
   if (left->ready == 0 || (e->drain_futile && left->running == 0)) return true;

@@ -11,7 +11,7 @@
 #include "engine/state.h"
 #include "logic/wire.h"
 
-/* -- stop ------------------------------------------------------------------------------------------------------------------------------ */
+/* -- stop ---------------------------------------------------------------------------------------------------------- */
 
 static void on_store_closed(void *ctx) {
   struct sk_engine *e = ctx;
@@ -54,7 +54,8 @@ static void leave_store(struct sk_engine *e) {
   e->options.stopped(e->options.ctx);
 }
 
-/* The steps of a stop that takes too long: kill the workers, abandon those that do not die, hurry the store, leave it. */
+/* The steps of a stop that takes too long: kill the workers, abandon those that do not die, hurry the store, leave it.
+ */
 static void on_shutdown_timer(void *ctx) {
   struct sk_engine *e = ctx;
   sk_timer_start(e->shutdown, SK_STOP_STEP_MS);
@@ -94,7 +95,7 @@ void sk_engine_stop(struct sk_engine *e, bool now) {
   sk_engine_wake(e);
 }
 
-/* -- the turn ------------------------------------------------------------------------------------------------------------ */
+/* -- the turn ------------------------------------------------------------------------------------------------------ */
 
 /* The store works again after a failure: tries at once the calls that failed too, each of them once until it works. */
 static void hurry_late_chores(struct sk_engine *e) {
@@ -121,17 +122,18 @@ static void after_outage(struct sk_engine *e) {
  *
  *   1. the end       a failure or the end of a drain stops the engine before more work is begun
  *   2. after_outage  so that the parts below try again in this turn
- *   3. intake        the requests of workers come first: a worker waits for each
- *   4. dispatch      jobs that are here go to workers; late handlers and jobs that were taken back are ahead of new ones
- *   5. settle        sends what has ended; it comes before the fetch, so that its slots and locks are free for the fetched jobs
+ *   3. intake        requests of workers come first: a worker waits for each of them
+ *   4. dispatch      waiting runs go to workers; late handlers and runs that were taken back go before new ones
+ *   5. settle        sends the runs that have ended; the store takes it before the fetch, so the slots and locks of
+ *                    these jobs are free for the jobs that are fetched
  *   6. fetch         sees the slots that dispatch has left free
  *   7. progress      reports of running jobs, the least urgent ones
  *   8. janitor       starts to look often when dispatch has given a worker its first job
  *   9. the end       is all done that a drain, or a stop, waits for?
  *
- * No part waits, and each one does as much as its bounds allow: dispatch.c gives each waiting job away once and moves none back;
- * settle.c, intake.c and progress.c send what they have within their limits; fetch.c sends one operation.  The callbacks of these
- * operations ask for the next turn, so that other events have their turn first. */
+ * No part waits, and each one does as much as its bounds allow: dispatch.c gives each waiting job away once and moves
+ * none back; settle.c, intake.c and progress.c send what they have within their limits; fetch.c sends one operation.
+ * The callbacks of these operations ask for the next turn, so that other events have their turn first. */
 static void on_turn(void *ctx) {
   struct sk_engine *e = ctx;
   if (e->failure.code != SK_OK && !e->killing) sk_engine_stop(e, true);
@@ -147,7 +149,7 @@ static void on_turn(void *ctx) {
   if (e->stopping) check_stopped(e);
 }
 
-/* -- events of the store --------------------------------------------------------------------------------------------------- */
+/* -- events of the store ------------------------------------------------------------------------------------------- */
 
 static void on_store_changed(void *ctx) {
   struct sk_engine *e = ctx;
@@ -165,7 +167,7 @@ static void on_queues_changed(void *ctx, const struct sk_str *queues, size_t n, 
 
 static void on_beat_now(void *ctx) { sk_lease_renew(ctx); }
 
-/* -- signals ----------------------------------------------------------------------------------------------------------------------------- */
+/* -- signals ------------------------------------------------------------------------------------------------------- */
 
 void sk_engine_hold(struct sk_engine *e, bool paused) {
   if (e->fetching_paused == paused) return;
@@ -226,7 +228,7 @@ void sk_engine_trace(struct sk_engine *e) {
   }
 }
 
-/* -- start ------------------------------------------------------------------------------------------------------------------------------- */
+/* -- start --------------------------------------------------------------------------------------------------------- */
 
 static void on_added(void *ctx, const struct sk_enqueue_item *items, size_t n, int64_t due_in_ms) {
   if (items == NULL) sk_wake_all_queues(ctx);
@@ -252,7 +254,7 @@ static enum sk_code open_store(struct sk_engine *e, struct sk_err *err) {
   return code;
 }
 
-/* All that needs memory and neither the store nor a process. */
+/* Makes the parts that need memory, and neither the store nor a process. */
 static enum sk_code make_parts(struct sk_engine *e, struct sk_err *err) {
   e->turn = sk_defer_new(e->loop, on_turn, e);
   e->tasks = sk_tasks_new();
@@ -296,7 +298,7 @@ static void free_engine(struct sk_engine *e) {
   free(e);
 }
 
-/* FNV-1a, 64 bits: a word that is the same for the same application. */
+/* Names the owner of the declared tasks: a digest (FNV-1a, 64 bits) of the application. */
 static void name_owner(struct sk_engine *e, struct sk_str application) {
   uint64_t hash = UINT64_C(14695981039346656037);
   if (application.n == 0) return;
@@ -328,7 +330,7 @@ enum sk_code sk_engine_new(struct sk_loop *loop, const struct sk_engine_options 
     return code;
   }
   if (options->opened) options->opened(options->ctx);
-  *out = e; /* from here on the store has to be closed on the loop: a failure is a stop */
+  *out = e; /* the store must be closed on the loop from here on, so a failure is a stop */
   code = sk_supervisor_start(e, err);
   if (code == SK_OK)
     sk_lease_renew(e);

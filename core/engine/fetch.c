@@ -1,12 +1,10 @@
-/* fetch.c - when to look into the store, and for how much.
+/* fetch.c - takes jobs from the store, and hears from it which running jobs were cancelled.
  *
- * No polling: the engine looks when there is room and something may be there: after a fetch that left more, after a wake-up
- * (store.h's `changed`, a job enqueued through this engine, a settle that put one back), and when the earliest due time comes, for which
- * one timer stands.  A slow safety look covers a wake-up that got lost.
+ * It does not poll.  It fetches when there is capacity (pace.c) and a queue may have jobs (wake.c): after a fetch that
+ * left some, after an event (store.h's `changed`, a job enqueued through this engine, a settle that put a job back),
+ * and when the earliest due time comes, which one timer waits for.  A slow safety poll covers events that were lost.
  *
- * How much: the free slots, and ahead of them as many jobs as finish in a few milliseconds, so that workers with short jobs never
- * wait for the store, while with long jobs nothing is held that another engine, or a job of higher priority, could use.  When
- * jobs turn out to be long after all, what is held too much goes back (dispatch.c). */
+ * When jobs turn out to be longer than expected, the surplus goes back to the store (dispatch.c). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,15 +20,15 @@ enum {
   RATE_MS = 2,
   QUIET_MS = 20,
   LONG_MS = 50,        /* jobs are long when workers have some and this long none has ended */
-  MEMORY_WAIT_MS = 50, /* before fetched jobs are looked at again that there was no memory for */
-  LOST_WAIT_MS = 50,   /* ... or a store that has jobs and gives none */
+  MEMORY_WAIT_MS = 50, /* until fetched jobs are tried again for which memory was out */
+  LOST_WAIT_MS = 50,   /* until the next fetch from a store that reports jobs and gives none */
   COUNT_RETRY_MS = 500,
-  COUNT_EVERY_MS = 100, /* all queues are counted at most that often */
-  FORGET_SLACK = 1000,  /* queues known here beyond twice those of the store before they are forgotten */
-  STOPS_EVERY_MS = 10,  /* looks for cancelled jobs while there is no room for others: at most that often */
+  COUNT_EVERY_MS = 100, /* all queues are counted at most this often */
+  FORGET_SLACK = 1000,  /* so many queues beyond twice those of the store are known here before they are forgotten */
+  STOPS_EVERY_MS = 10,  /* without capacity, cancelled jobs are looked for at most this often */
 };
 
-/* -- which queues ---------------------------------------------------------------------------------------------------------------- */
+/* -- which queues -------------------------------------------------------------------------------------------------- */
 
 static void add_task_queue(const struct sk_task *task, void *ctx) {
   struct sk_queue_set *s = ctx;
@@ -41,7 +39,8 @@ static void add_task_queue(const struct sk_task *task, void *ctx) {
   }
 }
 
-/* A store forgets queues that hold nothing: when most of those known here are no more, begins anew.  Not while a fetch borrows names. */
+/* A store forgets queues without jobs.  When most of the queues known here are gone, begins anew; not while a fetch
+ * borrows names. */
 static void forget_queues(struct sk_engine *e, const struct sk_count_op *count) {
   if (!e->served.all || e->fetching || e->served.n <= 2 * count->queues_n + FORGET_SLACK) return;
   sk_queue_set_clear(&e->served, true);
@@ -69,7 +68,7 @@ static void on_counted(struct sk_op *op, void *ctx) {
   sk_engine_wake(e);
 }
 
-/* Learns the names of all queues, and which have something; the fetch after it serves them. */
+/* Finds out the names of all queues and which have jobs, for the next fetch. */
 static void count_queues(struct sk_engine *e) {
   if (e->counting) return;
   int64_t wait_ms = e->count_at_ms - sk_clock_mono_ms();
@@ -91,9 +90,9 @@ void sk_fetch_queues_changed(struct sk_engine *e) {
   sk_wake_fetch(e);
 }
 
-/* -- when ---------------------------------------------------------------------------------------------------------------------------- */
+/* -- when ---------------------------------------------------------------------------------------------------------- */
 
-/* Nothing to take now: sleeps until the earliest due time, or the safety look. */
+/* No queue has jobs now: sets the timer to the earliest due time, or to the safety poll. */
 static void sleep_until_due(struct sk_engine *e) {
   int64_t now_ms = sk_clock_mono_ms(), next_ms = sk_queue_set_due(&e->served, now_ms);
   if (sk_queue_set_any_maybe(&e->served)) {
@@ -108,9 +107,9 @@ static void sleep_until_due(struct sk_engine *e) {
   sk_wake_fetch_within(e, ms > 0 ? ms : 1);
 }
 
-/* -- fetching ------------------------------------------------------------------------------------------------------------------------ */
+/* -- fetching ------------------------------------------------------------------------------------------------------ */
 
-/* Makes a run of a fetched job and sends it on its way.  False when there is no memory for it. */
+/* Makes a run of a fetched job.  The run waits for a worker, or its end is decided.  False when memory is out. */
 static bool take(struct sk_engine *e, const struct sk_fetched *fetched, int64_t now_ms) {
   struct sk_err err;
   struct sk_run *run = sk_run_new(e, fetched, &err);
@@ -127,14 +126,14 @@ static bool take(struct sk_engine *e, const struct sk_fetched *fetched, int64_t 
   case SK_REFUSAL_NONE:
     run->timeout_ms = sk_job_timeout_ms(&run->job, task);
     if (run->timeout_ms > SK_SECONDS_MAX * 1000)
-      run->timeout_ms = SK_SECONDS_MAX * 1000; /* a record from who knows where */
+      run->timeout_ms = SK_SECONDS_MAX * 1000; /* the record may be of any client */
     run->may_expire = run->job.expires_ms != SK_UNSET || task->expires_ms != SK_UNSET;
     sk_run_wait(run, false);
   }
   return true;
 }
 
-/* Waits ms before the store is asked again, whatever else happens. */
+/* No fetch is sent for ms, whatever happens. */
 static void back_off(struct sk_engine *e, int64_t ms) {
   sk_timer_stop(e->due);
   e->due_at_ms = sk_clock_mono_ms() + ms;
@@ -157,14 +156,14 @@ void sk_fetch_retry(struct sk_engine *e) {
   sk_wake_fetch(e);
 }
 
-/* What the store said beside the jobs: when to look again. */
+/* Decides when to fetch next, by what the store answered beside the jobs. */
 static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
   if (e->served.all && f->queues_version != e->queues_version) e->queues_stale = true;
   e->fetch_wanted = sk_queue_set_any_maybe(&e->served) || e->fetch_again;
   e->fetch_again = false;
   if (f->jobs_n == 0 && !e->fetch_wanted) e->drain_check = true;
   if (f->jobs_n > 0 || f->has_more || f->due_in_ms >= 0) e->drain_futile = false;
-  if (f->jobs_n == 0 && f->has_more) { /* it has some and gives none: not a reason to ask in a loop */
+  if (f->jobs_n == 0 && f->has_more) { /* it reports jobs and gives none: must not become a loop */
     e->fetch_wanted = false;
     sk_wake_fetch_within(e, LOST_WAIT_MS);
   } else if (!e->fetch_wanted) {
@@ -172,7 +171,7 @@ static void plan_next(struct sk_engine *e, const struct sk_fetch_op *f) {
   }
 }
 
-/* Takes over what was fetched; when memory runs out, again in a moment. */
+/* Takes over the fetched jobs; when memory is out, tries again in a moment. */
 static void take_all(struct sk_engine *e) {
   struct sk_fetch_op *f = e->fetch;
   int64_t now_ms = sk_engine_now_ms(e);
@@ -210,14 +209,14 @@ static void on_due(void *ctx) {
   sk_wake_fetch(e);
 }
 
-/* One queue's share of a fetch, for mix_queues. */
+/* The jobs of one queue in a fetch, for mix_queues. */
 struct part {
   struct sk_str queue;
-  size_t next; /* index of its next job in the order fetched */
+  size_t next; /* index of its next job among those fetched */
 };
 
-/* With weights, the queues of a fetch take turns at random, each in its own order.  The store gives one queue's jobs after the
- * other's: what is handed back of those would always be the same queues'. */
+/* With weights, the queues of a fetch take turns at random; each keeps its own order.  The store gives the jobs of one
+ * queue after those of the other, and jobs that are handed back would always be of the same queues. */
 static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
   size_t n = f->jobs_n, parts_n = 0;
   if (n < 2 || f->queues_n < 2 || e->served.n == 0 || e->served.queues[0].spec.weight == 0) return;
@@ -225,7 +224,7 @@ static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
   size_t *turns = sk_arena_array(&f->op.arena, n, sizeof *turns); /* whose turn it is, by index into parts */
   size_t *after = sk_arena_array(&f->op.arena, n, sizeof *after); /* the next job of the same queue */
   struct sk_fetched *mixed = sk_arena_array(&f->op.arena, n, sizeof *mixed);
-  if (!parts || !turns || !after || !mixed) return; /* as they came will do */
+  if (!parts || !turns || !after || !mixed) return; /* out of memory: the order of the store will do */
   for (size_t i = n; i > 0; i--) {
     struct sk_str queue = f->jobs[i - 1].queue;
     size_t k = 0;
@@ -249,7 +248,7 @@ static void mix_queues(struct sk_engine *e, struct sk_fetch_op *f) {
   f->jobs = mixed;
 }
 
-/* The answer to a fetch that was to take nothing. */
+/* The answer to a fetch that only looks for cancelled jobs. */
 static void on_looked(struct sk_engine *e, struct sk_op *op) {
   e->fetching = e->fetch_looks = false;
   if (op->status == SK_OK) {
@@ -299,7 +298,7 @@ static void send(struct sk_engine *e) {
 
 static void on_look(void *ctx) { sk_engine_wake(ctx); }
 
-/* Without room for jobs, whether some of those that run were cancelled. */
+/* Without capacity for jobs: asks the store which running jobs were cancelled. */
 static void look_for_stops(struct sk_engine *e) {
   if (!e->cancels_wanted || sk_engine_runs_n(e) == 0 || e->fetching || is_backing_off(e) || sk_timer_active(e->look))
     return;
@@ -309,7 +308,7 @@ static void look_for_stops(struct sk_engine *e) {
   send(e);
 }
 
-/* How many jobs of the size that they had lately still fit in what an engine may hold; 0: none. */
+/* How many jobs of the recent size still fit into the memory that an engine may use for jobs; 0: none. */
 static size_t fits(const struct sk_engine *e) {
   if (e->held_bytes >= SK_HELD_BYTES_MAX) return 0;
   return (size_t)((double)(SK_HELD_BYTES_MAX - e->held_bytes) / (e->record_bytes + 1)) + 1;
@@ -321,9 +320,9 @@ static void fetch_jobs(struct sk_engine *e) {
   int64_t capacity = sk_pace_capacity(e);
   if (capacity <= 0) return;
   size_t want = capacity < SK_FETCH_BATCH_MAX ? (size_t)capacity : SK_FETCH_BATCH_MAX, fit = fits(e);
-  if (fit == 0) return; /* the end of a job wakes the engine */
+  if (fit == 0) return; /* the end of a job asks for the next turn */
   if (want > fit) want = fit;
-  /* With short jobs, wait until it is worth a call. */
+  /* With short jobs, waits until a fetch is worth its cost. */
   size_t depth = sk_pace_depth(e);
   if (depth > 16 && e->local_n > 0 && want < depth / 4) return;
   bool no_memory;
@@ -364,9 +363,9 @@ void sk_fetch_find_tasks(struct sk_engine *e) {
   find_tasks(e, &e->suspects);
 }
 
-/* -- life ---------------------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
-/* A fetch under way borrows names of what was served before. */
+/* A fetch under way borrows the names of the queues served before. */
 enum sk_code sk_fetch_use_queues(struct sk_engine *e, const struct sk_queue_spec *queues, size_t n) {
   bool ok = true;
   if (e->fetching && e->former.n == 0) {
@@ -394,7 +393,7 @@ enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err) {
   return ok ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
 }
 
-/* Jobs that were fetched and could not be taken over go back with the store's close. */
+/* Fetched jobs that cannot be taken over go back when the store is closed. */
 void sk_fetch_stop(struct sk_engine *e) {
   sk_timer_stop(e->due);
   if (e->fetch_stuck) take_all(e);

@@ -1,13 +1,14 @@
-/* intake.c - what a worker asks of the store, and how much of the core's memory that may take.
+/* intake.c - the requests of workers to the store, and how much of the core's memory they may take.
  *
- *   REQUEST frame ──► waiting ──room──► begun (request.c has it) ──► answer, in the worker's pipe ──► the worker has read it
+ *   REQUEST frame ─► waiting ─► begun (request.c has it) ─► answer, in the worker's pipe ─► the worker has read it
  *
- * Each request under way counts with its payload and with what its answer may take (weight_of), and what the worker has not read counts,
- * too.  One that finds no room waits, in order.  When many wait, the worker's pipe is not read any more until some have begun: the worker
- * has to wait then.  So what it can make the core hold is bounded, whatever its scripts do.
+ * A request under way counts with the bytes of its payload and the bytes that its answer may take (weight_of).  Bytes
+ * in the pipe that the worker has not read count, too.  A request for which there is no room waits, in order.  When
+ * many wait, the core stops reading the worker's pipe until some have begun, so that the worker has to wait.  This
+ * bounds the memory that a worker can make the core hold, whatever its scripts do.
  *
- * What waits for something that the worker itself may have to say first counts for nothing here and has bounds of its own (request.c):
- * waits for a job's end, and enqueues while they wait for room in a queue. */
+ * Two kinds of requests may wait for a later request of the same worker, so they do not count here and have bounds of
+ * their own (request.c): waits for a job's end, and enqueues that wait for capacity in a queue. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,23 +17,23 @@
 #include "logic/wire.h"
 
 enum {
-  VIEW_BYTES = 64 * 1024,   /* what a job in an answer is expected to take, */
-  ANSWER_BYTES = 4096,      /* ... an answer without jobs, */
-  TABLE_BYTES = 512 * 1024, /* ... and one with all queues or tasks */
+  VIEW_BYTES = 64 * 1024,   /* expected size of a job in an answer */
+  ANSWER_BYTES = 4096,      /* of an answer without jobs */
+  TABLE_BYTES = 512 * 1024, /* of an answer with all queues or tasks */
 };
 
 struct asked {
   struct sk_list node; /* in intake.waiting until it begins */
   struct sk_engine *engine;
-  uint64_t serial; /* of the worker, which may be gone by the time of the answer */
+  uint64_t serial; /* of the worker, which may be gone when the answer comes */
   uint64_t request;
   unsigned operation;
-  size_t weight; /* in intake.begun_bytes; 0: it does not count any more */
+  size_t weight; /* its bytes in intake.begun_bytes; 0: it does not count */
   size_t payload_n;
   char payload[];
 };
 
-/* -- answers ------------------------------------------------------------------------------------------------------------------ */
+/* -- answers ------------------------------------------------------------------------------------------------------- */
 
 static void reply(struct sk_worker *w, uint64_t request, enum sk_code code, struct sk_str answer) {
   struct sk_buf *out = sk_pipe_out(w->pipe);
@@ -52,24 +53,24 @@ static struct sk_worker *worker_of(const struct asked *a) {
   return NULL;
 }
 
-/* It does not count any more. */
+/* Takes the request out of its worker's count. */
 static void uncount(struct asked *a) {
   struct sk_worker *w = worker_of(a);
   if (w) w->intake.begun_bytes -= a->weight;
   a->weight = 0;
 }
 
-static bool wait_in_line(struct sk_worker *w, uint64_t request, unsigned operation, struct sk_str payload,
-                         size_t weight);
+static bool wait_for_room(struct sk_worker *w, uint64_t request, unsigned operation, struct sk_str payload,
+                          size_t weight);
 
-/* Many may wait for one job, or for many that end together.  An answer that the worker's pipe has no room for is given up: the job is
- * looked at again when there is room for so many bytes.  False when it can't be. */
+/* A worker may wait for many jobs that end together.  When its pipe has no room for an answer, the answer is dropped,
+ * and the job is looked up again when there is room for that many bytes.  False: memory is out. */
 static bool look_again(struct sk_worker *w, const struct asked *a, size_t bytes) {
   struct sk_buf payload = { 0 };
   struct sk_reader r = sk_reader(sk_str(a->payload, a->payload_n));
   sk_wire_add_str(&payload, sk_read_str(&r));
   sk_wire_add_i64(&payload, 0);
-  bool ok = !payload.failed && wait_in_line(w, a->request, SK_OP_WAIT, sk_buf_str(&payload), bytes);
+  bool ok = !payload.failed && wait_for_room(w, a->request, SK_OP_WAIT, sk_buf_str(&payload), bytes);
   sk_buf_fini(&payload);
   return ok;
 }
@@ -83,13 +84,13 @@ static void on_answer(void *ctx, enum sk_code code, struct sk_str answer) {
     bool much = uncounted && code == SK_OK && sk_pipe_pending(w->pipe) > SK_WORKER_OUT_BYTES_MAX;
     if (!much || !look_again(w, a, answer.n + ANSWER_BYTES)) reply(w, a->request, code, answer);
   }
-  sk_engine_wake(a->engine); /* others may begin; it may be what a stop has waited for */
+  sk_engine_wake(a->engine); /* other requests may begin; a stop may have waited for this one */
   free(a);
 }
 
 void sk_intake_blocked(void *ctx) { uncount(ctx); }
 
-/* -- room --------------------------------------------------------------------------------------------------------------------- */
+/* -- memory -------------------------------------------------------------------------------------------------------- */
 
 static uint32_t first_u32(struct sk_str payload) {
   struct sk_reader r = sk_reader(payload);
@@ -105,7 +106,7 @@ static size_t weight_of_views(uint32_t n) {
   return bytes < SK_FRAME_BYTES_MAX ? bytes + ANSWER_BYTES : SK_FRAME_BYTES_MAX;
 }
 
-/* What a request takes while it is under way. */
+/* The bytes that a request counts for while it is under way. */
 static size_t weight_of(unsigned operation, struct sk_str payload) {
   switch ((enum sk_operation)operation) {
   case SK_OP_GET: return payload.n + weight_of_views(first_u32(payload));
@@ -122,7 +123,8 @@ static size_t weight_of(unsigned operation, struct sk_str payload) {
 
 static bool has_room(const struct sk_worker *w, size_t weight) {
   size_t pending = sk_pipe_pending(w->pipe);
-  if (w->intake.begun_bytes == 0) return weight == 0 || pending <= SK_WORKER_OUT_BYTES_MAX; /* whatever it weighs */
+  if (w->intake.begun_bytes == 0)
+    return weight == 0 || pending <= SK_WORKER_OUT_BYTES_MAX; /* one request is always let in */
   return w->intake.begun_bytes + pending + weight <= SK_WORKER_REQUESTS_BYTES_MAX;
 }
 
@@ -130,15 +132,15 @@ static bool is_full(const struct sk_intake *in) {
   return in->waiting_n >= SK_WORKER_WAITING_MAX || in->waiting_bytes >= SK_WORKER_WAITING_BYTES_MAX;
 }
 
-/* A worker that has ended says no more than its socket holds. */
-static void update_hearing(struct sk_worker *w) {
-  bool deaf = !w->exited && (is_full(&w->intake) || w->engine->held_bytes >= SK_HELD_BYTES_FULL);
-  if (w->pipe_closed || deaf == w->not_read) return;
-  w->not_read = deaf;
-  sk_pipe_read(w->pipe, !deaf);
+/* A worker that has exited can send no more than its socket holds, so it is read in any case. */
+static void update_reading(struct sk_worker *w) {
+  bool stop = !w->exited && (is_full(&w->intake) || w->engine->held_bytes >= SK_HELD_BYTES_FULL);
+  if (w->pipe_closed || stop == w->not_read) return;
+  w->not_read = stop;
+  sk_pipe_read(w->pipe, !stop);
 }
 
-/* -- asking ------------------------------------------------------------------------------------------------------------------- */
+/* -- asking -------------------------------------------------------------------------------------------------------- */
 
 static struct asked *make(const struct sk_worker *w, uint64_t request, unsigned operation, struct sk_str payload) {
   struct asked *a = malloc(sizeof *a + payload.n);
@@ -151,19 +153,19 @@ static struct asked *make(const struct sk_worker *w, uint64_t request, unsigned 
   return a;
 }
 
-static bool wait_in_line(struct sk_worker *w, uint64_t request, unsigned operation, struct sk_str payload,
-                         size_t weight) {
+static bool wait_for_room(struct sk_worker *w, uint64_t request, unsigned operation, struct sk_str payload,
+                          size_t weight) {
   struct asked *a = make(w, request, operation, payload);
   if (a == NULL) return false;
   a->weight = weight;
   sk_list_push(&w->intake.waiting, &a->node);
   w->intake.waiting_n++;
   w->intake.waiting_bytes += payload.n;
-  update_hearing(w);
+  update_reading(w);
   return true;
 }
 
-/* The payload is another's: `a` need not keep it, but for a wait. */
+/* Borrows the payload until it returns. */
 static void begin(struct sk_worker *w, struct asked *a, struct sk_str payload) {
   w->intake.begun_bytes += a->weight;
   sk_requests_run(w->engine->requests, w->serial, a->operation, payload, on_answer, a);
@@ -176,12 +178,12 @@ void sk_intake_ask(struct sk_worker *w, uint64_t request, unsigned operation, st
   if (a) {
     a->weight = weight;
     begin(w, a, payload);
-  } else if (now || !wait_in_line(w, request, operation, payload, weight)) {
+  } else if (now || !wait_for_room(w, request, operation, payload, weight)) {
     reply(w, request, SK_ENOMEM, SK_STR_LIT("request: out of memory"));
   }
 }
 
-/* Each round begins one that waits. */
+/* Begins requests that wait, in order, while there is room. */
 static void begin_waiting(struct sk_worker *w) {
   struct sk_intake *in = &w->intake;
   while (!sk_list_empty(&in->waiting) && !w->pipe_closed) {
@@ -197,7 +199,7 @@ static void begin_waiting(struct sk_worker *w) {
 void sk_intake_turn(struct sk_engine *e) {
   SK_LIST_EACH (n, &e->workers) {
     begin_waiting(SK_WORKER_OF(n));
-    update_hearing(SK_WORKER_OF(n));
+    update_reading(SK_WORKER_OF(n));
   }
 }
 

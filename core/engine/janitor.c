@@ -1,6 +1,7 @@
-/* janitor.c - what no event tells: workers that are stuck, workers that grow, steps of the wall clock, jobs held for nothing.
+/* janitor.c - polls for what raises no event: workers that are stuck, hang in half a frame or grow, steps of the wall
+ * clock, jobs that this engine cannot start soon.
  *
- * Looks every JANITOR_MS while workers have jobs, else once a second, and never at the store. */
+ * It looks every JANITOR_MS while workers have jobs, otherwise once a second, and never at the store. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,11 @@ enum {
   JANITOR_IDLE_MS = 1000,
   STUCK_MS = 100, /* a job that keeps the CPU this long blocks its worker */
   MEMORY_EVERY_MS = 250,
-  CLOCK_STEP_MS = 50, /* a smaller step of the wall clock is drift */
+  CLOCK_STEP_MS = 50, /* a smaller change between the clocks is drift */
   LOADING_LONG_MS = 5000,
-  HALF_LOOKS = 3, /* in a row at half a frame before its worker is broken */
+  HALF_LOOKS = 3, /* looks in a row that find half a frame: then the worker is broken */
 };
-/* What a worker may have beside its Lua heap before its memory counts as over the cap. */
+/* memory_max is for the Lua heap: a worker may use so much beside it. */
 #define MEMORY_SLACK_BYTES (64u * 1024 * 1024)
 
 static uint64_t resident_bytes(int pid) {
@@ -42,7 +43,8 @@ static void check_memory(struct sk_worker *w) {
   sk_worker_kill(w, SK_KILL_MEMORY, NULL);
 }
 
-/* A worker whose job keeps the CPU can't start what it was offered: others may.  Its next frame ends this state too (link.c). */
+/* A worker whose job keeps the CPU cannot start other jobs: other workers get them.  Its next frame ends this state,
+ * too (worker_frames.c). */
 static void check_stuck(struct sk_worker *w, int64_t now) {
   bool stuck = sk_slot_page_running_for_ms(w->slot_page, now) > STUCK_MS;
   if (stuck == w->stuck) return;
@@ -51,8 +53,8 @@ static void check_stuck(struct sk_worker *w, int64_t now) {
   sk_engine_wake(w->engine);
 }
 
-/* A script may write to the worker's pipe, or read from it: then all that the worker says is taken for the rest of half a frame.  A
- * worker that has not the CPU sends what it has begun within a turn of its loop. */
+/* A script that writes to the worker's pipe, or reads from it, spoils the frames: the core then waits for the rest of a
+ * frame for ever.  A worker that no job keeps busy sends the rest of a frame within a turn of its loop. */
 static void check_half(struct sk_worker *w, int64_t now) {
   bool half = !w->pipe_closed && sk_pipe_half_for_ms(w->pipe) > SK_HALF_FRAME_MS;
   if (half && sk_slot_page_running_for_ms(w->slot_page, now) >= 0) return;
@@ -67,12 +69,14 @@ static void check_half(struct sk_worker *w, int64_t now) {
 static void check_loading(struct sk_worker *w, int64_t now) {
   if (w->state != SK_WORKER_STARTING || w->slow_told || now - w->started_ms < LOADING_LONG_MS) return;
   w->slow_told = true;
-  sk_logf(w->engine->log, SK_LOG_WARN, "worker %u loads the scripts for %d s now", w->number, LOADING_LONG_MS / 1000);
+  sk_logf(w->engine->log, SK_LOG_WARN, "worker %u has been loading the scripts for %d s", w->number,
+          LOADING_LONG_MS / 1000);
 }
 
 static void check_clock(struct sk_engine *e, int64_t now) {
   int64_t offset = sk_clock_wall_ms() - now;
-  if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS) sk_wake_all_queues(e); /* due times are wall clock times */
+  if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS)
+    sk_wake_all_queues(e); /* due times are by the wall clock */
   e->wall_minus_mono_ms = offset;
 }
 
@@ -94,12 +98,12 @@ static void on_janitor(void *ctx) {
   sk_late_handlers_check(e);
   if (sk_engine_runs_n(e) > 0) {
     sk_dispatch_hand_back_surplus(e);
-    sk_engine_wake(e); /* dispatch evens out what has changed without a frame */
+    sk_engine_wake(e); /* dispatch.c evens out loads that have changed without a frame */
   }
   sk_timer_start(e->janitor, e->janitor_busy ? JANITOR_MS : JANITOR_IDLE_MS);
 }
 
-/* A job may have been handed out: then the janitor looks often from now on. */
+/* Looks often from now on if a worker has got a job. */
 void sk_janitor_turn(struct sk_engine *e) {
   if (e->janitor_busy || e->given_n == 0) return;
   e->janitor_busy = true;

@@ -1,8 +1,9 @@
-/* late_handlers.c - handlers for attempts that ended without them: by a hard timeout, a crash, an expiry, an unknown task.
+/* late_handlers.c - handlers for attempts that ended without them: by a hard timeout, a crash, an expiry, an unknown
+ * task.
  *
- * The job's end is decided (settle.c).  Before it is stored, the run goes once more to a worker, any one that is ready, which runs
- * the handlers that the scripts have for such an end.  The job counts as running meanwhile, and this costs it no attempt.  The
- * decision stands whatever the handlers do, and also when they do not run in time. */
+ * The job's end is decided (settle.c).  Before it is stored, the run goes once more to a worker, any one that is ready,
+ * which runs the handlers that the scripts have for such an end.  The job counts as running meanwhile, and this costs
+ * it no attempt.  The decision stands whatever the handlers do, and also when they do not run in time. */
 #include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"

@@ -1,4 +1,5 @@
-/* lease.c - the lease: beats that tell the store that this engine lives, and its start anew when the store has given it up. */
+/* lease.c - the lease: beats that tell the store that this engine lives, and its start anew when the store has given it
+ * up. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -8,7 +9,8 @@
 /* A beat that failed is sent again after this fraction of the lease. */
 enum { TRIES_PER_LEASE = 15 };
 
-/* This engine holds no jobs in the store any more: the runs that have not started are handed back, and those that run do not count. */
+/* This engine holds no jobs in the store any more: the runs that have not started are handed back, and those that run
+ * do not count. */
 static void on_lost(struct sk_engine *e, bool moved) {
   e->declare_wanted = true; /* a store that lost its data has lost the tasks and queue settings, too */
   e->queues_stale = e->served.all;

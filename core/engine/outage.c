@@ -1,7 +1,7 @@
 /* outage.c - outages of the store: logged once each, and over when every store call that failed works again.
  *
- * What has to happen when the store works again is for the files above this one: e->works_again and e->outage_over ask the engine's
- * turn to do it (engine.c). */
+ * What has to happen when the store works again is for the files above this one: e->works_again and e->outage_over ask
+ * the engine's turn to do it (engine.c). */
 #include "engine/state.h"
 
 void sk_outage_failed(struct sk_engine *e, enum sk_chore chore, const struct sk_err *err) {

@@ -24,7 +24,7 @@ static void log_line(const struct sk_output *o, struct sk_str line) {
   if (line.n > 0) sk_log_line(o->options.log, o->options.level, line, facts, 2);
 }
 
-/* Whole lines, and what is longer than a line of the log can be. */
+/* Logs whole lines, and cuts lines that are longer than the log allows. */
 static size_t on_bytes(void *ctx, struct sk_str in) {
   const struct sk_output *o = ctx;
   size_t used = 0;

@@ -1,5 +1,7 @@
-/* output.h - what a worker writes to its stdout and stderr (scripts with io.write, C libraries, crashes, programs that jobs start) becomes
- * lines of the log, so that the log stays one text, or one JSON object a line, without what a terminal obeys. */
+/* output.h - a worker's stdout and stderr become lines of the log.
+ *
+ * Scripts with io.write, C libraries, crashes and programs that jobs start write there.  The log so stays one text, or
+ * one JSON object a line, without control sequences of terminals. */
 #ifndef SK_ENGINE_OUTPUT_H
 #define SK_ENGINE_OUTPUT_H
 
@@ -15,12 +17,13 @@ struct sk_output_options {
   uint32_t worker;         /* number */
 };
 
-/* Reads one stream; *write_fd is the end for the worker, the caller's to close once the worker has it.  NULL with err. */
+/* Reads one stream.  *write_fd is the worker's end; the caller closes it once the worker has it.  NULL with err. */
 struct sk_output *sk_output_new(struct sk_loop *loop, const struct sk_output_options *options, int *write_fd,
                                 struct sk_err *err);
-/* The worker's process id, which is not known before it gets its streams. */
+/* Sets the worker's process id for the log, which is not known when the stream is made. */
 void sk_output_set_pid(struct sk_output *o, int pid);
-/* Logs what has been written and not read yet, and reads no more: what the worker left behind writes into a closed pipe.  NULL is fine. */
+/* Logs what has been written so far, and closes the stream: programs that outlive the worker write into a closed pipe.
+ * NULL is fine. */
 void sk_output_free(struct sk_output *o);
 
 #endif

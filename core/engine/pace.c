@@ -1,7 +1,7 @@
 /* pace.c - how many jobs to hold: the free slots, and ahead of them as many jobs as end in a few milliseconds.
  *
- * So workers with short jobs never wait for the store, and with long jobs this engine holds none that another engine, or a job of
- * higher priority, could use. */
+ * So workers with short jobs never wait for the store, and with long jobs this engine holds none that another engine,
+ * or a job of higher priority, could use. */
 #include "engine/state.h"
 
 enum {

@@ -1,6 +1,7 @@
-/* progress.c - job:progress and job:log on their way to the store: what a running job says is kept with its run (struct sk_progress), and
- * told as it stands, gathered per turn, one batch under way at a time, dropped when the store can't take it (the next one says
- * more). */
+/* progress.c - reports of running jobs, job:progress and job:log, on their way to the store.
+ *
+ * A run keeps its newest report (struct sk_progress).  Each turn sends the reports that the store does not have, one
+ * batch at a time.  A batch that the store does not take is dropped: the next report contains it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,12 +13,12 @@
 enum { PROGRESS_BATCH = 256, PROGRESS_BATCH_BYTES = 512 * 1024 };
 
 struct sk_progress {
-  struct sk_list node; /* in e->live while the store has not heard of it */
+  struct sk_list node; /* in e->progress while the store does not have it */
   struct sk_run *run;
   int32_t percent; /* -1: none */
   size_t progress_text_n;
   char progress_text[SK_PROGRESS_BYTES_MAX];
-  struct sk_buf log; /* lines (logic/history.h) of this attempt */
+  struct sk_buf log; /* lines of this attempt (logic/history.h) */
 };
 
 struct progress_batch {
@@ -29,9 +30,9 @@ struct progress_batch {
   size_t n;
 };
 
-/* -- what a job says ------------------------------------------------------------------------------------------------------------------ */
+/* -- reports ------------------------------------------------------------------------------------------------------- */
 
-/* NULL when out of memory: what it says is lost. */
+/* The report of a run, to be sent.  NULL when memory is out: the change is lost. */
 static struct sk_progress *progress_of(struct sk_run *run) {
   if (run->progress == NULL) {
     run->progress = calloc(1, sizeof *run->progress);
@@ -84,9 +85,9 @@ void sk_progress_free(struct sk_run *run) {
   run->progress = NULL;
 }
 
-/* -- telling the store ------------------------------------------------------------------------------------------------------------------ */
+/* -- sending ------------------------------------------------------------------------------------------------------- */
 
-static void on_said(struct sk_op *op, void *ctx) {
+static void on_sent(struct sk_op *op, void *ctx) {
   struct progress_batch *b = ctx;
   struct sk_engine *e = b->engine;
   e->progress_in_flight = false;
@@ -129,6 +130,6 @@ void sk_progress_turn(struct sk_engine *e) {
     return;
   }
   e->progress_in_flight = true;
-  b->op = (struct sk_progress_op){ .op = { .cb = on_said, .ctx = b }, .items = b->items, .items_n = b->n };
+  b->op = (struct sk_progress_op){ .op = { .cb = on_sent, .ctx = b }, .items = b->items, .items_n = b->n };
   e->store->ops->progress(e->store, &b->op);
 }

@@ -6,7 +6,7 @@
 
 #include "base/limits.h"
 
-/* More than that many that may have something are not weighed against each other in one pick; they take turns. */
+/* When more queues than this may have jobs, one pick does not weigh all of them: they take turns. */
 enum { WEIGHED_MAX = 4 * SK_FETCH_QUEUES_MAX };
 
 void sk_queue_set_fini(struct sk_queue_set *s) {
@@ -24,7 +24,7 @@ void sk_queue_set_clear(struct sk_queue_set *s, bool all) {
   s->all = all;
 }
 
-/* -- by name ------------------------------------------------------------------------------------------------------------------ */
+/* -- by name ------------------------------------------------------------------------------------------------------- */
 
 static size_t hash_of(struct sk_str name) {
   uint64_t h = 1469598103934665603u; /* FNV-1a */
@@ -32,7 +32,7 @@ static size_t hash_of(struct sk_str name) {
   return (size_t)(h ^ h >> 32);
 }
 
-/* Where the name is in the table, or would be. */
+/* The place of the name in the table, whether it is there or not. */
 static uint32_t *slot_of(const struct sk_queue_set *s, struct sk_str name) {
   size_t at = hash_of(name) & (s->slots_n - 1);
   while (s->slots[at] != 0 && !sk_str_eq(s->queues[s->slots[at] - 1].spec.name, name)) at = (at + 1) & (s->slots_n - 1);
@@ -65,7 +65,7 @@ struct sk_queue_set_entry *sk_queue_set_find(struct sk_queue_set *s, struct sk_s
   return &s->queues[s->n - 1];
 }
 
-/* -- which may have something ------------------------------------------------------------------------------------------------- */
+/* -- which may have jobs ------------------------------------------------------------------------------------------- */
 
 void sk_queue_set_maybe(struct sk_queue_set_entry *queue) { queue->maybe = queue->again = true; }
 
@@ -84,7 +84,7 @@ int64_t sk_queue_set_due(struct sk_queue_set *s, int64_t now_ms) {
   for (size_t i = 0; i < s->n; i++) {
     struct sk_queue_set_entry *queue = &s->queues[i];
     if (queue->due_at_ms <= now_ms) {
-      queue->due_at_ms = SK_QUEUE_SET_NEVER; /* the fetch says when the next one is */
+      queue->due_at_ms = SK_QUEUE_SET_NEVER; /* the fetch reports the next due time */
       sk_queue_set_maybe(queue);
     }
     if (queue->due_at_ms < next_ms) next_ms = queue->due_at_ms;
@@ -92,7 +92,7 @@ int64_t sk_queue_set_due(struct sk_queue_set *s, int64_t now_ms) {
   return next_ms;
 }
 
-/* -- picking ------------------------------------------------------------------------------------------------------------------ */
+/* -- picking ------------------------------------------------------------------------------------------------------- */
 
 static bool reserve(struct sk_queue_set *s) {
   if (s->specs == NULL) s->specs = calloc(WEIGHED_MAX, sizeof *s->specs);

@@ -1,11 +1,13 @@
 /* reap.c - what becomes of the jobs of a dead worker.
  *
- *   offered, not started        waits for another worker, as if nothing had happened
- *   told that it is cancelled   cancelled
- *   the core killed the worker  the culprit, past its hard timeout, has failed; the others are handed back and nothing is counted
- *   the worker died by itself   the job on the CPU (slot_page.h) is the culprit and counts a crash.  If none was on the CPU, the suspects
- *                               that had started count one (dispatch.c: there is mostly one); without a suspect, every job that had started
- *   ... or of its memory        the same, as of the moment of the kill */
+ *   offered, not started        It waits for another worker, as if nothing had happened.
+ *   told that it is cancelled   It is cancelled.
+ *   the core killed the worker  The culprit, past its hard timeout, has failed.  The others are handed back,
+ *                               and it costs them nothing.
+ *   the worker died by itself   The job on the CPU (slot_page.h) is the culprit and counts a crash.  If none was there,
+ *                               each suspect that had started counts one (dispatch.c: there is mostly one of them).
+ *                               Without a suspect, each job that had started does.
+ *   killed for its memory       The same, as of the moment of the kill. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,7 +21,7 @@ void sk_reap_describe(const struct sk_worker *w, char how[SK_REAP_HOW_BYTES]) {
     snprintf(how, SK_REAP_HOW_BYTES, "was over memory_max (%" PRIu64 " bytes) and was killed",
              w->engine->options.memory_max);
   else if (w->killed == SK_KILL_BROKEN)
-    snprintf(how, SK_REAP_HOW_BYTES, "sent the engine nonsense and was killed");
+    snprintf(how, SK_REAP_HOW_BYTES, "sent a frame without sense and was killed");
   else if (w->term_signal)
     snprintf(how, SK_REAP_HOW_BYTES, "died of signal %d (%s)", w->term_signal, strsignal(w->term_signal));
   else
@@ -84,7 +86,8 @@ static void reap_run(struct sk_run *run, const struct sk_worker *w, bool culprit
     settle_crashed(run, &o, "was killed because this job kept the CPU past its neighbours' hard timeouts");
 }
 
-/* No job is to blame when the core killed the worker for a reason of its own, or a service manager kills the whole service. */
+/* No job is to blame when the core killed the worker for a reason of its own, or a service manager kills the whole
+ * service. */
 static bool died_by_itself(const struct sk_worker *w) {
   switch (w->killed) {
   case SK_KILL_NONE: return !(w->engine->stopping && w->term_signal == SIGKILL);

@@ -1,5 +1,5 @@
-/* request.c - see request.h.  Each request is one allocation that holds a copy of its payload and the store operation; it frees
- * itself after its answer.  Enqueues that wait for room in their queues are in blocked_enqueue.c. */
+/* request.c - see request.h.  A request is one allocation with a copy of its payload and its store operation; it is
+ * freed after its answer. Enqueues that wait for capacity in a queue are in blocked_enqueue.c. */
 #include "engine/request.h"
 
 #include <assert.h>
@@ -23,11 +23,11 @@ struct sk_requests {
   struct sk_requests_options options;
   struct sk_waits *waits;
   struct sk_blocked_enqueues *blocked;
-  struct sk_list all;   /* every request that has not answered */
-  size_t waits_n;       /* of them wait for a job's end */
-  size_t blocked_bytes; /* payloads of those that wait for room in a queue */
+  struct sk_list all;   /* every request without an answer */
+  size_t waits_n;       /* requests that wait for the end of a job */
+  size_t blocked_bytes; /* payloads of the enqueues that wait for capacity in a queue */
   bool stopped;
-  int64_t deadline_ms; /* of what is asked for next */
+  int64_t deadline_ms; /* of the next requests */
 };
 
 struct request {
@@ -35,10 +35,10 @@ struct request {
   struct sk_requests *rs;
   unsigned operation;
   uint64_t owner;
-  bool abandoned; /* nobody is there for the answer */
+  bool abandoned; /* its owner is gone */
   sk_answer_cb cb;
   void *ctx;
-  struct sk_timer *timer; /* for an answer without the store, that must not come inside the call */
+  struct sk_timer *timer; /* for an answer without the store, which must not come inside the call */
   struct sk_err err;      /* the sentence of that answer */
   int64_t deadline_ms;    /* of its store operations; see store.h */
   union {
@@ -51,13 +51,13 @@ struct request {
     struct sk_pause_op pause;
     struct sk_tasks_op tasks;
   } u;
-  void *items;           /* owned array of the operation's inputs, */
-  struct sk_arena texts; /* ... and their texts, when they are not in the payload */
+  void *items;           /* owned array of the inputs of the operation */
+  struct sk_arena texts; /* texts of the items that are not in the payload */
   size_t items_n;        /* ENQUEUE: of `items` */
   size_t added_n;        /* ENQUEUE: the first so many have been answered; u.enqueue is the next batch of them */
   int64_t due_in_ms;     /* ENQUEUE: when the earliest job is due */
-  struct sk_wait *wait;  /* WAIT: while it waits */
-  struct sk_blocked_enqueue blocked; /* ENQUEUE: while it waits for room in a queue */
+  struct sk_wait *wait;  /* WAIT: its wait; NULL: over */
+  struct sk_blocked_enqueue blocked; /* ENQUEUE: its wait for capacity in a queue */
   size_t payload_n;
   char payload[];
 };
@@ -121,7 +121,7 @@ static void refuse(struct request *q) {
     finish(q, SK_ENOMEM, SK_STR_LIT("out of memory"));
 }
 
-/* -- answers ---------------------------------------------------------------------------------------------------------------------- */
+/* -- answers ------------------------------------------------------------------------------------------------------- */
 
 static void add_view(struct sk_buf *b, const struct sk_view *v) {
   sk_buf_add_byte(b, (char)v->state);
@@ -165,8 +165,8 @@ static void add_change(struct sk_buf *b, const struct request *q) {
   sk_wire_add_i64(b, (int64_t)c->changed);
   for (size_t i = 0; i < c->ids_n; i++) sk_buf_add_byte(b, (char)c->statuses[i]);
   if (c->changed == 0) return;
-  sk_waits_changed(q->rs->waits);              /* a cancelled job is over */
-  sk_blocked_enqueues_changed(q->rs->blocked); /* ... and leaves room */
+  sk_waits_changed(q->rs->waits);              /* a cancelled job has ended */
+  sk_blocked_enqueues_changed(q->rs->blocked); /* and leaves capacity in its queue */
   if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, NULL, 0, 0);
   if (c->verb == SK_VERB_CANCEL && q->rs->options.cancelled) q->rs->options.cancelled(q->rs->options.ctx);
 }
@@ -201,7 +201,7 @@ static void answer(struct request *q) {
     if (q->rs->options.added) q->rs->options.added(q->rs->options.ctx, NULL, 0, 0);
     break;
   case SK_OP_TASKS: add_tasks(&b, &q->u.tasks); break;
-  case SK_OP_WAIT: break; /* has its own callback */
+  case SK_OP_WAIT: break; /* answered by on_waited */
   }
   if (b.failed)
     finish(q, SK_ENOMEM, SK_STR_LIT("the answer is too large for this process's memory"));
@@ -219,7 +219,7 @@ static void on_unblocked(void *ctx, enum sk_code code) {
     answer(q);
   else if (code == SK_EUNKNOWN)
     finish(q, code,
-           SK_STR_LIT("enqueue: the connection was lost while it waited for room; some jobs may have been added"));
+           SK_STR_LIT("enqueue: the connection was lost while it waited for capacity; some jobs may have been added"));
   else
     finish(q, code, SK_STR_LIT("enqueue: out of memory"));
 }
@@ -254,7 +254,8 @@ static void send_batch(struct request *q) {
   q->rs->options.store->ops->enqueue(q->rs->options.store, op);
 }
 
-/* The store has answered a batch of jobs.  Copies the lock holders, which are the operation's, when other batches follow. */
+/* The store has answered a batch of jobs.  Copies the lock holders, which are the operation's, when other batches
+ * follow. */
 static void take_batch(struct request *q) {
   struct sk_enqueue_op *op = &q->u.enqueue;
   bool last = q->added_n + op->items_n == q->items_n;
@@ -272,7 +273,8 @@ static void take_batch(struct request *q) {
   if (!last) sk_op_fini(&op->op);
 }
 
-/* Jobs of earlier batches are in the store: a client that hears "unavailable" would believe that nothing has happened. */
+/* Jobs of earlier batches are in the store: a client that hears "unavailable" would believe that nothing has happened.
+ */
 static void fail_batch(struct request *q) {
   const struct sk_op *op = &q->u.op;
   enum sk_code code = op->status == SK_EUNAVAILABLE && q->added_n > 0 ? SK_EUNKNOWN : op->status;
@@ -303,7 +305,7 @@ static void on_op(struct sk_op *op, void *ctx) {
     answer(q);
 }
 
-/* -- waiting for a job's end --------------------------------------------------------------------------------------------------------- */
+/* -- waiting for a job's end --------------------------------------------------------------------------------------- */
 
 static void on_waited(void *ctx, enum sk_code code, const struct sk_view *view) {
   struct request *q = ctx;
@@ -349,7 +351,7 @@ void sk_requests_stop(struct sk_requests *rs) {
   sk_blocked_enqueues_stop(rs->blocked);
 }
 
-/* -- reading requests ------------------------------------------------------------------------------------------------------------------ */
+/* -- reading requests ---------------------------------------------------------------------------------------------- */
 
 static enum sk_code malformed(struct request *q) {
   return sk_err_set(&q->err, SK_EINVAL, "request %u: malformed payload", q->operation);

@@ -83,7 +83,7 @@ void sk_run_free(struct sk_run *run) {
   free(run);
 }
 
-/* -- lists --------------------------------------------------------------------------------------------------------------- */
+/* -- lists --------------------------------------------------------------------------------------------------------- */
 
 /* The counter of a place; NULL: the place has none. */
 static size_t *count_of(struct sk_engine *e, enum sk_run_place place) {
@@ -139,7 +139,7 @@ static void put(struct sk_run *run, enum sk_run_place place, struct sk_list *lis
   run->place = place;
 }
 
-/* -- waiting for a worker -------------------------------------------------------------------------------------------------- */
+/* -- waiting for a worker ------------------------------------------------------------------------------------------ */
 
 void sk_run_wait(struct sk_run *run, bool front) {
   struct sk_engine *e = run->engine;
@@ -155,7 +155,7 @@ void sk_run_wait_alone(struct sk_run *run) {
   put(run, SK_RUN_SUSPECT, &run->engine->suspects, false);
 }
 
-/* -- with a worker --------------------------------------------------------------------------------------------------------- */
+/* -- with a worker ------------------------------------------------------------------------------------------------- */
 
 void sk_run_give(struct sk_run *run, struct sk_worker *w) {
   assert(w->free_n > 0);
@@ -187,7 +187,8 @@ bool sk_run_take_back(struct sk_run *run) {
   return true;
 }
 
-/* Jobs start in the order in which they were offered, so the first one from the end that has started ends the search. */
+/* Jobs start in the order in which they were offered, so the first one from the end that has started ends the search.
+ */
 size_t sk_run_take_back_last(struct sk_worker *w, size_t n) {
   size_t taken = 0;
   while (taken < n && !sk_list_empty(&w->runs) && sk_run_take_back(SK_RUN_OF(w->runs.prev))) taken++;
@@ -203,7 +204,7 @@ void sk_run_take_back_all(struct sk_engine *e) {
   SK_LIST_EACH (n, &e->workers) sk_run_take_back_from(SK_WORKER_OF(n));
 }
 
-/* -- settling -------------------------------------------------------------------------------------------------------------- */
+/* -- settling ------------------------------------------------------------------------------------------------------ */
 
 void sk_run_settle(struct sk_run *run) {
   assert(run->worker == NULL);

@@ -1,5 +1,6 @@
-/* served.c - queues that an engine is told to serve and that nobody has: most likely misspelt, so that the engine would wait for ever and
- * say nothing.  It is looked at when the scripts, or the queues to serve, are new. */
+/* served.c - warns of queues that the engine is to serve and that neither the scripts nor the store have: the name is
+ * most likely misspelt, and the engine would wait for jobs for ever.  Checked when the scripts or the queues to serve
+ * have changed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,11 +8,11 @@
 #include "engine/state.h"
 #include "logic/nearest.h"
 
-/* One of the queues to serve, among the names that scripts or the store have. */
+/* The name of a queue to serve, compared with the names that the scripts and the store have. */
 struct served {
   struct sk_str name;
   bool known;
-  struct sk_nearest nearest; /* borrows what was seen */
+  struct sk_nearest nearest; /* borrows the names */
 };
 
 static void see(struct served *s, struct sk_str name) {
@@ -33,12 +34,12 @@ static void warn(const struct sk_engine *e, const struct served *s) {
 
 static void look_at(const struct sk_engine *e, struct sk_str name, const struct sk_count_op *count) {
   struct served s = { .name = name };
-  size_t bound_n;
-  const struct sk_queue_settings *bound = sk_tasks_queues(e->tasks, &bound_n);
+  size_t settings_n;
+  const struct sk_queue_settings *settings = sk_tasks_queues(e->tasks, &settings_n);
   sk_nearest_init(&s.nearest, name);
   see(&s, SK_STR_LIT("default"));
   sk_tasks_each(e->tasks, see_task, &s);
-  for (size_t i = 0; i < bound_n; i++) see(&s, bound[i].name);
+  for (size_t i = 0; i < settings_n; i++) see(&s, settings[i].name);
   for (size_t i = 0; i < count->queues_n; i++) see(&s, count->queues[i].name);
   if (!s.known) warn(e, &s);
 }
@@ -49,7 +50,7 @@ static void on_counted(struct sk_op *op, void *ctx) {
   e->counting = NULL;
   for (size_t i = 0; op->status == SK_OK && !e->served.all && i < e->served.n; i++)
     look_at(e, e->served.queues[i].spec.name, count);
-  sk_op_fini(op); /* when the store does not answer there are other troubles to tell of */
+  sk_op_fini(op); /* a store that does not answer is logged elsewhere */
   free(count);
   sk_engine_wake(e);
 }

@@ -1,10 +1,11 @@
 /* settle.c - the ONE way out of "running".
  *
- * Whatever ended an attempt comes here as an outcome.  The rules (logic/transition.c) decide, the decision waits in e->settling,
- * and once per turn all that wait are sent as batches.  A batch that the store could not take waits and is sent again, for as
- * long as it takes: a finished job is never forgotten while this process lives.  SK_ESTALE means that the job was given to
- * another engine meanwhile: then ours changed nothing, and that is right.  SK_ESTATE means that the job was cancelled while it ran:
- * then it is settled again as that. */
+ * Every end of an attempt comes here as an outcome.  The rules (logic/transition.c) decide what becomes of the job.
+ * The run then waits in e->settling, and each turn sends the waiting runs in batches.  A batch that the store could not
+ * take is sent again for as long as it takes: a finished job is never forgotten while this process lives.
+ *
+ *   SK_ESTALE    The store gave the job to another engine meanwhile: this settle changed nothing, and must not.
+ *   SK_ESTATE    The job was cancelled while it ran: it is settled again, as cancelled. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ struct sk_settle_batch {
   struct sk_run *runs[SETTLE_BATCH];
 };
 
-/* Copies what the outcome says into the run, since it may point into a frame.  False when out of memory. */
+/* Copies the texts of the outcome, which may point into a frame, into the run.  False when memory is out. */
 static bool own_outcome(struct sk_run *run, struct sk_outcome *o) {
   size_t bytes = o->result.n + o->message.n + o->traceback.n;
   if (!sk_buf_reserve(&run->outcome_text, bytes)) return false;
@@ -53,7 +54,7 @@ static bool stores_record(const struct sk_decision *d, const struct sk_outcome *
   return true;
 }
 
-/* Puts what has happened to it, and what it has logged, into the record to store.  False when out of memory. */
+/* Adds the end of this attempt to the history of the job, and its lines to the log.  False when memory is out. */
 static bool extend_record(struct sk_run *run, const struct sk_outcome *o, int64_t now_ms) {
   struct sk_job *job = &run->job;
   const struct sk_history_end end = { .engine = sk_str(run->engine->id, SK_ID_BYTES),
@@ -71,7 +72,7 @@ static bool extend_record(struct sk_run *run, const struct sk_outcome *o, int64_
   return true;
 }
 
-/* The jobs that follow.  False when there is no memory for them. */
+/* Makes the callbacks of this end.  False when memory is out. */
 static bool find_callbacks(struct sk_run *run, enum sk_ending ending, int64_t now_ms) {
   const struct sk_engine *e = run->engine;
   return sk_callbacks_new(&(struct sk_callbacks_end){ .job = &run->job,
@@ -83,7 +84,7 @@ static bool find_callbacks(struct sk_run *run, enum sk_ending ending, int64_t no
                           &run->callbacks);
 }
 
-/* Fills in the decision, the record to store and the jobs that follow.  False when there is no memory for them. */
+/* Fills in the decision, the record to store and the callbacks.  False when memory is out. */
 static bool decide(struct sk_run *run, struct sk_outcome *o) {
   struct sk_engine *e = run->engine;
   int64_t now_ms = sk_engine_now_ms(e);
@@ -101,8 +102,8 @@ void sk_settle(struct sk_run *run, const struct sk_outcome *outcome) {
   struct sk_engine *e = run->engine;
   struct sk_outcome o = *outcome;
   if (!decide(run, &o)) {
-    /* Better twice than lost: what there is no memory to write down has not happened. */
-    sk_logf(e->log, SK_LOG_ERROR, "job %.*s: out of memory for its outcome, it runs again", SK_STR_ARG(run->id));
+    /* An outcome that cannot be written down counts as not happened: the job runs twice and is not lost. */
+    sk_logf(e->log, SK_LOG_ERROR, "job %.*s: out of memory for its outcome: it runs again", SK_STR_ARG(run->id));
     sk_buf_fini(&run->record);
     sk_callbacks_free(run->callbacks);
     run->callbacks = NULL;
@@ -151,11 +152,11 @@ void sk_settle_broken(struct sk_run *run, const struct sk_err *why) {
   run->ending = SK_END_FAILED;
   run->decision = (struct sk_decision){ .kind = newer ? SK_SETTLE_SNOOZE : SK_SETTLE_DEAD,
                                         .delay_ms = newer ? run->engine->options.policy.unknown_delay_ms : 0 };
-  if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* no memory to write it back: as it is */
+  if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* out of memory: the stored record stays as it is */
   sk_run_settle(run);
 }
 
-/* -- telling ------------------------------------------------------------------------------------------------------------------ */
+/* -- after a settle ------------------------------------------------------------------------------------------------ */
 
 static void log_attempt(const struct sk_run *run, enum sk_log_level level, const char *what) {
   const struct sk_job *job = &run->job;
@@ -218,12 +219,12 @@ static void applied(struct sk_run *run) {
   }
 }
 
-/* What it had of its group's or its queue's slots may be another's now. */
+/* True when another job may now have the slot of this one in its limit group or queue. */
 static bool frees_slot(const struct sk_run *run) {
   return run->job.limit.n > 0 || sk_tasks_limit_queue(run->engine->tasks, run->queue);
 }
 
-/* Callbacks that the store did not add, but for those that were there already.  What they follow from has ended all the same. */
+/* Logs the callbacks that the store did not add.  The job itself has ended all the same. */
 static void tell_refused(const struct sk_run *run) {
   for (size_t i = 0; run->callbacks && i < run->callbacks->n; i++) {
     const struct sk_enqueue_item *item = &run->callbacks->items[i];
@@ -252,15 +253,15 @@ static void after(struct sk_run *run) {
     sk_requests_settled(e->requests, run->id);
 }
 
-/* -- sending ------------------------------------------------------------------------------------------------------------------ */
+/* -- sending ------------------------------------------------------------------------------------------------------- */
 
-/* A run that is stale now: true when it is because an earlier settle of it, whose answer got lost, had reached the store.  Within
- * the lease nobody else can have taken it. */
+/* For a run that the store calls stale: true when the reason is an earlier settle of it whose answer was lost.  Within
+ * the lease no other engine can have taken the job. */
 static bool was_settled(const struct sk_run *run) {
   return run->uncertain_ms > 0 && sk_clock_mono_ms() - run->uncertain_ms < run->engine->options.store.lease_ms;
 }
 
-/* It was cancelled while its outcome was on the way, and what was decided is not what becomes of a cancelled job. */
+/* Settles a job as cancelled that was cancelled while its outcome was on the way. */
 static void settle_again(struct sk_run *run) {
   sk_run_undecide(run);
   if (run->broken == SK_OK) {
@@ -272,7 +273,7 @@ static void settle_again(struct sk_run *run) {
   sk_run_settle(run);
 }
 
-/* Puts the runs of a batch back in front of those that wait, in their order. */
+/* Puts the runs of a batch in front of the waiting ones, in their order. */
 static void send_back(struct sk_settle_batch *b) {
   struct sk_engine *e = b->engine;
   for (size_t i = b->n; i > 0; i--) {
@@ -282,25 +283,26 @@ static void send_back(struct sk_settle_batch *b) {
   }
 }
 
-/* -- what a store refuses ------------------------------------------------------------------------------------------------------
- * One item that makes no sense must not hold up its batch.  A batch that is refused goes again in halves until the item stands alone.
- * Where the store says that the item itself is wrong, its job becomes dead, with the reason; where a script failed, the same
- * happens when it fails again after the next beat.  A job that cannot even become dead waits from beat to beat. */
+/* -- what a store refuses
+ * ------------------------------------------------------------------------------------------------------ One bad item
+ * must not hold up its batch.  A refused batch is sent again in halves until the bad item stands alone.  If the store
+ * says that the item is wrong, its job becomes dead with that reason.  If a script of the store failed, the job becomes
+ * dead when it fails again after the next beat.  A job that cannot even become dead is tried with every beat. */
 
 static bool is_refusal(enum sk_code code) {
   return code == SK_EINVAL || code == SK_ELIMIT || code == SK_ECORRUPT || code == SK_EUNSUPPORTED;
 }
 
-/* The job's end cannot be stored: it becomes dead instead, without callbacks. */
+/* The end of the job cannot be stored: decides that it is dead, without callbacks. */
 static void make_dead(struct sk_run *run, const struct sk_err *why) {
-  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: the store refuses how it ended: %s; moved to the dead jobs",
+  sk_logf(run->engine->log, SK_LOG_ERROR, "job %.*s: the store refuses its outcome: %s; moved to the dead jobs",
           SK_STR_ARG(run->id), why->message);
   sk_callbacks_free(run->callbacks);
   run->callbacks = NULL;
   run->made_dead = true;
   run->ending = SK_END_FAILED;
   run->decision = (struct sk_decision){ .kind = SK_SETTLE_DEAD };
-  if (run->broken != SK_OK) return; /* its record is stored as it is */
+  if (run->broken != SK_OK) return; /* a record that cannot be read is stored as it is */
   run->job.error = sk_str_c(why->message);
   run->job.error_kind = SK_KIND_FAIL;
   run->job.finished_ms = sk_clock_wall_ms();
@@ -308,7 +310,7 @@ static void make_dead(struct sk_run *run, const struct sk_err *why) {
   sk_buf_clear(&run->record);
   sk_record_encode(&run->job, &run->record);
   run->job.error = sk_str(NULL, 0);
-  if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* no memory: as it is */
+  if (run->record.failed) run->decision.kind = SK_SETTLE_RELEASE; /* out of memory: the stored record stays as it is */
   sk_run_count(run);
 }
 
@@ -365,7 +367,7 @@ static void on_settled(struct sk_op *op, void *ctx) {
         after(run);
       } else if (run->ending != SK_END_HANDED_BACK) {
         e->totals.stale++;
-        sk_logf(e->log, SK_LOG_WARN, "job %.*s was given to another engine meanwhile; what it did here does not count",
+        sk_logf(e->log, SK_LOG_WARN, "job %.*s was given to another engine meanwhile; its outcome here does not count",
                 SK_STR_ARG(run->id));
       }
       sk_run_free(run);
@@ -396,7 +398,7 @@ static struct sk_settle_item item_of(const struct sk_run *run) {
   return item;
 }
 
-/* What an item puts on the wire, about. */
+/* About how many bytes an item puts on the wire. */
 static size_t item_bytes(const struct sk_settle_item *item) {
   size_t bytes = item->id.n + item->record.n + 64;
   for (size_t i = 0; i < item->callbacks_n; i++) bytes += item->callbacks[i].record.n + 128;

@@ -1,27 +1,29 @@
 /* state.h - the state that the files of the engine share.  Private to core/engine.
  *
- * A job that this engine holds is a struct sk_run.  The list that a run is in is its state, and run.c makes every move between lists:
+ * A job that this engine holds is a struct sk_run.  The list that a run is in is its state, and run.c makes every move
+ * between lists:
  *
- *   fetch.c ──► e->local ──dispatch.c──► worker->runs ──settle.c──► e->settling ──► a batch ──► freed, once the store
- *                  ▲    (offered, then started: slot_page.h)  │                                  answers SK_OK or SK_ESTALE
- *                  └────────────── taken back ────────────────┘
+ *   fetch.c ─► e->local ─dispatch.c─► worker->runs ─settle.c─► e->settling ─► a batch ─► freed, once the store
+ *                 ▲   (offered, started: slot_page.h) │                        answers SK_OK or SK_ESTALE
+ *                 └─────────── taken back ────────────┘
  *
- * A run whose end is decided and whose handlers have not run makes one more round first (late_handlers.c): e->late, worker->runs,
- * e->settling.  A suspect, a job that dies with its next crash, waits in e->suspects for a worker of its own.
+ * A run whose end is decided and whose handlers have not run makes one more round first (late_handlers.c): e->late,
+ * worker->runs, e->settling.  A suspect, a job that dies with its next crash, waits in e->suspects for a worker of its
+ * own.
  *
- * Files call downward only.  Each one may call those to the left and above:
+ * The files are a ladder: each calls only files of lower levels.
  *
- *   slot_page, tasks, callbacks, queue_set, blocked_enqueue, waits, output, outage, served     leaves
- *   progress, pace, request                                        their own state, and the leaves
- *   wake, intake, declare                                          what events ask for: a fetch, a request, a declaration
- *   run                                                            the lists
- *   late_handlers, worker                                          runs and processes, moved and told as a whole
- *   settle, deadline                                               how a run ends
- *   cancel, reap                                                   ends from outside: by a user, with a worker
- *   fetch                                                          the way in
- *   supervisor, worker_frames                                      a worker's life and its words
- *   dispatch, janitor                                              which worker has which run
- *   lease, drain, engine                                           the turn, the lease, start and stop */
+ *   9  engine                         the turn, the stop, the start
+ *   8  lease, janitor                 the lease; polls for what raises no event
+ *   7  dispatch, worker_frames        which worker gets which run; the frames that workers send
+ *   6  supervisor                     the life of workers
+ *   5  fetch                          the way in
+ *   4  cancel, reap, drain            ends from outside: by a user, with a worker, for want of jobs
+ *   3  settle, deadline               how a run ends
+ *   2  late_handlers, worker          one more round for handlers; kill and drain
+ *      intake, declare                requests of workers; declarations of scripts
+ *   1  run, wake, served, request     the lists; when to fetch; warnings; requests to the store
+ *   0  outage, pace, progress, output, tasks, callbacks, queue_set, slot_page, waits, blocked_enqueue */
 #ifndef SK_ENGINE_STATE_H
 #define SK_ENGINE_STATE_H
 
@@ -66,7 +68,8 @@ struct sk_run {
   const struct sk_task *task; /* NULL: no script declares its task */
   struct sk_str id;
   struct sk_str queue; /* the queue that it was fetched from */
-  /* Not SK_OK: the record cannot be read or breaks a rule.  `record` then holds what is stored: with the reason if it can be read. */
+  /* Not SK_OK: the record cannot be read or breaks a rule.  `record` then holds what is stored: with the reason if it
+   * can be read. */
   enum sk_code broken;
   uint64_t fence;
   int64_t timeout_ms;       /* soft timeout of the attempt, or of the late handlers; 0: none */
@@ -99,7 +102,8 @@ struct sk_run {
   char bytes[];               /* the record as fetched, the queue's name, the id */
 };
 
-/* A worker is STARTING until it has loaded the scripts.  All READY workers have loaded them in the same round (supervisor.c). */
+/* A worker is STARTING until it has loaded the scripts.  All READY workers have loaded them in the same round
+ * (supervisor.c). */
 enum sk_worker_state { SK_WORKER_STARTING, SK_WORKER_READY, SK_WORKER_DRAINING };
 
 /* Why the core killed a worker, and which of its jobs is to blame. */
@@ -154,7 +158,8 @@ struct sk_worker {
   bool not_read; /* the core does not read its pipe for now (intake.c) */
 };
 
-/* The store calls whose failure makes an outage.  It lasts until all of them work again, and the log tells of it once. */
+/* The store calls whose failure makes an outage.  It lasts until all of them work again, and the log tells of it once.
+ */
 enum sk_chore { SK_CHORE_FETCH, SK_CHORE_SETTLE, SK_CHORE_BEAT, SK_CHORE_COUNT, SK_CHORE_DECLARE };
 
 struct sk_engine {
@@ -312,14 +317,14 @@ static inline size_t sk_engine_runs_n(const struct sk_engine *e) {
   return e->local_n + e->suspects_n + e->late_n + e->given_n;
 }
 
-/* -- outage.c: the store fails, and works again ------------------------------------------------------------------------ */
+/* -- outage.c: the store fails, and works again -------------------------------------------------------------------- */
 void sk_outage_failed(struct sk_engine *e, enum sk_chore chore, const struct sk_err *err);
 void sk_outage_works(struct sk_engine *e, enum sk_chore chore);
 
-/* -- served.c ---------------------------------------------------------------------------------------------------------- */
+/* -- served.c ------------------------------------------------------------------------------------------------------ */
 void sk_served_check(struct sk_engine *e); /* warns of queues to serve that neither a script nor the store has */
 
-/* -- progress.c: job:progress and job:log ------------------------------------------------------------------------------ */
+/* -- progress.c: job:progress and job:log -------------------------------------------------------------------------- */
 void sk_progress_report(struct sk_run *run, int32_t percent, struct sk_str progress_text);
 void sk_progress_add_log(struct sk_run *run, struct sk_str text);
 struct sk_str sk_progress_log(const struct sk_run *run); /* the lines of this attempt, as many as are kept */
@@ -327,7 +332,7 @@ void sk_progress_mute(struct sk_run *run);               /* the store need not g
 void sk_progress_free(struct sk_run *run);
 void sk_progress_turn(struct sk_engine *e);
 
-/* -- pace.c: how many jobs to hold ------------------------------------------------------------------------------------- */
+/* -- pace.c: how many jobs to hold --------------------------------------------------------------------------------- */
 void sk_pace_init(struct sk_engine *e);
 void sk_pace_job_ended(struct sk_engine *e);
 void sk_pace_first_job(struct sk_engine *e); /* a worker gets a job when none has any */
@@ -337,7 +342,7 @@ size_t sk_pace_depth(const struct sk_engine *e); /* how many jobs to hold beyond
 int64_t sk_pace_capacity(
     const struct sk_engine *e); /* how many more jobs to take; negative: how many too many are held */
 
-/* -- wake.c: when to fetch --------------------------------------------------------------------------------------------- */
+/* -- wake.c: when to fetch ----------------------------------------------------------------------------------------- */
 void sk_wake_fetch(struct sk_engine *e);                                     /* there may be capacity, or a job */
 void sk_wake_cancels(struct sk_engine *e);                                   /* running jobs may have been cancelled */
 void sk_wake_all_queues(struct sk_engine *e);                                /* any queue may have jobs */
@@ -345,19 +350,19 @@ void sk_wake_queue(struct sk_engine *e, struct sk_str queue, int64_t in_ms); /* 
 void sk_wake_counted(struct sk_engine *e, const struct sk_count_op *count);  /* which queues have jobs */
 void sk_wake_fetch_within(struct sk_engine *e, int64_t ms);                  /* looks again after ms at the latest */
 
-/* -- intake.c: requests of workers, and the memory that they may take --------------------------------------------------- */
+/* -- intake.c: requests of workers, and the memory that they may take ---------------------------------------------- */
 void sk_intake_init(struct sk_worker *w);
 void sk_intake_fini(struct sk_worker *w);
 void sk_intake_ask(struct sk_worker *w, uint64_t request, unsigned operation, struct sk_str payload);
 void sk_intake_turn(struct sk_engine *e); /* begins requests that wait, and reads workers again */
 void sk_intake_blocked(void *asked);      /* a request waits for capacity in a queue: it does not count meanwhile */
 
-/* -- declare.c --------------------------------------------------------------------------------------------------------- */
+/* -- declare.c ----------------------------------------------------------------------------------------------------- */
 /* Tells the store which tasks and queue settings the scripts have, when it may not know. */
 void sk_declare_tasks(struct sk_engine *e);
 void sk_declare_log(const struct sk_engine *e); /* how many tasks are served */
 
-/* -- run.c: a run, and its moves between lists --------------------------------------------------------------------------- */
+/* -- run.c: a run, and its moves between lists --------------------------------------------------------------------- */
 /* NULL with err when memory is out.  A run whose record is broken has run->broken set, with the reason in err. */
 struct sk_run *sk_run_new(struct sk_engine *e, const struct sk_fetched *fetched, struct sk_err *err);
 void sk_run_count(struct sk_run *run);            /* its bytes have changed: counts them again */
@@ -379,7 +384,7 @@ void sk_run_set_aside(struct sk_run *run);         /* from a batch */
 void sk_run_settle_set_aside(struct sk_engine *e); /* all that were set aside, to e->settling */
 void sk_run_undecide(struct sk_run *run); /* out of a batch; its job is as it was fetched, nothing is decided */
 
-/* -- late_handlers.c --------------------------------------------------------------------------------------------------- */
+/* -- late_handlers.c ----------------------------------------------------------------------------------------------- */
 bool sk_late_handlers_are_due(
     const struct sk_run *run); /* its end is decided, and there are handlers that have not run */
 void sk_late_handlers_begin(struct sk_run *run);
@@ -390,14 +395,14 @@ struct sk_run *sk_late_handlers_next(struct sk_engine *e, int64_t since_ms);
 void sk_late_handlers_give_up(struct sk_engine *e); /* skips all that wait for a worker */
 void sk_late_handlers_check(struct sk_engine *e);   /* skips those that have waited too long */
 
-/* -- worker.c: what the core does to a worker ---------------------------------------------------------------------------- */
+/* -- worker.c: what the core does to a worker ---------------------------------------------------------------------- */
 uint32_t sk_worker_ready_n(const struct sk_engine *e);
 void sk_worker_kill(struct sk_worker *w, enum sk_kill why, struct sk_run *culprit);
 void sk_worker_kill_all(struct sk_engine *e);
 void sk_worker_drain(struct sk_worker *w); /* it ends when its jobs have */
 void sk_worker_drain_all(struct sk_engine *e);
 
-/* -- settle.c: how runs end ---------------------------------------------------------------------------------------------- */
+/* -- settle.c: how runs end ---------------------------------------------------------------------------------------- */
 void sk_settle_init(struct sk_engine *e);
 void sk_settle(struct sk_run *run, const struct sk_outcome *outcome); /* the run is nowhere */
 void sk_settle_unknown(struct sk_run *run);                           /* no script declares its task */
@@ -409,20 +414,20 @@ void sk_settle_turn(struct sk_engine *e);
 bool sk_settle_idle(const struct sk_engine *e);
 void sk_settle_log_given_up(const struct sk_engine *e); /* what the store has not taken, or may have */
 
-/* -- deadline.c: hard timeouts ------------------------------------------------------------------------------------------- */
+/* -- deadline.c: hard timeouts ------------------------------------------------------------------------------------- */
 enum sk_code sk_deadline_init(struct sk_engine *e, struct sk_err *err);
 void sk_deadline_fini(struct sk_engine *e);
 void sk_deadline_watch(struct sk_run *run); /* it was offered, or its worker was told that it is cancelled */
 
-/* -- cancel.c ------------------------------------------------------------------------------------------------------------ */
+/* -- cancel.c ------------------------------------------------------------------------------------------------------ */
 void sk_cancel_take(struct sk_engine *e, struct sk_str *ids, size_t n); /* ids of a fetch's answer; reorders them */
 
-/* -- reap.c: the jobs of a dead worker ----------------------------------------------------------------------------------- */
+/* -- reap.c: the jobs of a dead worker ----------------------------------------------------------------------------- */
 enum { SK_REAP_HOW_BYTES = 120 };
 void sk_reap_describe(const struct sk_worker *w, char how[SK_REAP_HOW_BYTES]); /* "exited with status 1", and so on */
 void sk_reap_runs(struct sk_worker *w);
 
-/* -- fetch.c ------------------------------------------------------------------------------------------------------------- */
+/* -- fetch.c ------------------------------------------------------------------------------------------------------- */
 enum sk_code sk_fetch_init(struct sk_engine *e, struct sk_err *err);
 void sk_fetch_fini(struct sk_engine *e);
 /* Serves these queues from now on; none: every queue there is.  SK_ENOMEM: it serves only some of them. */
@@ -433,7 +438,7 @@ void sk_fetch_find_tasks(struct sk_engine *e); /* after a reload: finds the task
 void sk_fetch_queues_changed(struct sk_engine *e);
 void sk_fetch_turn(struct sk_engine *e);
 
-/* -- supervisor.c -------------------------------------------------------------------------------------------------------- */
+/* -- supervisor.c -------------------------------------------------------------------------------------------------- */
 enum sk_code sk_supervisor_init(struct sk_engine *e, size_t (*on_bytes)(void *worker, struct sk_str in),
                                 struct sk_err *err);
 void sk_supervisor_fini(struct sk_engine *e);
@@ -445,27 +450,27 @@ bool sk_supervisor_is_new_round(const struct sk_worker *w); /* it will be the fi
 void sk_supervisor_ready(struct sk_worker *w);
 void sk_supervisor_refused(struct sk_worker *w, struct sk_str message);
 
-/* -- worker_frames.c ----------------------------------------------------------------------------------------------------- */
+/* -- worker_frames.c ----------------------------------------------------------------------------------------------- */
 size_t sk_worker_frames_bytes(void *worker, struct sk_str in);
 
-/* -- dispatch.c ---------------------------------------------------------------------------------------------------------- */
+/* -- dispatch.c ---------------------------------------------------------------------------------------------------- */
 enum sk_code sk_dispatch_init(struct sk_engine *e, struct sk_err *err);
 void sk_dispatch_fini(struct sk_engine *e);
 void sk_dispatch_turn(struct sk_engine *e);
 void sk_dispatch_hand_back_all(struct sk_engine *e);     /* all runs that wait for a worker */
 void sk_dispatch_hand_back_surplus(struct sk_engine *e); /* the runs beyond the capacity: other engines may run them */
 
-/* -- janitor.c ----------------------------------------------------------------------------------------------------------- */
+/* -- janitor.c ----------------------------------------------------------------------------------------------------- */
 enum sk_code sk_janitor_init(struct sk_engine *e, struct sk_err *err);
 void sk_janitor_fini(struct sk_engine *e);
 void sk_janitor_turn(struct sk_engine *e);
 
-/* -- lease.c ------------------------------------------------------------------------------------------------------------- */
+/* -- lease.c ------------------------------------------------------------------------------------------------------- */
 enum sk_code sk_lease_init(struct sk_engine *e, struct sk_err *err);
 void sk_lease_fini(struct sk_engine *e);
 void sk_lease_renew(struct sk_engine *e); /* at once, or right after the beat under way */
 
-/* -- drain.c ------------------------------------------------------------------------------------------------------------- */
+/* -- drain.c ------------------------------------------------------------------------------------------------------- */
 /* With options.drain: counts the jobs that are left, when this engine has nothing to do. */
 void sk_drain_check(struct sk_engine *e);
 bool sk_drain_is_over(const struct sk_engine *e); /* no jobs are left, and the engine has nothing to do */
@@ -475,7 +480,8 @@ static inline bool sk_run_is_suspect(const struct sk_run *run) {
   return !run->late && run->job.crashes > 0 && run->job.crashes + 1 >= run->engine->options.policy.crashes_max;
 }
 
-/* False only when the run's worker has not started it.  A worker that has overwritten the slot's word counts as started. */
+/* False only when the run's worker has not started it.  A worker that has overwritten the slot's word counts as
+ * started. */
 static inline bool sk_run_has_started(const struct sk_run *run) {
   return !sk_slot_page_is(run->worker->slot_page, run->slot, run->generation, SK_SLOT_OFFERED);
 }

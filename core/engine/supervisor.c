@@ -1,21 +1,16 @@
-/* supervisor.c - the workers' lives: started, drained, killed, buried, replaced.
+/* supervisor.c - the life of workers: started, ready, drained or dead, reaped, replaced.
  *
- *   spawn ──► STARTING ──HELLO──► READY ──reload, stop──► DRAINING ──► buried
+ *   spawn ──► STARTING ──HELLO──► READY ──reload, stop──► DRAINING ──► reaped
  *                 │                 └───────────────────dies─────────────▲
  *                 └──refuses, dies, out of date──────────────────────────┘
  *
- * A worker is buried when it has exited and all that it sent has been read, so that what it said last still counts.  Then each
- * job it had goes its way:
- *   offered, not started    back to e->local, as if nothing had been
- *   was told to stop        cancelled
- *   the core killed it      the culprit (hard timeout) has failed; the others are handed back, nothing counted
- *   it died by itself       the job on the CPU (slot_page.h) is the culprit: a crash; when none was, those that had crashed often
- *                           before (the suspects of dispatch.c: mostly one); when there is none of these, each that had started
- *   ... of its memory       the same, at the moment it was killed
+ * A worker is reaped when it has exited and every frame that it sent has been read, so that its last frames still
+ * count.  reap.c says what becomes of its jobs.
  *
- * ROUNDS.  The scripts are loaded in rounds: the first, and one for each reload.  When the first worker of a new round is ready, all
- * workers of older rounds are drained, so the READY ones always know the same tasks.  When a new round's workers refuse, or die of the
- * scripts, the old ones stay; a worker that is missing is then tried again, after a growing pause. */
+ * ROUNDS.  The scripts are loaded in rounds: a first one, and one for each reload.  When the first worker of a new
+ * round is ready, all workers of older rounds are drained, so all READY workers know the same tasks.  When the workers
+ * of a new round cannot load the scripts, or die of them, the workers of the round before stay; a missing worker is
+ * then started again after a growing pause. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,14 +28,14 @@
 enum {
   RESPAWN_MIN_MS = 100,
   RESPAWN_MAX_MS = 5000,
-  LOAD_DEATHS_MIN = 3, /* deaths while loading before the scripts are to blame, even with fewer workers */
+  LOAD_DEATHS_MIN = 3, /* so many workers in a row must die while loading before the scripts are to blame */
 };
 
-/* -- birth ---------------------------------------------------------------------------------------------------------------------- */
+/* -- birth --------------------------------------------------------------------------------------------------------- */
 
 static void maybe_reap(struct sk_worker *w);
 
-/* The programs that its jobs have started must not go on beside their next attempts. */
+/* Ends the programs that the worker's jobs have started: they must not run beside the jobs' next attempts. */
 static void end_programs(const struct sk_worker *w) {
   sk_child_kill_group(w->child);
   if (w->engine->options.guard) sk_guard_sweep(w->engine->options.guard, w->serial);
@@ -49,7 +44,7 @@ static void end_programs(const struct sk_worker *w) {
 static void on_exited(void *ctx, int exit_status, int term_signal) {
   struct sk_worker *w = ctx;
   w->exited = true;
-  w->not_read = false; /* what it said last still counts */
+  w->not_read = false; /* its last frames still count */
   w->exit_status = exit_status;
   w->term_signal = term_signal;
   end_programs(w);
@@ -66,13 +61,12 @@ static void on_pipe_closed(void *ctx, const struct sk_err *err) {
     sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u: %s; killing it", w->number, err->message);
     sk_worker_kill(w, SK_KILL_UNREACHABLE, NULL);
   } else if (!w->exited) {
-    sk_child_kill(w->child,
-                  SIGKILL); /* without its pipe it is of no use; one that is exiting by itself is past being killed */
+    sk_child_kill(w->child, SIGKILL); /* of no use without its pipe; does nothing to one that exits by itself */
   }
   maybe_reap(w);
 }
 
-/* The worker has read what it was sent: it may be given jobs and answers again. */
+/* The worker has read its pipe: it may get jobs and answers again. */
 static void on_pipe_sent(void *ctx) {
   const struct sk_worker *w = ctx;
   sk_engine_wake(w->engine);
@@ -95,15 +89,16 @@ static bool is_same_file(const char *path, const struct stat *as) {
   return stat(path, &st) == 0 && st.st_dev == as->st_dev && st.st_ino == as->st_ino;
 }
 
-/* The binary that was there when the engine started, also when another was installed in its place since: core and workers must
- * speak the same frames. */
+/* The path of the binary that the engine was started from, even if another one has been installed in its place: the
+ * core and its workers must use the same frames. */
 static const char *program_of(const struct sk_engine *e) {
   static const char self[] = "/proc/self/exe";
   bool replaced = e->program.st_ino != 0 && !is_same_file(e->options.program, &e->program);
   return replaced && is_same_file(self, &e->program) ? self : e->options.program;
 }
 
-/* Starts the process with its end of the pipe and of the shared memory: the last thing that can fail, so that no process is left. */
+/* Starts the process with its ends of the pipe and of the shared memory.  Nothing after it can fail, so no process is
+ * left behind. */
 static enum sk_code start_process(struct sk_worker *w, const int fds[2], const int output[2], struct sk_err *err) {
   struct sk_engine *e = w->engine;
   char number[16], concurrency[16], memory[32], parent[16];
@@ -131,7 +126,7 @@ static enum sk_code start_process(struct sk_worker *w, const int fds[2], const i
   return SK_OK;
 }
 
-/* The same with its stdout and stderr read by this process. */
+/* The same, with readers of its stdout and stderr. */
 static enum sk_code start_with_output(struct sk_worker *w, const int fds[2], struct sk_err *err) {
   static const enum sk_log_level levels[2] = { SK_LOG_INFO, SK_LOG_WARN };
   int ends[2] = { -1, -1 };
@@ -196,10 +191,10 @@ static enum sk_code spawn(struct sk_engine *e, uint32_t number, struct sk_err *e
   return SK_OK;
 }
 
-/* -- replacement ---------------------------------------------------------------------------------------------------------------- */
+/* -- replacement --------------------------------------------------------------------------------------------------- */
 
-/* Whether that place is taken by a worker that runs jobs, or will. */
-static bool is_manned(const struct sk_engine *e, uint32_t number) {
+/* True when a worker of that number runs jobs, or will. */
+static bool has_worker(const struct sk_engine *e, uint32_t number) {
   SK_LIST_EACH (n, &e->workers) {
     const struct sk_worker *w = SK_WORKER_OF(n);
     if (w->number != number || w->state == SK_WORKER_DRAINING) continue;
@@ -224,7 +219,7 @@ static void respawn(struct sk_engine *e, uint32_t number) {
 
 static void fill_up(struct sk_engine *e) {
   for (uint32_t number = 1; number <= e->options.workers; number++)
-    if (!is_manned(e, number)) respawn(e, number);
+    if (!has_worker(e, number)) respawn(e, number);
 }
 
 static void on_respawn(void *ctx) {
@@ -232,7 +227,7 @@ static void on_respawn(void *ctx) {
   if (!sk_engine_is_ending(e)) fill_up(e);
 }
 
-/* -- rounds ----------------------------------------------------------------------------------------------------------------------- */
+/* -- rounds -------------------------------------------------------------------------------------------------------- */
 
 bool sk_supervisor_is_new_round(const struct sk_worker *w) {
   return w->state == SK_WORKER_STARTING && (!w->engine->ever_ready || w->round > w->engine->ready_round);
@@ -255,10 +250,10 @@ void sk_supervisor_ready(struct sk_worker *w) {
   sk_wake_fetch(e);
 }
 
-/* The scripts of this round are no good: the workers of the one before go on. */
+/* The scripts of this round cannot be loaded: the workers of the round before go on. */
 static void give_up_round(struct sk_engine *e, const char *why) {
   e->refused = true;
-  sk_logf(e->log, SK_LOG_ERROR, "the scripts can't be loaded, the old ones stay in use: %s", why);
+  sk_logf(e->log, SK_LOG_ERROR, "the scripts cannot be loaded, the old ones stay in use: %s", why);
   SK_LIST_EACH (n, &e->workers)
     if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING) sk_worker_drain(SK_WORKER_OF(n));
 }
@@ -274,7 +269,7 @@ void sk_supervisor_refused(struct sk_worker *w, struct sk_str message) {
   else if (w->round > e->ready_round && !e->refused)
     give_up_round(e, err.message);
   else
-    sk_logf(e->log, SK_LOG_ERROR, "worker %u can't load the scripts, trying again: %s", w->number, err.message);
+    sk_logf(e->log, SK_LOG_ERROR, "worker %u cannot load the scripts, trying again: %s", w->number, err.message);
 }
 
 void sk_supervisor_reload(struct sk_engine *e) {
@@ -283,13 +278,13 @@ void sk_supervisor_reload(struct sk_engine *e) {
   e->deaths_in_a_row = 0;
   SK_LIST_EACH (n, &e->workers)
     if (SK_WORKER_OF(n)->state == SK_WORKER_STARTING)
-      sk_worker_drain(SK_WORKER_OF(n)); /* it loads what is out of date */
+      sk_worker_drain(SK_WORKER_OF(n)); /* it loads scripts that are out of date */
   fill_up(e);
 }
 
-/* -- death ------------------------------------------------------------------------------------------------------------------------ */
+/* -- death --------------------------------------------------------------------------------------------------------- */
 
-/* Its end was asked for and left nothing behind. */
+/* True when the core asked for this end, and no job was cut short. */
 static bool ended_well(const struct sk_worker *w) {
   if (w->killed == SK_KILL_SHUTDOWN || w->refused) return true;
   bool asked = w->state == SK_WORKER_DRAINING || w->engine->stopping;
@@ -315,7 +310,7 @@ static void log_end(const struct sk_worker *w, bool well) {
               well ? SK_STR_LIT("worker ended") : SK_STR_LIT("worker died"), facts, 4);
 }
 
-/* A worker died while it loaded the scripts, without a word. */
+/* A worker died while it loaded the scripts, and gave no reason. */
 static void died_loading(struct sk_engine *e, uint64_t round, const char *how) {
   uint32_t enough = e->options.workers > LOAD_DEATHS_MIN ? e->options.workers : LOAD_DEATHS_MIN;
   if (++e->deaths_in_a_row < enough || (e->ever_ready && (round == e->ready_round || e->refused))) return;
@@ -342,14 +337,14 @@ static void reap(struct sk_worker *w) {
   sk_engine_wake(e);
   if (e->stopping) {
     if (end.state == SK_WORKER_STARTING || end.refused)
-      sk_late_handlers_give_up(e); /* the next one would do the same */
+      sk_late_handlers_give_up(e); /* another worker would end in the same way */
     return;
   }
   if (end.state == SK_WORKER_STARTING && !end.refused)
     died_loading(e, end.round, how);
   else if (end.refused || (end.state == SK_WORKER_READY && !end.used))
-    e->deaths_in_a_row++; /* not of a job: the next one may do the same at once */
-  if (sk_engine_is_ending(e) || is_manned(e, end.number)) return;
+    e->deaths_in_a_row++; /* no job has killed it: the next worker may die at once, too */
+  if (sk_engine_is_ending(e) || has_worker(e, end.number)) return;
   if (end.state == SK_WORKER_READY && end.used)
     respawn(e, end.number);
   else
@@ -363,19 +358,19 @@ static void maybe_reap(struct sk_worker *w) {
 void sk_supervisor_abandon_all(struct sk_engine *e) {
   SK_LIST_EACH_SAFE(n, &e->workers) {
     struct sk_worker *w = SK_WORKER_OF(n);
-    sk_logf(e->log, SK_LOG_ERROR, "worker %u (pid %d) was killed and does not end; going without it", w->number,
+    sk_logf(e->log, SK_LOG_ERROR, "worker %u (pid %d) was killed and has not exited; stopping without it", w->number,
             w->pid);
     reap(w);
   }
 }
 
-/* ------------------------------------------------------------------------------------------------------------------------------------ */
+/* -- start --------------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_supervisor_init(struct sk_engine *e, size_t (*on_bytes)(void *worker, struct sk_str in),
                                 struct sk_err *err) {
   e->on_bytes = on_bytes;
   e->respawn = sk_timer_new(e->loop, on_respawn, e);
-  if (stat(e->options.program, &e->program) != 0) e->program.st_ino = 0; /* starting it will say why */
+  if (stat(e->options.program, &e->program) != 0) e->program.st_ino = 0; /* the start of a worker gives the reason */
   return e->respawn ? SK_OK : sk_err_set(err, SK_ENOMEM, "engine: out of memory");
 }
 

@@ -7,9 +7,9 @@
 #include "logic/record.h"
 
 struct sk_tasks {
-  struct sk_task *by_name; /* of all sets */
+  struct sk_task *by_name; /* the newest template of each name, in whatever set */
   uint64_t set;
-  size_t n; /* in this set */
+  size_t n; /* tasks of this set */
   unsigned hooks;
   struct sk_queue_settings *queues; /* owned array; names in `names` */
   size_t queues_n;
@@ -58,7 +58,7 @@ void sk_tasks_new_set(struct sk_tasks *tasks) {
     tasks->queues[i] = (struct sk_queue_settings){ .name = tasks->queues[i].name };
 }
 
-/* Puts t where `old` is, or is not yet.  False when out of memory: then it is not there. */
+/* Adds t, in the place of `old` if that is not NULL.  False when memory is out: then t was not added. */
 static bool put(struct sk_tasks *tasks, struct sk_task *t, struct sk_task *old) {
   HASH_ADD_KEYPTR(hh, tasks->by_name, t->template.task.p, t->template.task.n, t);
   if (t->hh.tbl == NULL) return false;
@@ -104,7 +104,7 @@ enum sk_code sk_tasks_put(struct sk_tasks *tasks, struct sk_str record, unsigned
   return SK_OK;
 }
 
-/* -- queues ----------------------------------------------------------------------------------------------------------------------- */
+/* -- queues -------------------------------------------------------------------------------------------------------- */
 
 static struct sk_queue_settings *find_queue(const struct sk_tasks *tasks, struct sk_str name) {
   for (size_t i = 0; i < tasks->queues_n; i++)
@@ -143,7 +143,7 @@ bool sk_tasks_limit_queue(const struct sk_tasks *tasks, struct sk_str queue) {
   return there && (there->limit.concurrency > 0 || there->limit.rate > 0);
 }
 
-/* -- handlers --------------------------------------------------------------------------------------------------------------------- */
+/* -- handlers ------------------------------------------------------------------------------------------------------ */
 
 void sk_tasks_set_hooks(struct sk_tasks *tasks, unsigned hooks) { tasks->hooks = hooks; }
 
@@ -151,7 +151,7 @@ unsigned sk_tasks_hooks(const struct sk_tasks *tasks, const struct sk_task *task
   return tasks->hooks | (task ? task->hooks : 0);
 }
 
-/* --------------------------------------------------------------------------------------------------------------------------------- */
+/* -- tasks --------------------------------------------------------------------------------------------------------- */
 
 const struct sk_task *sk_tasks_find(const struct sk_tasks *tasks, struct sk_str name) {
   struct sk_task *t;

@@ -1,9 +1,10 @@
-/* waits.c - see waits.h.  A job that someone waits for is in one of four places, and gone when its last wait is:
+/* waits.c - see waits.h.  A job that callers wait for is in one of four places, and gone with its last wait:
  *
- *   due ────────┬──► asked (the look under way) ──► quiet          due: it has ended, or was never looked at
- *   stale ──────┘          ▲                          │            stale: something has changed, maybe this one
+ *   due ────────┬──► asked (the look under way) ──► quiet          due: it has ended, or was never looked up
+ *   stale ──────┘          ▲                          │            stale: something has changed, maybe this job
  *      ▲  all, at once     └──────────────────────────┤ settled
- *      └──────────────────────────────────────────────┘ changed */
+ *      └──────────────────────────────────────────────┘ changed
+ */
 #include "engine/waits.h"
 
 #include <assert.h>
@@ -19,9 +20,9 @@
 
 enum {
   LOOK_MAX = 256,
-  LOOK_FIRST = 16,              /* ids of the first look, when nothing is known of the records' size */
-  LOOK_BYTES = 8 * 1024 * 1024, /* about as much is read in a look */
-  LOOK_IDS_PER_MS = 25,         /* of jobs that are stale */
+  LOOK_FIRST = 16,              /* ids of the first look, when the size of records is not known */
+  LOOK_BYTES = 8 * 1024 * 1024, /* one look reads about so many bytes */
+  LOOK_IDS_PER_MS = 25,         /* stale jobs are looked up at most at this rate */
   RETRY_MS = 500,
 };
 
@@ -30,7 +31,7 @@ struct waited_job {
   UT_hash_handle hh;
   struct sk_list waits;
   bool asked;
-  bool again; /* asked, and it was settled since */
+  bool again; /* it was settled since it was asked for */
   size_t id_n;
   char id[];
 };
@@ -40,7 +41,7 @@ struct sk_wait {
   struct sk_waits *ws;
   struct waited_job *job;
   struct sk_timer *timer; /* NULL: for ever */
-  bool looked;            /* at least once since it was added */
+  bool looked;            /* its job was looked up at least once since the wait began */
   bool late;              /* its time is over; the first look is still to come */
   sk_waited_cb cb;
   void *ctx;
@@ -53,17 +54,17 @@ struct sk_waits {
   void *ctx;
   struct waited_job *jobs; /* by id */
   struct sk_list due, stale, quiet;
-  struct sk_timer *retry; /* the store failed */
-  struct sk_timer *pace;  /* no stale job is looked at before */
+  struct sk_timer *retry; /* fires when the store is asked again after a failure */
+  struct sk_timer *pace;  /* fires when stale jobs may be looked up again */
   size_t look_max;        /* ids of the next look */
-  bool changed;           /* something has, since the look under way was sent */
+  bool changed;           /* something has changed since the look under way was sent */
   bool looking, stopped;
   struct sk_get_op get;
   struct sk_str ids[LOOK_MAX];
   struct waited_job *asked[LOOK_MAX];
 };
 
-/* -- answers ---------------------------------------------------------------------------------------------------------------------- */
+/* -- answers ------------------------------------------------------------------------------------------------------- */
 
 static void answer(struct sk_wait *w, enum sk_code code, const struct sk_view *view) {
   sk_list_remove(&w->node);
@@ -78,7 +79,7 @@ static void answer_all(struct waited_job *job, enum sk_code code, const struct s
   while (!sk_list_empty(&job->waits)) answer(SK_CONTAINER(job->waits.next, struct sk_wait, node), code, view);
 }
 
-/* Frees the job when nobody waits for it any more. */
+/* Frees the job when no wait for it is left. */
 static void let_go(struct sk_waits *ws, struct waited_job *job) {
   if (job->asked || !sk_list_empty(&job->waits)) return;
   sk_list_remove(&job->node);
@@ -96,7 +97,7 @@ static void on_timeout(void *ctx) {
   let_go(ws, job);
 }
 
-/* -- looking ---------------------------------------------------------------------------------------------------------------------- */
+/* -- looking ------------------------------------------------------------------------------------------------------- */
 
 static void look(struct sk_waits *ws);
 
@@ -109,7 +110,7 @@ static void make_due(struct sk_waits *ws, struct waited_job *job) {
   sk_list_push(&ws->due, &job->node);
 }
 
-/* The job is not over: those whose time is up hear so. */
+/* The job has not ended: answers the waits whose time is over. */
 static void go_on(struct sk_waits *ws, struct waited_job *job, bool failed) {
   SK_LIST_EACH_SAFE(n, &job->waits) {
     struct sk_wait *w = SK_CONTAINER(n, struct sk_wait, node);
@@ -121,7 +122,7 @@ static void go_on(struct sk_waits *ws, struct waited_job *job, bool failed) {
 
 static bool is_over(const struct sk_view *v) { return v->state == SK_STATE_NONE || sk_state_is_final(v->state); }
 
-/* Large records are looked at a few at a time. */
+/* Fits the number of ids of a look to the size of the records. */
 static void learn_size(struct sk_waits *ws) {
   size_t bytes = 0, n = ws->get.ids_n;
   for (size_t i = 0; i < n; i++) bytes += ws->get.views[i].record.n + ws->get.views[i].log.n;
@@ -151,7 +152,7 @@ static void on_looked(struct sk_op *op, void *ctx) {
   if (ws->stopped && sk_waits_idle(ws) && ws->idle) ws->idle(ws->ctx);
 }
 
-/* Moves jobs from a list to the look that is about to be sent, which has n; returns how many it has then. */
+/* Moves jobs from a list to the next look, which has n so far; returns how many it has then. */
 static size_t take(struct sk_waits *ws, struct sk_list *from, size_t n) {
   struct sk_list *node;
   while (n < ws->look_max && (node = sk_list_pop(from)) != NULL) {
@@ -193,7 +194,7 @@ void sk_waits_settled(struct sk_waits *ws, struct sk_str id) {
   look(ws);
 }
 
-/* -- waiting ---------------------------------------------------------------------------------------------------------------------- */
+/* -- waiting ------------------------------------------------------------------------------------------------------- */
 
 static struct waited_job *find_or_make(struct sk_waits *ws, struct sk_str id) {
   struct waited_job *job;
@@ -247,7 +248,7 @@ void sk_waits_stop(struct sk_waits *ws) {
 
 bool sk_waits_idle(const struct sk_waits *ws) { return ws->jobs == NULL && !ws->looking; }
 
-/* -- life ------------------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
 struct sk_waits *sk_waits_new(struct sk_loop *loop, void (*idle)(void *ctx), void *ctx) {
   struct sk_waits *ws = calloc(1, sizeof *ws);

@@ -31,7 +31,7 @@ void sk_wake_fetch_within(struct sk_engine *e, int64_t ms) {
   sk_timer_start(e->due, ms);
 }
 
-/* -- queues -------------------------------------------------------------------------------------------------------------- */
+/* -- queues -------------------------------------------------------------------------------------------------------- */
 
 /* False for a name that breaks the rules, which another client has used: that queue is not served, all others are. */
 static bool check_name(struct sk_engine *e, struct sk_str name) {

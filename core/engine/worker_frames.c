@@ -1,4 +1,5 @@
-/* link.c - what a worker says.  A frame that makes no sense ends its worker: a process that can't speak can't be trusted. */
+/* worker_frames.c - the frames that a worker sends (logic/wire.h).  A frame without sense ends its worker: its process
+ * is broken, and none of its frames can be trusted. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,13 +10,13 @@
 #include "logic/record.h"
 #include "logic/rules.h"
 
-/* The run that the worker may speak of by that slot number: one that it has started.  NULL when there is none. */
+/* The run in that slot, which a frame names.  NULL: the worker has not started one there, so the frame has no sense. */
 static struct sk_run *run_in(struct sk_worker *w, uint32_t slot) {
   struct sk_run *run = slot < w->slots_n ? w->by_slot[slot] : NULL;
   return run && sk_run_has_started(run) ? run : NULL;
 }
 
-/* -- the scripts ------------------------------------------------------------------------------------------------------------------- */
+/* -- the scripts --------------------------------------------------------------------------------------------------- */
 
 static bool check_queues(const struct sk_worker *w, struct sk_reader *r) {
   uint32_t n = sk_read_u32(r);
@@ -29,7 +30,7 @@ static bool check_queues(const struct sk_worker *w, struct sk_reader *r) {
   return sk_reader_done(r);
 }
 
-/* All of it is there and can be read: before anything of it is believed. */
+/* Checks the whole frame before any part of it is used. */
 static bool check_hello(const struct sk_worker *w, struct sk_reader r) {
   sk_read_u8(&r);
   uint32_t n = sk_read_u32(&r);
@@ -45,7 +46,7 @@ static bool check_hello(const struct sk_worker *w, struct sk_reader r) {
   return check_queues(w, &r);
 }
 
-/* What a checked hello says.  *changed: the store is to hear of it. */
+/* Takes the tasks and queue settings of a checked HELLO.  *changed: they differ, so the store is to be told. */
 static enum sk_code take_hello(struct sk_engine *e, struct sk_reader *r, bool *changed, struct sk_err *err) {
   enum sk_code code = SK_OK;
   bool differs = false;
@@ -68,13 +69,13 @@ static enum sk_code take_hello(struct sk_engine *e, struct sk_reader *r, bool *c
 static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
   struct sk_engine *e = w->engine;
   if (!check_hello(w, *r)) return false;
-  if (w->state != SK_WORKER_STARTING) return true; /* out of date, about to end */
+  if (w->state != SK_WORKER_STARTING) return true; /* drained by a reload meanwhile */
   bool changed = sk_supervisor_is_new_round(w);
   if (changed) sk_tasks_new_set(e->tasks);
   struct sk_err err;
   if (take_hello(e, r, &changed, &err) != SK_OK) {
     sk_logf(e->log, SK_LOG_ERROR, "worker %u: %s", w->number, err.message);
-    sk_worker_kill(w, SK_KILL_UNREACHABLE, NULL); /* out of memory: its replacement says it all again */
+    sk_worker_kill(w, SK_KILL_UNREACHABLE, NULL); /* out of memory: its replacement sends it again */
     return true;
   }
   if (changed) {
@@ -83,8 +84,7 @@ static bool on_hello(struct sk_worker *w, struct sk_reader *r) {
     sk_fetch_queues_changed(e);
     size_t queues_n;
     sk_tasks_queues(e->tasks, &queues_n);
-    if (sk_tasks_count(e->tasks) + queues_n == 0)
-      sk_declare_log(e); /* nothing to declare: else it is told after that */
+    if (sk_tasks_count(e->tasks) + queues_n == 0) sk_declare_log(e); /* with something to declare, declare.c logs it */
   }
   sk_supervisor_ready(w);
   return true;
@@ -97,7 +97,7 @@ static bool on_refuse(struct sk_worker *w, struct sk_reader *r) {
   return true;
 }
 
-/* -- jobs ----------------------------------------------------------------------------------------------------------------------------- */
+/* -- jobs ---------------------------------------------------------------------------------------------------------- */
 
 static void end_attempt(struct sk_worker *w, struct sk_run *run, struct sk_outcome *o) {
   int64_t now_ms = sk_clock_mono_ms();
@@ -107,7 +107,7 @@ static void end_attempt(struct sk_worker *w, struct sk_run *run, struct sk_outco
   sk_settle(run, o);
 }
 
-/* A worker has run the handlers for how an attempt ended elsewhere. */
+/* A worker has run the late handlers of a job. */
 static void end_late(struct sk_run *run) {
   sk_run_take(run);
   sk_late_handlers_end(run);
@@ -129,8 +129,9 @@ static bool is_told_to_stop(const struct sk_engine *e) {
   return e->stopping || (e->options.stop_comes && e->options.stop_comes(e->options.ctx));
 }
 
-/* What ends an engine, the terminal's or the service manager's signal, often ends what its jobs have started, too. */
-static void tell_stopped(const struct sk_run *run, const struct sk_outcome *o) {
+/* A signal of a terminal or of a service manager ends the engine, and often the programs that its jobs have started,
+ * too.  Such a job must not count as failed. */
+static void log_stopped(const struct sk_run *run, const struct sk_outcome *o) {
   const struct sk_log_fact facts[] = { { "job", run->id },
                                        { "task", run->job.task },
                                        { "error", sk_str_head(o->message, SK_ERROR_BYTES_MAX) } };
@@ -157,8 +158,8 @@ static bool on_fail(struct sk_worker *w, struct sk_reader *r) {
   };
   if (o.ending == SK_END_SNOOZED && o.delay_ms == SK_UNSET) o.delay_ms = 0;
   if (o.ending == SK_END_FAILED && o.kind == SK_KIND_ERROR && o.delay_ms == SK_UNSET && is_told_to_stop(w->engine))
-    o.ending = SK_END_HANDED_BACK; /* sent before the worker could know */
-  if (o.ending == SK_END_HANDED_BACK) tell_stopped(run, &o);
+    o.ending = SK_END_HANDED_BACK; /* the worker sent it before it could know of the stop */
+  if (o.ending == SK_END_HANDED_BACK) log_stopped(run, &o);
   end_attempt(w, run, &o);
   return true;
 }
@@ -193,7 +194,7 @@ static bool on_log(struct sk_worker *w, struct sk_reader *r) {
   return true;
 }
 
-/* -- requests ------------------------------------------------------------------------------------------------------------------------- */
+/* -- requests ------------------------------------------------------------------------------------------------------ */
 
 static bool on_request(struct sk_worker *w, struct sk_reader *r) {
   uint64_t request = sk_read_u64(r);
@@ -203,7 +204,7 @@ static bool on_request(struct sk_worker *w, struct sk_reader *r) {
   return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------------------------- */
+/* -- all frames ---------------------------------------------------------------------------------------------------- */
 
 static bool on_frame(struct sk_worker *w, const struct sk_frame *f) {
   struct sk_reader r = sk_reader(f->payload);
@@ -228,16 +229,16 @@ static bool on_frame(struct sk_worker *w, const struct sk_frame *f) {
 size_t sk_worker_frames_bytes(void *ctx, struct sk_str in) {
   struct sk_worker *w = ctx;
   size_t all = in.n;
-  if (w->broken) return all; /* nothing it says counts any more */
-  w->stuck = false;          /* it writes when no job has the CPU */
+  if (w->broken) return all; /* none of its frames counts any more */
+  w->stuck = false;          /* it can write only when no job has the CPU */
   struct sk_frame frame = { 0 };
   struct sk_err err;
-  while (!w->not_read) { /* each round takes a frame off `in` */
+  while (!w->not_read) { /* takes one frame off `in` */
     enum sk_code code = sk_wire_next(&in, &frame, &err);
     if (code == SK_ENOTFOUND) break;
     if (code == SK_OK && on_frame(w, &frame)) continue;
-    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u sent a frame of type %d that makes no sense: killing it",
-            w->number, code == SK_OK ? (int)frame.type : -1);
+    sk_logf(w->engine->log, SK_LOG_ERROR, "worker %u sent a frame of type %d without sense: killing it", w->number,
+            code == SK_OK ? (int)frame.type : -1);
     w->broken = true;
     sk_worker_kill(w, SK_KILL_BROKEN, NULL);
     return all;

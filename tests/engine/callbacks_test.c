@@ -9,7 +9,7 @@
 #include "world.h"
 #include "logic/wire.h"
 
-/* -- callbacks ------------------------------------------------------------------------------------------------------------------------- */
+/* -- callbacks ----------------------------------------------------------------------------------------------------- */
 
 static const char TELL[] = "skein.task('tell', function(job, ...) local t = { ... } for i = 1, #t do t[i] = t[i] == "
                            "skein.null and 'null' or t[i] end "
@@ -129,7 +129,8 @@ static void add_callback(struct sk_buf *out, const char *id, struct sk_str args)
   sk_buf_fini(&record);
 }
 
-/* Callbacks of another client, with a larger args_bytes_max or without a check of its own: they can be enqueued, so they are. */
+/* Callbacks of another client, with a larger args_bytes_max or without a check of its own: they can be enqueued, so
+ * they are. */
 static void callbacks_with_args_that_take_no_result_are_enqueued_as_they_are(void **state) {
   struct world *w = *state;
   char large[2000];
@@ -193,7 +194,7 @@ static void a_job_with_callbacks_past_the_limit_is_dead_with_the_reason(void **s
   assert_int_equal(jobs_in(w, SK_STATE_READY), 0);
 }
 
-/* -- what is kept ----------------------------------------------------------------------------------------------------------------------- */
+/* -- what is kept -------------------------------------------------------------------------------------------------- */
 
 static void read_job(struct world *w, struct told t, char *history, char *log, size_t n) {
   struct sk_str id = sk_str_c(t.id);

@@ -1,6 +1,6 @@
-/* chaos_test.c - everything at once: jobs of all kinds while workers are killed, scripts reloaded or broken, the store fails now
- * and then, fetching is held, engines stopped and started.  After it every job is done, or dead of its crashes where these count, and at
- * each turn the engine's books balance.
+/* chaos_test.c - everything at once: jobs of all kinds while workers are killed, scripts reloaded or broken, the store
+ * fails now and then, fetching is held, engines stopped and started.  After it every job is done, or dead of its
+ * crashes where these count, and at each turn the engine's books balance.
  *
  * SKEIN_CHAOS_S=60 makes it longer; SKEIN_CHAOS_SEED=n repeats a run's choices (their timing is its own). */
 #include <setjmp.h>
@@ -34,7 +34,7 @@ static unsigned rnd(unsigned n) {
   return (unsigned)(seed >> 33) % n;
 }
 
-/* -- the books -------------------------------------------------------------------------------------------------------------------- */
+/* -- the books ----------------------------------------------------------------------------------------------------- */
 
 static size_t length(const struct sk_list *l) {
   size_t n = 0;
@@ -74,7 +74,7 @@ static void audit(struct world *w) {
   assert_true(length(&e->workers) <= 40);
 }
 
-/* -- the storm -------------------------------------------------------------------------------------------------------------------- */
+/* -- the storm ----------------------------------------------------------------------------------------------------- */
 
 static struct told jobs[JOBS_MAX];
 static int jobs_n;

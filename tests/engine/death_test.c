@@ -168,8 +168,8 @@ static void nonsense_on_the_pipe_ends_the_worker_and_is_logged_once(void **state
   struct told t = enqueue(w, "t", "[]");
   until(w, see(w, t).state == SK_STATE_DEAD);
   assert_int_equal(see(w, t).crashes, 3);
-  assert_non_null(strstr(see(w, t).error, "nonsense"));
-  assert_int_equal(logged(w, "makes no sense"), 3);
+  assert_non_null(strstr(see(w, t).error, "a frame without sense"));
+  assert_int_equal(logged(w, "without sense: killing it"), 3);
 }
 
 static void a_frame_of_a_job_that_it_does_not_run_ends_the_worker(void **state) {
@@ -179,7 +179,7 @@ static void a_frame_of_a_job_that_it_does_not_run_ends_the_worker(void **state) 
   world_start(w);
   struct told t = enqueue(w, "t", "[]");
   until(w, see(w, t).crashes >= 1);
-  assert_true(logged(w, "a frame of type 8 that makes no sense") >= 1);
+  assert_true(logged(w, "a frame of type 8 without sense") >= 1);
 }
 
 /* The shared page: overwritten, and taken away if that were possible. */
@@ -213,7 +213,7 @@ static void a_worker_that_dies_idle_is_replaced_at_a_growing_pace(void **state) 
   assert_true(w->engine->totals.workers_died <= 4);
 }
 
-/* -- death while loading ------------------------------------------------------------------------------------------------------ */
+/* -- death while loading ------------------------------------------------------------------------------------------- */
 
 static void assert_never_started(struct world *w, const char *why) {
   world_start(w);

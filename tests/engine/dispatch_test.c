@@ -30,7 +30,8 @@ static void with_one_slot_and_long_jobs_only_one_is_held(void **state) {
   assert_int_equal(most, 1);
 }
 
-/* Short jobs make the engine fetch ahead; when long ones follow, what is held too much goes back, and an urgent one is next. */
+/* Short jobs make the engine fetch ahead; when long ones follow, what is held too much goes back, and an urgent one is
+ * next. */
 static void jobs_that_turn_out_long_are_handed_back(void **state) {
   struct world *w = *state;
   w->options.concurrency = 1;
@@ -86,8 +87,8 @@ static void a_busy_worker_gives_to_an_idle_one(void **state) {
   assert_true(effects(w, one) > 0 && effects(w, other) > 0);
 }
 
-/* The worker that is busy is the first of the list, and it is offered a suspect that it can't start; the other worker is idle.  The two
- * must not pass the suspect to each other for ever. */
+/* The worker that is busy is the first of the list, and it is offered a suspect that it can't start; the other worker
+ * is idle.  The two must not pass the suspect to each other for ever. */
 static void an_idle_worker_takes_the_suspect_of_a_busy_one(void **state) {
   struct world *w = *state;
   w->options.workers = 2;
@@ -105,7 +106,8 @@ static void an_idle_worker_takes_the_suspect_of_a_busy_one(void **state) {
   write_file(w, "go", "");
 }
 
-/* Each job keeps the CPU long enough to count as stuck; the next starts when it ends, not when the janitor looks next. */
+/* Each job keeps the CPU long enough to count as stuck; the next starts when it ends, not when the janitor looks next.
+ */
 static void a_worker_that_was_stuck_is_used_at_once(void **state) {
   struct world *w = *state;
   w->options.concurrency = 1;

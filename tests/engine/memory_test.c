@@ -1,8 +1,9 @@
-/* memory_test.c - the engine when memory runs out: the 1st, 2nd ... Nth allocation that our own code asks for fails, at its
- * start and while it runs.  It may say no; it may not crash, hang, leak or lose a job.
+/* memory_test.c - the engine when memory runs out: the 1st, 2nd ... Nth allocation that our own code asks for fails, at
+ * its start and while it runs.  It may say no; it may not crash, hang, leak or lose a job.
  *
- * This program's malloc, calloc and realloc stand before libc's; a call fails when it comes from this program's own text (not from
- * libuv or libc, which abort by design) and its turn has come.  Sanitizers bring their own malloc: there, nothing is tested. */
+ * This program's malloc, calloc and realloc stand before libc's; a call fails when it comes from this program's own
+ * text (not from libuv or libc, which abort by design) and its turn has come.  Sanitizers bring their own malloc:
+ * there, nothing is tested. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* stop_test.c - the ends of an engine: stop, stop now, drain, hold; at every moment, in time, and with nothing left behind. */
+/* stop_test.c - the ends of an engine: stop, stop now, drain, hold; at every moment, in time, and with nothing left
+ * behind. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -169,7 +170,7 @@ static void held_it_fetches_nothing_and_goes_on_after(void **state) {
   until(w, see(w, t).state == SK_STATE_DONE);
 }
 
-/* -- drain ------------------------------------------------------------------------------------------------------------------------ */
+/* -- drain --------------------------------------------------------------------------------------------------------- */
 
 static void a_drain_of_nothing_ends_at_once(void **state) {
   struct world *w = *state;
@@ -207,7 +208,8 @@ static void a_drain_does_not_wait_for_a_paused_queue(void **state) {
   assert_int_equal(effects(w, "quick"), 1);
 }
 
-/* A job of a group of one in a queue that the test's engine is to drain, behind one that keeps the group's slot in a paused queue. */
+/* A job of a group of one in a queue that the test's engine is to drain, behind one that keeps the group's slot in a
+ * paused queue. */
 static void enqueue_behind_a_paused_one(struct world *w) {
   const char *const queues[] = { "elsewhere", "default" };
   struct sk_store_options o = w->options.store;

@@ -248,7 +248,7 @@ static void an_item_that_the_store_refuses_is_dead_with_the_reason_and_its_batch
   end_twenty(w, t, SK_ELIMIT, false);
   until(w, see(w, t[11]).state == SK_STATE_DEAD);
   assert_true(w->gate.calls[OP_SETTLE] < 60);
-  assert_int_equal(logged(w, "the store refuses how it ended: the test's store refuses it"), 1);
+  assert_int_equal(logged(w, "the store refuses its outcome: the test's store refuses it"), 1);
   assert_int_equal(logged(w, "settling jobs failed"), 0);
 }
 

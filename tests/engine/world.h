@@ -1,8 +1,9 @@
-/* world.h - one engine for a test: the real one, with real workers of the binary beside the test program, on a memory store
- * that the test looks into through a handle of its own.  Included by the tests of this folder after cmocka.h.
+/* world.h - one engine for a test: the real one, with real workers of the binary beside the test program, on a memory
+ * store that the test looks into through a handle of its own.  Included by the tests of this folder after cmocka.h.
  *
- * Scripts see the globals `fx(name, ...)`, which appends a line to a file that the test reads, `pid`, and `await(name)`, which
- * sleeps until the test has made the file `name`.  Nothing here sleeps for a result: until() turns the loop until a condition holds. */
+ * Scripts see the globals `fx(name, ...)`, which appends a line to a file that the test reads, `pid`, and
+ * `await(name)`, which sleeps until the test has made the file `name`.  Nothing here sleeps for a result: until() turns
+ * the loop until a condition holds. */
 #ifndef TESTS_ENGINE_WORLD_H
 #define TESTS_ENGINE_WORLD_H
 
@@ -54,7 +55,7 @@ struct world {
   struct sk_idgen ids;
 };
 
-/* -- files ------------------------------------------------------------------------------------------------------------------------ */
+/* -- files --------------------------------------------------------------------------------------------------------- */
 
 static inline void write_file(const struct world *w, const char *name, const char *text) {
   char path[256], tmp[270];
@@ -143,7 +144,7 @@ static inline void show_log(const struct world *w) {
   }
 }
 
-/* -- the loop --------------------------------------------------------------------------------------------------------------------- */
+/* -- the loop ------------------------------------------------------------------------------------------------------ */
 
 static inline void on_tick(void *ctx) {
   struct world *w = ctx;
@@ -185,7 +186,7 @@ static inline void op_done(struct sk_op *op, void *ctx) {
     assert_int_equal((o)->op.status, SK_OK);                                                                           \
   } while (0)
 
-/* -- the gate --------------------------------------------------------------------------------------------------------------------- */
+/* -- the gate ------------------------------------------------------------------------------------------------------ */
 
 static inline void answer_failed(void *ctx) {
   struct gate *g = ctx;
@@ -328,7 +329,7 @@ static inline void gate_insert(struct world *w) {
   sk_requests_use(w->engine->requests, &g->store);
 }
 
-/* -- life ------------------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
 static inline void world_init(struct world *w) {
   static int worlds;
@@ -417,7 +418,7 @@ static inline void world_fini(struct world *w) {
   assert_int_equal(system(command), 0);
 }
 
-/* -- jobs ------------------------------------------------------------------------------------------------------------------------- */
+/* -- jobs ---------------------------------------------------------------------------------------------------------- */
 
 struct told {
   char id[SK_ID_BYTES + 1];
@@ -497,7 +498,7 @@ static inline int64_t jobs_in(struct world *w, enum sk_state state) {
   return n;
 }
 
-/* -- workers ---------------------------------------------------------------------------------------------------------------------- */
+/* -- workers ------------------------------------------------------------------------------------------------------- */
 
 static inline struct sk_worker *worker_of(struct world *w, uint32_t number) {
   SK_LIST_EACH (n, &w->engine->workers)

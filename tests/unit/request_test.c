@@ -1,4 +1,5 @@
-/* request_test.c - what scripts and programs ask of the store: every operation whole, cut at each byte, and as noise. */
+/* request_test.c - what scripts and programs ask of the store: every operation whole, cut at each byte, and as noise.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,7 +90,7 @@ static enum sk_code ask(struct world *w, unsigned operation, struct sk_str paylo
   return a.code;
 }
 
-/* -- payloads --------------------------------------------------------------------------------------------------------------------- */
+/* -- payloads ------------------------------------------------------------------------------------------------------ */
 
 struct enqueued {
   const char *id, *args;
@@ -199,7 +200,7 @@ static void noise_is_answered_and_hurts_nothing(void **state) {
   }
 }
 
-/* -- enqueue ------------------------------------------------------------------------------------------------------------------------ */
+/* -- enqueue ------------------------------------------------------------------------------------------------------- */
 
 static void args_are_weighed_and_not_read(void **state) {
   struct world *w = *state;
@@ -276,9 +277,10 @@ static void a_callback_that_is_none_is_refused(void **state) {
   sk_buf_fini(&b);
 }
 
-/* -- batches --------------------------------------------------------------------------------------------------------- */
+/* -- batches ------------------------------------------------------------------------------------------------------- */
 
-/* Watches the enqueues of a store: how many items the last one had, how many of them fresh, and the bytes of the largest. */
+/* Watches the enqueues of a store: how many items the last one had, how many of them fresh, and the bytes of the
+ * largest. */
 static struct {
   const struct sk_store_ops *ops;
   struct sk_store_ops copy;
@@ -371,7 +373,7 @@ static void a_batch_that_fails_after_another_one_leaves_the_outcome_unknown(void
   sk_buf_fini(&b);
 }
 
-/* -- room --------------------------------------------------------------------------------------------------------------------------- */
+/* -- room ---------------------------------------------------------------------------------------------------------- */
 
 static void on_op(struct sk_op *op, void *ctx) {
   (void)op;
@@ -532,7 +534,7 @@ static void a_stop_ends_what_waits_for_room(void **state) {
   sk_buf_fini(&a.bytes);
 }
 
-/* -- waiting ------------------------------------------------------------------------------------------------------------------------ */
+/* -- waiting ------------------------------------------------------------------------------------------------------- */
 
 static void a_cancel_through_the_same_requests_ends_a_wait(void **state) {
   struct world *w = *state;
