@@ -50,6 +50,7 @@
 #define SK_QUEUE_LEN_MAX 1000000000000LL /* max_len of a queue */
 #define SK_WORKERS_MAX 256               /* worker processes; setting workers */
 #define SK_CONCURRENCY_MAX 100000        /* jobs that run at once in a worker; setting concurrency */
+#define SK_QUEUES_PER_STORE_MAX 65535    /* queues that every store holds; sqlite takes no more (store/ops.h) */
 #define SK_QUEUES_MAX 1000               /* queues named with -q; an engine without -q serves any number */
 #define SK_QUEUE_WEIGHT_MAX 1000
 

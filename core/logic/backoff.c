@@ -1,5 +1,5 @@
-/* backoff.c - see backoff.h.  Numbers are held in microseconds (jitter: millionths), so that all of it is integer arithmetic
- * but for the last product. */
+/* backoff.c - see backoff.h.  Numbers are held in microseconds (jitter: millionths), so that all of it is integer
+ * arithmetic but for the last product. */
 #include "logic/backoff.h"
 
 #include <stdbool.h>

@@ -3,7 +3,8 @@
  *   backoff := kind option*  |  "list" (";" number)+ option*
  *   kind    := "exponential" | "fibonacci" | "linear" | "constant"
  *   option  := ";base=" number  |  ";max=" number  |  ";jitter=" number        each at most once, in any order
- *   number  := digits ["." digits]           seconds (jitter: a fraction of the delay); up to 6 decimals; no sign, no exponent
+ *   number  := digits ["." digits]           seconds (jitter: a fraction of the delay); up to 6 decimals; no sign, no
+ *   exponent
  *
  * Delay in seconds before attempt n + 2, n = 0 at the first failure:
  *   exponential        20 + random(0..19) * (n + 1) + n^4;  with base: base * 2^n
@@ -11,8 +12,8 @@
  *   linear             base * (n + 1), base 10
  *   constant           base, 10
  *   list               the n-th number; the last one repeats.  At most SK_BACKOFF_STEPS_MAX; a list has no base.
- * then at most max, then spread by +-jitter (0..1), and again at most max.  Without jitter nothing is spread.  Every delay is
- * within 0 .. SK_SECONDS_MAX.  The empty text is "exponential". */
+ * then at most max, then spread by +-jitter (0..1), and again at most max.  Without jitter nothing is spread.  Every
+ * delay is within 0 .. SK_SECONDS_MAX.  The empty text is "exponential". */
 #ifndef SK_LOGIC_BACKOFF_H
 #define SK_LOGIC_BACKOFF_H
 

@@ -10,7 +10,7 @@ enum { MESSAGE_BYTES_MAX = 200 };
 
 static const char RECOVERED[] = "recovered ";
 
-/* -- lines --------------------------------------------------------------------------------------------------------------------------- */
+/* -- lines --------------------------------------------------------------------------------------------------------- */
 
 static void add_clean(struct sk_buf *out, struct sk_str text) {
   size_t at = out->n;
@@ -66,7 +66,7 @@ void sk_lines_tail(struct sk_str old, struct sk_str new, size_t lines_max, size_
   sk_buf_add_str(out, after);
 }
 
-/* -- events -------------------------------------------------------------------------------------------------------------------------- */
+/* -- events -------------------------------------------------------------------------------------------------------- */
 
 /* How many take-overs the history tells of. */
 static int64_t recoveries_told(struct sk_str history) {

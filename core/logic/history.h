@@ -1,5 +1,5 @@
-/* history.h - what has happened to a job, and what it has logged: lines "wall-clock-ms text", oldest first, each ended by a newline, in
- * its record's `history` and `log`, bounded by limits.h: the oldest go first.
+/* history.h - what has happened to a job, and what it has logged: lines "wall-clock-ms text", oldest first, each ended
+ * by a newline, in its record's `history` and `log`, bounded by limits.h: the oldest go first.
  *
  *   enqueued is not among them (the record has enqueued_ms)
  *   started engine=ID worker=N attempt=N     failed KIND MESSAGE     retry in N s     snoozed N s     crashed MESSAGE
@@ -25,7 +25,8 @@ struct sk_history_end {
   const struct sk_decision *decision;
 };
 
-/* Appends to out the job's history as it is after that end.  job: as sk_transition has left it.  Check out->failed afterwards. */
+/* Appends to out the job's history as it is after that end.  job: as sk_transition has left it.  Check out->failed
+ * afterwards. */
 void sk_history_extend(const struct sk_job *job, const struct sk_history_end *end, struct sk_buf *out);
 
 /* Appends to out the last lines of old and then new, at most lines_max and bytes_max of them together. */

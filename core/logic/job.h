@@ -1,7 +1,8 @@
 /* job.h - the noun of the house: a job, and what may become of it.
  *
- * A job is one request to run a task.  What is stored of it travels as a *record* (record.h): bytes that the core reads and
- * rewrites without ever looking into `args`, `meta` or `result`, which are JSON text for the worker and the clients only.
+ * A job is one request to run a task.  What is stored of it travels as a *record* (record.h): bytes that the core reads
+ * and rewrites without ever looking into `args`, `meta` or `result`, which are JSON text for the worker and the clients
+ * only.
  *
  *                 enqueue                fetch                    settle
  *   (client) ──┬──────────► READY ──────────────► RUNNING ──┬────────────────► DONE       (kept for `keep`, or gone)
@@ -96,8 +97,8 @@ struct sk_job {
   int64_t started_ms;   /* wall clock of the last attempt's start */
   int64_t finished_ms;  /* wall clock of the end, in a final state */
   struct sk_str result; /* JSON; empty = none */
-  struct sk_str
-      history; /* what has happened to it: lines "wall-clock-ms event[ detail]", oldest first, bounded (limits.h) */
+  /* what has happened to it: lines "wall-clock-ms event[ detail]", oldest first, bounded (limits.h) */
+  struct sk_str history;
   struct sk_str log; /* job:log: lines "wall-clock-ms text", oldest first, bounded; text has no newline */
 
   struct sk_str rest; /* fields of a newer version, carried along unread */

@@ -1,4 +1,5 @@
-/* json.c - see json.h.  One scanner walks values with a bit per open level instead of recursion; the rest is built on it. */
+/* json.c - see json.h.  One scanner walks values with a bit per open level instead of recursion; the rest is built on
+ * it. */
 #include "logic/json.h"
 
 #include <assert.h>

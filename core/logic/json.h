@@ -1,9 +1,9 @@
-/* json.h - JSON text without a tree: is it well-formed, what is in it, where are its parts.  Nothing here allocates (but for
- * the caller's buffer) or recurses; every part is a slice of the text.
+/* json.h - JSON text without a tree: is it well-formed, what is in it, where are its parts.  Nothing here allocates
+ * (but for the caller's buffer) or recurses; every part is a slice of the text.
  *
- * The grammar is RFC 8259, with one liberty: bytes of a string from 0x80 on may be any, so that binary strings pass through.
- * A \u escape of a lone surrogate is allowed for the same reason; it stands for the surrogate's 3-byte form.  A number beyond what a
- * double can hold (1e400) is refused: no reader could give it back. */
+ * The grammar is RFC 8259, with one liberty: bytes of a string from 0x80 on may be any, so that binary strings pass
+ * through. A \u escape of a lone surrogate is allowed for the same reason; it stands for the surrogate's 3-byte form.
+ * A number beyond what a double can hold (1e400) is refused: no reader could give it back. */
 #ifndef SK_LOGIC_JSON_H
 #define SK_LOGIC_JSON_H
 
@@ -36,8 +36,8 @@ enum sk_code sk_json_check(struct sk_str text, size_t depth_max, struct sk_err *
 /* What the text's first byte that is not space begins; SK_JSON_NONE when that begins no value.  Looks no further. */
 enum sk_json_type sk_json_type(struct sk_str text);
 
-/* A walk over the elements of one array or the members of one object.  It checks what it passes over, so any bytes may be
- * walked; nesting up to SK_JSON_WALK_DEPTH_MAX.
+/* A walk over the elements of one array or the members of one object.  It checks what it passes over, so any bytes may
+ * be walked; nesting up to SK_JSON_WALK_DEPTH_MAX.
  *
  *   struct sk_json_reader r;
  *   enum sk_code code = sk_json_open(&r, text, err);
@@ -53,8 +53,8 @@ struct sk_json_reader {
 
 /* SK_EINVAL when text does not begin with an array or an object. */
 enum sk_code sk_json_open(struct sk_json_reader *r, struct sk_str text, struct sk_err *err);
-/* False at the end and at malformed text.  The key is a string with its quotes, still escaped; empty in an array.  The value is
- * without surrounding space. */
+/* False at the end and at malformed text.  The key is a string with its quotes, still escaped; empty in an array.  The
+ * value is without surrounding space. */
 bool sk_json_next(struct sk_json_reader *r, struct sk_str *key, struct sk_str *value);
 /* SK_OK when the walk came to the text's end and nothing was malformed. */
 enum sk_code sk_json_end(const struct sk_json_reader *r, struct sk_err *err);
@@ -62,20 +62,21 @@ enum sk_code sk_json_end(const struct sk_json_reader *r, struct sk_err *err);
 /* The number of elements; SK_EINVAL when text is not a well-formed array. */
 enum sk_code sk_json_array_count(struct sk_str text, size_t *out, struct sk_err *err);
 
-/* The value of the object's last member of that name (not escaped); false when text is no well-formed object or has none. */
+/* The value of the object's last member of that name (not escaped); false when text is no well-formed object or has
+ * none. */
 bool sk_json_find(struct sk_str object, struct sk_str name, struct sk_str *out);
 
-/* Appends what the string (with its quotes) stands for; false, and nothing appended, when it is no well-formed string.  Check
- * out->failed afterwards. */
+/* Appends what the string (with its quotes) stands for; false, and nothing appended, when it is no well-formed string.
+ * Check out->failed afterwards. */
 bool sk_json_unescape(struct sk_str string, struct sk_buf *out);
 
 /* The value as a whole number; false when it is none or does not fit. */
 bool sk_json_int(struct sk_str value, int64_t *out);
 
-/* -- for the codec in core/lua -----------------------------------------------------------------------------------------*/
+/* -- for the codec in core/lua ------------------------------------------------------------------------------------ */
 
-/* Reads the escape sequence at p (a backslash), a surrogate pair as one.  Writes up to 4 bytes to out, their number to *n, and
- * returns the byte after the sequence; NULL when it is malformed. */
+/* Reads the escape sequence at p (a backslash), a surrogate pair as one.  Writes up to 4 bytes to out, their number to
+ * *n, and returns the byte after the sequence; NULL when it is malformed. */
 const char *sk_json_escape(const char *p, const char *end, char out[4], size_t *n);
 
 /* The first byte from p on that can't stand in a string as it is ('"', '\\', below 0x20), or end. */

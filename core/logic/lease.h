@@ -1,8 +1,8 @@
 /* lease.h - when an engine counts as gone, as a pure function of what another engine has seen of it.
  *
- * Each engine has a mark in the store, a number that grows with each thing it does there.  Whoever judges looks at all marks with each of
- * its own beats and counts, on its own monotonic clock, for how long a mark has stood still: no clock of the store and no clock of the
- * other engine counts, so none that steps can end a lease.
+ * Each engine has a mark in the store, a number that grows with each thing it does there.  Whoever judges looks at all
+ * marks with each of its own beats and counts, on its own monotonic clock, for how long a mark has stood still: no
+ * clock of the store and no clock of the other engine counts, so none that steps can end a lease.
  *
  * Time in which nobody could reach the store counts for nobody:
  *  - a look vouches for at most the time between two beats, however long ago the look before it was;

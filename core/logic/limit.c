@@ -53,7 +53,8 @@ static int64_t depth(const struct sk_limit *l) {
   return 1 + (late < most ? late : most);
 }
 
-/* From one token to the next.  A step as an exact fraction would need two numbers: rounded up, so that it never runs fast. */
+/* From one token to the next.  A step as an exact fraction would need two numbers: rounded up, so that it never runs
+ * fast. */
 static int64_t step_us(const struct sk_limit *l) {
   int64_t starts = l->burst == 1 ? l->rate + 1 - depth(l) : l->rate;
   return (int64_t)(((__int128)l->per_ms * 1000 + starts - 1) / starts);
@@ -82,7 +83,7 @@ bool sk_limit_same(const struct sk_limit *a, const struct sk_limit *b) {
          a->strict == b->strict;
 }
 
-/* -- what a task declared before ------------------------------------------------------------------------------------------- */
+/* -- what a task declared before ----------------------------------------------------------------------------------- */
 
 struct sk_str sk_limit_numbers(struct sk_str template_limit) {
   const char *end = template_limit.n ? memrchr(template_limit.p, ';', template_limit.n) : NULL;

@@ -7,7 +7,8 @@
  *           | "arg:" n     ... of the n-th arg (1 is the first),
  *           | "fn"         ... of what a function of the script returns, which a client without that script can't know
  *
- * "debounce" stands in templates only: ttl_ms is the quiet time, and the job is enqueued with "replace;0;=key" and that delay. */
+ * "debounce" stands in templates only: ttl_ms is the quiet time, and the job is enqueued with "replace;0;=key" and that
+ * delay. */
 #ifndef SK_LOGIC_LOCK_H
 #define SK_LOGIC_LOCK_H
 

@@ -35,7 +35,7 @@ enum sk_overflow sk_overflow_parse(struct sk_str name) {
   return SK_OVERFLOW_REJECT;
 }
 
-/* -- one setting --------------------------------------------------------------------------------------------------------------- */
+/* -- one setting --------------------------------------------------------------------------------------------------- */
 
 int64_t sk_queue_settings_get(const struct sk_queue_settings *q, size_t i) {
   if (sk_queue_settings_table[i].type == SK_SETTING_OVERFLOW) return (int64_t)q->overflow;
@@ -49,7 +49,7 @@ void sk_queue_settings_set(struct sk_queue_settings *q, size_t i, int64_t value)
     *(int64_t *)(void *)((char *)q + sk_queue_settings_table[i].offset) = value;
 }
 
-/* -- all of them ---------------------------------------------------------------------------------------------------------------- */
+/* -- all of them --------------------------------------------------------------------------------------------------- */
 
 bool sk_queue_settings_any(const struct sk_queue_settings *q) {
   return q->max_len > 0 || q->limit.concurrency > 0 || q->limit.rate > 0;
@@ -71,7 +71,7 @@ bool sk_queue_settings_valid(const struct sk_queue_settings *q) {
   return rate && sk_name_check("queue", q->name, NULL) == SK_OK;
 }
 
-/* -- frames --------------------------------------------------------------------------------------------------------------------- */
+/* -- frames -------------------------------------------------------------------------------------------------------- */
 
 void sk_queue_settings_write(struct sk_buf *out, const struct sk_queue_settings *q) {
   sk_wire_add_str(out, q->name);
@@ -93,7 +93,7 @@ struct sk_queue_settings sk_queue_settings_read(struct sk_reader *r) {
   return q;
 }
 
-/* -- text ----------------------------------------------------------------------------------------------------------------------- */
+/* -- text ---------------------------------------------------------------------------------------------------------- */
 
 void sk_queue_settings_print(struct sk_buf *out, const struct sk_queue_settings *q, int64_t number_max) {
   if (!sk_queue_settings_any(q)) return;

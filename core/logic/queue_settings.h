@@ -1,7 +1,8 @@
-/* queue_settings.h - the settings of a queue (store.h, QUEUE SETTINGS): their table, and the forms in which they travel.
+/* queue_settings.h - the settings of a queue (store.h, QUEUE SETTINGS): their table, and the forms in which they
+ * travel.
  *
- * SK_QUEUE_SETTINGS names every setting once, in one order.  The wire, the stores, the scripts' tables and skein.testing list the
- * settings by that table, so a new setting is a field of the struct and a row of the table. */
+ * SK_QUEUE_SETTINGS names every setting once, in one order.  The wire, the stores, the scripts' tables and
+ * skein.testing list the settings by that table, so a new setting is a field of the struct and a row of the table. */
 #ifndef SK_LOGIC_QUEUE_SETTINGS_H
 #define SK_LOGIC_QUEUE_SETTINGS_H
 
@@ -59,11 +60,12 @@ bool sk_queue_settings_valid(const struct sk_queue_settings *q);
 
 /* The form in frames (wire.h): str name, then each setting, i64; an overflow is u8. */
 void sk_queue_settings_write(struct sk_buf *out, const struct sk_queue_settings *q);
-/* The name points into the reader's bytes.  r->bad tells whether all of it was there; sk_queue_settings_valid whether it makes sense. */
+/* The name points into the reader's bytes.  r->bad tells whether all of it was there; sk_queue_settings_valid whether
+ * it makes sense. */
 struct sk_queue_settings sk_queue_settings_read(struct sk_reader *r);
 
-/* The form of text: the settings, separated by ";", an overflow by its name; nothing when no setting has an effect.  No number is
- * greater than number_max, which the reader of the text must be able to hold. */
+/* The form of text: the settings, separated by ";", an overflow by its name; nothing when no setting has an effect.  No
+ * number is greater than number_max, which the reader of the text must be able to hold. */
 void sk_queue_settings_print(struct sk_buf *out, const struct sk_queue_settings *q, int64_t number_max);
 /* Reads the form of text; a setting that is missing or malformed is 0.  The name is left empty. */
 struct sk_queue_settings sk_queue_settings_parse(struct sk_str text);

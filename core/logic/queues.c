@@ -128,8 +128,8 @@ void sk_queues_plan(const struct sk_queue_spec *specs, size_t n, size_t want, ui
   uint64_t sum = 0, state = random;
   for (size_t i = 0; i < n; i++) sum += specs[i].weight;
   assert(want <= SIZE_MAX / 2 / sum);
-  /* Shares by systematic sampling: one random offset rounds the running total, so each quota is off by less than 1, right on
-   * average, and the last total is `want`. */
+  /* Shares by systematic sampling: one random offset rounds the running total, so each quota is off by less than 1,
+   * right on average, and the last total is `want`. */
   uint64_t offset = draw(&state) % sum, total = 0, given = 0;
   for (size_t i = 0; i < n; i++) {
     assert(specs[i].weight > 0);

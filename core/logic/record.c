@@ -179,7 +179,7 @@ enum sk_code sk_record_decode(struct sk_str bytes, struct sk_job *job, struct sk
   return SK_OK;
 }
 
-/* -- the store's clock ------------------------------------------------------------------------------------------------------------ */
+/* -- the store's clock --------------------------------------------------------------------------------------------- */
 
 enum { TAG_ENQUEUED = 7, TAG_EXPIRES = 11 };
 

@@ -1,7 +1,7 @@
 /* rules.c - see rules.h. */
 #include "logic/rules.h"
 
-/* -- states ---------------------------------------------------------------------------------------------------------------- */
+/* -- states -------------------------------------------------------------------------------------------------------- */
 
 bool sk_state_waits(enum sk_state state) {
   return state == SK_STATE_SCHEDULED || state == SK_STATE_READY || state == SK_STATE_RETRY;
@@ -24,7 +24,7 @@ bool sk_verb_takes(enum sk_verb verb, enum sk_state state) {
   return (STATES_OF[verb] & BIT(state)) != 0;
 }
 
-/* -- settle ---------------------------------------------------------------------------------------------------------------- */
+/* -- settle -------------------------------------------------------------------------------------------------------- */
 
 int64_t *sk_settle_counter(struct sk_counters *counters, enum sk_settle_kind kind) {
   switch (kind) {
@@ -54,7 +54,7 @@ bool sk_settle_refused_when_stopping(enum sk_settle_kind kind) {
   return kind == SK_SETTLE_RETRY || kind == SK_SETTLE_SNOOZE || kind == SK_SETTLE_DEAD;
 }
 
-/* -- the start and the end of an attempt -------------------------------------------------------------------------------------- */
+/* -- the start and the end of an attempt --------------------------------------------------------------------------- */
 
 enum sk_refusal sk_start_refusal(const struct sk_job *job, const struct sk_job *task, int64_t now_ms) {
   if (task == NULL) return SK_REFUSAL_UNKNOWN_TASK;
@@ -70,7 +70,7 @@ enum sk_ending sk_ending_of(enum sk_verdict verdict, enum sk_error_kind kind) {
   return kind == SK_KIND_CANCELLED ? SK_END_CANCELLED : ENDING_OF[verdict];
 }
 
-/* -- admission ---------------------------------------------------------------------------------------------------------------- */
+/* -- admission ----------------------------------------------------------------------------------------------------- */
 
 /* Room in the queue once the holder is gone, if it is to go; a full queue may make room by dropping a READY job. */
 static void check_room(const struct sk_admission_facts *f, struct sk_admission *a) {

@@ -1,9 +1,10 @@
 /* rules.h - the rules that every store and the engine share, as pure functions over facts.
  *
- * transition.h decides what an attempt's end means for its job.  This file decides the rest: which states count as waiting, which
- * verb takes which state, what a settle counts and deletes, whether a new job is admitted, whether a fetched job may start.  The memory
- * and sqlite stores gather the facts and apply the decision.  The scripts in Redis decide in Lua; tests/contract/rules_test.c compares
- * every store with these functions, over all combinations of facts. */
+ * transition.h decides what an attempt's end means for its job.  This file decides the rest: which states count as
+ * waiting, which verb takes which state, what a settle counts and deletes, whether a new job is admitted, whether a
+ * fetched job may start.  The memory and sqlite stores gather the facts and apply the decision.  The scripts in Redis
+ * decide in Lua; tests/contract/rules_test.c compares every store with these functions, over all combinations of
+ * facts. */
 #ifndef SK_LOGIC_RULES_H
 #define SK_LOGIC_RULES_H
 
@@ -16,7 +17,7 @@
 #include "logic/transition.h"
 #include "logic/wire.h"
 
-/* -- states ---------------------------------------------------------------------------------------------------------------- */
+/* -- states -------------------------------------------------------------------------------------------------------- */
 
 /* SCHEDULED, READY and RETRY: the job counts against its queue's max_len, and an enqueue with REPLACE deletes it. */
 bool sk_state_waits(enum sk_state state);
@@ -29,7 +30,7 @@ enum sk_verb { SK_VERB_CANCEL, SK_VERB_DELETE, SK_VERB_RETRY, SK_VERB_PROMOTE };
 /* The verb applies to jobs in that state; to others it is SK_ESTATE.  SK_STATE_NONE: false. */
 bool sk_verb_takes(enum sk_verb verb, enum sk_state state);
 
-/* -- settle ---------------------------------------------------------------------------------------------------------------- */
+/* -- settle -------------------------------------------------------------------------------------------------------- */
 
 /* Events since the store was made; they only grow. */
 struct sk_counters {
@@ -51,7 +52,7 @@ bool sk_settle_deletes(enum sk_settle_kind kind, int64_t keep_ms);
 /* A job that is to stop must be settled as CANCELLED instead: this kind is SK_ESTATE for it. */
 bool sk_settle_refused_when_stopping(enum sk_settle_kind kind);
 
-/* -- the start and the end of an attempt -------------------------------------------------------------------------------------- */
+/* -- the start and the end of an attempt --------------------------------------------------------------------------- */
 
 enum sk_refusal { SK_REFUSAL_NONE, SK_REFUSAL_UNKNOWN_TASK, SK_REFUSAL_EXPIRED };
 /* Why an engine must not start a job; task is the template of the job's task, NULL when no script declares it. */
@@ -60,10 +61,10 @@ enum sk_refusal sk_start_refusal(const struct sk_job *job, const struct sk_job *
 /* The ending that a worker's FAIL frame, or a spec's outcome, stands for. */
 enum sk_ending sk_ending_of(enum sk_verdict verdict, enum sk_error_kind kind);
 
-/* -- admission ---------------------------------------------------------------------------------------------------------------- */
+/* -- admission ----------------------------------------------------------------------------------------------------- */
 
-/* What a store knows when a job is to be enqueued.  A store may leave out what cannot matter: all else when the id is there, the
- * holder without a lock, the queue's counts without a max_len. */
+/* What a store knows when a job is to be enqueued.  A store may leave out what cannot matter: all else when the id is
+ * there, the holder without a lock, the queue's counts without a max_len. */
 struct sk_admission_facts {
   bool id_there;               /* the store has a job with that id */
   bool is_callback;            /* it comes with a settle: its queue's length does not matter */

@@ -63,8 +63,8 @@ struct sk_decision {
 #define SK_RETRIES_DEFAULT 27      /* with the default back-off: 30 days */
 #define SK_KEEP_DEFAULT_MS 3600000 /* of a job whose handler returned a value, and of a cancelled one */
 
-/* Updates job (counts, error, result, times; slices of the outcome are borrowed from then on) and says how to settle it.
- * task is the template of the job's task, or NULL when there is none. */
+/* Updates job (counts, error, result, times; slices of the outcome are borrowed from then on) and says how to settle
+ * it. task is the template of the job's task, or NULL when there is none. */
 struct sk_decision sk_transition(struct sk_job *job, const struct sk_job *task, const struct sk_outcome *outcome,
                                  const struct sk_policy *policy, int64_t now_ms, uint64_t random);
 

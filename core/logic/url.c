@@ -40,7 +40,8 @@ static const char *find_byte(struct sk_str s, char c) { return s.n ? memchr(s.p,
 
 static const char *find_last(struct sk_str s, char c) { return s.n ? memrchr(s.p, c, s.n) : NULL; }
 
-/* Cuts s at the first c: what stands before it is returned, *rest is what stands behind it (p == NULL when there is no c). */
+/* Cuts s at the first c: what stands before it is returned, *rest is what stands behind it (p == NULL when there is no
+ * c). */
 static struct sk_str cut(struct sk_str s, char c, struct sk_str *rest) {
   const char *at = find_byte(s, c);
   *rest = at ? sk_str(at + 1, (size_t)(s.p + s.n - at - 1)) : sk_str(NULL, 0);
@@ -267,7 +268,8 @@ static enum sk_code parse_socket(struct parser *p, struct sk_str s) {
   return code;
 }
 
-/* What stands behind "memory:" or "sqlite:".  "sqlite:///abs" is a common spelling of "/abs"; "sqlite://rel" a common mistake. */
+/* What stands behind "memory:" or "sqlite:".  "sqlite:///abs" is a common spelling of "/abs"; "sqlite://rel" a common
+ * mistake. */
 static enum sk_code parse_file(struct parser *p, struct sk_str s) {
   if (sk_str_starts(s, "//") && !sk_str_starts(s, "///"))
     return sk_err_set(p->err, SK_EINVAL, "store URL \"%s://...\": expected %s:PATH, without \"//\"", p->scheme->name,
@@ -302,7 +304,7 @@ struct sk_str sk_url_param(const struct sk_url *url, const char *name) {
   return sk_str(NULL, 0);
 }
 
-/* -- for logs ----------------------------------------------------------------------------------------------------------*/
+/* -- for logs ----------------------------------------------------------------------------------------------------- */
 
 static bool contains(struct sk_str s, const char *word) {
   size_t n = strlen(word);
@@ -322,8 +324,8 @@ static bool is_file_url(struct sk_str text) {
   return false;
 }
 
-/* A walk over what may be secret in a text that may be a URL: the password in front of the last "@" (or a lone word in the user's place, where
- * a password may have been put), and the values of parameters that sound secret. */
+/* A walk over what may be secret in a text that may be a URL: the password in front of the last "@" (or a lone word in
+ * the user's place, where a password may have been put), and the values of parameters that sound secret. */
 struct secrets {
   struct sk_str text;
   struct sk_str user;  /* with its password; p == NULL: none, or passed over */
@@ -385,7 +387,8 @@ void sk_url_mask(char *text, size_t n) {
   while (next_secret(&it, &secret)) memset(text + (secret.p - text), '*', secret.n);
 }
 
-/* Where the URL ends that begins with "://" at text[from]: at a space or a quote, unless the user and password go on behind it. */
+/* Where the URL ends that begins with "://" at text[from]: at a space or a quote, unless the user and password go on
+ * behind it. */
 static size_t url_end(const char *text, size_t from, size_t n) {
   size_t end = from;
   while (end < n && (unsigned char)text[end] > ' ' && text[end] != '"' && text[end] != '\'') end++;

@@ -6,9 +6,9 @@
  *   rediss://..., rediss+sentinel://..., rediss+cluster://...: the same with TLS
  *   amqp://[user:password@]host[:port],.../vhost    amqps://...    sqs://[key:secret@][host][/segments]
  *
- * All but memory and sqlite may end in ?name=value&...  A sqlite path is taken as it is, to the end of the text, without
- * escapes.  Everything else is percent-decoded; so "/", "?", "#", "%" and "@" within a user or password must be written as %2F,
- * %3F, %23, %25, %40.  No message ever quotes a user or a password. */
+ * All but memory and sqlite may end in ?name=value&...  A sqlite path is taken as it is, to the end of the text,
+ * without escapes.  Everything else is percent-decoded; so "/", "?", "#", "%" and "@" within a user or password must be
+ * written as %2F, %3F, %23, %25, %40.  No message ever quotes a user or a password. */
 #ifndef SK_LOGIC_URL_H
 #define SK_LOGIC_URL_H
 
@@ -36,8 +36,8 @@ struct sk_url {
   const struct sk_url_host *hosts; /* "localhost" when the URL names none (sqs: none) */
   size_t hosts_n;
   struct sk_str path; /* memory, sqlite, redis+unix: the path, as it is for open(2) */
-  const struct sk_str
-      *segments; /* the others: the path's parts between slashes, decoded; a trailing empty one is dropped */
+  /* the others: the path's parts between slashes, decoded; a trailing empty one is dropped */
+  const struct sk_str *segments;
   size_t segments_n;
   const struct sk_url_param *params;
   size_t params_n;
@@ -49,8 +49,8 @@ enum sk_code sk_url_parse(struct sk_str text, struct sk_arena *arena, struct sk_
 /* The first parameter of that name; p == NULL when there is none. */
 struct sk_str sk_url_param(const struct sk_url *url, const char *name);
 
-/* Appends text fit for a log: what may be a password (and a parameter whose name has "pass", "secret" or "token" in it) is "***".
- * Any text will do, well-formed or not; when in doubt it hides more. */
+/* Appends text fit for a log: what may be a password (and a parameter whose name has "pass", "secret" or "token" in it)
+ * is "***". Any text will do, well-formed or not; when in doubt it hides more. */
 void sk_url_redact(struct sk_str text, struct sk_buf *out);
 
 /* The same in place, each byte of a secret a "*": for the command line that other users of the machine see. */

@@ -1,4 +1,5 @@
-/* check.h - what every store refuses, in the same words: an operation that makes no sense never reaches a store's own code.
+/* check.h - what every store refuses, in the same words: an operation that makes no sense never reaches a store's own
+ * code.
  *
  * Each returns SK_OK, or SK_EINVAL or SK_ELIMIT with the sentence in err; nothing has happened then. */
 #ifndef SK_STORE_CHECK_H

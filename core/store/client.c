@@ -35,7 +35,7 @@ static void turn_until(struct sk_client *client, const bool *flag) {
   }
 }
 
-/* -- open and close -------------------------------------------------------------------------------------------------------- */
+/* -- open and close ------------------------------------------------------------------------------------------------ */
 
 static void client_free(struct sk_client *client) {
   sk_timer_free(client->alarm);
@@ -84,7 +84,7 @@ int64_t sk_client_first_deadline(const struct sk_client *client) {
 
 int64_t sk_client_now_ms(const struct sk_client *client) { return client->store->ops->now_ms(client->store); }
 
-/* -- operations ------------------------------------------------------------------------------------------------------------ */
+/* -- operations ---------------------------------------------------------------------------------------------------- */
 
 /* Every operation is the same but for its slot and its struct, which C can't say without a macro. */
 #define BLOCKING(verb)                                                                                                 \

@@ -1,7 +1,7 @@
 /* openers.h - what every store shares with store.c: its opener, and where it reads the time.
  *
- * To add a store: write core/store/NAME*.c with an opener of this shape, declare it here, add a line to the table in store.c
- * and one to the table in tests/contract/stores.c. */
+ * To add a store: write core/store/NAME*.c with an opener of this shape, declare it here, add a line to the table in
+ * store.c and one to the table in tests/contract/stores.c. */
 #ifndef SK_STORE_OPENERS_H
 #define SK_STORE_OPENERS_H
 

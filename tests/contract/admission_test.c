@@ -1,7 +1,9 @@
-/* admission_test.c - every store admits a job as sk_admission (logic/rules.h) decides, over all combinations of its facts.
+/* admission_test.c - every store admits a job as sk_admission (logic/rules.h) decides, over all combinations of its
+ * facts.
  *
- * Each case makes a queue of its own with the facts that it is about, enqueues one job, and compares the answer, the holder of the
- * lock and the oldest READY job with the decision.  The memory and sqlite stores call sk_admission; Redis's scripts decide in Lua. */
+ * Each case makes a queue of its own with the facts that it is about, enqueues one job, and compares the answer, the
+ * holder of the lock and the oldest READY job with the decision.  The memory and sqlite stores call sk_admission;
+ * Redis's scripts decide in Lua. */
 #include <string.h>
 
 #include "contract.h"
@@ -129,7 +131,7 @@ static void play(struct sweep *sweep, struct scene s) {
   world_forget(h->world);
 }
 
-/* -- the facts, all of them ----------------------------------------------------------------------------------------------------- */
+/* -- the facts, all of them ---------------------------------------------------------------------------------------- */
 
 /* How full the queue is, and what it does then. */
 static void play_room(struct sweep *sweep, struct scene s) {

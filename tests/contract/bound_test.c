@@ -80,7 +80,7 @@ static void follow_ups_retries_and_what_is_handed_back_are_let_in(void **ctx) {
   assert_code(put(h, .id = "f"), SK_ELIMIT);
 }
 
-/* -- drop_oldest -------------------------------------------------------------------------------------------------------------- */
+/* -- drop_oldest --------------------------------------------------------------------------------------------------- */
 
 static void drop_oldest_deletes_the_oldest_of_the_lowest_priority(void **ctx) {
   struct world *w = *ctx;
@@ -136,7 +136,7 @@ static void what_is_dropped_leaves_its_lock(void **ctx) {
   assert_string_equal(listed(h, .state = SK_STATE_NONE), "c");
 }
 
-/* -- with locks --------------------------------------------------------------------------------------------------------------- */
+/* -- with locks ---------------------------------------------------------------------------------------------------- */
 
 static void a_job_that_its_lock_refuses_needs_no_room(void **ctx) {
   struct world *w = *ctx;
@@ -182,7 +182,7 @@ static void a_refused_job_takes_no_lock_and_no_place_in_a_group(void **ctx) {
   assert_string_equal(ids_of(w, take(h, 9, "q", "z", NULL)), "a c");
 }
 
-/* -- declaring ---------------------------------------------------------------------------------------------------------------- */
+/* -- declaring ----------------------------------------------------------------------------------------------------- */
 
 static void a_bound_is_changed_and_removed(void **ctx) {
   struct world *w = *ctx;
@@ -249,7 +249,7 @@ static void a_bound_makes_no_queue(void **ctx) {
   assert_int_equal(count(h)->queues_version, version);
 }
 
-/* -- a batch, and the same jobs one after the other ------------------------------------------------------------------------- */
+/* -- a batch, and the same jobs one after the other ---------------------------------------------------------------- */
 
 struct twin {
   char side[16]; /* its queue, and what ids, keys and groups begin with */

@@ -104,7 +104,8 @@ static void waiting_ends_when_another_thread_changes_something(void **ctx) {
   sk_client_close(client);
 }
 
-/* Without an end to the wait it sleeps until something has changed; `skein enqueue --wait` looked again without a pause. */
+/* Without an end to the wait it sleeps until something has changed; `skein enqueue --wait` looked again without a
+ * pause. */
 static void waiting_for_ever_ends_with_a_change(void **ctx) {
   struct world *w = *ctx;
   struct sk_client *client = open_it(w, false);

@@ -1,8 +1,9 @@
 /* contract.h - what the contract tests share: the stores under test, a world per test, and an operation in one line.
  *
- * A world is a fresh store in a folder of its own, a clock that only the test moves, one loop, and the handles opened on it.
- * Whatever is asked through a handle waits for the answer on the loop, and fails the test when the answer came inside the call,
- * twice, or not within GUARD_MS of real time.  Outputs live until the end of the test, or until world_forget. */
+ * A world is a fresh store in a folder of its own, a clock that only the test moves, one loop, and the handles opened
+ * on it. Whatever is asked through a handle waits for the answer on the loop, and fails the test when the answer came
+ * inside the call, twice, or not within GUARD_MS of real time.  Outputs live until the end of the test, or until
+ * world_forget. */
 #ifndef TESTS_CONTRACT_H
 #define TESTS_CONTRACT_H
 
@@ -85,9 +86,10 @@ enum sk_code run_change(struct handle *h, struct sk_change_op *op);
 enum sk_code run_pause(struct handle *h, struct sk_pause_op *op);
 enum sk_code run_progress(struct handle *h, struct sk_progress_op *op);
 enum sk_code run_declare(struct handle *h, struct sk_declare_op *op);
+enum sk_code run_backup(struct handle *h, struct sk_backup_op *op);
 enum sk_code run_tasks(struct handle *h, struct sk_tasks_op *op);
 
-/* -- one operation in one line; what is not given is queue "q", task "t", priority 0, at once --------------------------------- */
+/* -- one operation in one line; what is not given is queue "q", task "t", priority 0, at once ---------------------- */
 
 struct put {
   const char *id, *queue, *task;
@@ -156,7 +158,7 @@ struct sk_str record_with(struct world *w, struct sk_str record, int64_t attempt
 
 #define assert_code(got, want) assert_string_equal(sk_code_name(got), sk_code_name(want))
 
-/* -- the suites; main.c runs them in this order --------------------------------------------------------------------------- */
+/* -- the suites; main.c runs them in this order -------------------------------------------------------------------- */
 struct suite {
   const char *name;
   const struct CMUnitTest *tests;

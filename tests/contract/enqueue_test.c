@@ -294,7 +294,7 @@ static void a_large_record_comes_back_whole(void **ctx) {
   free(big);
 }
 
-/* -- what makes no sense ------------------------------------------------------------------------------------------------------ */
+/* -- what makes no sense ------------------------------------------------------------------------------------------- */
 
 static char long_name[SK_KEY_BYTES_MAX + 2];
 

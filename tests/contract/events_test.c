@@ -50,6 +50,42 @@ static void what_a_beat_or_a_close_hands_back_is_heard(void **ctx) {
   take_job(a, "a");
 }
 
+static void a_fetch_that_makes_room_in_a_queue_that_blocks_is_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  bind_queue(h, .name = text("q"), .max_len = 1, .overflow = SK_OVERFLOW_BLOCK, .block_ms = 1000);
+  put(h, .id = "a");
+  assert_heard(c, take_job(h, "a"));
+}
+
+static void declared_queue_settings_are_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  assert_heard(h, bind_queue(c, .name = text("q"), .limit = { .concurrency = 1 }));
+  assert_heard(h, bind_queue(c, .name = text("q")));
+}
+
+/* The enqueue at the end is heard; whatever was heard before it came from the operations between. */
+static void looking_and_progress_are_not_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  assert_heard(c, put(h, .id = "a"));
+  struct sk_fetched *a = take_job(h, "a");
+  int before = c->changed;
+  struct sk_progress_item report = { .id = a->id, .queue = a->queue, .fence = a->fence, .percent = 5 };
+  struct sk_progress_op progress = { .items = &report, .items_n = 1 };
+  assert_code(run_progress(h, &progress), SK_OK);
+  sk_op_fini(&progress.op);
+  struct sk_tasks_op tasks_op = { .items = NULL };
+  assert_code(run_tasks(h, &tasks_op), SK_OK);
+  sk_op_fini(&tasks_op.op);
+  view(h, "a");
+  count(h);
+  listed(h, .state = SK_STATE_RUNNING);
+  assert_heard(c, put(h, .id = "b"));
+  assert_int_equal(c->changed, before + 1);
+}
+
 static void all_others_hear(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2"), *c = open_client(w);
@@ -72,6 +108,9 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(settle_is_heard),
   cmocka_unit_test(changes_and_pauses_are_heard),
   cmocka_unit_test(what_a_beat_or_a_close_hands_back_is_heard),
+  cmocka_unit_test(a_fetch_that_makes_room_in_a_queue_that_blocks_is_heard),
+  cmocka_unit_test(declared_queue_settings_are_heard),
+  cmocka_unit_test(looking_and_progress_are_not_heard),
   cmocka_unit_test(all_others_hear),
   cmocka_unit_test(ones_own_operations_are_not_heard),
 };

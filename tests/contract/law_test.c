@@ -59,6 +59,90 @@ static void a_client_cannot_fetch_settle_beat_or_progress(void **ctx) {
   assert_string_equal(state_of(c, "j"), "ready");
 }
 
+static void a_client_may_do_everything_else(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *c = open_client(w);
+  assert_code(put(c, .id = "j"), SK_OK);
+  assert_string_equal(state_of(c, "j"), "ready");
+  assert_string_equal(listed(c, .state = SK_STATE_READY), "j");
+  assert_int_equal(count_state(c, "q", SK_STATE_READY), 1);
+  assert_code(change(c, SK_VERB_CANCEL, "j", 1000), SK_OK);
+  set_paused(c, "q", true);
+  bind_queue(c, .name = text("q"), .max_len = 7);
+  struct sk_tasks_op tasks_op = { .items = NULL };
+  assert_code(run_tasks(c, &tasks_op), SK_OK);
+  assert_int_equal(tasks_op.queues_n, 1);
+  assert_int_equal(tasks_op.queues[0].max_len, 7);
+  sk_op_fini(&tasks_op.op);
+}
+
+static void a_backup_is_a_copy_or_unsupported(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *c = open_client(w);
+  char path[128];
+  snprintf(path, sizeof path, "%s/copy", w->dir);
+  for (int round = 0; round < 2; round++) {
+    struct sk_backup_op op = { .path = text(path) };
+    enum sk_code code = run_backup(c, &op);
+    bool is_file = strcmp(w->kind->name, "sqlite") == 0;
+    assert_code(code, !is_file ? SK_EUNSUPPORTED : round == 0 ? SK_OK : SK_EEXISTS);
+    if (code == SK_OK) assert_true(op.bytes > 0);
+    sk_op_fini(&op.op);
+  }
+}
+
+/* What a client finds when it repeats an operation whose answer it did not receive, but which happened. */
+static void a_repeat_tells_what_happened_or_does_no_harm(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a", .lock = "reject;0;=k");
+  assert_string_equal(refused_by(h, .id = "a", .lock = "reject;0;=k"), "");
+  put(h, .id = "s", .delay_ms = 1000);
+  assert_code(change(h, SK_VERB_PROMOTE, "s", 0), SK_OK);
+  assert_code(change(h, SK_VERB_PROMOTE, "s", 0), SK_ESTATE);
+  assert_code(change(h, SK_VERB_CANCEL, "s", 1000), SK_OK);
+  assert_code(change(h, SK_VERB_CANCEL, "s", 1000), SK_ESTATE);
+  assert_code(change(h, SK_VERB_RETRY, "s", 0), SK_OK);
+  assert_code(change(h, SK_VERB_RETRY, "s", 0), SK_ESTATE);
+  assert_code(change(h, SK_VERB_DELETE, "s", 0), SK_OK);
+  assert_code(change(h, SK_VERB_DELETE, "s", 0), SK_ENOTFOUND);
+  struct sk_fetched *a = take_job(h, "a");
+  assert_code(change(h, SK_VERB_CANCEL, "a", 0), SK_OK);
+  assert_code(change(h, SK_VERB_CANCEL, "a", 0), SK_OK);
+  assert_code(settle(h, a, .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000), SK_OK);
+  assert_code(settle(h, a, .kind = SK_SETTLE_CANCELLED, .keep_ms = 1000), SK_ESTALE);
+  assert_int_equal(count(h)->counters.cancelled, 2);
+  for (int round = 0; round < 2; round++) {
+    set_paused(h, "q", true);
+    bind_queue(h, .name = text("q"), .max_len = 7);
+    assert_int_equal(beat(h)->recovered, 0);
+  }
+}
+
+/* One queue more may be refused, with a job for it; a retry then stays in the queue that its job has. */
+static void a_store_holds_as_many_queues_as_its_limit_says(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a"); /* queue 1 */
+  for (int made = 1; made < SK_QUEUES_PER_STORE_MAX;) {
+    struct sk_enqueue_item items[SK_ENQUEUE_BATCH_MAX];
+    struct sk_enqueue_op op = { .items = items };
+    for (; made < SK_QUEUES_PER_STORE_MAX && op.items_n < SK_ENQUEUE_BATCH_MAX; made++) {
+      char name[16];
+      snprintf(name, sizeof name, "n%d", made);
+      items[op.items_n++] = item(w, .id = name, .queue = name);
+    }
+    assert_code(run_enqueue(h, &op), SK_OK);
+    for (size_t i = 0; i < op.items_n; i++) assert_code(items[i].status, SK_OK);
+    sk_op_fini(&op.op);
+    world_forget(w);
+  }
+  enum sk_code code = put(h, .id = "b", .queue = "one-more");
+  assert_true(code == SK_OK || code == SK_ELIMIT);
+  assert_code(settle(h, take_job(h, "a"), .kind = SK_SETTLE_RETRY, .to_queue = "another"), SK_OK);
+  assert_true(sk_str_eq_c(view(h, "a")->queue, code == SK_OK ? "another" : "q"));
+}
+
 struct seen {
   int answers;
   int answers_at_close;
@@ -217,6 +301,10 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(opening_with_must_exist_makes_nothing),
   cmocka_unit_test(two_handles_see_one_store),
   cmocka_unit_test(a_client_cannot_fetch_settle_beat_or_progress),
+  cmocka_unit_test(a_client_may_do_everything_else),
+  cmocka_unit_test(a_backup_is_a_copy_or_unsupported),
+  cmocka_unit_test(a_repeat_tells_what_happened_or_does_no_harm),
+  cmocka_unit_test(a_store_holds_as_many_queues_as_its_limit_says),
   cmocka_unit_test(what_is_submitted_is_finished_before_close_is_done),
   cmocka_unit_test(a_store_in_a_hurry_answers_all_and_closes),
   cmocka_unit_test(an_op_can_be_submitted_again_from_its_callback),

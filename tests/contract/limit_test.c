@@ -11,7 +11,7 @@
 #define STRICT(group) "1;0;0;0;strict;=" group
 #define ONE_A_SECOND(group) "0;1;1000;1;any;=" group
 
-/* -- slots ------------------------------------------------------------------------------------------------------------------- */
+/* -- slots --------------------------------------------------------------------------------------------------------- */
 
 static void no_more_of_a_group_run_than_it_has_slots(void **ctx) {
   struct world *w = *ctx;
@@ -235,7 +235,7 @@ static void a_dead_job_that_is_retried_by_hand_stands_in_its_group_again(void **
   take_job(h, "a");
 }
 
-/* -- the order within a group -------------------------------------------------------------------------------------------------- */
+/* -- the order within a group -------------------------------------------------------------------------------------- */
 
 static void a_groups_line_is_in_the_order(void **ctx) {
   struct world *w = *ctx;
@@ -333,7 +333,7 @@ static void a_retrying_job_of_a_strict_group_that_is_put_forward_by_hand_runs_fi
   take_job(h, "b");
 }
 
-/* -- tokens ------------------------------------------------------------------------------------------------------------------- */
+/* -- tokens -------------------------------------------------------------------------------------------------------- */
 
 static void a_rate_lets_one_start_at_a_time(void **ctx) {
   struct world *w = *ctx;
@@ -489,7 +489,7 @@ static void no_window_sees_more_starts_than_the_rate(void **ctx) {
   for (int i = RATE; i < n; i++) assert_true(starts[i] - starts[i - RATE] >= PER_MS);
 }
 
-/* -- turns -------------------------------------------------------------------------------------------------------------------- */
+/* -- turns --------------------------------------------------------------------------------------------------------- */
 
 /* How many of the first n held jobs have ids that begin with c. */
 static int begin_with(const struct sk_fetch_op *op, size_t n, char c) {
@@ -606,7 +606,7 @@ static void quotas_hold_with_groups(void **ctx) {
   sk_op_fini(&op.op);
 }
 
-/* -- a queue's own limit -------------------------------------------------------------------------------------------------------- */
+/* -- a queue's own limit ------------------------------------------------------------------------------------------- */
 
 static void a_queues_slots_count_all_its_running_jobs(void **ctx) {
   struct world *w = *ctx;
@@ -676,7 +676,7 @@ static void a_queue_may_be_bound_before_its_first_job(void **ctx) {
   assert_int_equal(take(h, 9, "q", NULL)->jobs_n, 1);
 }
 
-/* -- many --------------------------------------------------------------------------------------------------------------------- */
+/* -- many ---------------------------------------------------------------------------------------------------------- */
 
 enum { TENANTS = 200, TENANT_JOBS = 5, TENANT_SLOTS = 2 };
 
@@ -761,7 +761,7 @@ static void three_engines_and_many_groups_stay_within_every_limit_to_the_end(voi
   free(d);
 }
 
-/* -- what it costs ------------------------------------------------------------------------------------------------------------ */
+/* -- what it costs ------------------------------------------------------------------------------------------------- */
 
 enum { HELD_BACK = 100000, COST_GROUPS = 10000, TRIES = 60 };
 

@@ -7,7 +7,7 @@
 #define REJECT "reject;0;=k"
 #define REPLACE "replace;0;=k"
 
-/* -- who is refused ---------------------------------------------------------------------------------------------------------- */
+/* -- who is refused ------------------------------------------------------------------------------------------------ */
 
 static void a_lock_refuses_a_second_job_and_names_its_holder(void **ctx) {
   struct world *w = *ctx;
@@ -110,7 +110,7 @@ static void a_lock_is_held_in_every_state_but_the_last(void **ctx) {
   assert_string_equal(refused_by(h, .id = "b", .lock = REJECT), "a"); /* handed back */
 }
 
-/* -- how it leaves ----------------------------------------------------------------------------------------------------------- */
+/* -- how it leaves ------------------------------------------------------------------------------------------------- */
 
 static void a_lock_leaves_with_its_job_however_a_settle_ends_it(void **ctx) {
   struct world *w = *ctx;
@@ -183,7 +183,7 @@ static void a_dead_job_retried_by_hand_does_not_get_its_lock_back(void **ctx) {
   assert_string_equal(refused_by(h, .id = "c", .lock = REJECT), "b");
 }
 
-/* -- time to live ------------------------------------------------------------------------------------------------------------ */
+/* -- time to live -------------------------------------------------------------------------------------------------- */
 
 static void a_lock_whose_time_is_over_is_as_good_as_none(void **ctx) {
   struct world *w = *ctx;
@@ -226,7 +226,7 @@ static void a_time_that_is_over_replaces_nobody(void **ctx) {
   assert_string_equal(listed(h, .state = SK_STATE_READY), "a b");
 }
 
-/* -- replace ----------------------------------------------------------------------------------------------------------------- */
+/* -- replace ------------------------------------------------------------------------------------------------------- */
 
 static void replace_deletes_a_holder_that_waits(void **ctx) {
   struct world *w = *ctx;
@@ -301,7 +301,7 @@ static void a_debounced_job_runs_once_after_the_last_call(void **ctx) {
   assert_string_equal(listed(h, .state = SK_STATE_NONE), "d");
 }
 
-/* -- throttle ---------------------------------------------------------------------------------------------------------------- */
+/* -- throttle ------------------------------------------------------------------------------------------------------ */
 
 static void a_throttle_refuses_for_its_time_whatever_becomes_of_its_job(void **ctx) {
   struct world *w = *ctx;
@@ -365,7 +365,7 @@ static void a_lock_that_was_taken_after_a_throttles_time_outlives_a_beat(void **
   assert_string_equal(refused_by(h, .id = "e", .lock = REJECT), "c");
 }
 
-/* -- follow-ups, crashes ------------------------------------------------------------------------------------------------------ */
+/* -- follow-ups, crashes ------------------------------------------------------------------------------------------- */
 
 static void a_follow_up_that_its_lock_refuses_stops_no_settle(void **ctx) {
   struct world *w = *ctx;

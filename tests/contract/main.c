@@ -1,5 +1,5 @@
-/* main.c - `contract STORE [PATTERN]` runs the contract over a store; PATTERN (*, ?) picks tests by name.  Exits 0 when all
- * passed; the last line is "N passed, N failed". */
+/* main.c - `contract STORE [PATTERN]` runs the contract over a store; PATTERN (*, ?) picks tests by name.  Exits 0 when
+ * all passed; the last line is "N passed, N failed". */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* redis_server.c - the redis-server that the contract runs against: one for the whole program, its own, on a unix socket in a folder of
- * its own, emptied before each test. */
+/* redis_server.c - the redis-server that the contract runs against: one for the whole program, its own, on a unix
+ * socket in a folder of its own, emptied before each test. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

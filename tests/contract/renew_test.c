@@ -117,7 +117,7 @@ static void a_limit_by_many_keys_is_freed_whole(void **ctx) {
   assert_int_equal(taken, KEYS);
 }
 
-/* -- who has declared it ---------------------------------------------------------------------------------------------------- */
+/* -- who has declared it ------------------------------------------------------------------------------------------- */
 
 /* An application declares: queues it binds to 5 jobs each, NULL for none; and task "t". */
 static void declare_as(struct handle *h, const char *owner, bool renew, const char *first, const char *second) {

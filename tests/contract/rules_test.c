@@ -1,11 +1,12 @@
-/* rules_test.c - every store decides as the pure functions of logic/rules.h do, over their whole tables (admission: admission_test.c).
+/* rules_test.c - every store decides as the pure functions of logic/rules.h do, over their whole tables (admission:
+ * admission_test.c).
  *
  * Two stores call those functions and Redis's scripts decide in Lua; the comparison is the same for all of them. */
 #include <string.h>
 
 #include "contract.h"
 
-/* -- verbs ------------------------------------------------------------------------------------------------------------------- */
+/* -- verbs --------------------------------------------------------------------------------------------------------- */
 
 /* Makes job `id` of task `task`, alone in queue "q", and brings it into that state. */
 static void bring_into(struct handle *h, const char *id, const char *task, enum sk_state state) {
@@ -51,7 +52,7 @@ static void a_verb_takes_the_states_that_the_rule_names(void **ctx) {
   }
 }
 
-/* -- settle ------------------------------------------------------------------------------------------------------------------ */
+/* -- settle -------------------------------------------------------------------------------------------------------- */
 
 static void assert_counted(const struct sk_counters *got, const struct sk_counters *want) {
   assert_int_equal(got->done, want->done);

@@ -283,7 +283,7 @@ static void crashed_is_counted_with_any_kind(void **ctx) {
   assert_int_equal(count(h)->counters.dead, 1);
 }
 
-/* -- many that end in one batch: each must fare as it would alone --------------------------------------------------------------- */
+/* -- many that end in one batch: each must fare as it would alone -------------------------------------------------- */
 
 static struct sk_settle_item ending(const struct sk_fetched *held, enum sk_settle_kind kind, int64_t keep_ms) {
   return (struct sk_settle_item){

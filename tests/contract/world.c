@@ -11,7 +11,7 @@
 #include "io/loop.h"
 #include "logic/record.h"
 
-/* -- the world ------------------------------------------------------------------------------------------------------------- */
+/* -- the world ----------------------------------------------------------------------------------------------------- */
 
 static int64_t read_wall(void *ctx) { return atomic_load(&((struct world *)ctx)->wall_ms); }
 static int64_t read_mono(void *ctx) { return atomic_load(&((struct world *)ctx)->mono_ms); }
@@ -112,7 +112,7 @@ static void *new_op(struct world *w, size_t size) {
   return op;
 }
 
-/* -- handles --------------------------------------------------------------------------------------------------------------- */
+/* -- handles ------------------------------------------------------------------------------------------------------- */
 
 static struct handle *open_handle(struct world *w, const char *engine) {
   assert_true(w->handles_n < HANDLES_MAX);
@@ -149,7 +149,7 @@ void close_handle(struct handle *h) {
   world_await(h->world, &closed);
 }
 
-/* -- operations ------------------------------------------------------------------------------------------------------------ */
+/* -- operations ---------------------------------------------------------------------------------------------------- */
 
 struct answer {
   struct handle *h;
@@ -188,6 +188,7 @@ RUN(change)
 RUN(pause)
 RUN(progress)
 RUN(declare)
+RUN(backup)
 RUN(tasks)
 
 struct sk_str text(const char *z) {
