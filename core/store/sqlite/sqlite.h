@@ -71,7 +71,8 @@ enum {
   SQ_LANES = SK_PRIORITIES + 1,  /* a lane per priority, the highest first, */
   SQ_LANE_APART = SK_PRIORITIES, /* and numbers for jobs that do not start in line */
 
-  SQ_QUEUES_MAX = SK_QUEUES_PER_STORE_MAX, /* 16 bits of a job's number; 3 for the lane, 44 for the sequence: 5 years at 100,000 jobs/s */
+  SQ_QUEUES_MAX =
+      SK_QUEUES_PER_STORE_MAX, /* 16 bits of a job's number; 3 for the lane, 44 for the sequence: 5 years at 100,000 jobs/s */
   SQ_LANE_SHIFT = 44,
   SQ_QUEUE_SHIFT = 47,
 
