@@ -26,10 +26,6 @@ struct sk_lua_client {
   struct sk_timer *safety; /* rings every SK_SAFETY_POLL_MS as long as the loop turns */
   int64_t deadline_ms;     /* of the enqueue at work as a whole, monotonic; 0: each operation has its own */
 };
-/* c is zeroed.  Borrows it until sk_lua_client_fini, which is called whether or not this succeeds. */
-enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_options *options, struct sk_err *err);
-/* Waits until the store is closed.  Again: does nothing. */
-void sk_lua_client_fini(struct sk_lua_client *c);
 /* client:call(operation, payload), with the arguments at 2 and 3. */
 int sk_lua_client_call(lua_State *L, struct sk_lua_client *c);
 

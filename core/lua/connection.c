@@ -9,7 +9,57 @@
 
 #include "base/fds.h"
 #include "base/limits.h"
+#include "base/clock.h"
+#include "engine/request.h"
 #include "io/loop.h"
+
+/* -- a client's store ------------------------------------------------------------------------------------------------- */
+
+static void on_changed(void *ctx) {
+  struct sk_lua_client *c = ctx;
+  if (c->requests) sk_requests_changed(c->requests);
+}
+
+/* Keeps the loop alive while a call waits for what others do, which no handle of the store does; and looks again, should the
+ * news of it have been lost. */
+static void on_safety(void *ctx) {
+  struct sk_lua_client *c = ctx;
+  sk_timer_start(c->safety, SK_SAFETY_POLL_MS);
+  on_changed(c);
+}
+
+static void on_closed(void *ctx) {
+  bool *closed = ctx;
+  *closed = true;
+}
+
+void sk_lua_client_fini(struct sk_lua_client *c) {
+  if (c->requests) sk_requests_stop(c->requests);
+  while (c->requests && !sk_requests_idle(c->requests) && sk_loop_turn(c->loop, true)) continue;
+  sk_requests_free(c->requests);
+  bool closed = c->store == NULL;
+  if (c->store) c->store->ops->close(c->store, on_closed, &closed);
+  while (!closed && sk_loop_turn(c->loop, true)) continue;
+  sk_timer_free(c->safety);
+  if (c->loop) sk_loop_free(c->loop);
+  *c = (struct sk_lua_client){ 0 };
+}
+
+enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_options *options, struct sk_err *err) {
+  c->loop = sk_loop_new(err);
+  if (c->loop == NULL) return err->code;
+  c->safety = sk_timer_new(c->loop, on_safety, c);
+  if (c->safety == NULL) return sk_err_set(err, SK_ENOMEM, "connection: out of memory");
+  sk_timer_start(c->safety, SK_SAFETY_POLL_MS);
+  struct sk_store_events events = { .changed = on_changed, .ctx = c };
+  int64_t from_ms = sk_clock_mono_ms();
+  enum sk_code code = sk_store_open(c->loop, options, &events, &c->store, err);
+  if (code != SK_OK) return code;
+  c->deadline_ms = from_ms + c->store->timeout_ms; /* an enqueue may have opened it */
+  struct sk_requests_options requests = { .loop = c->loop, .store = c->store, .args_bytes_max = SK_ARGS_BYTES_MAX };
+  c->requests = sk_requests_new(&requests, err);
+  return c->requests ? SK_OK : err->code;
+}
 
 /* What a fork of the process concerns, whichever of its Lua states has opened it: pthread_atfork takes no context. */
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -23,6 +23,11 @@ struct sk_lua_connection {
   unsigned forgotten;       /* times */
 };
 
+/* c is zeroed.  Borrows it until sk_lua_client_fini, which is called whether or not this succeeds. */
+enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_options *options, struct sk_err *err);
+/* Waits until the store is closed.  Again: does nothing. */
+void sk_lua_client_fini(struct sk_lua_client *c);
+
 /* c is zeroed; url is copied. */
 enum sk_code sk_lua_connection_open(struct sk_lua_connection *c, struct sk_str url, enum sk_durability durability,
                                     struct sk_err *err);

@@ -58,11 +58,6 @@ static void drop_threads_but(struct sk_slot *slot, const lua_State *keep) {
 
 static void drop_threads(struct sk_slot *slot) { drop_threads_but(slot, NULL); }
 
-int64_t sk_runner_now_ms(struct sk_runner *r) {
-  if (r->now_ms == 0) r->now_ms = sk_clock_mono_ms();
-  return r->now_ms;
-}
-
 /* The loop sends what was said when all pending jobs had their turn, which may be long after this one ended: who waits for it
  * should not wait for them, and their crash should not undo it. */
 static void send_soon(struct sk_runner *r) {
@@ -90,20 +85,13 @@ static void finish(struct sk_slot *slot) {
   send_soon(r);
 }
 
-/* A finalizer of a script has failed while the runner worked. */
-static void report_finalizer(void *ctx, struct sk_str message) {
-  struct sk_buf text = { 0 };
-  sk_buf_add_c(&text, "a finalizer (__gc) failed: ");
-  sk_buf_add_str(&text, message);
-  if (!text.failed) sk_runtime_log(ctx, SK_LOG_ERROR, NULL, sk_buf_str(&text));
-  sk_buf_fini(&text);
-}
-
-void sk_jobs_protect(struct sk_runner *r, lua_CFunction step, void *ctx) {
-  sk_vm_protect(r->vm, step, ctx, report_finalizer, r);
-}
-
 static const char *stop_text(enum sk_error_kind kind) { return kind == SK_KIND_TIMEOUT ? "timeout" : "cancelled"; }
+
+void sk_jobs_resume(struct sk_thread *t, int n) {
+  struct sk_runner *r = t->runner;
+  sk_thread_resume(t, n);
+  sk_jobs_follow_up(r);
+}
 
 /* Why an attempt failed, for the failure handlers. */
 struct trouble {
@@ -147,7 +135,7 @@ static void start_failure(struct trouble *f) {
   slot->over = NULL;
   slot->stop = SK_KIND_NONE; /* it has stopped; the handlers may wait */
   drop_threads_but(slot, f->co);
-  sk_jobs_protect(r, failure_step, f);
+  sk_runner_protect(r, failure_step, f);
   drop_threads_but(slot, f->handler ? f->handler->co : NULL);
   if (f->handler == NULL) {
     say_fail(r, slot,
@@ -155,7 +143,7 @@ static void start_failure(struct trouble *f) {
     finish(slot);
     return;
   }
-  sk_thread_resume(f->handler, FAILURE_ARGS);
+  sk_jobs_resume(f->handler, FAILURE_ARGS);
 }
 
 /* The same for an error of the runner's own, a sentence without a traceback. */
@@ -210,7 +198,7 @@ static void returned(struct sk_slot *slot) {
   struct result res = { .co = slot->over->co };
   if (lua_gettop(res.co) > 0 && !lua_isnil(res.co, 1)) {
     lua_settop(res.co, 1);
-    sk_jobs_protect(r, result_step, &res);
+    sk_runner_protect(r, result_step, &res);
   }
   if (res.code == SK_OK) {
     say_done(r, slot, sk_buf_str(&res.text));
@@ -230,9 +218,9 @@ static void raised(struct sk_slot *slot) {
 static void mourned(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
   if (slot->over == NULL)
-    sk_runtime_log(r, SK_LOG_ERROR, slot, SK_STR_LIT("the job's handlers went on after they were told to stop"));
+    sk_runner_log(r, SK_LOG_ERROR, slot, SK_STR_LIT("the job's handlers went on after they were told to stop"));
   else if (slot->over_status != 0)
-    sk_runtime_log(r, SK_LOG_ERROR, slot, sk_vm_error_text(slot->over->co, -1));
+    sk_runner_log(r, SK_LOG_ERROR, slot, sk_vm_error_text(slot->over->co, -1));
   say_done(r, slot, sk_str(NULL, 0));
   finish(slot);
 }
@@ -270,7 +258,7 @@ void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
       if (!waits(t)) continue;
       sk_thread_unwait(t);
       lua_pushinteger(t->co, kind);
-      sk_thread_resume(t, 1);
+      sk_jobs_resume(t, 1);
       woke = true;
       break;
     }
@@ -279,19 +267,6 @@ void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
 }
 
 /* -- the start -------------------------------------------------------------------------------------------------------------------- */
-
-lua_Number sk_jobs_handle(const struct sk_slot *slot) {
-  return (lua_Number)slot->generation * 1048576.0 + slot->number;
-}
-
-struct sk_slot *sk_jobs_slot(struct sk_runner *r, lua_Number handle) {
-  if (!(handle >= 0 && handle < 9007199254740992.0)) return NULL; /* it comes from scripts */
-  uint64_t h = (uint64_t)handle;
-  uint32_t number = (uint32_t)(h % 1048576), generation = (uint32_t)(h / 1048576);
-  if (number >= r->slot_page->slots_n) return NULL;
-  struct sk_slot *slot = &r->slots[number];
-  return slot->active && slot->generation == generation ? slot : NULL;
-}
 
 static void set_text(lua_State *L, const char *key, struct sk_str s) {
   lua_pushlstring(L, s.p, s.n);
@@ -313,7 +288,7 @@ static void push_job(lua_State *L, struct sk_slot *slot) {
   set_number(L, "attempt", (lua_Number)job->attempts + 1);
   set_number(L, "retries", (lua_Number)slot->retries);
   set_number(L, "enqueued_at", (lua_Number)job->enqueued_ms / 1000.0);
-  set_number(L, "_handle", sk_jobs_handle(slot));
+  set_number(L, "_handle", sk_runner_handle(slot));
   lua_rawgeti(L, LUA_REGISTRYINDEX, slot->runner->job_meta_ref);
   lua_setmetatable(L, -2);
 }
@@ -329,7 +304,7 @@ static void activate(struct sk_slot *slot) {
   atomic_store(&r->slot_page->slots[slot->number].started_ms, slot->started_ms);
   r->active++;
   if (slot->timeout_ms > 0 && sk_heap_insert(&r->timeouts, &slot->soft, slot->started_ms + slot->timeout_ms))
-    sk_runner_arm_timer(r);
+    sk_thread_arm_timer(r);
 }
 
 struct beginning {
@@ -397,10 +372,10 @@ static void start(struct sk_slot *slot) {
   bool mourns = slot->mourn != SK_KIND_NONE;
   activate(slot);
   atomic_store_explicit(&r->slot_page->running, slot->number + 1, memory_order_release);
-  sk_jobs_protect(r, mourns ? mourn_step : begin_step, &b);
+  sk_runner_protect(r, mourns ? mourn_step : begin_step, &b);
   atomic_store_explicit(&r->slot_page->running, 0, memory_order_release);
   if (b.values >= 0)
-    sk_thread_resume(b.thread, b.values - 1);
+    sk_jobs_resume(b.thread, b.values - 1);
   else if (mourns)
     mourned(slot);
   else /* args that can't be read are no better at the next attempt */
@@ -419,7 +394,7 @@ static bool start_next(struct sk_runner *r) {
 }
 
 /* What runs here comes back here when it yields or ends; `following` makes that a loop. */
-void sk_runner_follow_up(struct sk_runner *r) {
+void sk_jobs_follow_up(struct sk_runner *r) {
   if (r->depth > 0 || r->following) return;
   r->following = true;
   for (;;) {
@@ -430,7 +405,7 @@ void sk_runner_follow_up(struct sk_runner *r) {
     } else if ((n = sk_list_pop(&r->woken)) != NULL) {
       struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, join_node);
       sk_thread_unwait(t);
-      sk_thread_resume(t, 0);
+      sk_jobs_resume(t, 0);
     } else if (!start_next(r)) {
       break;
     }
@@ -490,13 +465,29 @@ static int trace_step(lua_State *L) {
                  0);
   size_t bytes;
   const char *text = lua_tolstring(L, -1, &bytes);
-  sk_runtime_log(t->runner, SK_LOG_INFO, t->slot, sk_str(text, bytes));
+  sk_runner_log(t->runner, SK_LOG_INFO, t->slot, sk_str(text, bytes));
   return 0;
 }
 
 void sk_jobs_trace(struct sk_runner *r) {
   for (uint32_t i = 0; i < r->slot_page->slots_n; i++) {
     if (!r->slots[i].active) continue;
-    SK_LIST_EACH (n, &r->slots[i].threads) sk_jobs_protect(r, trace_step, SK_CONTAINER(n, struct sk_thread, node));
+    SK_LIST_EACH (n, &r->slots[i].threads) sk_runner_protect(r, trace_step, SK_CONTAINER(n, struct sk_thread, node));
   }
+}
+
+void sk_jobs_on_timer(void *ctx) {
+  struct sk_runner *r = ctx;
+  int64_t now = sk_clock_mono_ms();
+  struct sk_heap_node *n;
+  while ((n = sk_heap_first(&r->timeouts)) != NULL && n->key <= now) {
+    sk_heap_remove(&r->timeouts, n);
+    sk_jobs_stop(SK_CONTAINER(n, struct sk_slot, soft), SK_KIND_TIMEOUT);
+  }
+  while ((n = sk_heap_first(&r->sleepers)) != NULL && n->key <= now) {
+    struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, sleep);
+    sk_thread_unwait(t);
+    sk_jobs_resume(t, 0);
+  }
+  sk_thread_arm_timer(r);
 }

@@ -64,13 +64,13 @@ static int programs_starting(lua_State *L) {
   sk_fds_close_on_exec();
   if (slot == NULL) return 0;
   if (!make_room(slot)) return luaL_error(L, "not enough memory");
-  lua_pushnumber(L, sk_jobs_handle(slot));
+  lua_pushnumber(L, sk_runner_handle(slot));
   return 1;
 }
 
 /* started(handle, pid) */
 static int programs_started(lua_State *L) {
-  struct sk_slot *slot = sk_jobs_slot(sk_runner_of(L), luaL_checknumber(L, 1));
+  struct sk_slot *slot = sk_runner_slot(sk_runner_of(L), luaL_checknumber(L, 1));
   int pid = luaL_checkint(L, 2);
   if (slot && make_room(slot))
     slot->children[slot->children_n++] = pid;
@@ -81,7 +81,7 @@ static int programs_started(lua_State *L) {
 
 /* ended(handle, pid): it has exited; what it left in its group goes on until the job ends */
 static int programs_ended(lua_State *L) {
-  struct sk_slot *slot = sk_jobs_slot(sk_runner_of(L), luaL_checknumber(L, 1));
+  struct sk_slot *slot = sk_runner_slot(sk_runner_of(L), luaL_checknumber(L, 1));
   int pid = luaL_checkint(L, 2);
   if (slot && !group_lives(pid)) forget(slot, pid);
   return 0;
@@ -99,7 +99,7 @@ static int programs_children(lua_State *L) {
 
 /* popened(handle, pid): one that io.popen has started */
 static int programs_popened(lua_State *L) {
-  struct sk_slot *slot = sk_jobs_slot(sk_runner_of(L), luaL_checknumber(L, 1));
+  struct sk_slot *slot = sk_runner_slot(sk_runner_of(L), luaL_checknumber(L, 1));
   int pid = luaL_checkint(L, 2);
   if (slot && make_room(slot)) slot->children[slot->children_n++] = -pid;
   return 0;

@@ -7,7 +7,7 @@
  *
  * Scripts may resume each other's threads (spawn, coroutine.resume), so one thread's code can be on the C stack below another's.
  * A thread that ends there only takes note: what follows from it (its job's end, joiners that go on, new jobs) happens in
- * sk_runner_follow_up, once no script is on the stack.  There, and nowhere else, threads are dropped.
+ * sk_jobs_follow_up, once no script is on the stack.  There, and nowhere else, threads are dropped.
  *
  * The runner's own work allocates on the main state only, and in protected mode (sk_vm_protect): the collector may run scripts'
  * finalizers whenever it does.  One process, one runner; see worker.c for its life. */
@@ -114,7 +114,7 @@ struct sk_runner {
   uint64_t next_request;
   struct sk_thread *current; /* whose code is running, NULL between */
   unsigned depth;            /* how many resumes and callbacks of scripts are on the C stack */
-  bool following;            /* sk_runner_follow_up runs */
+  bool following;            /* sk_jobs_follow_up runs */
   struct sk_list ended;      /* slots whose main thread has ended, or that are to be abandoned */
   struct sk_list woken;      /* threads (join_node) whose wait for another has ended */
   struct sk_list unwanted;   /* spawned threads (join_node) that are over and that no Lua handle refers to */
@@ -136,12 +136,43 @@ struct sk_runner {
 #define SK_SWALLOWED_MAX 3 /* times a stop may be swallowed before the job is abandoned */
 #define SK_NESTED_MAX 100  /* depth of resumes within resumes: each takes a piece of the C stack */
 
+/* The files of the runner, each calling only those above it. */
+
+/* runner.c */
+void sk_runner_register(lua_State *L, struct sk_runner *r);
+struct sk_runner *sk_runner_of(lua_State *L);
+/* The value that the module's waiting functions yield. */
+void sk_runner_push_token(lua_State *L);
+bool sk_runner_is_token(lua_State *L, int index);
+/* The time, for the runner's own work between two scripts; monotonic. */
+int64_t sk_runner_now_ms(struct sk_runner *r);
+/* Waits for the core to take what this worker has to say when that is much.  False when it does not within SK_SAY_MS; then
+ * nobody waits again before it has.  What can be lost is not to be said then. */
+bool sk_runner_may_say(struct sk_runner *r);
+/* Sends a line to the engine's log; slot: the job it is about, NULL for none. */
+void sk_runner_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text);
+/* sk_vm_protect; a finalizer's error is logged. */
+void sk_runner_protect(struct sk_runner *r, lua_CFunction step, void *ctx);
+/* Takes away the debug hook that a job has left. */
+void sk_runner_unhook(struct sk_runner *r);
+/* The number by which Lua knows a running job, and back; NULL when that job is over. */
+lua_Number sk_runner_handle(const struct sk_slot *slot);
+struct sk_slot *sk_runner_slot(struct sk_runner *r, lua_Number handle);
+/* From now on a child that a job forks cannot speak for the worker. */
+void sk_runner_watch_forks(void);
+/* Ends this process if it is such a child, which must not go on as the worker. */
+void sk_runner_leave_child(void);
+
+/* programs.c: what a job's programs are started with, and that they end with it */
+void sk_programs_open(lua_State *L); /* adds its functions to the module on top of the stack */
+void sk_programs_end(struct sk_slot *slot);
+
 /* thread.c */
 /* May raise on L, the state that runs and is protected.  NULL when out of memory. */
 struct sk_thread *sk_thread_new(lua_State *L, struct sk_slot *slot, enum sk_role role);
-/* Resumes it with the n values on top of its stack and takes note of what comes of it. */
+/* Resumes it with the n values on top of its stack, and notes its outcome, which sk_jobs_follow_up acts upon. */
 void sk_thread_resume(struct sk_thread *t, int n);
-/* Takes it out of whatever it waits for. */
+/* Takes it out of the list or heap in which it waits. */
 void sk_thread_unwait(struct sk_thread *t);
 /* Ends its part in the job: the coroutine is never resumed again.  No script may be on the C stack. */
 void sk_thread_drop(struct sk_thread *t);
@@ -149,40 +180,21 @@ void sk_thread_release(struct sk_thread *t); /* its Lua handle is gone */
 /* Frees the unwanted threads.  Scripts may be on the C stack. */
 void sk_threads_reap(struct sk_runner *r);
 struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co); /* NULL when it is none of the runner's */
-void sk_runner_arm_timer(struct sk_runner *r);
-void sk_runner_on_timer(void *runner);
-
-/* Ends this process if it is a child that a job has forked, which must not go on as the worker. */
-void sk_runner_leave_child(void);
-/* Takes away the debug hook that a job has left. */
-void sk_runner_unhook(struct sk_runner *r);
-
-/* programs.c: what a job's programs are started with, and that they end with it */
-void sk_programs_open(lua_State *L); /* adds its functions to the module on top of the stack */
-void sk_programs_end(struct sk_slot *slot);
-
-/* jobs.c */
-void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame);
-/* Does what is to be done once no script is on the C stack: ends jobs, wakes joiners, starts pending jobs.  Does nothing before. */
-void sk_runner_follow_up(struct sk_runner *r);
-void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind); /* soft: raised at its next yield */
-void sk_jobs_drain(struct sk_runner *r);
-void sk_jobs_trace(struct sk_runner *r);
-/* The time, for the runner's own work between two scripts. */
-int64_t sk_runner_now_ms(struct sk_runner *r);
-/* sk_vm_protect; a finalizer's error is logged. */
-void sk_jobs_protect(struct sk_runner *r, lua_CFunction step, void *ctx);
-struct sk_slot *sk_jobs_slot(struct sk_runner *r, lua_Number handle); /* NULL when that job is over */
-lua_Number sk_jobs_handle(const struct sk_slot *slot);
+/* Sets the timer for the first that sleeps or times out. */
+void sk_thread_arm_timer(struct sk_runner *r);
 
 /* runtime.c: the Lua module skein.runtime */
 int sk_runtime_open(lua_State *L);
-/* Waits for the core to take what this worker has to say when that is much.  False when it does not within SK_SAY_MS; then nobody waits
- * again before it has.  What can be lost is not to be said then. */
-bool sk_runner_may_say(struct sk_runner *r);
-void sk_runtime_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text);
-struct sk_runner *sk_runner_of(lua_State *L);
-/* True for what the module's waiting functions yield. */
-bool sk_runtime_is_token(lua_State *L, int index);
+
+/* jobs.c */
+void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame);
+/* sk_thread_resume, and then sk_jobs_follow_up. */
+void sk_jobs_resume(struct sk_thread *t, int n);
+/* Does what is due once no script is on the C stack: ends jobs, wakes joiners, starts pending jobs.  Does nothing before. */
+void sk_jobs_follow_up(struct sk_runner *r);
+void sk_jobs_on_timer(void *runner);
+void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind); /* soft: raised at its next yield */
+void sk_jobs_drain(struct sk_runner *r);
+void sk_jobs_trace(struct sk_runner *r);
 
 #endif

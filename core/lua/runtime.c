@@ -19,19 +19,9 @@
 #include "lua/json.h"
 #include "lua/runner.h"
 
-static const char TOKEN = 0;      /* its address is the token */
-static const char RUNNER_KEY = 0; /* its address is the registry key of the runner */
 static const char THREAD_TYPE[] = "skein.thread";
 
 enum { SEND_AFTER_MS = 50 }; /* on the CPU without a yield */
-
-struct sk_runner *sk_runner_of(lua_State *L) {
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&RUNNER_KEY);
-  lua_rawget(L, LUA_REGISTRYINDEX);
-  struct sk_runner *r = lua_touserdata(L, -1);
-  lua_pop(L, 1);
-  return r;
-}
 
 /* Raises what a script did wrong, at its line; see errors.misuse (skein/errors.lua). */
 static int misuse(lua_State *L, const char *fmt, ...) {
@@ -44,10 +34,6 @@ static int misuse(lua_State *L, const char *fmt, ...) {
   return 0; /* not reached */
 }
 
-bool sk_runtime_is_token(lua_State *L, int index) {
-  return lua_type(L, index) == LUA_TLIGHTUSERDATA && lua_touserdata(L, index) == (const void *)&TOKEN;
-}
-
 static struct sk_thread *need_thread(lua_State *L) {
   struct sk_thread *t = sk_runner_of(L)->current;
   if (t == NULL) misuse(L, "this can only be used inside a job");
@@ -57,7 +43,7 @@ static struct sk_thread *need_thread(lua_State *L) {
 /* -- waiting ---------------------------------------------------------------------------------------------------------------------- */
 
 static int yield(lua_State *L) {
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&TOKEN);
+  sk_runner_push_token(L);
   return lua_yield(L, 1);
 }
 
@@ -93,7 +79,7 @@ static int rt_sleep(lua_State *L) {
   if (seconds > 0) until_ms = (sk_clock_mono_us() + (int64_t)ceil(seconds * 1e6) + 999) / 1000;
   if (!sk_heap_insert(&t->runner->sleepers, &t->sleep, until_ms)) return luaL_error(L, "not enough memory");
   t->wait = SK_WAIT_SLEEP;
-  sk_runner_arm_timer(t->runner);
+  sk_thread_arm_timer(t->runner);
   return yield(L);
 }
 
@@ -276,7 +262,7 @@ static int rt_is_own(lua_State *L) {
 
 /* NULL: that job is over, or it is no handle at all. */
 static struct sk_slot *slot_at(lua_State *L, int index) {
-  return sk_jobs_slot(sk_runner_of(L), lua_tonumber(L, index));
+  return sk_runner_slot(sk_runner_of(L), lua_tonumber(L, index));
 }
 
 /* active(handle) -> boolean */
@@ -321,15 +307,6 @@ static int rt_field(lua_State *L) {
   return 2;
 }
 
-bool sk_runner_may_say(struct sk_runner *r) {
-  if (sk_pipe_pending(r->pipe) <= SK_SAID_BYTES_MAX) {
-    r->unheard = false;
-    return true;
-  }
-  r->unheard = !sk_pipe_press(r->pipe, SK_SAID_BYTES_MAX / 2, r->unheard ? 0 : SK_SAY_MS);
-  return !r->unheard;
-}
-
 /* The same for a line, with how many were not said before it. */
 static bool may_say_line(struct sk_runner *r) {
   if (!sk_runner_may_say(r)) {
@@ -341,7 +318,7 @@ static bool may_say_line(struct sk_runner *r) {
   int n = snprintf(text, sizeof text, "%zu lines of this worker were lost: the engine did not take them in time",
                    r->unsaid_n);
   r->unsaid_n = 0;
-  sk_runtime_log(r, SK_LOG_WARN, NULL, sk_str(text, (size_t)n));
+  sk_runner_log(r, SK_LOG_WARN, NULL, sk_str(text, (size_t)n));
   return true;
 }
 
@@ -393,21 +370,11 @@ static int rt_attempt(lua_State *L) {
   lua_pushlstring(L, slot->job.task.p, slot->job.task.n);
   lua_pushnumber(L, (lua_Number)slot->job.attempts + 1);
   lua_pushnumber(L, (lua_Number)slot->retries);
-  lua_pushnumber(L, sk_jobs_handle(slot));
+  lua_pushnumber(L, sk_runner_handle(slot));
   lua_pushnumber(L, slot->timeout_ms > 0 ? (lua_Number)slot->timeout_ms / 1000.0 : 0);
   lua_pushinteger(L, slot->told);
   lua_pushboolean(L, atomic_load(&slot->runner->slot_page->stopping) != 0);
   return 7;
-}
-
-void sk_runtime_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text) {
-  struct sk_buf *out = sk_pipe_out(r->pipe);
-  size_t at = sk_wire_begin(out, SK_FRAME_LOG);
-  sk_buf_add_byte(out, (char)level);
-  sk_wire_add_str(out, slot ? slot->job.id : sk_str(NULL, 0));
-  sk_wire_add_str(out, slot ? slot->job.task : sk_str(NULL, 0));
-  sk_wire_add_str(out, sk_str_head(text, SK_LOG_LINE_BYTES_MAX));
-  sk_wire_end(out, at);
 }
 
 /* log(level 0..3, text) */
@@ -419,7 +386,7 @@ static int rt_log(lua_State *L) {
   struct sk_runner *r = sk_runner_of(L);
   const struct sk_thread *t = r->current;
   if (!may_say_line(r)) return 0;
-  sk_runtime_log(r, (unsigned)level, t ? t->slot : NULL, sk_str(text, n));
+  sk_runner_log(r, (unsigned)level, t ? t->slot : NULL, sk_str(text, n));
   send_soon(r);
   return 0;
 }
@@ -585,9 +552,7 @@ static const luaL_Reg FUNCTIONS[] = {
 
 /* lua_CFunction(runner): leaves the module in package.loaded. */
 int sk_runtime_open(lua_State *L) {
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&RUNNER_KEY);
-  lua_pushvalue(L, 1);
-  lua_rawset(L, LUA_REGISTRYINDEX);
+  sk_runner_register(L, lua_touserdata(L, 1));
   luaL_newmetatable(L, THREAD_TYPE);
   lua_pushcfunction(L, thread_gc);
   lua_setfield(L, -2, "__gc");
@@ -603,7 +568,7 @@ int sk_runtime_open(lua_State *L) {
     lua_setfield(L, -2, f->name);
   }
   sk_programs_open(L);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)&TOKEN);
+  sk_runner_push_token(L);
   lua_setfield(L, -2, "token");
   lua_pushvalue(L, -2);
   lua_setfield(L, -2, "thread_meta");

@@ -14,6 +14,7 @@
 #include "logic/history.h"
 #include "logic/wire.h"
 #include "lua/client.h"
+#include "lua/connection.h"
 #include "store/store.h"
 
 static const char KIT_TYPE[] = "skein.testing";

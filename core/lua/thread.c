@@ -96,7 +96,7 @@ static void report_trouble(struct sk_thread *t) {
   struct sk_buf text = { 0 };
   sk_buf_add_c(&text, "a thread of the job failed, and nobody waited for it: ");
   sk_buf_add_c(&text, t->trouble);
-  if (!t->asked && !text.failed) sk_runtime_log(t->runner, SK_LOG_ERROR, t->slot, sk_buf_str(&text));
+  if (!t->asked && !text.failed) sk_runner_log(t->runner, SK_LOG_ERROR, t->slot, sk_buf_str(&text));
   sk_buf_fini(&text);
   free(t->trouble);
   t->trouble = NULL;
@@ -164,7 +164,7 @@ static void ended(struct sk_thread *t, int status) {
 }
 
 static void yielded(struct sk_thread *t) {
-  bool ours = lua_gettop(t->co) > 0 && sk_runtime_is_token(t->co, 1);
+  bool ours = lua_gettop(t->co) > 0 && sk_runner_is_token(t->co, 1);
   lua_settop(t->co, 0);
   if (!ours) {
     sk_thread_unwait(t);
@@ -174,19 +174,6 @@ static void yielded(struct sk_thread *t) {
   } else if (t->wait == SK_WAIT_NONE) {
     t->wait = SK_WAIT_PARK;
   }
-}
-
-static int unhook_step(lua_State *L) {
-  const struct sk_runner *r = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, r->unhook_ref);
-  lua_call(L, 0, 0);
-  return 0;
-}
-
-void sk_runner_unhook(struct sk_runner *r) {
-  lua_sethook(r->L, NULL, 0, 0); /* LuaJIT has one hook for all coroutines */
-  r->hooked = false;
-  if (r->unhook_ref != LUA_NOREF) sk_jobs_protect(r, unhook_step, r);
 }
 
 void sk_thread_resume(struct sk_thread *t, int n) {
@@ -212,32 +199,15 @@ void sk_thread_resume(struct sk_thread *t, int n) {
     yielded(t);
   else
     ended(t, status);
-  sk_runner_follow_up(r);
   sk_vm_cap(r->vm, capped);
 }
 
 /* -- one timer for all that sleep and all that time out ---------------------------------------------------------------------- */
 
-void sk_runner_arm_timer(struct sk_runner *r) {
+void sk_thread_arm_timer(struct sk_runner *r) {
   struct sk_heap_node *a = sk_heap_first(&r->sleepers), *b = sk_heap_first(&r->timeouts);
   struct sk_heap_node *first = a == NULL || (b && b->key < a->key) ? b : a;
   if (first == NULL || (sk_timer_active(r->timer) && r->timer_at <= first->key)) return;
   r->timer_at = first->key;
   sk_timer_start(r->timer, first->key - sk_clock_mono_ms());
-}
-
-void sk_runner_on_timer(void *ctx) {
-  struct sk_runner *r = ctx;
-  int64_t now = sk_clock_mono_ms();
-  struct sk_heap_node *n;
-  while ((n = sk_heap_first(&r->timeouts)) != NULL && n->key <= now) {
-    sk_heap_remove(&r->timeouts, n);
-    sk_jobs_stop(SK_CONTAINER(n, struct sk_slot, soft), SK_KIND_TIMEOUT);
-  }
-  while ((n = sk_heap_first(&r->sleepers)) != NULL && n->key <= now) {
-    struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, sleep);
-    sk_thread_unwait(t);
-    sk_thread_resume(t, 0);
-  }
-  sk_runner_arm_timer(r);
 }

@@ -23,7 +23,7 @@ extern int luaopen_luv(lua_State *L);
 extern void luv_set_loop(lua_State *L, struct uv_loop_s *loop);
 extern void luv_set_callback(lua_State *L, luv_callback call);
 
-enum { HALF_AGAIN_MS = 200, CHILD_STATUS = 70 };
+enum { HALF_AGAIN_MS = 200 };
 
 /* -- frames from the core ------------------------------------------------------------------------------------------------------- */
 
@@ -52,8 +52,8 @@ static bool on_reply(struct sk_runner *r, struct sk_reader *f) {
   HASH_FIND(by_request, r->requests, &request, sizeof request, t);
   if (t == NULL) return true; /* whoever asked has ended meanwhile */
   sk_thread_unwait(t);
-  sk_jobs_protect(r, reply_step, &(struct reply){ t, (enum sk_code)code, answer });
-  sk_thread_resume(t, 3);
+  sk_runner_protect(r, reply_step, &(struct reply){ t, (enum sk_code)code, answer });
+  sk_jobs_resume(t, 3);
   return true;
 }
 
@@ -119,7 +119,7 @@ static size_t on_bytes(void *ctx, struct sk_str in) {
     _exit(70);
   }
   if (in.n > 0 && !sk_timer_active(r->half_timer)) sk_timer_start(r->half_timer, SK_HALF_FRAME_MS);
-  sk_runner_follow_up(r);
+  sk_jobs_follow_up(r);
   atomic_store_explicit(&r->slot_page->heap_bytes, sk_vm_heap_bytes(r->vm), memory_order_relaxed);
   return all - in.n;
 }
@@ -144,12 +144,12 @@ static int call_from_uv(lua_State *L, int nargs, int nresults, int flags) {
   r->depth--;
   sk_vm_cap(r->vm, false);
   if (r->hooked) sk_runner_unhook(r);
-  sk_runner_follow_up(r);
+  sk_jobs_follow_up(r);
   sk_vm_cap(r->vm, capped);
   if (code != SK_OK) {
     char text[sizeof err.message + 64];
     int n = snprintf(text, sizeof text, "error in a uv callback: %s", err.message);
-    sk_runtime_log(r, SK_LOG_ERROR, NULL, sk_str(text, (size_t)n));
+    sk_runner_log(r, SK_LOG_ERROR, NULL, sk_str(text, (size_t)n));
     return -1;
   }
   return nresults == LUA_MULTRET ? lua_gettop(L) - base + 1 : nresults;
@@ -165,25 +165,6 @@ static void keep_signals_away(void) {
   static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGUSR1, SIGPIPE };
   struct sigaction sa = { .sa_handler = ignore, .sa_flags = SA_RESTART };
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &sa, NULL);
-}
-
-/* A job may fork (through ffi).  Its child must not speak for the worker: what it would write goes nowhere, and when its code comes back
- * to the runner it ends (sk_runner_leave_child).  pthread_atfork takes no context. */
-static volatile sig_atomic_t in_child;
-
-static void on_fork(void) {
-  in_child = 1;
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0) {
-    close(SK_WORKER_PIPE_FD);
-    return;
-  }
-  dup3(null, SK_WORKER_PIPE_FD, O_CLOEXEC);
-  close(null);
-}
-
-void sk_runner_leave_child(void) {
-  if (in_child) _exit(CHILD_STATUS);
 }
 
 static void die_with_parent(int parent_pid) {
@@ -239,7 +220,7 @@ static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o,
   if (code != SK_OK) return code;
   struct sk_pipe_events events = { .bytes = on_bytes, .closed = on_closed, .ctx = r };
   if ((r->pipe = sk_pipe_new(r->loop, SK_WORKER_PIPE_FD, &events, err)) == NULL) return err->code;
-  r->timer = sk_timer_new(r->loop, sk_runner_on_timer, r);
+  r->timer = sk_timer_new(r->loop, sk_jobs_on_timer, r);
   r->half_timer = sk_timer_new(r->loop, on_half, r);
   r->slots = calloc(r->slot_page->slots_n, sizeof *r->slots);
   if (r->timer == NULL || r->half_timer == NULL || r->slots == NULL) return sk_err_set(err, SK_ENOMEM, "out of memory");
@@ -258,7 +239,7 @@ static enum sk_code make(struct sk_runner *r, const struct sk_worker_options *o,
 int sk_worker_main(const struct sk_worker_options *options) {
   die_with_parent(options->parent_pid);
   keep_signals_away();
-  pthread_atfork(NULL, NULL, on_fork);
+  sk_runner_watch_forks();
   sk_fds_close_on_exec();
   struct sk_runner *r = calloc(1, sizeof *r);
   struct sk_err err;
