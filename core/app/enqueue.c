@@ -1,7 +1,8 @@
 /* enqueue.c - `skein enqueue`: one job from the command line, and, with --wait, its result.
  *
- * This file reads the command line and waits for the job's end.  The job itself goes through the Lua client, as a program's
- * does (lua/skein/enqueue_command.lua): that knows the task's queue, priority, lock and limit from what engines have declared. */
+ * This file reads the command line and waits for the job's end.  The job itself goes through the Lua client, as a
+ * program's does (lua/skein/enqueue_command.lua): that knows the task's queue, priority, lock and limit from what
+ * engines have declared. */
 #include <string.h>
 
 #include "app/exits.h"

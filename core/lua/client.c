@@ -40,7 +40,7 @@ static int client_budget(lua_State *L) {
   return 0;
 }
 
-/* -- many calls at once ----------------------------------------------------------------------------------------------------------- */
+/* -- many calls at once -------------------------------------------------------------------------------------------- */
 
 static const char CALLS_TYPE[] = "skein.calls";
 
@@ -50,8 +50,8 @@ struct one {
   struct sk_buf answer; /* owned */
 };
 
-/* A userdata, so that nothing is lost when Lua runs out of memory on the way; and of each call its own: where Lua allocates a
- * finalizer may run, which may call, too. */
+/* A userdata, so that nothing is lost when Lua runs out of memory on the way; and of each call its own: where Lua
+ * allocates a finalizer may run, which may call, too. */
 struct calls {
   size_t begun, under_way;
   bool failed;
@@ -115,8 +115,8 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
   return 2;
 }
 
-/* The connection at index 1.  One that a fork has closed, or that is another process's, is opened again; false, with err, when that
- * fails. */
+/* The connection at index 1.  One that a fork has closed, or that is another process's, is opened again; false, with
+ * err, when that fails. */
 static bool find_connection(lua_State *L, struct sk_lua_connection **c, struct sk_err *err) {
   *c = luaL_checkudata(L, 1, CLIENT_TYPE);
   if ((*c)->url == NULL) luaL_error(L, "this connection is closed");
@@ -132,8 +132,8 @@ static int client_call(lua_State *L) {
   return 2;
 }
 
-/* Begins the next one: its payload (core/lua/enqueue_bulk.h's items, too), or what makes it, is an element of the list at index 3.  False, with an error value on the stack, when
- * it could not be made. */
+/* Begins the next one: its payload (core/lua/enqueue_bulk.h's items, too), or what makes it, is an element of the
+ * list at index 3.  False, with an error value on the stack, when it could not be made. */
 static bool begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation, struct calls *calls) {
   lua_rawgeti(L, 3, (int)calls->begun + 1);
   if (lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != 0) return false;
@@ -208,7 +208,8 @@ static int client_call_many(lua_State *L) {
   return made ? give_answers(L, calls) : lua_error(L);
 }
 
-/* --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------------------------------------------
+ */
 
 static int client_close(lua_State *L) {
   sk_lua_connection_close(luaL_checkudata(L, 1, CLIENT_TYPE));

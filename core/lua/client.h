@@ -1,5 +1,6 @@
-/* client.h - the store for Lua programs outside the engine: a userdata that owns a loop and a store opened as a client, and runs
- * the same requests (engine/request.h) that workers send to their core.  Blocks until the answer is there. */
+/* client.h - the store for Lua programs outside the engine: a userdata that owns a loop and a store opened as a
+ * client, and runs the same requests (engine/request.h) that workers send to their core.  Blocks until the answer is
+ * there. */
 #ifndef SK_LUA_CLIENT_H
 #define SK_LUA_CLIENT_H
 
@@ -33,9 +34,11 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c);
 int sk_lua_client_open(lua_State *L);
 /* Makes the userdata's metatable: client:call(operation, payload) -> code, answer or message;  client:close();
  * client:budget(on): the operations from now on are parts of one enqueue, which has the store's timeout; or no more;
- * client:call_many(operation, payloads) -> codes, answers or messages, in the order of the payloads: up to SK_CALLS_IN_FLIGHT_MAX of them are
- * under way at once.  A payload of ENQUEUE may be enqueue_bulk.h's items.  A payload may be a function that returns it, called when its turn comes; an error in it is raised when those that
- * were begun before have ended.  Once one has failed no further one is begun, so both lists may be shorter than payloads. */
+ * client:call_many(operation, payloads) -> codes, answers or messages, in the order of the payloads: up to
+ * SK_CALLS_IN_FLIGHT_MAX of them are under way at once.  A payload of ENQUEUE may be enqueue_bulk.h's items.  A
+ * payload may be a function that returns it, called when its turn comes; an error in it is raised when those that
+ * were begun before have ended.  Once one has failed no further one is begun, so both lists may be shorter than
+ * payloads. */
 void sk_lua_client_register(lua_State *L);
 
 #endif

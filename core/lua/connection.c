@@ -13,15 +13,15 @@
 #include "engine/request.h"
 #include "io/loop.h"
 
-/* -- a client's store ------------------------------------------------------------------------------------------------- */
+/* -- a client's store ---------------------------------------------------------------------------------------------- */
 
 static void on_changed(void *ctx) {
   struct sk_lua_client *c = ctx;
   if (c->requests) sk_requests_changed(c->requests);
 }
 
-/* Keeps the loop alive while a call waits for what others do, which no handle of the store does; and looks again, should the
- * news of it have been lost. */
+/* Keeps the loop alive while a call waits for what others do, which no handle of the store does; and looks again,
+ * should the news of it have been lost. */
 static void on_safety(void *ctx) {
   struct sk_lua_client *c = ctx;
   sk_timer_start(c->safety, SK_SAFETY_POLL_MS);
@@ -72,9 +72,10 @@ static void forget(struct sk_lua_connection *c) {
   c->pid = (int)getpid();
 }
 
-/* -- forks ------------------------------------------------------------------------------------------------------------- */
+/* -- forks --------------------------------------------------------------------------------------------------------- */
 
-/* Keeps the list as it is until the fork is done.  A connection that another thread is using right now can't be closed. */
+/* Keeps the list as it is until the fork is done.  A connection that another thread is using right now can't be
+ * closed. */
 static void before_fork(void) {
   pthread_mutex_lock(&all_lock);
   SK_LIST_EACH (n, &all) {
@@ -97,7 +98,7 @@ static void in_child(void) {
 
 static void watch_forks(void) { pthread_atfork(before_fork, after_fork, in_child); }
 
-/* -- life -------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
 static void enter(struct sk_lua_connection *c) {
   pthread_mutex_lock(&all_lock);

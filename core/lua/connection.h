@@ -1,9 +1,11 @@
 /* connection.h - the connection of a Lua program to its store, which outlives a fork of the program's process.
  *
- * In a child the store's threads are not there, its sockets and its epoll are the parent's too, and SQLite knows of locks that the child
- * does not have.  So (pthread_atfork):
- *   before a fork   a connection whose store must not be open then (store.h) is closed; it opens itself again at the next call
- *   in the child    all others are forgotten: descriptors are closed with close() and nothing else, no byte is sent, no handle stopped,
+ * In a child the store's threads are not there, its sockets and its epoll are the parent's too, and SQLite knows of
+ * locks that the child does not have.  So (pthread_atfork):
+ *   before a fork   a connection whose store must not be open then (store.h) is closed; it opens itself again at the
+ *       next call
+ *   in the child    all others are forgotten: descriptors are closed with close() and nothing else, no byte is sent,
+ *       no handle stopped,
  *                   memory stays as it is; the next call opens a connection of the child's own
  * A process whose descriptors were all closed by its program (as daemons do) notices that at the next call. */
 #ifndef SK_LUA_CONNECTION_H

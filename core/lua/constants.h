@@ -1,4 +1,5 @@
-/* constants.h - the numbers that C and Lua share: skein.core exports them, so that Lua writes none of them down again. */
+/* constants.h - the numbers that C and Lua share: skein.core exports them, so that Lua writes none of them down
+ * again. */
 #ifndef SK_LUA_CONSTANTS_H
 #define SK_LUA_CONSTANTS_H
 

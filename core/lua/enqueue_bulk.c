@@ -1,11 +1,12 @@
 /* enqueue_bulk.c - see enqueue_bulk.h.
  *
- * Most signatures of a long list are plain: a task, args, and perhaps a few numbers.  This file checks and encodes them in C.
- * It takes a signature only when it is certain to be valid.  Any other signature, also an invalid one, is left to
- * lua/skein/enqueue_many.lua, which has the messages.
+ * Most signatures of a long list are plain: a task, args, and perhaps a few numbers.  This file checks and encodes
+ * them in C. It takes a signature only when it is certain to be valid.  Any other signature, also an invalid one, is
+ * left to lua/skein/enqueue_many.lua, which has the messages.
  *
- * Wherever Lua allocates, its collector may run a finalizer, and that may change the list, or enqueue a list of its own.  So
- * every call has its own memory, and the strings of the signature that is being read are kept on the stack (see ANCHORS). */
+ * Wherever Lua allocates, its collector may run a finalizer, and that may change the list, or enqueue a list of its
+ * own.  So every call has its own memory, and the strings of the signature that is being read are kept on the stack
+ * (see ANCHORS). */
 #include "lua/enqueue_bulk.h"
 
 #include <lauxlib.h>
@@ -46,9 +47,9 @@ enum {
   FACT_PRIORITY,
 };
 
-/* The stack slots, from call.anchors on, that keep the strings of the signature being read alive, whatever a finalizer does
- * to the signature.  A slot is overwritten only by a string that lived beside the one before, so that two strings at one
- * address are the same string: the identity tests of this file rely on that. */
+/* The stack slots, from call.anchors on, that keep the strings of the signature being read alive, whatever a
+ * finalizer does to the signature.  A slot is overwritten only by a string that lived beside the one before, so that
+ * two strings at one address are the same string: the identity tests of this file rely on that. */
 enum { ANCHOR_TASK, ANCHOR_QUEUE, ANCHOR_ID, ANCHORS_N };
 
 static const char WORK_TYPE[] = "skein.bulk_work";
@@ -106,7 +107,7 @@ struct plain {
   int64_t due_ms, delay_ms;
 };
 
-/* -- options ---------------------------------------------------------------------------------------------------------------------- */
+/* -- options ------------------------------------------------------------------------------------------------------- */
 
 /* As tasks.ms of lua/skein/tasks.lua. */
 static int64_t ms_of(double seconds) {
@@ -211,7 +212,7 @@ static bool read_option(struct call *c, struct plain *p, struct sk_str key) {
   return (p->has_priority = true);
 }
 
-/* -- signatures ------------------------------------------------------------------------------------------------------------------- */
+/* -- signatures ---------------------------------------------------------------------------------------------------- */
 
 /* Finds the queue and the priority of the task; false when facts does not have them, or the name is not valid. */
 static bool find_facts(struct call *c, struct sk_str task) {
@@ -264,7 +265,7 @@ static bool read_signature(struct call *c, struct plain *p) {
   return p->job.args.n <= c->args_bytes_max;
 }
 
-/* -- the request ------------------------------------------------------------------------------------------------------------------ */
+/* -- the request --------------------------------------------------------------------------------------------------- */
 
 static void put_u32(char *at, uint32_t v) {
   for (int i = 0; i < 4; i++) at[i] = (char)(v >> (8 * i) & 0xff);
@@ -360,7 +361,8 @@ static void begin(lua_State *L, struct call *c) {
   c->args_bytes_max = (size_t)luaL_optinteger(L, ARG_ARGS_MAX, SK_ARGS_BYTES_MAX);
 }
 
-/* Adds jobs as long as they are plain; returns the index of the first that was not added.  Needs the work on the stack. */
+/* Adds jobs as long as they are plain; returns the index of the first that was not added.  Needs the work on the
+ * stack. */
 static int add_jobs(struct call *c, size_t bytes_max) {
   int first = luaL_checkint(c->L, ARG_FIRST), jobs_max = luaL_checkint(c->L, ARG_JOBS_MAX),
       n = (int)lua_objlen(c->L, ARG_LIST);
@@ -370,7 +372,8 @@ static int add_jobs(struct call *c, size_t bytes_max) {
   return next;
 }
 
-/* bulk_payload(list, first, facts, handles, meta, args_bytes_max, jobs_max, bytes_max) -> payload, next: see enqueue_bulk.h */
+/* bulk_payload(list, first, facts, handles, meta, args_bytes_max, jobs_max, bytes_max) -> payload, next: see
+ * enqueue_bulk.h */
 static int core_bulk_payload(lua_State *L) {
   struct call c;
   lua_settop(L, ARGS_N);
@@ -459,7 +462,8 @@ static int core_bulk_scan(lua_State *L) {
   return 1;
 }
 
-/* Pushes fn with an id generator of its own as its upvalue; gc frees the userdata of that type, in which it keeps its memory. */
+/* Pushes fn with an id generator of its own as its upvalue; gc frees the userdata of that type, in which it keeps its
+ * memory. */
 static void push(lua_State *L, lua_CFunction fn, const char *type, lua_CFunction gc) {
   luaL_newmetatable(L, type);
   lua_pushcfunction(L, gc);

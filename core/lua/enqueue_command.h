@@ -1,4 +1,5 @@
-/* enqueue_command.h - one job from the command line (`skein enqueue`), through the one Lua client: lua/skein/enqueue_command.lua. */
+/* enqueue_command.h - one job from the command line (`skein enqueue`), through the one Lua client:
+ * lua/skein/enqueue_command.lua. */
 #ifndef SK_LUA_ENQUEUE_COMMAND_H
 #define SK_LUA_ENQUEUE_COMMAND_H
 
@@ -38,8 +39,8 @@ struct sk_lua_enqueued {
   bool usage;              /* it failed because of what the user wrote */
 };
 
-/* Adds the job.  SK_EEXISTS, SK_ELIMIT: the store has refused it; other codes: it was not added, or, SK_EUNKNOWN, nobody knows.
- * err has a whole sentence. */
+/* Adds the job.  SK_EEXISTS, SK_ELIMIT: the store has refused it; other codes: it was not added, or, SK_EUNKNOWN,
+ * nobody knows. err has a whole sentence. */
 enum sk_code sk_lua_enqueue_command(const struct sk_lua_enqueue *job, struct sk_lua_enqueued *out, struct sk_err *err);
 void sk_lua_enqueued_fini(struct sk_lua_enqueued *out);
 

@@ -1,9 +1,9 @@
 /* inspect.c - see inspect.h.  What is looked at, and what is printed, is in lua/skein/inspect.lua.
  *
- * A script that loops while it loads must not hang the process.  An alarm goes off when one has taken SK_LOOK_SCRIPT_MS: it sets a hook,
- * which raises an error at the line that runs.  A script that catches that error is raised another a second later, and is then left in the
- * middle.  One that no hook reaches, as it waits in C, ends the process.  LuaJIT looks at hooks only while it interprets: the JIT compiler
- * is off here. */
+ * A script that loops while it loads must not hang the process.  An alarm goes off when one has taken
+ * SK_LOOK_SCRIPT_MS: it sets a hook, which raises an error at the line that runs.  A script that catches that error
+ * is raised another a second later, and is then left in the middle.  One that no hook reaches, as it waits in C, ends
+ * the process.  LuaJIT looks at hooks only while it interprets: the JIT compiler is off here. */
 #include "lua/inspect.h"
 
 #include <lauxlib.h>
@@ -61,7 +61,8 @@ static void on_late(lua_State *L, lua_Debug *now) {
   lua_error(L);
 }
 
-/* A signal handler: only what may be done in one.  lua_sethook may (the interpreter of Lua does the same for Ctrl-C). */
+/* A signal handler: only what may be done in one.  lua_sethook may (the interpreter of Lua does the same for Ctrl-C).
+ */
 static void on_alarm(int signum) {
   (void)signum;
   if (++watched.alarms > 2) { /* no hook has run */
@@ -78,8 +79,8 @@ static void set_alarm(int64_t ms) {
   setitimer(ITIMER_REAL, &t, NULL);
 }
 
-/* begin(file) -> boolean, where: the script that is loaded from here on; without a file none is any more.  False when there is no time left
- * for it.  The line at which the one before was last found not to end. */
+/* begin(file) -> boolean, where: the script that is loaded from here on; without a file none is any more.  False when
+ * there is no time left for it.  The line at which the one before was last found not to end. */
 static int begin(lua_State *L) {
   set_alarm(0);
   lua_sethook(L, NULL, 0, 0);

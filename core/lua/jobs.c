@@ -46,7 +46,7 @@ static void say_fail(struct sk_runner *r, const struct sk_slot *slot, const stru
   sk_wire_end(out, at);
 }
 
-/* -- the end ---------------------------------------------------------------------------------------------------------------------- */
+/* -- the end ------------------------------------------------------------------------------------------------------- */
 
 /* All threads of the job but the one whose coroutine is `keep`. */
 static void drop_threads_but(struct sk_slot *slot, const lua_State *keep) {
@@ -58,8 +58,8 @@ static void drop_threads_but(struct sk_slot *slot, const lua_State *keep) {
 
 static void drop_threads(struct sk_slot *slot) { drop_threads_but(slot, NULL); }
 
-/* The loop sends what was said when all pending jobs had their turn, which may be long after this one ended: who waits for it
- * should not wait for them, and their crash should not undo it. */
+/* The loop sends what was said when all pending jobs had their turn, which may be long after this one ended: who
+ * waits for it should not wait for them, and their crash should not undo it. */
 static void send_soon(struct sk_runner *r) {
   int64_t now_ms = sk_runner_now_ms(r);
   if (now_ms - r->sent_ms < SEND_AFTER_MS && sk_pipe_pending(r->pipe) <= SK_SAID_BYTES_MAX) return;
@@ -103,7 +103,8 @@ struct trouble {
   struct sk_thread *handler; /* out; NULL when there is no memory for one */
 };
 
-/* Makes the thread that runs the failure handlers, with what they get on its stack: function, job, kind, error value, traceback. */
+/* Makes the thread that runs the failure handlers, with what they get on its stack: function, job, kind, error value,
+ * traceback. */
 static int failure_step(lua_State *L) {
   struct trouble *f = lua_touserdata(L, 1);
   struct sk_slot *slot = f->slot;
@@ -266,7 +267,7 @@ void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
   }
 }
 
-/* -- the start -------------------------------------------------------------------------------------------------------------------- */
+/* -- the start ----------------------------------------------------------------------------------------------------- */
 
 static void set_text(lua_State *L, const char *key, struct sk_str s) {
   lua_pushlstring(L, s.p, s.n);

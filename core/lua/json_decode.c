@@ -1,9 +1,9 @@
 /* json_decode.c - JSON text to Lua values; see json.h.
  *
- * One pass over the bytes.  The first members of a table wait on the Lua stack until their number is known, so that small
- * tables are made at their size.  It recurses, up to SK_LUA_JSON_DECODE_DEPTH_MAX; memory for long strings with escapes is a
- * userdata, Lua's to collect.  Why a text is malformed is for sk_json_check (logic/json.h) to say, which takes the same grammar:
- * the fuzz target lua_json compares them. */
+ * One pass over the bytes.  The first members of a table wait on the Lua stack until their number is known, so that
+ * small tables are made at their size.  It recurses, up to SK_LUA_JSON_DECODE_DEPTH_MAX; memory for long strings with
+ * escapes is a userdata, Lua's to collect.  Why a text is malformed is for sk_json_check (logic/json.h) to say, which
+ * takes the same grammar: the fuzz target lua_json compares them. */
 #include <assert.h>
 #include <locale.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* json_encode.c - Lua values to JSON text; see json.h.
  *
- * The walk uses lua_next, so that an array in its usual layout is met in order and needs one pass; a frame on the C stack per
- * level knows the path for messages and finds cycles.  It recurses, up to SK_JSON_DEPTH_MAX. */
+ * The walk uses lua_next, so that an array in its usual layout is met in order and needs one pass; a frame on the C
+ * stack per level knows the path for messages and finds cycles.  It recurses, up to SK_JSON_DEPTH_MAX. */
 #include <assert.h>
 #include <math.h>
 #include <stdint.h>
@@ -17,7 +17,7 @@ enum { TYPE_CDATA = 10 }; /* what lua_type says of LuaJIT's cdata; lua.h has no 
 
 #define WHOLE_MAX 9007199254740992.0 /* 2^53: below it a double holds each whole number */
 
-/* -- numbers -----------------------------------------------------------------------------------------------------------*/
+/* -- numbers ------------------------------------------------------------------------------------------------------- */
 
 static void add_uint(struct sk_buf *out, uint64_t v, bool negative) {
   char text[24];
@@ -30,8 +30,9 @@ static void add_uint(struct sk_buf *out, uint64_t v, bool negative) {
 
 static void add_int(struct sk_buf *out, int64_t v) { add_uint(out, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0); }
 
-/* Most fractions people write have a few decimals.  When |x| * 10^k is whole (below 10^15) and, divided by 10^k, is x again, the
- * decimal reads back as x: both numbers are exact, so the quotient is rounded once, as by strtod.  It is what %.15g prints. */
+/* Most fractions people write have a few decimals.  When |x| * 10^k is whole (below 10^15) and, divided by 10^k, is x
+ * again, the decimal reads back as x: both numbers are exact, so the quotient is rounded once, as by strtod.  It is
+ * what %.15g prints. */
 static bool add_short_fraction(struct sk_buf *out, double x) {
   double a = fabs(x);
   if (a < 1e-4 || a >= 1e12) return false;
@@ -51,7 +52,8 @@ static bool add_short_fraction(struct sk_buf *out, double x) {
   return false;
 }
 
-/* x is finite.  printf and strtod write and read the locale's decimal point, whatever a script has set; JSON's is ".". */
+/* x is finite.  printf and strtod write and read the locale's decimal point, whatever a script has set; JSON's is
+ * ".". */
 static void add_double(struct sk_buf *out, double x) {
   if (add_short_fraction(out, x)) return;
   char text[64];
@@ -83,7 +85,7 @@ static void add_number(struct sk_buf *out, double x) {
     add_double(out, x);
 }
 
-/* -- encoding ----------------------------------------------------------------------------------------------------------*/
+/* -- encoding ------------------------------------------------------------------------------------------------------ */
 
 /* Where a value is: in its parent's table under a key or an index (key.p == NULL). */
 struct frame {

@@ -3,7 +3,8 @@
  *   pack(fmt, ...) -> bytes            unpack(fmt, bytes, offset) -> values..., next offset
  *       fmt letters: b u8, i u32, l i64 (a Lua number), s str; they are the numbers and strs of wire.h
  *   record(table) -> bytes             job{record} : see RECORD_FIELDS
- *   item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id    a job as a request to enqueue it has it (engine/request.h);
+ *   item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id    a job as a request to enqueue it has it
+ *       (engine/request.h);
  *       table as for record, without args; id and enqueued_ms are made when they are not there
  *   plain, plain_items, plain_next     many plain signatures as one request: see enqueue_bulk.h
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
@@ -67,7 +68,7 @@ static int give(lua_State *L, struct sk_buf *b) {
   return 1;
 }
 
-/* -- numbers and strings of frames -------------------------------------------------------------------------------------------- */
+/* -- numbers and strings of frames --------------------------------------------------------------------------------- */
 
 /* Whether v can be packed as `letter`; false for NaN. */
 static bool fits(char letter, lua_Number v) {
@@ -129,7 +130,7 @@ static int core_unpack(lua_State *L) {
   return lua_gettop(L) - 3;
 }
 
-/* -- records ----------------------------------------------------------------------------------------------------------------------- */
+/* -- records ------------------------------------------------------------------------------------------------------- */
 
 enum type { TEXT, INT64, INT32, KIND };
 struct field {
@@ -230,8 +231,8 @@ static int core_job(lua_State *L) {
   return 1;
 }
 
-/* What item needs each time: kept, because a job should not cost an allocation in C.  Where Lua allocates a finalizer may run, which
- * may make an item, too: that one has a maker of its own. */
+/* What item needs each time: kept, because a job should not cost an allocation in C.  Where Lua allocates a finalizer
+ * may run, which may make an item, too: that one has a maker of its own. */
 struct item_maker {
   struct sk_idgen ids;
   bool busy; /* a call works with it; for good after one that ran out of memory: later ones bring their own then */
@@ -253,7 +254,8 @@ static void empty(struct sk_buf *b) {
   sk_buf_clear(b);
 }
 
-/* Sets the fields of job that the table at index 1 has; its texts stay alive in that table.  The second upvalue is field name -> number. */
+/* Sets the fields of job that the table at index 1 has; its texts stay alive in that table.  The second upvalue is
+ * field name -> number. */
 static void set_fields(lua_State *L, struct sk_job *job) {
   lua_pushnil(L);
   while (lua_next(L, 1)) {
@@ -280,7 +282,8 @@ static struct item_maker *push_maker(lua_State *L) {
   return m;
 }
 
-/* item() with a job whose args, the values at 5..last, are still to be encoded; returns how many values it has pushed. */
+/* item() with a job whose args, the values at 5..last, are still to be encoded; returns how many values it has
+ * pushed. */
 static int make_item(lua_State *L, struct item_maker *m, struct sk_idgen *ids, struct sk_job *job, int last) {
   size_t args_max = (size_t)luaL_optinteger(L, 4, SK_ARGS_BYTES_MAX);
   struct sk_err err;
@@ -309,7 +312,8 @@ static int make_item(lua_State *L, struct item_maker *m, struct sk_idgen *ids, s
   return 2;
 }
 
-/* item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id | nil, message, code: what the store would not take */
+/* item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id | nil, message, code: what the store would not
+ * take */
 static int core_item(lua_State *L) {
   struct item_maker *kept = lua_touserdata(L, lua_upvalueindex(1));
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -361,7 +365,7 @@ static int core_name_check(lua_State *L) {
   return 1;
 }
 
-/* -- values ------------------------------------------------------------------------------------------------------------------------ */
+/* -- values -------------------------------------------------------------------------------------------------------- */
 
 static int core_encode(lua_State *L) {
   luaL_checkany(L, 1);

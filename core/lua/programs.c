@@ -1,8 +1,10 @@
-/* programs.c - programs that jobs start: with signals as in a shell and descriptors 0 to 2 only, and no longer than their job.
+/* programs.c - programs that jobs start: with signals as in a shell and descriptors 0 to 2 only, and no longer than
+ * their job.
  *
- * A program started with uv.spawn or os.execute is the leader of a session, and so of a process group, of its own, which is killed when
- * the job's attempt has ended, however it did.  One started with io.popen is in the worker's own group; it is killed with what descends from
- * it.  What leaves these lives until its worker ends: see core/io/guard.h. */
+ * A program started with uv.spawn or os.execute is the leader of a session, and so of a process group, of its own,
+ * which is killed when the job's attempt has ended, however it did.  One started with io.popen is in the worker's own
+ * group; it is killed with what descends from it.  What leaves these lives until its worker ends: see
+ * core/io/guard.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>

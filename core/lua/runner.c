@@ -1,5 +1,5 @@
-/* runner.c - what all files of the runner stand on: how a Lua state finds its runner, protected calls, handles of jobs, and the
- * lines that the worker sends to its core.  See runner.h. */
+/* runner.c - what all files of the runner stand on: how a Lua state finds its runner, protected calls, handles of
+ * jobs, and the lines that the worker sends to its core.  See runner.h. */
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <pthread.h>
@@ -42,7 +42,7 @@ int64_t sk_runner_now_ms(struct sk_runner *r) {
   return r->now_ms;
 }
 
-/* -- what the worker says --------------------------------------------------------------------------------------- */
+/* -- what the worker says ------------------------------------------------------------------------------------------ */
 
 bool sk_runner_may_say(struct sk_runner *r) {
   if (sk_pipe_pending(r->pipe) <= SK_SAID_BYTES_MAX) {
@@ -63,7 +63,7 @@ void sk_runner_log(struct sk_runner *r, unsigned level, const struct sk_slot *sl
   sk_wire_end(out, at);
 }
 
-/* -- protected calls ------------------------------------------------------------------------------------------------ */
+/* -- protected calls ----------------------------------------------------------------------------------------------- */
 
 /* A finalizer of a script has failed while the runner worked. */
 static void report_finalizer(void *ctx, struct sk_str message) {
@@ -91,7 +91,7 @@ void sk_runner_unhook(struct sk_runner *r) {
   if (r->unhook_ref != LUA_NOREF) sk_runner_protect(r, unhook_step, r);
 }
 
-/* -- handles of jobs ------------------------------------------------------------------------------------------------ */
+/* -- handles of jobs ----------------------------------------------------------------------------------------------- */
 
 lua_Number sk_runner_handle(const struct sk_slot *slot) {
   return (lua_Number)slot->generation * 1048576.0 + slot->number;
@@ -106,10 +106,10 @@ struct sk_slot *sk_runner_slot(struct sk_runner *r, lua_Number handle) {
   return slot->active && slot->generation == generation ? slot : NULL;
 }
 
-/* -- forks ---------------------------------------------------------------------------------------------------------- */
+/* -- forks --------------------------------------------------------------------------------------------------------- */
 
-/* A job may fork, through ffi.  The child must not speak for the worker: its writes go to /dev/null, and it ends when its code
- * comes back to the runner (sk_runner_leave_child).  pthread_atfork takes no context. */
+/* A job may fork, through ffi.  The child must not speak for the worker: its writes go to /dev/null, and it ends when
+ * its code comes back to the runner (sk_runner_leave_child).  pthread_atfork takes no context. */
 static volatile sig_atomic_t in_child;
 
 static void on_fork(void) {

@@ -1,16 +1,17 @@
 /* runner.h - private to core/lua: a worker's jobs and the coroutines that run them.
  *
- *   JOB frame ──► slot (pending) ──► slot (active): a job table, a main thread, the threads it spawned ──► DONE or FAIL frame
+ *   JOB frame ──► slot (pending) ──► slot (active): a job table, a main thread, the threads it spawned ──► DONE or
+ *       FAIL frame
  *
- * A *thread* is a coroutine of a job that the runner resumes.  What it waits for is its state.  Threads that ended well are pooled
- * with their coroutine, so that a short job allocates none.
+ * A *thread* is a coroutine of a job that the runner resumes.  What it waits for is its state.  Threads that ended
+ * well are pooled with their coroutine, so that a short job allocates none.
  *
- * Scripts may resume each other's threads (spawn, coroutine.resume), so one thread's code can be on the C stack below another's.
- * A thread that ends there only takes note: what follows from it (its job's end, joiners that go on, new jobs) happens in
- * sk_jobs_follow_up, once no script is on the stack.  There, and nowhere else, threads are dropped.
+ * Scripts may resume each other's threads (spawn, coroutine.resume), so one thread's code can be on the C stack below
+ * another's. A thread that ends there only takes note: what follows from it (its job's end, joiners that go on, new
+ * jobs) happens in sk_jobs_follow_up, once no script is on the stack.  There, and nowhere else, threads are dropped.
  *
- * The runner's own work allocates on the main state only, and in protected mode (sk_vm_protect): the collector may run scripts'
- * finalizers whenever it does.  One process, one runner; see worker.c for its life. */
+ * The runner's own work allocates on the main state only, and in protected mode (sk_vm_protect): the collector may
+ * run scripts' finalizers whenever it does.  One process, one runner; see worker.c for its life. */
 #ifndef SK_LUA_RUNNER_H
 #define SK_LUA_RUNNER_H
 
@@ -146,8 +147,8 @@ void sk_runner_push_token(lua_State *L);
 bool sk_runner_is_token(lua_State *L, int index);
 /* The time, for the runner's own work between two scripts; monotonic. */
 int64_t sk_runner_now_ms(struct sk_runner *r);
-/* Waits for the core to take what this worker has to say when that is much.  False when it does not within SK_SAY_MS; then
- * nobody waits again before it has.  What can be lost is not to be said then. */
+/* Waits for the core to take what this worker has to say when that is much.  False when it does not within SK_SAY_MS;
+ * then nobody waits again before it has.  What can be lost is not to be said then. */
 bool sk_runner_may_say(struct sk_runner *r);
 /* Sends a line to the engine's log; slot: the job it is about, NULL for none. */
 void sk_runner_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text);
@@ -190,7 +191,8 @@ int sk_runtime_open(lua_State *L);
 void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame);
 /* sk_thread_resume, and then sk_jobs_follow_up. */
 void sk_jobs_resume(struct sk_thread *t, int n);
-/* Does what is due once no script is on the C stack: ends jobs, wakes joiners, starts pending jobs.  Does nothing before. */
+/* Does what is due once no script is on the C stack: ends jobs, wakes joiners, starts pending jobs.  Does nothing
+ * before. */
 void sk_jobs_follow_up(struct sk_runner *r);
 void sk_jobs_on_timer(void *runner);
 void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind); /* soft: raised at its next yield */

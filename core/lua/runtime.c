@@ -1,10 +1,12 @@
-/* runtime.c - the Lua module `skein.runtime`: what a worker's Lua (skein/worker.lua, skein/job.lua) asks of the runner.
+/* runtime.c - the Lua module `skein.runtime`: what a worker's Lua (skein/worker.lua, skein/job.lua) asks of the
+ * runner.
  *
- * Functions that wait yield the coroutine with one private token, which tells the coroutine.resume of worker.lua to pass the yield
- * on when a script runs them inside a coroutine of its own.  They return first nil, or a number (enum sk_error_kind: TIMEOUT or
- * CANCELLED) when the job has to stop instead; worker.lua raises that.
+ * Functions that wait yield the coroutine with one private token, which tells the coroutine.resume of worker.lua to
+ * pass the yield on when a script runs them inside a coroutine of its own.  They return first nil, or a number (enum
+ * sk_error_kind: TIMEOUT or CANCELLED) when the job has to stop instead; worker.lua raises that.
  *
- * Scripts' memory is capped while these run: whatever allocates may raise, so nothing is changed before it is sure to go on. */
+ * Scripts' memory is capped while these run: whatever allocates may raise, so nothing is changed before it is sure to
+ * go on. */
 #include <lauxlib.h>
 #include <math.h>
 #include <stdarg.h>
@@ -40,7 +42,7 @@ static struct sk_thread *need_thread(lua_State *L) {
   return t;
 }
 
-/* -- waiting ---------------------------------------------------------------------------------------------------------------------- */
+/* -- waiting ------------------------------------------------------------------------------------------------------- */
 
 static int yield(lua_State *L) {
   sk_runner_push_token(L);
@@ -56,7 +58,8 @@ static struct sk_thread *begin_wait(lua_State *L) {
   return t;
 }
 
-/* When the job has to stop: true, with the reason pushed; or the thread is given up, as it has ignored that too often. */
+/* When the job has to stop: true, with the reason pushed; or the thread is given up, as it has ignored that too
+ * often. */
 static bool must_stop(lua_State *L, struct sk_thread *t) {
   struct sk_slot *slot = t->slot;
   if (slot->stop == SK_KIND_NONE) return false;
@@ -114,7 +117,7 @@ static int rt_request(lua_State *L) {
   return yield(L);
 }
 
-/* -- threads ---------------------------------------------------------------------------------------------------------------------- */
+/* -- threads ------------------------------------------------------------------------------------------------------- */
 
 static struct sk_thread *check_thread(lua_State *L, int index) {
   struct sk_thread **box = luaL_checkudata(L, index, THREAD_TYPE);
@@ -122,8 +125,8 @@ static struct sk_thread *check_thread(lua_State *L, int index) {
   return *box;
 }
 
-/* Room for n values on the stack of a coroutine that does not run: an error there, on a state that nobody protects, could not be
- * caught, so the cap must not cause one. */
+/* Room for n values on the stack of a coroutine that does not run: an error there, on a state that nobody protects,
+ * could not be caught, so the cap must not cause one. */
 static bool make_room(struct sk_runner *r, lua_State *co, int n) {
   bool capped = sk_vm_cap(r->vm, false);
   int there = lua_checkstack(co, n);
@@ -216,7 +219,8 @@ static int refuse_resume(lua_State *L, const char *why) {
   return 2;
 }
 
-/* resume(coroutine, ...) -> nothing when it is none that the runner resumes; true, and it has run on; or false, why not */
+/* resume(coroutine, ...) -> nothing when it is none that the runner resumes; true, and it has run on; or false, why
+ * not */
 static int rt_resume(lua_State *L) {
   struct sk_runner *r = sk_runner_of(L);
   lua_State *co = lua_tothread(L, 1);
@@ -258,7 +262,7 @@ static int rt_is_own(lua_State *L) {
   return 1;
 }
 
-/* -- the job ------------------------------------------------------------------------------------------------------------------------ */
+/* -- the job ------------------------------------------------------------------------------------------------------- */
 
 /* NULL: that job is over, or it is no handle at all. */
 static struct sk_slot *slot_at(lua_State *L, int index) {
@@ -286,8 +290,8 @@ static int rt_remaining(lua_State *L) {
   return 1;
 }
 
-/* field(handle, "args" | "meta") -> decoded value; field(handle, "backoff") -> text; nil when the job is over or sets none;
- * nil and a sentence when it can't be decoded */
+/* field(handle, "args" | "meta") -> decoded value; field(handle, "backoff") -> text; nil when the job is over or sets
+ * none; nil and a sentence when it can't be decoded */
 static int rt_field(lua_State *L) {
   const struct sk_slot *slot = slot_at(L, 1);
   const char *name = luaL_checkstring(L, 2);
@@ -361,8 +365,9 @@ static int rt_job_log(lua_State *L) {
   return 0;
 }
 
-/* attempt() -> task, attempt, retries, handle, timeout in seconds (0: none), what it was told to stop for (0: it was not; else TIMEOUT
- * or CANCELLED) of the running job, whatever became of its table, whether the engine is being stopped; nothing outside of a job */
+/* attempt() -> task, attempt, retries, handle, timeout in seconds (0: none), what it was told to stop for (0: it was
+ * not; else TIMEOUT or CANCELLED) of the running job, whatever became of its table, whether the engine is being
+ * stopped; nothing outside of a job */
 static int rt_attempt(lua_State *L) {
   const struct sk_thread *t = sk_runner_of(L)->current;
   if (t == NULL) return 0;
@@ -391,7 +396,7 @@ static int rt_log(lua_State *L) {
   return 0;
 }
 
-/* -- setting up ---------------------------------------------------------------------------------------------------------------------- */
+/* -- setting up ---------------------------------------------------------------------------------------------------- */
 
 static int ref_of(lua_State *L, const char *key) {
   lua_getfield(L, 1, key);
@@ -446,7 +451,7 @@ static int rt_hooked(lua_State *L) {
   return 0;
 }
 
-/* -- handles of luv ---------------------------------------------------------------------------------------------------- */
+/* -- handles of luv ------------------------------------------------------------------------------------------------ */
 
 struct handles {
   int *refs; /* NULL: they are only counted */
@@ -460,7 +465,8 @@ static void note_handle(void *data, void *ctx) {
   h->n++;
 }
 
-/* handles() -> list of all handles that scripts have made with luv, for uv.walk: luv's own takes the worker's handles for its own */
+/* handles() -> list of all handles that scripts have made with luv, for uv.walk: luv's own takes the worker's handles
+ * for its own */
 static int rt_handles(lua_State *L) {
   struct sk_loop *loop = sk_runner_of(L)->loop;
   struct handles h = { NULL, 0, 0 };
@@ -482,8 +488,9 @@ static int rt_handles(lua_State *L) {
   return 1;
 }
 
-/* Each job's table is kept by a reference.  The registry's references grow into its hash part and into its array part only when that is
- * full: made and let go now, the lowest of them, which are used first, are in the array, where they are found without a search. */
+/* Each job's table is kept by a reference.  The registry's references grow into its hash part and into its array part
+ * only when that is full: made and let go now, the lowest of them, which are used first, are in the array, where they
+ * are found without a search. */
 static void make_room_for_refs(lua_State *L) {
   int refs[64];
   const int n = sizeof refs / sizeof *refs;
@@ -494,8 +501,9 @@ static void make_room_for_refs(lua_State *L) {
   for (int i = n; i-- > 0;) luaL_unref(L, LUA_REGISTRYINDEX, refs[i]);
 }
 
-/* setup{ handlers = {name = fn}, failed = fn, mourn = fn, unhook = fn, job_meta = table, templates =, hooks =, all_hooks = bits, queues = }: the
- * scripts are loaded.  The bits are SK_HOOK_*; failed(job, kind, value, trace) and mourn(job, kind, message, dies) run in a thread */
+/* setup{ handlers = {name = fn}, failed = fn, mourn = fn, unhook = fn, job_meta = table, templates =, hooks =,
+ * all_hooks = bits, queues = }: the scripts are loaded.  The bits are SK_HOOK_*; failed(job, kind, value, trace) and
+ * mourn(job, kind, message, dies) run in a thread */
 static int rt_setup(lua_State *L) {
   struct sk_runner *r = sk_runner_of(L);
   luaL_checktype(L, 1, LUA_TTABLE);

@@ -34,7 +34,7 @@ static const struct sk_policy POLICY = { .crashes_max = SK_CRASHES_MAX,
                                          .unknown_max = SK_UNKNOWN_MAX,
                                          .unknown_delay_ms = SK_UNKNOWN_DELAY_MS };
 
-/* -- waiting for the store ------------------------------------------------------------------------------------------------------ */
+/* -- waiting for the store ----------------------------------------------------------------------------------------- */
 
 static void on_done(struct sk_op *op, void *ctx) {
   (void)op;
@@ -65,7 +65,7 @@ static struct kit *check_kit(lua_State *L) {
   return kit;
 }
 
-/* -- the clock -------------------------------------------------------------------------------------------------------------------- */
+/* -- the clock ----------------------------------------------------------------------------------------------------- */
 
 static int64_t now_ms(void *ctx) {
   const struct kit *kit = ctx;
@@ -86,7 +86,7 @@ static int kit_clock(lua_State *L) {
   return 1;
 }
 
-/* -- fetch -------------------------------------------------------------------------------------------------------------------------- */
+/* -- fetch --------------------------------------------------------------------------------------------------------- */
 
 static int compare(struct sk_str a, struct sk_str b) {
   int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
@@ -211,7 +211,7 @@ static int kit_stops(lua_State *L) {
   return 1;
 }
 
-/* -- settle ------------------------------------------------------------------------------------------------------------------------- */
+/* -- settle -------------------------------------------------------------------------------------------------------- */
 
 /* The field as text, which stays on the stack; empty when it is not there. */
 static struct sk_str text_field(lua_State *L, int index, const char *key) {
@@ -401,7 +401,7 @@ static int kit_job_log(lua_State *L) {
   return 0;
 }
 
-/* -- life ----------------------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
 static int kit_declare(lua_State *L) {
   struct kit *kit = check_kit(L);

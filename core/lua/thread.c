@@ -202,7 +202,7 @@ void sk_thread_resume(struct sk_thread *t, int n) {
   sk_vm_cap(r->vm, capped);
 }
 
-/* -- one timer for all that sleep and all that time out ---------------------------------------------------------------------- */
+/* -- one timer for all that sleep and all that time out ------------------------------------------------------------ */
 
 void sk_thread_arm_timer(struct sk_runner *r) {
   struct sk_heap_node *a = sk_heap_first(&r->sleepers), *b = sk_heap_first(&r->timeouts);

@@ -31,9 +31,10 @@ static uint64_t half_way_up(const struct sk_vm *vm) {
   return vm->bytes < vm->max ? vm->bytes + (vm->max - vm->bytes) / 2 : vm->bytes;
 }
 
-/* LuaJIT lets garbage grow to the size of what lives, and raises "not enough memory" at the cap without collecting first.  So that
- * garbage alone never fills the cap, the collector is told to do a whole cycle at its next chance once hurry_at is passed, which
- * lies half way between what the last such cycle left and the cap.  Both calls only set numbers: they are safe in an allocator. */
+/* LuaJIT lets garbage grow to the size of what lives, and raises "not enough memory" at the cap without collecting
+ * first.  So that garbage alone never fills the cap, the collector is told to do a whole cycle at its next chance
+ * once hurry_at is passed, which lies half way between what the last such cycle left and the cap.  Both calls only
+ * set numbers: they are safe in an allocator. */
 static void hurry(struct sk_vm *vm) {
   int stepmul = lua_gc(vm->L, LUA_GCSETSTEPMUL, 0); /* a step has no end but the cycle's */
   lua_gc(vm->L, LUA_GCRESTART, 0);                  /* and the next one is due now */

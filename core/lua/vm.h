@@ -11,8 +11,8 @@
 
 struct sk_vm;
 
-/* memory_max: bytes that the Lua heap may take (0: no cap) while the cap is on; past it an allocation raises "not enough memory"
- * in Lua.  It starts off. */
+/* memory_max: bytes that the Lua heap may take (0: no cap) while the cap is on; past it an allocation raises "not
+ * enough memory" in Lua.  It starts off. */
 struct sk_vm *sk_vm_new(uint64_t memory_max, struct sk_err *err);
 /* On while scripts run, off while the runner works for them.  Returns what it was. */
 bool sk_vm_cap(struct sk_vm *vm, bool on);
@@ -23,16 +23,18 @@ uint64_t sk_vm_heap_bytes(const struct sk_vm *vm);
 
 /* The main function of `skein.core` (module.c). */
 int luaopen_skein_core(lua_State *L);
-/* Makes the modules of lua/skein that are embedded in the binary loadable with require, before those on package.path. */
+/* Makes the modules of lua/skein that are embedded in the binary loadable with require, before those on package.path.
+ */
 void sk_vm_preload(lua_State *L);
 
-/* Calls the function below its n arguments, with a traceback in the error.  SK_OK with `results` values pushed; else SK_EINVAL
- * with the message in err (cut) and nothing pushed. */
+/* Calls the function below its n arguments, with a traceback in the error.  SK_OK with `results` values pushed; else
+ * SK_EINVAL with the message in err (cut) and nothing pushed. */
 enum sk_code sk_vm_call(lua_State *L, int n, int results, struct sk_err *err);
 
-/* Runs step(L, ctx as a light userdata) in protected mode, for what the runner does outside of scripts.  What may raise in it are
- * scripts' finalizers, which the collector runs whenever something is allocated: `report` is told of each, and the step runs
- * again, so it begins by undoing what an earlier try has left.  Only memory that the system refuses ends the process. */
+/* Runs step(L, ctx as a light userdata) in protected mode, for what the runner does outside of scripts.  What may
+ * raise in it are scripts' finalizers, which the collector runs whenever something is allocated: `report` is told of
+ * each, and the step runs again, so it begins by undoing what an earlier try has left.  Only memory that the system
+ * refuses ends the process. */
 typedef void (*sk_vm_report)(void *ctx, struct sk_str message);
 void sk_vm_protect(struct sk_vm *vm, lua_CFunction step, void *step_ctx, sk_vm_report report, void *report_ctx);
 

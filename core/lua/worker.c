@@ -25,7 +25,7 @@ extern void luv_set_callback(lua_State *L, luv_callback call);
 
 enum { HALF_AGAIN_MS = 200 };
 
-/* -- frames from the core ------------------------------------------------------------------------------------------------------- */
+/* -- frames from the core ------------------------------------------------------------------------------------------ */
 
 struct reply {
   struct sk_thread *thread;
@@ -87,8 +87,8 @@ static bool on_frame(struct sk_runner *r, const struct sk_frame *frame) {
   return false;
 }
 
-/* A script has read from the worker's pipe: what comes now is no frame, and this worker would never hear of anything again.  The first
- * ring may only mean that a job had the CPU: what has come meanwhile is read before the second. */
+/* A script has read from the worker's pipe: what comes now is no frame, and this worker would never hear of anything
+ * again.  The first ring may only mean that a job had the CPU: what has come meanwhile is read before the second. */
 static void on_half(void *ctx) {
   struct sk_runner *r = ctx;
   int64_t for_ms = sk_pipe_half_for_ms(r->pipe);
@@ -130,7 +130,7 @@ static void on_closed(void *ctx, const struct sk_err *err) {
   _exit(0);
 }
 
-/* -- luv callbacks: an error in one is logged, where luv would end the process --------------------------------------------------- */
+/* -- luv callbacks: an error in one is logged, where luv would end the process ------------------------------------- */
 
 static int call_from_uv(lua_State *L, int nargs, int nresults, int flags) {
   (void)flags;
@@ -155,12 +155,13 @@ static int call_from_uv(lua_State *L, int nargs, int nresults, int flags) {
   return nresults == LUA_MULTRET ? lua_gettop(L) - base + 1 : nresults;
 }
 
-/* -- life ----------------------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
 static void ignore(int signum) { (void)signum; }
 
-/* The core gets the terminal's and the service manager's signals and tells its workers; a write to a pipe that nobody reads is an error
- * and no death.  Handlers, unlike SIG_IGN, are not inherited by programs that scripts start: those find signals as in a shell. */
+/* The core gets the terminal's and the service manager's signals and tells its workers; a write to a pipe that nobody
+ * reads is an error and no death.  Handlers, unlike SIG_IGN, are not inherited by programs that scripts start: those
+ * find signals as in a shell. */
 static void keep_signals_away(void) {
   static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGUSR1, SIGPIPE };
   struct sigaction sa = { .sa_handler = ignore, .sa_flags = SA_RESTART };
