@@ -66,6 +66,10 @@ end
 
 local function needs_no_engine(command) return command:find "^skein check" or command:find "--drain" end
 
+-- What counts as the name of a file, and files of users and libraries.
+local FILES = { c = true, h = true, lua = true, md = true, sh = true }
+local ELSEWHERE = { ["config.lua"] = true, ["uv.h"] = true }
+
 describe("the documentation", function()
   local pages = { "README.md" }
   for _, name in ipairs(files.list "docs") do
@@ -88,4 +92,18 @@ describe("the documentation", function()
       engine:stop()
     end)
   end
+
+  H.it("names files that exist in ARCHITECTURE.md and CONTRIBUTING.md", function()
+    local folders = { "", "core/", "lua/skein/", "core/lua/", "docs/", "core/store/", "core/engine/", "core/app/" }
+    for _, page in ipairs { "ARCHITECTURE.md", "CONTRIBUTING.md" } do
+      for name in files.read(page):gmatch "`([%w_/%.]+)`" do
+        local extension = name:match "%.(%a+)$"
+        if FILES[extension] and not name:find "NAME" and not ELSEWHERE[name] then
+          local found = false
+          for _, folder in ipairs(folders) do found = found or files.exists(folder .. name) end
+          assert(found, page .. " names " .. name .. ", which is not there")
+        end
+      end
+    end
+  end)
 end)
