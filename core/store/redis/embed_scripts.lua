@@ -1,7 +1,15 @@
--- Puts together the scripts that run inside Redis.
+-- Assembles the scripts that run inside Redis.
 --   luajit embed_scripts.lua core/store/redis/scripts/*.lua             the C header with all of them
 --   luajit embed_scripts.lua --text core/store/redis/scripts/get.lua    one as Redis gets it, for clients in other languages
--- A line "-- include NAME" of a script becomes lib/NAME.lua; comment lines are left out; the SHA1 is what EVALSHA calls it by.
+--
+-- A script and each module of lib/ say what they need in lines "local NAME, NAME = ...", and a module says what it gives in its last
+-- statement, "return NAME, NAME".  Each name is given by one module.  Where a script needs a name, the module that gives it is put in,
+-- once, behind the modules that it needs itself:
+--   local NAME, NAME = (function(NEED, NEED) ... return NAME, NAME end)(NEED, NEED)
+-- Only those definitions of a module are put in that the script needs, directly or through others.  So every statement of a module begins
+-- at the left margin, and its other lines do not, but for those that begin with "end" or "}".  A needs line inside a block puts modules into
+-- that block, so that calls that do not enter the block do not pay for them.  A need that no module gives is a name of the script.  Comment
+-- lines are left out.  The SHA-1 of the text is what EVALSHA calls a script by.
 local function read(path)
   local file = assert(io.open(path, "rb"))
   local text = file:read("*a")
@@ -22,19 +30,154 @@ local function sha1(text)
   return assert(sum and #sum == 40 and sum, "sha1sum failed")
 end
 
-local function script_of(path)
-  local out = {}
-  local function add(text)
-    for line in text:gmatch("([^\n]*)\n") do
-      local name = line:match("^%-%- include (%w+)$")
-      if name then
-        add(read(path:match("^(.*/)") .. "lib/" .. name .. ".lua"))
-      elseif not line:match("^%s*%-%-") and line ~= "" then
-        out[#out + 1] = line:gsub("^%s+", "")
+local function words(text)
+  local list = {}
+  for word in text:gmatch("[%a_][%w_]*") do list[#list + 1] = word end
+  return list
+end
+
+-- The names in a line of code: no fields, no texts.
+local function names_in(line)
+  line = line:gsub("%s%-%-%s.*$", ""):gsub('"[^"]*"', '""')
+  local list = {}
+  for before, word in (" " .. line):gmatch("([^%w_])([%a_][%w_]*)") do
+    if before ~= "." and before ~= ":" then list[#list + 1] = word end
+  end
+  return list
+end
+
+-- The code of a file as lines: { text } or { needs = names }, each with its indent.
+local function lines_of(path)
+  local lines = {}
+  for line in read(path):gmatch("([^\n]*)\n") do
+    local indent, text = line:match("^(%s*)(.*)$")
+    local needs = text:match("^local ([%w_, ]+) = %.%.%.$")
+    if needs then
+      lines[#lines + 1] = { needs = words(needs), indent = #indent }
+    elseif not text:match("^%-%-") and text ~= "" then
+      lines[#lines + 1] = { text, indent = #indent }
+    end
+  end
+  return lines
+end
+
+-- The names that a statement of a module defines.
+local function defined_by(text)
+  local name = text:match("^local function ([%w_]+)") or text:match("^function ([%w_]+)")
+  if name then return { name } end
+  return words(text:match("^local ([%w_, ]+)") or "")
+end
+
+-- A module: its needs, and its statements in order, { lines, defines, uses }; the last one is its return.
+local function module_of(path)
+  local module = { needs = {}, statements = {}, path = path }
+  for _, line in ipairs(lines_of(path)) do
+    local statement = module.statements[#module.statements]
+    if line.needs then
+      for _, need in ipairs(line.needs) do module.needs[#module.needs + 1] = need end
+    else
+      if line.indent == 0 and not line[1]:match("^end") and not line[1]:match("^else") and not line[1]:match("^[})]") then
+        statement = { lines = {}, uses = {}, defines = defined_by(line[1]) }
+        module.statements[#module.statements + 1] = statement
+      end
+      statement.lines[#statement.lines + 1] = line[1]
+      for _, name in ipairs(names_in(line[1])) do statement.uses[name] = true end
+    end
+  end
+  local last = table.remove(module.statements)
+  module.gives = words(table.concat(last.lines, " "):match("^return (.*)$") or error(path .. ": it gives nothing"))
+  return module
+end
+
+-- The modules of a folder by each name that they give.
+local function modules_of(folder)
+  local giver = {}
+  local pipe = assert(io.popen("ls " .. folder .. "*.lua"))
+  for path in pipe:lines() do
+    local module = module_of(path)
+    for _, name in ipairs(module.gives) do
+      if giver[name] then error(("%s and %s both give %s"):format(path, giver[name].path, name)) end
+      giver[name] = module
+    end
+  end
+  pipe:close()
+  return giver
+end
+
+-- Marks the statements of a module that define the wanted names, and those that they need.  wanted: module -> set of names.
+local function want(name, module, giver, wanted)
+  local own = wanted[module]
+  if not own then
+    own = { names = {}, statements = {} }
+    wanted[module] = own
+    for _, statement in ipairs(module.statements) do -- what defines nothing does something
+      if #statement.defines == 0 then
+        own.statements[statement] = true
+        for used in pairs(statement.uses) do want(used, module, giver, wanted) end
       end
     end
   end
-  add(read(path))
+  if own.names[name] then return end
+  own.names[name] = true
+  for _, need in ipairs(module.needs) do
+    if need == name and giver[name] then want(name, giver[name], giver, wanted) end
+  end
+  for _, statement in ipairs(module.statements) do
+    for _, defined in ipairs(statement.defines) do
+      if defined == name then
+        own.statements[statement] = true
+        for used in pairs(statement.uses) do want(used, module, giver, wanted) end
+      end
+    end
+  end
+end
+
+local function only(names, set)
+  local list = {}
+  for _, name in ipairs(names) do
+    if set[name] then list[#list + 1] = name end
+  end
+  return list
+end
+
+-- Puts in the modules that give those names.  seen: module -> the indentation of the block that it stands in.
+local function put_in(out, names, giver, wanted, seen, indent)
+  for _, name in ipairs(names) do
+    local module = giver[name]
+    if module and not seen[module] then
+      seen[module] = indent
+      local own = wanted[module]
+      local needs, gives = only(module.needs, own.names), table.concat(only(module.gives, own.names), ", ")
+      put_in(out, needs, giver, wanted, seen, indent)
+      out[#out + 1] = ("local %s = (function(%s)"):format(gives, table.concat(needs, ", "))
+      for _, statement in ipairs(module.statements) do
+        for _, line in ipairs(own.statements[statement] and statement.lines or {}) do out[#out + 1] = line end
+      end
+      out[#out + 1] = "return " .. gives
+      out[#out + 1] = ("end)(%s)"):format(table.concat(needs, ", "))
+    end
+  end
+end
+
+local function script_of(path)
+  local out, seen, wanted = {}, {}, {}
+  local giver = modules_of(path:match("^(.*/)") .. "lib/")
+  local lines = lines_of(path)
+  for _, line in ipairs(lines) do
+    for _, name in ipairs(line.needs or {}) do
+      if giver[name] then want(name, giver[name], giver, wanted) end
+    end
+  end
+  for _, line in ipairs(lines) do
+    if line.needs then
+      for module, indent in pairs(seen) do
+        if indent > line.indent then seen[module] = nil end
+      end
+      put_in(out, line.needs, giver, wanted, seen, line.indent)
+    else
+      out[#out + 1] = line[1]
+    end
+  end
   return table.concat(out, "\n") .. "\n"
 end
 

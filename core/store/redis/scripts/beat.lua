@@ -5,17 +5,14 @@
 -- Reply  { 1 when the store of an engine that enters is not the one it was on, or has gone back in time; 1 when more is to be dropped; how
 --        many engines were given up; four for each other engine: it, the mark of its last beat, its lease, and which process it is if that is
 --        of the same machine and namespace, else ""; the epoch }
--- include frame
--- include value
--- include full
--- include uses
--- include bucket
--- include group
--- include belong
+local call, now, argi, HEAD, JOBS, LEASES, ENGINES, QUEUES, COUNTS, NOTES, ENDED, KEPT, LOCKS, EXPIRES, BOUNDS, GROUPS, TOKENS, queue_in = ...
+local uses, group_of, save_groups, group_update, group_forget, leave_groups, write_first = ...
+write_first()
 local entering, moved = ARGV[argi + 4] ~= nil, 0
 local leave_mark
 if not entering then
--- include engine
+  local mark_left, engine_error = ...
+  if engine_error then return engine_error end
   leave_mark = mark_left
 else
   local mark = ARGV[5]:match("^%d+")
@@ -34,7 +31,7 @@ call("HSET", ENGINES, ARGV[4], ARGV[5]:match("^%d+") .. " " .. ARGV[argi + 1] ..
 
 -- Drops the records of over[from] to over[to].  Returns how many bytes they had.
 local KEPT_MAX, BYTES_MAX, PIECE_MAX = 500, 2 ^ 22, 25
-local over, counts = call("ZRANGEBYSCORE", KEYS[12], "-inf", now, "LIMIT", 0, KEPT_MAX), {}
+local over, counts = call("ZRANGEBYSCORE", KEPT, "-inf", now, "LIMIT", 0, KEPT_MAX), {}
 local function drop(from, to)
   local cancelled, bytes = false, 0
   for _, value in ipairs(call("HMGET", JOBS, unpack(over, from, to))) do
@@ -46,9 +43,9 @@ local function drop(from, to)
     end
   end
   call("HDEL", JOBS, unpack(over, from, to))
-  if has_notes then call("HDEL", NOTES, unpack(over, from, to)) end
-  call("ZREM", KEYS[9], unpack(over, from, to))
-  if cancelled then call("ZREM", KEYS[11], unpack(over, from, to)) end
+  if uses.notes then call("HDEL", NOTES, unpack(over, from, to)) end
+  call("ZREM", ENDED[5], unpack(over, from, to))
+  if cancelled then call("ZREM", ENDED[7], unpack(over, from, to)) end
   return bytes
 end
 -- Drops records until those of this call have BYTES_MAX.  Returns true when more may be left.
@@ -62,9 +59,9 @@ local function drop_all()
   local more = dropped < #over or dropped == KEPT_MAX
   for k = dropped + 1, #over do over[k] = nil end
   if dropped == 0 then return more end
-  call("ZREMRANGEBYRANK", KEYS[12], 0, dropped - 1)
+  call("ZREMRANGEBYRANK", KEPT, 0, dropped - 1)
   for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, -by) end
-  if has_groups then leave_groups(over) end
+  if uses.groups then leave_groups(over) end
   return more
 end
 local more_kept = drop_all()
@@ -82,13 +79,13 @@ local function expire(member)
   if holder and call("HGET", LOCKS, "@" .. holder) == name then call("HDEL", LOCKS, "@" .. holder) end
   call("HDEL", LOCKS, "=" .. name)
 end
-local expired = (has_locks or has_groups) and call("ZRANGEBYSCORE", EXPIRES, "-inf", now, "LIMIT", 0, 500) or {}
+local expired = (uses.locks or uses.groups) and call("ZRANGEBYSCORE", EXPIRES, "-inf", now, "LIMIT", 0, 500) or {}
 for _, member in ipairs(expired) do expire(member) end
 
 -- The clock was set back: no line waits for its token for longer than its group's numbers allow.  Some lines a call.
 local CLOCK_STEP_MS, LINES_LOOKED = 1000, 200
 local clock, more_lines = tonumber(call("HGET", HEAD, "clock") or 0), false
-if has_groups and now < clock - CLOCK_STEP_MS then
+if uses.groups and now < clock - CLOCK_STEP_MS then
   local from = call("HGET", HEAD, "clock:at") or ""
   local members = call("ZRANGEBYLEX", TOKENS, from == "" and "-" or "(" .. from, "+", "LIMIT", 0, LINES_LOOKED)
   for _, member in ipairs(members) do
@@ -118,7 +115,7 @@ local function empty_queue(name, value)
   elseif now - known[1] >= FORGET_MS then
     for rank = 0, 4 do
       fields[#fields + 1] = "p" .. rank .. ":" .. name
-      if has_groups then call("HDEL", GROUPS, "-p" .. rank .. ":" .. name, "!" .. string.char(#name) .. name .. rank) end
+      if uses.groups then call("HDEL", GROUPS, "-p" .. rank .. ":" .. name, "!" .. string.char(#name) .. name .. rank) end
     end
     call("HDEL", COUNTS, unpack(fields))
     call("HDEL", QUEUES, name)

@@ -3,19 +3,10 @@
 -- stopped already.
 -- ARGV   verb (0 CANCEL, 1 DELETE, 2 RETRY, 3 PROMOTE), keep ms, state (0: not by filter, "any": any), queue, task ("": any); then ids
 -- Reply  { changed, statuses: "0" done, "1" not found, "2" in another state }, or { -1, queues }
--- include frame
--- include here
--- include queues
--- include value
--- include record
--- include uses
--- include held
--- include bucket
--- include lock
--- include group
--- include belong
--- include ties
--- include wake
+local call, now, argi, queues_n, HEAD, JOBS, HELD, COUNTS, NOTES, STOPS, LOGS, names, index_of = ...
+local list_key, u64, body_of, body_ends, queue_of, queue_in, is_value, TAG, record_edit, enqueued_anew, wake, tell, tell_all, uses, untie = ...
+local seq_next, save_groups, enter_line, membership, last_place, enter_front, enter_ended, store_error = ...
+if store_error then return store_error end
 local verb, keep, state = tonumber(ARGV[argi + 1]), tonumber(ARGV[argi + 2]), ARGV[argi + 3]
 local filter_queue, filter_task = ARGV[argi + 4], ARGV[argi + 5]
 local unnamed, unnamed_seen = {}, {}
@@ -32,7 +23,8 @@ if #unnamed > 0 then
   for i = 1, queues_n do unnamed[#unnamed + 1] = names[i] end
   return { -1, unnamed }
 end
--- include full
+local write_first = ...
+write_first()
 local TAKES = { [0] = { true, true, true, true, false, false, false }, -- by state: SCHEDULED READY RUNNING RETRY DONE DEAD CANCELLED
                 { true, true, false, true, true, true, true },
                 { false, false, false, true, false, true, true },
@@ -43,7 +35,7 @@ local function count_state(s, queue, by)
   counts[field] = (counts[field] or 0) + by
 end
 
--- include leave
+  local STATE, leave, sweep = ...
 local function edit(body, tags, change)
   local _, task_end = body_ends(body)
   return body:sub(1, task_end) .. record_edit(body:sub(task_end + 1), tags, change)
@@ -56,11 +48,6 @@ local function gone(id)
   untie({ id })
 end
 
-local function enter_front(id, body, queue, place)
-  call("HSET", JOBS, id, "f" .. place .. body)
-  call("ZADD", KEYS[base_of(index_of[queue]) + 2], 0, body:sub(1, 1) .. place .. id)
-end
-
 -- The group in whose line the job is to stand, if any.
 local function group_in_line(id)
   local g, slot = membership(id)
@@ -71,18 +58,16 @@ local APPLY = {
   [0] = function(id, _, body, queue)
     call("HINCRBY", HEAD, "cancelled", 1)
     if keep <= 0 then return gone(id) end
-    local seq = call("HINCRBY", HEAD, "seq", 1)
-    call("HSET", JOBS, id, "c" .. u64(now + keep) .. u64(seq) .. edit(body, { FINISHED }, function() return now end))
-    call("ZADD", KEYS[11], seq, id)
-    call("ZADD", KEYS[12], now + keep, id)
+    enter_ended(id, 7, now + keep, edit(body, { TAG.FINISHED }, function() return now end))
     count_state(7, queue, 1)
     untie({ id }, true)
   end,
   gone,
   function(id, code, body, queue)
-    local span = { ENQUEUED, EXPIRES }
-    body = edit(body, code == "t" and span or { ENQUEUED, EXPIRES, ATTEMPTS, CRASHES, UNKNOWNS, FINISHED }, enqueued_anew())
-    local list, rank = KEYS[base_of(index_of[queue]) + 4 + body:sub(1, 1)], body:sub(1, 1)
+    local span = { TAG.ENQUEUED, TAG.EXPIRES }
+    local all = { TAG.ENQUEUED, TAG.EXPIRES, TAG.ATTEMPTS, TAG.CRASHES, TAG.UNKNOWNS, TAG.FINISHED }
+    body = edit(body, code == "t" and span or all, enqueued_anew())
+    local list, rank = list_key(index_of[queue], body:sub(1, 1)), body:sub(1, 1)
     local g = group_in_line(id)
     if g then
       local place = last_place(queue, rank, list)
@@ -100,7 +85,7 @@ local APPLY = {
       call("HSET", JOBS, id, "g" .. place .. body)
       enter_line(id, g, queue, body:sub(1, 1), place)
     else
-      enter_front(id, body, queue, place)
+      enter_front(id, index_of[queue], place, body)
     end
     count_state(2, queue, 1)
   end,
@@ -149,7 +134,7 @@ end
 save_groups()
 for field, by in pairs(counts) do call("HINCRBY", COUNTS, field, by) end
 sweep()
-if changed > 0 and (has_groups or has_bounds) then
+if changed > 0 and (uses.groups or uses.bounds) then
   tell_all() -- what was held back may run
 elseif changed > 0 then
   for i = 1, verb > 1 and queues_n or 0 do wake(names[i]) end

@@ -7,19 +7,18 @@
 -- What nobody has declared or renewed for a week is forgotten, tasks too.
 -- A task that has another limit than before: its groups are to be renewed (renew.lua).
 -- Reply  1; 2 when renew is to be called
--- include frame
--- include here
--- include record
-local LIMIT = 29
+local call, now, argi, HEAD, BOUNDS, TAG, record_text, store_error = ...
+if store_error then return store_error end
+local TASKS, TEMPLATES = KEYS[24], KEYS[25]
 -- The numbers of a template's limit.
 local function numbers_of(template)
-  local limit = template and record_text(template, LIMIT)
+  local limit = template and record_text(template, TAG.LIMIT)
   return limit and limit:match("^(.*);") or "0;0;0;0;any"
 end
 
 local function note_limit(task, template)
-  if call("HEXISTS", KEYS[24], task) == 0 then return end
-  local before, now_numbers = numbers_of(call("HGET", KEYS[25], task)), numbers_of(template)
+  if call("HEXISTS", TASKS, task) == 0 then return end
+  local before, now_numbers = numbers_of(call("HGET", TEMPLATES, task)), numbers_of(template)
   if before == now_numbers then return end
   local past, seen, n = { now_numbers, before }, { [now_numbers] = true, [before] = true }, 1
   for numbers in (call("HGET", HEAD, "limit:" .. task) or ""):gmatch("|([^|]*)") do
@@ -40,10 +39,10 @@ for k = from + 1, tasks_end, 3 do
   local task, template = ARGV[k], ARGV[k + 2]
   if not renews then
     note_limit(task, template)
-    call("HSET", KEYS[24], task, ARGV[k + 1])
-    if template ~= "" then call("HSET", KEYS[25], task, template) else call("HDEL", KEYS[25], task) end
+    call("HSET", TASKS, task, ARGV[k + 1])
+    if template ~= "" then call("HSET", TEMPLATES, task, template) else call("HDEL", TEMPLATES, task) end
   end
-  if call("HEXISTS", KEYS[24], task) == 1 then call("HSET", KEYS[25], "@" .. task, ("%.0f"):format(now)) end
+  if call("HEXISTS", TASKS, task) == 1 then call("HSET", TEMPLATES, "@" .. task, ("%.0f"):format(now)) end
 end
 
 local function unbind(queue) call("HDEL", BOUNDS, "=" .. queue, "@" .. queue, "~" .. queue) end
@@ -77,13 +76,13 @@ local function own(queue)
 end
 
 local function forget_tasks()
-  for _, task in ipairs(call("HKEYS", KEYS[24])) do
-    local seen = call("HGET", KEYS[25], "@" .. task)
+  for _, task in ipairs(call("HKEYS", TASKS)) do
+    local seen = call("HGET", TEMPLATES, "@" .. task)
     if not seen then
-      call("HSET", KEYS[25], "@" .. task, ("%.0f"):format(now)) -- declared before this was known
+      call("HSET", TEMPLATES, "@" .. task, ("%.0f"):format(now)) -- declared before this was known
     elseif tonumber(seen) <= now - KEEP_MS then
-      call("HDEL", KEYS[24], task)
-      call("HDEL", KEYS[25], task, "@" .. task)
+      call("HDEL", TASKS, task)
+      call("HDEL", TEMPLATES, task, "@" .. task)
       call("HDEL", HEAD, "limit:" .. task)
     end
   end

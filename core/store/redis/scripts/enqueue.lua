@@ -5,14 +5,9 @@
 -- Reply  an error, and nothing done, when a `where`, id, value, lock or limit is none; "" when all were added; else a text with, for each, "0" when
 --        it was added, "1": its id was there, "2": its lock is another's, "3": its queue is full; where there is a "2", a list of that text
 --        and who holds the lock for each "2".  A job to be replaced may be in a queue that is not named: lib/unknown.lua.
--- include frame
--- include here
--- include queues
--- include value
--- include unknown
--- include uses
--- include names
--- include add
+local call, argi, queues_n, HEAD, JOBS, COUNTS, names, list_queue, unknown_queue, is_name, NAME_BYTES_MAX, ID_BYTES_MAX, woken, wake, tell, add_ready, add = ...
+local uses, store_error = ...
+if store_error then return store_error end
 local twice, checked = ARGV[argi + 1]:sub(1, 1) == "1", ARGV[argi + 1]:sub(2) == "!"
 
 -- What is wrong with a job that another client sends, if anything: its id, its queue's name, or a value that is none of a READY job of
@@ -37,7 +32,8 @@ while ARGV[at] do
   local group_end = at + 2 + (tonumber(ARGV[at + 1]) or 0) * step
   if group_end > #ARGV + 1 or group_end < at + 2 then return redis.error_reply("ERR enqueue: a group has other jobs than it says") end
   for job = at + 2, checked and 0 or group_end - 1, step do
-    local wrong = wrong_job(ARGV[job], ARGV[job + 1], names[math.floor((list - 1) / 5) + 1], (list - 1) % 5)
+    local i, rank = list_queue(list)
+    local wrong = wrong_job(ARGV[job], ARGV[job + 1], names[i], rank)
     if wrong then return redis.error_reply("ERR enqueue: " .. wrong) end
   end
   at = group_end
@@ -45,18 +41,11 @@ end
 
 -- What only jobs with a lock or a limit, and bounded queues need; to make it for every call would cost as much as the call.
 local ties
-if any_tied or has_bounds then
--- include bucket
--- include lock
--- include group
--- include belong
--- include ties
--- include bound
--- include counted
--- include leave
--- include past
--- include admit
--- include together
+if any_tied or uses.bounds then
+  -- luacheck: ignore 211 (lib/leave.lua and lib/admit.lua need it)
+  local function count_state(state, queue, by) call("HINCRBY", COUNTS, state .. ":" .. queue, by) end
+  local bound_of, waiting_in, save_groups, sweep, lock_of, limit_of, queue_index, reaches_unknown, admit_text, TOGETHER = ...
+  local come_together = ...
   local locks, replaced = {}, {} -- locks by where the arguments of their jobs begin
   at = argi + 2
   while ARGV[at] do
@@ -143,7 +132,7 @@ if ties then
 end
 if refused < n then
   call("HINCRBY", HEAD, "enqueued", n - refused)
-  for i = 1, (ties or has_groups) and queues_n or 0 do wake(names[i]) end -- who knows what its group or queue lets through
+  for i = 1, (ties or uses.groups) and queues_n or 0 do wake(names[i]) end -- who knows what its group or queue lets through
   if next(woken) then tell() end
 end
 if refused == 0 then return "" end

@@ -7,12 +7,10 @@
 --        holds and is to stop; sources: of which queue they are, in their order: the queue's number, how many; queues, where several are
 --        named: of each twice what it is due in + 1, and 1 more where more of it could be taken now.  A job whose id can't be joined to
 --        others is dead.
--- include frame
--- include queues
--- include value
--- include uses
--- include held
--- include engine
+local call, now, argi, queues_n, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, FENCES, STOPS, LOGS = ...
+local names, later_key, front_key, ghosts_key, list_key, body_of, is_value, enter_dead, uses, FENCE_JOBS, engine_of = ...
+local engine_error, mark_left = ...
+if engine_error then return engine_error end
 local want = tonumber(ARGV[argi + 1])
 local version = call("HGET", QUEUES, "")
 version = tonumber(version or 0)
@@ -23,7 +21,7 @@ local to_promote, bytes_promoted = 500, 0 -- due jobs that this call may still m
 local function promote(i, later, front)
   local piece_n = 4 -- large jobs end the call before it takes long
   repeat
-    local n = math.min(has_groups and 25 or 50, piece_n, to_promote)
+    local n = math.min(uses.groups and 25 or 50, piece_n, to_promote)
     piece_n = piece_n * 2
     local due = call("ZRANGEBYSCORE", later, "-inf", now, "LIMIT", 0, n)
     if #due == 0 then return end
@@ -31,13 +29,13 @@ local function promote(i, later, front)
     for k = 1, #due do ids[k] = due[k]:sub(10) end
     local values = call("HMGET", JOBS, unpack(ids))
     call("ZREM", later, unpack(members))
-    to_promote = to_promote - (has_groups and 4 or 1) * #due
+    to_promote = to_promote - (uses.groups and 4 or 1) * #due
     local hset, zadd, by_code, ready_n = {}, {}, { s = 0, t = 0 }, 0
     for k, value in ipairs(values) do
       local code = members[k]:sub(9, 9)
       by_code[code] = by_code[code] + 1
       local g, slot = nil, false
-      if value and has_groups then g, slot = ties.membership(ids[k]) end
+      if value and uses.groups then g, slot = ties.membership(ids[k]) end
       if value then
         bytes_promoted = bytes_promoted + #value
         ready_n = ready_n + 1
@@ -64,9 +62,10 @@ end
 
 -- The first write is a pop: Redis refuses a script that needs memory at its first write or not at all, and a full Redis must be
 -- drained.
-local ids, n, taken = {}, 0, {}
-local ready, total, due_in = {}, 0, -1 -- ready: jobs that need no slot
-local more_of, due_of = {}, {} -- by queue, for the reply
+-- What this call takes.  ids[1] to ids[n]: the jobs; by queue: taken, how many were; ready, how many more need no slot; due_of, due_in: when
+-- the next one is due, ms, -1: none; more_of: 1 when more could be taken now.
+local got = { n = 0, ids = {}, taken = {}, ready = {}, due_in = -1, due_of = {}, more_of = {} }
+local ids, taken, ready, due_of, more_of, total = got.ids, got.taken, got.ready, got.due_of, got.more_of, 0
 local sources, sources_n, no_jobs = {}, 0, {} -- sources: queue, how many, for the jobs in their order; no_jobs: of each queue
 for i = 1, queues_n do taken[i], no_jobs[i] = 0, 0 end
 
@@ -96,17 +95,13 @@ local function take_list(list, ghosts, queue, rank, limit)
   repeat
     local ids_popped = call("LPOP", list, limit)
     if not ids_popped then return end
-    local before = has_groups and ties.popped(queue, rank, #ids_popped)
-    if n == 0 and not ghosts and not before then
-      ids, n = ids_popped, #ids_popped
-      return
-    end
+    local before = uses.groups and ties.popped(queue, rank, #ids_popped)
     local is_ghost = ghosts and pop_ghosts(ids_popped, ghosts, rank)
     for k, id in ipairs(ids_popped) do
       if not ghosts or not is_ghost[k] then
-        n = n + 1
-        ids[n] = id
-        popped_before[n] = before and before + k - 1
+        got.n = got.n + 1
+        ids[got.n] = id
+        popped_before[got.n] = before and before + k - 1
         limit = limit - 1
       end
     end
@@ -115,19 +110,19 @@ end
 
 -- Takes up to `limit` jobs of a rank that need no slot: those in front, then the list.
 local function take_plain(i, rank, limit, front, ghosts)
-  local base, before = base_of(i), n
+  local before = got.n
   if front then
     local members = call("ZRANGEBYLEX", front, "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, limit)
     if #members > 0 then
       call("ZREM", front, unpack(members))
-      for k = 1, #members do ids[n + k] = members[k]:sub(18) end
-      n = n + #members
+      for k = 1, #members do ids[got.n + k] = members[k]:sub(18) end
+      got.n = got.n + #members
     end
   end
-  local left = limit - (n - before)
-  if left > 0 then take_list(KEYS[base + 4 + rank], ghosts, names[i], rank, left) end
-  ready[i] = ready[i] - (n - before)
-  return n - before
+  local left = limit - (got.n - before)
+  if left > 0 then take_list(list_key(i, rank), ghosts, names[i], rank, left) end
+  ready[i] = ready[i] - (got.n - before)
+  return got.n - before
 end
 
 -- The values of the jobs that were taken, read in pieces that begin small, so that large jobs end a call before it takes long.
@@ -137,12 +132,12 @@ local values, bytes, piece_n = {}, 0, PIECE_MIN
 -- Puts ids[first] to ids[n] of queue i back to where they stood, but those without a readable value.  read: their values.
 local function put_back(i, rank, first, read)
   local list, hset, zadd, kept = {}, {}, {}, first - 1
-  for k = first, n do
+  for k = first, got.n do
     local id, value = ids[k], read[k]
     if not value or not is_value(value) then
       kept = kept + 1
       ids[kept], values[kept], popped_before[kept] = id, value, popped_before[k]
-    elseif value:sub(1, 1) == "r" and not has_groups then
+    elseif value:sub(1, 1) == "r" and not uses.groups then
       list[#list + 1] = id
     else
       local place = value:sub(1, 1) == "r" and ties.list_place(popped_before[k]) or value:sub(2, 17)
@@ -151,81 +146,78 @@ local function put_back(i, rank, first, read)
     end
   end
   for k = 1, math.floor(#list / 2) do list[k], list[#list + 1 - k] = list[#list + 1 - k], list[k] end
-  if #list > 0 then call("LPUSH", KEYS[base_of(i) + 4 + rank], unpack(list)) end
+  if #list > 0 then call("LPUSH", list_key(i, rank), unpack(list)) end
   if #hset > 0 then call("HSET", JOBS, unpack(hset)) end
-  if #zadd > 0 then call("ZADD", KEYS[base_of(i) + 2], unpack(zadd)) end
-  ready[i] = ready[i] + n - kept
-  for k = kept + 1, n do ids[k], values[k], popped_before[k] = nil, nil, nil end
-  n = kept
+  if #zadd > 0 then call("ZADD", front_key(i), unpack(zadd)) end
+  ready[i] = ready[i] + got.n - kept
+  for k = kept + 1, got.n do ids[k], values[k], popped_before[k] = nil, nil, nil end
+  got.n = kept
 end
 
 -- Reads the values of ids[first] to ids[n].  The job that passes BYTES_MAX is the last one; those behind it go back.
 local function read_values(i, rank, first)
   local before, read, last = bytes, {}, first - 1
-  for k, value in ipairs(call("HMGET", JOBS, unpack(ids, first, n))) do read[first + k - 1] = value end
-  while last < n and bytes < BYTES_MAX do
+  for k, value in ipairs(call("HMGET", JOBS, unpack(ids, first, got.n))) do read[first + k - 1] = value end
+  while last < got.n and bytes < BYTES_MAX do
     last = last + 1
     values[last] = read[last]
     bytes = bytes + #(read[last] or "")
   end
   local mean = (bytes - before) / (last - first + 1)
   piece_n = math.max(1, math.min(PIECE_MAX, piece_n * 2, math.floor((BYTES_MAX - bytes) / math.max(mean, 1))))
-  if last < n then put_back(i, rank, last + 1, read) end
+  if last < got.n then put_back(i, rank, last + 1, read) end
 end
 
 -- Takes up to `limit` jobs of one rank.
 local function take_rank(i, rank, limit, front, ghosts)
-  local before = n
+  local before = got.n
   repeat
-    local first, want_now = n + 1, math.min(piece_n, limit - (n - before))
+    local first, want_now = got.n + 1, math.min(piece_n, limit - (got.n - before))
     if ties then ties.take(i, rank, want_now, front, ghosts) else take_plain(i, rank, want_now, front, ghosts) end
-    local found = n - first + 1
+    local found = got.n - first + 1
     if found > 0 then read_values(i, rank, first) end
-  until found < want_now or n - before >= limit or bytes >= BYTES_MAX
+  until found < want_now or got.n - before >= limit or bytes >= BYTES_MAX
 end
 
 local function take(i, limit)
   if ties then limit = ties.least(i, limit) elseif limit > ready[i] then limit = ready[i] end
   if limit <= 0 then return end
-  local base, before = base_of(i), n
-  local front = call("EXISTS", KEYS[base + 2]) == 1 and KEYS[base + 2]
-  local ghosts = call("EXISTS", KEYS[base + 3]) == 1 and KEYS[base + 3]
+  local before = got.n
+  local front = call("EXISTS", front_key(i)) == 1 and front_key(i)
+  local ghosts = call("EXISTS", ghosts_key(i)) == 1 and ghosts_key(i)
   for rank = 0, 4 do
-    local left = limit - (n - before)
+    local left = limit - (got.n - before)
     if left > 0 and bytes < BYTES_MAX then take_rank(i, rank, left, front, ghosts) end
   end
-  taken[i] = taken[i] + n - before
-  if n > before then
-    sources[sources_n + 1], sources[sources_n + 2] = i, n - before
+  taken[i] = taken[i] + got.n - before
+  if got.n > before then
+    sources[sources_n + 1], sources[sources_n + 2] = i, got.n - before
     sources_n = sources_n + 2
   end
   if ghosts and ready[i] <= 0 then -- what is left of its lists are ghosts
     for rank = 0, 4 do
-      if has_groups then ties.popped(names[i], rank, call("LLEN", KEYS[base + 4 + rank])) end
-      call("UNLINK", KEYS[base + 4 + rank])
+      if uses.groups then ties.popped(names[i], rank, call("LLEN", list_key(i, rank))) end
+      call("UNLINK", list_key(i, rank))
     end
     call("UNLINK", ghosts)
   end
 end
 
-if has_groups or has_bounds then
--- include bucket
--- include group
--- include bound
--- include turns
+if uses.groups or uses.bounds then
+  local enter_line, popped, list_place, membership, look_at, least, take_turns, finish = ...
   ties = { membership = membership, enter_line = enter_line, popped = popped, list_place = list_place, look_at = look_at, least = least,
            take = take_turns, finish = finish }
 end
 
 for i = 1, queues_n do
-  local base = base_of(i)
-  local first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
+  local later = later_key(i)
+  local first = call("ZRANGE", later, 0, 0, "WITHSCORES")
   if first[2] and tonumber(first[2]) <= now and to_promote > 0 then
-    promote(i, KEYS[base + 1], KEYS[base + 2])
-    first = call("ZRANGE", KEYS[base + 1], 0, 0, "WITHSCORES")
+    promote(i, later, front_key(i))
+    first = call("ZRANGE", later, 0, 0, "WITHSCORES")
   end
   due_of[i] = first[2] and math.max(1, first[2] - now) or -1
-  if first[2] and (due_in < 0 or due_of[i] < due_in) then due_in = due_of[i] end
+  if first[2] and (got.due_in < 0 or due_of[i] < got.due_in) then got.due_in = due_of[i] end
 end
 
 if queues_n > 0 then
@@ -242,9 +234,9 @@ end
 if want > 0 and total > 0 then
   for i = 1, queues_n do
     local quota = tonumber(ARGV[argi + 1 + i])
-    take(i, quota < want - n and quota or want - n)
+    take(i, quota < want - got.n and quota or want - got.n)
   end
-  for i = 1, queues_n do take(i, want - n) end
+  for i = 1, queues_n do take(i, want - got.n) end
 end
 
 -- Job k is none after all: it is counted off the queue that it was taken from, whose number is returned.
@@ -262,7 +254,6 @@ end
 -- The ids and values of those that are jobs: someone else may have deleted some, and an id with a space or none can't be told from two.
 local less = {} -- by where in `sources` it is to be written
 local function only_jobs(first, last)
--- include bury
   local some_ids, some_values = {}, {}
   for k = first, last do
     local id, value = ids[k], values[k]
@@ -272,7 +263,7 @@ local function only_jobs(first, last)
     else
       local i, at = take_off(k)
       less[at] = (less[at] or 0) + 1
-      if value then bury(id, value, names[i]) end
+      if value then enter_dead(id, value, names[i]) end
     end
   end
   return some_ids, some_values
@@ -302,12 +293,12 @@ local function hold(fence, first, to)
   end
   call("HSET", HELD, unpack(held))
   call("HSET", FENCES, fence, since, fence .. ":ids", joined, fence .. ":left", to - first + 1)
-  if has_groups and not missing then
+  if uses.groups and not missing then
     local before = {}
     for k = first, to do before[k - first + 1] = popped_before[k] or "-" end
     call("HSET", FENCES, fence .. ":at", table.concat(before, " "))
   end
-  if has_notes then
+  if uses.notes then
     call("HDEL", NOTES, unpack(these, first, to))
     call("HDEL", LOGS, unpack(these, first, to))
   end
@@ -316,10 +307,10 @@ local function hold(fence, first, to)
   held_now[#held_now + 1] = those or { unpack(values, first, to) }
 end
 
-if n > 0 then
-  local fences = math.ceil(n / FENCE_JOBS)
+if got.n > 0 then
+  local fences = math.ceil(got.n / FENCE_JOBS)
   local before = call("HINCRBY", HEAD, "fence", fences) - fences
-  for k = 1, fences do hold(tostring(before + k), (k - 1) * FENCE_JOBS + 1, math.min(k * FENCE_JOBS, n)) end
+  for k = 1, fences do hold(tostring(before + k), (k - 1) * FENCE_JOBS + 1, math.min(k * FENCE_JOBS, got.n)) end
   for at, by in pairs(less) do sources[at] = sources[at] - by end
   for i = 1, queues_n do
     if taken[i] > 0 then
@@ -339,7 +330,7 @@ end
 
 -- The jobs that this engine holds and is to stop.
 local stops = {}
-if has_stops then
+if uses.stops then
   local all = call("SCARD", STOPS) > 1000 and call("SRANDMEMBER", STOPS, 1000) or call("SMEMBERS", STOPS)
   for from = 1, #all, 4000 do
     for k, fence in ipairs(call("HMGET", HELD, unpack(all, from, math.min(from + 3999, #all)))) do
@@ -347,7 +338,7 @@ if has_stops then
     end
   end
 end
-mark_left(n > 0)
+mark_left(got.n > 0)
 local left = {}
 for i = 1, queues_n > 1 and queues_n or 0 do left[i] = (due_of[i] + 1) * 2 + (more_of[i] or 0) end
-return { 0, due_in, more, version, now, held_now, stops, sources, left }
+return { 0, got.due_in, more, version, now, held_now, stops, sources, left }

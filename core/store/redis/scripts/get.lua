@@ -3,11 +3,8 @@
 -- Reply  of the first ids only, at least one, where the values have 4 MiB or more: the caller asks again for the others.
 --        { ids, values, then what lib/views.lua says of them, and what keeps READY ones from being taken: "c" a slot, "r" a token }, nil where
 --        there is none
--- include frame
--- include here
--- include value
--- include uses
--- include views
+local call, argi, JOBS, queue_in, uses, holds, notes, logs, stops, view, store_error = ...
+if store_error then return store_error end
 local BYTES_MAX, PIECE_MAX, IDS_MAX = 2 ^ 22, 25, 4000
 local ids, values, bytes, piece_n = {}, {}, 0, 4
 while argi + #ids < #ARGV and #ids < IDS_MAX and bytes < BYTES_MAX do
@@ -23,10 +20,8 @@ end
 view(ids)
 
 local backs = {}
-if has_groups or has_bounds then
--- include bucket
--- include group
--- include bound
+if uses.groups or uses.bounds then
+  local now_us, token_us, bound_of, bound_slot, membership = ...
   local function held_back(id, value)
     local queue = queue_in(value)
     local b, g = bound_of(queue), value:sub(1, 1) == "g" and membership(id)

@@ -4,24 +4,15 @@
 --        and limit are what is left of them); "ids" when only ids are wanted; a version of `queues` that must be the present one
 -- Reply  { ids, values, then what lib/views.lua says of them, {}, the next cursor ("": that were all), what is left of the offset, queues of
 --        the jobs when only ids are wanted }; or where the version is another { -1, all queues, version }
--- include frame
--- include here
--- include queues
--- include value
--- include uses
--- include held
--- include bucket
--- include group
--- include belong
--- include walk
--- include views
+local call, argi, queues_n, HELD, QUEUES, COUNTS, ENDED, names, queue_in, holds, notes, logs, stops, view, walk, store_error = ...
+if store_error then return store_error end
 local states, skip, limit = ARGV[argi + 1], tonumber(ARGV[argi + 4]), tonumber(ARGV[argi + 5])
 local cursor, bare, version = ARGV[argi + 6] or "", ARGV[argi + 7] == "ids", ARGV[argi + 8] or ""
 if version ~= "" then
   local present = call("HGET", QUEUES, "") or "0"
   if present ~= version then return { -1, call("HKEYS", QUEUES), present } end
 end
-filter_queue, filter_task, list_first = ARGV[argi + 2], ARGV[argi + 3], bare
+local filter = { queue = ARGV[argi + 2], task = ARGV[argi + 3], list_first = bare }
 local ids, values, queues, queue_seen = {}, {}, {}, {}
 local function note(id, value)
   if skip > 0 then
@@ -41,17 +32,17 @@ end
 
 -- How many jobs a state has; nil: who knows.
 local function count_of(s)
-  if filter_task ~= "" or (filter_queue ~= "" and (s == 3 or s > 4)) then return nil end
+  if filter.task ~= "" or (filter.queue ~= "" and (s == 3 or s > 4)) then return nil end
   if s == 3 then return call("HLEN", HELD) end
-  if s > 4 then return call("ZCARD", KEYS[s + 4]) end
+  if s > 4 then return call("ZCARD", ENDED[s]) end
   local sum = 0
   for i = 1, queues_n do
-    if filter_queue == "" or filter_queue == names[i] then sum = sum + (call("HGET", COUNTS, s .. ":" .. names[i]) or 0) end
+    if filter.queue == "" or filter.queue == names[i] then sum = sum + (call("HGET", COUNTS, s .. ":" .. names[i]) or 0) end
   end
   return sum
 end
 
-local stopped = limit == 0 and "" or walk(cursor, function(s)
+local stopped = limit == 0 and "" or walk(filter, cursor, function(s)
   if states ~= "0" and not states:find(s, 1, true) then return false end
   local jobs = skip > 0 and count_of(s)
   if not jobs or jobs > skip then return true end

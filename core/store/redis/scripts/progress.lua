@@ -1,11 +1,8 @@
 -- progress: what running jobs say of themselves; one that this engine does not hold under that fence is passed over.
 -- ARGV   for each job: id, fence, percent, note, log
 -- Reply  { 0 }
--- include frame
--- include value
--- include uses
--- include held
--- include engine
+local call, argi, HELD, NOTES, LOGS, mark_left, engine_of, engine_error = ...
+if engine_error then return engine_error end
 for k = argi + 1, #ARGV, 5 do
   local fence = call("HGET", HELD, ARGV[k])
   if fence == ARGV[k + 1] and engine_of(fence) == ARGV[4] then

@@ -7,16 +7,10 @@
 --                        fetch that Redis comes to only later from taking anything
 --        a cursor, "" at first;  then for "gone" pairs: engine, the mark of its last beat;  for "orphans" the fence
 -- Reply  { jobs handed back, the next cursor }, or { -1, queues }
--- include frame
--- include queues
--- include value
--- include record
--- include uses
--- include held
--- include names
--- include bury
--- include register
--- include wake
+local call, argi, queues_n, HEAD, JOBS, HELD, LEASES, ENGINES, COUNTS, FENCES, LOGS = ...
+local names, index_of, body_of, body_ends = ...
+local queue_of, queue_in, is_value, TAG, record_edit, NAME_BYTES_MAX, enter_front, enter_dead, register, wake, tell, uses = ...
+local left_held, leave_fences, place_taken = ...
 local JOBS_MAX, BYTES_MAX = 200, 2 ^ 20
 local how, cursor = ARGV[argi + 1], ARGV[argi + 2]
 local engines, any, least = {}, false, 0
@@ -27,7 +21,8 @@ local function is_wanted(engine)
 end
 local leave_mark -- of an engine that stays what it is
 if how == "orphans" then
--- include engine
+  local mark_left, engine_error = ...
+  if engine_error then return engine_error end
   leave_mark = mark_left
 end
 if how == "gone" then
@@ -91,25 +86,24 @@ local function one_more(_, old) return old + 1 end
 local given = 0
 for _, h in ipairs(held) do
   if h.bad then
-    bury(h.id, h.value, "default")
+    enter_dead(h.id, h.value, "default")
     call("HINCRBY", COUNTS, "3:default", -1)
     register(index_of["default"])
   elseif h.value then
     local body, place = body_of(h.value), place_taken(h.value, h.fence, h.id)
     if how == "gone" then
       local _, task_end = body_ends(body)
-      body = body:sub(1, task_end) .. record_edit(body:sub(task_end + 1), { RECOVERIES }, one_more)
+      body = body:sub(1, task_end) .. record_edit(body:sub(task_end + 1), { TAG.RECOVERIES }, one_more)
     end
     local queue = queue_of(body)
-    call("HSET", JOBS, h.id, "f" .. place .. body)
-    call("ZADD", KEYS[base_of(index_of[queue]) + 2], 0, body:sub(1, 1) .. place .. h.id)
+    enter_front(h.id, index_of[queue], place, body)
     call("HINCRBY", COUNTS, "2:" .. queue, 1)
     call("HINCRBY", COUNTS, "3:" .. queue, -1)
     register(index_of[queue])
     given = given + 1
   end
   call("HDEL", HELD, h.id)
-  if has_notes then call("HDEL", LOGS, h.id) end
+  if uses.notes then call("HDEL", LOGS, h.id) end
   left_held(h.fence, 1)
 end
 leave_fences()

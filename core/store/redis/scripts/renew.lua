@@ -2,17 +2,11 @@
 -- it says that there are more; whoever declares next goes on where an engine that died has stopped.
 -- ARGV   none
 -- Reply  1 when there is more to do, else 0
--- include frame
--- include full
--- include value
--- include uses
--- include bucket
--- include group
--- include belong
--- include past
+local call, HEAD, JOBS, HELD, GROUPS, uses, set_numbers, group_of, save_groups, group_update, slot_back, past_of, write_first = ...
+write_first()
 local at = call("HGET", HEAD, "renew")
 if not at then return 0 end
-if not has_groups then
+if not uses.groups then
   call("HDEL", HEAD, "renew")
   return 0
 end

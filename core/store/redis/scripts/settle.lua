@@ -10,14 +10,10 @@
 -- Reply  { 0, statuses, statuses of the follow-ups in the order given, holders }; a status: "0" done, "1" stale, "2" to be stopped;
 --        statuses is "" when all are "0"; of the follow-ups as enqueue's, with who holds the lock for each "2".  A job to be replaced may be
 --        in a queue that is not named: lib/unknown.lua
--- include frame
--- include queues
--- include value
--- include uses
--- include held
--- include engine
--- include unknown
--- include add
+local call, now, argi, HEAD, JOBS, HELD, COUNTS, NOTES, ENDED, KEPT, STOPS, LOGS, names, enter_front, enter_later, enter_ended, unknown_queue, u64 = ...
+local body_ends, queue_of, body_in, register, wake, tell, tell_all, add, mark_left, uses, engine_of, left_held, leave_fences = ...
+local place_taken, engine_error = ...
+if engine_error then return engine_error end
 local counters, counts = {}, {}
 local function count(name, by) counters[name] = (counters[name] or 0) + by end
 local function count_state(state, queue, by)
@@ -30,16 +26,8 @@ local function after_follow(at) return at + (ARGV[at + 1]:sub(-1) == "*" and 5 o
 
 -- What only jobs that are to stop, or have a lock or a limit need; to make it for every call would cost as much as the call.
 local ties
-if has_stops or has_locks or has_groups or ARGV[argi + 1] == "1" then
--- include bucket
--- include lock
--- include group
--- include belong
--- include ties
--- include bound
--- include leave
--- include past
--- include admit
+if uses.stops or uses.locks or uses.groups or ARGV[argi + 1] == "1" then
+  local untie, save_groups, enter_line, membership, slot_back, sweep, lock_of, reaches_unknown, admit_text = ...
   local at, replaced = argi + 2, {}
   while ARGV[at] and ARGV[argi + 1] == "1" do
     if ARGV[at] == "-" then
@@ -71,38 +59,33 @@ local COUNTER = { d = "done", t = "retried", D = "dead", x = "discarded", c = "c
 
 -- READY: in its group's line, g, or where that is nil in front.
 local function enter_ready(id, queue_i, place, body, g)
-  call("HSET", JOBS, id, (g and "g" or "f") .. place .. body)
   if g then
+    call("HSET", JOBS, id, "g" .. place .. body)
     ties.enter_line(id, g, names[queue_i], body:sub(1, 1), place)
   else
-    call("ZADD", KEYS[base_of(queue_i) + 2], 0, body:sub(1, 1) .. place .. id)
+    enter_front(id, queue_i, place, body)
   end
   count_state(2, names[queue_i], 1)
   wake(names[queue_i])
 end
 
-local function finish(id, code, state, keep, body)
-  local seq = call("HINCRBY", HEAD, "seq", 1)
-  local till = keep and now + keep or 0
-  call("HSET", JOBS, id, code .. u64(till) .. u64(seq) .. body)
-  call("ZADD", KEYS[state + 4], seq, id)
-  if keep then call("ZADD", KEYS[12], till, id) end
+local function finish(id, state, keep, body)
+  enter_ended(id, state, keep and now + keep or 0, body)
   count_state(state, queue_of(body), 1)
-  if ties then ties.untie({ id }, code ~= "d") end
+  if ties then ties.untie({ id }, state ~= 5) end
 end
 
 local function forget(ids)
   call("HDEL", JOBS, unpack(ids))
-  if has_notes then
+  if uses.notes then
     call("HDEL", NOTES, unpack(ids))
     call("HDEL", LOGS, unpack(ids))
   end
   if ties then ties.untie(ids) end
 end
 
--- Moves a job as `kind` says; at: where its arguments begin.
-local function move(id, kind, at, fence)
-  local queue_i, to, delay, keep, record = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 6]
+-- Moves a job as `kind` says.  queue_i: the queue that it was fetched from; to: the one that it waits in; record: "" as it is.
+local function move(id, kind, fence, queue_i, to, delay, keep, record)
   call("HDEL", HELD, id)
   left_held(fence, 1)
   count_state(3, names[queue_i], -1)
@@ -110,7 +93,7 @@ local function move(id, kind, at, fence)
     forget({ id })
     return
   end
-  if has_notes then call("HDEL", LOGS, id) end
+  if uses.notes then call("HDEL", LOGS, id) end
   local value = call("HGET", JOBS, id)
   if not value then return end
   local head, old = body_in(value, names[queue_i])
@@ -119,18 +102,16 @@ local function move(id, kind, at, fence)
   if kind == "r" then
     return enter_ready(id, queue_i, place_taken(value, fence, id), body)
   end
-  if kind == "d" then return finish(id, "d", 5, keep, body) end
-  if kind == "D" then return finish(id, "x", 6, nil, body) end
-  if kind == "c" then return finish(id, "c", 7, keep, body) end
+  if kind == "d" then return finish(id, 5, keep, body) end
+  if kind == "D" then return finish(id, 6, nil, body) end
+  if kind == "c" then return finish(id, 7, keep, body) end
   if to ~= queue_i then
     body = body:sub(1, 1) .. string.char(#names[to]) .. names[to] .. body:sub(queue_end + 1)
     register(to)
   end
   local seq, g = u64(call("HINCRBY", HEAD, "seq", 1)), ties and ties.wait_again(id)
   if delay <= 0 then return enter_ready(id, to, u64(now) .. seq, body, g) end
-  call("HSET", JOBS, id, kind .. u64(now + delay) .. seq .. body)
-  call("ZADD", KEYS[base_of(to) + 1], now + delay, seq .. kind .. id)
-  if call("ZRANGE", KEYS[base_of(to) + 1], 0, 0)[1] == seq .. kind .. id then wake(names[to]) end
+  if enter_later(id, to, kind, now + delay, seq, body) then wake(names[to]) end
   count_state(kind == "s" and 1 or 4, names[to], 1)
 end
 
@@ -182,7 +163,7 @@ local function end_all(fence, kind, queue, group_n, at)
   if good then
     ended = call("HDEL", HELD, unpack(ARGV, at, at + group_n - 1)) -- fewer: an id was there twice
     call("HDEL", JOBS, unpack(ARGV, at, at + group_n - 1))
-    if has_notes or ties then forget({ unpack(ARGV, at, at + group_n - 1) }) end
+    if uses.notes or ties then forget({ unpack(ARGV, at, at + group_n - 1) }) end
   end
   if ended < group_n then
     local seen = {}
@@ -220,7 +201,7 @@ local function digits_of(v) return ("%d"):format(v) end
 local function pick_held(batch, holds, seen)
   local taken, k = { ids = {}, records = {}, groups = {} }, 0
   local ids, records, groups = taken.ids, taken.records, taken.groups
-  local refusable = has_stops and batch.kind == "D"
+  local refusable = uses.stops and batch.kind == "D"
   for i = 1, #batch.ids do
     local id, group = batch.ids[i], batch.groups[i]
     if holds[i] ~= group.fence or not group.ours or (seen and seen[id]) then
@@ -263,7 +244,7 @@ local function stay(batch)
   local ids, records, groups = take_held(batch) -- first: a delete is never refused when Redis is out of memory
   if #ids == 0 then return end
   count(COUNTER[batch.kind], #ids)
-  if has_notes then call("HDEL", LOGS, unpack(ids)) end
+  if uses.notes then call("HDEL", LOGS, unpack(ids)) end
   local values = call("HMGET", JOBS, unpack(ids))
   local seq, state = call("HINCRBY", HEAD, "seq", #ids) - #ids, STATE_OF[batch.kind]
   local jobs, ended, kept, here, heads, k = {}, {}, {}, {}, {}, 0
@@ -283,8 +264,8 @@ local function stay(batch)
   end
   if k == 0 then return end
   call("HSET", JOBS, unpack(jobs))
-  call("ZADD", KEYS[state + 4], unpack(ended))
-  if batch.kind ~= "D" then call("ZADD", KEYS[12], unpack(kept)) end
+  call("ZADD", ENDED[state], unpack(ended))
+  if batch.kind ~= "D" then call("ZADD", KEPT, unpack(kept)) end
   for head, by in pairs(heads) do count_state(state, queue_of(head), by) end
   if ties then ties.untie(here, batch.kind ~= "d") end
 end
@@ -329,20 +310,21 @@ while ARGV[at] do
   elseif ARGV[at] == "+" then
     at = stay_groups(at)
   else
-    local id, kind = ARGV[at + 1], ARGV[at + 3]
+    local id, asked, kind, queue_i, to, delay, keep, crashed, record, follow_n = unpack(ARGV, at + 1, at + 10)
     local fence = call("HGET", HELD, id)
-    local stale = fence ~= ARGV[at + 2] or engine_of(fence) ~= ARGV[4]
-    local refused = has_stops and (kind == "t" or kind == "s" or kind == "D") and call("SISMEMBER", STOPS, id) == 1
+    local stale = fence ~= asked or engine_of(fence) ~= ARGV[4]
+    local refused = uses.stops and (kind == "t" or kind == "s" or kind == "D") and call("SISMEMBER", STOPS, id) == 1
     n = n + 1
     if stale or refused then
       odd = odd + 1
       statuses[n] = stale and "1" or "2"
-      at = skip_follow(tonumber(ARGV[at + 10]), at + 11)
+      at = skip_follow(follow_n, at + 11)
     else
-      move(id, kind, at + 3, fence) -- first: it begins with a delete, which is never refused when Redis is out of memory
+      -- First: it begins with a delete, which is never refused when Redis is out of memory.
+      move(id, kind, fence, tonumber(queue_i), tonumber(to), tonumber(delay), tonumber(keep), record)
       if COUNTER[kind] then count(COUNTER[kind], 1) end
-      if ARGV[at + 8] == "1" then count("crashed", 1) end
-      at = follow(tonumber(ARGV[at + 10]), at + 11, id)
+      if crashed == "1" then count("crashed", 1) end
+      at = follow(follow_n, at + 11, id)
     end
   end
 end
@@ -352,7 +334,7 @@ if odd < n then
   for field, by in pairs(counts) do if by ~= 0 then call("HINCRBY", COUNTS, field, by) end end
   for name, by in pairs(counters) do call("HINCRBY", HEAD, name, by) end
   if ties then ties.sweep() end
-  if has_groups or has_bounds then tell_all() else tell() end -- a slot may be free
+  if uses.groups or uses.bounds then tell_all() else tell() end -- a slot may be free
 end
 mark_left(odd < n)
 if odd > 0 then

@@ -3,17 +3,13 @@
 -- what may be refused can't come this way: where a queue is bounded all of them are taken out again.
 -- ARGV   groups, in the order in which they were put into lists: the number of a list (lib/add.lua), n
 -- Reply  "" when all were added; "bounds" when none: a queue is bounded; "store" when none: another store is here now (lib/here.lua)
--- include frame
--- include queues
--- include full
--- include register
--- include wake
-local function list_of(list) return KEYS[base_of(math.floor((list - 1) / 5) + 1) + 4 + (list - 1) % 5] end
+local call, argi, HEAD, JOBS, COUNTS, BOUNDS, GROUPS, names, list_key, list_queue, register, woken, wake, tell, write_first = ...
+write_first()
 local elsewhere = ARGV[5] ~= "0" and call("HGET", HEAD, "epoch") ~= ARGV[5] -- lib/here.lua
 local tied = call("EXISTS", BOUNDS, GROUPS) > 0 -- jobs may be held back: who knows who waits for more
 if elsewhere or (tied and call("EXISTS", BOUNDS) == 1) then
   for at = #ARGV - 1, argi + 1, -2 do
-    local list, n = list_of(tonumber(ARGV[at])), tonumber(ARGV[at + 1])
+    local list, n = list_key(list_queue(ARGV[at])), tonumber(ARGV[at + 1])
     call("HDEL", JOBS, unpack(call("LRANGE", list, -n, -1)))
     call("LTRIM", list, 0, -n - 1)
   end
@@ -21,7 +17,7 @@ if elsewhere or (tied and call("EXISTS", BOUNDS) == 1) then
 end
 local total = 0
 for at = argi + 1, #ARGV, 2 do
-  local i, n = math.floor((ARGV[at] - 1) / 5) + 1, tonumber(ARGV[at + 1])
+  local i, n = list_queue(ARGV[at]), tonumber(ARGV[at + 1])
   if call("HINCRBY", COUNTS, "2:" .. names[i], n) == n or tied then wake(names[i]) end
   register(i)
   total = total + n

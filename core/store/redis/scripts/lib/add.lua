@@ -1,13 +1,12 @@
 -- Adding jobs: id, where, value.  value is a READY job's (lib/value.lua); where is the number of a list, (queue index - 1) * 5 + rank + 1;
 -- with a delay "list+ms", with a due time "list@ms".
--- include register
--- include wake
+local call, now, HEAD, JOBS, COUNTS, names, list_key, list_queue, u64, register, wake, enter_later = ...
 
 -- n jobs to the end of a list, their ids and values in `pairs` from `from` on.  A hundred at a time, because Redis copies what its Lua
 -- hands to it, and that is faster while it fits into a processor's cache.
 local function add_ready(list, n, ids, pairs, from)
-  local i = math.floor((list - 1) / 5) + 1
-  call("RPUSH", KEYS[base_of(i) + 4 + (list - 1) % 5], unpack(ids))
+  local i, rank = list_queue(list)
+  call("RPUSH", list_key(i, rank), unpack(ids))
   local last = from + n * 2 - 1
   for at = from, last, 200 do call("HSET", JOBS, unpack(pairs, at, math.min(at + 199, last))) end
   if call("HINCRBY", COUNTS, "2:" .. names[i], n) == n then wake(names[i]) end
@@ -22,11 +21,11 @@ local function add(id, where, value)
   list = tonumber(list_text)
   local due = kind == "+" and now + ms or tonumber(ms)
   if due <= now then return add_ready(list, 1, { id }, { id, value }, 1) end
-  local i = math.floor((list - 1) / 5) + 1
+  local i = list_queue(list)
   local seq = u64(call("HINCRBY", HEAD, "seq", 1))
-  call("HSET", JOBS, id, "s" .. u64(due) .. seq .. value:sub(2))
-  call("ZADD", KEYS[base_of(i) + 1], due, seq .. "s" .. id)
-  if call("ZRANGE", KEYS[base_of(i) + 1], 0, 0)[1] == seq .. "s" .. id then wake(names[i]) end
+  if enter_later(id, i, "s", due, seq, value:sub(2)) then wake(names[i]) end
   call("HINCRBY", COUNTS, "1:" .. names[i], 1)
   register(i)
 end
+
+return add_ready, add

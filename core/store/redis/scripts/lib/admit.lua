@@ -1,5 +1,7 @@
 -- Jobs with a lock or a limit, and those of bounded queues: whether they may come in, and whom they displace.
--- include before
+local call, now, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, LOGS, LOCKS, PLACES, names, index_of, front_key, ghosts_key, list_key = ...
+local queue_in, before, register, add, uses, bound_of, jobs_in, waiting_in, holder_said, holder_of, lock_take, untie, named, enter_line = ...
+local popped, list_place, popped_of, last_place, group_join, STATE, leave, limit_now, count_state = ...
 
 -- What stands before the key of a lock: { mode, till: when it is over if it is taken now, 0: never, said: of it in `locks` before who has it }.
 local heads = {}
@@ -40,7 +42,7 @@ local function queue_index(where) return math.floor((where:match("^%d+") - 1) / 
 
 -- Is a job that would be replaced, by locks of these keys, in a queue whose keys were not given?
 local function reaches_unknown(keys)
-  if not has_locks then return false end
+  if not uses.locks then return false end
   for from = 1, #keys, 200 do
     local fields, holders = {}, {}
     for k = from, math.min(from + 199, #keys) do fields[k - from + 1] = "=" .. keys[k] end
@@ -56,7 +58,7 @@ end
 
 local function discard(id)
   call("HDEL", JOBS, id)
-  if has_notes then
+  if uses.notes then
     call("HDEL", NOTES, id)
     call("HDEL", LOGS, id)
   end
@@ -66,8 +68,7 @@ end
 
 -- The head of a list, past its ghosts; nil, false: so many stand there that it is not found in this call.
 local function list_head(i, rank)
-  local base = base_of(i)
-  local list, ghosts = KEYS[base + 4 + rank], KEYS[base + 3]
+  local list, ghosts = list_key(i, rank), ghosts_key(i)
   for _ = 1, 2000 do
     local id = call("LINDEX", list, 0)
     local ghost = id and call("HGET", ghosts, rank .. id)
@@ -81,16 +82,16 @@ end
 
 -- The READY job that is the oldest of the lowest priority goes; there is one.  False: it was not found.
 local function drop_oldest(i)
-  local base, q = base_of(i), named(names[i])
+  local q = named(names[i])
   for rank = 4, 0, -1 do
-    local list = KEYS[base + 4 + rank]
-    local front = call("ZRANGEBYLEX", KEYS[base + 2], "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, 1)[1]
-    local line = has_groups and call("ZRANGEBYLEX", PLACES, "[" .. q .. rank, "(" .. q .. rank .. "\128", "LIMIT", 0, 1)[1]
+    local list = list_key(i, rank)
+    local front = call("ZRANGEBYLEX", front_key(i), "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, 1)[1]
+    local line = uses.groups and call("ZRANGEBYLEX", PLACES, "[" .. q .. rank, "(" .. q .. rank .. "\128", "LIMIT", 0, 1)[1]
     local head, found = list_head(i, rank)
     if found == false then return false end
     local oldest, key = head, head and list_place(popped_of(names[i], rank))
     if line and (not key or before(line:sub(#q + 2, #q + 17), key)) then oldest, key = line:sub(#q + 18), line:sub(#q + 2, #q + 17) end
-    if front and (not key or before(front:sub(2, 17), key)) then oldest, key = front:sub(18), front:sub(2, 17) end
+    if front and (not key or before(front:sub(2, 17), key)) then oldest = front:sub(18) end
     if oldest and oldest == head then
       call("LPOP", list)
       popped(names[i], rank, 1)
@@ -141,7 +142,7 @@ local function add_tied(id, where, value, lock, limit, group)
     add(id, where, value)
   else
     local i, rank = queue_index(where), value:sub(2, 2)
-    local place = last_place(names[i], rank, KEYS[base_of(i) + 4 + rank])
+    local place = last_place(names[i], rank, list_key(i, rank))
     register(i)
     call("HSET", JOBS, id, "g" .. place .. value:sub(2))
     enter_line(id, g, names[i], rank, place)
@@ -157,3 +158,5 @@ local function admit_text(id, where, value, lock_text, limit_text, ending)
   if status == "0" then add_tied(id, where, value, lock, limit, group) end
   return status, holder
 end
+
+return lock_of, limit_of, queue_index, reaches_unknown, discard, admit, admit_text

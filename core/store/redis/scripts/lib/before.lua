@@ -6,3 +6,5 @@ local function before(a, b)
   end
   return #a < #b
 end
+
+return before

@@ -1,4 +1,7 @@
 -- Who belongs to which group and stands where (lib/group.lua): coming, leaving, giving slots back.
+local call, COUNTS, EXPIRES, GROUPS, LINES, PLACES, uses, now_us, groups, unsaved, seq_next, call_many, named, line_of, set_numbers = ...
+local group_of, groups_read, line_out, group_update, popped_field, fifo_place = ...
+
 local function popped_of(queue, rank) return tonumber(call("HGET", COUNTS, popped_field(queue, rank)) or 0) end
 
 -- The place behind all that are in that list and in line now.
@@ -19,7 +22,7 @@ local function group_grow(name, limit)
     set_numbers(g, limit)
     groups[name] = g
     call("HINCRBY", GROUPS, "", 1)
-    has_groups = true
+    uses.groups = true
   elseif g.jobs == 0 then
     call("ZREM", EXPIRES, "g" .. name)
   end
@@ -53,7 +56,7 @@ local function group_forget(g)
   call("HDEL", GROUPS, "=" .. g.name)
   if call("HINCRBY", GROUPS, "", -1) > 0 then return end
   call("DEL", GROUPS)
-  has_groups = false
+  uses.groups = false
 end
 
 -- stay: they give back their slots only.  An id may be there twice.
@@ -79,3 +82,5 @@ local function leave_groups(ids, stay)
     if g.jobs == 0 then group_forget(g) end
   end
 end
+
+return popped_of, last_place, leave_line, group_grow, group_join, slot_back, group_forget, leave_groups

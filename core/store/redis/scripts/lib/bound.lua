@@ -1,9 +1,11 @@
 -- What queues are bound to.  In `bounds`:
 --   "=" queue    max_len;overflow;block_ms;concurrency;rate;per_ms;burst      overflow: reject, drop_oldest, block; numbers 0: none
 --   "@" queue    when its bucket is full (lib/bucket.lua)
+local call, COUNTS, BOUNDS, uses = ...
+
 local bounds = {}
 local function bound_of(queue)
-  if not has_bounds then return nil end
+  if not uses.bounds then return nil end
   if bounds[queue] == nil then
     local said = call("HMGET", BOUNDS, "=" .. queue, "@" .. queue)
     local max_len, overflow, concurrency, rate, per_ms, burst = (said[1] or ""):match("^(%d+);([%a_]+);%d+;(%d+);(%d+);(%d+);(%d+)$")
@@ -18,3 +20,5 @@ local function waiting_in(queue) return jobs_in(1, queue) + jobs_in(2, queue) + 
 
 -- Of its own limit: has it a slot?
 local function bound_slot(b, queue) return b.concurrency == 0 or jobs_in(3, queue) < b.concurrency end
+
+return bound_of, jobs_in, waiting_in, bound_slot

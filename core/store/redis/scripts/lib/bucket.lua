@@ -1,6 +1,8 @@
 -- The bucket of a limit (core/logic/limit.h): a table with rate, per_ms, burst, and full, when it is full again, in microseconds.  What
 -- follows from the first three is kept in it: depth and step, which whoever changes those takes out.
 -- Numbers here are doubles; all of these are whole, and below 2^53 for any limit that is worth having.
+local now = ...
+
 local now_us = now * 1000
 -- What it holds: with a burst of 1 also those that come up to 20 ms late (core/logic/limit.h).
 local function depth(b)
@@ -28,3 +30,5 @@ local function tokens_left(b)
   return math.max(0, math.floor((now_us + (depth(b) - 1) * step_us(b) - math.max(b.full, now_us)) / step_us(b)) + 1)
 end
 local function digits(n) return n == 0 and "0" or ("%.0f"):format(n) end
+
+return now_us, token_us, clamp_bucket, take_tokens, tokens_left, digits

@@ -32,14 +32,16 @@
 --         4 engine     "": a client      5 which store this should be (lib/here.lua); in scripts for engines only its marks (lib/engine.lua)
 --         6 how many queues are named, then their names; then what the script's own head says
 local HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES = unpack(KEYS, 1, 8)
+local ENDED, KEPT = { [5] = KEYS[9], [6] = KEYS[10], [7] = KEYS[11] }, KEYS[12] -- ENDED: by state
 local FENCES, STOPS, LOGS, LOCKS, EXPIRES, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS = unpack(KEYS, 13, 23)
 local call = redis.call
 local queues_n = tonumber(ARGV[6])
 local argi = 6 + queues_n -- index of the last argument read
-local now
-if ARGV[1] == "" then
+local now = tonumber(ARGV[1])
+if not now then
   local t = call("TIME")
   now = t[1] * 1000 + math.floor(t[2] / 1000)
-else
-  now = tonumber(ARGV[1])
 end
+
+return call, now, argi, queues_n, HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES, ENDED, KEPT,
+  FENCES, STOPS, LOGS, LOCKS, EXPIRES, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS

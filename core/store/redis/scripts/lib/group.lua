@@ -19,6 +19,8 @@
 -- the list, knows how many jobs had been in that list before it.  Its "due" is a byte 126 and in seven bytes twice that number and
 --   1 it was taken while there were no groups; in the order in which it was taken      2 it stands or stood in line, by seq
 --   3 it is, or was, the next of the list
+local call, HEAD, COUNTS, GROUPS, LINES, PLACES, RING, TOKENS, u64, uses, now_us, token_us, clamp_bucket, digits = ...
+
 local SHUT = -1
 local groups, unsaved = {}, {} -- groups: false: there is none
 
@@ -171,14 +173,14 @@ end
 
 -- How many stand in a queue's lines.
 local function standing_in(queue)
-  return has_groups and call("ZLEXCOUNT", PLACES, "[" .. named(queue), "(" .. named(queue) .. ":") or 0
+  return uses.groups and call("ZLEXCOUNT", PLACES, "[" .. named(queue), "(" .. named(queue) .. ":") or 0
 end
 
 -- How many have been popped off that list, while there were groups.
 local function popped_field(queue, rank) return "p" .. rank .. ":" .. queue end
 -- n jobs were popped off that list: how many before them.
 local function popped(queue, rank, n)
-  if n == 0 or not has_groups then return nil end
+  if n == 0 or not uses.groups then return nil end
   local field = popped_field(queue, rank)
   local before = call("HINCRBY", COUNTS, field, n) - n
   call("HSETNX", GROUPS, "-" .. field, before)
@@ -191,7 +193,10 @@ local function list_place(before) return fifo_place(before, 3, u64(0)) end
 
 -- The job's group, and whether it has a slot.
 local function membership(id)
-  local said = has_groups and call("HGET", GROUPS, "@" .. id)
+  local said = uses.groups and call("HGET", GROUPS, "@" .. id)
   if not said then return nil, false end
   return group_of(said:sub(2)), said:sub(1, 1) == "1"
 end
+
+return groups, unsaved, seq_number, seq_next, seqs_begin, seqs_end, call_many, named, of_group, line_of, set_numbers, group_of, groups_read, save_groups,
+  line_in, line_out, group_update, lines_at, enter_line, standing_in, popped_field, popped, fifo_place, list_place, membership

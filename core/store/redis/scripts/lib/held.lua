@@ -4,6 +4,8 @@
 --   fence:ids     the ids in the order in which they were taken, joined by spaces
 --   fence:left    how many of them are still held under it; with the last one all go
 --   fence:at      while there are groups: how many jobs had been popped off its list before each of them; "-": it was in none
+local call, COUNTS, FENCES, GROUPS, u64, body_of, queue_of, uses = ...
+
 local FENCE_JOBS = 100
 
 local engine_of_fence, left_by = {}, {}
@@ -43,6 +45,8 @@ local function place_taken(value, fence, id)
   local body, taken = body_of(value), at[id] or { 0 }
   if taken[2] then return "\126" .. struct.pack(">I7", taken[2] * 2 + 3) .. u64(0) end
   local field = "p" .. body:sub(1, 1) .. ":" .. queue_of(body)
-  local before = has_groups and call("HGET", GROUPS, "-" .. field) or call("HGET", COUNTS, field) or 0
+  local before = uses.groups and call("HGET", GROUPS, "-" .. field) or call("HGET", COUNTS, field) or 0
   return "\126" .. struct.pack(">I7", before * 2 + 1) .. struct.pack(">I6", fence) .. struct.pack(">I2", taken[1])
 end
+
+return FENCE_JOBS, engine_of, left_held, leave_fences, place_taken

@@ -1,26 +1,30 @@
 -- Taking a job that does not run out of the structure that its code stands for.  A job in the midst of a list leaves a ghost there.
+local call, HEAD, JOBS, COUNTS, ENDED, KEPT, names, index_of, later_key, front_key, ghosts_key, list_key, body_of, queue_of = ...
+local later_member, standing_in, popped_field, popped, fifo_place, list_place, membership, leave_line, count_state = ...
+
 local STATE = { r = 2, f = 2, g = 2, s = 1, t = 4, d = 5, x = 6, c = 7 }
 local ghosted = {}
 local function leave(id, value)
   local code, body = value:sub(1, 1), body_of(value)
   local queue, rank = queue_of(body), body:sub(1, 1)
   if not index_of[queue] then -- in no queue that there is: only what has no queue can be left
-    for k = 9, 12 do call("ZREM", KEYS[k], id) end
+    for state = 5, 7 do call("ZREM", ENDED[state], id) end
+    call("ZREM", KEPT, id)
     return
   end
-  local base = base_of(index_of[queue])
+  local i = index_of[queue]
   if code == "r" then
-    call("HINCRBY", KEYS[base + 3], rank .. id, 1)
+    call("HINCRBY", ghosts_key(i), rank .. id, 1)
     ghosted[queue] = true
   elseif code == "f" then
-    call("ZREM", KEYS[base + 2], rank .. value:sub(2, 17) .. id)
+    call("ZREM", front_key(i), rank .. value:sub(2, 17) .. id)
   elseif code == "g" then
     leave_line(id, membership(id), queue, rank, value:sub(2, 17))
   elseif code == "s" or code == "t" then
-    call("ZREM", KEYS[base + 1], later_member(code, value, id))
+    call("ZREM", later_key(i), later_member(code, value, id))
   else
-    call("ZREM", KEYS[STATE[code] + 4], id)
-    if code ~= "x" then call("ZREM", KEYS[12], id) end
+    call("ZREM", ENDED[STATE[code]], id)
+    if code ~= "x" then call("ZREM", KEPT, id) end
   end
   count_state(STATE[code], queue, -1)
 end
@@ -33,25 +37,25 @@ local function ghosts_of(ids, rank, ghosts)
 end
 
 -- Jobs from the head of a list stand in front of the queue from now on, where they would return to if they were taken and handed back.
-local function move_to_front(ids, base, rank, before, taken_before)
+local function move_to_front(ids, i, rank, before, taken_before)
   local values, hset, zadd = call("HMGET", JOBS, unpack(ids)), {}, {}
   local fence = not before and struct.pack(">I6", call("HINCRBY", HEAD, "fence", 1))
   for k, value in ipairs(values) do
     if value then
       local place = before and list_place(before + taken_before[k]) or
-                    fifo_place(tonumber(call("HGET", COUNTS, popped_field(names[(base - 23) / 8 + 1], rank)) or 0), 1, fence .. struct.pack(">I2", k))
+                    fifo_place(tonumber(call("HGET", COUNTS, popped_field(names[i], rank)) or 0), 1, fence .. struct.pack(">I2", k))
       hset[#hset + 1], hset[#hset + 2] = ids[k], "f" .. place .. value:sub(2)
       zadd[#zadd + 1], zadd[#zadd + 2] = 0, rank .. place .. ids[k]
     end
   end
   if #hset == 0 then return end
   call("HSET", JOBS, unpack(hset))
-  call("ZADD", KEYS[base + 2], unpack(zadd))
+  call("ZADD", front_key(i), unpack(zadd))
 end
 
 -- Takes ghosts out of the head of a list, a bounded number.  So long as more of it are ghosts than jobs, jobs between them go to the front.
-local function tidy(queue, rank, base, list, jobs)
-  local ghosts, looked = KEYS[base + 3], 0
+local function tidy(queue, rank, i, list, jobs)
+  local ghosts, looked = ghosts_key(i), 0
   while looked < 1000 do
     local ids = call("LRANGE", list, 0, 24)
     if #ids == 0 then return end
@@ -79,7 +83,7 @@ local function tidy(queue, rank, base, list, jobs)
       if left[id] == 0 then hdel[#hdel + 1] = field else call("HSET", ghosts, field, left[id]) end
     end
     if #hdel > 0 then call("HDEL", ghosts, unpack(hdel)) end
-    if #stay > 0 then move_to_front(stay, base, rank, before, taken_before) end
+    if #stay > 0 then move_to_front(stay, i, rank, before, taken_before) end
     if n < #ids then return end
     looked = looked + n
   end
@@ -88,18 +92,20 @@ end
 -- Before the script ends, with the counts as they are then: in the long run no more ghosts than jobs, and none where there is no job.
 local function sweep()
   for queue in pairs(ghosted) do
-    local base = base_of(index_of[queue])
+    local i = index_of[queue]
     local jobs = (call("HGET", COUNTS, "2:" .. queue) or 0) - standing_in(queue)
     for rank = 0, 4 do
-      local list = KEYS[base + 4 + rank]
+      local list = list_key(i, rank)
       local length = call("LLEN", list)
       if jobs <= 0 and length > 0 then
         call("UNLINK", list)
         popped(queue, rank, length)
       elseif length > 0 then
-        tidy(queue, rank, base, list, jobs)
+        tidy(queue, rank, i, list, jobs)
       end
     end
-    if jobs <= 0 then call("UNLINK", KEYS[base + 3]) end
+    if jobs <= 0 then call("UNLINK", ghosts_key(i)) end
   end
 end
+
+return STATE, leave, sweep

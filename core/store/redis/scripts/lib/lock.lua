@@ -2,6 +2,7 @@
 --   "=" key    "until mode holder": until in ms, 0: as long as its job; mode: throttle, or any other; holder: an id
 --   "@" id     the key of the lock that the job holds
 -- A lock whose time is over stays until its job ends or another takes it; a throttle outlives its job, and `expires` ends it.
+local call, now, LOCKS, EXPIRES, uses = ...
 
 -- Who holds the lock of which that is said, if it is held; whether it is a throttle.
 local function holder_said(said)
@@ -13,7 +14,7 @@ end
 
 -- Who holds a lock, if it is held; whether it is a throttle; whether the holder is gone, or has lost it and come back.
 local function holder_of(key)
-  local said = has_locks and call("HGET", LOCKS, "=" .. key)
+  local said = uses.locks and call("HGET", LOCKS, "=" .. key)
   if not said then return nil end
   local holder, throttle = holder_said(said)
   if not holder then return nil end
@@ -58,5 +59,7 @@ local function lock_take(lock, id)
   end
   call("HSET", LOCKS, "=" .. lock.key, lock.head.said .. id, "@" .. id, lock.key)
   if lock.head.mode == "throttle" then call("ZADD", EXPIRES, lock.head.till, "k" .. lock.key) end
-  has_locks = true
+  uses.locks = true
 end
+
+return holder_said, holder_of, unlock, lock_take

@@ -2,6 +2,7 @@
 --   "limit:" task   numbers|numbers...: what the task declares now, then what it declared before (core/logic/limit.h)
 --   "renew"         where a renewal of the groups that have numbers from before stands (renew.lua)
 -- A job that comes with numbers from before has those of now: it was made before its maker knew.
+local call, HEAD = ...
 
 local pasts = {}
 -- Of a group's task, if its limit has ever changed: { now, from before -> true }.
@@ -24,3 +25,5 @@ local function limit_now(group, numbers)
   local past = past_of(group)
   return past and past[numbers] and past.now or numbers
 end
+
+return past_of, limit_now

@@ -1,5 +1,7 @@
 -- The part of a job's record (core/logic/record.h) that the store itself changes: fields of small numbers.
-local ENQUEUED, EXPIRES, ATTEMPTS, CRASHES, UNKNOWNS, RECOVERIES, FINISHED = 7, 11, 18, 19, 20, 21, 26
+local now = ...
+
+local TAG = { ENQUEUED = 7, EXPIRES = 11, ATTEMPTS = 18, CRASHES = 19, UNKNOWNS = 20, RECOVERIES = 21, FINISHED = 26, LIMIT = 29 }
 
 -- A number of base 128, lowest first: it, and where it ends; nil when it is cut short.
 local function varint(s, at)
@@ -55,11 +57,11 @@ end
 local function enqueued_anew()
   local enqueued
   return function(tag, old)
-    if tag == ENQUEUED then
+    if tag == TAG.ENQUEUED then
       enqueued = old
       return now
     end
-    if tag == EXPIRES and old > 0 then return enqueued > 0 and math.max(old - enqueued + now, 1) or old end
+    if tag == TAG.EXPIRES and old > 0 then return enqueued > 0 and math.max(old - enqueued + now, 1) or old end
     return 0
   end
 end
@@ -77,3 +79,5 @@ local function record_text(record, wanted)
     if tag == wanted then return record:sub(value_at, at - 1) end
   end
 end
+
+return TAG, record_edit, enqueued_anew, record_text

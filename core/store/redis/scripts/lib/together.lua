@@ -1,5 +1,8 @@
 -- Jobs with a lock or a limit that come in together, to the end of one list: with a few commands for all, but as if one after the other.
 -- Only as long as nothing goes: no lock is replaced, or taken after its time, and their queue has room for all of them.
+local call, JOBS, COUNTS, LOCKS, EXPIRES, GROUPS, LINES, PLACES, names, list_key, list_queue, register, add_ready, uses, holder_said = ...
+local groups, seq_next, seqs_begin, seqs_end, named, line_of, groups_read, line_in, fifo_place, popped_of, group_grow, limit_of = ...
+
 local TOGETHER = 100
 
 local coming -- what is not written yet: lists of arguments by what they are for
@@ -11,7 +14,7 @@ local function push(to, a, b)
 end
 
 local function write_coming(list)
-  local c, i = coming, math.floor((list - 1) / 5) + 1
+  local c, i = coming, list_queue(list)
   coming_none()
   if #c.ids > 0 then add_ready(list, #c.ids, c.ids, c.listed, 1) end
   if #c.lined > 0 then
@@ -24,7 +27,7 @@ local function write_coming(list)
   end
   if #c.locks > 0 then
     call("HSET", LOCKS, unpack(c.locks))
-    has_locks = true
+    uses.locks = true
   end
   if #c.throttles > 0 then call("ZADD", EXPIRES, unpack(c.throttles)) end
 end
@@ -33,7 +36,7 @@ end
 local function place_coming(i, rank)
   local c = coming
   if not c.before then
-    c.before = popped_of(names[i], rank) + call("LLEN", KEYS[base_of(i) + 4 + rank])
+    c.before = popped_of(names[i], rank) + call("LLEN", list_key(i, rank))
     c.queue = named(names[i]) .. rank
   end
   if c.place_ids ~= #c.ids then c.place_ids, c.place = #c.ids, fifo_place(c.before + #c.ids, 2, "") end
@@ -82,15 +85,16 @@ local function look_together(n, at, locks)
     keys[k] = lock and lock.field or "none"
     group_names[#group_names + 1] = group
   end
-  if has_groups then groups_read(group_names) end
-  return call("HMGET", JOBS, unpack(ids)), has_locks and locks_n > 0 and call("HMGET", LOCKS, unpack(keys)) or {}
+  if uses.groups then groups_read(group_names) end
+  return call("HMGET", JOBS, unpack(ids)), uses.locks and locks_n > 0 and call("HMGET", LOCKS, unpack(keys)) or {}
 end
 
 -- How many of n jobs, id, value, lock, limit each from `at` on, were let in or refused.  locks: theirs, by where they begin;
 -- refuse(k, status, holder), k from `first` on, as admit has it.
 local function come_together(list, first, n, at, locks, refuse)
   local there, said = look_together(n, at, locks)
-  local i, rank, taken, come, done = math.floor((list - 1) / 5) + 1, tostring((list - 1) % 5), {}, {}, n
+  local i, rank_n = list_queue(list)
+  local rank, taken, come, done = tostring(rank_n), {}, {}, n
   local rank_byte = rank:byte()
   coming_none()
   seqs_begin()
@@ -117,3 +121,5 @@ local function come_together(list, first, n, at, locks, refuse)
   seqs_end()
   return done
 end
+
+return TOGETHER, come_together

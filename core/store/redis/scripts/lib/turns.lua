@@ -1,5 +1,9 @@
 -- The part of fetch that knows groups and bounded queues.  `ready`, here too, is how many READY jobs need no slot; standing: how many
 -- others there are; allowed: how many the queue's own limit lets through.
+local call, queues_n, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS, names, u64, uses, now_us, token_us, clamp_bucket, take_tokens = ...
+local tokens_left, digits, bound_of, jobs_in, waiting_in, bound_slot, seq_number, seqs_begin, seqs_end, call_many, named, of_group = ...
+local group_of, groups_read, save_groups, group_update, lines_at, standing_in, got, take_plain = ...
+
 local standing, allowed = {}, {}
 seqs_begin()
 
@@ -21,7 +25,7 @@ end
 -- The first lines of a queue's ring, of one rank, up to `limit`.  member: of the ring; turn; line; jobs: of its members in `lines` those
 -- that were read, and next: which of them is next; all: there are no others.
 local function ring_lines(queue, rank, limit)
-  if not has_groups then return {} end
+  if not uses.groups then return {} end
   local q, lines, group_names = named(queue) .. rank, {}, {}
   local members = call("ZRANGEBYLEX", RING, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, limit)
   for k, member in ipairs(members) do group_names[k] = member:sub(#q + 9) end
@@ -49,8 +53,8 @@ local function line_take(l, i, piece)
   l.turn = nil
   if not member then return end
   l.next = l.next + 1
-  n = n + 1
-  ids[n] = member:sub(#l.line + 17)
+  got.n = got.n + 1
+  got.ids[got.n] = member:sub(#l.line + 17)
   standing[i] = standing[i] - 1
   g.slots = g.slots + 1
   take_tokens(g, 1)
@@ -96,31 +100,31 @@ end
 local function look_at(i)
   local b = bound_of(names[i])
   if b and clamp_bucket(b) then redis.pcall("HSET", BOUNDS, "@" .. names[i], digits(b.full)) end
-  standing[i] = ready[i] > 0 and standing_in(names[i]) or 0
-  ready[i] = ready[i] - standing[i]
+  standing[i] = got.ready[i] > 0 and standing_in(names[i]) or 0
+  got.ready[i] = got.ready[i] - standing[i]
   allowed[i] = not b and math.huge or math.min(tokens_left(b), b.concurrency > 0 and b.concurrency - jobs_in(3, names[i]) or math.huge)
   if standing[i] > 0 then tokens_due(names[i]) end
 end
 
 local function least(i, limit)
-  limit = math.min(limit, allowed[i] - taken[i])
-  return standing[i] > 0 and limit or math.min(limit, ready[i])
+  limit = math.min(limit, allowed[i] - got.taken[i])
+  return standing[i] > 0 and limit or math.min(limit, got.ready[i])
 end
 
 -- Groups take turns, a job each, and the jobs that need no slot are one more of them.
 local function take_turns(i, rank, limit, front, ghosts)
-  local field, queue, plain, to = "!" .. named(names[i]) .. rank, names[i], ready[i] > 0, n + limit
+  local field, queue, plain, to = "!" .. named(names[i]) .. rank, names[i], got.ready[i] > 0, got.n + limit
   local whole
   repeat
-    local lines, mine, moved = ring_lines(queue, rank, to - n), nil, false
-    local read_n, at, piece = #lines, 1, math.ceil((to - n) / math.max(#lines, 1)) + 1
-    whole = read_n < to - n -- else those whose turn comes again stand behind others that were not read
+    local lines, mine, moved = ring_lines(queue, rank, to - got.n), nil, false
+    local read_n, at, piece = #lines, 1, math.ceil((to - got.n) / math.max(#lines, 1)) + 1
+    whole = read_n < to - got.n -- else those whose turn comes again stand behind others that were not read
     if plain and read_n > 0 then mine = struct.unpack(">I8", call("HGET", GROUPS, field) or u64(0)) end
-    while n < to and lines[at] do
+    while got.n < to and lines[at] do
       if plain and mine < lines[at].turn then
         plain = take_plain(i, rank, 1, front, ghosts) == 1
         if plain then mine, moved = seq_number(), true end
-        plain = plain and ready[i] > 0
+        plain = plain and got.ready[i] > 0
       else
         local l = lines[at]
         line_take(l, i, piece)
@@ -130,13 +134,13 @@ local function take_turns(i, rank, limit, front, ghosts)
     end
     if moved then call("HSET", GROUPS, field, u64(mine)) end
     write_taken(queue, rank, lines, math.min(at - 1, read_n))
-  until n >= to or whole
-  if n < to and plain then take_plain(i, rank, math.min(to - n, ready[i]), front, ghosts) end
+  until got.n >= to or whole
+  if got.n < to and plain then take_plain(i, rank, math.min(to - got.n, got.ready[i]), front, ghosts) end
 end
 
 -- Could a job of the queue be taken, if its own limit allowed it?
 local function has_open(i)
-  if ready[i] > 0 then return true end
+  if got.ready[i] > 0 then return true end
   local q = named(names[i])
   return standing[i] > 0 and call("ZRANGEBYLEX", RING, "[" .. q, "(" .. q .. "\128", "LIMIT", 0, 1)[1] ~= nil
 end
@@ -154,26 +158,28 @@ end
 -- What is taken uses up the queue's own tokens; whoever waits for room in it hears of it.
 local function pay(i, b)
   if b.rate > 0 then
-    take_tokens(b, taken[i])
+    take_tokens(b, got.taken[i])
     call("HSET", BOUNDS, "@" .. names[i], digits(b.full))
   end
-  if b.overflow == "block" and b.max_len > 0 and waiting_in(names[i]) + taken[i] >= b.max_len then redis.pcall("PUBLISH", ARGV[3], ARGV[2] .. " ") end
+  if b.overflow == "block" and b.max_len > 0 and waiting_in(names[i]) + got.taken[i] >= b.max_len then redis.pcall("PUBLISH", ARGV[3], ARGV[2] .. " ") end
 end
 
 -- After the last job was taken: can more be taken now?
 local function finish()
   local more = 0
   for i = 1, queues_n do
-    local b = taken[i] > 0 and bound_of(names[i])
+    local b = got.taken[i] > 0 and bound_of(names[i])
     if b then pay(i, b) end
-    if ready[i] + standing[i] > 0 then
-      if allowed[i] > taken[i] and has_open(i) then more, more_of[i] = 1, 1 end
+    if got.ready[i] + standing[i] > 0 then
+      if allowed[i] > got.taken[i] and has_open(i) then more, got.more_of[i] = 1, 1 end
       local token = token_in(i)
-      if token and token > 0 and (due_of[i] < 0 or token < due_of[i]) then due_of[i] = math.min(token, 2 ^ 50) end
-      if token and token > 0 and (due_in < 0 or token < due_in) then due_in = math.min(token, 2 ^ 52) end
+      if token and token > 0 and (got.due_of[i] < 0 or token < got.due_of[i]) then got.due_of[i] = math.min(token, 2 ^ 50) end
+      if token and token > 0 and (got.due_in < 0 or token < got.due_in) then got.due_in = math.min(token, 2 ^ 52) end
     end
   end
   seqs_end()
   save_groups()
   return more
 end
+
+return look_at, least, take_turns, finish

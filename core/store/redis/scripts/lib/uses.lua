@@ -1,9 +1,13 @@
 -- What is in use of what costs nothing while nobody uses it.
-local has_notes, has_stops, has_locks, has_groups, has_bounds = false, false, false, false, false
+local call, NOTES, STOPS, LOGS, LOCKS, BOUNDS, GROUPS = ...
+
+local uses = { notes = false, stops = false, locks = false, groups = false, bounds = false }
 if call("EXISTS", NOTES, LOGS, STOPS, LOCKS, GROUPS, BOUNDS) > 0 then
-  has_notes = call("EXISTS", NOTES, LOGS) > 0
-  has_stops = call("EXISTS", STOPS) == 1
-  has_locks = call("EXISTS", LOCKS) == 1
-  has_groups = call("EXISTS", GROUPS) == 1
-  has_bounds = call("EXISTS", BOUNDS) == 1
+  uses.notes = call("EXISTS", NOTES, LOGS) > 0
+  uses.stops = call("EXISTS", STOPS) == 1
+  uses.locks = call("EXISTS", LOCKS) == 1
+  uses.groups = call("EXISTS", GROUPS) == 1
+  uses.bounds = call("EXISTS", BOUNDS) == 1
 end
+
+return uses

@@ -32,3 +32,5 @@ local function body_in(value, queue)
   return body:sub(1, 1) .. string.char(#queue) .. queue .. body:sub(queue_end + 1, task_end), body:sub(task_end + 1)
 end
 local function later_member(code, value, id) return value:sub(10, 17) .. code .. id end
+
+return u64, body_of, body_ends, queue_of, queue_in, is_value, body_in, later_member

@@ -1,5 +1,7 @@
 -- What get and list say of jobs beside their values, by index into `ids`: "since engine" of those that run, their progress and log, and
 -- 1 for those that are to stop.  A list is empty where nobody has such a thing.
+local call, HELD, NOTES, FENCES, STOPS, LOGS, uses = ...
+
 local holds, notes, logs, stops = {}, {}, {}, {}
 local function view(ids)
   local said = {}
@@ -10,11 +12,13 @@ local function view(ids)
       holds[from + k - 1] = fence and said[fence]
     end
     for k, note in ipairs(call("HMGET", NOTES, unpack(ids, from, to))) do notes[from + k - 1] = note end
-    if has_notes then
+    if uses.notes then
       for k, log in ipairs(call("HMGET", LOGS, unpack(ids, from, to))) do logs[from + k - 1] = log end
     end
-    if has_stops then
+    if uses.stops then
       for k, stop in ipairs(call("SMISMEMBER", STOPS, unpack(ids, from, to))) do stops[from + k - 1] = stop end
     end
   end
 end
+
+return holds, notes, logs, stops, view

@@ -9,3 +9,5 @@ local function tell(...)
   redis.pcall("PUBLISH", ARGV[3], #words > 64 and ARGV[2] or table.concat(words, " "))
 end
 local function tell_all() redis.pcall("PUBLISH", ARGV[3], ARGV[2]) end
+
+return woken, wake, tell, tell_all

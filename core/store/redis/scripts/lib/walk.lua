@@ -2,7 +2,9 @@
 -- call goes on:
 --   cursor := state ";" place in the order of the named queues ";" part ";" where in it          "": from the start
 -- A job that comes, goes or moves between two calls may be missed or seen twice.  Nothing may be written while it walks.
--- include before
+local call, queues_n, JOBS, HELD, COUNTS, ENDED, FENCES, PLACES, names, later_key, front_key, ghosts_key, list_key, body_of, body_ends = ...
+local queue_in, before, uses, named, list_place, popped_of = ...
+
 local PIECE = 250
 local looks, bytes = 2000, 2 ^ 22 -- jobs, and bytes of their values, that this call may still look at
 local mean = 2 ^ 14 -- bytes of a value, as far as was seen
@@ -111,7 +113,7 @@ local function of_later(queues, code, at)
     return #c.piece > 0
   end
   for _, i in ipairs(queues) do
-    local c = { key = KEYS[base_of(i) + 1], n = math.max(1, math.min(PIECE, math.floor(500 / #queues))) }
+    local c = { key = later_key(i), n = math.max(1, math.min(PIECE, math.floor(500 / #queues))) }
     c.from = from_due and passed_in_later(c.key, from_due, from_member) or 0
     if fill(c) then heap[#heap + 1] = c end
   end
@@ -212,8 +214,7 @@ local function index_behind(key, index, id)
 end
 
 local function of_list(i, rank, at)
-  local base = base_of(i)
-  local key, ghosts, from, ids = KEYS[base + 4 + rank], call("EXISTS", KEYS[base + 3]) == 1 and KEYS[base + 3], 0, {}
+  local key, ghosts, from, ids = list_key(i, rank), call("EXISTS", ghosts_key(i)) == 1 and ghosts_key(i), 0, {}
   local index, last = at:match("^(%d+) (.*)$")
   if index then from = index_behind(key, tonumber(index), last) end
   local whole, skip, seen, first = from == 0, {}, {}, from
@@ -239,7 +240,7 @@ end
 
 -- What stands in the front of a queue.
 local function of_front(i, rank, at)
-  local key, to, last, members = KEYS[base_of(i) + 2], "(" .. rank + 1, at == "" and "[" .. rank or "(" .. at, {}
+  local key, to, last, members = front_key(i), "(" .. rank + 1, at == "" and "[" .. rank or "(" .. at, {}
   return {
     next = function(n)
       local ids = {}
@@ -268,8 +269,8 @@ local function stream_of_range(key, prefix, to, at)
 end
 
 local function stream_of_list(i, rank, at)
-  local base, gone, skip, piece, k, from = base_of(i), popped_of(names[i], rank), {}, {}, 0, 0
-  local key, ghosts = KEYS[base + 4 + rank], KEYS[base + 3]
+  local gone, skip, piece, k, from = popped_of(names[i], rank), {}, {}, 0, 0
+  local key, ghosts = list_key(i, rank), ghosts_key(i)
   if at:byte() == 126 then -- behind that place (lib/group.lua)
     from = math.max(0, math.floor((struct.unpack(">I8", "\0" .. at:sub(2, 8)) - 1) / 2) - gone)
   end
@@ -290,7 +291,7 @@ end
 
 local function of_lines(i, rank, at)
   local q = named(names[i]) .. rank
-  local streams = { stream_of_range(KEYS[base_of(i) + 2], tostring(rank), "(" .. rank + 1, at), stream_of_list(i, rank, at),
+  local streams = { stream_of_range(front_key(i), tostring(rank), "(" .. rank + 1, at), stream_of_list(i, rank, at),
                     stream_of_range(PLACES, q, "(" .. q .. "\128", at) }
   local keys, heads, passed = {}, {}, {}
   for k = 1, 3 do keys[k], heads[k] = streams[k]() end
@@ -330,7 +331,7 @@ end
 
 -- The parts of a queue's READY jobs, in their order, each a number.
 local function part_of(i, part, at)
-  if has_groups then return part < 5 and of_lines(i, part, at) end -- also without a line: a job that kept its slot stands in front
+  if uses.groups then return part < 5 and of_lines(i, part, at) end -- also without a line: a job that kept its slot stands in front
   local rank = math.floor(part / 2)
   if rank > 4 then return nil end
   return (part % 2 == (list_first and 0 or 1) and of_list or of_front)(i, rank, at)
@@ -361,12 +362,13 @@ local function source_of(state, at)
     if at:sub(1, 1) == "~" or (at == "" and call("HLEN", FENCES) > FENCE_FIELDS_SORTED) then return of_running_scanned(at) end
     return of_running_sorted(at)
   end
-  return of_ended(KEYS[state + 4], at)
+  return of_ended(ENDED[state], at)
 end
 
--- Walks those of the states 1 to 7 (the digits of enum sk_state) that wants(state) says, from the cursor on.  Reply: the next cursor, "":
--- that were all.
-local function walk(cursor, wants, visit)
+-- Walks the jobs of the states 1 to 7 (the digits of enum sk_state) for which wants(state) is true, from the cursor on.  filter: queue and
+-- task, "": any; list_first, as above.  Returns the next cursor, "" at the end.
+local function walk(filter, cursor, wants, visit)
+  filter_queue, filter_task, list_first = filter.queue, filter.task, filter.list_first
   local state, queue, part, at = cursor:match("^(%d);(%d*);(%d*);(.*)$")
   for s = tonumber(state or 1), 7 do
     local wanted = at or wants(s)
@@ -381,3 +383,5 @@ local function walk(cursor, wants, visit)
   end
   return ""
 end
+
+return walk
