@@ -96,6 +96,11 @@ local function take_list(list, ghosts, queue, rank, limit)
     local ids_popped = call("LPOP", list, limit)
     if not ids_popped then return end
     local before = uses.groups and ties.popped(queue, rank, #ids_popped)
+    if not ghosts and not before then
+      for k, id in ipairs(ids_popped) do ids[got.n + k] = id end
+      got.n = got.n + #ids_popped
+      return
+    end
     local is_ghost = ghosts and pop_ghosts(ids_popped, ghosts, rank)
     for k, id in ipairs(ids_popped) do
       if not ghosts or not is_ghost[k] then
@@ -126,19 +131,22 @@ local function take_plain(i, rank, limit, front, ghosts)
 end
 
 -- The values of the jobs that were taken, read in pieces that begin small, so that large jobs end a call before it takes long.
-local BYTES_MAX, PIECE_MIN, PIECE_MAX = 2 ^ 22, 4, 25
-local values, bytes, piece_n = {}, 0, PIECE_MIN
+local BYTES_MAX, PIECE_MIN, PIECE_MAX = 2 ^ 22, 8, 40
+local values, bytes, piece_n, any_missing = {}, 0, PIECE_MIN, false
 
--- Puts ids[first] to ids[n] of queue i back to where they stood, but those without a readable value.  read: their values.
-local function put_back(i, rank, first, read)
-  local list, hset, zadd, kept = {}, {}, {}, first - 1
+-- Puts ids[first] to ids[n] of queue i back to where they stood, but those without a readable value.  read[k - before]: the value of ids[k].
+local function put_back(i, rank, first, read, before)
+  local list, hset, zadd, kept, lined = {}, {}, {}, first - 1, 0
   for k = first, got.n do
-    local id, value = ids[k], read[k]
+    local id, value = ids[k], read[k - before]
     if not value or not is_value(value) then
       kept = kept + 1
       ids[kept], values[kept], popped_before[kept] = id, value, popped_before[k]
     elseif value:sub(1, 1) == "r" and not uses.groups then
       list[#list + 1] = id
+    elseif value:sub(1, 1) == "g" then
+      ties.give_back(i, rank, id, value:sub(2, 17))
+      lined = lined + 1
     else
       local place = value:sub(1, 1) == "r" and ties.list_place(popped_before[k]) or value:sub(2, 17)
       if not value:find("^f") then hset[#hset + 1], hset[#hset + 2] = id, "f" .. place .. body_of(value) end
@@ -149,23 +157,26 @@ local function put_back(i, rank, first, read)
   if #list > 0 then call("LPUSH", list_key(i, rank), unpack(list)) end
   if #hset > 0 then call("HSET", JOBS, unpack(hset)) end
   if #zadd > 0 then call("ZADD", front_key(i), unpack(zadd)) end
-  ready[i] = ready[i] + got.n - kept
+  ready[i] = ready[i] + got.n - kept - lined
   for k = kept + 1, got.n do ids[k], values[k], popped_before[k] = nil, nil, nil end
   got.n = kept
 end
 
 -- Reads the values of ids[first] to ids[n].  The job that passes BYTES_MAX is the last one; those behind it go back.
 local function read_values(i, rank, first)
-  local before, read, last = bytes, {}, first - 1
-  for k, value in ipairs(call("HMGET", JOBS, unpack(ids, first, got.n))) do read[first + k - 1] = value end
-  while last < got.n and bytes < BYTES_MAX do
-    last = last + 1
-    values[last] = read[last]
-    bytes = bytes + #(read[last] or "")
+  local read, before, sum = call("HMGET", JOBS, unpack(ids, first, got.n)), first - 1, 0
+  local last = #read
+  for k, value in ipairs(read) do
+    values[before + k] = value
+    if value then sum = sum + #value else any_missing = true end
+    if bytes + sum >= BYTES_MAX then
+      last = k
+      break
+    end
   end
-  local mean = (bytes - before) / (last - first + 1)
-  piece_n = math.max(1, math.min(PIECE_MAX, piece_n * 2, math.floor((BYTES_MAX - bytes) / math.max(mean, 1))))
-  if last < got.n then put_back(i, rank, last + 1, read) end
+  bytes = bytes + sum
+  piece_n = math.max(1, math.min(PIECE_MAX, piece_n * 2, math.floor((BYTES_MAX - bytes) * last / math.max(sum, 1))))
+  if last < #read then put_back(i, rank, first + last, read, before) end
 end
 
 -- Takes up to `limit` jobs of one rank.
@@ -204,9 +215,9 @@ local function take(i, limit)
 end
 
 if uses.groups or uses.bounds then
-  local enter_line, popped, list_place, membership, look_at, least, take_turns, finish = ...
+  local enter_line, popped, list_place, membership, look_at, least, take_turns, give_back, finish = ...
   ties = { membership = membership, enter_line = enter_line, popped = popped, list_place = list_place, look_at = look_at, least = least,
-           take = take_turns, finish = finish }
+           take = take_turns, give_back = give_back, finish = finish }
 end
 
 for i = 1, queues_n do
@@ -278,7 +289,9 @@ end
 local held_now, since = {}, now .. " " .. ARGV[4]
 local function hold(fence, first, to)
   local held, missing, these, those = {}, false, ids, nil
-  for k = first, to do missing = missing or not values[k] end
+  if any_missing then
+    for k = first, to do missing = missing or not values[k] end
+  end
   local joined = not missing and table.concat(ids, " ", first, to)
   if missing or not joins(joined, to - first + 1) then
     missing = true

@@ -2,7 +2,7 @@
 -- others there are; allowed: how many the queue's own limit lets through.
 local call, queues_n, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS, names, u64, uses, now_us, token_us, clamp_bucket, take_tokens = ...
 local tokens_left, digits, bound_of, jobs_in, waiting_in, bound_slot, seq_number, seqs_begin, seqs_end, call_many, named, of_group = ...
-local group_of, groups_read, save_groups, group_update, lines_at, standing_in, got, take_plain = ...
+local group_of, groups_read, save_groups, group_update, lines_at, standing_in, slot_back, enter_line, membership, got, take_plain = ...
 
 local standing, allowed = {}, {}
 seqs_begin()
@@ -138,6 +138,15 @@ local function take_turns(i, rank, limit, front, ghosts)
   if got.n < to and plain then take_plain(i, rank, math.min(to - got.n, got.ready[i]), front, ghosts) end
 end
 
+-- A job that was taken stands in its group's line again, without slot and token.
+local function give_back(i, rank, id, place)
+  local g = membership(id)
+  take_tokens(g, -1)
+  slot_back(id, g)
+  enter_line(id, g, names[i], tostring(rank), place)
+  standing[i] = standing[i] + 1
+end
+
 -- Could a job of the queue be taken, if its own limit allowed it?
 local function has_open(i)
   if got.ready[i] > 0 then return true end
@@ -182,4 +191,4 @@ local function finish()
   return more
 end
 
-return look_at, least, take_turns, finish
+return look_at, least, take_turns, give_back, finish
