@@ -25,6 +25,12 @@ void sk_rd_clock_heard(struct rd_clock *c, int64_t server_ms, int64_t sent_ms, i
   };
 }
 
+void sk_rd_clock_connected(struct rd_store *s, int64_t server_ms, int64_t sent_ms, int64_t heard_ms) {
+  s->server_clock.known = false; /* it may be another server */
+  s->server_clock.asked_ms = heard_ms;
+  sk_rd_clock_heard(&s->server_clock, server_ms, sent_ms, heard_ms);
+}
+
 int64_t sk_rd_now_ms(const struct rd_store *s) {
   if (s->clock.wall_ms) return s->clock.wall_ms(s->clock.ctx);
   if (!s->server_clock.known) return sk_clock_wall_ms();
@@ -57,13 +63,6 @@ void sk_rd_clock_ask(struct rd_store *s) {
 void sk_rd_time_build(struct rd_store *s, struct sk_op *whole) {
   ((struct time_op *)(void *)whole)->sent_ms = sk_clock_mono_ms();
   sk_rd_arg_c(&s->command, "TIME");
-}
-
-bool sk_rd_time_read(const struct rd_reply *reply, int64_t *ms) {
-  struct sk_str seconds = sk_rd_text(reply, 0), us = sk_rd_text(reply, 1);
-  if (seconds.n == 0 || us.n == 0) return false;
-  *ms = (int64_t)strtoll(seconds.p, NULL, 10) * 1000 + (int64_t)strtoll(us.p, NULL, 10) / 1000; /* texts end in a NUL */
-  return *ms > 0;
 }
 
 enum rd_next sk_rd_time_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {

@@ -76,15 +76,6 @@ void sk_rd_life_look(struct rd_store *s) {
 
 /* -- which engine ------------------------------------------------------------------------------------------------------------ */
 
-bool sk_rd_life_marks(const struct sk_op *op) {
-  return op->kind == RD_FETCH || op->kind == RD_SETTLE || op->kind == RD_SETTLE_ALL || op->kind == RD_BEAT ||
-         op->kind == RD_PROGRESS || op->kind == RD_RECOVER || op->kind == RD_ENTER;
-}
-
-void sk_rd_life_left(struct rd_store *s, const struct sk_op *op) {
-  if (op->mark > s->seen) s->seen = op->mark;
-}
-
 void sk_rd_life_next(struct rd_store *s) {
   s->lives++;
   s->seen = 0;
@@ -176,7 +167,7 @@ bool sk_rd_life_stops(struct rd_store *s, struct sk_op *op) {
     sk_rd_fail_op(s, op, s->strange.code, &s->strange);
     return true;
   }
-  if (!s->outside || !sk_rd_life_marks(op) || op->kind == RD_ENTER || op->kind == RD_RECOVER) return false;
+  if (!s->outside || !sk_rd_op_is_marked(op) || op->kind == RD_ENTER || op->kind == RD_RECOVER) return false;
   begin_anew(s);
   take_outside(s, op);
   return true;
@@ -217,7 +208,7 @@ void sk_rd_enter_build(struct rd_store *s, struct sk_op *whole) {
 enum rd_next sk_rd_enter_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct sk_str epoch = sk_rd_text(reply, 4);
   if (sk_rd_item(reply, 3, RD_ARRAY) == NULL) return sk_rd_odd(s, whole, "beat");
-  sk_rd_life_left(s, whole);
+  sk_rd_mark_left(s, whole);
   s->given = sk_rd_number(reply, 2);
   s->outside = s->went_back = false;
   bool moved = sk_rd_number(reply, 0) != 0;

@@ -8,161 +8,17 @@
 
 #include "base/clock.h"
 #include "base/id.h"
-#define RD_WANT_SCRIPT_TEXTS
 #include "redis_scripts.h"
 #include "io/loop.h"
 #include "io/tls.h"
 
 enum { TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
 
-/* -- keys and scripts ------------------------------------------------------------------------------------------------------- */
-
-static const char *const store_keys[] = { "head",   "jobs",  "held",   "leases", "engines",   "queues",
-                                          "counts", "notes", "done",   "dead",   "cancelled", "kept",
-                                          "fences", "stops", "logs",   "locks",  "expires",   "bounds",
-                                          "groups", "lines", "places", "ring",   "tokens" };
-static const char *const queue_keys[] = { "later",   "front",   "ghosts",  "ready:0",
-                                          "ready:1", "ready:2", "ready:3", "ready:4" };
-enum {
-  STORE_KEYS_N = sizeof store_keys / sizeof *store_keys,
-  QUEUE_KEYS_N = sizeof queue_keys / sizeof *queue_keys,
-  LIST_KEYS_AT = 3
-};
-
-/* {prefix}:name[:queue] */
-static void add_key(struct rd_store *s, const char *name, struct sk_str queue) {
-  struct sk_buf *b = &s->command.args;
-  sk_rd_arg_begin(&s->command, s->config.prefix.n + 3 + strlen(name) + (queue.n ? queue.n + 1 : 0));
-  sk_buf_add_byte(b, '{');
-  sk_buf_add_str(b, s->config.prefix);
-  sk_buf_add(b, "}:", 2);
-  sk_buf_add_c(b, name);
-  if (queue.n) sk_buf_add_byte(b, ':');
-  sk_buf_add_str(b, queue);
-  sk_buf_add(b, "\r\n", 2);
-}
-
-void sk_rd_key(struct rd_store *s, const char *name) { add_key(s, name, sk_str(NULL, 0)); }
-
-void sk_rd_list_key(struct rd_store *s, size_t rank, struct sk_str queue) {
-  add_key(s, queue_keys[LIST_KEYS_AT + rank], queue);
-}
-
-/* They are the same for every command: made once. */
-static void add_store_keys(struct rd_store *s) {
-  struct rd_command *c = &s->command;
-  if (s->key_args.n > 0) {
-    sk_buf_add_str(&c->args, sk_buf_str(&s->key_args));
-    c->n += STORE_KEYS_N;
-    return;
-  }
-  size_t before = c->args.n;
-  for (size_t i = 0; i < STORE_KEYS_N; i++) add_key(s, store_keys[i], sk_str(NULL, 0));
-  if (c->args.failed) return;
-  sk_buf_add(&s->key_args, c->args.p + before, c->args.n - before);
-  if (s->key_args.failed) sk_buf_fini(&s->key_args);
-}
-
-static void begin_keys(struct rd_store *s, const char *command, struct sk_str script, size_t more) {
-  struct rd_command *c = &s->command;
-  sk_rd_arg_c(c, command);
-  sk_rd_arg(c, script);
-  sk_rd_arg_int(c, (int64_t)(STORE_KEYS_N + more));
-  add_store_keys(s);
-}
-
-/* Which store is meant: for an engine's scripts by its marks. */
-static void add_here(struct rd_store *s, int script) {
-  char marks[48];
-  switch (script) {
-  case RD_SCRIPT_FETCH:
-  case RD_SCRIPT_SETTLE:
-  case RD_SCRIPT_BEAT:
-  case RD_SCRIPT_RECOVER:
-  case RD_SCRIPT_PROGRESS:
-    snprintf(marks, sizeof marks, "%" PRIu64 " %" PRIu64, ++s->mark, s->seen);
-    sk_rd_arg_c(&s->command, marks);
-    break;
-  default: sk_rd_arg_c(&s->command, s->epoch);
-  }
-}
-
-static void begin_args(struct rd_store *s, int script) {
-  struct rd_command *c = &s->command;
-  const struct rd_names *q = &s->named;
-  char now[48] = "";
-  if (s->clock.wall_ms) snprintf(now, sizeof now, "%" PRId64, s->clock.wall_ms(s->clock.ctx));
-  sk_rd_arg_c(c, now);
-  sk_rd_arg_c(c, s->origin);
-  sk_rd_arg(c, s->config.channel);
-  sk_rd_arg_c(c, s->name);
-  add_here(s, script);
-  sk_rd_arg_int(c, (int64_t)q->n);
-  for (size_t i = 0; i < q->n; i++) sk_rd_arg(c, q->names[i]);
-}
-
-static void begin(struct rd_store *s, const char *command, struct sk_str text, int script) {
-  const struct rd_names *q = &s->named;
-  begin_keys(s, command, text, QUEUE_KEYS_N * q->n);
-  for (size_t i = 0; i < q->n; i++)
-    for (size_t k = 0; k < QUEUE_KEYS_N; k++) add_key(s, queue_keys[k], q->names[i]);
-  begin_args(s, script);
-}
-
-static struct sk_str text_of(int script) { return sk_str(RD_SCRIPTS[script].text, RD_SCRIPTS[script].bytes); }
-
-void sk_rd_begin_text(struct rd_store *s, int script) { begin(s, "EVAL", text_of(script), script); }
-
-void sk_rd_begin(struct rd_store *s, int script) {
-  if (s->as_text)
-    sk_rd_begin_text(s, script);
-  else
-    begin(s, "EVALSHA", sk_str_c(RD_SCRIPTS[script].sha1), script);
-}
-
-void sk_rd_begin_declared(struct rd_store *s, int script) {
-  sk_rd_name_none(s);
-  begin_keys(s, s->as_text ? "EVAL" : "EVALSHA", s->as_text ? text_of(script) : sk_str_c(RD_SCRIPTS[script].sha1), 2);
-  add_key(s, "tasks", sk_str(NULL, 0));
-  add_key(s, "templates", sk_str(NULL, 0));
-  begin_args(s, script);
-}
+/* -- the operations ---------------------------------------------------------------------------------------------------- */
 
 static enum rd_next load_parse(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply) {
   (void)s, (void)op, (void)reply;
   return RD_DONE;
-}
-
-const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n) {
-  (void)s;
-  static const int script_of[] = {
-    [RD_ENQUEUE] = RD_SCRIPT_ENQUEUE,
-    [RD_FETCH] = RD_SCRIPT_FETCH,
-    [RD_SETTLE] = RD_SCRIPT_SETTLE,
-    [RD_BEAT] = RD_SCRIPT_BEAT,
-    [RD_GET] = RD_SCRIPT_GET,
-    [RD_LIST] = RD_SCRIPT_LIST,
-    [RD_COUNT] = RD_SCRIPT_COUNT,
-    [RD_CHANGE] = RD_SCRIPT_CHANGE,
-    [RD_CHANGE_MATCHING] = RD_SCRIPT_CHANGE,
-    [RD_PAUSE] = RD_SCRIPT_PAUSE,
-    [RD_OPEN] = RD_SCRIPT_OPEN,
-    [RD_PROGRESS] = RD_SCRIPT_PROGRESS,
-    [RD_RECOVER] = RD_SCRIPT_RECOVER,
-    [RD_DECLARE] = RD_SCRIPT_DECLARE,
-    [RD_TASKS] = RD_SCRIPT_TASKS,
-    [RD_LOAD] = -1,
-    [RD_TIME] = -1,
-    [RD_RENEW] = RD_SCRIPT_RENEW,
-    [RD_ENTER] = RD_SCRIPT_BEAT,
-    [RD_ENQUEUE_ALL] = RD_SCRIPT_ENQUEUE,
-    [RD_SETTLE_ALL] = RD_SCRIPT_SETTLE,
-    [RD_ENQUEUE_STORED] = RD_SCRIPT_STORED,
-  };
-  int script = script_of[op->kind];
-  if (script < 0) return NULL;
-  *n = RD_SCRIPTS[script].bytes;
-  return RD_SCRIPTS[script].text;
 }
 
 const struct rd_verb sk_rd_verbs[] = {
@@ -190,68 +46,6 @@ const struct rd_verb sk_rd_verbs[] = {
   [RD_ENQUEUE_STORED] = { sk_rd_stored_build, sk_rd_stored_parse, false,
                           .replies = 4 /* MULTI, HSET, EVAL, EXEC, and each RPUSH */ },
 };
-
-/* -- queues ----------------------------------------------------------------------------------------------------------------- */
-
-static bool names_add(struct rd_names *q, struct sk_str name) {
-  if (q->n == q->cap) {
-    size_t cap = q->cap ? q->cap * 2 : 16;
-    struct sk_str *grown = realloc(q->names, cap * sizeof *grown);
-    if (grown == NULL) return false;
-    q->names = grown;
-    q->cap = cap;
-  }
-  q->names[q->n++] = name;
-  return true;
-}
-
-void sk_rd_name_none(struct rd_store *s) { s->named.n = 0; }
-
-void sk_rd_name_all(struct rd_store *s) {
-  s->named.n = 0;
-  for (size_t i = 0; i < s->known.n; i++) names_add(&s->named, s->known.names[i]);
-}
-
-void sk_rd_name_these(struct rd_store *s, const struct sk_str *queues, size_t n) {
-  for (size_t i = 0; i < n; i++) names_add(&s->named, queues[i]);
-}
-
-void sk_rd_name_known(struct rd_store *s) {
-  for (size_t i = 0; i < s->known.n; i++) sk_rd_name(s, s->known.names[i]);
-}
-
-size_t sk_rd_name(struct rd_store *s, struct sk_str queue) {
-  for (size_t i = s->named.n; i > 0; i--)
-    if (sk_str_eq(s->named.names[i - 1], queue)) return i;
-  return names_add(&s->named, queue) ? s->named.n : 0;
-}
-
-void sk_rd_forget_known(struct rd_store *s) {
-  for (size_t i = 0; i < s->known.n; i++) free((void *)(uintptr_t)s->known.names[i].p);
-  s->known.n = 0;
-  s->known_version[0] = '\0';
-}
-
-bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply) {
-  const struct rd_reply *names = sk_rd_item(reply, 1, RD_ARRAY);
-  if (names == NULL || reply->n < 2 || reply->n > 3 || sk_rd_number(reply, 0) != -1) return false;
-  sk_rd_forget_known(s);
-  snprintf(s->known_version, sizeof s->known_version, "%.*s", SK_STR_ARG(sk_str_head(sk_rd_text(reply, 2), 20)));
-  for (size_t i = 0; i < names->n; i++) {
-    struct sk_str name = sk_rd_text(names, i);
-    char *copy = name.n ? malloc(name.n) : NULL; /* "" holds the version */
-    if (copy == NULL) continue;
-    memcpy(copy, name.p, name.n);
-    if (!names_add(&s->known, sk_str(copy, name.n))) free(copy);
-  }
-  return true;
-}
-
-enum rd_next sk_rd_odd(struct rd_store *s, struct sk_op *op, const char *what) {
-  op->status =
-      sk_err_set(&op->err, SK_ECORRUPT, "%s: the reply to %s is not what this version expects", s->config.shown, what);
-  return RD_DONE;
-}
 
 /* -- slots ------------------------------------------------------------------------------------------------------------------- */
 
@@ -355,7 +149,7 @@ static void redis_backup(struct sk_store *store, struct sk_backup_op *op) {
 /* -- close ------------------------------------------------------------------------------------------------------------------- */
 
 static void store_free(struct rd_store *s) {
-  sk_rd_link_free(s);
+  sk_rd_ops_free(s);
   sk_watches_fini(&s->watches);
   sk_rd_forget_known(s);
   free(s->known.names);
@@ -379,7 +173,7 @@ static void on_left(struct sk_op *op, void *ctx) {
   free(op);
 }
 
-void sk_rd_try_close(struct rd_store *s) {
+static void close_step(struct rd_store *s) {
   if (s->submitted > 0) return;
   struct rd_recover_op *leave = s->left || s->hurried || s->engine.n == 0 ? NULL : calloc(1, sizeof *leave);
   if (leave != NULL) {
@@ -405,6 +199,15 @@ static void redis_close(struct sk_store *store, void (*cb)(void *ctx), void *ctx
 }
 
 static void redis_hurry(struct sk_store *store) { sk_rd_hurry(of(store)); }
+
+static const struct rd_hooks hooks = {
+  .stops = sk_rd_life_stops,
+  .refused = sk_rd_life_refused,
+  .look = sk_rd_life_look,
+  .ask_clock = sk_rd_clock_ask,
+  .connected_clock = sk_rd_clock_connected,
+  .close_step = close_step,
+};
 
 static const struct sk_store_ops redis_ops = {
   .scheme = "redis",
@@ -527,7 +330,7 @@ static enum sk_code read_url(struct rd_config *c, const struct sk_store_options 
   if (url->segments_n == before_db + 1 && !parse_number(db, INT32_MAX, &c->db))
     return bad(c, err, "database", db, "a number");
   if (c->cluster && c->db != 0) return bad(c, err, "database", db, "none: a cluster has only 0");
-  c->rights = text_of(RD_SCRIPT_RIGHTS);
+  c->rights = sk_rd_text_of(RD_SCRIPT_RIGHTS);
   struct sk_buf channel = { 0 };
   sk_buf_addf(&channel, "{%.*s}:wake", SK_STR_ARG(c->prefix));
   c->channel = sk_arena_copy(&c->arena, sk_buf_str(&channel));
@@ -560,7 +363,7 @@ static enum sk_code run_blocking(struct rd_store *s, struct sk_op *op, enum rd_k
       /* Ops that wait for a slot of the cluster: the retry timer does not run while nobody turns the loop. */
       bool slot = sk_rd_conn_is_ready(s->calls) && !sk_list_empty(&s->waiting);
       sk_rd_conn_wait(s->calls, slot && left_ms > SK_SLOT_RETRY_MS ? SK_SLOT_RETRY_MS : left_ms);
-      if (slot) sk_rd_link_retry(s);
+      if (slot) sk_rd_ops_retry(s);
     }
     while (!sk_list_empty(&s->answers)) sk_rd_run_answers(s);
   }
@@ -616,6 +419,7 @@ enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *
   struct rd_store *s = calloc(1, sizeof *s);
   if (s == NULL) return sk_err_set(err, SK_ENOMEM, "store: out of memory");
   s->store.ops = &redis_ops;
+  s->hooks = &hooks;
   s->loop = loop;
   s->clock = options->clock;
   s->events = events ? *events : (struct sk_store_events){ 0 };
@@ -634,7 +438,7 @@ enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *
   enum sk_code code = read_url(&s->config, options, err);
   if (code == SK_OK) {
     s->engine = keep(s, options->engine);
-    if (s->engine.p == NULL || !sk_rd_link_open(s)) code = sk_err_set(err, SK_ENOMEM, "store: out of memory");
+    if (s->engine.p == NULL || !sk_rd_ops_open(s)) code = sk_err_set(err, SK_ENOMEM, "store: out of memory");
   }
   if (code == SK_OK) code = converse(s, options, err);
   s->opening = false;

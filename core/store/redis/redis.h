@@ -12,7 +12,7 @@
  * connection went away is SK_EUNKNOWN, or sent once more if it only looks.  What a fetch took whose answer got lost is handed back
  * before the next one ("orphans" in recover.lua).
  *
- * Files: redis.c (open, close, slots), redis/link.c (sending, answering, outages), redis/conn.c (one connection), redis/call.c
+ * Files: redis.c (open, close, slots), redis/ops.c (sending, answering, outages), redis/conn.c (one connection), redis/call.c
  * (commands and replies), redis/life.c (which store, and which engine on it), redis/enqueue.c, redis/work.c, redis/look.c, redis/change.c (the ops), redis/host.c (who runs on this machine). */
 #ifndef SK_STORE_REDIS_H
 #define SK_STORE_REDIS_H
@@ -71,6 +71,9 @@ const struct rd_reply *sk_rd_item(const struct rd_reply *array, size_t i, enum r
 struct sk_str sk_rd_text(const struct rd_reply *array, size_t i);
 int64_t sk_rd_number(const struct rd_reply *array, size_t i);
 
+/* The answer to TIME, in ms; false: it is another reply. */
+bool sk_rd_time_read(const struct rd_reply *reply, int64_t *ms);
+
 /* A job's value, taken apart (core/store/redis/scripts/lib/value.lua). */
 struct rd_value {
   char code;
@@ -107,6 +110,7 @@ struct rd_clock {
   int64_t asked_ms, heard_ms; /* when it was asked and heard last; monotonic */
 };
 
+struct rd_store;
 struct rd_conn_events {
   void (*ready)(void *ctx);
   /* The next reply, or message; the arena's content is taken or freed by the callee. */
@@ -178,8 +182,20 @@ struct rd_names {
   size_t n, cap;
 };
 
+/* What ops.c asks of the files above it.  redis.c sets them. */
+struct rd_hooks {
+  bool (*stops)(struct rd_store *s, struct sk_op *op); /* true: the op was taken, it cannot be sent now */
+  bool (*refused)(struct rd_store *s, struct sk_op *op, struct sk_str text); /* true: the op was taken, see life.c */
+  void (*look)(struct rd_store *s);                                          /* a connection was made */
+  void (*ask_clock)(struct rd_store *s);                                     /* an op is about to be sent */
+  /* A new connection has asked for the server's time, between these moments of the monotonic clock. */
+  void (*connected_clock)(struct rd_store *s, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
+  void (*close_step)(struct rd_store *s); /* answers were given while the store closes: frees it when all is done */
+};
+
 struct rd_store {
   struct sk_store store; /* first: the vtable sees this */
+  const struct rd_hooks *hooks;
   struct sk_loop *loop;
   struct rd_config config;
   struct sk_store_clock clock;
@@ -313,7 +329,7 @@ struct rd_recover_op {
   size_t recovered;       /* out */
 };
 
-/* -- redis/link.c: sending, answering, outages --------------------------------------------------------------------------------------- */
+/* -- redis/ops.c: sending, answering, outages --------------------------------------------------------------------------------------- */
 
 /* Sends an op, or has it wait for a connection. */
 void sk_rd_send_or_wait(struct rd_store *s, struct sk_op *op);
@@ -335,21 +351,19 @@ void sk_rd_answer(struct rd_store *s, struct sk_op *op, enum sk_code status);
 /* Runs the callbacks that are due. */
 void sk_rd_run_answers(struct rd_store *s);
 /* Sends what waits for a slot of a cluster, as the retry timer does; for open, which turns no loop. */
-void sk_rd_link_retry(struct rd_store *s);
+void sk_rd_ops_retry(struct rd_store *s);
 /* Answers all that is submitted, and from now on what comes: store.h. */
 void sk_rd_hurry(struct rd_store *s);
-bool sk_rd_link_open(struct rd_store *s);
-void sk_rd_link_free(struct rd_store *s);
-/* After a step of closing: frees the store when all is done. */
-void sk_rd_try_close(struct rd_store *s);
+bool sk_rd_ops_open(struct rd_store *s);
+void sk_rd_ops_free(struct rd_store *s);
 
 /* -- redis/clock.c: Redis' clock ------------------------------------------------------------------------------------------------------- */
 void sk_rd_clock_heard(struct rd_clock *c, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
+/* A new connection has asked for the time: it is known from that answer alone. */
+void sk_rd_clock_connected(struct rd_store *s, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
 int64_t sk_rd_now_ms(const struct rd_store *s);
 /* Asks for it when it was heard long ago; the answer comes before that of what is sent next. */
 void sk_rd_clock_ask(struct rd_store *s);
-/* The answer to TIME; false when it is none. */
-bool sk_rd_time_read(const struct rd_reply *reply, int64_t *ms);
 
 /* -- redis/life.c: which store this is, and under which name this engine is on it ---------------------------------------------------------- */
 
@@ -363,10 +377,6 @@ void sk_rd_life_look(struct rd_store *s);
 bool sk_rd_life_stops(struct rd_store *s, struct sk_op *op);
 /* Takes an op whose script said that this is another store, or that this engine is not on it; false: it said something else. */
 bool sk_rd_life_refused(struct rd_store *s, struct sk_op *op, struct sk_str text);
-/* Is it one of an engine's calls, which have marks? */
-bool sk_rd_life_marks(const struct sk_op *op);
-/* An engine's call has left its mark. */
-void sk_rd_life_left(struct rd_store *s, const struct sk_op *op);
 
 /* -- redis/host.c: which process this is, and whether another one of this machine is gone ------------------------------------------------ */
 void sk_rd_describe_self(char *out, size_t n);
@@ -380,7 +390,7 @@ void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op);
 /* redis/look.c: the views of a reply of get or list; NULL: it is another reply, or memory ran out. */
 struct sk_view *sk_rd_read_views(struct sk_arena *arena, const struct rd_reply *reply, size_t *n);
 
-/* -- what the ops share: redis.c ------------------------------------------------------------------------------------------------------- */
+/* -- redis/command.c: building commands ------------------------------------------------------------------------------------------------------- */
 
 /* A key of the whole store, as the next argument. */
 void sk_rd_key(struct rd_store *s, const char *name);
@@ -394,6 +404,12 @@ void sk_rd_begin(struct rd_store *s, int script);
 void sk_rd_begin_text(struct rd_store *s, int script);
 /* The same, of one that names no queue but the keys of what is declared. */
 void sk_rd_begin_declared(struct rd_store *s, int script);
+/* True when the op is one of an engine's calls, which have marks. */
+bool sk_rd_op_is_marked(const struct sk_op *op);
+/* An engine's call has left its mark. */
+void sk_rd_mark_left(struct rd_store *s, const struct sk_op *op);
+struct sk_str sk_rd_text_of(int script);
+/* The text of the script that an op of this kind calls; NULL: it calls none. */
 const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n);
 /* s->named := nothing / all known queues. */
 void sk_rd_name_none(struct rd_store *s);

@@ -138,7 +138,7 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
   const struct rd_reply *taken = sk_rd_item(reply, 5, RD_ARRAY); /* for each fence: it, ids, values */
   size_t n;
   if (!count_taken(taken, &n)) return odd_fetch(s, whole);
-  sk_rd_life_left(s, whole);
+  sk_rd_mark_left(s, whole);
   op->due_in_ms = sk_rd_number(reply, 1);
   op->has_more = sk_rd_number(reply, 2) != 0;
   op->queues_version = (uint64_t)sk_rd_number(reply, 3);
@@ -315,7 +315,7 @@ enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const s
   const struct rd_reply *holders = sk_rd_item(reply, 3, RD_ARRAY);
   if (sk_rd_item(reply, 1, RD_TEXT) == NULL || (statuses.n != 0 && statuses.n != op->items_n))
     return sk_rd_odd(s, whole, "settle");
-  sk_rd_life_left(s, whole);
+  sk_rd_mark_left(s, whole);
   uint32_t *order = statuses.n ? malloc(op->items_n * sizeof *order) : NULL;
   if (statuses.n &&
       order == NULL) { /* it has happened, but who knows to which of them: a repeat finds those done stale */
@@ -397,7 +397,7 @@ enum rd_next sk_rd_beat_parse(struct rd_store *s, struct sk_op *whole, const str
   struct sk_beat_op *op = (void *)whole;
   const struct rd_reply *others = sk_rd_item(reply, 3, RD_ARRAY);
   if (others == NULL) return sk_rd_odd(s, whole, "beat");
-  sk_rd_life_left(s, whole);
+  sk_rd_mark_left(s, whole);
   s->given = sk_rd_number(reply, 2);
   if (sk_rd_number(reply, 1) != 0) return RD_AGAIN; /* more records to drop */
   struct sk_str *engines = sk_arena_array(&whole->arena, others->n / 2, sizeof *engines);
@@ -438,7 +438,7 @@ enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const 
   struct sk_str cursor = sk_rd_text(reply, 1);
   if (sk_rd_item(reply, 0, RD_INT) == NULL || sk_rd_item(reply, 1, RD_TEXT) == NULL || cursor.n >= sizeof op->cursor)
     return sk_rd_odd(s, whole, "recover");
-  if (strcmp(op->how, "orphans") == 0) sk_rd_life_left(s, whole);
+  if (strcmp(op->how, "orphans") == 0) sk_rd_mark_left(s, whole);
   whole->again = 0; /* this step went well */
   op->recovered += (size_t)sk_rd_number(reply, 0);
   snprintf(op->cursor, sizeof op->cursor, "%.*s", SK_STR_ARG(cursor));
@@ -463,7 +463,7 @@ void sk_rd_progress_build(struct rd_store *s, struct sk_op *whole) {
 
 enum rd_next sk_rd_progress_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   if (sk_rd_item(reply, 0, RD_INT) == NULL) return sk_rd_odd(s, whole, "progress");
-  sk_rd_life_left(s, whole);
+  sk_rd_mark_left(s, whole);
   return RD_DONE;
 }
 

@@ -1,4 +1,4 @@
-/* redis/link.c - how ops become commands and replies become answers, and what happens to them when the connection goes away.
+/* ops.c - how ops become commands and replies become answers, and what happens to them when the connection goes away.
  *
  *   submit ─► waiting ──(ready)──► sent ──(reply)──► answers ──(next turn)──► cb
  *               │  ▲                 │
@@ -44,7 +44,7 @@ static void on_wake(void *ctx) {
   struct rd_store *s = ctx;
   if (s->opening) return; /* open runs them itself */
   sk_rd_run_answers(s);
-  if (s->closing) sk_rd_try_close(s);
+  if (s->closing) s->hooks->close_step(s);
 }
 
 void sk_rd_fail_op(struct rd_store *s, struct sk_op *op, enum sk_code status, const struct sk_err *why) {
@@ -171,7 +171,7 @@ static void send_op(struct rd_store *s, struct sk_op *op) {
   }
   if (op->kind == RD_ENQUEUE_STORED && !sk_rd_conn_can_multi(s->calls))
     op->kind = RD_ENQUEUE; /* it could when this was submitted */
-  if (op->kind != RD_TIME) sk_rd_clock_ask(s);
+  if (op->kind != RD_TIME) s->hooks->ask_clock(s);
   struct sk_buf *out = sk_rd_conn_out(s->calls);
   size_t before = out->n;
   sk_rd_verbs[op->kind].build(s, op);
@@ -181,7 +181,7 @@ static void send_op(struct rd_store *s, struct sk_op *op) {
     return;
   }
   op->wait_until_ms = 0;
-  if (sk_rd_life_marks(op)) op->mark = s->mark;
+  if (sk_rd_op_is_marked(op)) op->mark = s->mark;
   sk_list_push(&s->sent, &op->node);
   if (op->until_ms != 0 && !sk_timer_active(s->late)) {
     int64_t left_ms = op->until_ms - sk_clock_mono_ms();
@@ -200,7 +200,7 @@ void sk_rd_send_or_wait(struct rd_store *s, struct sk_op *op) {
     sk_rd_fail_op(s, op, SK_EUNAVAILABLE, &s->down);
     return;
   }
-  if (sk_rd_life_stops(s, op)) return;
+  if (s->hooks->stops(s, op)) return;
   if (sk_rd_conn_is_ready(s->calls)) {
     send_op(s, op);
     return;
@@ -304,7 +304,7 @@ static void take_error(struct rd_store *s, struct sk_op *op, struct sk_str text)
   struct sk_str said;
   enum rd_trouble trouble = sk_rd_errors_classify(text, &said);
   if (trouble == RD_TROUBLE_NO_SCRIPT && reload(s, op)) return;
-  if (wait_for_slot(s, op, trouble, said) || sk_rd_life_refused(s, op, text)) return;
+  if (wait_for_slot(s, op, trouble, said) || s->hooks->refused(s, op, text)) return;
   enum sk_code code = sk_rd_errors_code(trouble);
   sk_err_set(&op->err, code, "%s: %.*s", s->config.shown, SK_STR_ARG(sk_str_head(said, 300)));
   struct sk_err why = op->err;
@@ -420,20 +420,18 @@ static void on_ready(void *ctx) {
   if (s->opening)
     sk_rd_send_waiting(s);
   else
-    sk_rd_life_look(s); /* another server, or another life of this one: what is in it is who knows how old */
+    s->hooks->look(s); /* another server, or another life of this one: what is in it is who knows how old */
 }
 
-void sk_rd_link_retry(struct rd_store *s) {
+void sk_rd_ops_retry(struct rd_store *s) {
   if (sk_rd_conn_is_ready(s->calls)) sk_rd_send_waiting(s);
 }
 
-static void on_retry(void *ctx) { sk_rd_link_retry(ctx); }
+static void on_retry(void *ctx) { sk_rd_ops_retry(ctx); }
 
 static void on_clock(void *ctx, int64_t server_ms, int64_t sent_ms, int64_t heard_ms) {
   struct rd_store *s = ctx;
-  s->server_clock.known = false; /* it may be another server */
-  s->server_clock.asked_ms = heard_ms;
-  sk_rd_clock_heard(&s->server_clock, server_ms, sent_ms, heard_ms);
+  s->hooks->connected_clock(s, server_ms, sent_ms, heard_ms);
 }
 
 static void on_down(void *ctx, const struct sk_err *err) {
@@ -522,11 +520,11 @@ static void on_wakes_ready(void *ctx) {
 
 static void on_wakes_down(void *ctx, const struct sk_err *err) { (void)ctx, (void)err; }
 
-/* -- the link -------------------------------------------------------------------------------------------------------------- */
+/* -- open and free -------------------------------------------------------------------------------------------------------------- */
 
 static void on_nothing(void *ctx) { (void)ctx; }
 
-bool sk_rd_link_open(struct rd_store *s) {
+bool sk_rd_ops_open(struct rd_store *s) {
   const struct rd_conn_events calls = { on_ready, on_reply, on_clock, on_down, s };
   const struct rd_conn_events wakes = { on_wakes_ready, on_message, on_clock, on_wakes_down, s };
   s->wake = sk_async_new(s->loop, on_wake, s);
@@ -546,7 +544,7 @@ bool sk_rd_link_open(struct rd_store *s) {
   return true;
 }
 
-void sk_rd_link_free(struct rd_store *s) {
+void sk_rd_ops_free(struct rd_store *s) {
   sk_rd_conn_free(s->calls);
   sk_rd_conn_free(s->wakes);
   sk_async_free(s->wake);
