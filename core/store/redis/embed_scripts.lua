@@ -6,10 +6,11 @@
 -- statement, "return NAME, NAME".  Each name is given by one module.  Where a script needs a name, the module that gives it is put in,
 -- once, behind the modules that it needs itself:
 --   local NAME, NAME = (function(NEED, NEED) ... return NAME, NAME end)(NEED, NEED)
--- Only those definitions of a module are put in that the script needs, directly or through others.  So every statement of a module begins
--- at the left margin, and its other lines do not, but for those that begin with "end" or "}".  A needs line inside a block puts modules into
--- that block, so that calls that do not enter the block do not pay for them.  A need that no module gives is a name of the script.  Comment
--- lines are left out.  The SHA-1 of the text is what EVALSHA calls a script by.
+-- Only those definitions of a module are put in that the script needs, directly or through others.  So every statement of a
+-- module begins at the left margin, and its other lines do not, but for those that begin with "end", "else" or "}".
+-- A needs line inside a block puts modules into that block, so that calls that do not enter the block do not pay for them.
+-- A need that no module gives is a name of the script.  Comment lines are left out.  EVALSHA calls a script by the SHA-1 of
+-- its text.
 local function read(path)
   local file = assert(io.open(path, "rb"))
   local text = file:read("*a")
