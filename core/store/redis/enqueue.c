@@ -14,7 +14,7 @@ enum {
   WHERE_BYTES = 64,
   STORE_MIN = 16,         /* with fewer jobs the one script is faster */
   PLACES_MAX = 8,         /* to which they go: each is a command of its own */
-  BOUNDED_FOR_MS = 10000, /* once a queue was bounded, so long is it taken to be still */
+  BOUNDED_FOR_MS = 10000, /* how long a queue that was bounded is assumed to be bounded still */
 };
 
 int64_t sk_rd_ms(int64_t v) { return v < 0 ? 0 : v > MS_MAX ? MS_MAX : v; }

@@ -325,7 +325,7 @@ static bool is_early(struct rd_store *s, const struct sk_op *op, const struct rd
   return true;
 }
 
-/* The last reply of an op whose MULTI was refused: who knows what was done. */
+/* The last reply of an op whose MULTI was refused: what was done is not known. */
 static void take_bare(struct rd_store *s, struct sk_op *op) {
   struct sk_err why;
   sk_err_set(&why, SK_EUNAVAILABLE, "%s: MULTI: %.*s", s->config.shown,
@@ -333,7 +333,7 @@ static void take_bare(struct rd_store *s, struct sk_op *op) {
   sk_rd_fail_op(s, op, SK_EUNKNOWN, &why);
 }
 
-/* Whether HSET or EVAL is what this user may not use: nothing was done, and the script can do it. */
+/* True when the user lacks the right to HSET or EVAL in a MULTI: nothing was done, and the op goes as a script. */
 static bool try_script(struct rd_store *s, struct sk_op *op, struct sk_str said) {
   enum rd_trouble early = sk_rd_errors_classify(sk_buf_str(&s->early_error), NULL);
   if (op->kind != RD_ENQUEUE_STORED || sk_rd_errors_classify(said, NULL) != RD_TROUBLE_ABORTED ||
@@ -402,7 +402,7 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
   }
 }
 
-/* -- the weather ----------------------------------------------------------------------------------------------------------- */
+/* -- outages ----------------------------------------------------------------------------------------------------------- */
 
 void sk_rd_send_waiting(struct rd_store *s) {
   struct sk_list waiting;

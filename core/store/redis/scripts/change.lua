@@ -1,6 +1,6 @@
--- change: cancel, delete, retry or promote by hand: each job given.  Atomic.  The queues of the jobs are named, else the reply says which
--- they are.  By filter: list says which ids match; here those are passed over that do not match any more, and running ones that are to be
--- stopped already.
+-- change: cancels, deletes, retries or promotes the jobs given, by hand.  Atomic.  The call names the queues of the jobs; otherwise the
+-- reply names them.  For a change by filter, list gives the ids that match; this script passes over those that match no longer, and over
+-- running jobs that are to stop already.
 -- ARGV   verb (0 CANCEL, 1 DELETE, 2 RETRY, 3 PROMOTE), keep ms, state (0: not by filter, "any": any), queue, task ("": any); then ids
 -- Reply  { changed, statuses: "0" done, "1" not found, "2" in another state }, or { -1, queues }
 local call, now, argi, queues_n, HEAD, JOBS, HELD, COUNTS, NOTES, STOPS, LOGS, names, index_of = ...

@@ -1,6 +1,6 @@
--- settle: the one way out of RUNNING.  Each job that this engine holds under that fence leaves it with its new record, its
--- follow-up jobs and the counters; what it does not hold is stale and changes nothing.  Atomic; in the order given.
--- A job that is to stop is not retried, nor dead.
+-- settle: the only way out of RUNNING.  A job that this engine holds under that fence leaves RUNNING with its new record, its callback
+-- jobs and the counters.  A job that the engine does not hold is stale, and nothing changes.  Atomic; in the order given.
+-- A job that is to stop is refused as a retry or a dead job.
 -- ARGV   "1" when a follow-up has a lock or a limit; then groups, each of them
 --          "-", fence, "d" DONE or "x" dropped, queue, n, and n ids: jobs that are gone; queue: the index of the one they were fetched from
 --        or "+", fence, "d" DONE, "D" DEAD or "c" CANCELLED, queue, n, keep ms, and n times id, record: jobs whose record stays

@@ -1,4 +1,4 @@
--- What queues are bound to.  In `bounds`:
+-- The settings of queues.  In `bounds`:
 --   "=" queue    max_len;overflow;block_ms;concurrency;rate;per_ms;burst      overflow: reject, drop_oldest, block; numbers 0: none
 --   "@" queue    when its bucket is full (lib/bucket.lua)
 local call, COUNTS, BOUNDS, uses = ...
@@ -18,7 +18,7 @@ end
 local function jobs_in(state, queue) return tonumber(call("HGET", COUNTS, state .. ":" .. queue) or 0) end
 local function waiting_in(queue) return jobs_in(1, queue) + jobs_in(2, queue) + jobs_in(4, queue) end
 
--- Of its own limit: has it a slot?
+-- True when the queue's own limit lets one more job run.
 local function bound_slot(b, queue) return b.concurrency == 0 or jobs_in(3, queue) < b.concurrency end
 
 return bound_of, jobs_in, waiting_in, bound_slot

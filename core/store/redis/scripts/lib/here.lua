@@ -1,4 +1,5 @@
--- Who knows which store this should be says so in ARGV 5; when another one is here now (emptied, restored, converted) nothing is done.
+-- A client gives the epoch of the store that it knows in ARGV 5 ("0": any store will do).  When another store is here now, because it was
+-- emptied, restored or converted, the script does nothing and replies store_error.
 local call, HEAD = ...
 
 local is_other = ARGV[5] ~= "0" and call("HGET", HEAD, "epoch") ~= ARGV[5]

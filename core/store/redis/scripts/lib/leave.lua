@@ -1,4 +1,5 @@
--- Taking a job that does not run out of the structure that its code stands for.  A job in the midst of a list leaves a ghost there.
+-- Takes a job that does not run out of the structure that its code stands for.  A job that is not at the end of its list leaves a
+-- tombstone: `ghosts` counts the places in the list that are to be skipped.
 local call, HEAD, JOBS, COUNTS, ENDED, KEPT, names, index_of, later_key, front_key, ghosts_key, list_key, body_of, queue_of = ...
 local later_member, standing_in, popped_field, popped, fifo_place, list_place, membership, leave_line, count_state = ...
 
@@ -29,7 +30,7 @@ local function leave(id, value)
   count_state(STATE[code], queue, -1)
 end
 
--- How many of the ids have how many ghosts in that list.
+-- The number of tombstones that each id has in that list; and their fields in `ghosts`.
 local function ghosts_of(ids, rank, ghosts)
   local fields = {}
   for k, id in ipairs(ids) do fields[k] = rank .. id end
@@ -53,7 +54,7 @@ local function move_to_front(ids, i, rank, before, taken_before)
   call("ZADD", front_key(i), unpack(zadd))
 end
 
--- Takes ghosts out of the head of a list, a bounded number.  So long as more of it are ghosts than jobs, jobs between them go to the front.
+-- Takes tombstones out of the head of a list, a bounded number.  While tombstones outnumber jobs, the jobs between them go to the front.
 local function tidy(queue, rank, i, list, jobs)
   local ghosts, looked = ghosts_key(i), 0
   while looked < 1000 do
@@ -89,7 +90,7 @@ local function tidy(queue, rank, i, list, jobs)
   end
 end
 
--- Before the script ends, with the counts as they are then: in the long run no more ghosts than jobs, and none where there is no job.
+-- To be called before the script ends, when the counts are written.  It keeps tombstones fewer than jobs, and drops them where no job is left.
 local function sweep()
   for queue in pairs(ghosted) do
     local i = index_of[queue]

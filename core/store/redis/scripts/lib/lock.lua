@@ -4,7 +4,7 @@
 -- A lock whose time is over stays until its job ends or another takes it; a throttle outlives its job, and `expires` ends it.
 local call, now, LOCKS, EXPIRES, uses = ...
 
--- Who holds the lock of which that is said, if it is held; whether it is a throttle.
+-- The holder of a lock by its entry in `locks`, nil when the lock is over; and whether it is a throttle.
 local function holder_said(said)
   local till, mode, holder = said:match("^(%d+) (%a+) (.*)$")
   till = tonumber(till)
@@ -12,7 +12,7 @@ local function holder_said(said)
   return holder, mode == "throttle"
 end
 
--- Who holds a lock, if it is held; whether it is a throttle; whether the holder is gone, or has lost it and come back.
+-- The holder of a lock, nil when nobody holds it; whether it is a throttle; and whether the holder is gone, or has lost the lock and come back.
 local function holder_of(key)
   local said = uses.locks and call("HGET", LOCKS, "=" .. key)
   if not said then return nil end
@@ -21,7 +21,7 @@ local function holder_of(key)
   return holder, throttle, call("HGET", LOCKS, "@" .. holder) ~= key
 end
 
--- Does that say that the job holds a lock, as no throttle?  What stands before the id is the same for many.
+-- True when an entry of `locks` names that job as the holder and is no throttle.  Many entries have the same text before the id.
 local said_heads = {}
 local function is_said_of(said, id)
   local head = said:sub(1, -#id - 1)

@@ -1,7 +1,7 @@
 -- Limits that a task has changed.  In `head`:
 --   "limit:" task   numbers|numbers...: what the task declares now, then what it declared before (core/logic/limit.h)
 --   "renew"         where a renewal of the groups that have numbers from before stands (renew.lua)
--- A job that comes with numbers from before has those of now: it was made before its maker knew.
+-- A job that comes with earlier numbers of its task gets the present ones: its client had not learnt them yet.
 local call, HEAD = ...
 
 local pasts = {}

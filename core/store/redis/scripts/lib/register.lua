@@ -1,4 +1,4 @@
--- A queue that has jobs has a name in `queues`.
+-- Adds a queue to `queues` when its first job comes.
 local call, QUEUES, names = ...
 
 local registered = {}

@@ -1,5 +1,5 @@
--- The ids have ended or are gone, and with them their stops and locks; their slots, and unless they may be retried by hand (`stay`) their
--- places in their groups.
+-- Jobs have ended or are gone: their stops, locks and slots end too, and their membership in groups unless they may be retried by hand
+-- (`stay`).
 local call, STOPS, uses, unlock, leave_groups = ...
 
 local function untie(ids, stay)

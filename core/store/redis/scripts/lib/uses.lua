@@ -1,4 +1,4 @@
--- What is in use of what costs nothing while nobody uses it.
+-- Which features the store uses now.  A feature that nobody uses costs nothing but this look.
 local call, NOTES, STOPS, LOGS, LOCKS, BOUNDS, GROUPS = ...
 
 local uses = { notes = false, stops = false, locks = false, groups = false, bounds = false }

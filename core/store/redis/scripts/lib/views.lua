@@ -1,5 +1,5 @@
--- What get and list say of jobs beside their values, by index into `ids`: "since engine" of those that run, their progress and log, and
--- 1 for those that are to stop.  A list is empty where nobody has such a thing.
+-- The parts of a view beside the job's value, by index into `ids`: "since engine" of running jobs, their progress and log, and 1 for jobs
+-- that are to stop.  A list is empty when no job of the store has such a thing.
 local call, HELD, NOTES, FENCES, STOPS, LOGS, uses = ...
 
 local holds, notes, logs, stops = {}, {}, {}, {}

@@ -1,5 +1,5 @@
--- Wake-ups: who asks, then the queues that have something for engines which they did not know of: a queue that had no READY job has one, or
--- the earliest of those that wait for their time is another.  "!": a running job is to stop.  Who asks, alone: who knows.
+-- Wake-ups: the caller's word, then the queues that have news for engines (a first READY job, an earlier due time), and "!" when a
+-- running job is to stop.  The caller's word alone means that anything may have changed.
 local woken = {}
 local function wake(queue) woken[queue] = true end
 local function tell(...)
