@@ -74,8 +74,8 @@ describe("docs/PROTOCOL.md", function()
     assert.equal("error", core.job("S\1\22\1" .. string.char(#kinds + 1)).error_kind) -- as every unknown one
   end)
 
-  it("names the keys in the order of core/store/redis/redis.c", function()
-    local source = assert(files.read "core/store/redis/redis.c")
+  it("names the keys in the order of core/store/redis/command.c", function()
+    local source = assert(files.read "core/store/redis/command.c")
     local keys = rows_of "| KEYS | key | type | holds |\n|---|---|---|---|\n| 1 |"
     assert.same(quoted(source:match "store_keys%[%] = (%b{})"), column(keys, 2))
     keys = rows_of "| KEYS | key | type | holds |\n|---|---|---|---|\n| +1 |"
