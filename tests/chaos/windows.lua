@@ -12,12 +12,21 @@ local SETTLE_S = 1 -- a healthy store knows of a job's end within this
 -- an engine has noticed within this that the store went back, and until then starts the jobs that it holds
 local NOTICE_S = 1
 
+-- When the store knew of an end at that time: soon, or soon after the outages that came in between.
+local function settled_by(world, at)
+  local by = at + SETTLE_S
+  for _, outage in ipairs(world.outages) do -- by time
+    if outage.from <= by and outage.to >= at then by = math.max(by, outage.to + SETTLE_S) end
+  end
+  return by
+end
+
 -- True when the span overlaps a window.  A FLUSHALL is no window for a job that had ended by then: nothing of it was
 -- left to lose but its record (M.record_lost).
 local function in_window(world, from, to)
   for _, window in ipairs(world.windows) do
     local begins = window.from > 0 and window.from or window.gone - SETTLE_S
-    if from <= window.to + NOTICE_S and to + SETTLE_S >= begins then return true end
+    if from <= window.to + NOTICE_S and settled_by(world, to) >= begins then return true end
   end
   return false
 end
@@ -59,10 +68,8 @@ end
 --- True when an attempt that ran so is repeated since the restored store does not know its end.
 function M.repeats(world, run, again)
   for _, window in ipairs(world.windows) do
-    if run.from <= window.to + NOTICE_S and (run.to or math.huge) + SETTLE_S >= window.from
-      and again.from >= window.gone then
-      return true
-    end
+    local unknown = settled_by(world, run.to or math.huge) >= window.from
+    if run.from <= window.to + NOTICE_S and unknown and again.from >= window.gone then return true end
   end
   return false
 end
