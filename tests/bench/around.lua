@@ -76,7 +76,7 @@ local function rate_beside(store, held)
   end)
 end
 
---- What jobs that may not start cost those that may.
+--- The cost of jobs that are held back for jobs that can start.
 function M.held_back(r, store, rounds)
   local without, with = {}, {}
   for i = 1, rounds do

@@ -1,4 +1,4 @@
--- footprint.lua - what the engine takes: memory, disk, and what it does while there is nothing to do.
+-- footprint.lua - measures the engine's use of memory and disk, and its work while there is nothing to do.
 local Place = require "tests.bench.place"
 local files = require "tests.support.files"
 local process = require "tests.support.process"

@@ -1,5 +1,5 @@
--- latency.lua - how long a job waits that need not wait: an idle engine, a due time, a crowd of short sleepers, a fresh
--- start.
+-- latency.lua - measures how long a job waits that need not wait: for an idle engine, for its due time, in a crowd of
+-- short sleepers, at a fresh start.
 local Place = require "tests.bench.place"
 local load = require "load"
 local report = require "tests.bench.report"

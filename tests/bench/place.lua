@@ -1,9 +1,9 @@
--- place.lua - where something is measured: a fresh directory with a store, the engine on it as a child, and what its
--- jobs note.
+-- place.lua - a place to measure in: a fresh directory with a store, the engine on it as a child, and the notes of its
+-- jobs.
 --
--- On sqlite this process is the client.  On memory the store lives inside the engine (memory_engine.c), which is
--- started with jobs in it; what a client would do there is done by a job of the same functions (scripts/lib/load.lua).
--- On redis this process is the client too, of a server that the bench started (M.redis), which each new place empties.
+-- On sqlite the bench's process is the client.  On memory the store lives inside the engine (memory_engine.c), which
+-- starts with jobs in it; a job of the same functions (scripts/lib/load.lua) does there the work of a client.  On redis
+-- the bench's process is the client of a server that the bench started (M.redis), which each new place empties.
 local files = require "tests.support.files"
 local load = require "load"
 local notes = require "notes"

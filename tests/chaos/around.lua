@@ -1,5 +1,5 @@
--- around.lua - the jobs of a chaos run that have something around them: limits, unique keys, callbacks, a bounded
--- queue, cancel of what runs.  What their tasks do is in scripts/around.lua, what must hold in check_around.lua.
+-- around.lua - the jobs of a chaos run that have limits, unique keys, callbacks or a bounded queue, or are cancelled
+-- while they run.  scripts/around.lua has their tasks, check_around.lua the conditions that must hold for them.
 local M = {}
 
 --- The limits, by kind.  Keys are few, so that jobs are held back all the time.

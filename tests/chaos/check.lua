@@ -1,5 +1,5 @@
--- check.lua - what must hold when a chaos run is over.  Each check is a sentence that is true or false, with examples
--- when false.
+-- check.lua - the conditions that must hold when a chaos run is over.  Each check is a sentence that is true or false;
+-- a false one is printed with examples.
 local cjson = require "cjson"
 local around = require "tests.chaos.around"
 local check_around = require "tests.chaos.check_around"

@@ -1,6 +1,8 @@
--- explain.lua - why a job ran once more than it should have.
--- At least once means: a run whose settle did not reach the store is repeated.  That takes a fault, and the fault must
--- have hit the process that ran it between its start and its repeat; what no fault explains is a bug.
+-- explain.lua - finds the reason why an attempt of a job ran more than once.
+--
+-- Skein promises at least once: a run whose settle did not reach the store is repeated.  That takes a fault which hit
+-- the process that ran it, between its start and its repeat, or a store that went back in time.  An outage of the store
+-- ends no lease, so it explains no repeat by itself.  A repeat that no fault explains is a bug.
 local windows = require "tests.chaos.windows"
 
 local M = {}

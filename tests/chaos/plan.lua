@@ -1,5 +1,5 @@
--- plan.lua - what a chaos run does, from its seed alone: which job is of which kind, and which fault comes when.
--- The driver, the clients and the check all read the same plan, so a run that failed can be run again.
+-- plan.lua - computes everything that a chaos run does from its seed alone: the kind of each job, the time of each
+-- fault. The driver, the clients and the check read the same plan, so a run that failed can be repeated.
 local around = require "tests.chaos.around"
 
 local M = {}

@@ -1,4 +1,5 @@
--- windows.lua - what a chaos run lost when its Redis went back in time, and when the clock of its Redis stepped.
+-- windows.lua - tells which jobs a chaos run may have lost when its Redis went back in time, and when Redis's clock
+-- stepped.
 --
 -- A window is the time between the dump that was restored and the moment at which the store was reachable again:
 --   { from (0 for FLUSHALL: the dump is empty), gone (the store of before was stopped), to (the restored one answers) }
@@ -57,7 +58,7 @@ function M.may_be_gone(world, entry, runs)
   return false
 end
 
---- True when the client's cancel of the job, at that time, may not have happened.
+--- True when the store may have forgotten the client's cancel of that time.
 function M.cancel_lost(world, at)
   for _, window in ipairs(world.windows) do
     if at >= window.from and at <= window.to + NOTICE_S then return true end

@@ -1,6 +1,7 @@
--- world.lua - the processes of a chaos run: engines, clients and a Redis, and what befalls them.
--- Every process is a child of the driver and is signalled by its own pid; every life and every fault is written down
--- with its time, so that the check can tell which of them explains what it finds.
+-- world.lua - the processes of a chaos run (engines, clients and a Redis), and the faults that befall them.
+--
+-- Every process is a child of the driver and is signalled by its own pid.  Every life and every fault is written down
+-- with its time, so that the check can tell which of them explains a repeat.
 local uv = require "luv"
 local files = require "tests.support.files"
 local left_over = require "tests.support.left_over"
@@ -105,7 +106,7 @@ end
 
 local STORE_UNREACHABLE = 69
 
--- An engine that finds no store at its start says so and ends; whoever runs it starts it again.
+-- An engine that finds no store at its start reports that and ends; a supervisor would start it again.
 local function found_no_store(self, engine)
   if engine.code ~= STORE_UNREACHABLE then return false end
   for _, outage in ipairs(self.outages) do
@@ -354,7 +355,7 @@ function World:stop_engines()
   return codes
 end
 
---- Kills whatever still runs, workers of a frozen core included.
+--- Kills all children that still run, and the workers of a frozen core.
 function World:close()
   for _, list in ipairs { self.engines, self.clients } do
     for _, child in pairs(list) do

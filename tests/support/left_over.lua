@@ -1,5 +1,5 @@
--- left_over.lua - what a store still has when no job waits or runs, beside counters, registries and kept records:
--- nothing, or a slot, a lock or a place in a line has leaked.
+-- left_over.lua - finds the things that a store still has when no job waits or runs, beside counters, registries and
+-- kept records.  Anything found is a slot, a lock or a place in a lane that has leaked.
 local uv = require "luv"
 local process = require "tests.support.process"
 

@@ -1,7 +1,7 @@
--- process.lua - real children with captured output, and what /proc tells about processes.
+-- process.lua - real children with captured output, and facts about processes from /proc.
 --
--- Whoever starts a child owns it: `stop_hard` kills exactly that process.  A process that the test did not start itself
--- (a worker) is known by pid and start time, so that a pid that was used anew is never hit.
+-- The test that starts a child owns it: `stop_hard` kills exactly that process.  A process that the test did not start
+-- itself (a worker) is known by pid and start time, so that a pid that was used anew is never hit.
 local uv = require "luv"
 local files = require "tests.support.files"
 local wait = require "tests.support.wait"

@@ -6,7 +6,7 @@
 --   server:call("SET", "a", 1)
 --   server:kill() server:restart()
 --
--- The port stays the same over a restart.  Whoever starts a server stops it; only its own pid is ever signalled.
+-- The port stays the same over a restart.  The test that starts a server stops it, and signals only its pid.
 local ffi = require "ffi"
 local uv = require "luv"
 local files = require "tests.support.files"

@@ -1,4 +1,4 @@
--- testing_tasks.lua - the tasks that the specs of skein.testing run, and what they see of them.
+-- testing_tasks.lua - the tasks that the specs of skein.testing run, and the facts that the tasks record for them.
 local assert = require "luassert"
 local t = require "skein.testing"
 local skein = require "skein"

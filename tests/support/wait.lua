@@ -1,5 +1,5 @@
--- wait.lua - waits for conditions on the uv loop: events (a child's exit, output, a file change) run as they come, and
--- the condition is looked at again after each of them, and every few milliseconds for what sends no event.
+-- wait.lua - waits for conditions on the uv loop.  Events (a child's exit, output, a file change) run as they come; the
+-- condition is tested after each of them, and every few milliseconds for changes that raise no event.
 local uv = require "luv"
 
 local M = {}

@@ -1,4 +1,4 @@
--- What follows from a job's end, and what is kept of its life: callbacks, handlers in another worker, history and log.
+-- The end of a job: its callbacks, handlers that run in another worker, its history and its log.
 local H = require "tests.system.harness"
 
 local TELL = [[

@@ -1,5 +1,4 @@
--- skein check finds what is wrong with scripts: every mistake, with file and line, also in what only jobs run, and it
--- always ends.
+-- `skein check` finds the mistakes of scripts, with file and line, also in code that only jobs run; and it always ends.
 local H = require "tests.system.harness"
 
 local function check(t, options) return t:cli({ "check", t.scripts }, options) end

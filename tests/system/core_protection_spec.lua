@@ -1,4 +1,4 @@
--- The core must go on whatever its jobs, its log's reader and its configuration do.
+-- The core goes on whatever its jobs, the reader of its log and its configuration do.
 local H = require "tests.system.harness"
 
 local files, process = H.files, H.process

@@ -1,5 +1,5 @@
--- Ends are bounded: TERM, a second TERM and QUIT end an engine in their time, whatever its store does; and what a stop
--- does to jobs.
+-- An engine ends in time: on TERM, on a second TERM and on QUIT, whatever its store does.  The jobs of an engine that
+-- stops are handed back.
 local H = require "tests.system.harness"
 local uv = require "luv"
 

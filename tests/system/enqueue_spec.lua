@@ -1,4 +1,4 @@
--- `skein enqueue` and what the commands say of jobs with a lock, a limit or meta: flags, refusals, exit codes.
+-- `skein enqueue`, and the words of the commands for jobs with a lock, a limit or meta: flags, refusals, exit codes.
 local H = require "tests.system.harness"
 
 local SCRIPT = [[

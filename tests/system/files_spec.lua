@@ -1,5 +1,5 @@
--- The files of a sqlite store: who may use them, whose they are, where they are.  Other users are real ones: the test
--- needs root.
+-- The files of a sqlite store: who may use them, to whom they belong, where they are.  The other users are real, so the
+-- tests need root.
 local H = require "tests.system.harness"
 local uv = require "luv"
 

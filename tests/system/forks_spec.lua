@@ -1,5 +1,5 @@
--- Host programs that load the module and then do what hosts do: fork, as servers with several processes, close their
--- descriptors, as daemons.
+-- Programs that load the module and then fork, as servers with several processes do, or close their descriptors, as
+-- daemons do.
 local H = require "tests.system.harness"
 
 local HOST = [[

@@ -321,7 +321,7 @@ function Test:wait_state(id, state, timeout_s)
   return job
 end
 
---- What fx(name, ...) wrote so far: a list of fields for each line.
+--- The lines that fx(name, ...) has written so far: a list of fields for each.
 function Test:effects(name)
   local follower = self.effect_files[name] or files.lines(self.effects_dir .. "/" .. name)
   self.effect_files[name] = follower
@@ -370,7 +370,7 @@ function Test:own_redis(config)
   return server
 end
 
---- A network between the test's Redis and whoever uses the proxy's URL from now on.
+--- A network between the test's Redis and the processes that use the proxy's URL.
 function Test:proxy()
   local p = proxy.start(self.redis.port)
   self.at_end[#self.at_end + 1] = function() p:stop() end
@@ -443,7 +443,7 @@ local function log_tails(t)
   return table.concat(tails, "\n", math.max(1, #tails - 1))
 end
 
--- What still runs of the test's processes, with their descendants.
+-- The test's processes that still run, with their descendants.
 function Test:left()
   local found = {}
   for _, pid in ipairs(process.all()) do
@@ -454,8 +454,8 @@ function Test:left()
   return found
 end
 
--- Ends whatever the test has started.  Workers have a second to follow their core; those that do not are killed and
--- named.
+-- Ends everything that the test has started.  Workers have a second to follow their core; those that do not are killed
+-- and named.
 function Test:finish(failed)
   for _, engine in ipairs(self.engines) do engine:kill_core() end
   for _, child in ipairs(self.children) do child:stop_hard() end

@@ -1,4 +1,4 @@
--- What one job does to its worker, or leaves there, must not harm the others.
+-- A job does no harm to the other jobs of its worker, whatever it does there and leaves there.
 local H = require "tests.system.harness"
 
 local ONE = { "-w", "1", "-c", "10" }

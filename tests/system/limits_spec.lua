@@ -1,10 +1,6 @@
--- What is promised of limits, unique keys, callbacks, bounded queues and cancels, with three engines that are busy,
--- killed and frozen. What is counted here is what jobs wrote down themselves; tests/chaos does the same for longer and
--- with more at once.
---
--- A frozen engine's job still runs on its side when its lease is over and its slot is another's by right.  So a run is
--- counted as long as its engine lived and had surely a lease: until its core was killed, or until two thirds of a lease
--- after it was frozen, since the last beat came at most a third before.
+-- The promises of limits, unique keys, callbacks, bounded queues and cancels, with three engines that are busy, killed
+-- and frozen.  The jobs themselves write down the facts that are counted here; tests/chaos does the same for longer and
+-- with more jobs.
 local H = require "tests.system.harness"
 local left_over = require "tests.support.left_over"
 

@@ -1,5 +1,5 @@
--- Nothing is silent: what is misspelt, out of range, unknown or without effect is said where it comes in, and nothing
--- secret is.
+-- Every word that is misspelt, out of range, unknown or without effect is reported where it comes in.  No message shows
+-- a secret.
 local cjson = require "cjson"
 local H = require "tests.system.harness"
 

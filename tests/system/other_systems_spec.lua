@@ -1,5 +1,5 @@
--- What the suites of other job systems check of theirs, told in our words: whoever comes from one of them finds the
--- same promises kept. (Sidekiq's testing modes are in tests/spec/testing_spec.lua.)
+-- Promises that the test suites of other job systems check, on Skein: users of Goose, Machinery, asynq and BullMQ find
+-- them kept.  (Sidekiq's testing modes are in tests/spec/testing_spec.lua.)
 local H = require "tests.system.harness"
 
 describe("as Goose has it", function()

@@ -1,4 +1,4 @@
--- The store is away for longer than a lease, with its data kept: nobody loses a job, a slot or a lock by that.
+-- The store is away for longer than a lease and keeps its data: no engine loses a job, a slot or a lock.
 local H = require "tests.system.harness"
 
 local LEASE_S, AWAY_S = 3, 4.5

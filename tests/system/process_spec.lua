@@ -1,5 +1,5 @@
--- Being a good process: with closed standard streams, as PID 1 or a subreaper, with workers that write to stdout and
--- stderr.
+-- Skein is a good process: with closed standard streams, as PID 1 or as a subreaper, with workers that write to stdout
+-- and stderr.
 local cjson = require "cjson"
 local H = require "tests.system.harness"
 

@@ -1,4 +1,4 @@
--- Programs that jobs start: what they find, and that they end with their job, their worker, their engine.
+-- Programs that jobs start: the environment that they find; and they end with their job, their worker, their engine.
 local H = require "tests.system.harness"
 
 -- Scripts tell the pids of programs with fx("pid", ...).

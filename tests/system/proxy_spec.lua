@@ -1,4 +1,4 @@
--- The network that other tests make slow or break (tests/support/proxy.c) must itself do what it says.
+-- tests/support/proxy.c, the network that other tests make slow or break, does what its head says.
 local proxies = require "tests.support.proxy"
 local uv = require "luv"
 local wait = require "tests.support.wait"

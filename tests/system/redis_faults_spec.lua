@@ -1,4 +1,4 @@
--- What only Redis can do to us: it is killed, restarted with and without its data, hangs without closing, refuses in
+-- Faults that only Redis has: it is killed, restarted with and without its data, hangs without closing, and refuses in
 -- all its ways.
 local H = require "tests.system.harness"
 

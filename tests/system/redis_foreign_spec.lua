@@ -1,4 +1,4 @@
--- What other clients have put into Redis and should not have: it costs itself, never a batch, a fetch or an engine.
+-- Values in Redis that no client should have written: each costs itself, never a batch, a fetch or an engine.
 local H = require "tests.system.harness"
 
 local SCRIPTS = H.skein:match "^(.*)/[^/]*$" .. "/redis"

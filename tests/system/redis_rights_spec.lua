@@ -1,4 +1,4 @@
--- What Redis refuses: users without a right, and errors of scripts in the words of Redis 6.2.
+-- Refusals of Redis: users without a right, and errors of scripts in the words of Redis 6.2.
 local H = require "tests.system.harness"
 
 

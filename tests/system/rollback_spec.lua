@@ -1,5 +1,5 @@
--- Redis comes back from an older dump, or is emptied, while engines and clients live: they start anew on it, and
--- nothing stays stuck.
+-- The store goes back in time while engines and clients live: Redis restores an older dump, is emptied, fails over to a
+-- replica that lagged.  Engines and clients start anew on it, and nothing stays stuck.
 local H = require "tests.system.harness"
 
 local uv = require "luv"

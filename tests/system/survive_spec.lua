@@ -1,5 +1,4 @@
--- What Skein must survive, done for real: dying workers and cores, poison, endless loops, full disks, broken files,
--- shutdowns.
+-- Skein survives, for real: dying workers and cores, poison jobs, endless loops, full disks, broken files, shutdowns.
 local H = require "tests.system.harness"
 
 local files, process, wait = H.files, H.process, H.wait

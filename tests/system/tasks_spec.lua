@@ -1,5 +1,5 @@
--- What tasks, jobs and handles do: retries and their delays, outcomes, limits in time, queues, and the handler's own
--- means.
+-- Tasks, jobs and handles: retries and their delays, outcomes, limits in time, queues, and the methods of the handler's
+-- job.
 local H = require "tests.system.harness"
 
 -- A task that fails n times, noting each attempt's time, then succeeds.
