@@ -1,5 +1,6 @@
-/* Nothing keeps others from the sqlite store's thread for long: each transaction of an operation or a chore runs a bounded
- * number of SQLite's instructions, however many jobs, groups, queues or bytes there are.  Counted, not timed. */
+/* Nothing keeps others from the sqlite store's thread for long: each transaction of an operation or a chore runs a
+ * bounded number of SQLite's instructions, however many jobs, groups, queues or bytes there are.  Counted, not timed.
+ * */
 #include "sqlite_world.h"
 #include "store/sqlite/sqlite.h"
 
@@ -117,7 +118,7 @@ static void done(struct world *w, struct sq_db *db) {
   if (ask(w->path, "SELECT count(*) FROM job") < 5000) assert_sound(w->path);
 }
 
-/* -- looking ------------------------------------------------------------------------------------------------------------ */
+/* -- looking ------------------------------------------------------------------------------------------------------- */
 
 static void assert_nothing_is_found_in_steps(struct sq_db *db, enum sk_state state) {
   size_t found;
@@ -205,7 +206,7 @@ static void a_count_of_thousands_of_queues_is_short(void **state) {
   done(w, db);
 }
 
-/* -- fetch -------------------------------------------------------------------------------------------------------------- */
+/* -- fetch --------------------------------------------------------------------------------------------------------- */
 
 static void a_fetch_of_many_that_are_due_is_short(void **state) {
   struct world *w = *state;
@@ -335,7 +336,7 @@ static void a_full_queue_drops_its_oldest_behind_many_cancelled_jobs_in_steps(vo
   done(w, db);
 }
 
-/* -- chores ------------------------------------------------------------------------------------------------------------- */
+/* -- chores -------------------------------------------------------------------------------------------------------- */
 
 static void a_takeover_goes_in_steps(void **state) {
   struct world *w = *state;
@@ -415,7 +416,7 @@ static void a_limit_that_is_strict_no_more_frees_its_slot_among_many_scheduled_j
   done(w, db);
 }
 
-/* -- queues that hold nothing --------------------------------------------------------------------------------------------- */
+/* -- queues that hold nothing -------------------------------------------------------------------------------------- */
 
 static void forget(struct sq_db *db) { WRITE(db, "forget queues", sk_sq_queues_forget(db)); }
 

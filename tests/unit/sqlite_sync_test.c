@@ -1,4 +1,5 @@
-/* sqlite_sync_test.c - durability of the sqlite store: what was answered is on the disk, and who need not wait for that does not.
+/* sqlite_sync_test.c - durability of the sqlite store: what was answered is on the disk, and who need not wait for that
+ * does not.
  *
  * fdatasync is counted, held up and made to fail by a definition of it here, which SQLite and the store find first. */
 #include <errno.h>
@@ -8,7 +9,7 @@
 
 #include "sqlite_world.h"
 
-/* -- the disk -------------------------------------------------------------------------------------------------------------- */
+/* -- the disk ------------------------------------------------------------------------------------------------------ */
 
 static struct {
   pthread_mutex_t lock;
@@ -70,7 +71,7 @@ static int let_go(void **state) {
   return teardown(state);
 }
 
-/* -- tests ----------------------------------------------------------------------------------------------------------------- */
+/* -- tests --------------------------------------------------------------------------------------------------------- */
 
 /* Of the log, which only grows in these tests. */
 static off_t log_bytes(const struct world *w) {

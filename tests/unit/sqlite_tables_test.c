@@ -1,9 +1,9 @@
-/* What only some jobs have in the sqlite store (locks, groups, bounds, stops), looked at in the file itself: whatever happened, its
- * tables tell the same story, nothing is left of what is over, no statement reads more than it needs, and a file of the first
- * version becomes one of this version. */
+/* What only some jobs have in the sqlite store (locks, groups, bounds, stops), looked at in the file itself: whatever
+ * happened, its tables tell the same story, nothing is left of what is over, no statement reads more than it needs, and
+ * a file of the first version becomes one of this version. */
 #include "sqlite_world.h"
 
-/* -- operations ------------------------------------------------------------------------------------------------------------ */
+/* -- operations ---------------------------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 1, 2))) static struct sk_str text(const char *format, ...) {
   static char texts[8][64];
@@ -46,7 +46,7 @@ static struct sk_limit group(const char *name, int64_t concurrency, int64_t rate
   };
 }
 
-/* -- any order of things ---------------------------------------------------------------------------------------------------- */
+/* -- any order of things ------------------------------------------------------------------------------------------- */
 
 enum { STEPS = 3000, AUDIT_EVERY = 150, IDS = 200 };
 
@@ -209,7 +209,7 @@ static void nothing_is_left_of_what_is_over(void **state) {
   assert_sound(w->path);
 }
 
-/* -- statements -------------------------------------------------------------------------------------------------------------- */
+/* -- statements ---------------------------------------------------------------------------------------------------- */
 
 static const char *const SQL[][2] = {
 #define SQ_STMT(name, sql) { #name, sql },

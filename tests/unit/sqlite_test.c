@@ -1,6 +1,8 @@
-/* sqlite_test.c - what the contract suite (tests/contract) can't see of the sqlite store: its files and other processes.
+/* sqlite_test.c - what the contract suite (tests/contract) can't see of the sqlite store: its files and other
+ * processes.
  *
- * The full disk is a tmpfs of 2 MB when this process may mount one, else a limit on the size of files; both make write(2) fail. */
+ * The full disk is a tmpfs of 2 MB when this process may mount one, else a limit on the size of files; both make
+ * write(2) fail. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,7 +27,7 @@ static void assert_file(const char *path, const void *bytes, size_t n) {
   free(now);
 }
 
-/* -- opening --------------------------------------------------------------------------------------------------------------- */
+/* -- opening ------------------------------------------------------------------------------------------------------- */
 
 static void an_empty_path_is_refused(void **state) {
   struct world *w = *state;
@@ -122,7 +124,7 @@ static void a_folder_that_cant_be_written_is_said(void **state) {
   assert_int_equal(chmod(w->dir, 0755), 0);
 }
 
-/* -- a full disk ----------------------------------------------------------------------------------------------------------- */
+/* -- a full disk --------------------------------------------------------------------------------------------------- */
 
 enum { DISK_BYTES = 2 * 1024 * 1024 };
 
@@ -189,10 +191,10 @@ static void a_disk_that_is_full_at_open_is_said(void **state) {
   assert_int_equal(umount(w->dir), 0);
 }
 
-/* -- other processes ------------------------------------------------------------------------------------------------------- */
+/* -- other processes ----------------------------------------------------------------------------------------------- */
 
-/* Forks a child that runs body (when told, if `later`; else this returns once it has) and then waits to be killed.  SQLite's
- * state must not cross a fork: fork before anything is open. */
+/* Forks a child that runs body (when told, if `later`; else this returns once it has) and then waits to be killed.
+ * SQLite's state must not cross a fork: fork before anything is open. */
 static pid_t in_child(struct world *w, void (*body)(struct world *), bool later, int *tell) {
   int up[2], down[2];
   assert_int_equal(pipe(up) | pipe(down), 0);
@@ -384,7 +386,7 @@ static void another_process_is_heard_without_polling(void **state) {
   kill_child(pid, tell);
 }
 
-/* -- long chores ----------------------------------------------------------------------------------------------------------- */
+/* -- long chores --------------------------------------------------------------------------------------------------- */
 
 struct order {
   bool paused, cancelled, paused_first;

@@ -1,5 +1,5 @@
-/* sqlite_world.h - a test's world for the programs that look inside the sqlite store: a folder, a loop, a store in it, operations that
- * are waited for, and the file as another program sees it. */
+/* sqlite_world.h - a test's world for the programs that look inside the sqlite store: a folder, a loop, a store in it,
+ * operations that are waited for, and the file as another program sees it. */
 #ifndef TEST_SQLITE_WORLD_H
 #define TEST_SQLITE_WORLD_H
 
@@ -22,7 +22,7 @@
 #include "logic/record.h"
 #include "store/openers.h"
 
-/* -- a test's world -------------------------------------------------------------------------------------------------------- */
+/* -- a test's world ------------------------------------------------------------------------------------------------ */
 
 struct world {
   char dir[64];
@@ -199,7 +199,7 @@ static inline int64_t count(struct world *w, enum sk_state state) {
   return n;
 }
 
-/* -- the file itself ------------------------------------------------------------------------------------------------------- */
+/* -- the file itself ----------------------------------------------------------------------------------------------- */
 
 static inline int64_t ask(const char *path, const char *sql) {
   sqlite3 *db;

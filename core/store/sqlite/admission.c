@@ -1,10 +1,11 @@
-/* admission.c - whether a new job may be added to the sqlite store: gathers the facts, asks sk_admission (logic/rules.h), and makes
- * room for the job. */
+/* admission.c - whether a new job may be added to the sqlite store: gathers the facts, asks sk_admission
+ * (logic/rules.h), and makes room for the job. */
 #include "store/sqlite/sqlite.h"
 
-/* -- admission ------------------------------------------------------------------------------------------------------------- */
+/* -- admission ----------------------------------------------------------------------------------------------------- */
 
-/* Who holds it, in arena; *held says whether anyone does, *outlived that it is a job that has ended (and whose id may be another's). */
+/* Who holds it, in arena; *held says whether anyone does, *outlived that it is a job that has ended (and whose id may
+ * be another's). */
 static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, struct sk_str key, struct sk_str *id,
                                 bool *held, bool *outlived) {
   enum sk_code code = SK_OK;

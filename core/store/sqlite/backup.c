@@ -1,8 +1,8 @@
 /* backup.c - a copy of the store as it is at one moment, while others go on working.
  *
- * A connection of its own keeps one snapshot for the whole copy, a few pages at a time, so that the thread can do other things between;
- * writers are not stopped, only the log can't start over meanwhile.  The copy is made under another name and gets its own when it is
- * whole and on the disk, so that no half copy looks like a backup. */
+ * A connection of its own keeps one snapshot for the whole copy, a few pages at a time, so that the thread can do other
+ * things between; writers are not stopped, only the log can't start over meanwhile.  The copy is made under another
+ * name and gets its own when it is whole and on the disk, so that no half copy looks like a backup. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

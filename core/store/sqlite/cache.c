@@ -1,13 +1,14 @@
 /* cache.c - the cached rows of the tables store and queue.
  *
- * A row is read once and stays right until another connection commits (db->epoch); changes are made in memory, and sk_sq_flush
- * writes them before the commit.  A queue that has held nothing for long is forgotten, and its number is used again. */
+ * A row is read once and stays right until another connection commits (db->epoch); changes are made in memory, and
+ * sk_sq_flush writes them before the commit.  A queue that has held nothing for long is forgotten, and its number is
+ * used again. */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "store/sqlite/sqlite.h"
 
-/* -- the row of store ---------------------------------------------------------------------------------------------------------- */
+/* -- the row of store ---------------------------------------------------------------------------------------------- */
 
 static int64_t *counter_at(struct sk_counters *c, int i) {
   int64_t *const all[] = { &c->enqueued,  &c->done,      &c->retried, &c->dead,
@@ -50,7 +51,7 @@ static enum sk_code head_save(struct sq_db *db) {
   return sk_sq_run(db, SQL_HEAD_SAVE);
 }
 
-/* -- the rows of queue ------------------------------------------------------------------------------------------------------------ */
+/* -- the rows of queue --------------------------------------------------------------------------------------------- */
 
 enum {
   COL_PAUSED = 2,
@@ -140,7 +141,8 @@ static void queue_drop(struct sq_db *db, struct sq_queue *queue) {
   free(queue);
 }
 
-/* Drops what the cache has under that number or name and the row (q, name) shows to be outdated; returns the queue if it has it. */
+/* Drops what the cache has under that number or name and the row (q, name) shows to be outdated; returns the queue if
+ * it has it. */
 static struct sq_queue *queue_match(struct sq_db *db, int64_t q, struct sk_str name) {
   struct sq_queue *by_number = q > 0 && (size_t)q < db->by_number_cap ? db->by_number[q] : NULL, *by_name;
   HASH_FIND(hh, db->queues, name.p, name.n, by_name);
@@ -227,10 +229,10 @@ enum sk_code sk_sq_queue_of(struct sq_db *db, int64_t q, struct sq_queue **out) 
   return code;
 }
 
-/* -- queues that hold nothing --------------------------------------------------------------------------------------- */
+/* -- queues that hold nothing -------------------------------------------------------------------------------------- */
 
-/* Forgets one that held nothing for long, unless it has settings, or numbers of its lanes are still those of jobs, which have moved
- * to other queues. */
+/* Forgets one that held nothing for long, unless it has settings, or numbers of its lanes are still those of jobs,
+ * which have moved to other queues. */
 static enum sk_code queue_forget(struct sq_db *db, int64_t q, bool *forgotten) {
   struct sq_queue *cached = (size_t)q < db->by_number_cap ? db->by_number[q] : NULL;
   enum sk_code code = SK_OK;

@@ -1,9 +1,9 @@
-/* sqlite/change.c - changing the sqlite store by hand: cancel, delete, retry, promote; pause and resume; declare; and dropping
- * what has had its time: kept records, locks, groups.  In a write transaction. */
+/* change.c - changes by hand in the sqlite store (cancel, delete, retry, promote, pause, resume), declare, and the
+ * deletion of records, locks and groups whose time is over.  In a write transaction. */
 #include "logic/record.h"
 #include "store/sqlite/sqlite.h"
 
-/* -- change ---------------------------------------------------------------------------------------------------------------- */
+/* -- change -------------------------------------------------------------------------------------------------------- */
 
 static void set_finished(struct sk_job *job, int64_t now_ms) { job->finished_ms = now_ms; }
 
@@ -83,7 +83,7 @@ enum sk_code sk_sq_change_number(struct sq_db *db, struct sk_change_op *op, int6
   return code;
 }
 
-/* -- pause, declare, expire -------------------------------------------------------------------------------------------------- */
+/* -- pause, declare, expire ---------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_pause(struct sq_db *db, struct sk_pause_op *op) {
   struct sq_queue *queue;

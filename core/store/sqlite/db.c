@@ -39,7 +39,8 @@ static enum sk_code ask(struct sq_db *db, const char *sql, int64_t *out) {
   return code;
 }
 
-/* Transactions of ours last a millisecond or so: look again soon, then less often.  SQLite's own handler would sleep longer. */
+/* Transactions of ours last a millisecond or so: look again soon, then less often.  SQLite's own handler would sleep
+ * longer. */
 static int on_busy(void *ctx, int tries) {
   struct sq_db *db = ctx;
   enum { FIRST_US = 100, STEP_US = 25, LAST_US = 5000 };
@@ -66,7 +67,7 @@ enum sk_code sk_sq_thread(const struct sq_db *db, pthread_t *out, void *(*body)(
   return rc == 0 ? SK_OK : sk_err_set(err, SK_ESYS, "%s: no thread for it: %s", db->path, strerror(rc));
 }
 
-/* -- opening ------------------------------------------------------------------------------------------------------------------- */
+/* -- opening ------------------------------------------------------------------------------------------------------- */
 
 /* The file is ours (or empty: *version = 0), and not newer than we are. */
 static enum sk_code check_file(struct sq_db *db, int64_t *version) {
@@ -87,7 +88,8 @@ static enum sk_code check_file(struct sq_db *db, int64_t *version) {
   return SK_OK;
 }
 
-/* Makes the tables of an empty file.  Several processes may find the same empty file: the first one makes the tables. */
+/* Makes the tables of an empty file.  Several processes may find the same empty file: the first one makes the tables.
+ * */
 static enum sk_code make_tables(struct sq_db *db) {
   int64_t version;
   enum sk_code code = exec(db, "BEGIN IMMEDIATE");

@@ -1,11 +1,11 @@
-/* sqlite/engines.c - who works on a sqlite store, what they hold, and what becomes of it when they die.
+/* engines.c - the engines that work on a sqlite store: sign-on, beat, and the takeover of jobs when an engine dies.
  *
- * An engine is alive while it keeps its byte of PATH-lock locked (since the same boot) and others see it beat (logic/lease.h).  The
- * lock is an open file description's, which the kernel drops the moment the process dies: whoever looks next, at its open or its
- * beat, knows at once.  Only a process that lives and does nothing, which is frozen, is judged by its lease.
+ * An engine is alive while it keeps its byte of PATH-lock locked (since the last boot) and others see it beat
+ * (logic/lease.h). The kernel drops the lock the moment the process dies, so that the next open or beat of another
+ * engine notices at once. Only a process that lives and does nothing, because it is frozen, is judged by its lease.
  *
- * An engine whose lease was ended while it lives (it was stopped for long) finds its row gone: it holds nothing any more, its
- * settles are stale, and it enters itself anew. */
+ * An engine whose lease was ended while it lives finds its row gone: it holds nothing any more, its settles are stale,
+ * and it signs on again. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "store/sqlite/sqlite.h"
 
-/* -- giving back --------------------------------------------------------------------------------------------------------------- */
+/* -- giving back --------------------------------------------------------------------------------------------------- */
 
 static void count_recovery(struct sk_job *job, int64_t now_ms) {
   (void)now_ms;
@@ -53,9 +53,9 @@ static enum sk_code first_hold(struct sq_db *db, struct sk_arena *arena, int64_t
   return code;
 }
 
-/* Makes READY what an engine holds, up to GIVE_MAX jobs and SK_BATCH_BYTES_MAX bytes of records; when that was all, deletes the engine's
- * row.  *all is false when there is more.  A job that was given back is not RUNNING under its fence any more, so that the next call
- * passes over it. */
+/* Makes READY what an engine holds, up to GIVE_MAX jobs and SK_BATCH_BYTES_MAX bytes of records; when that was all,
+ * deletes the engine's row.  *all is false when there is more.  A job that was given back is not RUNNING under its
+ * fence any more, so that the next call passes over it. */
 static enum sk_code give_back(struct sq_db *db, int64_t num, bool recovered, size_t *count, bool *all) {
   enum { GIVE_MAX = 250 };
   enum sk_code code = SK_OK;
@@ -81,7 +81,8 @@ static enum sk_code give_back(struct sq_db *db, int64_t num, bool recovered, siz
   return sk_sq_run(db, SQL_ENGINE_DELETE);
 }
 
-/* Why an engine counts as gone; NULL: it lives.  One whose byte is locked has a process, and may be frozen: then its lease decides. */
+/* Why an engine counts as gone; NULL: it lives.  One whose byte is locked has a process, and may be frozen: then its
+ * lease decides. */
 static const char *why_gone(struct sq_db *db, sqlite3_stmt *st) {
   int64_t num = sqlite3_column_int64(st, 0), token = sqlite3_column_int64(st, 5);
   bool over = sk_watches_look(&db->self.watches, sk_str((const char *)&token, sizeof token),
@@ -110,7 +111,7 @@ static enum sk_code find_gone(struct sq_db *db, int64_t *num) {
 }
 
 enum sk_code sk_sq_recover(struct sq_db *db, size_t *recovered) {
-  int64_t num;
+  int64_t num = 0;
   enum sk_code code;
   bool all = true;
   *recovered = 0;
@@ -124,7 +125,7 @@ enum sk_code sk_sq_recover(struct sq_db *db, size_t *recovered) {
   return code;
 }
 
-/* -- this engine --------------------------------------------------------------------------------------------------------------- */
+/* -- this engine --------------------------------------------------------------------------------------------------- */
 
 /* The lowest number that no engine has and whose byte can be locked. */
 static enum sk_code find_number(struct sq_db *db, int64_t *out) {

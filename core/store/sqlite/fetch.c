@@ -1,8 +1,8 @@
-/* sqlite/fetch.c - the sqlite store's fetch: makes READY what is due, takes what may run, says what could run next.  In a write
- * transaction.
+/* fetch.c - the fetch of the sqlite store: makes READY what is due, takes jobs, says what could run next.
  *
- * A priority of a queue without members (sqlite.h) is a range of numbers and what stands before it; with members, the open lines
- * and the others take turns, a job each, by the number of their last turn. */
+ * A priority of a queue without members (sqlite.h) is a range of numbers, and the jobs of table front before it.  With
+ * members, the open lanes of groups and the other jobs take turns, a job each, in the order of their last turns.  A
+ * fetch looks at a bounded number of rows and takes a bounded number of bytes; what it leaves is named by has_more. */
 #include "store/sqlite/sqlite.h"
 
 enum {
@@ -21,7 +21,7 @@ struct taking {
   size_t bytes;             /* of the records that were taken */
   int looks;                /* rows of lanes that it may still look at */
   int64_t *ns;              /* of op->held */
-  struct sq_queue **queues; /* of op->queues; NULL: gives nothing */
+  struct sq_queue **queues; /* those of op->queues; NULL: gives nothing */
   struct sk_str *names;     /* of those, in op's arena; made at the first job */
 };
 
@@ -121,8 +121,8 @@ static enum sk_code forget_progress(struct taking *t, size_t first) {
   return code;
 }
 
-/* Takes up to most jobs from the head of a lane.  Numbers of jobs that are not READY any more are passed over, and the head
- * moves behind them, so that no other fetch sees them again. */
+/* Takes up to most jobs from the head of a lane.  Numbers of jobs that are not READY any more are passed over, and the
+ * head moves behind them, so that no other fetch sees them again. */
 static enum sk_code take_line(struct taking *t, size_t from, int64_t rank, size_t most) {
   struct sq_db *db = t->db;
   struct sq_queue *queue = t->queues[from];
@@ -303,7 +303,8 @@ static void note_due(struct taking *t, size_t from, int64_t at_us) {
   if (due_ms < t->op->due_in_ms) t->op->due_in_ms = due_ms;
 }
 
-/* What is left in queue: is there more that could be taken now, and when does a token come for what waits for nothing else? */
+/* What is left in queue: is there more that could be taken now, and when does a token come for what waits for nothing
+ * else? */
 static enum sk_code look_after(struct taking *t, size_t from) {
   const struct sq_queue *queue = t->queues[from];
   struct sq_db *db = t->db;

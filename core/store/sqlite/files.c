@@ -4,16 +4,19 @@
  *   PATH-wal, PATH-shm   SQLite's log and its index, there while somebody has the store open
  *   PATH-lock   who is alive, and who is to be woken (engines.c); it stays
  *
- * PATH has no symbolic links: all who reach one database agree on the names of the files beside it.  Those have the database's owner,
- * group and mode, so that whoever opens the store first locks nobody out.
+ * PATH has no symbolic links: all who reach one database agree on the names of the files beside it.  Those have the
+ * database's owner, group and mode, so that whoever opens the store first locks nobody out.
  *
  * Access is decided before any file is made or opened:
  *   SQ_WRITES      the database can be written, and each file beside it can be written or made
- *   SQ_READS_LIVE  only for clients: the log and its index are there and can be read; SQLite keeps reader and writers apart
+ *   SQ_READS_LIVE  only for clients: the log and its index are there and can be read; SQLite keeps reader and writers
+ *                  apart
  *   SQ_READS_STILL only for clients: there is no log, so nobody has the store open (or all is in the database)
- *   SQ_READS_LOG   only for clients: a log without its index, as a crash or a copy leaves it: SQLite reads it into memory
- * In the last two no lock keeps writers away.  Those who open the store make an index first; so the files are looked at before and
- * after each read, and a read during which they changed is done again on a new connection (sk_sq_files_changed). */
+ *   SQ_READS_LOG   only for clients: a log without its index, as a crash or a copy leaves it: SQLite reads it into
+ *                  memory
+ * In the last two no lock keeps writers away.  Those who open the store make an index first; so the files are looked at
+ * before and after each read, and a read during which they changed is done again on a new connection
+ * (sk_sq_files_changed). */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -139,7 +142,8 @@ static bool suits_owner(const struct stat *st, const struct stat *of) {
   return st->st_uid == of->st_uid || st->st_gid == of->st_gid || (st->st_mode & 0006) == 0006;
 }
 
-/* A new file with the database's owner and mode, whatever the umask; -1 with errno when it can't be had, and then there is none. */
+/* A new file with the database's owner and mode, whatever the umask; -1 with errno when it can't be had, and then there
+ * is none. */
 static int make_beside(const struct sq_db *db, const char *path) {
   struct stat of, st;
   if (stat(db->path, &of) != 0) return -1;
@@ -240,7 +244,7 @@ enum sk_code sk_sq_files_decide(struct sq_db *db, bool must_exist, bool must_wri
   return must_write ? sk_err_set(err, SK_EUNAVAILABLE, "%s", db->denied.message) : choose_reading(db, err);
 }
 
-/* -- opening, and what happens meanwhile ----------------------------------------------------------------------------- */
+/* -- opening, and what happens meanwhile --------------------------------------------------------------------------- */
 
 /* "file:/path?query", with what has a meaning in a URI written as %XX.  NULL: out of memory. */
 static char *uri_of(const char *path, const char *query) {

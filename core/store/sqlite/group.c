@@ -1,11 +1,12 @@
-/* sqlite/group.c - the groups of the sqlite store: their numbers, slots and buckets, their lines and whose turn it is.
+/* group.c - the limit groups of the sqlite store: their numbers, slots and buckets, their lanes and turns.
  *
- * A group's `at` says when a job of it could be taken (sqlite.h); each of its lines has a copy, which an index orders.  It is set
- * whenever slots, bucket or numbers change, so a line with at = 0 is open, and one with a time opens once a fetch sees that it is
- * over.  A shut line costs a fetch nothing. */
+ * A group's `at` says when a job of it could be taken (sqlite.h).  Each of its lanes has a copy, which an index orders.
+ *  `at` is set whenever slots, bucket or numbers change, so a lane with at = 0 is open.  A lane with a time is opened
+ *  by the first
+ * fetch after that time.  A shut lane costs a fetch nothing. */
 #include "store/sqlite/sqlite.h"
 
-/* -- the row of a group ---------------------------------------------------------------------------------------------------- */
+/* -- the row of a group -------------------------------------------------------------------------------------------- */
 
 static void read_group(sqlite3_stmt *st, struct sq_group *group) {
   *group = (struct sq_group){
@@ -33,7 +34,7 @@ enum sk_code sk_sq_group_load(struct sq_db *db, int64_t g, struct sq_group *out)
                     (long long)g);
 }
 
-/* When a job of it could be taken, as things are. */
+/* Returns when a job of the group could be taken: see limit_group.at in sqlite.h. */
 static int64_t at_of(const struct sq_db *db, const struct sq_group *group) {
   const struct sk_limit *limit = &group->limit;
   if (limit->concurrency > 0 && group->slots >= limit->concurrency) return SQ_SHUT;
@@ -41,7 +42,7 @@ static int64_t at_of(const struct sq_db *db, const struct sq_group *group) {
   return wait_us > 0 ? sk_sq_later(now_us, wait_us) : 0;
 }
 
-/* Writes it after a change, and tells its lines; or it goes. */
+/* Writes a changed group and the `at` of its lanes, or deletes a group that nothing needs any more. */
 static enum sk_code save(struct sq_db *db, struct sq_group *group) {
   group->full_us = sk_limit_clamp(&group->limit, group->full_us, sk_sq_now_us(db));
   if (group->jobs == 0 && group->full_us <= sk_sq_now_us(db)) {
@@ -82,7 +83,8 @@ static enum sk_code make(struct sq_db *db, const struct sk_limit *limit, int64_t
   return code;
 }
 
-/* The limit of a job that comes in: its own, or what its task declares now in place of what it declared when the job was made. */
+/* The limit of a job that comes in: its own, or what its task declares now in place of what it declared when the job
+ * was made. */
 static enum sk_code renewed(struct sq_db *db, struct sk_str task, struct sk_limit *limit) {
   enum sk_code code = SK_OK;
   sk_sq_text(sk_sq(db, SQL_TASK_PAST), 1, task);
@@ -116,7 +118,7 @@ enum sk_code sk_sq_group_join(struct sq_db *db, const struct sk_enqueue_item *it
   return sk_limit_same(&group.limit, limit) ? save(db, &group) : sk_sq_group_renumber(db, &group, limit);
 }
 
-/* -- slots ----------------------------------------------------------------------------------------------------------------- */
+/* -- slots --------------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_group_take(struct sq_db *db, int64_t g) {
   struct sq_group group;
@@ -154,7 +156,7 @@ enum sk_code sk_sq_groups_expire(struct sq_db *db, int64_t most, int64_t *n) {
   return code;
 }
 
-/* -- lines ----------------------------------------------------------------------------------------------------------------- */
+/* -- lanes --------------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool add) {
   const int64_t numbers[] = { sk_sq_group(row), row->q, row->rank, row->due ? row->due : SQ_NEVER, row->ord, row->n };
@@ -168,8 +170,8 @@ enum sk_code sk_sq_member_place(struct sq_db *db, const struct sq_row *row, bool
 
 enum { MOST = 512 }; /* lines: more than a fetch takes, the others are open soon enough */
 
-/* The clock was set back, maybe: looks through the queue's lines that wait, MOST at a time, so that none waits for longer than its group's
- * numbers allow. */
+/* The clock was set back, maybe: looks through the queue's lines that wait, MOST at a time, so that none waits for
+ * longer than its group's numbers allow. */
 static enum sk_code look_through(struct sq_db *db, struct sq_queue *queue, int *left) {
   if (queue->steps == db->clock_steps || *left == 0) return SK_OK;
   int64_t groups[MOST];

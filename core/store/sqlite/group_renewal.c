@@ -1,4 +1,5 @@
-/* group_renewal.c - gives the groups of a task whose limit has changed their new numbers, some groups in each transaction. */
+/* group_renewal.c - gives the groups of a task whose limit has changed their new numbers, some groups in each
+ * transaction. */
 #include "store/sqlite/sqlite.h"
 
 enum { RENEW_PIECE = 256 }; /* groups at a time */

@@ -1,14 +1,14 @@
 /* holds.c - the jobs that this engine has fetched, by fetch: in memory, and in the table hold.
  *
- * A row of hold has the fence of a fetch and the numbers of its jobs.  It is deleted by the next fetch after the last of them was
- * settled, since that costs no transaction of its own. */
+ * A row of hold has the fence of a fetch and the numbers of its jobs.  It is deleted by the next fetch after the last
+ * of them was settled, since that costs no transaction of its own. */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "store/sqlite/sqlite.h"
 
-/* -- holds in memory ----------------------------------------------------------------------------------------------------------- */
+/* -- holds in memory ----------------------------------------------------------------------------------------------- */
 
 struct sq_hold *sk_sq_hold_find(struct sq_db *db, uint64_t fence) {
   struct sq_hold *hold;
@@ -49,7 +49,7 @@ void sk_sq_holds_end(struct sq_db *db, bool committed) {
   }
 }
 
-/* -- holds in the store -------------------------------------------------------------------------------------------------------- */
+/* -- holds in the store -------------------------------------------------------------------------------------------- */
 
 /* The numbers as differences, zigzag, base 128: a run of neighbours is a byte each. */
 static void numbers_encode(struct sk_buf *out, const int64_t *ns, size_t n) {

@@ -1,14 +1,14 @@
 /* lock_file.c - PATH-lock, by which processes that share a sqlite store wake each other and show that they live.
  *
- * Byte 0 is written after each commit that others wait for: inotify tells them.  Engine N keeps byte N locked.  The lock belongs to
- * the open file, so the kernel drops it the moment the process dies. */
+ * Byte 0 is written after each commit that others wait for: inotify tells them.  Engine N keeps byte N locked.  The
+ * lock belongs to the open file, so the kernel drops it the moment the process dies. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "store/sqlite/sqlite.h"
 
-/* -- the lock file ------------------------------------------------------------------------------------------------------------- */
+/* -- the lock file ------------------------------------------------------------------------------------------------- */
 
 enum { POKE_BYTE = 0 }; /* written, never locked; engine 1 has byte 1, and so on */
 

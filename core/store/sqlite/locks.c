@@ -1,10 +1,10 @@
 /* locks.c - the locks of jobs and the stops of running jobs in the sqlite store, and their end with the job.
  *
- * A lock is found by its key when a job is enqueued, and by its holder's id when that job ends.  A job without a lock (job.flags) asks
- * for neither.  A row whose time is over counts as none; a beat deletes it. */
+ * A lock is found by its key when a job is enqueued, and by its holder's id when that job ends.  A job without a lock
+ * (job.flags) asks for neither.  A row whose time is over counts as none; a beat deletes it. */
 #include "store/sqlite/sqlite.h"
 
-/* -- locks ----------------------------------------------------------------------------------------------------------------- */
+/* -- locks --------------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_lock_take(struct sq_db *db, const struct sk_enqueue_item *item) {
   const struct sk_lock *lock = &item->lock;
@@ -24,7 +24,7 @@ enum sk_code sk_sq_locks_expire(struct sq_db *db, int64_t most, int64_t *n) {
   return code;
 }
 
-/* -- stops ----------------------------------------------------------------------------------------------------------------- */
+/* -- stops --------------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_stop(struct sq_db *db, const struct sq_row *row, struct sk_str id) {
   if (row->flags & SQ_FLAG_STOP) return SK_OK;
@@ -63,7 +63,7 @@ enum sk_code sk_sq_stops(struct sq_db *db, struct sk_arena *arena, struct sk_str
   return code;
 }
 
-/* -- the end of a job ------------------------------------------------------------------------------------------------------ */
+/* -- the end of a job ---------------------------------------------------------------------------------------------- */
 
 static enum sk_code let_go_lock(struct sq_db *db, const struct sq_row *row) {
   sk_sq_int(sk_sq(db, SQL_LOCK_LET_GO), 1, row->n);

@@ -1,8 +1,8 @@
-/* sqlite/look.c - looking into the sqlite store: get, list, count, tasks.  In a reading transaction, which sees one moment. */
+/* look.c - count and tasks of the sqlite store, and the views of jobs that walk.c lists.  In a reading transaction. */
 #include "store/check.h"
 #include "store/sqlite/sqlite.h"
 
-/* -- views ----------------------------------------------------------------------------------------------------------------- */
+/* -- views --------------------------------------------------------------------------------------------------------- */
 
 static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, int64_t hold, struct sk_str *engine) {
   enum sk_code code = SK_OK;
@@ -56,7 +56,7 @@ enum sk_code sk_sq_find_hindrance(struct sq_db *db, const struct sq_row *row, en
   return SK_OK;
 }
 
-/* -- count, tasks ---------------------------------------------------------------------------------------------------------- */
+/* -- count, tasks -------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_count(struct sq_db *db, struct sk_count_op *op) {
   enum sk_code code = SK_OK;

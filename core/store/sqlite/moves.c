@@ -1,10 +1,11 @@
 /* moves.c - each change of a job's state in the sqlite store.
  *
- * A job that is in the store is in the one side table that its state has (sqlite.h), and is counted once in its queue's row.  All
- * functions here keep that, and no other file changes a job's state, number or queue, or adds to those counts. */
+ * A job that is in the store is in the one side table that its state has (sqlite.h), and is counted once in its queue's
+ * row.  All functions here keep that, and no other file changes a job's state, number or queue, or adds to those
+ * counts. */
 #include "store/sqlite/sqlite.h"
 
-/* -- between states ------------------------------------------------------------------------------------------------------------ */
+/* -- between states ------------------------------------------------------------------------------------------------ */
 
 static enum sk_code place_slot(struct sq_db *db, const struct sq_row *row, bool add) {
   enum sq_stmt which = add ? SQL_SLOT_KEPT_ADD : SQL_SLOT_KEPT_DELETE;

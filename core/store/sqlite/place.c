@@ -1,9 +1,10 @@
 /* place.c - whether the store's files are still those that were opened.
  *
- * Somebody may remove or replace the database or its lock file while they are open, or give the database a second name.  What this
- * process does then goes into files that nobody else finds: jobs wait for ever in one, engines steal each other's in the other.  So
- * both are compared with what the paths name, at each beat, and before an operation when that was long ago.  A store that has gone
- * does nothing any more; its files are closed without touching what has their names now. */
+ * Somebody may remove or replace the database or its lock file while this process has them open, or give the database a
+ * second name.  From then on this process writes to files that no other process finds: jobs would wait for ever there,
+ * and engines would take each other's jobs.  So each beat, and each transaction after a second without a look, compares
+ * the opened files with those that their paths name.  Once they differ, all operations fail, and the files that have
+ * the names now are not touched. */
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -14,8 +15,10 @@ enum { LOOK_MS = 1000 };
 
 static enum sk_code gone(struct sq_db *db, const char *path, const char *how) {
   db->gone = true;
-  return sk_err_set(&db->err, SK_EUNAVAILABLE,
-                    "%s: %s while this process had it open: what it does counts for nobody, start it anew", path, how);
+  return sk_err_set(
+      &db->err, SK_EUNAVAILABLE,
+      "%s: the file %s while this process had it open, so that its work reaches nobody: start the process again", path,
+      how);
 }
 
 static enum sk_code compare(struct sq_db *db, const char *path, const struct sq_place *was) {
@@ -32,8 +35,8 @@ enum sk_code sk_sq_place_note(struct sq_db *db) {
   if (st.st_nlink > 1)
     return sk_err_set(
         &db->err, SK_EUNAVAILABLE,
-        "%s: the file has %u names (hard links), and who opens it by another one does not see this one's log "
-        "and locks: remove the other names",
+        "%s: the file has %u names (hard links), and a process that opens it by another name does not see the log "
+        "and the locks of this one: remove the other names",
         db->path, (unsigned)st.st_nlink);
   db->file = (struct sq_place){ st.st_dev, st.st_ino };
   db->lock_file = (struct sq_place){ lock.st_dev, lock.st_ino };
@@ -42,7 +45,9 @@ enum sk_code sk_sq_place_note(struct sq_db *db) {
 }
 
 enum sk_code sk_sq_place_check(struct sq_db *db, bool now) {
-  if (db->gone) return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: its files were removed or replaced", db->path);
+  if (db->gone)
+    return sk_err_set(&db->err, SK_EUNAVAILABLE,
+                      "%s: the store's files were removed or replaced: start the process again", db->path);
   if (db->access != SQ_WRITES || db->file.ino == 0) return SK_OK;
   int64_t mono_ms = sk_clock_mono_ms();
   if (!now && mono_ms - db->placed_ms < LOOK_MS) return SK_OK;

@@ -1,7 +1,9 @@
-/* sqlite/bound.c - what queues of the sqlite store are bound to: how long they may be, how many of their jobs may run, how fast.
+/* queue_settings.c - the settings of queues in the sqlite store: max_len, what happens when a queue is full, and its
+ * limit.
  *
- * Kept by name, since a queue may be bound before it is there; read with the queue's row, written by declare alone, but for the time
- * at which the bucket is full: that goes with the queue's row. */
+ * Settings are kept by the queue's name, because a queue may be declared before it has a row.  They are read together
+ * with the queue's row.  Only declare writes them, except for the time at which the bucket is full: the commit writes
+ * that time with the queue's row. */
 #include "logic/owners.h"
 #include "store/sqlite/sqlite.h"
 
@@ -21,7 +23,7 @@ static enum sk_code declare(struct sq_db *db, const struct sk_queue_settings *it
   return SK_OK;
 }
 
-/* -- owners ---------------------------------------------------------------------------------------------------------------- */
+/* -- owners -------------------------------------------------------------------------------------------------------- */
 
 static bool binds_queue(const struct sk_declare_op *op, struct sk_str queue) {
   for (size_t i = 0; i < op->queues_n; i++)

@@ -13,7 +13,8 @@
   /* front, members: rows in those tables; c: jobs by state; h, t: head and tail of each lane; used_ms: last change */ \
   "CREATE TABLE queue (q INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL DEFAULT 0," \
   " front INTEGER NOT NULL DEFAULT 0, members INTEGER NOT NULL DEFAULT 0, used_ms INTEGER NOT NULL DEFAULT 0," \
-  " c1 INTEGER NOT NULL DEFAULT 0, c2 INTEGER NOT NULL DEFAULT 0, c3 INTEGER NOT NULL DEFAULT 0, c4 INTEGER NOT NULL DEFAULT 0," \
+  " c1 INTEGER NOT NULL DEFAULT 0, c2 INTEGER NOT NULL DEFAULT 0," \
+  " c3 INTEGER NOT NULL DEFAULT 0, c4 INTEGER NOT NULL DEFAULT 0," \
   " c5 INTEGER NOT NULL DEFAULT 0, c6 INTEGER NOT NULL DEFAULT 0, c7 INTEGER NOT NULL DEFAULT 0," \
   " h0 INTEGER NOT NULL DEFAULT 0, h1 INTEGER NOT NULL DEFAULT 0, h2 INTEGER NOT NULL DEFAULT 0," \
   " h3 INTEGER NOT NULL DEFAULT 0, h4 INTEGER NOT NULL DEFAULT 0," \
@@ -55,7 +56,7 @@
   " beat_ms INTEGER NOT NULL, lease_ms INTEGER NOT NULL);" \
   "CREATE TABLE hold (fence INTEGER PRIMARY KEY, engine INTEGER NOT NULL, jobs BLOB NOT NULL);" \
   "CREATE INDEX hold_engine ON hold (engine);" \
-  /* past: limits that the task declared before; renew: its groups up to this name have the new limit (NULL: all have) */ \
+  /* past: earlier limits of the task; renew: groups up to this name have the new limit (NULL: all have) */ \
   "CREATE TABLE task (name TEXT PRIMARY KEY, queue TEXT NOT NULL, priority INTEGER NOT NULL," \
   " template BLOB NOT NULL DEFAULT x'', past TEXT, renew BLOB, seen_ms INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;" \
   "CREATE INDEX task_renew ON task (name) WHERE renew IS NOT NULL;"

@@ -1,12 +1,13 @@
-/* space.c - the log stays small, and the file gives back what jobs that are over have taken.
+/* space.c - keeps the log small, and gives back the pages of jobs that are gone.
  *
- * THE LOG starts over when all of it is in the database, no reader looks at it, and somebody writes.  Whoever commits copies it every
- * CHECKPOINT_PAGES (PASSIVE: it stops nobody).  Where several processes write, one of them has always added something meanwhile; so past
- * RESTART_PAGES what is left is copied while no other may write (RESTART): little is left then, and the waits for others are bounded.
+ * THE LOG starts over when all of it has been copied to the database, no reader uses it, and somebody writes.  Whoever
+ * commits copies it every CHECKPOINT_PAGES; such a PASSIVE checkpoint makes nobody wait.  When several processes write,
+ * one of them has always added something meanwhile.  So beyond RESTART_PAGES the rest is copied while no other process
+ * may write (RESTART); the rest is small then, and the waits for others are bounded.
  *
- * THE FILE has a list of free pages.  When most of it is free, an engine moves pages from its end to the front, a few in each
- * transaction, and rests longer than that took.  The file itself is cut by the next checkpoint that copies the whole log.  A file that was
- * made by an older version has no map for this (auto_vacuum) and stays as large as it was. */
+ * THE FILE has a list of free pages.  When most pages are free, an engine moves pages from the end of the file to its
+ * front, a few in each transaction, and rests for longer than that took.  The next checkpoint of the whole log cuts the
+ * file.  A database that was made without auto_vacuum stays as large as it is. */
 #include <sys/stat.h>
 
 #include "base/clock.h"

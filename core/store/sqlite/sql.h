@@ -1,4 +1,5 @@
-/* sqlite/sql.h - every statement of the sqlite store, prepared once.  An X-file: include it with SQ_STMT(name, sql) defined. */
+/* sqlite/sql.h - every statement of the sqlite store, prepared once.  An X-file: include it with SQ_STMT(name, sql)
+ * defined. */
 
 #define SQ_ROW "n, state, q, rank, due, ord, hold, running_since_ms, keep_until, flags"
 #define SQ_FULL SQ_ROW ", id, task, record"
@@ -54,7 +55,8 @@ SQ_STMT(JOB, "SELECT " SQ_ROW " FROM job WHERE n=?1")
 SQ_STMT(JOB_FULL, "SELECT " SQ_FULL " FROM job WHERE n=?1")
 SQ_STMT(JOB_ID, "SELECT " SQ_ROW " FROM job WHERE id=?1")
 SQ_STMT(JOB_ID_FULL, "SELECT " SQ_FULL " FROM job WHERE id=?1")
-/* Literals where the value is the same for all (hold = SQ_HOLD_BASE; running_since_ms of as many bytes as a time has): binding costs. */
+/* Literals where the value is the same for all (hold = SQ_HOLD_BASE; running_since_ms of as many bytes as a time has):
+ * binding costs. */
 SQ_STMT(JOB_ADD_LINE, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, running_since_ms, task, record)"
                       " VALUES (?1, ?2, 2, ?3, ?4, 0, 0, 72057594037927936, 1099511627776, ?5, ?6)")
 SQ_STMT(JOB_ADD_LATER, "INSERT INTO job (n, id, state, q, rank, due, ord, hold, running_since_ms, task, record)"
@@ -109,7 +111,8 @@ SQ_STMT(
     " UNION ALL SELECT * FROM (SELECT 9223372036854775807, n & 17592186044415, n FROM job"
     " WHERE n>=?3 AND n<?4 AND state=2 ORDER BY n LIMIT 1)) ORDER BY due, ord LIMIT 1")
 
-/* groups: their numbers; their READY jobs that need a slot; the lines of those, by queue and rank (g = 0: the turn of the others) */
+/* groups: their numbers; their READY jobs that need a slot; the lines of those, by queue and rank (g = 0: the turn of
+ * the others) */
 SQ_STMT(GROUP, "SELECT " SQ_GROUP " FROM limit_group WHERE g=?1")
 SQ_STMT(GROUP_NAMED, "SELECT " SQ_GROUP " FROM limit_group WHERE name=?1")
 SQ_STMT(GROUP_ADD, "INSERT INTO limit_group (concurrency, rate, per_ms, burst, strict, name, slots, full_us, jobs, at)"
@@ -181,8 +184,8 @@ SQ_STMT(HOLD_ENGINE, "SELECT fence, jobs FROM hold WHERE engine=?1 ORDER BY fenc
 SQ_STMT(HOLDS, "SELECT fence, jobs FROM hold WHERE fence>=?1 ORDER BY fence")
 SQ_STMT(HOLDER, "SELECT engine.name FROM hold JOIN engine ON engine.num=hold.engine WHERE hold.fence=?1")
 
-/* walk.c: ?1 and ?2 say which jobs, ?3 is the task (empty: any), (?4, ?5) the place behind which the walk goes on.  All but the
- * last column are the job's number and its place; the last one says whether the job matches. */
+/* walk.c: ?1 and ?2 say which jobs, ?3 is the task (empty: any), (?4, ?5) the place behind which the walk goes on.  All
+ * but the last column are the job's number and its place; the last one says whether the job matches. */
 SQ_STMT(EACH_LINE, "SELECT n, 9223372036854775807, n & 17592186044415, state=2 AND (?3='' OR task=?3), ?4, ?5 FROM job"
                    " WHERE n>=?1 AND n<?2 ORDER BY n")
 SQ_STMT(EACH_FRONT, "SELECT job.n, front.due, front.ord, ?3='' OR job.task=?3 FROM front CROSS JOIN job"
@@ -213,7 +216,8 @@ SQ_STMT(TASK_PAST, "SELECT past FROM task WHERE name=?1 AND past IS NOT NULL")
 SQ_STMT(TASK_RENEW, "UPDATE task SET past=?2, renew=x'' WHERE name=?1")
 SQ_STMT(TASK_RENEWED, "UPDATE task SET renew=?2 WHERE name=?1")
 SQ_STMT(TASK_TO_RENEW, "SELECT name, coalesce(past, ''), renew FROM task WHERE renew IS NOT NULL AND name>'' LIMIT 1")
-/* the groups of a task, by name behind ?2: ?1 its name, ?3 and ?4 that with what is and what would be behind the slash */
+/* the groups of a task, by name behind ?2: ?1 its name, ?3 and ?4 that with what is and what would be behind the slash
+ * */
 SQ_STMT(TASK_GROUPS,
         "SELECT g, name FROM limit_group WHERE name>?2 AND (name=?1 OR (name>=?3 AND name<?4)) ORDER BY name LIMIT ?5")
 /* SCHEDULED and RETRY jobs that keep a slot of their group */

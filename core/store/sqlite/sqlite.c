@@ -1,16 +1,16 @@
-/* sqlite.c - the sqlite store's handle: the slots of store.h, the thread that does the work, its groups, the `changed` event.
+/* sqlite.c - the handle of the sqlite store: the slots of store.h, its thread, batches and chores, the `changed` event.
  *
- * All that touches the file happens on one thread of the store's own, so that no fsync delays a timer of the loop.  The thread
- * takes all that is submitted (up to a bound) as one group: the writing operations in one transaction with one commit, then
- * the reading ones, then all answers.  When a group fails, each of its operations is tried in a transaction of its own, so that
- * an operation fails for its own reasons only.  Nothing is kept of a transaction that failed.
+ * One thread of the store's own does all that touches the file, so that no fsync delays the loop.  The thread takes all
+ * that is submitted, up to BATCH_WEIGHT_MAX, as one batch: the writing operations in one transaction with one commit,
+ * then the reading operations, then it sends all answers.  When a batch fails, each of its operations is tried in a
+ * transaction of its own, so that an operation fails for its own reasons only.
  *
- * With durability full, an operation that must last is answered only when a second thread has synced the log (sqlite/sync.c); the
- * others of its group, and later groups, do not wait for that.  So answers may come in another order than the submissions, and what
- * is not on the disk yet can be fetched and looked at already.
+ * With durability full, an operation that must last is answered when a second thread has synced the log (sync.c).  The
+ * others of its batch, and later batches, do not wait for that.  So answers may come in another order than the
+ * submissions, and jobs that are not on the disk yet can already be fetched and listed.
  *
- * Between groups it does what must not hold up anyone: checkpoints, and the long chores (a change of all jobs that match a
- * filter, dropping kept records), a bounded piece at a time. */
+ * Between batches the thread does checkpoints and the long chores, a bounded step of each at a time: gets and lists
+ * that need several steps, changes by filter, backups, expiry, takeovers. */
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -20,9 +20,9 @@
 #include "store/sqlite/sqlite.h"
 
 enum {
-  GROUP_WEIGHT_MAX = 2048, /* items of one transaction, about; an operation is never split */
-  READ_TRIES = 10,         /* of a read, when the files change under it */
-  HINT_PAUSE_MS = 1,       /* between two looks whether another has committed */
+  BATCH_WEIGHT_MAX = 2048, /* about so many items in one transaction; an operation is never split */
+  READ_TRIES = 10,         /* of a read whose files change meanwhile */
+  HINT_PAUSE_MS = 1,       /* between two looks for commits of others */
   KEEP_ALIVE_MS = 1000000000,
 };
 
@@ -64,13 +64,13 @@ struct sq_store {
   bool finished; /* the thread has ended */
 };
 
-/* -- groups: on the thread ------------------------------------------------------------------------------------------------- */
+/* -- batches: on the thread ---------------------------------------------------------------------------------------- */
 
 static bool is_read(const struct sk_op *op) {
   return op->kind == GET || op->kind == LIST || op->kind == COUNT || op->kind == TASKS;
 }
 
-/* Must what it did survive a power cut?  What only moves jobs to RUNNING and back need not: they are READY then. */
+/* Must the effect survive a power cut?  Moves to RUNNING and back need not: the jobs are READY then. */
 static bool is_durable(const struct sk_op *op) {
   return op->kind == ENQUEUE || op->kind == SETTLE || op->kind == CHANGE || op->kind == PAUSE || op->kind == DECLARE;
 }
@@ -120,7 +120,7 @@ static enum sk_code perform(struct sq_db *db, struct sk_op *op) {
   return SK_EUNSUPPORTED;
 }
 
-/* What an operation still has to do once it is committed. */
+/* Finishes an operation after its commit. */
 static void committed(struct sq_db *db, struct sk_op *op) {
   if (op->kind == FETCH) sk_sq_fetch_done(db, (void *)op);
   if (op->kind == SETTLE) sk_sq_settle_done(db, (void *)op);
@@ -133,9 +133,9 @@ static void set_status(struct sq_db *db, struct sk_op *op, enum sk_code code) {
   if (op->kind == BEAT) ((struct sk_beat_op *)(void *)op)->gone = code != SK_OK && db->gone;
 }
 
-/* All of `ops` in one transaction; on failure nothing happened, and *culprit is the one that failed: NULL when that was none of
- * them (the transaction did not begin, or not commit), so that the others would fare no better. */
-static enum sk_code write_group(struct sq_db *db, struct sk_list *ops, struct sk_op **culprit) {
+/* All of `ops` in one transaction; on failure nothing happened, and *culprit is the one that failed: NULL when that was
+ * none of them (the transaction did not begin, or not commit), so that the others would fare no better. */
+static enum sk_code write_batch(struct sq_db *db, struct sk_list *ops, struct sk_op **culprit) {
   *culprit = NULL;
   enum sk_code code = sk_sq_begin(db);
   if (code != SK_OK) return code;
@@ -181,7 +181,7 @@ static void write_one_by_one(struct sq_db *db, struct sk_list *ops) {
   for (struct sk_list *it; (it = sk_list_pop(&left)) != NULL; sk_list_move(ops, &one)) {
     sk_list_push(&one, it);
     db->deadline_ms = first_deadline(&one);
-    enum sk_code code = write_group(db, &one, &culprit);
+    enum sk_code code = write_batch(db, &one, &culprit);
     if (code == SK_OK) continue;
     fail_all(db, &one, code);
     if (culprit != NULL) continue;
@@ -211,7 +211,7 @@ static void write_all(struct sq_db *db, struct sk_list *ops) {
   while (!sk_list_empty(ops)) {
     struct sk_op *culprit;
     db->deadline_ms = first_deadline(ops);
-    enum sk_code code = write_group(db, ops, &culprit);
+    enum sk_code code = write_batch(db, ops, &culprit);
     if (code == SK_OK) break;
     bool alone = ops->next == ops->prev;
     if (culprit != NULL && !alone) {
@@ -237,7 +237,7 @@ static enum sk_code read_once(struct sq_db *db, struct sk_op *op, struct sq_walk
   return code;
 }
 
-/* Again when the files have changed under a connection that holds no lock. */
+/* Reads again when the files have changed under a connection that holds no lock. */
 static enum sk_code read_one(struct sq_db *db, struct sk_op *op, struct sq_walk *w) {
   struct sq_walk before = w ? *w : (struct sq_walk){ 0 };
   enum sk_code code = read_once(db, op, w);
@@ -246,7 +246,8 @@ static enum sk_code read_one(struct sq_db *db, struct sk_op *op, struct sq_walk 
     code = read_once(db, op, w);
   }
   if (code == SK_OK && sk_sq_files_changed(db))
-    code = sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it changes all the time while it is read", db->path);
+    code = sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: the file changes all the time while it is read: try again",
+                      db->path);
   return code;
 }
 
@@ -284,7 +285,7 @@ static void read_all(struct sq_store *s, struct sk_list *ops) {
   s->db->deadline_ms = 0;
 }
 
-/* Has the operations answered, on the loop.  Called on either thread. */
+/* Sends operations to the loop, which calls their callbacks.  Called on either thread. */
 static void answer(void *ctx, struct sk_list *ops) {
   struct sq_store *s = ctx;
   if (sk_list_empty(ops)) return;
@@ -294,7 +295,7 @@ static void answer(void *ctx, struct sk_list *ops) {
   sk_async_send(s->wake);
 }
 
-/* Has operations answered that are committed or failed: those that must last when they are on the disk. */
+/* Answers operations that are committed or failed; those that must last only when they are on the disk. */
 static void answer_written(struct sq_store *s, struct sk_list *ops) {
   struct sk_list lasting, others;
   sk_list_init(&lasting);
@@ -309,11 +310,11 @@ static void answer_written(struct sq_store *s, struct sk_list *ops) {
   sk_sq_sync_wait(s->sync, &lasting);
 }
 
-static void run_group(struct sq_store *s, struct sk_list *group) {
+static void run_batch(struct sq_store *s, struct sk_list *batch) {
   struct sk_list writes, reads;
   sk_list_init(&writes);
   sk_list_init(&reads);
-  for (struct sk_list *it; (it = sk_list_pop(group)) != NULL;) {
+  for (struct sk_list *it; (it = sk_list_pop(batch)) != NULL;) {
     const struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
     sk_list_push(is_read(op) ? &reads : is_sweep(op) ? &s->sweeps : op->kind == BACKUP ? &s->backups : &writes, it);
   }
@@ -323,7 +324,7 @@ static void run_group(struct sq_store *s, struct sk_list *group) {
   answer(s, &reads);
 }
 
-/* -- chores: on the thread ------------------------------------------------------------------------------------------------- */
+/* -- chores: on the thread ----------------------------------------------------------------------------------------- */
 
 static void answer_one(struct sq_store *s, struct sk_op *op, bool written) {
   struct sk_list done;
@@ -370,7 +371,7 @@ static void expire_on(struct sq_store *s) {
   if (code != SK_OK) s->db->expiry_due = false; /* the next beat tries again */
 }
 
-/* The next jobs of an engine that is gone, which this engine may fetch. */
+/* Makes READY the next jobs of a dead engine, and tells the loop, since this engine may fetch them. */
 static void recover_on(struct sq_store *s) {
   size_t recovered = 0;
   enum sk_code code = sk_sq_begin(s->db);
@@ -383,13 +384,14 @@ static void recover_on(struct sq_store *s) {
   sk_async_send(s->wake);
 }
 
-/* A step of the backups' first, begun if need be; answered when it is done or fails. */
+/* Does a step of the first backup, which is answered when it is done or fails. */
 static void backup_on(struct sq_store *s) {
   struct sk_op *op = SK_CONTAINER(s->backups.next, struct sk_op, node);
   struct sk_backup_op *whole = (void *)op;
   bool done = false;
   enum sk_code code = s->backup ? SK_OK : sk_sq_backup_begin(s->db, whole->path, &s->backup);
-  if (code == SK_OK && atomic_load(&s->hurry)) code = sk_err_set(&s->db->err, SK_EUNAVAILABLE, "backup: stopping");
+  if (code == SK_OK && atomic_load(&s->hurry))
+    code = sk_err_set(&s->db->err, SK_EUNAVAILABLE, "backup: not finished, because this process stops");
   if (code == SK_OK) code = sk_sq_backup_step(s->backup, &done);
   if (code == SK_OK && !done) return;
   if (code == SK_OK) code = sk_sq_backup_finish(s->backup, &whole->bytes);
@@ -413,7 +415,7 @@ static void check_changed(struct sq_store *s) {
   sk_async_send(s->wake);
 }
 
-/* -- the thread ------------------------------------------------------------------------------------------------------------ */
+/* -- the thread ---------------------------------------------------------------------------------------------------- */
 
 static void wait_for_work(struct sq_store *s) {
   if (!s->db->shrink_due) {
@@ -425,21 +427,22 @@ static void wait_for_work(struct sq_store *s) {
   pthread_cond_timedwait(&s->work, &s->lock, &at);
 }
 
-/* Waits for something to do; a group of it, and whether others are to be looked at.  False when it is all done. */
-static bool next_work(struct sq_store *s, struct sk_list *group, bool *check) {
+/* Waits for work, and takes a batch of it.  *check: somebody else may have committed.  False when the store is closing
+ * and all is done. */
+static bool next_work(struct sq_store *s, struct sk_list *batch, bool *check) {
   pthread_mutex_lock(&s->lock);
   while (sk_list_empty(&s->pending) && !s->check && !s->closing && !has_chores(s)) wait_for_work(s);
   size_t weight = 0;
   while (!sk_list_empty(&s->pending)) {
     struct sk_list *first = s->pending.next;
     weight += weight_of(SK_CONTAINER(first, struct sk_op, node));
-    if (weight > GROUP_WEIGHT_MAX && !sk_list_empty(group)) break;
+    if (weight > BATCH_WEIGHT_MAX && !sk_list_empty(batch)) break;
     sk_list_remove(first);
-    sk_list_push(group, first);
+    sk_list_push(batch, first);
   }
   *check = s->check;
   s->check = false;
-  bool over = s->closing && sk_list_empty(group) && sk_list_empty(&s->sweeps) && sk_list_empty(&s->walks) &&
+  bool over = s->closing && sk_list_empty(batch) && sk_list_empty(&s->sweeps) && sk_list_empty(&s->walks) &&
               sk_list_empty(&s->backups);
   pthread_mutex_unlock(&s->lock);
   return !over;
@@ -459,10 +462,10 @@ static void finish(struct sq_store *s) {
 
 static void *thread_main(void *arg) {
   struct sq_store *s = arg;
-  struct sk_list group;
-  sk_list_init(&group);
-  for (bool check; next_work(s, &group, &check);) {
-    run_group(s, &group);
+  struct sk_list batch;
+  sk_list_init(&batch);
+  for (bool check; next_work(s, &batch, &check);) {
+    run_batch(s, &batch);
     if (check) check_changed(s);
     sk_sq_space_tidy(s->db);
     if (!sk_list_empty(&s->walks)) walk_on(s);
@@ -476,7 +479,7 @@ static void *thread_main(void *arg) {
   return NULL;
 }
 
-/* -- the loop's side ------------------------------------------------------------------------------------------------------- */
+/* -- the loop's side ----------------------------------------------------------------------------------------------- */
 
 static void on_nothing(void *ctx) { (void)ctx; }
 
@@ -520,7 +523,8 @@ static void ask_check(struct sq_store *s) {
   pthread_mutex_unlock(&s->lock);
 }
 
-/* Someone, maybe this handle itself, has committed something.  Looked into at once, but not more often than every pause. */
+/* Called when somebody, maybe this handle, has committed something.  Has the thread look, at most once in
+ * HINT_PAUSE_MS. */
 static void on_hint(void *ctx) {
   struct sq_store *s = ctx;
   if (s->close_cb != NULL) return;
@@ -539,13 +543,13 @@ static void on_hint_pause(void *ctx) {
   on_hint(s);
 }
 
-/* Is it to be answered in the time that clients were given?  Engines try again what they do by themselves. */
+/* Must it be answered within the timeout of the URL?  Engines repeat their own operations by themselves. */
 static bool has_deadline(enum kind kind) {
   return kind == ENQUEUE || kind == GET || kind == LIST || kind == COUNT || kind == CHANGE || kind == PAUSE ||
          kind == TASKS;
 }
 
-/* Submits an operation, or has it answered with what check_* found wrong with it (in op->err). */
+/* Submits an operation, or answers it with the status `checked` when a check refused it (op->err has the sentence). */
 static void submit(struct sk_store *store, struct sk_op *op, enum kind kind, enum sk_code checked) {
   struct sq_store *s = SK_CONTAINER(store, struct sq_store, store);
   assert(s->close_cb == NULL && op->cb != NULL);
@@ -561,7 +565,7 @@ static void submit(struct sk_store *store, struct sk_op *op, enum kind kind, enu
   if (checked != SK_OK) sk_async_send(s->wake);
 }
 
-/* -- slots ----------------------------------------------------------------------------------------------------------------- */
+/* -- slots --------------------------------------------------------------------------------------------------------- */
 
 static enum sk_code check_engine(struct sk_store *store, const char *what, struct sk_err *err) {
   bool is_engine =
@@ -684,7 +688,7 @@ static const struct sk_store_ops sqlite_ops = {
   .hurry = sqlite_hurry,
 };
 
-/* -- open ------------------------------------------------------------------------------------------------------------------ */
+/* -- open ---------------------------------------------------------------------------------------------------------- */
 
 static enum sk_code start_threads(struct sq_store *s, enum sk_durability durability, struct sk_err *err) {
   bool syncs = durability == SK_DURABLE_FULL && s->db->access == SQ_WRITES;
@@ -708,7 +712,7 @@ static enum sk_code make_handles(struct sq_store *s, struct sk_loop *loop, struc
   if (s->watch != NULL)
     sk_watch_unref(s->watch);
   else if (s->db->log)
-    sk_logf(s->db->log, SK_LOG_WARN, "%s: what other processes do will be noticed late", why.message);
+    sk_logf(s->db->log, SK_LOG_WARN, "%s: changes by other processes will be noticed late", why.message);
   return SK_OK;
 }
 

@@ -6,7 +6,7 @@
 
 #include "store/sqlite/sqlite.h"
 
-/* -- errors ------------------------------------------------------------------------------------------------------------------ */
+/* -- errors -------------------------------------------------------------------------------------------------------- */
 
 static enum sk_code code_of(int rc) {
   switch (rc & 0xff) {
@@ -20,8 +20,8 @@ static enum sk_code code_of(int rc) {
   }
 }
 
-/* SQLite tries to open for reading what it could not open for writing, and then reports why that failed: asks the folder
- * itself why nothing can be written there. */
+/* SQLite tries to open for reading what it could not open for writing, and then reports why that failed: asks the
+ * folder itself why nothing can be written there. */
 static int errno_of_folder(const char *path, int otherwise) {
   char folder[PATH_MAX];
   int n = snprintf(folder, sizeof folder, "%s", path);
@@ -55,7 +55,7 @@ enum sk_code sk_sq_fail(struct sq_db *db) {
   return sk_err_set(&db->err, code, "%s: %s", db->path, sqlite3_errmsg(db->db));
 }
 
-/* -- statements ---------------------------------------------------------------------------------------------------------------- */
+/* -- statements ---------------------------------------------------------------------------------------------------- */
 
 static const char *const SQL[SQL_STMTS] = {
 #define SQ_STMT(name, sql) [SQL_##name] = sql,

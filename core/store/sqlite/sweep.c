@@ -1,5 +1,5 @@
-/* sweep.c - a change of all jobs that match a filter, in steps: each step reads a bounded number of jobs, then changes those
- * that match in one short write transaction, between which other operations have their turn.
+/* sweep.c - a change of all jobs that match a filter, in steps: each step reads a bounded number of jobs, then changes
+ * those that match in one short write transaction, between which other operations have their turn.
  *
  * A sweep goes through all jobs by their number, so a job that moves while it goes on may be passed over. */
 #include "store/sqlite/sqlite.h"

@@ -3,20 +3,22 @@
  *   store's thread:  commit ── wait ──► waiting ops ──► fdatasync(PATH-wal), once for all that wait ── answer ──►  loop
  *                    commit ...                          on this thread
  *
- * So the store's thread goes on with other operations, and whoever fetches never waits for the disk.  The log is written in order,
- * and a sync that begins after a commit covers it and all before it.  A commit that a checkpoint has moved out of the log
- * meanwhile is safe too: SQLite (synchronous=NORMAL) syncs the log before it copies from it, and the database before the log may
- * start over (walCheckpoint in its wal.c).
+ * So the store's thread goes on with other operations, and whoever fetches never waits for the disk.  The log is
+ * written in order, and a sync that begins after a commit covers it and all before it.  A commit that a checkpoint has
+ * moved out of the log meanwhile is safe too: SQLite (synchronous=NORMAL) syncs the log before it copies from it, and
+ * the database before the log may start over (walCheckpoint in its wal.c).
  *
- * The log is synced through a descriptor of our own, since SQLite's belongs to the store's thread.  SQLite takes no POSIX lock on
- * the log (only on the database and PATH-shm), so closing this descriptor drops none.  It stays open as long as the store, so that
- * Linux reports to it every failure to write the log back.  The file stays the same one: SQLite removes it with the last connection,
- * and ours is open.  Its name is on the disk before it holds a commit: SQLite syncs its header and the folder when it begins the log.
+ * The log is synced through a descriptor of our own, since SQLite's belongs to the store's thread.  SQLite takes no
+ * POSIX lock on the log (only on the database and PATH-shm), so closing this descriptor drops none.  It stays open as
+ * long as the store, so that Linux reports to it every failure to write the log back.  The file stays the same one:
+ * SQLite removes it with the last connection, and ours is open.  Its name is on the disk before it holds a commit:
+ * SQLite syncs its header and the folder when it begins the log.
  *
- * WHEN A SYNC FAILS, Linux reports that once and then takes the lost pages for written, so a later sync of the same log proves
- * nothing.  Those who waited are told SK_EUNKNOWN, and so is everyone after them, until the store's thread has copied the whole log
- * into the database, synced that, and emptied the log (sk_sq_start_over), which it tries at every commit that wants to last.  What
- * remains: a power cut between a failed sync and the emptied log may leave an old log beside a newer database. */
+ * WHEN A SYNC FAILS, Linux reports that once and then takes the lost pages for written, so a later sync of the same log
+ * proves nothing.  Those who waited are told SK_EUNKNOWN, and so is everyone after them, until the store's thread has
+ * copied the whole log into the database, synced that, and emptied the log (sk_sq_start_over), which it tries at every
+ * commit that wants to last.  What remains: a power cut between a failed sync and the emptied log may leave an old log
+ * beside a newer database. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -83,7 +85,7 @@ static void *sync_main(void *arg) {
   return NULL;
 }
 
-/* -- from the store's thread ----------------------------------------------------------------------------------------------------- */
+/* -- from the store's thread --------------------------------------------------------------------------------------- */
 
 void sk_sq_sync_wait(struct sq_sync *y, struct sk_list *ops) {
   pthread_mutex_lock(&y->lock);
@@ -105,7 +107,7 @@ void sk_sq_sync_mended(struct sq_sync *y) {
   pthread_mutex_unlock(&y->lock);
 }
 
-/* -- life ------------------------------------------------------------------------------------------------------------------------ */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
 static void sync_free(struct sq_sync *y) {
   if (y->wal_fd >= 0) close(y->wal_fd);

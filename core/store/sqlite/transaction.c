@@ -1,7 +1,8 @@
 /* transaction.c - the transactions of the sqlite store.
  *
- * A write transaction begins with the lock on the file (BEGIN IMMEDIATE), so that it never fails half way because another process
- * writes.  Cached rows (cache.c) are read again when another connection has committed, and written before the commit. */
+ * A write transaction begins with the lock on the file (BEGIN IMMEDIATE), so that it never fails half way because
+ * another process writes.  Cached rows (cache.c) are read again when another connection has committed, and written
+ * before the commit. */
 #include "base/clock.h"
 #include "store/sqlite/sqlite.h"
 

@@ -1,15 +1,15 @@
 /* walk.c - get and list of the sqlite store, in steps: each step is one short reading transaction, between which other
  * operations have their turn.
  *
- * A step ends after LOOKS rows or SK_BATCH_BYTES_MAX bytes of records, however many jobs there are and whatever the filter
- * is, and leaves in the walk how far it came.  A walk holds values and no statement, so a job that moves between two steps
- * may be listed twice or not at all, and nothing else goes wrong. */
+ * A step ends after LOOKS rows or SK_BATCH_BYTES_MAX bytes of records, however many jobs there are and whatever the
+ * filter is, and leaves in the walk how far it came.  A walk holds values and no statement, so a job that moves between
+ * two steps may be listed twice or not at all, and nothing else goes wrong. */
 #include "store/check.h"
 #include "store/sqlite/sqlite.h"
 
 enum { LOOKS = 2000, GET_IDS = 500 };
 
-/* -- get ------------------------------------------------------------------------------------------------------------- */
+/* -- get ----------------------------------------------------------------------------------------------------------- */
 
 static enum sk_code get_one(struct sq_walk *w, struct sq_db *db, struct sk_get_op *op, size_t i) {
   struct sk_arena *arena = &op->op.arena;
@@ -46,7 +46,7 @@ void sk_sq_walk_get(struct sq_walk *w, struct sk_get_op *op) {
   *w = (struct sq_walk){ .op = &op->op, .step = get_step };
 }
 
-/* -- list: one job --------------------------------------------------------------------------------------------------- */
+/* -- list: one job ------------------------------------------------------------------------------------------------- */
 
 static struct sk_list_op *list_of(const struct sq_walk *w) { return (void *)w->op; }
 
@@ -74,7 +74,7 @@ static enum sk_code list_one(struct sq_walk *w, struct sq_db *db, int64_t n) {
   return code == SK_OK ? sk_check_listed(op, view, &w->bytes_listed, &db->err) : code;
 }
 
-/* -- list: the jobs of a state in their order -------------------------------------------------------------------------- */
+/* -- list: the jobs of a state in their order ---------------------------------------------------------------------- */
 
 /* In these statements ?3 is the task, and (?4, ?5) the place behind which the walk goes on. */
 static void bind_place(struct sq_walk *w, sqlite3_stmt *st, int64_t a, int64_t b) {

@@ -1,9 +1,8 @@
-/* sqlite/work.c - the sqlite store's part in a job's life: enqueue, settle, progress (fetch: sqlite/fetch.c).  In a write
- * transaction. */
+/* work.c - enqueue, settle and progress of the sqlite store (fetch: fetch.c).  In a write transaction. */
 #include "logic/record.h"
 #include "store/sqlite/sqlite.h"
 
-/* -- enqueue --------------------------------------------------------------------------------------------------------------- */
+/* -- enqueue ------------------------------------------------------------------------------------------------------- */
 
 /* Inserts row; *exists says whether another job has its id. */
 static enum sk_code insert(struct sq_db *db, const struct sq_row *row, const struct sk_enqueue_item *item,
@@ -104,7 +103,7 @@ enum sk_code sk_sq_enqueue(struct sq_db *db, struct sk_enqueue_op *op) {
   return add_all(db, &op->op.arena, op->items, op->items_n, false);
 }
 
-/* -- settle ---------------------------------------------------------------------------------------------------------------- */
+/* -- settle -------------------------------------------------------------------------------------------------------- */
 
 /* The row of a job, if it is held under that fence. */
 static enum sk_code load_held(struct sq_db *db, struct sk_str id, uint64_t fence, struct sq_row *row, bool *held) {
@@ -191,7 +190,7 @@ void sk_sq_settle_done(struct sq_db *db, struct sk_settle_op *op) {
     if (op->items[i].status == SK_OK) sk_sq_hold_settled(db, op->items[i].fence);
 }
 
-/* -- progress -------------------------------------------------------------------------------------------------------------- */
+/* -- progress ------------------------------------------------------------------------------------------------------ */
 
 static enum sk_code say(struct sq_db *db, const struct sk_progress_item *item) {
   struct sq_row row;
