@@ -64,7 +64,7 @@ static void a_result_that_does_not_fit_is_null_and_the_job_is_done(void **state)
   assert_int_equal(see(w, t).state, SK_STATE_DONE);
 }
 
-/* Enqueues a job of task `good` as no client of ours would: with on_success as it is. */
+/* Enqueues a job of task `good` with any on_success, which Skein's own clients would refuse. */
 static void enqueue_odd(struct world *w, struct sk_str on_success) {
   struct sk_job job;
   sk_job_init(&job);
@@ -93,7 +93,7 @@ static void read_on_success(struct world *w, const char *id, struct sk_buf *out)
   sk_op_fini(&op.op);
 }
 
-/* It does not run: its callbacks would be lost with its success.  The record keeps them as they are. */
+/* The job has not run, since its success would lose the callbacks.  Its record keeps them as they were. */
 static void assert_dead_for_its_callbacks(struct world *w, struct sk_str on_success, const char *why) {
   struct told t = { "odd" };
   until(w, see(w, t).state == SK_STATE_DEAD);
@@ -153,7 +153,7 @@ static void callbacks_with_args_that_take_no_result_are_enqueued_as_they_are(voi
   assert_int_equal(logged(w, "left out"), 0);
 }
 
-/* Callbacks that their locks keep out, and queues that are full, which let them in. */
+/* A lock keeps a callback out; a full queue does not. */
 static void a_callback_that_is_refused_is_told_and_the_job_is_done(void **state) {
   struct world *w = *state;
   char text[2048];

@@ -44,8 +44,8 @@ static void a_job_that_waits_is_cancelled_at_once(void **state) {
   is_cancelled_within(w, t, SOON_MS);
   struct seen s = see(w, t);
   assert_int_equal(s.kind, SK_KIND_CANCELLED);
-  assert_int_equal(s.attempts, 0);        /* neither a failure, */
-  assert_int_equal(effects(w, "on_"), 0); /* nor anything for handlers */
+  assert_int_equal(s.attempts, 0);        /* a cancel is no failure */
+  assert_int_equal(effects(w, "on_"), 0); /* and no handler runs for it */
   until(w, sk_engine_runs_n(w->engine) == 0 && worker_of(w, 1)->load == 0);
   assert_int_equal(w->engine->totals.retried + w->engine->totals.dead, 0);
 }
@@ -108,7 +108,7 @@ static void what_waits_inside_the_engine_never_starts(void **state) {
   until(w, is_ready(w, 1));
   struct sk_worker *worker = worker_of(w, 1);
   uint32_t free_n = worker->free_n;
-  worker->free_n = 0; /* there is room, and nobody to give it to */
+  worker->free_n = 0; /* the engine has capacity, and no worker a free slot */
   struct told t = enqueue(w, "sleep", "[1]");
   until(w, w->engine->local_n == 1);
   is_cancelled_within(w, t, SOON_MS);
@@ -174,7 +174,7 @@ static void one_that_fails_before_it_hears_of_it_is_cancelled_all_the_same(void 
   struct told t = enqueue(w, "fail", "[]");
   until(w, effects(w, "fail") == 1);
   until(w, !w->engine->fetching);
-  w->gate.keep[OP_FETCH] = true; /* through which it would hear */
+  w->gate.keep[OP_FETCH] = true; /* the answer would name the cancelled job */
   assert_int_equal(cancel(w, t), SK_OK);
   write_file(w, "go", "");
   until(w, see(w, t).state == SK_STATE_CANCELLED);
@@ -238,7 +238,7 @@ static void one_past_its_hard_timeout_too_is_cancelled(void **state) {
   assert_int_equal(effects(w, "loop") + effects(w, "error"), 1);
 }
 
-/* Its handlers wait for a worker, or run: they may, but what they are told of does not come about. */
+/* The job is cancelled while its late handlers wait or run: they may run, but the job ends as cancelled. */
 static void one_whose_handlers_run_is_cancelled_after_them(void **state) {
   struct world *w = *state;
   script(w, "skein.task('crash', { keep = 60, on_death = function() fx('death') await('go') end }, function(job) "
@@ -262,7 +262,7 @@ static void a_suspect_that_waits_for_its_turn_never_starts(void **state) {
   world_start(w);
   struct told t[2] = { enqueue(w, "crash", "[]"), enqueue(w, "crash", "[]") };
   until(w, effects(w, "crash") == 2);
-  kill(worker_of(w, 1)->pid, SIGKILL); /* nobody on the CPU: both count a crash */
+  kill(worker_of(w, 1)->pid, SIGKILL); /* no job is on the CPU: both count a crash */
   until(w, w->engine->suspects_n == 1 && effects(w, "crash") == 3);
   struct sk_str waits = SK_RUN_OF(w->engine->suspects.next)->id;
   int which = sk_str_eq_c(waits, t[1].id);

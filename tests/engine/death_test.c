@@ -82,7 +82,7 @@ static void suspects_wait_for_each_other_but_not_for_long(void **state) {
   }
   until(w, effects(w, "start") == 7);
   int64_t from = sk_clock_mono_ms();
-  struct told other = enqueue(w, "hold", "[2]"); /* whom nobody suspects, at once */
+  struct told other = enqueue(w, "hold", "[2]"); /* not a suspect: it starts at once */
   until(w, effects(w, "start 2") == 1);
   assert_int_equal(effects(w, "start 1"), 7);
   until(w, effects(w, "start 1") == 9);
@@ -91,7 +91,7 @@ static void suspects_wait_for_each_other_but_not_for_long(void **state) {
   for (int i = 0; i < 3; i++) until(w, see(w, t[i]).state == SK_STATE_DEAD);
   write_file(w, "go", "");
   until(w, see(w, other).state == SK_STATE_DONE);
-  assert_int_equal(see(w, other).crashes, 0); /* it was theirs */
+  assert_int_equal(see(w, other).crashes, 0); /* the suspects were to blame */
 }
 
 static void no_job_dies_for_its_neighbour(void **state) {
@@ -198,8 +198,8 @@ static void a_worker_that_scribbles_over_the_shared_page_hurts_only_itself(void 
   until(w, effects(w, "filled") == 1);
   assert_int_equal(effects(w, "cut -1"), 1);
   sk_engine_trace(w->engine);
-  write_file(w, "go", "");                      /* who was beside it may finish */
-  until(w, see(w, bad).state == SK_STATE_DEAD); /* it is found out although it spoilt what tells on it */
+  write_file(w, "go", "");                      /* lets its neighbours end */
+  until(w, see(w, bad).state == SK_STATE_DEAD); /* it is the culprit although it has overwritten the page */
   struct told good = enqueue(w, "good", "[]");
   until(w, see(w, good).state == SK_STATE_DONE);
 }
@@ -235,7 +235,7 @@ static void many_workers_that_refuse_end_the_engine_once(void **state) {
   w->options.workers = 8;
   script(w, "error('no good')");
   assert_never_started(w, "no good");
-  assert_int_equal(logged(w, "no good"), 0); /* it is for whoever started the engine to say */
+  assert_int_equal(logged(w, "no good"), 0); /* the caller of the engine reports it */
 }
 
 static void scripts_that_end_the_process_end_the_engine(void **state) {

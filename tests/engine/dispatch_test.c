@@ -142,7 +142,7 @@ static void a_job_that_expires_while_it_waits_for_a_worker_does_not_start(void *
   w->engine->stopping = false;
   struct sk_worker *worker = worker_of(w, 1);
   worker->state = SK_WORKER_STARTING;
-  w->engine->per_ms = 1; /* there is room ahead, and nobody to give it to */
+  w->engine->per_ms = 1; /* the engine fetches ahead, and no worker has a free slot */
   worker->state = SK_WORKER_READY;
   worker->free_n = 0;
   sk_wake_fetch(w->engine);

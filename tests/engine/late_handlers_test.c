@@ -114,7 +114,7 @@ static void handlers_run_while_the_engine_stops(void **state) {
   assert_int_equal(effects(w, "death"), 1);
 }
 
-/* Scripts that load no more when the last worker has gone: there is nobody to run handlers. */
+/* The scripts cannot be loaded any more when the last worker has gone, so no worker can run the handlers. */
 static void handlers_that_nobody_can_load_do_not_hold_up_the_end(void **state) {
   struct world *w = *state;
   script(w, "if there('broken') then error('broken') end "
@@ -132,7 +132,7 @@ static void handlers_that_nobody_can_load_do_not_hold_up_the_end(void **state) {
   assert_int_equal(logged(w, "worker started"), 2);
 }
 
-/* The scripts were being loaded anew when the stop came: the one worker for what is left takes no others along. */
+/* The stop comes during a reload: only one worker is started for the late handlers, not a whole round. */
 static void one_worker_is_enough_for_handlers_at_the_end(void **state) {
   struct world *w = *state;
   script(w, "skein.task('loop', { timeout = 0.05, retries = 0, on_death = function(job, err) fx('death') "
@@ -149,7 +149,7 @@ static void one_worker_is_enough_for_handlers_at_the_end(void **state) {
   world_ended(w);
   assert_int_equal(see(w, t).state, SK_STATE_DEAD);
   assert_int_equal(effects(w, "over"), 1);
-  assert_int_equal(logged(w, "worker started"), 5); /* two, two that were loading, and the one */
+  assert_int_equal(logged(w, "worker started"), 5); /* two, two of the reload, and one for the handlers */
 }
 
 static void a_stop_at_once_leaves_them_out_and_says_so(void **state) {

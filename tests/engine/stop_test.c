@@ -193,7 +193,7 @@ static void a_drain_ends_after_the_last_job_that_jobs_enqueued(void **state) {
   assert_int_equal(jobs_in(w, SK_STATE_READY) + jobs_in(w, SK_STATE_SCHEDULED) + jobs_in(w, SK_STATE_RETRY), 0);
 }
 
-/* What is in a paused queue is not waited for, also when it is due tomorrow. */
+/* A drain does not wait for the jobs of a paused queue, even if they are due tomorrow. */
 static void a_drain_does_not_wait_for_a_paused_queue(void **state) {
   struct world *w = *state;
   w->options.drain = true;
@@ -248,7 +248,7 @@ static void enqueue_behind_a_paused_one(struct world *w) {
   look(w, pause, &pause);
   sk_op_fini(&pause.op);
   bool closed = false;
-  other->ops->close(other, set_flag, &closed); /* hands it back with its slot */
+  other->ops->close(other, set_flag, &closed); /* hands the job back, which keeps its slot */
   until(w, closed);
 }
 

@@ -1,4 +1,4 @@
-/* store_test.c - an engine whose store fails, at each of the things it asks of it, and comes back. */
+/* store_test.c - an engine whose store fails, in each of its operations, and works again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -181,8 +181,8 @@ static void a_lost_lease_gives_up_what_has_not_started(void **state) {
   for (int i = 0; i < 4; i++) t[i] = enqueue(w, "hold", "[]");
   sk_engine_hold(w->engine, false);
   until(w, effects(w, "hold") == 1 && sk_engine_runs_n(w->engine) == 4);
-  w->engine->silent_since_ms = INT64_MAX / 2; /* they don't count as long: it keeps them */
-  sk_engine_hold(w->engine, true);            /* so that it takes none of them again */
+  w->engine->silent_since_ms = INT64_MAX / 2; /* the jobs do not count as long, so the engine keeps them */
+  sk_engine_hold(w->engine, true);            /* so that it fetches none of them again */
   w->gate.keep[OP_BEAT] = true;
   /* Another engine on the same store gives ours up. */
   struct sk_store_options other = w->options.store;
@@ -195,7 +195,7 @@ static void a_lost_lease_gives_up_what_has_not_started(void **state) {
   gate_open(w);
   until(w, sk_engine_runs_n(w->engine) == 1 && logged(w, "lease had ended") == 1);
   write_file(w, "go", "");
-  until(w, w->engine->totals.stale == 1); /* only the one that ran is worth a word */
+  until(w, w->engine->totals.stale == 1); /* only the job that ran is logged */
   assert_int_equal(logged(w, "was given to another engine"), 1);
   w->engine->silent_since_ms = 0;
   sk_engine_hold(w->engine, false);
@@ -225,7 +225,7 @@ static void progress_of_a_chatty_job_takes_no_memory(void **state) {
   until(w, see(w, t).state == SK_STATE_DONE);
 }
 
-/* Twenty jobs end in one batch, and the store refuses the one in the midst of them. */
+/* Twenty jobs end in one batch, and the store refuses one in the middle of it. */
 static void end_twenty(struct world *w, struct told t[20], enum sk_code code, bool refuse_dead) {
   w->options.store.lease_ms = 1500; /* so that beats come soon */
   w->options.concurrency = 20;

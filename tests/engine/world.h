@@ -26,19 +26,19 @@
 
 enum { PATIENCE_MS = 20000, TICK_MS = 2, IDS_MAX = 20000 };
 
-/* A store before the engine's own that fails or keeps its answers at will. */
+/* A store in front of the real one, which fails operations or keeps them back as the test asks. */
 enum { OP_ENQUEUE, OP_FETCH, OP_SETTLE, OP_BEAT, OP_GET, OP_COUNT, OP_DECLARE, OP_PROGRESS, OPS };
 struct gate {
-  struct sk_store store; /* what the engine sees */
+  struct sk_store store; /* the store that the engine uses */
   struct sk_store *real;
   struct sk_loop *loop;
   struct sk_defer *answers;
-  struct sk_list failed; /* ops to answer with SK_EUNAVAILABLE */
-  struct sk_list kept;   /* ops that wait until they are let through */
+  struct sk_list failed; /* operations to answer with SK_EUNAVAILABLE */
+  struct sk_list kept;   /* operations that wait until they are let through */
   bool fail[OPS], keep[OPS];
-  struct sk_str refuse;     /* id: a settle with this job in it is refused, unless it is to be dead, */
-  bool refuse_dead;         /* ... or then, too, */
-  enum sk_code refuse_code; /* ... with this */
+  struct sk_str refuse;     /* id of a job: a settle with it is refused, unless the job is to be dead */
+  bool refuse_dead;         /* refuses it also when the job is to be dead */
+  enum sk_code refuse_code; /* the status of a refused settle */
   long calls[OPS];
 };
 
@@ -200,7 +200,7 @@ static inline void answer_failed(void *ctx) {
   }
 }
 
-/* True when the gate keeps the operation; which is then answered, or let through, later. */
+/* True when the gate keeps the operation, to answer it or let it through later. */
 static inline bool gate_stops(struct gate *g, struct sk_op *op, int kind) {
   g->calls[kind]++;
   if (!g->fail[kind] && !g->keep[kind]) return false;
@@ -265,7 +265,7 @@ static inline void gate_close(struct sk_store *s, void (*cb)(void *ctx), void *c
   g->real->ops->close(g->real, cb, ctx);
 }
 
-/* What is kept fails, and all that comes. */
+/* Fails the operations that are kept, and all later ones. */
 static inline void gate_hurry(struct sk_store *s) {
   struct gate *g = SK_CONTAINER(s, struct gate, store);
   for (size_t i = 0; i < sizeof g->fail / sizeof *g->fail; i++) g->fail[i] = true;
@@ -274,7 +274,7 @@ static inline void gate_hurry(struct sk_store *s) {
   g->real->ops->hurry(g->real);
 }
 
-/* Lets through what was kept, and all that comes. */
+/* Lets the kept operations through, and all later ones. */
 static inline void gate_open(struct world *w) {
   struct gate *g = &w->gate;
   memset(g->fail, 0, sizeof g->fail);
@@ -428,7 +428,7 @@ struct extra {
   const char *queue;
   int32_t priority;
   int64_t delay_ms, expires_in_ms;
-  int64_t crashes; /* that it has behind it */
+  int64_t crashes; /* crashes that it has counted before */
 };
 
 static inline struct told enqueue_with(struct world *w, const char *task, const char *args, const struct extra *x) {
