@@ -208,8 +208,7 @@ static int client_call_many(lua_State *L) {
   return made ? give_answers(L, calls) : lua_error(L);
 }
 
-/* ---------------------------------------------------------------------------------------------------------------------------------
- */
+/* -- the userdata -------------------------------------------------------------------------------------------------- */
 
 static int client_close(lua_State *L) {
   sk_lua_connection_close(luaL_checkudata(L, 1, CLIENT_TYPE));

@@ -5,8 +5,10 @@
  *   record(table) -> bytes             job{record} : see RECORD_FIELDS
  *   item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id    a job as a request to enqueue it has it
  *       (engine/request.h);
- *       table as for record, without args; id and enqueued_ms are made when they are not there
- *   plain, plain_items, plain_next     many plain signatures as one request: see enqueue_bulk.h
+ *       table as for record, without args (or with args as JSON in it); id and enqueued_ms are made when they are not
+ *           there
+ *   bulk_payload, bulk_items, bulk_scan    many plain signatures as one request: see enqueue_bulk.h
+ *   OP, KIND, STATE, LIMITS ...: the numbers that C and Lua share, see constants.h
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
  *   digest(bytes) -> SHA-256 in hex    null, array(t)

@@ -11,7 +11,9 @@ local STATE, OP = core.STATE, core.OP
 local COUNTERS = { "enqueued", "done", "retried", "dead", "cancelled", "discarded", "crashed", "recovered" }
 
 local function one_of_states(value)
-  if type(value) ~= "string" or not STATE[value] then return "a state: scheduled, ready, running, retry, done, dead or cancelled" end
+  if type(value) ~= "string" or not STATE[value] then
+    return "a state: scheduled, ready, running, retry, done, dead or cancelled"
+  end
 end
 
 local FILTER = { queue = schema.name(), task = schema.name(), state = one_of_states }
@@ -105,7 +107,8 @@ local function change(verb, what)
     if problem then errors.misuse(problem) end
     filter = what
   end
-  local payload = core.pack("bli", core.VERB[verb], client.CANCELLED_KEEP_MS, #ids) .. (ids[1] and core.pack("s", ids[1]) or "")
+  local payload = core.pack("bli", core.VERB[verb], client.CANCELLED_KEEP_MS, #ids) .. (ids[1] and core.pack("s",
+    ids[1]) or "")
   local answer, err = client.call(OP.CHANGE, payload .. pack_filter(filter))
   if not answer then return nil, err end
   local changed = core.unpack("l", answer)

@@ -69,10 +69,13 @@ local CONNECT = { durability = schema.one_of { full = true, normal = true } }
 -- @usage assert(skein.connect("sqlite:/var/lib/app/jobs.db"))
 function M.connect(url, options)
   if transport and transport.worker then errors.misuse("skein.connect: a job uses the engine's store") end
-  if url ~= nil and type(url) ~= "string" then errors.misuse("skein.connect: the url must be a string, not " .. type(url)) end
+  if url ~= nil and type(url) ~= "string" then
+    errors.misuse("skein.connect: the url must be a string, not " .. type(url))
+  end
   local problem = options ~= nil and schema.check("skein.connect", options, CONNECT)
   if problem then errors.misuse(problem) end
-  local client, message, code = core.client(url or default_url(), options and options.durability or default.durability, default.log)
+  local client, message, code = core.client(url or default_url(), options and options.durability
+    or default.durability, default.log)
   if not client then return nil, errors.new(code, message) end
   M.close()
   M.set_transport({
@@ -158,7 +161,9 @@ function M.call_many(operation, payloads)
   for i = 1, #codes do
     if codes[i] ~= "ok" then
       if codes[i] == "unknown_fate" then unknown[#unknown + 1] = i end
-      if not err or (codes[i] == "unknown_fate" and err.code ~= "unknown_fate") then err = errors.new(codes[i], answers[i]) end
+      if not err or (codes[i] == "unknown_fate" and err.code ~= "unknown_fate") then
+        err = errors.new(codes[i], answers[i])
+      end
       answers[i] = false
     end
   end
@@ -298,7 +303,9 @@ end
 -- @usage local sum, err = skein.enqueue("add", 1, 2):wait(5)
 function Handle:wait(timeout)
   local problem = timeout ~= nil and schema.seconds(timeout)
-  if problem then errors.misuse(("handle:wait: the timeout is %s, expected %s"):format(schema.show(timeout), problem)) end
+  if problem then
+    errors.misuse(("handle:wait: the timeout is %s, expected %s"):format(schema.show(timeout), problem))
+  end
   local answer, err = call(OP.WAIT, core.pack("sl", self.id, timeout and tasks.ms(timeout) or -1))
   if not answer then return nil, err end
   return outcome((M.read_view(answer, 1)))

@@ -69,13 +69,15 @@ local function limit_problem(limit, path)
     return ("option %s.%s needs %s.rate"):format(path, limit.per and "per" or "burst", path)
   end
   if limit.order == "strict" and limit.concurrency and limit.concurrency ~= 1 then
-    return ('option %s.concurrency is %s, expected 1 with order = "strict"'):format(path, schema.show(limit.concurrency))
+    return ('option %s.concurrency is %s, expected 1 with order = "strict"'):format(path,
+      schema.show(limit.concurrency))
   end
 end
 
 local function limit_check(key, off)
   local fields = schema.fields({
-    concurrency = schema.integer(1, LIMITS.concurrency), rate = schema.integer(1, LIMITS.rate), per = schema.positive_seconds,
+    concurrency = schema.integer(1, LIMITS.concurrency), rate = schema.integer(1, LIMITS.rate), per =
+      schema.positive_seconds,
     burst = schema.integer(1, LIMITS.rate), order = schema.one_of(ORDERS), key = key,
   }, "a table { concurrency =, rate =, per =, burst =, key =, order = }")
   return function(value, path)
@@ -278,7 +280,9 @@ end
 -- changes.
 local function whole_group(task_name, part)
   local key = whole_key(task_name, part)
-  if not part or key:sub(1, #task_name + 1) == task_name .. "/" or #task_name + 1 + #key > LIMITS.key_bytes then return key end
+  if not part or key:sub(1, #task_name + 1) == task_name .. "/" or #task_name + 1 + #key > LIMITS.key_bytes then
+    return key
+  end
   return task_name .. "/" .. key
 end
 

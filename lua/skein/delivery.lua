@@ -21,14 +21,16 @@ end
 
 local function exists_error(job, holder)
   if holder == "" or holder == job.id then
-    return errors.new("exists", ("job %s is in the store already"):format(job.id), { id = job.id, handle = handle_of(job.id) })
+    return errors.new("exists", ("job %s is in the store already"):format(job.id), { id = job.id, handle =
+      handle_of(job.id) })
   end
   local record = record_of(job)
   local mode, ttl_ms, key = (record.unique or ""):match("^(%l+);(%d+);=(.*)$")
   local text = mode == "throttle" and ("task %s is throttled: job %s was enqueued less than %g s ago, with the key %s")
     :format(record.task, holder, ttl_ms / 1000, schema.show(key))
     or ("job %s of task %s is there already, with the unique key %s"):format(holder, record.task, schema.show(key))
-  return errors.new("exists", text, { id = holder, handle = handle_of(holder), mode = mode, ttl = ttl_ms and ttl_ms / 1000 })
+  return errors.new("exists", text, { id = holder, handle = handle_of(holder), mode = mode, ttl = ttl_ms
+    and ttl_ms / 1000 })
 end
 
 local function full_error(name, queue, block_ms)
@@ -41,7 +43,8 @@ end
 
 local function tell_added(job)
   local record, later = record_of(job)
-  hooks.emit { id = job.id, task = record.task, queue = record.queue, attempt = 0, to = later and "scheduled" or "ready" }
+  hooks.emit { id = job.id, task = record.task, queue = record.queue, attempt = 0, to = later and "scheduled"
+    or "ready" }
 end
 
 --- Adds to an error of unknown fate the ids of the jobs that it concerns, so that the caller can ask for them.

@@ -78,7 +78,9 @@ end
 -- @usage skein.enqueue_in(0.5, "add", 1, 2)
 function M.enqueue_in(delay, signature, ...)
   local problem = schema.seconds(delay)
-  if problem then errors.misuse(("skein.enqueue_in: the delay is %s, expected %s"):format(schema.show(delay), problem)) end
+  if problem then
+    errors.misuse(("skein.enqueue_in: the delay is %s, expected %s"):format(schema.show(delay), problem))
+  end
   local handle, err = enqueue_one(signatures.with(signature, "delay", delay), select("#", ...), ...)
   return handle, err
 end
@@ -93,7 +95,9 @@ end
 -- @usage skein.enqueue_at(os.time() + 60, "add", 1, 2)
 function M.enqueue_at(time, signature, ...)
   local problem = schema.moment(time)
-  if problem then errors.misuse(("skein.enqueue_at: the time is %s, expected %s"):format(schema.show(time), problem)) end
+  if problem then
+    errors.misuse(("skein.enqueue_at: the time is %s, expected %s"):format(schema.show(time), problem))
+  end
   local handle, err = enqueue_one(signatures.with(signature, "at", time), select("#", ...), ...)
   return handle, err
 end

@@ -1,5 +1,5 @@
---- `skein enqueue`: one job from the command line.  core/lua/enqueue_command.c calls it, in a process of its own without scripts:
--- what the job's task declares is asked of the store.
+--- `skein enqueue`: one job from the command line.  core/lua/enqueue_command.c calls it, in a process of its own
+-- without scripts: what the job's task declares is asked of the store.
 -- @module skein.enqueue_command
 local core = require "skein.core"
 local build = require "skein.build"
@@ -40,7 +40,8 @@ local function meta_text(json, pass)
   return ("{%s,%s:%s}"):format(rest, core.encode(tasks.PASS), core.encode(pass))
 end
 
--- Puts the JSON that the user wrote in place of what decoding and encoding has made of it: `skein job` shows it as it was.
+-- Puts the JSON that the user wrote in place of what decoding and encoding has made of it: `skein job` shows it as it
+-- was.
 -- @return the job in the form of a request; or nil and a sentence
 local function with_given_text(item, request)
   local record, due_ms, delay_ms = core.unpack("sll", item)
@@ -87,10 +88,10 @@ local function note_of(task)
 end
 
 --- Adds one job.
--- @tparam table request as core/lua/enqueue_command.c makes it: url, durability, log, args_bytes_max, task, args and meta (JSON),
--- and, where they are given, queue, priority, retries, keep_ms, due_ms, delay_ms, unique_key, limit_key
--- @return a number of core.CODE (nil: what the user wrote is wrong), a sentence unless it is 0, the job's id, its queue, and a
--- note for the user or nil
+-- @tparam table request as core/lua/enqueue_command.c makes it: url, durability, log, args_bytes_max, task, args and
+-- meta (JSON), and, where they are given, queue, priority, retries, keep_ms, due_ms, delay_ms, unique_key, limit_key
+-- @return a number of core.CODE (nil: what the user wrote is wrong), a sentence unless it is 0, the job's id, its
+-- queue, and a note for the user or nil
 function M.run(request)
   client.set_default(request.url, request.durability, request.log)
   build.args_bytes_max = request.args_bytes_max
@@ -100,7 +101,8 @@ function M.run(request)
   local job, problem = build.job(signature_of(request), nil, 0)
   if job then job.item, problem = with_given_text(job.item, request) end
   if not job or not job.item then
-    local here = problem:find("give the key in the signature", 1, true) and " (here: --unique KEY, --limit-key KEY)" or ""
+    local here = problem:find("give the key in the signature", 1, true)
+      and " (here: --unique KEY, --limit-key KEY)" or ""
     return nil, problem:gsub("^job: ", "") .. here
   end
   ok, err = send(job)

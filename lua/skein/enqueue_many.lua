@@ -23,11 +23,13 @@ local BATCH_MAX, BATCH_BYTES_MAX = core.LIMITS.batch, core.LIMITS.batch_bytes
 local PLAIN_MAX = 250
 
 local function check_list(signatures)
-  if type(signatures) ~= "table" then errors.misuse("skein.enqueue_many: a list of signatures is expected, not " .. type(signatures)) end
+  if type(signatures) ~= "table" then
+    errors.misuse("skein.enqueue_many: a list of signatures is expected, not " .. type(signatures))
+  end
   local count = #signatures
   for key in pairs(signatures) do
     if type(key) ~= "number" or key < 1 or key > count or key % 1 ~= 0 then
-      errors.misuse(("skein.enqueue_many: a list of signatures is expected; it has the key %s"):format(schema.show(key)))
+      errors.misuse("skein.enqueue_many: a list of signatures is expected; it has the key " .. schema.show(key))
     end
   end
 end
@@ -85,7 +87,8 @@ end
 local function later(signatures, first, after, facts, handles)
   local batch = { n = after - first, block_ms = 0 }
   function batch.payload()
-    local items, made = core.bulk_items(signatures, first, facts, handles, client.Handle, build.args_bytes_max, after - first)
+    local items, made = core.bulk_items(signatures, first, facts, handles, client.Handle, build.args_bytes_max,
+      after - first)
     if made ~= after then misuse_at(made, "it was changed while the list was sent") end
     return items
   end
@@ -107,12 +110,14 @@ end
 local function add_plain(batches, signatures, handles)
   local facts, lazy, first = facts_of(signatures), client.is_lazy(), 1
   while first <= #signatures do
-    local after = lazy and core.bulk_scan(signatures, first, facts, build.args_bytes_max, PLAIN_MAX, BATCH_BYTES_MAX) or first
+    local after = lazy and core.bulk_scan(signatures, first, facts, build.args_bytes_max, PLAIN_MAX,
+      BATCH_BYTES_MAX) or first
     if after > first then
       batches[#batches + 1] = later(signatures, first, after, facts, handles)
     else
       local payload
-      payload, after = core.bulk_payload(signatures, first, facts, handles, client.Handle, build.args_bytes_max, PLAIN_MAX, BATCH_BYTES_MAX)
+      payload, after = core.bulk_payload(signatures, first, facts, handles, client.Handle, build.args_bytes_max,
+        PLAIN_MAX, BATCH_BYTES_MAX)
       if after == first then break end
       batches[#batches + 1] = packed(payload, after - first)
     end

@@ -27,7 +27,9 @@ end
 -- The sentence that is stored of a failure.
 local function failure_message(kind, value, task, timeout)
   local message = errors.text(value)
-  if kind == "timeout" and not errors.is(value) then return ("timed out after %g s, and %s"):format(timeout, message) end
+  if kind == "timeout" and not errors.is(value) then
+    return ("timed out after %g s, and %s"):format(timeout, message)
+  end
   if kind == "result" and task then return ("%s (returned by the task of %s)"):format(message, task.where) end
   return message
 end

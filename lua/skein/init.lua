@@ -61,7 +61,7 @@ function M.task(name, options, handler)
   tasks.declare(name, options, handler)
 end
 
---- Binds a queue, while scripts load; across all engines.
+--- Configures a queue, while scripts load; across all engines.
 -- @tparam string name
 -- @tparam table options `max_len` (jobs that wait: scheduled, ready or to be retried), `overflow` when it is full:
 -- "reject" (the default: enqueue returns nil and an error with code "limit"), "drop_oldest", or "block" (enqueue
@@ -128,7 +128,9 @@ function M.on(event, fn) hooks.on(event, fn) end
 -- @usage if busy then skein.retry_in(30, "the mail server is busy") end
 function M.retry_in(seconds, reason)
   local problem = schema.seconds(seconds)
-  if problem then errors.misuse(("skein.retry_in: the delay is %s, expected %s"):format(schema.show(seconds), problem)) end
+  if problem then
+    errors.misuse(("skein.retry_in: the delay is %s, expected %s"):format(schema.show(seconds), problem))
+  end
   error(errors.verdict("retry", seconds, reason ~= nil and errors.text(reason) or "retry later"), 0)
 end
 

@@ -8,7 +8,8 @@ local scan = require "skein.scan"
 local schema = require "skein.schema"
 local scripts = require "skein.scripts"
 local tasks = require "skein.tasks"
-local error, ipairs, loadfile, pairs, pcall, require, tostring, type = error, ipairs, loadfile, pairs, pcall, require, tostring, type
+local error, ipairs, loadfile, pairs, pcall, require, tostring, type = error, ipairs, loadfile, pairs, pcall,
+  require, tostring, type
 local concat, sort = table.concat, table.sort
 local huge = math.huge
 local io = io
@@ -63,7 +64,9 @@ local function scan_files(dir, skein, note)
     if not fn then note(syntax) end
     if fn and source then
       chunks[#chunks + 1] = { file = file, fn = fn }
-      for _, wrong in ipairs(scan.fields(source, skein)) do note(("%s:%d: %s"):format(file, wrong.line, wrong.message)) end
+      for _, wrong in ipairs(scan.fields(source, skein)) do
+        note(("%s:%d: %s"):format(file, wrong.line, wrong.message))
+      end
     end
   end
   return chunks
@@ -127,7 +130,8 @@ function M.check_json(dir, begin)
   for i, queue in ipairs(queues.list) do
     bound[i] = {
       name = queue.name, max_len = queue.max_len, overflow = queue.overflow, block = queue.block_ms / 1000,
-      concurrency = queue.concurrency, rate = queue.rate, per = queue.per_ms / 1000, burst = queue.burst, declared_at = queue.where,
+      concurrency = queue.concurrency, rate = queue.rate, per = queue.per_ms / 1000, burst = queue.burst,
+        declared_at = queue.where,
     }
   end
   io.stdout:write(core.encode({ scripts = core.array(files), tasks = list, queues = bound }), "\n")
@@ -138,7 +142,9 @@ end
 local function queues_text(file, served)
   local parts = {}
   for i, queue in ipairs(served) do
-    if type(queue) ~= "string" then error(("%s: setting queues: [%d] is a %s, a name is expected"):format(file, i, type(queue)), 0) end
+    if type(queue) ~= "string" then
+      error(("%s: setting queues: [%d] is a %s, a name is expected"):format(file, i, type(queue)), 0)
+    end
     parts[i] = queue
   end
   local listed, weighted = #parts, {}
@@ -176,11 +182,17 @@ end
 
 -- Lines `name<TAB>value` in the order of names.
 local function settings_text(file, settings)
-  if type(settings) ~= "table" then error(("%s: it must return a table of settings, not %s"):format(file, type(settings)), 0) end
+  if type(settings) ~= "table" then
+    error(("%s: it must return a table of settings, not %s"):format(file, type(settings)), 0)
+  end
   local lines = {}
   for name, value in pairs(settings) do
-    if type(name) ~= "string" then error(("%s: a setting's name is %s, a string is expected"):format(file, schema.show(name)), 0) end
-    if name:find("[\n\t]") then error(("%s: the setting's name %s holds a tab or a newline"):format(file, schema.show(name)), 0) end
+    if type(name) ~= "string" then
+      error(("%s: a setting's name is %s, a string is expected"):format(file, schema.show(name)), 0)
+    end
+    if name:find("[\n\t]") then
+      error(("%s: the setting's name %s holds a tab or a newline"):format(file, schema.show(name)), 0)
+    end
     lines[#lines + 1] = name .. "\t" .. setting_text(file, name, value) .. "\n"
   end
   sort(lines)

@@ -18,13 +18,17 @@ local M, Job = {}, {}
 -- @tparam[opt] string problem why they could not be decoded
 -- @raise a verdict, as skein.fail does
 function M.need_table(key, value, problem)
-  if not problem and value ~= nil and type(value) ~= "table" then problem = ("job.%s: it is %s"):format(key, schema.show(value)) end
+  if not problem and value ~= nil and type(value) ~= "table" then
+    problem = ("job.%s: it is %s"):format(key, schema.show(value))
+  end
   if problem then error(errors.verdict("fail", nil, problem), 0) end
 end
 
 local function handle_of(job, method)
   local handle = type(job) == "table" and rawget(job, "_handle")
-  if not handle then errors.misuse(("job:%s: called without the job: use job:%s(), with a colon"):format(method, method)) end
+  if not handle then
+    errors.misuse(("job:%s: called without the job: use job:%s(), with a colon"):format(method, method))
+  end
   return handle
 end
 

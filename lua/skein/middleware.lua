@@ -7,7 +7,8 @@ local errors = require "skein.errors"
 local hooks = require "skein.hooks"
 local schema = require "skein.schema"
 local tasks = require "skein.tasks"
-local error, ipairs, pairs, rawget, rawset, select, type, unpack = error, ipairs, pairs, rawget, rawset, select, type, unpack
+local error, ipairs, pairs, rawget, rawset, select, type, unpack = error, ipairs, pairs, rawget, rawset, select,
+  type, unpack
 
 local M = {}
 
@@ -82,7 +83,9 @@ local function step(chain, i, job, args)
   if not layer then
     local now = rawget(job, "args")
     if now == nil then return chain.handler(job, unpack(args, 1, args.n)) end
-    if type(now) ~= "table" then error("job.args was set to " .. schema.show(now) .. ", a list of args is expected", 0) end
+    if type(now) ~= "table" then
+      error("job.args was set to " .. schema.show(now) .. ", a list of args is expected", 0)
+    end
     return chain.handler(job, unpack(now, 1, now.n or table.maxn(now)))
   end
   return layer.fn(job, function(...)
@@ -120,7 +123,8 @@ end
 local function outcome(layer, signature, called, handle, err, first, second)
   if first ~= nil or second ~= nil then return first, second end
   if called then return handle, err end
-  return nil, errors.new("dropped", ("job of task %s was dropped by the middleware of %s"):format(schema.show(signature.task), layer.where))
+  return nil, errors.new("dropped",
+    ("job of task %s was dropped by the middleware of %s"):format(schema.show(signature.task), layer.where))
 end
 
 local function enqueue_step(i, signature, last)
@@ -132,7 +136,9 @@ local function enqueue_step(i, signature, last)
   if not layer then return last(signature) end
   local called, handle, err = false, nil, nil
   local first, second = layer.fn(signature, function(changed)
-    if changed ~= nil and type(changed) ~= "table" then errors.misuse("next: a signature is expected, not " .. type(changed)) end
+    if changed ~= nil and type(changed) ~= "table" then
+      errors.misuse("next: a signature is expected, not " .. type(changed))
+    end
     handle, err = enqueue_step(i + 1, changed or signature, last)
     called = true
     return handle, err

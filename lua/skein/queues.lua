@@ -1,4 +1,4 @@
---- The queues that scripts bind: how long they may be, what then, and how fast they go.
+--- The queues that scripts configure (skein.queue): their length, what a full one does, and how fast their jobs start.
 -- @module skein.queues
 local core = require "skein.core"
 local errors = require "skein.errors"
@@ -25,7 +25,9 @@ local function limit_check()
     if not value.rate and (value.per or value.burst) then
       return nil, ("option %s.%s needs %s.rate"):format(path, value.per and "per" or "burst", path)
     end
-    if not value.rate and not value.concurrency then return nil, ("option %s: a concurrency or a rate is expected in it"):format(path) end
+    if not value.rate and not value.concurrency then
+      return nil, ("option %s: a concurrency or a rate is expected in it"):format(path)
+    end
   end
 end
 
@@ -87,7 +89,8 @@ local FORMAT = "slblllll"
 --- Reads one at `offset` of an answer of TASKS (core/engine/request.h); returns it and the next offset.
 function M.unpack(answer, offset)
   local queue, overflow = {}
-  queue.name, queue.max_len, overflow, queue.block_ms, queue.concurrency, queue.rate, queue.per_ms, queue.burst, offset =
+  queue.name, queue.max_len, overflow, queue.block_ms, queue.concurrency, queue.rate, queue.per_ms, queue.burst,
+    offset =
     core.unpack(FORMAT, answer, offset)
   queue.overflow = OVERFLOW[overflow] or "reject"
   return queue, offset

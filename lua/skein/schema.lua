@@ -6,7 +6,8 @@
 -- local SCHEMA = { retries = schema.integer(0, 10) } schema.check("skein.task", { retires = 3 }, SCHEMA)  -->
 -- skein.task: unknown option "retires" (did you mean "retries"?)
 local core = require "skein.core"
-local getmetatable, pairs, ipairs, pcall, rawget, tostring, type = getmetatable, pairs, ipairs, pcall, rawget, tostring, type
+local getmetatable, pairs, ipairs, pcall, rawget, tostring, type = getmetatable, pairs, ipairs, pcall, rawget,
+  tostring, type
 local floor, max, min, sort = math.floor, math.max, math.min, table.sort
 local M = {}
 
@@ -23,7 +24,9 @@ local function distance(a, b)
     for j = 1, #b do
       local cost = a:byte(i) == b:byte(j) and 0 or 1
       local value = min(next_row[j - 1] + 1, row[j] + 1, row[j - 1] + cost)
-      if before and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then value = min(value, before[j - 2] + 1) end
+      if before and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        value = min(value, before[j - 2] + 1)
+      end
       next_row[j] = value
     end
     before, row = row, next_row
@@ -127,7 +130,9 @@ end
 --- A time: seconds since 1970, up to 2169.
 function M.moment(value)
   if type(value) ~= "number" or value ~= value or value < 0 then return "a time in seconds since 1970" end
-  if value > 2 * SECONDS_MAX then return ("a time in seconds since 1970, at most %.0f (in the year 2169)"):format(2 * SECONDS_MAX) end
+  if value > 2 * SECONDS_MAX then
+    return ("a time in seconds since 1970, at most %.0f (in the year 2169)"):format(2 * SECONDS_MAX)
+  end
 end
 
 --- A whole number in a range.

@@ -40,7 +40,9 @@ local function callbacks(value)
 end
 
 local function job_id(value)
-  if type(value) == "string" and #value > 0 and #value <= ID_BYTES_MAX and not value:find("[^%w_.:-]") then return nil end
+  if type(value) == "string" and #value > 0 and #value <= ID_BYTES_MAX and not value:find("[^%w_.:-]") then
+    return nil
+  end
   return ("1 to %d bytes of [A-Za-z0-9_.:-]"):format(ID_BYTES_MAX)
 end
 
@@ -63,7 +65,9 @@ for key, check in pairs(tasks.job_options) do SIGNATURE[key] = check end
 -- @treturn[opt] string a sentence that says what is wrong; nil when nothing is
 -- @usage signature.problem { task = "add", dealy = 5 }  --> job: unknown option "dealy" (did you mean "delay"?)
 function M.problem(value)
-  if type(value) ~= "table" then return "job: a task's name or a signature (a table) is expected, not " .. type(value) end
+  if type(value) ~= "table" then
+    return "job: a task's name or a signature (a table) is expected, not " .. type(value)
+  end
   local problem = schema.check("job", value, SIGNATURE)
   if problem then return problem end
   if not value.task then return "job: the task's name is missing" end

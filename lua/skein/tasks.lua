@@ -120,7 +120,8 @@ function M.declare(name, options, handler)
   record.expires_ms = M.ms(options.expires)
   record.unique, record.limit = constraints.lock_template(lock), constraints.limit_template(limit)
   local task = { name = name, options = options, handler = handler, queue = record.queue,
-    priority = options.priority or 0, lock = lock, limit = limit, pass = pass, record = core.record(record), where = errors.caller() }
+    priority = options.priority or 0, lock = lock, limit = limit, pass = pass, record = core.record(record),
+      where = errors.caller() }
   M.by_name[name] = task
   M.list[#M.list + 1] = task
 end
@@ -134,7 +135,9 @@ function M.close(why) M.closed = why end
 -- @tparam string things_are its subject and verb: "middleware is"
 -- @raise at the caller's line
 function M.need_loading(what, things_are)
-  if M.closed then errors.misuse(("%s: %s declared while scripts load, not later: %s"):format(what, things_are, M.closed)) end
+  if M.closed then
+    errors.misuse(("%s: %s declared while scripts load, not later: %s"):format(what, things_are, M.closed))
+  end
 end
 
 return M

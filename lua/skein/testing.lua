@@ -105,7 +105,8 @@ local function call_handler(slot, job)
   local args = core.decode(run.args)
   local r = runtime.run(slot, middleware.compose(tasks.by_name[run.task]), run.timeout_ms, job, unpack(args, 1, #args))
   if r.stop then
-    return { kind = r.stop == KIND.timeout and "timeout" or "cancelled", err = "it went on after it was told to stop", trace = "" }
+    return { kind = r.stop == KIND.timeout and "timeout" or "cancelled", err =
+      "it went on after it was told to stop", trace = "" }
   end
   if not r.ok then return { kind = "error", err = r.err, trace = r.trace } end
   if r.value == nil then return {} end
@@ -129,7 +130,8 @@ local function outcome_of_failure(slot, job, said)
   slot.failing, slot.told, slot.stop, slot.swallowed = true, slot.stop, nil, 0
   local out = {}
   local r = runtime.run(slot, function()
-    out.verdict, out.delay_ms, out.kind, out.message, out.traceback = failures.failed(runtime, job, said.kind, said.err, said.trace)
+    out.verdict, out.delay_ms, out.kind, out.message, out.traceback = failures.failed(runtime, job, said.kind,
+      said.err, said.trace)
   end)
   if not r.ok then
     local message = errors.text(r.err or "its handlers did not stop")
@@ -144,7 +146,8 @@ local run_now
 local function attempt(run)
   if depth >= NESTED_MAX then
     kit:release(run)
-    error(("skein.testing: %d jobs run within each other: %s enqueues or waits for a job each time"):format(depth, run.task), 0)
+    error(("skein.testing: %d jobs run within each other: %s enqueues or waits for a job each time"):format(depth,
+      run.task), 0)
   end
   depth = depth + 1
   local slot = runtime.open(run)
@@ -295,7 +298,9 @@ local function wait(payload)
       attempt(run)
     else
       local next_ms = due_in_ms >= 0 and kit:clock() + due_in_ms
-      if not until_ms or kit:clock() >= until_ms then return "timeout", "wait: the job has not ended within the time given" end
+      if not until_ms or kit:clock() >= until_ms then
+        return "timeout", "wait: the job has not ended within the time given"
+      end
       go_on(runtime.sleep_until(next_ms and next_ms < until_ms and next_ms or until_ms))
     end
   end
@@ -388,7 +393,9 @@ end
 -- @usage t.at(os.time { year = 2030, month = 1, day = 1 })
 function M.at(time)
   local problem = schema.moment(time)
-  if problem then errors.misuse(("skein.testing.at: the time is %s, expected %s"):format(schema.show(time), problem)) end
+  if problem then
+    errors.misuse(("skein.testing.at: the time is %s, expected %s"):format(schema.show(time), problem))
+  end
   begin()
   kit:clock(floor(time * 1000 + 0.5))
 end
@@ -399,7 +406,9 @@ end
 -- @usage t.advance(60)
 function M.advance(seconds)
   local problem = schema.seconds(seconds)
-  if problem then errors.misuse(("skein.testing.advance: it is %s, expected %s"):format(schema.show(seconds), problem)) end
+  if problem then
+    errors.misuse(("skein.testing.advance: it is %s, expected %s"):format(schema.show(seconds), problem))
+  end
   begin()
   kit:clock(kit:clock() + floor(seconds * 1000 + 0.5))
 end
@@ -425,7 +434,9 @@ local function drain(task)
     if not run then return ran end
     attempt(run)
     if not run.refused then ran = ran + 1 end
-    if ran >= DRAIN_MAX then errors.misuse(("skein.testing.drain: %d jobs have run, and there are more"):format(ran)) end
+    if ran >= DRAIN_MAX then
+      errors.misuse(("skein.testing.drain: %d jobs have run, and there are more"):format(ran))
+    end
   end
 end
 
@@ -438,7 +449,9 @@ end
 -- @usage assert.equal(2, t.drain())
 function M.drain(task)
   check_task("skein.testing.drain", task)
-  if task and not tasks.by_name[task] then unknown_task("skein.testing.drain", task, ('no script declares task "%s"'):format(task)) end
+  if task and not tasks.by_name[task] then
+    unknown_task("skein.testing.drain", task, ('no script declares task "%s"'):format(task))
+  end
   begin()
   local ok, ran = pcall(drain, task)
   if kit then put_back() end

@@ -44,7 +44,9 @@ end
 local function install_sleep(rt, skein, go_on)
   function skein.sleep(seconds)
     local problem = schema.seconds(seconds)
-    if problem then errors.misuse(("skein.sleep: the time is %s, expected %s"):format(schema.show(seconds), problem)) end
+    if problem then
+      errors.misuse(("skein.sleep: the time is %s, expected %s"):format(schema.show(seconds), problem))
+    end
     return go_on(rt.sleep(seconds))
   end
 end
@@ -121,7 +123,9 @@ local function install_coroutines(rt, go_on)
     local ok, why = rt.resume(co, ...)
     if ok then return true end
     if ok == false then return false, why end
-    if waiting[co] then return false, "cannot resume a coroutine in which a job waits (it runs for another job or thread)" end
+    if waiting[co] then
+      return false, "cannot resume a coroutine in which a job waits (it runs for another job or thread)"
+    end
     return pass(co, raw_resume(co, ...))
   end
 
@@ -192,7 +196,8 @@ local function install_transport(rt, go_on)
     end
     return go_on(rt.request(operation, payload))
   end
-  client.set_transport({ worker = true, passed = passed_reader(rt), call = call, call_many = many_caller(rt, go_on, call) })
+  client.set_transport({ worker = true, passed = passed_reader(rt), call = call, call_many = many_caller(rt, go_on,
+    call) })
 end
 
 -- The loop is the worker's: a script that runs or stops it would stop all jobs.
@@ -204,7 +209,8 @@ local function guard_loop(rt)
   end
   for _, name in ipairs { "run", "stop", "loop_close" } do
     uv[name] = function()
-      errors.misuse("uv." .. name .. ": the worker runs the loop; wait with skein.sleep, or with coroutine.yield until a callback "
+      errors.misuse("uv." .. name
+        .. ": the worker runs the loop; wait with skein.sleep, or with coroutine.yield until a callback "
         .. "resumes the job")
     end
   end
@@ -291,7 +297,8 @@ local function install_finalizers(rt)
     if type(meta) == "table" and meta.__gc then meta.__gc = guard(meta.__gc) end
     return raw_metatype(ctype, meta)
   end
-  local proxy_meta = { __newindex = function(meta, key, value) rawset(meta, key, key == "__gc" and guard(value) or value) end }
+  local proxy_meta = { __newindex = function(meta, key, value) rawset(meta, key, key == "__gc" and guard(value)
+    or value) end }
   function _G.newproxy(how)
     local proxy = raw_newproxy(how)
     if how == true then setmetatable(getmetatable(proxy), proxy_meta) end

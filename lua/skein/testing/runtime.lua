@@ -4,7 +4,8 @@
 -- @module skein.testing.runtime
 local core = require "skein.core"
 local errors = require "skein.errors"
-local ipairs, next, pairs, select, setmetatable, tostring, unpack = ipairs, next, pairs, select, setmetatable, tostring, unpack
+local ipairs, next, pairs, select, setmetatable, tostring, unpack = ipairs, next, pairs, select, setmetatable,
+  tostring, unpack
 local create, isyieldable, resume_co, running, status, yield =
   coroutine.create, coroutine.isyieldable, coroutine.resume, coroutine.running, coroutine.status, coroutine.yield
 local traceback, ceil, huge = debug.traceback, math.ceil, math.huge
@@ -167,10 +168,14 @@ function M.run(slot, fn, timeout_ms, ...)
   slot.timeout_at = timeout_ms and timeout_ms > 0 and hooks.now() + timeout_ms or nil
   local main = start(slot, fn, ...)
   while not main.over and not slot.abandoned do
-    if not step(slot) then ended(main, false, "it waits for something that never comes: nothing of the job can go on") end
+    if not step(slot) then
+      ended(main, false, "it waits for something that never comes: nothing of the job can go on")
+    end
   end
   for _, thread in ipairs(slot.threads) do
-    if thread.trouble and not thread.asked and thread ~= main then M.log(ERROR, "a thread of the job failed: " .. thread.trouble) end
+    if thread.trouble and not thread.asked and thread ~= main then
+      M.log(ERROR, "a thread of the job failed: " .. thread.trouble)
+    end
     if not thread.over then ended(thread, false, "its job has ended before it did") end
   end
   slot.threads = {}
