@@ -230,7 +230,7 @@ static void a_record_gets_the_times_of_the_stores_clock(void **ctx) {
   const int64_t behind[] = { 600000, -600000, 0, WALL_START_MS - 1, -WALL_START_MS * 200, 600000 };
   enum { N = sizeof behind / sizeof *behind };
   struct sk_enqueue_item items[N];
-  static char names[N][8];
+  static char names[N][16];
   for (int i = 0; i < N; i++) {
     snprintf(names[i], sizeof names[i], "t%d", i);
     items[i] = item(w, .id = names[i]);
@@ -257,7 +257,7 @@ static void all_ways_in_give_a_record_the_stores_times(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
   enum { N = 40 };
-  static char names[N][8];
+  static char names[N][16];
   struct sk_enqueue_item items[N];
   for (int i = 0; i < N; i++) {
     snprintf(names[i], sizeof names[i], "m%02d", i);

@@ -1,11 +1,11 @@
-/* memory/beat.c - beat, and the chores that it begins: each does a bounded piece in a step (op.c), until there is
- * nothing left to do. */
+/* memory/beat.c - beat, and the chores that it begins: handing back orphans, dropping what is over, forgetting what is
+ * unused. Each chore does a bounded piece in a step (op.c), until none has anything left to do. */
 #include "store/memory/memory.h"
 
-/* Of one step; a job that comes back has its record written anew. */
+/* Items of one step.  Handing a job back costs most, for its record is written anew. */
 enum { HANDED_BACK = 250, DROPPED = 500, FORGOTTEN = 1000 };
 
-/* A piece of each chore; true: there is more to do. */
+/* Does a piece of each chore; true: there is more to do. */
 static bool do_chores(struct mem_handle *h) {
   struct mem *mem = h->mem;
   bool more = sk_mem_orphans_on(h, HANDED_BACK);
@@ -17,7 +17,7 @@ static bool do_chores(struct mem_handle *h) {
   return more;
 }
 
-/* A handle that closes leaves the rest to the next beat of another. */
+/* A handle that closes leaves the rest to the next beat of another handle. */
 bool sk_mem_chores_step(struct mem_handle *h, struct mem_work *work) {
   (void)work;
   return h->close_cb != NULL || !do_chores(h);

@@ -52,10 +52,10 @@ static enum sk_code change_one(struct mem *mem, struct mem_job *job, const struc
 
 /* -- in steps ------------------------------------------------------------------------------------------------------ */
 
-/* Of one step: jobs that are looked at, jobs that are changed; a change costs so much more than a look. */
+/* Jobs that one step looks at, and jobs that it changes.  A change costs as much as some sixteen looks. */
 enum { LOOKS = 4000, CHANGES = 250 };
 
-/* A change that takes more than one step. */
+/* A change that goes on in steps. */
 struct changing {
   struct mem_work work;
   struct mem_walk walk; /* by filter */
@@ -63,7 +63,7 @@ struct changing {
   struct sk_change_op *op;
 };
 
-/* Goes on with the ids; *over once all are done. */
+/* Changes the next ids; *over is set once all are done. */
 static enum sk_code change_ids(struct mem *mem, struct sk_change_op *op, size_t *done, bool *over) {
   for (size_t end = *done + CHANGES; *done < op->ids_n && *done < end; ++*done) {
     struct mem_job *job = sk_mem_find(mem, op->ids[*done]);
@@ -76,7 +76,7 @@ static enum sk_code change_ids(struct mem *mem, struct sk_change_op *op, size_t 
   return SK_OK;
 }
 
-/* Goes on with the jobs that match the filter; *over once the walk is. */
+/* Changes the next jobs that match the filter; *over is set once the walk has ended. */
 static enum sk_code change_matching(struct mem *mem, struct sk_change_op *op, struct mem_walk *walk, bool *over) {
   for (size_t looks = 0, changes = 0; looks < LOOKS && changes < CHANGES; looks++) {
     struct mem_job *job = sk_mem_walk_next(mem, walk);

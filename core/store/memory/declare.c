@@ -27,8 +27,8 @@ static struct sk_job template_of(const struct mem_task *task) {
   return job;
 }
 
-/* Takes over what `old` knew of the task's limits; one that changes holds for all that waits.  False when out of
- * memory. */
+/* Gives the task what `old` knew of earlier limits.  A limit that changes holds at once for waiting jobs.  False when
+ * out of memory. */
 static bool succeed(struct mem *mem, struct mem_task *task, struct mem_task *old) {
   struct sk_job template = template_of(task), before = template_of(old);
   struct sk_str now = sk_limit_numbers(template.limit), then = sk_limit_numbers(before.limit);
@@ -49,7 +49,7 @@ static void task_free(struct mem_task *task) {
   free(task);
 }
 
-/* False when out of memory. */
+/* Adds or replaces a task; false when out of memory. */
 static bool declare(struct mem *mem, const struct sk_task_item *item) {
   struct mem_task *task = calloc(1, sizeof *task + item->name.n + item->queue.n + item->template.n);
   if (task == NULL) return false;
@@ -92,15 +92,14 @@ static bool see(struct mem *mem, const struct sk_task_item *item) {
   return true;
 }
 
-/* Another owner may have configured a queue that this one does not configure. */
+/* An item without settings removes the queue's settings, unless owners are known: then sk_mem_settings_own decides. */
 static bool configure(struct mem *mem, const struct sk_declare_op *op, const struct sk_queue_settings *item) {
   const struct mem_settings *settings = sk_mem_settings_find(mem, item->name);
-  if (!sk_queue_settings_any(item) && op->owner.n > 0 && settings != NULL && settings->owners.n > 0)
-    return true; /* sk_mem_settings_own decides */
+  if (!sk_queue_settings_any(item) && op->owner.n > 0 && settings != NULL && settings->owners.n > 0) return true;
   return sk_mem_configure(mem, item);
 }
 
-/* Those that no engine has declared for a while: they route clients no more. */
+/* Tasks that no engine has declared or renewed for SK_DECLARED_KEEP_MS must not route clients any more. */
 static void forget_tasks(struct mem *mem) {
   struct mem_task *task, *next;
   HASH_ITER(hh, mem->tasks, task, next) {

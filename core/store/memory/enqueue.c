@@ -4,7 +4,7 @@
 
 /* -- admission ----------------------------------------------------------------------------------------------------- */
 
-/* The holder of the new job's lock, NULL when the lock is free. */
+/* Finds the lock that the new job asks for, and notes in facts who holds it; NULL when the lock is free. */
 static struct mem_lock *find_lock(struct mem *mem, const struct sk_enqueue_item *item, const struct mem_job *ending,
                                   struct sk_admission_facts *facts) {
   facts->lock_mode = item->lock.mode;
@@ -16,7 +16,7 @@ static struct mem_lock *find_lock(struct mem *mem, const struct sk_enqueue_item 
   return lock;
 }
 
-/* The new job's queue, NULL where no settings bound it. */
+/* Finds the new job's queue, and notes in facts how full it is; NULL when the queue has no settings. */
 static struct mem_queue *find_bounded(const struct mem *mem, const struct sk_enqueue_item *item,
                                       const struct mem_lock *lock, struct sk_admission_facts *facts) {
   struct mem_queue *queue = mem->settings ? sk_mem_queue_find(mem, item->queue) : NULL;
@@ -35,7 +35,7 @@ static void displace(struct mem *mem, struct mem_job *job) {
   mem->counters.discarded++;
 }
 
-/* Adds the job, with its lock. */
+/* Adds the job and takes its lock. */
 static enum sk_code insert(struct mem *mem, const struct sk_enqueue_item *item) {
   struct mem_job *job = sk_mem_add(mem, item);
   if (job == NULL) return SK_ENOMEM;
@@ -69,7 +69,7 @@ static enum sk_code add_one(struct mem *mem, struct sk_enqueue_item *item, const
 void sk_mem_take_back(struct mem *mem, struct sk_enqueue_item *items, size_t n) {
   for (size_t i = 0; i < n; i++) {
     struct mem_job *job = items[i].status == SK_OK ? sk_mem_find(mem, items[i].id) : NULL;
-    if (job == NULL) continue; /* one that a later one has displaced */
+    if (job == NULL) continue; /* a later item has displaced it */
     if (job->lock != NULL) job->lock->throttle = false;
     sk_mem_drop(mem, job);
   }

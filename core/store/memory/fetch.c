@@ -1,21 +1,21 @@
-/* memory/fetch.c - fetch: what is due becomes READY, groups whose token is there open, and jobs are taken in turns. */
+/* memory/fetch.c - fetch: makes due jobs READY, opens groups whose next token is there, and takes jobs in turns. */
 #include "store/memory/memory.h"
 
 enum { DUE_IN_A_FETCH = 2000 };
 
-/* One of the queues that a fetch names. */
+/* A queue that a fetch names. */
 struct candidate {
   struct mem_queue *queue; /* NULL: unknown, or paused */
-  struct sk_str name;      /* for the held jobs; made at the first */
+  struct sk_str name;      /* a copy for the fetched jobs, made with the first of them */
 };
 
 struct fetching {
   struct mem_handle *h;
   struct sk_fetch_op *op;
   struct candidate *from; /* one per queue of op */
-  size_t budget;          /* jobs and groups that may still come due in this fetch */
+  size_t budget;          /* jobs that may still be made READY, and groups that may still be opened, in this fetch */
   size_t bytes;           /* of the records taken */
-  bool full;              /* the next record is more than a fetch may take */
+  bool full;              /* the next record does not fit into SK_BATCH_BYTES_MAX */
   bool no_memory, made_room;
 };
 
@@ -23,14 +23,15 @@ struct fetching {
 
 enum { JOB_BYTES_AHEAD = 512, CACHE_LINE_BYTES = 64 };
 
-/* Sets the job behind this one in its lane, which was written as long ago as the line is long, on its way into the
- * cache with the most usual size of record.  Where there is none it is the line's head: no harm. */
+/* Prefetches the job behind this one in its lane, with a record of the usual size: it was written long ago.  For the
+ * last job of a lane it prefetches the head of the list, which does no harm. */
 static void prefetch_after(const struct mem_job *job) {
   const char *next = (const char *)SK_CONTAINER(job->node.next, struct mem_job, node);
   for (size_t at = 0; at < JOB_BYTES_AHEAD; at += CACHE_LINE_BYTES) __builtin_prefetch(next + at);
 }
 
-/* The next of the queue's jobs becomes RUNNING.  False when there is none, or no memory to report it in. */
+/* Makes the next job of the queue RUNNING and reports it.  False when there is none, when the batch is full, or when
+ * there is no memory to report it in. */
 static bool take_one(struct fetching *f, struct candidate *from) {
   struct mem_queue *queue = from->queue;
   struct mem *mem = f->h->mem;
@@ -53,7 +54,7 @@ static bool take_one(struct fetching *f, struct candidate *from) {
     f->no_memory = true;
     return false;
   }
-  /* Who waits for room in it must hear of it. */
+  /* Clients that wait for room in the queue must be told. */
   if (queue->settings != NULL && queue->settings->item.overflow == SK_OVERFLOW_BLOCK && sk_mem_is_full(queue))
     f->made_room = true;
   sk_mem_turn(job);
@@ -72,15 +73,15 @@ static void take(struct fetching *f, struct candidate *from, size_t quota) {
 
 /* -- looking ------------------------------------------------------------------------------------------------------- */
 
-/* What came due and is left is due at once. */
+/* Jobs that came due and are left for a later fetch are due at once. */
 static int64_t left_ms(int64_t in_ms) { return in_ms > 0 ? in_ms : 1; }
 
 static void due_in(int64_t *out_ms, int64_t in_ms) {
   if (in_ms > 0 && (*out_ms < 0 || in_ms < *out_ms)) *out_ms = in_ms;
 }
 
-/* Makes READY what is due, and fills in due_in_ms and the queues that may give something; returns how many READY
- * jobs those have. */
+/* Makes due jobs READY, fills in due_in_ms, and finds the queues from which jobs may be taken.  Returns how many READY
+ * jobs these have. */
 static size_t look(struct fetching *f) {
   struct mem *mem = f->h->mem;
   size_t ready = 0;
@@ -103,7 +104,7 @@ static size_t look(struct fetching *f) {
   return ready;
 }
 
-/* What is left in the queues: whether more could be taken now, and when a token is there for what could not. */
+/* Reports whether more jobs could be taken now, and when a token is there for those that lack only a token. */
 static void look_at_rest(struct fetching *f) {
   const struct mem *mem = f->h->mem;
   f->op->has_more = false;
@@ -118,8 +119,8 @@ static void look_at_rest(struct fetching *f) {
   }
 }
 
-/* Those to be stopped are the first of its held jobs.  Without memory for all of them the others are told the next
- * time. */
+/* Reports the jobs that are to stop: they are the first of the holder.  Without memory for all of them, a later fetch
+ * reports the rest. */
 static void tell_stops(struct mem_handle *h, struct sk_fetch_op *op) {
   size_t n = 0;
   SK_LIST_EACH (it, &h->holder->jobs) {

@@ -1,5 +1,4 @@
-/* memory/group.c - groups (store.h, GROUPS): who has their slots, when their next token is there, and where their
- * lines are. */
+/* memory/group.c - groups (store.h, GROUPS): their slots, the time of their next token, and their lanes. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -9,7 +8,7 @@ enum { REFRESH_PIECE = 1000 }; /* groups */
 
 static int64_t now_us(const struct mem *mem) { return mem->now_ms * 1000; }
 
-/* When the next token is there; 0: it is. */
+/* The time of the next token; 0: it is there. */
 static int64_t token_us(const struct mem *mem, const struct mem_group *group) {
   int64_t wait_us = sk_limit_wait_us(&group->limit, group->full_us, now_us(mem));
   return wait_us > 0 ? now_us(mem) + wait_us : 0;
@@ -22,7 +21,8 @@ static enum sk_blocked_by blocked_by(const struct mem *mem, const struct mem_gro
   return token_us(mem, group) > 0 ? SK_BLOCKED_BY_RATE : SK_BLOCKED_BY_NOTHING;
 }
 
-/* Its numbers, slots or bucket have changed, or time has passed. */
+/* Brings blocked_by and token_us up to date, and moves the lanes if they changed: to be called when numbers, slots,
+ * bucket or time have changed. */
 static void update(struct mem *mem, struct mem_group *group) {
   enum sk_blocked_by before = group->blocked_by;
   int64_t token_before_us = group->token_us;
@@ -81,7 +81,7 @@ void sk_mem_group_renumber(struct mem *mem, struct mem_group *group, const struc
 
 /* -- refreshing all groups, in pieces ------------------------------------------------------------------------------ */
 
-/* The task whose group that is; NULL: nobody has declared it. */
+/* Finds the task to which a group of that name belongs; NULL: no such task is declared. */
 static struct mem_task *task_of(const struct mem *mem, struct sk_str group) {
   for (size_t n = 1; n <= group.n; n++) {
     if (n < group.n && group.p[n] != '/') continue;
@@ -147,7 +147,7 @@ static void group_free(struct mem *mem, struct mem_group *group) {
   free(group);
 }
 
-/* Without jobs a group is only its bucket, until that is full. */
+/* Keeps a group without jobs until its bucket is full. */
 static void group_forget(struct mem *mem, struct mem_group *group) {
   assert(group->running == 0);
   if (group->full_us <= now_us(mem) || !sk_heap_insert(&mem->idle, &group->forgotten, group->full_us / 1000 + 1))

@@ -1,5 +1,4 @@
-/* memory/jobs.c - the table of jobs and their moves between states (memory.h has the picture).  All of it under the
- * lock. */
+/* memory/jobs.c - the table of jobs, their moves between states (memory.h has the picture), and their records. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -9,7 +8,7 @@
 
 /* -- the table ----------------------------------------------------------------------------------------------------- */
 
-/* One block for the job, its names and its first record. */
+/* Allocates a job, its names and its first record in one block; NULL when out of memory. */
 static struct mem_job *job_new(struct mem *mem, const struct sk_enqueue_item *item) {
   struct sk_str record = sk_record_stamp(item->record, mem->now_ms, &mem->stamped);
   if (record.p == NULL && item->record.n > 0) return NULL;
@@ -30,8 +29,8 @@ static struct mem_job *job_new(struct mem *mem, const struct sk_enqueue_item *it
   return job;
 }
 
-/* The limit of a job that comes in: its own, or what its task declares now in place of what it declared when the job
- * was made. */
+/* The limit of a new job: its own, or the limit that its task declares now, if the job was made under an earlier
+ * declaration. */
 static struct sk_limit limit_of(const struct mem *mem, const struct sk_enqueue_item *item) {
   struct sk_limit limit = item->limit;
   struct mem_task *task = NULL;
@@ -40,7 +39,7 @@ static struct sk_limit limit_of(const struct mem *mem, const struct sk_enqueue_i
   return limit;
 }
 
-/* Into the table and its group; false when out of memory. */
+/* Puts the job into its group and into the table; false when out of memory. */
 static bool enrol(struct mem *mem, struct mem_job *job, const struct sk_enqueue_item *item) {
   if (item->limit.group.n) {
     struct sk_limit limit = limit_of(mem, item);
@@ -103,7 +102,7 @@ void sk_mem_leave(struct mem *mem, struct mem_job *job) {
     sk_mem_lane_remove(sk_mem_lane_of(job), job);
   else if (sk_heap_has(&job->place))
     sk_heap_remove(sk_state_is_final(job->state) ? &mem->kept : &job->queue->due, &job->place);
-  sk_list_remove(&job->node); /* RUNNING, or it waits with a slot */
+  sk_list_remove(&job->node); /* RUNNING, or SCHEDULED or RETRY with a slot */
   job->queue->states[job->state]--;
   job->state = SK_STATE_NONE;
   job->holder = NULL;
@@ -127,7 +126,7 @@ void sk_mem_enter_last(struct mem *mem, struct mem_job *job) {
   sk_mem_lane_push(sk_mem_lane_of(job), job);
 }
 
-/* Into another queue, with its place in its group; false when out of memory. */
+/* Moves the job into another queue, and into the lane of its group there; false when out of memory. */
 static bool move(struct mem *mem, struct mem_job *job, struct mem_queue *queue) {
   struct mem_lane *lane = NULL;
   if (job->lane != NULL) {

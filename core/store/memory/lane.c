@@ -1,10 +1,11 @@
-/* memory/lane.c - the lines in which READY jobs stand, and the turns that the lines of a queue and priority take
+/* memory/lane.c - the lanes in which READY jobs stand, and the turns that the lanes of a queue and priority take
  * (memory.h). */
 #include <assert.h>
 
 #include "store/memory/memory.h"
 
-/* Heaps break ties by a counter of their own; ours are broken by the job's place in lane, wherever it was meanwhile. */
+/* A heap breaks ties by the order of insertion.  Here the job's seq breaks them, so that a job that leaves and returns
+ * has its old place. */
 bool sk_mem_heap_put(struct sk_heap *heap, struct mem_job *job, int64_t key) {
   heap->seq = job->seq;
   return sk_heap_insert(heap, &job->place, key);
@@ -45,7 +46,7 @@ void sk_mem_lane_place(struct mem_lane *lane) {
   }
 }
 
-/* A line that was empty has a job. */
+/* To be called when a lane that was empty has a job. */
 static void join_turns(struct mem_lane *lane) {
   if (lane->key.group != NULL)
     sk_mem_lane_place(lane);
@@ -103,13 +104,13 @@ static struct mem_job *older(struct mem_job *a, struct mem_job *b) {
   return stands_before(a, b) ? a : b;
 }
 
-/* The oldest of the line but for `except`, which may be anywhere in it.  One that kept its slot stands in front, but
- * may be younger than the first in fifo. */
+/* The oldest job of the lane other than `except`, which may stand anywhere.  A job that kept its slot stands in front,
+ * but may be younger than the first in fifo. */
 static struct mem_job *oldest_of(const struct mem_lane *lane, const struct mem_job *except) {
   struct mem_job *oldest = NULL;
   bool skipped = lane->front.n > 0 && sk_mem_heap_job(&lane->front) == except;
   for (size_t i = skipped; i < lane->front.n && i <= (skipped ? 2 : 0);
-       i++) /* of a heap's root's children one is the second */
+       i++) /* the second of a heap is a child of its root */
     oldest = older(oldest, SK_CONTAINER(lane->front.nodes[i], struct mem_job, place));
   SK_LIST_EACH (it, &lane->fifo) {
     struct mem_job *job = SK_CONTAINER(it, struct mem_job, node);

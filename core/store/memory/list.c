@@ -1,13 +1,13 @@
-/* memory/list.c - list, in steps: one walk over all jobs keeps the first offset + limit of those that match, in a
- * heap whose top is the last of them; the page is taken off its top; then come the views.  An entry has its job's
- * place in the order as it was when the walk came by; the job is pinned, and passed over if it does not match any
- * more. */
+/* memory/list.c - list, in steps.  A walk over all jobs keeps the first offset + limit of those that match, in a heap
+ * whose top is the last of them.  Popping limit entries off the top yields the page, in order.  Then the views are
+ * made.  An entry records its job's place in the order when the walk visited it, and pins the job; a job that does not
+ * match any more is left out. */
 #include <stdlib.h>
 
 #include "store/check.h"
 #include "store/memory/memory.h"
 
-/* Of one step. */
+/* Bounds of one step. */
 enum { LOOKS = 4000, POPS = 2000, VIEWS = 250, VIEW_BYTES = 1 << 20, UNPINS = 8000, ENTRIES_FIRST = 256 };
 
 struct entry {
@@ -82,7 +82,7 @@ static void sift_down(struct entry *heap, size_t n) {
 
 /* -- steps --------------------------------------------------------------------------------------------------------- */
 
-/* False when out of memory. */
+/* Keeps the job if it is among the first so far; false when out of memory. */
 static bool keep(struct listing *l, struct mem_job *job) {
   const struct entry entry = entry_of(job);
   if (l->n == l->first + l->op->limit) {
@@ -106,7 +106,7 @@ static bool keep(struct listing *l, struct mem_job *job) {
   return true;
 }
 
-/* Walks on. */
+/* Keeps the next jobs that match. */
 static enum sk_code walk(struct mem *mem, struct listing *l) {
   for (int looks = 0; looks < LOOKS; looks++) {
     struct mem_job *job = sk_mem_walk_next(mem, &l->walk);
@@ -121,7 +121,7 @@ static enum sk_code walk(struct mem *mem, struct listing *l) {
   return SK_OK;
 }
 
-/* Takes the last ones off the heap: they are the page, and stand behind it then. */
+/* Pops the top of the heap to the place behind the heap, until only the entries before the page are left in it. */
 static void sort(struct listing *l) {
   for (int pops = 0; pops < POPS && l->unsorted > l->first; pops++) {
     swap(&l->entries[0], &l->entries[--l->unsorted]);
@@ -160,7 +160,7 @@ static enum sk_code go_on(struct mem_handle *h, struct listing *l) {
   return l->n > l->first ? show(l) : SK_OK;
 }
 
-/* The op is answered first, then the pins are taken off. */
+/* Once the op is answered, the pins are taken off. */
 static bool step(struct mem_handle *h, struct mem_work *work) {
   struct listing *l = SK_CONTAINER(work, struct listing, work);
   if (l->op != NULL) {

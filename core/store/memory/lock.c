@@ -1,5 +1,5 @@
-/* memory/lock.c - locks (store.h, LOCKS).  A lock and the job that holds it point to each other, so whatever ends
- * the job finds it; a throttle outlives its job, and a beat finds it in mem->throttles. */
+/* memory/lock.c - locks (store.h, LOCKS).  A lock and its job point to each other, so that the end of the job finds the
+ * lock.  A throttle may outlive its job; a beat frees it, through mem->throttles. */
 #include <stdlib.h>
 
 #include "store/memory/memory.h"

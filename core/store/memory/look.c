@@ -1,5 +1,4 @@
-/* memory/look.c - looking into the memory store: get, list, count, tasks.  Listing walks all jobs and sorts those it
- * shows: only the process that runs the store can ask for it, and it does so rarely. */
+/* memory/look.c - get and count, and the view of a job, which list shares. */
 #include <stdlib.h>
 
 #include "store/check.h"
@@ -9,7 +8,7 @@
 
 bool sk_mem_view(struct sk_arena *arena, const struct mem_job *job, struct sk_view *view) {
   struct mem_progress *progress = job->progress;
-  bool says = progress && job->state == SK_STATE_RUNNING; /* what an attempt that is over has logged is in the record */
+  bool says = progress && job->state == SK_STATE_RUNNING; /* the log of an attempt that is over is in the record */
   bool waits = job->state == SK_STATE_SCHEDULED || job->state == SK_STATE_RETRY;
   *view = (struct sk_view){
     .id = sk_arena_copy(arena, job->id),
@@ -31,7 +30,7 @@ bool sk_mem_view(struct sk_arena *arena, const struct mem_job *job, struct sk_vi
 
 /* -- get ----------------------------------------------------------------------------------------------------------- */
 
-/* Of one step. */
+/* Bounds of one step. */
 enum { VIEWS = 500, VIEW_BYTES = 1 << 20 };
 
 struct getting {
@@ -52,7 +51,7 @@ static bool get_one(const struct mem *mem, struct sk_arena *arena, struct sk_str
   return true;
 }
 
-/* Goes on with the ids; SK_OK as long as nothing is wrong. */
+/* Makes the views of the next ids. */
 static enum sk_code get_some(const struct mem *mem, struct sk_get_op *op, size_t *done) {
   size_t bytes = 0;
   for (size_t n = 0; *done < op->ids_n && n < VIEWS && bytes < VIEW_BYTES; n++) {
@@ -92,7 +91,7 @@ void sk_mem_get(struct sk_store *store, struct sk_get_op *op) {
 
 /* -- count --------------------------------------------------------------------------------------------------------- */
 
-/* In one step, for it tells of one moment; the queues are in order already. */
+/* In one step, so that it shows one moment.  The queues are sorted already. */
 void sk_mem_count(struct sk_store *store, struct sk_count_op *op) {
   struct mem_handle *h = sk_mem_begin(store, &op->op);
   const struct mem *mem = h->mem;

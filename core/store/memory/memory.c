@@ -13,7 +13,7 @@
 
 enum { RELEASED = 2000 }; /* jobs, in one step of a handle that closes */
 
-/* The named stores of this process: the only way that two handles, maybe of two threads, can find one store. */
+/* The named stores of this process, through which handles of any thread find the same store. */
 static struct {
   pthread_mutex_t lock;
   struct mem *first;
@@ -53,7 +53,7 @@ static void mem_free(struct mem *mem) {
   free(mem);
 }
 
-/* The store of that name with one more reference, made if need be and allowed. */
+/* Finds the store of that name, or makes it if that is allowed, and counts one more reference. */
 static enum sk_code mem_get(struct sk_str name, bool must_exist, struct mem **out, struct sk_err *err) {
   pthread_mutex_lock(&registry.lock);
   struct mem *mem = registry.first;
@@ -110,14 +110,14 @@ static void tell_changed(struct mem_handle *h) {
 static void on_wake(void *ctx) {
   struct mem_handle *h = ctx;
   tell_changed(h);
-  struct sk_list answers; /* those that callbacks add are for the next turn */
+  struct sk_list answers; /* answers that callbacks add are for the next turn */
   sk_list_init(&answers);
   sk_list_move(&answers, &h->answers);
   for (struct sk_list *it; (it = sk_list_pop(&answers)) != NULL;) {
     struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
     op->cb(op, op->ctx);
   }
-  /* Submitted, then closed, by a callback: a later turn. */
+  /* A callback may have submitted an operation and then closed the handle: a later turn answers it first. */
   if (h->close_cb == NULL || !sk_list_empty(&h->answers) || !sk_list_empty(&h->works)) return;
   void (*cb)(void *) = h->close_cb;
   void *cb_ctx = h->close_ctx;
@@ -126,7 +126,7 @@ static void on_wake(void *ctx) {
   cb(cb_ctx);
 }
 
-/* What the engine holds becomes READY, some in each step. */
+/* Makes the jobs that the engine holds READY, some in each step. */
 static bool release_step(struct mem_handle *h, struct mem_work *work) {
   (void)work;
   bool more = sk_mem_hand_back(h->mem, h->holder, false, RELEASED);
@@ -153,7 +153,7 @@ static void mem_backup(struct sk_store *store, struct sk_backup_op *op) {
   sk_mem_answer(h, &op->op, sk_err_set(&op->op.err, SK_EUNSUPPORTED, "memory: there is no file to copy"));
 }
 
-/* It waits for nobody; what goes on in steps ends with the next. */
+/* No operation waits for anything; those that go on in steps end with their next step. */
 static void mem_hurry(struct sk_store *store) { sk_mem_handle(store)->hurried = true; }
 
 static const struct sk_store_ops memory_ops = {

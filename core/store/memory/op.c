@@ -1,5 +1,5 @@
-/* memory/op.c - how an operation begins and is answered, and how one that is long goes on: a step in each turn of
- * the loop, with other operations served between.  Several long ones of a handle take turns. */
+/* memory/op.c - how an operation begins and is answered.  A long operation goes on in steps, one in each turn of the
+ * loop, and other operations are served between.  The long operations of a handle take turns. */
 #include <assert.h>
 
 #include "io/loop.h"

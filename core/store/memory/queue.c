@@ -1,5 +1,5 @@
-/* memory/queue.c - the table of queues: found by name, kept in order of their names, forgotten when they hold
- * nothing for a while. */
+/* memory/queue.c - the table of queues: by name, and sorted by name.  A queue that is unused for a while is forgotten.
+ */
 #include <stdlib.h>
 
 #include "store/memory/memory.h"
@@ -26,7 +26,7 @@ int sk_mem_compare(struct sk_str a, struct sk_str b) {
 
 /* -- in order of their names --------------------------------------------------------------------------------------- */
 
-/* Where a queue of that name stands, or would stand. */
+/* The index in by_name of the queue of that name, or the index at which it belongs. */
 static size_t index_of(const struct mem *mem, struct sk_str name) {
   size_t low = 0, high = mem->by_name_n;
   while (low < high) {
@@ -114,7 +114,7 @@ static bool is_unused(const struct mem_queue *queue) {
   return true;
 }
 
-/* Whether the queue is gone. */
+/* Forgets the queue if it has been unused for FORGET_MS; true: it is gone. */
 static bool forget(struct mem *mem, struct mem_queue *queue) {
   if (!is_unused(queue)) {
     queue->empty_since_ms = MEM_NEVER;

@@ -115,6 +115,6 @@ int64_t sk_mem_token_in_ms(const struct mem *mem, const struct mem_queue *queue)
   } else {
     return -1;
   }
-  if (wait_us <= 0) return 1; /* it is there: one fetch opens a bounded number of groups */
+  if (wait_us <= 0) return 1; /* the token is there, but this fetch has opened as many groups as it may */
   return wait_us / 1000 + (wait_us % 1000 != 0);
 }

@@ -1,16 +1,16 @@
-/* memory/settle.c - settle and progress: what an engine says of the jobs that it holds. */
+/* memory/settle.c - settle and progress: reports of an engine on the jobs that it holds. */
 #include <stdlib.h>
 
 #include "store/memory/memory.h"
 
-/* The job that an engine holds under that fence; NULL when it does not. */
+/* Finds the job that the engine holds under that fence; NULL when it does not. */
 static struct mem_job *held_job(struct mem_handle *h, struct sk_str id, uint64_t fence) {
   struct mem_job *job = sk_mem_find(h->mem, id);
   return job && job->state == SK_STATE_RUNNING && job->holder == h->holder && job->fence == fence ? job : NULL;
 }
 
-/* What becomes of the job.  `record` is malloced and taken, unless the answer is false: out of memory, nothing
- * changed. */
+/* Moves the job to the state that the item says.  Takes `record`, which is malloced, unless it returns false: out of
+ * memory, with nothing changed. */
 static bool apply(struct mem *mem, struct mem_job *job, const struct sk_settle_item *item, struct sk_str record) {
   struct mem_queue *queue = job->queue;
   bool ok = true;
@@ -84,7 +84,7 @@ void sk_mem_settle(struct sk_store *store, struct sk_settle_op *op) {
 
 /* -- progress ------------------------------------------------------------------------------------------------------ */
 
-/* A malloced copy of what it says; NULL when out of memory. */
+/* Copies the progress into a new block; NULL when out of memory. */
 static struct mem_progress *progress_new(const struct sk_progress_item *item) {
   struct sk_str note = sk_str_head(item->progress_text, SK_PROGRESS_BYTES_MAX),
                 log = sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX);

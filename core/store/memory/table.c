@@ -23,14 +23,14 @@ static uint64_t mix(uint64_t a, uint64_t b) {
   return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Eight bytes: a size that the compiler knows makes it one load. */
+/* Loads eight bytes: the constant size makes it one instruction. */
 static uint64_t word_at(const char *p) {
   uint64_t word;
   memcpy(&word, p, sizeof word);
   return word;
 }
 
-/* Word by word; the last one overlaps the one before it. */
+/* Hashes word by word; the last word overlaps the one before it. */
 uint64_t sk_mem_hash(const struct mem_table *t, struct sk_str id) {
   uint64_t h = t->key ^ id.n, factor = 0x9e3779b97f4a7c15u ^ t->key >> 1, last = 0;
   for (size_t i = 0; i + 8 < id.n; i += 8) h = mix(h ^ word_at(id.p + i), factor);
@@ -52,7 +52,7 @@ static void put(struct mem_slot *slots, size_t cap, struct mem_slot slot) {
   slots[i] = slot;
 }
 
-/* Zeroed pages, aligned to huge ones. */
+/* Zeroed pages, aligned to huge pages; NULL when out of memory. */
 static void *pages_new(size_t bytes) {
   char *p = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return NULL;
@@ -63,8 +63,9 @@ static void *pages_new(size_t bytes) {
   return p + before;
 }
 
-/* Empty slots.  Many of them ask for huge pages: ids lie all over, so that nearly each would miss the TLB too, and
- * after a fork, which an engine does for each worker, nearly each would fault on a page of its own. */
+/* Allocates empty slots.  A large table asks for huge pages: ids are spread over all of it, so that with small pages
+ * nearly each access would miss the TLB, and after a fork, which an engine does for each worker, nearly each would
+ * fault. */
 static struct mem_slot *slots_new(size_t cap) {
   size_t bytes = cap * sizeof(struct mem_slot);
   return bytes < HUGE_PAGE_BYTES ? calloc(cap, sizeof(struct mem_slot)) : pages_new(bytes);
@@ -88,8 +89,8 @@ void sk_mem_table_fini(struct mem_table *t) {
 
 /* -- growing ------------------------------------------------------------------------------------------------------- */
 
-/* Moves at least n old slots, and stops at an empty one: jobs that share a run of slots stay together, so that each can
- * be found. */
+/* Moves at least n old slots, and stops at an empty one: a run of taken slots moves as a whole, so that each job in it
+ * can be found. */
 static void move_on(struct mem_table *t, size_t n) {
   for (; t->old_left > 0; t->old_left--) {
     struct mem_slot *slot = &t->old[t->old_at];
@@ -103,14 +104,16 @@ static void move_on(struct mem_table *t, size_t n) {
   t->old = NULL;
 }
 
-enum { TOUCHED = 256 }; /* bytes with each add: all of them after cap / 8 adds, while it grows after cap / 6 */
+enum {
+  TOUCHED = 256
+}; /* bytes of the next slots with each add: cap / 8 adds touch all, and the table grows after cap / 6 adds */
 
-/* Makes the next slots before they are needed. */
+/* Makes the next slots before the table needs them, and touches some of their pages. */
 static void prepare(struct mem_table *t) {
   size_t bytes = t->cap * 2 * sizeof(struct mem_slot);
   if (t->n < t->cap / 2 || bytes < HUGE_PAGE_BYTES) return;
   if (t->next == NULL) {
-    t->next = slots_new(t->cap * 2); /* without memory now it is tried again */
+    t->next = slots_new(t->cap * 2); /* when out of memory, the next add tries again */
     t->next_touched = 0;
   }
   if (t->next == NULL || t->next_touched >= bytes) return;
@@ -118,7 +121,7 @@ static void prepare(struct mem_table *t) {
   t->next_touched += TOUCHED;
 }
 
-/* Room for one more, with at most two thirds of the slots taken. */
+/* Makes room for one more job; at most two thirds of the slots are taken.  False when out of memory. */
 static bool reserve(struct mem_table *t) {
   if (t->old != NULL) move_on(t, MOVED);
   prepare(t);
@@ -172,7 +175,7 @@ static bool remove_from(struct mem_slot *slots, size_t cap, uint64_t hash, const
   size_t hole = home_of(cap, hash);
   for (; slots[hole].job != job; hole = slot_after(cap, hole))
     if (slots[hole].job == NULL) return false;
-  /* Those behind it move up, unless that would put them before their home. */
+  /* The jobs behind it move up, unless that would put them before their home. */
   for (size_t i = slot_after(cap, hole); slots[i].job != NULL; i = slot_after(cap, i)) {
     size_t home = home_of(cap, slots[i].hash);
     if (((i - home) & (cap - 1)) < ((i - hole) & (cap - 1))) continue;

@@ -1,7 +1,6 @@
-/* memory/table.h - the memory store's jobs by id: open addressing with linear probing, so that finding a job among
- * millions costs two cache misses (the slot, the job) and an id that is not there one; those of a batch can be had
- * at the same time (sk_mem_table_prefetch).  Ids are hashed with a random key of the table's own, so that nobody can
- * choose ids that collide. */
+/* memory/table.h - the memory store's jobs by id: open addressing with linear probing.  Finding a job among millions
+ * costs two cache misses (the slot, the job), an id that is not there one; those of a batch overlap
+ * (sk_mem_table_prefetch). The hash has a random key of the table's own, so that nobody can choose ids that collide. */
 #ifndef SK_STORE_MEMORY_TABLE_H
 #define SK_STORE_MEMORY_TABLE_H
 

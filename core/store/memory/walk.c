@@ -1,5 +1,5 @@
-/* memory/walk.c - walks over all jobs that go on in steps, between which jobs come, move and go; and the pins that
- * keep the memory of jobs to which such an operation still refers. */
+/* memory/walk.c - walks over all jobs that go on in steps, while jobs come, move and go; and pins, which keep the
+ * memory of a job to which such an operation refers. */
 #include <assert.h>
 #include <stdlib.h>
 
