@@ -3,7 +3,6 @@
 --
 -- SLOWLOG counts wall time: on a machine with fewer cores than processes a script is also stopped by the others.
 local Place = require "tests.bench.place"
-local cjson = require "cjson"
 local load = require "load"
 local process = require "tests.support.process"
 local skein = require "skein"
@@ -19,7 +18,7 @@ local LONG_MS = 20
 local ALL_S = 300
 
 local function cpu_us(server)
-  local info = server:info "cpu"
+  local info = server:figures "cpu"
   return (info.used_cpu_sys + info.used_cpu_user) * 1e6
 end
 
@@ -42,9 +41,9 @@ local function longest(server, fn)
   server:call("SLOWLOG", "RESET")
   local result = fn()
   local longest_us = 0
-  for _, entry in ipairs(cjson.decode(server:call("--json", "SLOWLOG", "GET", "128"))) do
+  for _, entry in ipairs(assert(server:call("SLOWLOG", "GET", "128"))) do
     local command = entry[4][1]:lower()
-    if command:match "^evalsha" or command:match "^fcall" then longest_us = math.max(longest_us, entry[3]) end
+    if command:match "^evalsha" or command:match "^fcall" then longest_us = math.max(longest_us, tonumber(entry[3])) end
   end
   return result, longest_us / 1000
 end
@@ -121,7 +120,7 @@ local function operations(r, server, engines)
   judge(r, "cancel by task", ms, n)
 end
 
---- The rows; server: tests/support/redis_server.lua's.
+--- The rows; server: tests/support/redis.lua's.
 function M.run(r, server)
   server:call("CONFIG", "SET", "slowlog-log-slower-than", "1000")
   server:call("CONFIG", "SET", "slowlog-max-len", "10000")

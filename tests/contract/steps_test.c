@@ -233,7 +233,6 @@ static void fill_large(struct handle *h, const char *limit) {
 
 /* Fetches all jobs in turn.  Jobs with a group come in the order of their ids, and so do the others. */
 static void take_large(struct handle *h, size_t jobs) {
-  struct world *w = h->world;
   int last[2] = { -1, -1 };
   for (size_t taken = 0; taken < jobs;) {
     struct sk_fetch_op *op = take(h, 100, "q", NULL);
@@ -248,7 +247,7 @@ static void take_large(struct handle *h, size_t jobs) {
     }
     taken += op->jobs_n;
     assert_int_equal(op->has_more, taken < jobs);
-    if (strcmp(w->kind->name, "sqlite") != 0) assert_true(bytes < SK_BATCH_BYTES_MAX + LARGE_BYTES + 1000);
+    assert_true(bytes < SK_BATCH_BYTES_MAX + LARGE_BYTES + 1000);
   }
 }
 
