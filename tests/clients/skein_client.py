@@ -10,7 +10,7 @@ import hashlib, io, json, os, pathlib, socket, time, urllib.parse
 FORMAT = b"1"
 STORE_KEYS = """head jobs held leases engines queues counts notes done dead cancelled kept fences stops logs locks expires bounds groups lines
     places ring tokens""".split()
-QUEUE_KEYS = "later front ghosts ready:0 ready:1 ready:2 ready:3 ready:4".split()
+QUEUE_KEYS = "later front tombstones ready:0 ready:1 ready:2 ready:3 ready:4".split()
 STATES = {"r": "ready", "f": "ready", "g": "ready", "s": "scheduled", "t": "retry", "d": "done", "x": "dead", "c": "cancelled"}
 FIELDS = """id:text task:text queue:text args:json meta:json priority:zigzag enqueued_ms retries timeout_ms keep_ms expires_ms keep_dead
     backoff:text retry_queue:text on_success:bytes on_error:bytes immutable attempts crashes unknowns recoveries error_kind error:text

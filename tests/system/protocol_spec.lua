@@ -9,7 +9,7 @@ local SCRIPTS = H.skein:match "^(.*)/[^/]*$" .. "/redis"
 local STORE_KEYS = { "head", "jobs", "held", "leases", "engines", "queues", "counts", "notes", "done", "dead",
   "cancelled", "kept", "fences",
                      "stops", "logs", "locks", "expires", "bounds", "groups", "lines", "places", "ring", "tokens" }
-local QUEUE_KEYS = { "later", "front", "ghosts", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" }
+local QUEUE_KEYS = { "later", "front", "tombstones", "ready:0", "ready:1", "ready:2", "ready:3", "ready:4" }
 
 -- -- Python ----------------------------------------------------------------------------------------------------------
 

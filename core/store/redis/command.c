@@ -14,8 +14,8 @@ static const char *const store_keys[] = { "head",   "jobs",  "held",   "leases",
                                           "counts", "notes", "done",   "dead",   "cancelled", "kept",
                                           "fences", "stops", "logs",   "locks",  "expires",   "bounds",
                                           "groups", "lines", "places", "ring",   "tokens" };
-static const char *const queue_keys[] = { "later",   "front",   "ghosts",  "ready:0",
-                                          "ready:1", "ready:2", "ready:3", "ready:4" };
+static const char *const queue_keys[] = { "later",   "front",   "tombstones", "ready:0",
+                                          "ready:1", "ready:2", "ready:3",    "ready:4" };
 enum {
   STORE_KEYS_N = sizeof store_keys / sizeof *store_keys,
   QUEUE_KEYS_N = sizeof queue_keys / sizeof *queue_keys,

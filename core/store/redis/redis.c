@@ -434,7 +434,7 @@ enum sk_code sk_redis_open(struct sk_loop *loop, const struct sk_store_options *
   s->must_exist = options->must_exist;
   struct sk_idgen gen = { 0 };
   sk_id_next(&gen, sk_clock_wall_ms(), s->origin);
-  sk_rd_describe_self(s->said, sizeof s->said);
+  sk_rd_describe_self(s->process, sizeof s->process);
   enum sk_code code = read_url(&s->config, options, err);
   if (code == SK_OK) {
     s->engine = keep(s, options->engine);

@@ -235,7 +235,7 @@ struct rd_store {
   char name[SK_ENGINE_NAME_BYTES_MAX +
             24]; /* the one that it is entered under: engine, or engine~2, engine~3 when it began anew */
   unsigned lives;
-  char said[256]; /* which process on which host this is */
+  char process[256]; /* which process on which host this is */
   int64_t lease_ms;
   uint64_t mark, seen; /* of the last call; the greatest that is known to have been left (scripts/lib/engine.lua) */
   int64_t given;       /* how many engines were given up in this store when it was last asked */

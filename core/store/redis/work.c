@@ -343,7 +343,7 @@ void sk_rd_beat_build(struct rd_store *s, struct sk_op *whole) {
   sk_rd_name_none(s);
   sk_rd_begin(s, RD_SCRIPT_BEAT);
   sk_rd_arg_int(&s->command, s->lease_ms);
-  sk_rd_arg_c(&s->command, s->said);
+  sk_rd_arg_c(&s->command, s->process);
   sk_rd_arg_c(&s->command, RD_FORMAT);
 }
 

@@ -8,7 +8,7 @@
 --        named: of each twice what it is due in + 1, and 1 more where more of it could be taken now.  A job whose id can't be joined to
 --        others is dead.
 local call, now, argi, queues_n, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, FENCES, STOPS, LOGS = ...
-local names, later_key, front_key, ghosts_key, list_key, body_of, is_value, enter_dead, uses, FENCE_JOBS, engine_of = ...
+local names, later_key, front_key, tombstones_key, list_key, body_of, is_value, enter_dead, uses, FENCE_JOBS, engine_of = ...
 local engine_error, mark_left = ...
 if engine_error then return engine_error end
 local want = tonumber(ARGV[argi + 1])
@@ -69,52 +69,52 @@ local ids, taken, ready, due_of, more_of, total = got.ids, got.taken, got.ready,
 local sources, sources_n, no_jobs = {}, 0, {} -- sources: queue, how many, for the jobs in their order; no_jobs: of each queue
 for i = 1, queues_n do taken[i], no_jobs[i] = 0, 0 end
 
--- Pops up to `limit` from a list, past the ghosts.  popped_before: of each id how many were popped before it (lib/group.lua).
-local popped_before, ghosts_left = {}, 4000 -- ghosts that this call may still pop
-local function pop_ghosts(ids_popped, ghosts, rank)
+-- Pops up to `limit` from a list, past the tombstones.  popped_before: of each id how many were popped before it (lib/group.lua).
+local popped_before, tombstones_left = {}, 4000 -- tombstones that this call may still pop
+local function pop_tombstones(ids_popped, tombstones, rank)
   local fields, counts, gone, left = {}, {}, {}, {}
   for k, id in ipairs(ids_popped) do fields[k] = rank .. id end
-  for k, count in ipairs(call("HMGET", ghosts, unpack(fields))) do
+  for k, count in ipairs(call("HMGET", tombstones, unpack(fields))) do
     local field = fields[k]
     left[field] = left[field] or tonumber(count or 0)
     counts[k] = left[field] > 0
     if counts[k] then
       left[field], gone[field] = left[field] - 1, true
-      ghosts_left = ghosts_left - 1
+      tombstones_left = tombstones_left - 1
     end
   end
   local hdel = {}
   for field in pairs(gone) do
-    if left[field] == 0 then hdel[#hdel + 1] = field else call("HSET", ghosts, field, left[field]) end
+    if left[field] == 0 then hdel[#hdel + 1] = field else call("HSET", tombstones, field, left[field]) end
   end
-  if #hdel > 0 then call("HDEL", ghosts, unpack(hdel)) end
+  if #hdel > 0 then call("HDEL", tombstones, unpack(hdel)) end
   return counts
 end
 
-local function take_list(list, ghosts, queue, rank, limit)
+local function take_list(list, tombstones, queue, rank, limit)
   repeat
     local ids_popped = call("LPOP", list, limit)
     if not ids_popped then return end
     local before = uses.groups and ties.popped(queue, rank, #ids_popped)
-    if not ghosts and not before then
+    if not tombstones and not before then
       for k, id in ipairs(ids_popped) do ids[got.n + k] = id end
       got.n = got.n + #ids_popped
       return
     end
-    local is_ghost = ghosts and pop_ghosts(ids_popped, ghosts, rank)
+    local is_tombstone = tombstones and pop_tombstones(ids_popped, tombstones, rank)
     for k, id in ipairs(ids_popped) do
-      if not ghosts or not is_ghost[k] then
+      if not tombstones or not is_tombstone[k] then
         got.n = got.n + 1
         ids[got.n] = id
         popped_before[got.n] = before and before + k - 1
         limit = limit - 1
       end
     end
-  until limit == 0 or not ghosts or ghosts_left <= 0
+  until limit == 0 or not tombstones or tombstones_left <= 0
 end
 
 -- Takes up to `limit` jobs of a rank that need no slot: those in front, then the list.
-local function take_plain(i, rank, limit, front, ghosts)
+local function take_plain(i, rank, limit, front, tombstones)
   local before = got.n
   if front then
     local members = call("ZRANGEBYLEX", front, "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, limit)
@@ -125,7 +125,7 @@ local function take_plain(i, rank, limit, front, ghosts)
     end
   end
   local left = limit - (got.n - before)
-  if left > 0 then take_list(list_key(i, rank), ghosts, names[i], rank, left) end
+  if left > 0 then take_list(list_key(i, rank), tombstones, names[i], rank, left) end
   ready[i] = ready[i] - (got.n - before)
   return got.n - before
 end
@@ -180,11 +180,11 @@ local function read_values(i, rank, first)
 end
 
 -- Takes up to `limit` jobs of one rank.
-local function take_rank(i, rank, limit, front, ghosts)
+local function take_rank(i, rank, limit, front, tombstones)
   local before = got.n
   repeat
     local first, want_now = got.n + 1, math.min(piece_n, limit - (got.n - before))
-    if ties then ties.take(i, rank, want_now, front, ghosts) else take_plain(i, rank, want_now, front, ghosts) end
+    if ties then ties.take(i, rank, want_now, front, tombstones) else take_plain(i, rank, want_now, front, tombstones) end
     local found = got.n - first + 1
     if found > 0 then read_values(i, rank, first) end
   until found < want_now or got.n - before >= limit or bytes >= BYTES_MAX
@@ -195,22 +195,22 @@ local function take(i, limit)
   if limit <= 0 then return end
   local before = got.n
   local front = call("EXISTS", front_key(i)) == 1 and front_key(i)
-  local ghosts = call("EXISTS", ghosts_key(i)) == 1 and ghosts_key(i)
+  local tombstones = call("EXISTS", tombstones_key(i)) == 1 and tombstones_key(i)
   for rank = 0, 4 do
     local left = limit - (got.n - before)
-    if left > 0 and bytes < BYTES_MAX then take_rank(i, rank, left, front, ghosts) end
+    if left > 0 and bytes < BYTES_MAX then take_rank(i, rank, left, front, tombstones) end
   end
   taken[i] = taken[i] + got.n - before
   if got.n > before then
     sources[sources_n + 1], sources[sources_n + 2] = i, got.n - before
     sources_n = sources_n + 2
   end
-  if ghosts and ready[i] <= 0 then -- what is left of its lists are ghosts
+  if tombstones and ready[i] <= 0 then -- what is left of its lists are tombstones
     for rank = 0, 4 do
       if uses.groups then ties.popped(names[i], rank, call("LLEN", list_key(i, rank))) end
       call("UNLINK", list_key(i, rank))
     end
-    call("UNLINK", ghosts)
+    call("UNLINK", tombstones)
   end
 end
 

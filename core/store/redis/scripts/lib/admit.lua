@@ -1,5 +1,5 @@
 -- Jobs with a lock or a limit, and those of bounded queues: whether they may come in, and whom they displace.
-local call, now, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, LOGS, LOCKS, PLACES, names, index_of, front_key, ghosts_key, list_key = ...
+local call, now, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, LOGS, LOCKS, PLACES, names, index_of, front_key, tombstones_key, list_key = ...
 local queue_in, before, register, add, uses, bound_of, jobs_in, waiting_in, holder_said, holder_of, lock_take, untie, named, enter_line = ...
 local popped, list_place, popped_of, last_place, group_join, STATE, leave, limit_now, count_state = ...
 
@@ -66,15 +66,15 @@ local function discard(id)
   call("HINCRBY", HEAD, "discarded", 1)
 end
 
--- The head of a list, past its ghosts; nil, false: so many stand there that it is not found in this call.
+-- The head of a list, past its tombstones; nil, false: so many stand there that it is not found in this call.
 local function list_head(i, rank)
-  local list, ghosts = list_key(i, rank), ghosts_key(i)
+  local list, tombstones = list_key(i, rank), tombstones_key(i)
   for _ = 1, 2000 do
     local id = call("LINDEX", list, 0)
-    local ghost = id and call("HGET", ghosts, rank .. id)
-    if not ghost then return id end
+    local tombstone = id and call("HGET", tombstones, rank .. id)
+    if not tombstone then return id end
     call("LPOP", list)
-    if ghost == "1" then call("HDEL", ghosts, rank .. id) else call("HINCRBY", ghosts, rank .. id, -1) end
+    if tombstone == "1" then call("HDEL", tombstones, rank .. id) else call("HINCRBY", tombstones, rank .. id, -1) end
     popped(names[i], rank, 1)
   end
   return nil, false

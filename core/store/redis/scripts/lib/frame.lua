@@ -24,7 +24,7 @@
 --        then 8 for each queue that is named:
 --        +1 later      zset: seq (8 bytes) .. code .. id, by due time: SCHEDULED and RETRY
 --        +2 front      zset, all of score 0: rank .. due (8 bytes) .. seq (8 bytes) .. id: came due, or was released
---        +3 ghosts     hash: rank .. id -> how many times it stands in that list without being there any more
+--        +3 tombstones     hash: rank .. id -> how many times it stands in that list without being there any more
 --        +4 ... +8     list of ids, one a rank (2 - priority): first in, first out
 -- ARGV    1 clock      "" (Redis TIME); in tests the time, ms
 --         2 origin     who asks: the payload of the wake-up, so that nobody wakes itself

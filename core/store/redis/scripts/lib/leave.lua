@@ -1,10 +1,10 @@
 -- Takes a job that does not run out of the structure that its code stands for.  A job that is not at the end of its list leaves a
--- tombstone: `ghosts` counts the places in the list that are to be skipped.
-local call, HEAD, JOBS, COUNTS, ENDED, KEPT, names, index_of, later_key, front_key, ghosts_key, list_key, body_of, queue_of = ...
+-- tombstone: `tombstones` counts the places in the list that are to be skipped.
+local call, HEAD, JOBS, COUNTS, ENDED, KEPT, names, index_of, later_key, front_key, tombstones_key, list_key, body_of, queue_of = ...
 local later_member, standing_in, popped_field, popped, fifo_place, list_place, membership, leave_line, count_state = ...
 
 local STATE = { r = 2, f = 2, g = 2, s = 1, t = 4, d = 5, x = 6, c = 7 }
-local ghosted = {}
+local has_tombstones = {}
 local function leave(id, value)
   local code, body = value:sub(1, 1), body_of(value)
   local queue, rank = queue_of(body), body:sub(1, 1)
@@ -15,8 +15,8 @@ local function leave(id, value)
   end
   local i = index_of[queue]
   if code == "r" then
-    call("HINCRBY", ghosts_key(i), rank .. id, 1)
-    ghosted[queue] = true
+    call("HINCRBY", tombstones_key(i), rank .. id, 1)
+    has_tombstones[queue] = true
   elseif code == "f" then
     call("ZREM", front_key(i), rank .. value:sub(2, 17) .. id)
   elseif code == "g" then
@@ -30,11 +30,11 @@ local function leave(id, value)
   count_state(STATE[code], queue, -1)
 end
 
--- The number of tombstones that each id has in that list; and their fields in `ghosts`.
-local function ghosts_of(ids, rank, ghosts)
+-- The number of tombstones that each id has in that list; and their fields in `tombstones`.
+local function tombstones_of(ids, rank, tombstones)
   local fields = {}
   for k, id in ipairs(ids) do fields[k] = rank .. id end
-  return call("HMGET", ghosts, unpack(fields)), fields
+  return call("HMGET", tombstones, unpack(fields)), fields
 end
 
 -- Jobs from the head of a list stand in front of the queue from now on, where they would return to if they were taken and handed back.
@@ -56,19 +56,19 @@ end
 
 -- Takes tombstones out of the head of a list, a bounded number.  While tombstones outnumber jobs, the jobs between them go to the front.
 local function tidy(queue, rank, i, list, jobs)
-  local ghosts, looked = ghosts_key(i), 0
+  local tombstones, looked = tombstones_key(i), 0
   while looked < 1000 do
     local ids = call("LRANGE", list, 0, 24)
     if #ids == 0 then return end
     local many = call("LLEN", list) > jobs * 2 + 64
-    local counts, fields = ghosts_of(ids, rank, ghosts)
+    local counts, fields = tombstones_of(ids, rank, tombstones)
     local left, gone, stay, taken_before, n = {}, {}, {}, {}, 0
     for k, id in ipairs(ids) do
-      local ghost = left[id] or tonumber(counts[k] or 0)
-      if ghost == 0 and not many then break end
+      local tombstone = left[id] or tonumber(counts[k] or 0)
+      if tombstone == 0 and not many then break end
       n = k
-      if ghost > 0 then
-        left[id] = ghost - 1
+      if tombstone > 0 then
+        left[id] = tombstone - 1
         gone[id] = fields[k]
       else
         left[id] = 0
@@ -81,9 +81,9 @@ local function tidy(queue, rank, i, list, jobs)
     local before = popped(queue, rank, n)
     local hdel = {}
     for id, field in pairs(gone) do
-      if left[id] == 0 then hdel[#hdel + 1] = field else call("HSET", ghosts, field, left[id]) end
+      if left[id] == 0 then hdel[#hdel + 1] = field else call("HSET", tombstones, field, left[id]) end
     end
-    if #hdel > 0 then call("HDEL", ghosts, unpack(hdel)) end
+    if #hdel > 0 then call("HDEL", tombstones, unpack(hdel)) end
     if #stay > 0 then move_to_front(stay, i, rank, before, taken_before) end
     if n < #ids then return end
     looked = looked + n
@@ -92,7 +92,7 @@ end
 
 -- To be called before the script ends, when the counts are written.  It keeps tombstones fewer than jobs, and drops them where no job is left.
 local function sweep()
-  for queue in pairs(ghosted) do
+  for queue in pairs(has_tombstones) do
     local i = index_of[queue]
     local jobs = (call("HGET", COUNTS, "2:" .. queue) or 0) - standing_in(queue)
     for rank = 0, 4 do
@@ -105,7 +105,7 @@ local function sweep()
         tidy(queue, rank, i, list, jobs)
       end
     end
-    if jobs <= 0 then call("UNLINK", ghosts_key(i)) end
+    if jobs <= 0 then call("UNLINK", tombstones_key(i)) end
   end
 end
 

@@ -112,7 +112,7 @@ local function least(i, limit)
 end
 
 -- Groups take turns, a job each, and the jobs that need no slot are one more of them.
-local function take_turns(i, rank, limit, front, ghosts)
+local function take_turns(i, rank, limit, front, tombstones)
   local field, queue, plain, to = "!" .. named(names[i]) .. rank, names[i], got.ready[i] > 0, got.n + limit
   local whole
   repeat
@@ -122,7 +122,7 @@ local function take_turns(i, rank, limit, front, ghosts)
     if plain and read_n > 0 then mine = struct.unpack(">I8", call("HGET", GROUPS, field) or u64(0)) end
     while got.n < to and lines[at] do
       if plain and mine < lines[at].turn then
-        plain = take_plain(i, rank, 1, front, ghosts) == 1
+        plain = take_plain(i, rank, 1, front, tombstones) == 1
         if plain then mine, moved = seq_number(), true end
         plain = plain and got.ready[i] > 0
       else
@@ -135,7 +135,7 @@ local function take_turns(i, rank, limit, front, ghosts)
     if moved then call("HSET", GROUPS, field, u64(mine)) end
     write_taken(queue, rank, lines, math.min(at - 1, read_n))
   until got.n >= to or whole
-  if got.n < to and plain then take_plain(i, rank, math.min(to - got.n, got.ready[i]), front, ghosts) end
+  if got.n < to and plain then take_plain(i, rank, math.min(to - got.n, got.ready[i]), front, tombstones) end
 end
 
 -- A job that was taken stands in its group's line again, without slot and token.

@@ -2,7 +2,7 @@
 -- call goes on:
 --   cursor := state ";" place in the order of the named queues ";" part ";" where in it          "": from the start
 -- A job that comes, goes or moves between two calls may be missed or seen twice.  Nothing may be written while it walks.
-local call, queues_n, JOBS, HELD, COUNTS, ENDED, FENCES, PLACES, names, later_key, front_key, ghosts_key, list_key, body_of, body_ends = ...
+local call, queues_n, JOBS, HELD, COUNTS, ENDED, FENCES, PLACES, names, later_key, front_key, tombstones_key, list_key, body_of, body_ends = ...
 local queue_in, before, uses, named, list_place, popped_of = ...
 
 local PIECE = 250
@@ -202,7 +202,7 @@ local function of_running_scanned(at)
   }
 end
 
--- READY, a queue's list: at is an index and the id there, since jobs before it may be taken from the list meanwhile.  `ghosts` stand
+-- READY, a queue's list: at is an index and the id there, since jobs before it may be taken from the list meanwhile.  `tombstones` stand
 -- before the job of that id that is in the list, if any: exact when the walk began with the list's head, else the first one is shown.
 local function index_behind(key, index, id)
   local from = math.max(0, index - 5000)
@@ -214,7 +214,7 @@ local function index_behind(key, index, id)
 end
 
 local function of_list(i, rank, at)
-  local key, ghosts, from, ids = list_key(i, rank), call("EXISTS", ghosts_key(i)) == 1 and ghosts_key(i), 0, {}
+  local key, tombstones, from, ids = list_key(i, rank), call("EXISTS", tombstones_key(i)) == 1 and tombstones_key(i), 0, {}
   local index, last = at:match("^(%d+) (.*)$")
   if index then from = index_behind(key, tonumber(index), last) end
   local whole, skip, seen, first = from == 0, {}, {}, from
@@ -226,8 +226,8 @@ local function of_list(i, rank, at)
     end,
     at = function(k) return ids[k] and first + k - 1 .. " " .. ids[k] end,
     live = function(id, value)
-      if ghosts and skip[id] == nil then skip[id] = tonumber(call("HGET", ghosts, rank .. id) or 0) end
-      if ghosts and skip[id] > 0 then
+      if tombstones and skip[id] == nil then skip[id] = tonumber(call("HGET", tombstones, rank .. id) or 0) end
+      if tombstones and skip[id] > 0 then
         skip[id] = skip[id] - 1
         if whole or value:sub(1, 2) ~= "r" .. rank or queue_in(value) ~= names[i] or call("HEXISTS", HELD, id) == 1 then return false end
       end
@@ -270,7 +270,7 @@ end
 
 local function stream_of_list(i, rank, at)
   local gone, skip, piece, k, from = popped_of(names[i], rank), {}, {}, 0, 0
-  local key, ghosts = list_key(i, rank), ghosts_key(i)
+  local key, tombstones = list_key(i, rank), tombstones_key(i)
   if at:byte() == 126 then -- behind that place (lib/group.lua)
     from = math.max(0, math.floor((struct.unpack(">I8", "\0" .. at:sub(2, 8)) - 1) / 2) - gone)
   end
@@ -282,7 +282,7 @@ local function stream_of_list(i, rank, at)
       end
       k, from = k + 1, from + 1
       local id = piece[k]
-      if skip[id] == nil then skip[id] = tonumber(call("HGET", ghosts, rank .. id) or 0) end
+      if skip[id] == nil then skip[id] = tonumber(call("HGET", tombstones, rank .. id) or 0) end
       if skip[id] == 0 then return list_place(gone + from - 1), id end
       skip[id], looks = skip[id] - 1, looks - 1
     end
