@@ -1,4 +1,4 @@
-/* jobs.c - a job's way through a worker: taken, started, ended; see runner.h.
+/* jobs.c - takes, starts and ends the jobs of a worker; see runner.h.
  *
  * The hot path (a handler that returns at once) makes no system call and allocates only the job's table. */
 #include <assert.h>
@@ -15,8 +15,8 @@
 
 enum {
   FAILURE_ARGS = 4,              /* job, kind, error value, traceback */
-  RECORD_KEEP_BYTES = 64 * 1024, /* of a slot's buffer between jobs */
-  SEND_AFTER_MS = 5,
+  RECORD_KEEP_BYTES = 64 * 1024, /* largest record buffer that a slot keeps between jobs */
+  SEND_AFTER_MS = 5,             /* least time between two early sends */
 };
 
 static void say_done(struct sk_runner *r, const struct sk_slot *slot, struct sk_str result) {
@@ -48,7 +48,7 @@ static void say_fail(struct sk_runner *r, const struct sk_slot *slot, const stru
 
 /* -- the end ------------------------------------------------------------------------------------------------------- */
 
-/* All threads of the job but the one whose coroutine is `keep`. */
+/* Drops all threads of the job except the one whose coroutine is `keep`. */
 static void drop_threads_but(struct sk_slot *slot, const lua_State *keep) {
   SK_LIST_EACH_SAFE(n, &slot->threads) {
     struct sk_thread *t = SK_CONTAINER(n, struct sk_thread, node);
@@ -58,8 +58,8 @@ static void drop_threads_but(struct sk_slot *slot, const lua_State *keep) {
 
 static void drop_threads(struct sk_slot *slot) { drop_threads_but(slot, NULL); }
 
-/* The loop sends what was said when all pending jobs had their turn, which may be long after this one ended: who
- * waits for it should not wait for them, and their crash should not undo it. */
+/* Sends buffered frames before the loop does.  The loop sends only after all pending jobs have run: without an early
+ * send, a waiting client would wait for those jobs too, and their crash would lose the end of this job. */
 static void send_soon(struct sk_runner *r) {
   int64_t now_ms = sk_runner_now_ms(r);
   if (now_ms - r->sent_ms < SEND_AFTER_MS && sk_pipe_pending(r->pipe) <= SK_SAID_BYTES_MAX) return;
@@ -68,7 +68,7 @@ static void send_soon(struct sk_runner *r) {
   sk_runner_may_say(r);
 }
 
-/* The attempt is over and said so: nothing of the job stays. */
+/* Frees everything that belongs to the attempt, whose DONE or FAIL frame is written. */
 static void finish(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
   drop_threads(slot);
@@ -93,17 +93,17 @@ void sk_jobs_resume(struct sk_thread *t, int n) {
   sk_jobs_follow_up(r);
 }
 
-/* Why an attempt failed, for the failure handlers. */
+/* The cause of a failed attempt, for the failure handlers. */
 struct trouble {
   struct sk_slot *slot;
   const char *kind;
-  const char *message; /* a sentence of the runner's own; NULL: an error was raised */
+  const char *message; /* message of the runner; NULL: a script raised an error */
   bool out_of_memory;
-  lua_State *co; /* whose stack is as the error left it, the error value on top; its thread is alive still */
-  struct sk_thread *handler; /* out; NULL when there is no memory for one */
+  lua_State *co; /* the coroutine that failed, its stack intact, the error value on top; its thread still exists */
+  struct sk_thread *handler; /* out; NULL when out of memory */
 };
 
-/* Makes the thread that runs the failure handlers, with what they get on its stack: function, job, kind, error value,
+/* Makes the thread that runs the failure handlers and pushes on its stack: function, job, kind, error value,
  * traceback. */
 static int failure_step(lua_State *L) {
   struct trouble *f = lua_touserdata(L, 1);
@@ -121,20 +121,20 @@ static int failure_step(lua_State *L) {
     luaL_traceback(L, f->co, NULL, 0);
   }
   int n = lua_gettop(L) - 1;
-  if (f->out_of_memory) lua_gc(L, LUA_GCCOLLECT, 0); /* room for the handlers */
+  if (f->out_of_memory) lua_gc(L, LUA_GCCOLLECT, 0); /* frees memory for the handlers */
   if (f->handler == NULL) f->handler = sk_thread_new(L, slot, SK_ROLE_FAILURE);
   if (f->handler) lua_xmove(L, f->handler->co, n);
   return 0;
 }
 
-/* Runs the failure handlers (skein/worker.lua) in a thread of their own: they may yield. */
+/* Runs the failure handlers (skein/failures.lua) in a thread of their own, since they may yield. */
 static void start_failure(struct trouble *f) {
   struct sk_slot *slot = f->slot;
   struct sk_runner *r = slot->runner;
   sk_list_remove(&slot->node);
   slot->failing = true;
   slot->over = NULL;
-  slot->stop = SK_KIND_NONE; /* it has stopped; the handlers may wait */
+  slot->stop = SK_KIND_NONE; /* the attempt has stopped; its handlers may wait */
   drop_threads_but(slot, f->co);
   sk_runner_protect(r, failure_step, f);
   drop_threads_but(slot, f->handler ? f->handler->co : NULL);
@@ -147,12 +147,12 @@ static void start_failure(struct trouble *f) {
   sk_jobs_resume(f->handler, FAILURE_ARGS);
 }
 
-/* The same for an error of the runner's own, a sentence without a traceback. */
+/* Starts the failure handlers for an error of the runner: a message without a traceback. */
 static void fail_with(struct sk_slot *slot, const char *kind, const char *message) {
   start_failure(&(struct trouble){ .slot = slot, .kind = kind, .message = message });
 }
 
-/* What the failure handlers decided: verdict, delay_ms, kind, message, traceback. */
+/* Reads the results of failures.failed: verdict, delay_ms, kind, message, traceback. */
 static struct failure read_failure(lua_State *co) {
   struct failure f = {
     .verdict = (enum sk_verdict)lua_tointeger(co, 1),
@@ -170,13 +170,14 @@ static void failure_ended(struct sk_slot *slot) {
   if (slot->over_status == 0)
     f = read_failure(co);
   else
-    f.message = sk_vm_error_text(co, -1); /* out of memory, or ours to mend: skein/worker.lua guards its handlers */
+    f.message =
+        sk_vm_error_text(co, -1); /* out of memory or a fault in Skein: failures.lua catches errors of handlers */
   say_fail(slot->runner, slot, &f);
   finish(slot);
 }
 
 struct result {
-  lua_State *co; /* the value is the first on its stack */
+  lua_State *co; /* the handler's coroutine; the result is the first value on its stack */
   struct sk_buf text;
   enum sk_code code;
   struct sk_err err;
@@ -215,8 +216,8 @@ static void raised(struct sk_slot *slot) {
       .slot = slot, .kind = "error", .co = slot->over->co, .out_of_memory = slot->over_status == LUA_ERRMEM });
 }
 
-/* The handlers (skein/worker.lua guards them) have run, or have not stopped when they should. */
-static void mourned(struct sk_slot *slot) {
+/* Ends a slot whose late handlers have run or have ignored their stop.  Errors in handlers are caught in Lua. */
+static void after_late_handlers(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
   if (slot->over == NULL)
     sk_runner_log(r, SK_LOG_ERROR, slot, SK_STR_LIT("the job's handlers went on after they were told to stop"));
@@ -226,15 +227,15 @@ static void mourned(struct sk_slot *slot) {
   finish(slot);
 }
 
-/* A slot that came to runner->ended. */
+/* Ends the attempt of a slot that was in runner->ended. */
 static void end_of(struct sk_slot *slot) {
   bool failed = slot->over == NULL || slot->over_status != 0;
-  if (slot->mourn != SK_KIND_NONE)
-    mourned(slot);
+  if (slot->late_kind != SK_KIND_NONE)
+    after_late_handlers(slot);
   else if (slot->over != NULL && slot->over->role == SK_ROLE_FAILURE)
     failure_ended(slot);
   else if (slot->stop == SK_KIND_CANCELLED && failed)
-    fail_with(slot, "cancelled", "cancelled"); /* whatever it raised */
+    fail_with(slot, "cancelled", "cancelled"); /* the error that the job raised does not matter */
   else if (slot->over == NULL)
     fail_with(slot, stop_text(slot->stop), "it went on after it was told to stop");
   else if (slot->over_status == 0)
@@ -263,7 +264,7 @@ void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind) {
       woke = true;
       break;
     }
-    if (slot->swallowed > 0) break; /* it goes on all the same: its next yield raises again */
+    if (slot->swallowed > 0) break; /* the job went on; its next yield raises the stop again */
   }
 }
 
@@ -279,7 +280,7 @@ static void set_number(lua_State *L, const char *key, lua_Number v) {
   lua_setfield(L, -2, key);
 }
 
-/* The job's table; args and meta are decoded when asked for (worker.lua). */
+/* Pushes the job's table.  skein/job.lua decodes args and meta on first use. */
 static void push_job(lua_State *L, struct sk_slot *slot) {
   const struct sk_job *job = &slot->job;
   lua_createtable(L, 0, 8);
@@ -311,11 +312,11 @@ static void activate(struct sk_slot *slot) {
 struct beginning {
   struct sk_slot *slot;
   struct sk_thread *thread; /* out */
-  int values;               /* out: handler, job and args on its stack; -1 with err */
+  int values;               /* out: number of values on its stack (handler, job, args); -1 with err set */
   struct sk_err err;
 };
 
-/* Makes the job's table and its main thread; false when there is no memory for them. */
+/* Makes the job's table and its main thread.  Returns false when out of memory. */
 static bool make_job(lua_State *L, struct beginning *b) {
   struct sk_slot *slot = b->slot;
   b->values = -1;
@@ -328,7 +329,7 @@ static bool make_job(lua_State *L, struct beginning *b) {
   return b->thread != NULL;
 }
 
-/* Pushes handler, job and args to the job's main thread. */
+/* Pushes handler, job and args on the stack of the job's main thread. */
 static int begin_step(lua_State *L) {
   struct beginning *b = lua_touserdata(L, 1);
   struct sk_slot *slot = b->slot;
@@ -350,40 +351,40 @@ static int begin_step(lua_State *L) {
   return 0;
 }
 
-enum { MOURN_ARGS = 4 }; /* job, kind, message, dies */
+enum { LATE_ARGS = 4 }; /* job, kind, message, dies */
 
-/* Pushes what runs the handlers, and its arguments. */
-static int mourn_step(lua_State *L) {
+/* Pushes the function that runs the late handlers, and its arguments. */
+static int late_handlers_step(lua_State *L) {
   struct beginning *b = lua_touserdata(L, 1);
   struct sk_slot *slot = b->slot;
   if (!make_job(L, b)) return 0;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, slot->runner->mourn_ref);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, slot->runner->late_handlers_ref);
   lua_rawgeti(L, LUA_REGISTRYINDEX, slot->job_ref);
-  lua_pushstring(L, sk_error_kind_name(slot->mourn));
+  lua_pushstring(L, sk_error_kind_name(slot->late_kind));
   lua_pushlstring(L, slot->message.p ? slot->message.p : "", slot->message.n);
   lua_pushboolean(L, slot->dies);
-  b->values = 1 + MOURN_ARGS;
-  lua_xmove(L, b->thread->co, 1 + MOURN_ARGS);
+  b->values = 1 + LATE_ARGS;
+  lua_xmove(L, b->thread->co, 1 + LATE_ARGS);
   return 0;
 }
 
 static void start(struct sk_slot *slot) {
   struct sk_runner *r = slot->runner;
   struct beginning b = { .slot = slot };
-  bool mourns = slot->mourn != SK_KIND_NONE;
+  bool late = slot->late_kind != SK_KIND_NONE;
   activate(slot);
   atomic_store_explicit(&r->slot_page->running, slot->number + 1, memory_order_release);
-  sk_runner_protect(r, mourns ? mourn_step : begin_step, &b);
+  sk_runner_protect(r, late ? late_handlers_step : begin_step, &b);
   atomic_store_explicit(&r->slot_page->running, 0, memory_order_release);
   if (b.values >= 0)
     sk_jobs_resume(b.thread, b.values - 1);
-  else if (mourns)
-    mourned(slot);
-  else /* args that can't be read are no better at the next attempt */
+  else if (late)
+    after_late_handlers(slot);
+  else /* args that cannot be decoded will fail at every attempt */
     fail_with(slot, b.err.code == SK_ENOMEM ? "error" : "fail", b.err.message);
 }
 
-/* Starts one of the pending jobs; false when there is none or no room. */
+/* Starts the first pending job.  Returns false when none is pending or all slots are busy. */
 static bool start_next(struct sk_runner *r) {
   while (r->active < r->concurrency && !sk_list_empty(&r->pending)) {
     struct sk_slot *slot = SK_CONTAINER(sk_list_pop(&r->pending), struct sk_slot, node);
@@ -394,7 +395,7 @@ static bool start_next(struct sk_runner *r) {
   return false;
 }
 
-/* What runs here comes back here when it yields or ends; `following` makes that a loop. */
+/* Threads resumed here call this function again when they yield or end; `following` turns that recursion into a loop. */
 void sk_jobs_follow_up(struct sk_runner *r) {
   if (r->depth > 0 || r->following) return;
   r->following = true;
@@ -422,31 +423,31 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
   int64_t timeout_ms = sk_read_i64(frame);
   int64_t retries = sk_read_i64(frame);
   struct sk_str record = sk_read_str(frame);
-  unsigned mourn = SK_KIND_NONE;
+  unsigned late_kind = SK_KIND_NONE;
   bool dies = false;
   struct sk_str message = { NULL, 0 };
   if (frame->p < frame->end) {
-    mourn = sk_read_u8(frame);
+    late_kind = sk_read_u8(frame);
     dies = sk_read_u8(frame) != 0;
     message = sk_read_str(frame);
   }
-  if (!sk_reader_done(frame) || number >= r->slot_page->slots_n || r->slots[number].active || mourn >= SK_KINDS) {
+  if (!sk_reader_done(frame) || number >= r->slot_page->slots_n || r->slots[number].active || late_kind >= SK_KINDS) {
     frame->bad = true;
     return;
   }
   struct sk_slot *slot = &r->slots[number];
-  sk_list_remove(&slot->node); /* an earlier offer for this slot that was taken back */
+  sk_list_remove(&slot->node); /* removes an earlier offer of this slot that the core took back */
   slot->generation = generation;
   slot->timeout_ms = timeout_ms;
   slot->retries = retries;
-  slot->mourn = (enum sk_error_kind)mourn;
+  slot->late_kind = (enum sk_error_kind)late_kind;
   slot->dies = dies;
   if (slot->message.cap > 0) sk_buf_fini(&slot->message);
   if (message.n > 0) sk_buf_add_str(&slot->message, message);
   sk_buf_clear(&slot->record);
   sk_buf_add_str(&slot->record, record);
   if (slot->record.failed || sk_record_decode(sk_buf_str(&slot->record), &slot->job, NULL) != SK_OK) {
-    frame->bad = true; /* the core has read this very record */
+    frame->bad = true; /* the core decoded the same record, so the frame is corrupt */
     return;
   }
   sk_list_push(&r->pending, &slot->node);
@@ -454,7 +455,7 @@ void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame) {
 
 void sk_jobs_drain(struct sk_runner *r) {
   r->draining = true;
-  while (sk_list_pop(&r->pending) != NULL) continue; /* the core has taken them back */
+  while (sk_list_pop(&r->pending) != NULL) continue; /* the core has taken back the pending jobs */
 }
 
 static int trace_step(lua_State *L) {

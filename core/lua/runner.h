@@ -1,17 +1,18 @@
-/* runner.h - private to core/lua: a worker's jobs and the coroutines that run them.
+/* runner.h - private to core/lua: the jobs of a worker and the coroutines that run them.
  *
- *   JOB frame ──► slot (pending) ──► slot (active): a job table, a main thread, the threads it spawned ──► DONE or
- *       FAIL frame
+ *   JOB frame ──► pending slot ──► active slot ──► DONE or FAIL frame
  *
- * A *thread* is a coroutine of a job that the runner resumes.  What it waits for is its state.  Threads that ended
- * well are pooled with their coroutine, so that a short job allocates none.
+ * An active slot has a job table, a main thread and the threads that the job spawned.
  *
- * Scripts may resume each other's threads (spawn, coroutine.resume), so one thread's code can be on the C stack below
- * another's. A thread that ends there only takes note: what follows from it (its job's end, joiners that go on, new
- * jobs) happens in sk_jobs_follow_up, once no script is on the stack.  There, and nowhere else, threads are dropped.
+ * A *thread* is a coroutine of a job that the runner resumes.  `wait` is its state: the event it waits for.  A thread
+ * that ended without an error returns to the pool with its coroutine, so that a short job allocates none.
  *
- * The runner's own work allocates on the main state only, and in protected mode (sk_vm_protect): the collector may
- * run scripts' finalizers whenever it does.  One process, one runner; see worker.c for its life. */
+ * Scripts can resume each other's threads (spawn, coroutine.resume), so the C stack can hold the code of several
+ * threads. A thread that ends while a script is on the stack only records its end.  sk_jobs_follow_up does the rest
+ * (ends the job, resumes joiners, starts new jobs) once no script is on the stack.  Threads are dropped only there.
+ *
+ * The runner itself allocates Lua memory on the main state only, and in protected mode (sk_vm_protect), since any
+ * allocation may run the finalizers of scripts.  A process has one runner; worker.c creates and frees it. */
 #ifndef SK_LUA_RUNNER_H
 #define SK_LUA_RUNNER_H
 
@@ -34,9 +35,9 @@ enum sk_wait {
   SK_WAIT_SLEEP,   /* in runner->sleepers */
   SK_WAIT_REQUEST, /* in runner->requests */
   SK_WAIT_JOIN,    /* in another thread's joiners */
-  SK_WAIT_PARK,    /* until coroutine.resume */
-  SK_WAIT_ABANDON, /* swallowed its stop too often: never to be resumed, the runner takes its job down */
-  SK_WAIT_OVER,    /* has ended; its results are on its stack */
+  SK_WAIT_PARK,    /* until a script calls coroutine.resume */
+  SK_WAIT_ABANDON, /* ignored its stop too often: never resumed again; the runner ends its job */
+  SK_WAIT_OVER,    /* the thread has ended; its results are on its stack */
 };
 
 enum sk_role { SK_ROLE_MAIN, SK_ROLE_SPAWNED, SK_ROLE_FAILURE /* runs the failure handlers */ };
@@ -51,45 +52,46 @@ struct sk_thread {
   int ref; /* registry reference that keeps co alive */
   enum sk_role role;
   enum sk_wait wait;
-  struct sk_heap_node sleep; /* key: monotonic ms */
+  struct sk_heap_node sleep; /* key: wake time, monotonic ms */
   uint64_t request;
   UT_hash_handle by_request; /* in runner->requests while it waits for an answer */
   UT_hash_handle by_co;      /* in runner->by_co, always */
   struct sk_list joiners;    /* threads that wait for this one */
   struct sk_list join_node;  /* in another thread's joiners, in runner->woken, or (OVER) in runner->unwanted */
-  bool failed;               /* OVER: with an error */
-  bool cut;                  /* its job ended before it did */
-  bool shared;               /* a Lua handle refers to it: freed by whichever lets go last */
-  bool known;                /* scripts have asked for its coroutine: not for another job */
-  bool asked;                /* its outcome was asked for */
-  char *trouble;             /* owned; why it failed, for people; NULL */
+  bool failed;               /* valid when OVER: it ended with an error */
+  bool cut;                  /* its job ended before the thread did */
+  bool shared;               /* a Lua handle refers to it; the last of handle and runner to let go frees it */
+  bool known;                /* scripts may hold its coroutine, so another job must not reuse it */
+  bool asked;                /* a script has read its results, so a failure is not logged */
+  char *trouble;             /* owned; text and traceback of its failure for the log; may be NULL */
 };
 
 struct sk_slot {
-  struct sk_list node; /* in runner->pending while it waits for its turn, in runner->ended when it is to be ended */
+  struct sk_list node; /* in runner->pending before its start, in runner->ended before its end */
   struct sk_runner *runner;
   uint32_t number;
   uint32_t generation;
   bool active;
-  bool failing;             /* the failure handlers run */
-  enum sk_error_kind mourn; /* not NONE: an earlier attempt ended so, elsewhere; only its handlers are to run */
-  bool dies;                /* ... those for its death */
-  struct sk_buf message;    /* ... with these words; owned */
-  struct sk_thread *over;   /* the main or failure thread once it has ended, with `over_status` of lua_resume */
+  bool failing; /* the failure handlers of the job run */
+  enum sk_error_kind
+      late_kind;          /* kind of a failure whose late handlers are to run; NONE: the slot runs the job itself */
+  bool dies;              /* the late handlers are those of the job's death */
+  struct sk_buf message;  /* owned; the failure's message for the late handlers */
+  struct sk_thread *over; /* the main or failure thread once it has ended, with `over_status` of lua_resume */
   int over_status;
   struct sk_buf record; /* owned; job's slices point into it */
   struct sk_job job;
   int64_t timeout_ms;
   int64_t retries;
   int64_t started_ms;       /* monotonic */
-  struct sk_heap_node soft; /* key: when the soft timeout comes */
-  enum sk_error_kind stop;  /* TIMEOUT or CANCELLED once it should stop */
-  enum sk_error_kind told;  /* the same, kept while the failure handlers run */
-  unsigned swallowed;       /* times it went on after that was raised */
+  struct sk_heap_node soft; /* key: time of the soft timeout, monotonic ms */
+  enum sk_error_kind stop;  /* TIMEOUT or CANCELLED once the job must stop, else NONE */
+  enum sk_error_kind told;  /* copy of `stop` that stays set while the failure handlers run */
+  unsigned swallowed;       /* times the job went on after the stop was raised */
   struct sk_list threads;
-  int *children; /* owned; programs that the job has started and that may still run: a process group, or -pid */
+  int *children; /* owned; programs of the job that may still run: a process group, or -pid */
   size_t children_n, children_cap;
-  int job_ref; /* the job's Lua table; LUA_NOREF */
+  int job_ref; /* the job's Lua table; LUA_NOREF when there is none */
 };
 
 struct sk_runner {
@@ -99,89 +101,89 @@ struct sk_runner {
   struct sk_pipe *pipe;
   struct sk_slot_page *slot_page;
   uint32_t concurrency;
-  struct sk_slot *slots; /* share->slots_n of them */
+  struct sk_slot *slots; /* slot_page->slots_n of them */
   uint32_t active;
   struct sk_list pending;
   struct sk_list pool; /* idle threads */
   size_t pool_n;
   struct sk_heap sleepers;     /* struct sk_thread.sleep */
   struct sk_heap timeouts;     /* struct sk_slot.soft */
-  struct sk_timer *half_timer; /* runs while half a frame of the core's is there */
-  bool half_late;              /* it has rung */
-  struct sk_timer *timer;      /* for the first of both */
+  struct sk_timer *half_timer; /* runs while an incomplete frame of the core is buffered */
+  bool half_late;              /* half_timer has expired */
+  struct sk_timer *timer;      /* for the earliest entry of sleepers and timeouts */
   int64_t timer_at;
-  struct sk_thread *requests; /* that wait for an answer, by request */
-  struct sk_thread *by_co;    /* all */
+  struct sk_thread *requests; /* hash of the threads that wait for an answer; key: request */
+  struct sk_thread *by_co;    /* hash of all threads; key: co */
   uint64_t next_request;
-  struct sk_thread *current; /* whose code is running, NULL between */
-  unsigned depth;            /* how many resumes and callbacks of scripts are on the C stack */
-  bool following;            /* sk_jobs_follow_up runs */
+  struct sk_thread *current; /* the thread whose code runs; NULL when none does */
+  unsigned depth;            /* number of resumes and of script callbacks on the C stack */
+  bool following;            /* true while sk_jobs_follow_up runs */
   struct sk_list ended;      /* slots whose main thread has ended, or that are to be abandoned */
   struct sk_list woken;      /* threads (join_node) whose wait for another has ended */
   struct sk_list unwanted;   /* spawned threads (join_node) that are over and that no Lua handle refers to */
   int handlers_ref;          /* Lua table: task name -> function */
-  int failed_ref;            /* Lua function: what to do with a failed attempt */
-  int mourn_ref;             /* Lua function: runs the handlers of an attempt that failed in another worker */
+  int failed_ref;            /* Lua function: decides the outcome of a failed attempt */
+  int late_handlers_ref;     /* Lua function: runs the late handlers */
   int job_meta_ref;
-  int unhook_ref;  /* Lua function: restores the debug hook that the scripts set when they loaded; LUA_NOREF before */
-  bool hooked;     /* a job has set a debug hook, which all jobs would run under */
-  int misuse_ref;  /* Lua function: raises a text at the script's line */
-  int dropped_ref; /* Lua table, weak keys: coroutines that were dropped before their end */
+  int unhook_ref;  /* Lua function: restores the debug hook that the scripts set while loading; LUA_NOREF before */
+  bool hooked;     /* a job has set a debug hook; it would apply to all jobs */
+  int misuse_ref;  /* Lua function: raises an error at the script's line */
+  int dropped_ref; /* Lua table, weak keys: coroutines that the runner dropped before their end */
   bool draining;
-  bool unheard;    /* the core did not take what was said when it was waited for last */
-  size_t unsaid_n; /* log lines and the like that were not said for that */
-  int64_t now_ms; /* monotonic; as long as only the runner works, the time is not asked for again; 0: to be asked for */
-  int64_t sent_ms; /* when an end was last sent without waiting for the loop; monotonic */
+  bool unheard;    /* the last wait for the core to read the pipe timed out */
+  size_t unsaid_n; /* number of log and progress messages dropped while `unheard` was set */
+  int64_t now_ms;  /* cached monotonic time between two scripts; 0: read the clock */
+  int64_t sent_ms; /* monotonic time at which send_soon last sent the end of a job */
 };
 
 #define SK_SWALLOWED_MAX 3 /* times a stop may be swallowed before the job is abandoned */
-#define SK_NESTED_MAX 100  /* depth of resumes within resumes: each takes a piece of the C stack */
+#define SK_NESTED_MAX 100  /* depth of nested resumes; each uses C stack */
 
-/* The files of the runner, each calling only those above it. */
+/* The files of the runner, in the order of their calls: each calls only files listed above it. */
 
 /* runner.c */
 void sk_runner_register(lua_State *L, struct sk_runner *r);
 struct sk_runner *sk_runner_of(lua_State *L);
-/* The value that the module's waiting functions yield. */
+/* Pushes the value that the waiting functions of skein.runtime yield. */
 void sk_runner_push_token(lua_State *L);
 bool sk_runner_is_token(lua_State *L, int index);
-/* The time, for the runner's own work between two scripts; monotonic. */
+/* Monotonic time for the work between two scripts; cached in now_ms. */
 int64_t sk_runner_now_ms(struct sk_runner *r);
-/* Waits for the core to take what this worker has to say when that is much.  False when it does not within SK_SAY_MS;
- * then nobody waits again before it has.  What can be lost is not to be said then. */
+/* Waits, if much output is buffered, until the core has read it.  Returns false if that takes longer than SK_SAY_MS;
+ * later calls then return false at once until the core reads again.  On false, callers drop log lines and progress. */
 bool sk_runner_may_say(struct sk_runner *r);
-/* Sends a line to the engine's log; slot: the job it is about, NULL for none. */
+/* Sends a line to the engine's log.  slot is the job of the line; NULL: the line belongs to no job. */
 void sk_runner_log(struct sk_runner *r, unsigned level, const struct sk_slot *slot, struct sk_str text);
-/* sk_vm_protect; a finalizer's error is logged. */
+/* Calls sk_vm_protect, and logs the error of a finalizer. */
 void sk_runner_protect(struct sk_runner *r, lua_CFunction step, void *ctx);
-/* Takes away the debug hook that a job has left. */
+/* Removes the debug hook that a job left behind. */
 void sk_runner_unhook(struct sk_runner *r);
-/* The number by which Lua knows a running job, and back; NULL when that job is over. */
+/* The handle by which Lua code names a running job; sk_runner_slot returns NULL once that job is over. */
 lua_Number sk_runner_handle(const struct sk_slot *slot);
 struct sk_slot *sk_runner_slot(struct sk_runner *r, lua_Number handle);
-/* From now on a child that a job forks cannot speak for the worker. */
+/* Redirects the pipe writes of a child that a job forks (through ffi) to /dev/null. */
 void sk_runner_watch_forks(void);
-/* Ends this process if it is such a child, which must not go on as the worker. */
+/* Ends this process if it is a child that a job forked: it must not continue as the worker. */
 void sk_runner_leave_child(void);
 
-/* programs.c: what a job's programs are started with, and that they end with it */
-void sk_programs_open(lua_State *L); /* adds its functions to the module on top of the stack */
+/* programs.c: starts the programs of a job, and ends them with the job */
+void sk_programs_open(lua_State *L); /* adds the functions of programs.c to the module on top of the stack */
 void sk_programs_end(struct sk_slot *slot);
 
 /* thread.c */
-/* May raise on L, the state that runs and is protected.  NULL when out of memory. */
+/* Returns NULL when out of memory.  May raise on L, the protected state that runs. */
 struct sk_thread *sk_thread_new(lua_State *L, struct sk_slot *slot, enum sk_role role);
-/* Resumes it with the n values on top of its stack, and notes its outcome, which sk_jobs_follow_up acts upon. */
+/* Resumes the thread with the n values on top of its stack and records its outcome for sk_jobs_follow_up. */
 void sk_thread_resume(struct sk_thread *t, int n);
-/* Takes it out of the list or heap in which it waits. */
+/* Removes the thread from the list or heap in which it waits. */
 void sk_thread_unwait(struct sk_thread *t);
-/* Ends its part in the job: the coroutine is never resumed again.  No script may be on the C stack. */
+/* Detaches the thread from its job; its coroutine is never resumed again.  No script must be on the C stack. */
 void sk_thread_drop(struct sk_thread *t);
-void sk_thread_release(struct sk_thread *t); /* its Lua handle is gone */
-/* Frees the unwanted threads.  Scripts may be on the C stack. */
+void sk_thread_release(struct sk_thread *t); /* call when its Lua handle was collected */
+/* Frees the threads in runner->unwanted.  Scripts can be on the C stack. */
 void sk_threads_reap(struct sk_runner *r);
-struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co); /* NULL when it is none of the runner's */
-/* Sets the timer for the first that sleeps or times out. */
+struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co); /* NULL: the runner does not own it */
+/* Sets the timer for the earliest wake or timeout. */
 void sk_thread_arm_timer(struct sk_runner *r);
 
 /* runtime.c: the Lua module skein.runtime */
@@ -189,13 +191,12 @@ int sk_runtime_open(lua_State *L);
 
 /* jobs.c */
 void sk_jobs_take(struct sk_runner *r, struct sk_reader *frame);
-/* sk_thread_resume, and then sk_jobs_follow_up. */
+/* Calls sk_thread_resume and then sk_jobs_follow_up. */
 void sk_jobs_resume(struct sk_thread *t, int n);
-/* Does what is due once no script is on the C stack: ends jobs, wakes joiners, starts pending jobs.  Does nothing
- * before. */
+/* Ends jobs, resumes joiners and starts pending jobs.  Has no effect while a script is on the C stack. */
 void sk_jobs_follow_up(struct sk_runner *r);
 void sk_jobs_on_timer(void *runner);
-void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind); /* soft: raised at its next yield */
+void sk_jobs_stop(struct sk_slot *slot, enum sk_error_kind kind); /* raises the stop at the job's next yield */
 void sk_jobs_drain(struct sk_runner *r);
 void sk_jobs_trace(struct sk_runner *r);
 

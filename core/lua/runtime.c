@@ -1,12 +1,11 @@
-/* runtime.c - the Lua module `skein.runtime`: what a worker's Lua (skein/worker.lua, skein/job.lua) asks of the
- * runner.
+/* runtime.c - the Lua module `skein.runtime`: the runner's functions for skein/worker.lua and skein/job.lua.
  *
- * Functions that wait yield the coroutine with one private token, which tells the coroutine.resume of worker.lua to
- * pass the yield on when a script runs them inside a coroutine of its own.  They return first nil, or a number (enum
- * sk_error_kind: TIMEOUT or CANCELLED) when the job has to stop instead; worker.lua raises that.
+ * A function that waits yields the coroutine with one private token.  If a script called it inside a coroutine of its
+ * own, the coroutine.resume of worker.lua recognizes the token and passes the yield on.  The first return value is
+ * nil, or, when the job must stop, a number (enum sk_error_kind: TIMEOUT or CANCELLED) that worker.lua raises.
  *
- * Scripts' memory is capped while these run: whatever allocates may raise, so nothing is changed before it is sure to
- * go on. */
+ * The memory cap of scripts applies while these functions run, so each Lua allocation may raise.  A function changes
+ * the runner's state only after its last call that can raise. */
 #include <lauxlib.h>
 #include <math.h>
 #include <stdarg.h>
@@ -23,9 +22,9 @@
 
 static const char THREAD_TYPE[] = "skein.thread";
 
-enum { SEND_AFTER_MS = 50 }; /* on the CPU without a yield */
+enum { SEND_AFTER_MS = 50 }; /* of a script's run without a yield */
 
-/* Raises what a script did wrong, at its line; see errors.misuse (skein/errors.lua). */
+/* Raises the error for a wrong call at the script's line; see errors.misuse (skein/errors.lua). */
 static int misuse(lua_State *L, const char *fmt, ...) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, sk_runner_of(L)->misuse_ref);
   va_list ap;
@@ -49,16 +48,16 @@ static int yield(lua_State *L) {
   return lua_yield(L, 1);
 }
 
-/* The running thread, ready to wait.  Raises where no yield is possible. */
+/* Returns the running thread, ready to wait.  Raises where no yield is possible. */
 static struct sk_thread *begin_wait(lua_State *L) {
   struct sk_thread *t = need_thread(L);
   if (!lua_isyieldable(L))
     misuse(L, "a job can't wait here: table.sort, string.gsub, a metamethod or an iterator of C calls this code");
-  sk_thread_unwait(t); /* what an earlier wait left whose yield failed further out */
+  sk_thread_unwait(t); /* removes the entry of an earlier wait whose yield failed */
   return t;
 }
 
-/* When the job has to stop: true, with the reason pushed; or the thread is given up, as it has ignored that too
+/* Returns whether the job must stop, and then pushes the reason.  Abandons a thread that has ignored its stop too
  * often. */
 static bool must_stop(lua_State *L, struct sk_thread *t) {
   struct sk_slot *slot = t->slot;
@@ -73,7 +72,7 @@ static bool must_stop(lua_State *L, struct sk_thread *t) {
 
 static int stop(lua_State *L, const struct sk_thread *t) { return t->wait == SK_WAIT_ABANDON ? yield(L) : 1; }
 
-/* sleep(seconds) -> stop | nothing; never shorter than asked */
+/* sleep(seconds) -> stop | nothing; the wait is never shorter than `seconds` */
 static int rt_sleep(lua_State *L) {
   lua_Number seconds = luaL_checknumber(L, 1);
   struct sk_thread *t = begin_wait(L);
@@ -104,7 +103,7 @@ static int rt_request(lua_State *L) {
   if (n > SK_FRAME_BYTES_MAX - 64)
     return misuse(L, "request: %d bytes, the limit is %d", (int)n, SK_FRAME_BYTES_MAX - 64);
   if (must_stop(L, t)) return stop(L, t);
-  sk_runner_may_say(r); /* a request is never lost: this only keeps many large ones from piling up here */
+  sk_runner_may_say(r); /* limits the buffered bytes; a request is sent even if this fails */
   t->request = ++r->next_request;
   struct sk_buf *out = sk_pipe_out(r->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_REQUEST);
@@ -125,8 +124,8 @@ static struct sk_thread *check_thread(lua_State *L, int index) {
   return *box;
 }
 
-/* Room for n values on the stack of a coroutine that does not run: an error there, on a state that nobody protects,
- * could not be caught, so the cap must not cause one. */
+/* Makes room for n values on the stack of a coroutine that does not run.  Lifts the memory cap meanwhile: an error on
+ * that unprotected state could not be caught. */
 static bool make_room(struct sk_runner *r, lua_State *co, int n) {
   bool capped = sk_vm_cap(r->vm, false);
   int there = lua_checkstack(co, n);
@@ -134,7 +133,7 @@ static bool make_room(struct sk_runner *r, lua_State *co, int n) {
   return there != 0;
 }
 
-/* spawn(fn, ...) -> stop | nil, thread; runs it until it first waits */
+/* spawn(fn, ...) -> stop | nil, thread; runs the thread until its first wait */
 static int rt_spawn(lua_State *L) {
   struct sk_thread *t = need_thread(L);
   struct sk_runner *r = t->runner;
@@ -145,7 +144,7 @@ static int rt_spawn(lua_State *L) {
     sk_thread_unwait(t);
     if (must_stop(L, t)) return stop(L, t);
   }
-  sk_threads_reap(r); /* a job that only starts threads never comes back to the runner */
+  sk_threads_reap(r); /* a job that only spawns threads never returns to the runner, which would free them */
   int n = lua_gettop(L);
   struct sk_thread **box = lua_newuserdata(L, sizeof *box);
   *box = NULL;
@@ -163,12 +162,12 @@ static int rt_spawn(lua_State *L) {
   return 2;
 }
 
-/* trouble(text): the running thread is about to fail; the text is logged unless someone asks for its results */
+/* trouble(text): the running thread is about to fail.  The text is logged unless a script reads its results. */
 static int rt_trouble(lua_State *L) {
   struct sk_thread *t = sk_runner_of(L)->current;
   const char *text = luaL_checkstring(L, 1);
   if (t == NULL || t->trouble != NULL) return 0;
-  t->trouble = strdup(text); /* out of memory: it is not logged */
+  t->trouble = strdup(text); /* NULL when out of memory: the failure is not logged */
   return 0;
 }
 
@@ -182,18 +181,18 @@ static int push_results(lua_State *L, struct sk_thread *s) {
   }
   int n = s->failed ? 1 : lua_gettop(s->co);
   if (!lua_checkstack(L, n) || !make_room(s->runner, s->co, n)) return misuse(L, "thread:wait: too many results");
-  for (int i = 0; i < n; i++) lua_pushvalue(s->co, -n); /* the one that was last on the stack is last again */
+  for (int i = 0; i < n; i++) lua_pushvalue(s->co, -n); /* copies keep the order of the values */
   lua_xmove(s->co, L, n);
   return n + 2;
 }
 
-/* results(thread) -> nothing when it runs still; else nil, true, values ... or nil, false, error */
+/* results(thread) -> nothing while the thread runs; else nil, true, values ... or nil, false, error */
 static int rt_results(lua_State *L) {
   struct sk_thread *s = check_thread(L, 1);
   return s->wait == SK_WAIT_OVER ? push_results(L, s) : 0;
 }
 
-/* join(thread) -> stop | nothing, once it has ended */
+/* join(thread) -> stop | nothing; waits for the thread's end */
 static int rt_join(lua_State *L) {
   struct sk_thread *s = check_thread(L, 1);
   struct sk_thread *t = begin_wait(L);
@@ -219,8 +218,8 @@ static int refuse_resume(lua_State *L, const char *why) {
   return 2;
 }
 
-/* resume(coroutine, ...) -> nothing when it is none that the runner resumes; true, and it has run on; or false, why
- * not */
+/* resume(coroutine, ...) -> true if the runner has resumed the coroutine; false and a message if it must not; nothing
+ * if the runner does not own the coroutine */
 static int rt_resume(lua_State *L) {
   struct sk_runner *r = sk_runner_of(L);
   lua_State *co = lua_tothread(L, 1);
@@ -237,7 +236,8 @@ static int rt_resume(lua_State *L) {
     return refuse_resume(L, "cannot resume a job's coroutine that has not called coroutine.yield");
   if (r->depth >= SK_NESTED_MAX) return refuse_resume(L, "cannot resume: too many coroutines resume each other");
   if (!sk_vm_capped(r->vm))
-    return refuse_resume(L, "cannot resume a job's coroutine in a finalizer"); /* that runs in the runner's own work */
+    return refuse_resume(
+        L, "cannot resume a job's coroutine in a finalizer"); /* finalizers run inside the runner's work */
   int n = lua_gettop(L) - 1;
   if (!make_room(r, co, n + 1)) return misuse(L, "coroutine.resume: too many arguments");
   lua_pushnil(co);
@@ -248,14 +248,14 @@ static int rt_resume(lua_State *L) {
   return 1;
 }
 
-/* know(): the script is about to get hold of the running coroutine */
+/* know(): the script is about to receive the running coroutine, so another job must not reuse it */
 static int rt_know(lua_State *L) {
   struct sk_thread *t = sk_thread_of(sk_runner_of(L), L);
   if (t) t->known = true;
   return 0;
 }
 
-/* is_own() -> true when the runner resumes the running coroutine, so that a yield in it parks */
+/* is_own() -> whether the runner owns the running coroutine: a plain yield then parks it */
 static int rt_is_own(lua_State *L) {
   const struct sk_thread *t = sk_runner_of(L)->current;
   lua_pushboolean(L, t && t->co == L);
@@ -264,7 +264,7 @@ static int rt_is_own(lua_State *L) {
 
 /* -- the job ------------------------------------------------------------------------------------------------------- */
 
-/* NULL: that job is over, or it is no handle at all. */
+/* The slot of a job handle; NULL if the job is over or the value is no handle. */
 static struct sk_slot *slot_at(lua_State *L, int index) {
   return sk_runner_slot(sk_runner_of(L), lua_tonumber(L, index));
 }
@@ -290,8 +290,8 @@ static int rt_remaining(lua_State *L) {
   return 1;
 }
 
-/* field(handle, "args" | "meta") -> decoded value; field(handle, "backoff") -> text; nil when the job is over or sets
- * none; nil and a sentence when it can't be decoded */
+/* field(handle, "args" | "meta") -> decoded value; field(handle, "backoff") -> text.  Returns nil if the job is over or
+ * has no such field; nil and a message if the value cannot be decoded. */
 static int rt_field(lua_State *L) {
   const struct sk_slot *slot = slot_at(L, 1);
   const char *name = luaL_checkstring(L, 2);
@@ -311,7 +311,7 @@ static int rt_field(lua_State *L) {
   return 2;
 }
 
-/* The same for a line, with how many were not said before it. */
+/* Calls sk_runner_may_say for a log line; logs first how many lines were dropped before it. */
 static bool may_say_line(struct sk_runner *r) {
   if (!sk_runner_may_say(r)) {
     r->unsaid_n++;
@@ -326,7 +326,7 @@ static bool may_say_line(struct sk_runner *r) {
   return true;
 }
 
-/* What a job says while it computes should be seen meanwhile: the loop, which sends, does not run. */
+/* Sends the output of a job that computes for long: the loop, which sends otherwise, does not run meanwhile. */
 static void send_soon(struct sk_runner *r) {
   int64_t since_ms = atomic_load_explicit(&r->slot_page->running_since_ms, memory_order_relaxed);
   if (r->current && sk_clock_mono_ms() - since_ms >= SEND_AFTER_MS) sk_pipe_flush(r->pipe);
@@ -365,9 +365,9 @@ static int rt_job_log(lua_State *L) {
   return 0;
 }
 
-/* attempt() -> task, attempt, retries, handle, timeout in seconds (0: none), what it was told to stop for (0: it was
- * not; else TIMEOUT or CANCELLED) of the running job, whatever became of its table, whether the engine is being
- * stopped; nothing outside of a job */
+/* attempt() -> facts about the running job, independent of its Lua table; nothing outside a job.  Results: task,
+ * attempt, retries, handle, timeout in seconds (0: none), reason of its stop (TIMEOUT, CANCELLED, or 0: not told to
+ * stop), whether the engine is stopping. */
 static int rt_attempt(lua_State *L) {
   const struct sk_thread *t = sk_runner_of(L)->current;
   if (t == NULL) return 0;
@@ -403,7 +403,7 @@ static int ref_of(lua_State *L, const char *key) {
   return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-/* templates = { record, ... }, hooks = { bits, ... }: one for each template; none is 0 */
+/* Adds templates = { record, ... } and hooks = { bits, ... } of setup.  A template without hook bits gets 0. */
 static void add_templates(lua_State *L, struct sk_buf *out) {
   lua_getfield(L, 1, "hooks");
   bool hooks = lua_istable(L, -1);
@@ -423,7 +423,7 @@ static void add_templates(lua_State *L, struct sk_buf *out) {
   lua_pop(L, 2);
 }
 
-/* queues = { { name =, max_len =, ... }, ... } */
+/* Adds queues = { { name =, max_len =, ... }, ... } of setup. */
 static void add_queues(lua_State *L, struct sk_buf *out) {
   lua_getfield(L, 1, "queues");
   size_t n = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
@@ -454,26 +454,26 @@ static int rt_hooked(lua_State *L) {
 /* -- handles of luv ------------------------------------------------------------------------------------------------ */
 
 struct handles {
-  int *refs; /* NULL: they are only counted */
+  int *refs; /* NULL: only count the handles */
   size_t n, max;
 };
 
-/* luv's handle begins with the registry reference of its userdata (lhandle.h). */
+/* The data of a luv handle begins with the registry reference of its userdata (luv's lhandle.h). */
 static void note_handle(void *data, void *ctx) {
   struct handles *h = ctx;
   if (h->refs && h->n < h->max) memcpy(&h->refs[h->n], data, sizeof(int));
   h->n++;
 }
 
-/* handles() -> list of all handles that scripts have made with luv, for uv.walk: luv's own takes the worker's handles
- * for its own */
+/* handles() -> list of all handles that scripts made with luv.  It replaces luv's uv.walk, which would treat the
+ * worker's own handles as luv's. */
 static int rt_handles(lua_State *L) {
   struct sk_loop *loop = sk_runner_of(L)->loop;
   struct handles h = { NULL, 0, 0 };
   sk_loop_each_foreign(loop, note_handle, &h);
   h.max = h.n;
   h.refs = lua_newuserdata(L, (h.max + 1) * sizeof(int));
-  h.n = 0; /* a finalizer may have made new ones meanwhile */
+  h.n = 0; /* a finalizer may have made new handles since the count */
   sk_loop_each_foreign(loop, note_handle, &h);
   if (h.n > h.max) h.n = h.max;
   lua_createtable(L, (int)h.n, 0);
@@ -488,9 +488,9 @@ static int rt_handles(lua_State *L) {
   return 1;
 }
 
-/* Each job's table is kept by a reference.  The registry's references grow into its hash part and into its array part
- * only when that is full: made and let go now, the lowest of them, which are used first, are in the array, where they
- * are found without a search. */
+/* Moves the lowest registry references into the array part of the registry, where Lua finds them without a search.
+ * Each job's table uses such a reference.  New references go to the hash part until it is full, so this function makes
+ * many and frees them; later jobs reuse them. */
 static void make_room_for_refs(lua_State *L) {
   int refs[64];
   const int n = sizeof refs / sizeof *refs;
@@ -501,16 +501,16 @@ static void make_room_for_refs(lua_State *L) {
   for (int i = n; i-- > 0;) luaL_unref(L, LUA_REGISTRYINDEX, refs[i]);
 }
 
-/* setup{ handlers = {name = fn}, failed = fn, mourn = fn, unhook = fn, job_meta = table, templates =, hooks =,
- * all_hooks = bits, queues = }: the scripts are loaded.  The bits are SK_HOOK_*; failed(job, kind, value, trace) and
- * mourn(job, kind, message, dies) run in a thread */
+/* setup{ handlers = {name = fn}, failed = fn, late_handlers = fn, unhook = fn, job_meta = table, templates =, hooks =,
+ * all_hooks = bits, queues = }: call once the scripts are loaded; sends the HELLO frame.  Bits are SK_HOOK_*.
+ * failed(job, kind, value, trace) and late_handlers(job, kind, message, dies) run in a thread. */
 static int rt_setup(lua_State *L) {
   struct sk_runner *r = sk_runner_of(L);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   r->handlers_ref = ref_of(L, "handlers");
   r->failed_ref = ref_of(L, "failed");
-  r->mourn_ref = ref_of(L, "mourn");
+  r->late_handlers_ref = ref_of(L, "late_handlers");
   r->job_meta_ref = ref_of(L, "job_meta");
   r->unhook_ref = ref_of(L, "unhook");
   make_room_for_refs(L);
@@ -525,7 +525,7 @@ static int rt_setup(lua_State *L) {
   return 0;
 }
 
-/* set_misuse(fn) */
+/* set_misuse(fn): fn(text) raises the text at the script's line */
 static int rt_set_misuse(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
@@ -558,7 +558,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { NULL, NULL },
 };
 
-/* lua_CFunction(runner): leaves the module in package.loaded. */
+/* A lua_CFunction; its argument is the runner.  Stores the module in package.loaded. */
 int sk_runtime_open(lua_State *L) {
   sk_runner_register(L, lua_touserdata(L, 1));
   luaL_newmetatable(L, THREAD_TYPE);

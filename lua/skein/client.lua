@@ -1,5 +1,6 @@
---- The way to the store, and looking after jobs: the same in a job and in any LuaJIT program.
--- Requests go through a transport: in a worker through its core, else through a connection of this process's own.
+--- Access to the store, and handles on jobs. The functions work the same in a job and in any LuaJIT program.
+-- A request goes through the current transport: in a worker, the engine sends it; in any other program, a connection
+-- of this process does.
 -- @module skein.client
 local core = require "skein.core"
 local errors = require "skein.errors"
@@ -10,24 +11,30 @@ local M = {}
 
 local BLOCKED_BY, CODE, OP, STATE, VERB = core.BLOCKED_BY, core.CODE, core.OP, core.STATE, core.VERB
 
---- How long a job that was cancelled from Lua stays visible, in ms.
+--- The time for which a job that was cancelled from Lua stays visible, in ms.
 M.CANCELLED_KEEP_MS = 3600 * 1000
 
 --- The transport ----------------------------------------------------------------------------------------------------
 
--- { call = function(operation, payload) -> code name, answer; worker = true in a job;
---   call_many = function(operation, payloads) -> list of code names, list of answers: as many at once as is good;
--- both end after those
---   that were begun before one failed (optional: without it they are called one after the other);
---   lazy = true when payloads may be functions that return them, called when their turn comes, and no other Lua code
--- runs meanwhile;
---   passed = function() -> what the running job's meta passes along, { values, pass }, or nil }
+-- The transport in use: a table, or nil before the first connection. Its fields:
+--
+--   call       function(operation, payload) -> code name, answer
+--   call_many  optional: function(operation, payloads) -> list of code names, list of answers. It sends several
+--              requests at once and begins no further one after a failure. Without it, `call` sends one at a time.
+--   worker     true in a worker
+--   lazy       true if a payload may be a function that returns the payload. call_many calls it when its request is
+--              due; no other Lua code runs during call_many.
+--   passed     optional: function() -> the inherited meta of the running job, { values =, pass = }, or nil
+--   budget     optional: function(on): while on, all calls together have the time of one call
+--   close      optional: function() that closes the connection
 local transport
 
---- Counts the connections there have been: what was learnt through another one is of no use.
+--- The number of transports set so far. A cache of facts about the store is valid for one number only.
 M.connection = 0
 
---- Used by worker.lua and testing.lua.  Returns the one before.
+--- Sets the transport; for worker.lua and testing.lua.
+-- @tparam[opt] table t
+-- @treturn[opt] table the previous transport
 function M.set_transport(t)
   local before = transport
   transport = t
@@ -35,7 +42,7 @@ function M.set_transport(t)
   return before
 end
 
---- What the running job passes along to what it enqueues; nil outside of a job.
+--- The part of the running job's meta that the jobs it enqueues inherit (task option `pass_meta`); nil outside a job.
 -- @treturn[opt] table { values = { key = value }, pass = { key, ... } }
 function M.passed()
   return transport and transport.passed and transport.passed()
@@ -43,10 +50,10 @@ end
 
 local default = {}
 
---- Says which store a connection without a url opens, instead of the environment.
+--- Sets the store that a connection without a url opens. It takes precedence over the environment.
 -- @tparam string url
 -- @tparam[opt] string durability "full" or "normal"
--- @tparam[opt] userdata log a struct sk_log of core/base/log.h, for what the store has to say
+-- @tparam[opt] userdata log a struct sk_log (core/base/log.h) for the messages of the store
 function M.set_default(url, durability, log) default = { url = url, durability = durability, log = log } end
 
 local function default_url()
@@ -59,13 +66,14 @@ end
 
 local CONNECT = { durability = schema.one_of { full = true, normal = true } }
 
---- Opens the store for this program.  Not needed when the environment says which (SKEIN_STORE, REDIS_URL), nor inside
--- a job.
--- @tparam[opt] string url as for `skein run -s`; default: the environment's, else sqlite:.skein/jobs.db
--- @tparam[opt] table options `durability = "full" | "normal"`: whether an acknowledged enqueue survives power loss
--- ("full")
--- @return true, or nil and an error (code "unavailable", "invalid", ...)
--- @raise at the caller's line: a url that is no string, an unknown option, inside a job
+--- Opens the store for this program. The first request opens the default store, so a call is needed only for another
+-- one.
+-- @tparam[opt] string url as for `skein run -s`; default: SKEIN_STORE, then REDIS_URL, then sqlite:.skein/jobs.db
+-- @tparam[opt] table options `durability`: "full" (an acknowledged enqueue survives a power loss) or "normal"
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] table an error, code "unavailable", "invalid", ...
+-- @raise at the caller's line: a url that is no string, an unknown option, a call inside a job
 -- @usage assert(skein.connect("sqlite:/var/lib/app/jobs.db"))
 function M.connect(url, options)
   if transport and transport.worker then errors.misuse("skein.connect: a job uses the engine's store") end
@@ -88,33 +96,37 @@ function M.connect(url, options)
   return true
 end
 
---- Closes the connection; the next use opens it again.  Does nothing inside a job.
+--- Closes the connection. The next request opens it again. Inside a job the call has no effect.
+-- @usage skein.close()
 function M.close()
   if not transport or not transport.close then return end
   transport.close()
   transport = nil
 end
 
--- Why the enqueue at work could not connect: it does not try again.  serial: of the enqueues.
+-- err: the reason why the current enqueue could not connect; it does not try a second time. serial: the number of
+-- enqueues begun so far.
 local enqueueing = { serial = 0 }
 
---- An enqueue begins: all that it asks for has the time of one call.
--- @treturn number its serial number
+--- Begins an enqueue. All its requests together have the time of one call.
+-- @treturn number the serial number of the enqueue
 function M.begin_enqueue()
   enqueueing.serial, enqueueing.err = enqueueing.serial + 1, nil
   if transport and transport.budget then transport.budget(true) end
   return enqueueing.serial
 end
 
---- It is over, or what follows has a time of its own.
+--- Ends the enqueue, or the shared time of its requests: each later request has its own time.
 function M.end_enqueue()
   enqueueing.err = nil
   if transport and transport.budget then transport.budget(false) end
 end
 
---- The serial number of the last enqueue.
+--- The serial number of the last enqueue that began.
+-- @treturn number
 function M.enqueue_serial() return enqueueing.serial end
 
+-- Sends one request; connects first if there is no transport.
 -- @return the answer, or nil and an error
 local function call(operation, payload)
   if not transport then
@@ -132,7 +144,7 @@ end
 
 M.call = call
 
--- The same where the transport does one at a time.
+-- Stands in for call_many when the transport sends one request at a time.
 local function call_each(operation, payloads)
   local codes, answers = {}, {}
   for i = 1, #payloads do
@@ -142,14 +154,16 @@ local function call_each(operation, payloads)
   return codes, answers
 end
 
---- Whether payloads of call_many may be functions.
+--- Whether the payloads of call_many may be functions.
+-- @treturn[opt] boolean
 function M.is_lazy() return transport and transport.lazy end
 
---- Calls an operation many times, several at once.
+--- Sends many requests of one operation, several at once. After a failure it begins no further request.
 -- @tparam number operation
--- @tparam table payloads strings; where is_lazy() says so, also functions that return them
--- @return a list of answers, false for those that failed; an error, after which none was begun: the list may be
--- shorter; and the indexes of those whose fate is unknown
+-- @tparam table payloads strings, or, if is_lazy(), functions that return strings
+-- @treturn table the answers, false for a request that failed; shorter than payloads after a failure
+-- @treturn[opt] table the error of a request that failed; one with code "unknown_fate" takes precedence
+-- @treturn table the indexes of the requests whose fate is unknown
 -- @yields in a job
 function M.call_many(operation, payloads)
   if not transport then
@@ -182,7 +196,7 @@ local function decode(text)
   if text and text ~= "" then return core.decode(text) end
 end
 
--- The lines "wall-clock-ms text" of a record: each as fill(at, text).
+-- Reads the lines "wall-clock-ms text" of a record into a list; fill(at, text) makes an entry, `at` in seconds.
 local function each_line(text, fill)
   local list = {}
   for at, line in (text or ""):gmatch("(%d+) ?([^\n]*)") do list[#list + 1] = fill(tonumber(at) / 1000, line) end
@@ -196,7 +210,7 @@ local function history_event(at, text)
   return { at = at, event = event, detail = detail ~= "" and detail or nil }
 end
 
--- A job's meta without Skein's own key.  Other clients may have stored anything.
+-- Decodes a job's meta and removes Skein's own key. Clients in other languages may have stored any JSON value.
 local function read_meta(text)
   local meta = decode(text)
   if type(meta) ~= "table" then meta = {} end
@@ -204,9 +218,13 @@ local function read_meta(text)
   return meta
 end
 
---- Reads one view (core/engine/request.h) at `offset`; returns it and the next offset.
+--- Reads one view of a job (core/engine/request.h) from an answer.
+-- @tparam string answer
+-- @tparam number offset position in the answer, from 1
+-- @treturn table the view as Handle:info returns it; only `id` is set if the store does not know the job
+-- @treturn number the offset of the next view
 function M.read_view(answer, offset)
-  local state, id, queue, record, priority, due_ms, held_ms, engine, percent, note, log, stopping, held_back,
+  local state, id, queue, record, priority, due_ms, running_since_ms, engine, percent, note, log, stopping, blocked_by,
     next_offset = core.unpack(VIEW, answer, offset)
   if STATE[state] == nil then return { id = id }, next_offset end
   local r = core.job(record) or {}
@@ -215,14 +233,15 @@ function M.read_view(answer, offset)
     args = decode(r.args), meta = read_meta(r.meta), attempts = r.attempts or 0, retries = r.retries,
     crashes = r.crashes or 0, recoveries = r.recoveries or 0,
     enqueued_at = seconds(r.enqueued_ms), due_at = seconds(due_ms),
-    started_at = seconds(STATE[state] == "running" and held_ms or r.started_ms), finished_at = seconds(r.finished_ms),
+    started_at = seconds(STATE[state] == "running" and running_since_ms or r.started_ms),
+    finished_at = seconds(r.finished_ms),
     result = decode(r.result), engine = engine ~= "" and engine or nil,
   }
   if view.state == "running" then view.attempt = view.attempts + 1 end
   if r.error_kind then view.error = { kind = r.error_kind, message = r.error or "", traceback = r.traceback } end
   if percent >= 0 then view.progress = { percent = percent, message = note } end
   view.history, view.log = each_line(r.history, history_event), each_line((r.log or "") .. "\n" .. log, log_line)
-  view.stopping, view.held_back = stopping == 1, BLOCKED_BY[held_back]
+  view.stopping, view.held_back = stopping == 1, BLOCKED_BY[blocked_by]
   return view, next_offset
 end
 
@@ -240,9 +259,10 @@ local Handle = {}
 Handle.__index = Handle
 Handle.__tostring = function(h) return "skein job " .. h.id end
 
---- The job's state: "scheduled", "ready", "running", "retry", "done", "dead", "cancelled"; nil when the store does
--- not know it (any more: a finished job is kept for its `keep`).
--- @return state, or nil and perhaps an error
+--- Reads the job's state. A finished job is unknown to the store once its `keep` has passed.
+-- @treturn[1] string "scheduled", "ready", "running", "retry", "done", "dead" or "cancelled"
+-- @return[2] nil if the store does not know the job or the request failed
+-- @treturn[2] ?table the error if the request failed
 -- @yields in a job
 -- @usage if h:state() == "dead" then ... end
 function Handle:state()
@@ -251,30 +271,46 @@ function Handle:state()
   return view.state
 end
 
---- Everything the store knows of the job; times in seconds since 1970.
--- @return { id, state, queue, task, priority, args, meta, attempts (that have ended), attempt (that runs), retries,
--- crashes, recoveries, enqueued_at, due_at, started_at, finished_at, result, error = { kind, message, traceback },
--- progress = { percent, message }, engine, history = { { at, event, detail }, ... } (what has happened to it), log =
--- { { at, text }, ... } (job:log), stopping (it was told to stop, and runs still), held_back = "concurrency" or
--- "rate" (what keeps it from running) }; nil for an unknown id, and perhaps an error
+--- Reads everything that the store knows about the job. The table has these fields; a field without a value is nil:
+--
+-- - id, state, queue, task, priority, args, meta, result, and engine (the name of the engine that runs the job)
+-- - attempts (number of attempts that have ended), attempt (number of the attempt that runs), retries, crashes,
+--   recoveries
+-- - enqueued_at, due_at, started_at, finished_at: seconds since 1970
+-- - error = { kind, message, traceback }: the last failure
+-- - progress = { percent, message }: the last call of job:progress
+-- - history = { { at, event, detail }, ... }: the events of the job's life, `at` in seconds since 1970
+-- - log = { { at, text }, ... }: the lines of job:log
+-- - stopping: true if the job was told to stop and still runs
+-- - held_back: "concurrency" or "rate", the limit that keeps the job from running
+-- @treturn[1] table
+-- @return[2] nil if the store does not know the job or the request failed
+-- @treturn[2] ?table the error if the request failed
 -- @yields in a job
+-- @usage print(h:info().attempts)
 function Handle:info()
   local view, err = get(self.id)
   if not view then return nil, err end
   if view.state then return view end
 end
 
---- What job:progress said last.
--- @return percent (0..100), message; nil when nothing was said, and perhaps an error
+--- Reads the progress that the job reported last with job:progress.
+-- @treturn[1] number percent, 0 to 100
+-- @treturn[1] ?string message
+-- @return[2] nil if the job has reported none, the store does not know it, or the request failed
+-- @treturn[2] ?table the error if the request failed
 -- @yields in a job
+-- @usage local percent, message = h:progress()
 function Handle:progress()
   local view, err = get(self.id)
   if not view then return nil, err end
   if view.progress then return view.progress.percent, view.progress.message end
 end
 
---- What job:log has said: the last 100 lines.
--- @return { { at = (seconds since 1970), text = }, ... }; nil for an unknown id, and perhaps an error
+--- Reads the last 100 lines that the job wrote with job:log.
+-- @treturn[1] table a list of { at = seconds since 1970, text = }
+-- @return[2] nil if the store does not know the job or the request failed
+-- @treturn[2] ?table the error if the request failed
 -- @yields in a job
 -- @usage for _, line in ipairs(h:log()) do print(line.text) end
 function Handle:log()
@@ -283,7 +319,7 @@ function Handle:log()
   if view.state then return view.log end
 end
 
--- What wait returns of a view in a final state, or of an unknown job.
+-- The return values of Handle:wait for the view of a finished or unknown job.
 local function outcome(view)
   if view.state == "dead" then
     local e = view.error or { message = "dead" }
@@ -293,12 +329,13 @@ local function outcome(view)
   return view.result
 end
 
---- Waits for the job's end.
--- @tparam[opt] number timeout seconds; none: as long as it takes
--- @return what the handler returned (nil when it returned nothing, or when the finished job was not kept), or nil and
--- an error: code "timeout" (it has not ended yet), "dead" (err.kind, err.message, err.traceback), "cancelled",
--- "unavailable"
--- @raise at the caller's line when the timeout is no number of seconds
+--- Waits until the job has ended.
+-- @tparam[opt] number timeout seconds; default: no time limit
+-- @return[1] the handler's result; nil if the handler returned nothing or the finished job was not kept
+-- @return[2] nil
+-- @treturn[2] table an error with code "timeout" (the job has not ended), "dead" (with kind, message and traceback),
+-- "cancelled" or "unavailable"
+-- @raise at the caller's line: a timeout that is no number of seconds
 -- @yields in a job
 -- @usage local sum, err = skein.enqueue("add", 1, 2):wait(5)
 function Handle:wait(timeout)
@@ -311,10 +348,12 @@ function Handle:wait(timeout)
   return outcome((M.read_view(answer, 1)))
 end
 
---- Cancels the job.  One that runs is asked to stop: its job:active() turns false, its next wait raises, and if it
--- goes on all the same its worker is killed.  It is cancelled, neither retried nor dead, unless it ends well before
--- it notices.
--- @return true, or nil and an error: code "not_found", "state" (it has ended), "unavailable"
+--- Cancels the job. A running job is told to stop: its job:active() returns false and its next wait raises an error.
+-- If the job still goes on, the engine kills its worker. The job ends as cancelled and is not retried, unless it
+-- succeeds before it notices.
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] table an error with code "not_found", "state" (the job has ended) or "unavailable"
 -- @yields in a job
 -- @usage assert(h:cancel())
 function Handle:cancel()
@@ -328,10 +367,10 @@ function Handle:cancel()
   return nil, errors.new(name, ("job %s can't be cancelled: %s"):format(self.id, why))
 end
 
---- A handle for an id that was kept somewhere; whether the store knows it is for `:state()` to say.
+--- Makes a handle for a job id. It does not ask the store; `handle:state()` returns nil for an unknown job.
 -- @tparam string id
--- @return handle
--- @raise at the caller's line when the id is no string
+-- @treturn table the handle
+-- @raise at the caller's line: an id that is no string
 -- @usage print(skein.handle(id):state())
 function M.handle(id)
   if type(id) ~= "string" then errors.misuse("skein.handle: the id must be a string, not " .. type(id)) end

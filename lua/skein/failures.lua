@@ -1,4 +1,4 @@
---- What a failed attempt means: what the core is told of it, and who else hears of it.
+--- Decides the outcome of a failed attempt and calls the failure handlers.
 -- Globals are taken when the module loads: scripts may replace them.
 -- @module skein.failures
 local core = require "skein.core"
@@ -12,7 +12,7 @@ local M = {}
 
 local ERROR, KIND, VERDICT = core.LOG.error, core.KIND, core.VERDICT
 
--- The delay that the task's backoff function wants, in ms; -1 when the core decides.
+-- The delay, in ms, that the task's backoff function returns; -1 if the core computes the delay.
 local function function_delay(rt, task, handle, attempt, err)
   local backoff = task and task.options.backoff
   if type(backoff) ~= "function" or rt.field(handle, "backoff") then return -1 end
@@ -24,7 +24,7 @@ local function function_delay(rt, task, handle, attempt, err)
   return -1
 end
 
--- The sentence that is stored of a failure.
+-- The message that is stored with a failed attempt.
 local function failure_message(kind, value, task, timeout)
   local message = errors.text(value)
   if kind == "timeout" and not errors.is(value) then
@@ -36,9 +36,19 @@ end
 
 local ENDS_AS = { discard = "discarded", snooze = "scheduled" }
 
---- What to tell the core of an attempt that raised; the handlers have run then.
--- @return verdict, delay_ms, kind, message, traceback.  The job's table may be anything by now: what counts comes
--- from rt.attempt.
+--- Decides the outcome of an attempt that failed, and calls its handlers. Facts about the job come from rt.attempt,
+-- since scripts may have changed the job's table.
+-- @tparam table rt skein.runtime
+-- @tparam table job
+-- @tparam string kind
+-- @param value the error value
+-- @tparam string trace traceback, or ""
+-- @treturn number verdict (core.VERDICT)
+-- @treturn number delay in ms before the retry; -1: the core computes it
+-- @treturn number kind (core.KIND)
+-- @treturn string message
+-- @treturn string traceback
+-- @yields where a handler waits
 function M.failed(rt, job, kind, value, trace)
   local name, attempt, retries, handle, timeout, told, stopping = rt.attempt()
   local task = tasks.by_name[name]
@@ -53,7 +63,7 @@ function M.failed(rt, job, kind, value, trace)
       return verdict, delay_ms, KIND.error, errors.text(value), ""
     end
   elseif errors.is(value) and value.stop and value.stop == KIND[told] then
-    -- Of this very run: one that was raised in another job, and kept, is an error like any other
+    -- The stop error belongs to this run. A stop error of another job that a script kept counts as an ordinary error.
     kind, trace = value.stop, ""
   else
     trace = errors.traceback(value) or trace
@@ -76,17 +86,18 @@ function M.failed(rt, job, kind, value, trace)
   return verdict, delay_ms, KIND[kind] or KIND.error, message, trace
 end
 
--- What becomes of a job that lives on: a crash, and what was never started, cost it no attempt.
+-- The next state of a job that survives a failure without using up a retry; any other failure leads to "retry".
 local LIVES_AS = { crash = "ready", unknown_task = "scheduled" }
 
---- Runs the handlers of an attempt that has ended elsewhere, or never began: its worker died, it was killed, its task
--- is unknown.
+--- Runs the late handlers: the failure handlers of an attempt that ended in another worker or never began, because its
+-- worker died or was killed, the job expired, or its task is unknown.
 -- @tparam table rt skein.runtime
 -- @tparam table job
--- @tparam string|number kind by name or number
+-- @tparam string|number kind name or number (core.KIND)
 -- @tparam string message
 -- @tparam boolean dies whether the job is dead now
-function M.mourn(rt, job, kind, message, dies)
+-- @yields where a handler waits
+function M.late_handlers(rt, job, kind, message, dies)
   kind = type(kind) == "number" and KIND[kind] or kind
   local name, attempt = rt.attempt()
   local err = errors.new(kind, message, { kind = kind, attempt = attempt, traceback = "" })

@@ -1,6 +1,8 @@
---- Skein: background jobs. In scripts that `skein run` loads: declare tasks.  In jobs and in any LuaJIT program:
--- enqueue jobs and look after them. Times are seconds.  Functions return a value, or nil and an error with `.code`
--- and `.message`; misuse raises an error at the caller's line.
+--- Skein: background jobs. Scripts that `skein run` loads declare tasks with this module. Jobs, and any LuaJIT program,
+-- enqueue jobs and manage them with it.
+--
+-- All times are in seconds. A function returns its value, or nil and an error table with the fields `code` and
+-- `message`. A wrong argument raises an error at the caller's line.
 -- @module skein
 -- @usage
 -- local skein = require "skein"
@@ -20,11 +22,16 @@ local tasks = require "skein.tasks"
 local error, setmetatable, type = error, setmetatable, type
 
 local M = {
-  --- JSON's null: an arg that is nil arrives as this.
+  --- JSON's null. The handler receives this value for an argument that was nil.
   null = core.null,
-  --- Marks a table as an array, so that an empty one is stored as [] and not as {}.
+  --- Marks a table as an array: an empty array is stored as [], an unmarked empty table as {}.
+  -- @function array
+  -- @tparam table list
+  -- @treturn table the same table
   array = core.array,
-  --- Seconds since 1970, with a fraction.
+  --- The current time.
+  -- @function now
+  -- @treturn number seconds since 1970, with a fraction
   now = core.now,
   connect = client.connect,
   close = client.close,
@@ -36,48 +43,67 @@ local M = {
   admin = require "skein.admin",
 }
 
---- Declares a task, while scripts load.
--- @tparam string name 1 to 200 bytes of [A-Za-z0-9_.:-]
--- @tparam[opt] table options
+--- Declares a task. Scripts call it while they load.
 --
--- - `queue`, `priority` (-2 to 2), `expires` (s after enqueue), `timeout` (s, per attempt)
--- - `retries` (attempts after the first), `backoff`, `retry_queue`, `dead` (false: not kept when dead), `keep` (s)
--- - `unique`: true, or { key =, ttl = (s), on_conflict = "reject" or "replace" }.  `debounce`: s, or { wait =, key =
--- }: each enqueue
---   puts the job off.  `throttle`: s, or { per =, key = }: one enqueue in that time.  At most one of the three
--- - `limit`: { concurrency =, rate =, per = (s, default 1), burst = (default 1), key =, order = "any" or "strict"
--- (one at a time, and
---   one that waits for its retry holds up the others of its key) }, across all engines
--- - their `key`: "args" (all of them; what unique, debounce and throttle do without one), the number of an arg, or a
--- function(...) of
---   the args that returns a text or number, or false for none; a limit without one is for the whole task
--- - `pass_meta`: a list of keys of meta that are passed along to whatever the job enqueues, its callbacks included,
--- and on from there
--- - `on_error`, `on_death`, `on_success`: functions, as those of skein.on
--- @tparam function handler called as handler(job, args...); what it returns is the job's result
--- @raise at the caller's line: a bad name, an unknown option, a name that is taken
+-- Options (all optional):
+--
+-- - `queue`: the queue's name (default "default"). `priority`: -2 to 2 (default 0).
+-- - `timeout`: seconds that one attempt may run. `expires`: seconds after the enqueue; a job that has not started by
+--   then dies.
+-- - `retries`: number of attempts after the first. `backoff`: the delay before each retry. `retry_queue`: the queue
+--   for retries.
+-- - `keep`: seconds for which a finished job stays visible. `dead`: false deletes a job that dies, instead of keeping
+--   it.
+-- - `unique`: true, or { key =, ttl = seconds, on_conflict = "reject" or "replace" }: one job for each key at a time.
+-- - `debounce`: seconds, or { wait = seconds, key = }: each further enqueue delays the job again.
+-- - `throttle`: seconds, or { per = seconds, key = }: one enqueue in that time. A task takes at most one of `unique`,
+--   `debounce` and `throttle`.
+-- - `limit`: { concurrency =, rate =, per = seconds (default 1), burst = (default 1), key =, order = "any" or
+--   "strict" }. The limit holds across all engines. With "strict" the jobs of one key run one at a time, and a job that
+--   waits for its retry delays the jobs behind it.
+-- - `key` in these tables: "args" (all arguments), the number of one argument, or a function that receives the
+--   arguments and returns a string or number, or false for no key. By default a lock (`unique`, `debounce`,
+--   `throttle`) is keyed on all arguments, and a limit applies to the whole task.
+-- - `pass_meta`: a list of keys of the job's meta. Each job that this job enqueues, callbacks included, inherits them
+--   and passes them on.
+-- - `on_error`, `on_death`, `on_success`: functions with the arguments of the handlers of `skein.on`.
+-- @tparam string name 1 to 200 bytes of [A-Za-z0-9_.:-]
+-- @tparam[opt] table options see above
+-- @tparam function handler called as handler(job, args...); its return value is the job's result
+-- @raise at the caller's line: a bad name, an unknown option, a name that is taken, a call after the scripts have
+-- loaded
 -- @usage skein.task("add", { retries = 3, timeout = 5 }, function(job, a, b) return a + b end)
 function M.task(name, options, handler)
   tasks.declare(name, options, handler)
 end
 
---- Configures a queue, while scripts load; across all engines.
--- @tparam string name
--- @tparam table options `max_len` (jobs that wait: scheduled, ready or to be retried), `overflow` when it is full:
--- "reject" (the default: enqueue returns nil and an error with code "limit"), "drop_oldest", or "block" (enqueue
--- waits for room, `block` seconds at the most, default 30); `limit` = { concurrency =, rate =, per = (s, default 1),
--- burst = (default 1) } of all that runs from it
+--- Configures a queue for all engines. Scripts call it while they load.
+--
+-- Options:
+--
+-- - `max_len`: the largest number of waiting jobs (scheduled, ready or to be retried).
+-- - `overflow`: the behaviour of an enqueue while the queue is full. "reject" (the default) returns nil and an error
+--   with code "limit"; "drop_oldest" deletes the oldest ready job of the lowest priority; "block" waits for room.
+-- - `block`: seconds that "block" waits at most (default 30).
+-- - `limit`: { concurrency =, rate =, per = seconds (default 1), burst = (default 1) } for all jobs that run from this
+--   queue.
+-- @tparam string name 1 to 200 bytes of [A-Za-z0-9_.:-]
+-- @tparam table options see above
 -- @raise at the caller's line: a bad name, an unknown option, a queue that is declared already
 -- @usage skein.queue("mail", { max_len = 10000, overflow = "block", block = 5, limit = { rate = 100, per = 60 } })
 function M.queue(name, options) queues.declare(name, options) end
 
---- Puts a function around every job, while scripts load; what is declared first is outermost.
--- @tparam function fn called as fn(job, next).  next() runs what is inside with the job's args; next(...) with other
--- ones, which job.args is from then on; setting job.args does the same.  It returns the handler's result, or raises
--- its error.  What fn returns is the job's result; what it raises is the job's error; it may wait, call next again,
--- or not at all
--- @tparam[opt] table only { tasks =, queues = }: a name or a list of names; without it: all
--- @raise at the caller's line: no function, an unknown option, after the scripts have loaded
+--- Adds middleware: a function that runs around every job. Scripts call it while they load. The function that is
+-- declared first is the outermost.
+--
+-- `next()` runs the inner middleware and the handler with the job's arguments, and returns the handler's result or
+-- raises its error. `next(...)` replaces the arguments, in job.args too; assigning job.args has the same effect. The
+-- return value of `fn` is the job's result, and an error in `fn` fails the attempt. `fn` may wait, call `next`
+-- several times, or not call it.
+-- @tparam function fn called as fn(job, next)
+-- @tparam[opt] table only { tasks =, queues = }, each a name or a list of names; default: all jobs
+-- @raise at the caller's line: a first argument that is no function, an unknown option, a call after the scripts have
+-- loaded
 -- @usage
 -- skein.use(function(job, next)
 --   local from = skein.now()
@@ -87,14 +113,18 @@ function M.queue(name, options) queues.declare(name, options) end
 -- end, { queues = "mail" })
 function M.use(fn, only) middleware.use(fn, only) end
 
---- Puts a function around every enqueue of this program, callbacks (on_success, on_error) included; what is declared
--- first is outermost. In scripts: while they load.
--- @tparam function fn called as fn(signature, next).  The signature is fn's to change, its task, args (a list), meta
--- (a table) and queue are there.  next(signature) adds it and returns a handle, or nil and an error.  What fn returns
--- enqueue returns; without calling next and returning anything the job is dropped: enqueue returns nil and an error
--- with code "dropped"
--- @tparam[opt] table only { tasks =, queues = }: a name or a list of names; without it: all
--- @raise at the caller's line: no function, an unknown option, in scripts after they have loaded
+--- Adds middleware that runs around every enqueue of this program, including the enqueue of callbacks (on_success,
+-- on_error). The function that is declared first is the outermost. Scripts call it while they load; other programs may
+-- call it at any time.
+--
+-- `fn` may change the signature; its fields task, args (a list), meta (a table) and queue are always set.
+-- `next(signature)` enqueues the job and returns its handle, or nil and an error. The enqueue function returns what
+-- `fn` returns. If `fn` neither calls `next` nor returns a value, the job is dropped: the enqueue function returns nil
+-- and an error with code "dropped".
+-- @tparam function fn called as fn(signature, next)
+-- @tparam[opt] table only { tasks =, queues = }, each a name or a list of names; default: all jobs
+-- @raise at the caller's line: a first argument that is no function, an unknown option, a call in scripts after they
+-- have loaded
 -- @usage
 -- skein.use_enqueue(function(signature, next)
 --   signature.meta.tenant = current_tenant()
@@ -102,28 +132,30 @@ function M.use(fn, only) middleware.use(fn, only) end
 -- end)
 function M.use_enqueue(fn, only) middleware.use_enqueue(fn, only) end
 
---- Registers a handler for all tasks, while scripts load.  It may wait; an error in it is logged and changes nothing.
+--- Registers a handler for all tasks. Scripts call it while they load. A handler may wait. An error in a handler is
+-- logged and does not change the job.
 --
--- - "error": fn(job, err), for each failed attempt that will be retried: err.message, err.traceback, err.kind
--- ("error", "timeout",
---   "crash", "expired", "unknown_task", "fail", "result"), err.attempt, err.value (what was raised)
--- - "death": the same instead of it for the last one, wherever the job has died: after a crash in another worker
--- - "success": fn(job, result)
--- - "event": fn(event), for what this process sees of each job: { type = "job", id =, task =, queue =, from =, to =
--- (states, as in
---   handle:state(); "discarded"), attempt =, at =, error = (as above) }.  What it enqueues itself is no event, nor is
--- a crash that its
---   job outlives: the next is its start again
--- @tparam string event
+-- - "error": fn(job, err) runs after each failed attempt that will be retried. The fields of err are message,
+--   traceback, kind ("error", "timeout", "crash", "expired", "unknown_task", "fail" or "result"), attempt, and value
+--   (the value that was raised).
+-- - "death": fn(job, err) runs in place of "error" after the last attempt. It also runs when the job died elsewhere,
+--   for example in a worker that crashed.
+-- - "success": fn(job, result) runs after an attempt that succeeded.
+-- - "event": fn(event) runs for each change of a job's state in this process. The event is { type = "job", id =,
+--   task =, queue =, from =, to =, attempt =, at =, error = }: `from` and `to` are states as in handle:state(), or
+--   "discarded"; `at` is in seconds since 1970; `error` has the fields of err above. Jobs that this handler enqueues
+--   cause no event. A crash that the job survives causes none either; the next event is its new start.
+-- @tparam string event "error", "death", "success" or "event"
 -- @tparam function fn
--- @raise at the caller's line: an unknown event, no function, after the scripts have loaded
+-- @raise at the caller's line: an unknown event, a second argument that is no function, a call after the scripts have
+-- loaded
 -- @usage skein.on("death", function(job, err) skein.enqueue("alert", job.id, err.message) end)
 function M.on(event, fn) hooks.on(event, fn) end
 
---- In a job: ends this attempt as failed, to be retried in that many seconds (if a retry is left; job:snooze costs
--- none). Does not return.
--- @tparam number seconds
--- @param[opt] reason a text, or any error value
+--- Ends the current attempt as failed and retries the job after a delay, if a retry is left. Call it inside a job; it
+-- does not return. `job:snooze` delays a job without using up a retry.
+-- @tparam number seconds delay before the retry
+-- @param[opt] reason a string, or any error value
 -- @raise always
 -- @usage if busy then skein.retry_in(30, "the mail server is busy") end
 function M.retry_in(seconds, reason)
@@ -134,36 +166,38 @@ function M.retry_in(seconds, reason)
   error(errors.verdict("retry", seconds, reason ~= nil and errors.text(reason) or "retry later"), 0)
 end
 
---- In a job: it is dead now, whatever retries are left.  Does not return.
--- @param[opt] reason a text, or any error value
+--- Ends the current job as dead, even if retries are left. Call it inside a job; it does not return.
+-- @param[opt] reason a string, or any error value
 -- @raise always
 -- @usage if not user then skein.fail("no such user") end
 function M.fail(reason)
   error(errors.verdict("fail", nil, reason ~= nil and errors.text(reason) or "failed"), 0)
 end
 
---- In a job: it is dropped, neither done nor dead.  Does not return.
--- @param[opt] reason a text, or any error value
+--- Deletes the current job: it is neither done nor dead. Call it inside a job; it does not return.
+-- @param[opt] reason a string, or any error value
 -- @raise always
+-- @usage if stale then skein.discard("the order was withdrawn") end
 function M.discard(reason)
   error(errors.verdict("discard", nil, reason ~= nil and errors.text(reason) or "discarded"), 0)
 end
 
---- In a job: waits without blocking the worker.
--- @tparam number seconds 0 or more, fractions allowed; never wakes early
--- @raise when the job is cancelled or past its timeout
+--- Waits inside a job without blocking the worker's other jobs.
+-- @tparam number seconds 0 or more, fractions allowed; the wait is never shorter
+-- @raise outside a job; when the job is cancelled or its timeout has passed
 -- @yields
 -- @usage skein.sleep(0.5)
 function M.sleep()
   errors.misuse("skein.sleep: can only be used inside a job")
 end
 
---- In a job: runs fn(...) beside it, at once until it first waits.  Threads end with their job; a failure that nobody
--- waits for is logged.
+--- Runs fn(...) in a thread of the current job. The thread runs at once until its first wait. All threads end with
+-- their job. A failure of a thread that no code waits for is logged.
 -- @tparam function fn
--- @param ... its arguments
--- @return thread; thread:wait() returns what fn returned, or nil and its error
--- @raise when the job is cancelled or past its timeout
+-- @param ... the arguments of fn
+-- @return thread; thread:wait() returns the results of fn, or nil and its error
+-- @raise outside a job; when the job is cancelled or its timeout has passed
+-- @yields
 -- @usage
 -- local a, b = skein.spawn(fetch, "a"), skein.spawn(fetch, "b")
 -- return { a:wait(), b:wait() }
@@ -171,7 +205,7 @@ function M.spawn()
   errors.misuse("skein.spawn: can only be used inside a job")
 end
 
--- A misspelt function is said where it stands, and not that nil was called.
+-- Makes a misspelt field raise an error that suggests the right name, instead of "attempt to call a nil value".
 local function strict(fields, what)
   setmetatable(fields, { __index = function(_, name)
     if type(name) == "string" then errors.misuse(schema.unknown_field(what, name, fields)) end

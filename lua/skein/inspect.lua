@@ -29,10 +29,10 @@ end
 -- Prints what is wrong, each once, as it is found: a script that never ends must not hide it.  note(text, at): `at`
 -- is "file:line" of a global that was found in the text; loading may have come upon the same.
 local function mistakes()
-  local said, globals, list = {}, {}, { n = 0 } -- globals: where loading came upon one that is not there
+  local printed, globals, list = {}, {}, { n = 0 } -- globals: where loading came upon one that is not there
   function list.note(text, at)
-    if said[text] or (at and globals[at]) then return end
-    said[text], list.n = true, list.n + 1
+    if printed[text] or (at and globals[at]) then return end
+    printed[text], list.n = true, list.n + 1
     local line = text:match "^([^\n]-:%d+): attempt to [^\n]* global '"
     if line then globals[line] = true end
     io.stderr:write(core.clean(text), "\n")

@@ -64,8 +64,8 @@ parts.install_threads(runtime, skein, go_on)
 runtime.setup {
   now = function() return kit:clock() end,
   move = function(ms) kit:clock(ms) end,
-  said = function(slot, percent, text) kit:progress(slot.run, percent, text) end,
-  noted = function(slot, text) kit:note(slot.run, text) end,
+  progress = function(slot, percent, text) kit:progress(slot.run, percent, text) end,
+  log = function(slot, text) kit:note(slot.run, text) end,
 }
 
 -- Jobs that were told to stop, and run.
@@ -119,19 +119,19 @@ local function call_handler(slot, job)
 end
 
 -- Runs the handlers of a job that dies without having run.
-local function mourn(slot, job)
+local function run_late_handlers(slot, job)
   local run = slot.run
   slot.failing = true
-  runtime.run(slot, function() failures.mourn(runtime, job, run.refused, run.message, true) end)
+  runtime.run(slot, function() failures.late_handlers(runtime, job, run.refused, run.message, true) end)
 end
 
 -- Runs the handlers of a failure; returns what becomes of the job, as a settle takes it.
-local function outcome_of_failure(slot, job, said)
+local function outcome_of_failure(slot, job, ended)
   slot.failing, slot.told, slot.stop, slot.swallowed = true, slot.stop, nil, 0
   local out = {}
   local r = runtime.run(slot, function()
-    out.verdict, out.delay_ms, out.kind, out.message, out.traceback = failures.failed(runtime, job, said.kind,
-      said.err, said.trace)
+    out.verdict, out.delay_ms, out.kind, out.message, out.traceback = failures.failed(runtime, job, ended.kind,
+      ended.err, ended.trace)
   end)
   if not r.ok then
     local message = errors.text(r.err or "its handlers did not stop")
@@ -142,7 +142,7 @@ end
 
 local run_now
 
--- Runs a job that was fetched, by the rules.  Returns what it said (call_handler).
+-- Runs a job that was fetched, by the rules.  Returns what it ended (call_handler).
 local function attempt(run)
   if depth >= NESTED_MAX then
     kit:release(run)
@@ -153,13 +153,13 @@ local function attempt(run)
   local slot = runtime.open(run)
   local started_ms = kit:clock()
   local job = job_of(slot)
-  local said, outcome
+  local ended, outcome
   if run.refused then
-    if run.dies then mourn(slot, job) end
-    said, outcome = { kind = run.refused, err = errors.new(run.refused, run.message) }, {}
+    if run.dies then run_late_handlers(slot, job) end
+    ended, outcome = { kind = run.refused, err = errors.new(run.refused, run.message) }, {}
   else
-    said = call_handler(slot, job)
-    outcome = said.kind and outcome_of_failure(slot, job, said) or { result = said.result }
+    ended = call_handler(slot, job)
+    outcome = ended.kind and outcome_of_failure(slot, job, ended) or { result = ended.result }
   end
   outcome.started_ms = started_ms
   runtime.close(slot)
@@ -169,7 +169,7 @@ local function attempt(run)
   if inline then
     for _, id in ipairs(ids) do run_now(id) end
   end
-  return said
+  return ended
 end
 
 -- Puts the jobs that were passed over back to where they were.
@@ -193,10 +193,10 @@ local function fetch(wanted)
 end
 
 -- What an attempt raises in the face of who enqueued it; nil when that did not fail.
-local function failure(said)
-  if not said.kind then return end
-  if errors.is_verdict(said.err) and (said.err.verdict == "snooze" or said.err.verdict == "discard") then return end
-  return { err = said.err }
+local function failure(ended)
+  if not ended.kind then return end
+  if errors.is_verdict(ended.err) and (ended.err.verdict == "snooze" or ended.err.verdict == "discard") then return end
+  return { err = ended.err }
 end
 
 -- Runs one job, now; raises what it raises.
@@ -517,10 +517,10 @@ function M.perform(task, ...)
     unknown_task("skein.testing.perform", run.task, run.message)
   end
   local slot = runtime.open(run)
-  local said = call_handler(slot, job_of(slot))
+  local ended = call_handler(slot, job_of(slot))
   runtime.close(slot)
-  if said.kind then error(said.err, 0) end
-  return said.result and core.decode(said.result)
+  if ended.kind then error(ended.err, 0) end
+  return ended.result and core.decode(ended.result)
 end
 
 --- Loads scripts as `skein run` does: a file, or all of a folder, with its folder and lib/ in it on package.path.

@@ -352,7 +352,7 @@ function M.start(dir)
     job_meta = job_meta,
     unhook = hook_restorer(),
     failed = function(...) return failures.failed(rt, ...) end,
-    mourn = function(...) return failures.mourn(rt, ...) end,
+    late_handlers = function(...) return failures.late_handlers(rt, ...) end,
   })
 end
 

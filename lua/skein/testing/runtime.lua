@@ -15,7 +15,7 @@ local M = { thread_meta = {} }
 local ERROR, TIMEOUT = core.LOG.error, core.KIND.timeout
 local SWALLOWED_MAX = core.LIMITS.stops_swallowed -- times a stop may be swallowed before the job is abandoned
 
--- Given by testing.lua: now() -> ms, move(ms), said(slot, percent, note), noted(slot, text).
+-- testing.lua sets these functions: now() -> ms, move(ms), progress(slot, percent, text), log(slot, text).
 local hooks
 local slots, next_handle = {}, 0
 local by_co = setmetatable({}, { __mode = "k" }) -- coroutine -> thread
@@ -262,13 +262,13 @@ end
 
 function M.progress(handle, percent, note)
   local slot = slots[handle]
-  if slot then hooks.said(slot, percent, note) end
+  if slot then hooks.progress(slot, percent, note) end
 end
 
 --- A line of job:log.
 function M.note(handle, text)
   local slot = slots[handle]
-  if slot then hooks.noted(slot, text) end
+  if slot then hooks.log(slot, text) end
 end
 
 --- Errors are for who reads the spec's output; the rest is for nobody.
