@@ -8,6 +8,14 @@ local line_of_caller = plain_program.line_of_caller
 local function fails_to_print() return setmetatable({}, { __tostring = function() error "no" end }) end
 
 describe("an error value", function()
+  it("keeps the table of its further fields, with code and message from its own arguments", function()
+    local more = { code = "old", message = "old", id = 7 }
+    local e = errors.new("gone", "job 7 is gone", more)
+    assert.equal(more, e)
+    assert.same({ "gone", "job 7 is gone", 7 }, { e.code, e.message, e.id })
+    assert.is_nil(e.traceback)
+  end)
+
   it("has code and message, and prints as its message", function()
     local e = errors.new("timeout", "too late", { id = "x" })
     assert.same({ "timeout", "too late", "x" }, { e.code, e.message, e.id })
@@ -40,7 +48,35 @@ describe("an error value", function()
   end)
 end)
 
+describe("a verdict", function()
+  it("carries its delay, and prints as its reason or else as its name", function()
+    local verdict = errors.verdict("retry", 5, "the server is busy")
+    assert.same({ "retry", 5, "the server is busy" }, { verdict.verdict, verdict.delay, tostring(verdict) })
+    assert.equal("discard", tostring(errors.verdict "discard"))
+    assert.is_false(errors.is(verdict))
+    for _, other in ipairs { {}, { verdict = "fail" }, "fail", 1 } do assert.is_false(errors.is_verdict(other)) end
+    assert.is_false(errors.is_verdict(nil))
+  end)
+end)
+
+describe("the traceback of an error value", function()
+  it("is its field of that name when that is a text", function()
+    assert.equal("at x", errors.traceback { traceback = "at x" })
+    assert.equal("at y", errors.traceback(setmetatable({}, { __index = { traceback = "at y" } })))
+    for _, other in ipairs { {}, { traceback = 5 }, "at x", 5 } do assert.is_nil(errors.traceback(other)) end
+    assert.is_nil(errors.traceback(nil))
+    assert.is_nil(errors.traceback(setmetatable({}, { __index = function() error "no" end })))
+  end)
+end)
+
 describe("misuse", function()
+  it("that is called outside of Skein names the line of its caller", function()
+    local function own() errors.misuse "wrong" end
+    local ok, err = pcall(own)
+    assert.is_false(ok)
+    assert.equal(("tests/spec/errors_spec.lua:%d: wrong"):format(debug.getinfo(own, "S").linedefined), err)
+  end)
+
   it("is an error at the caller's line", function()
     assert.equal('skein.on: unknown event nil, expected "error", "death", "success" or "event"',
       line_of_caller(function()
