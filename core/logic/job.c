@@ -18,12 +18,6 @@ const char *sk_error_kind_name(enum sk_error_kind kind) {
   return (unsigned)kind < SK_KINDS ? KIND_NAMES[kind] : "error";
 }
 
-enum sk_error_kind sk_error_kind_parse(struct sk_str name) {
-  for (int i = SK_KIND_ERROR; i < SK_KINDS; i++)
-    if (sk_str_eq_c(name, KIND_NAMES[i])) return (enum sk_error_kind)i;
-  return SK_KIND_NONE;
-}
-
 void sk_job_init(struct sk_job *job) {
   *job = (struct sk_job){
     .retries = SK_UNSET,

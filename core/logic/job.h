@@ -57,7 +57,6 @@ enum sk_error_kind {
 };
 #define SK_KINDS 9
 const char *sk_error_kind_name(enum sk_error_kind kind);
-enum sk_error_kind sk_error_kind_parse(struct sk_str name);
 
 #define SK_UNSET (-1) /* an option that this job or task does not set */
 

@@ -428,23 +428,3 @@ bool sk_json_unescape(struct sk_str string, struct sk_buf *out) {
   }
   return true;
 }
-
-bool sk_json_int(struct sk_str value, int64_t *out) {
-  struct scan s = scan_from(value, 0);
-  skip_space(&s);
-  const char *from = s.p;
-  if (s.p == s.end || (*s.p != '-' && !is_digit(s.p, s.end)) || !scan_number(&s)) return false;
-  const char *end = s.p;
-  skip_space(&s);
-  if (s.p != s.end) return false;
-  bool negative = *from == '-';
-  uint64_t v = 0, max = negative ? (uint64_t)INT64_MAX + 1 : (uint64_t)INT64_MAX;
-  for (const char *p = from + negative; p < end; p++) {
-    if (!is_digit(p, end)) return false;
-    unsigned digit = (unsigned)(*p - '0');
-    if (v > (max - digit) / 10) return false;
-    v = v * 10 + digit;
-  }
-  *out = negative ? (int64_t)(0 - v) : (int64_t)v;
-  return true;
-}

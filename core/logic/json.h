@@ -70,9 +70,6 @@ bool sk_json_find(struct sk_str object, struct sk_str name, struct sk_str *out);
  * Check out->failed afterwards. */
 bool sk_json_unescape(struct sk_str string, struct sk_buf *out);
 
-/* The value as a whole number; false when it is none or does not fit. */
-bool sk_json_int(struct sk_str value, int64_t *out);
-
 /* -- for the codec in core/lua ------------------------------------------------------------------------------------ */
 
 /* Reads the escape sequence at p (a backslash), a surrogate pair as one.  Writes up to 4 bytes to out, their number to

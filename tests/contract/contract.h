@@ -150,6 +150,8 @@ enum sk_code change(struct handle *h, enum sk_verb verb, const char *id, int64_t
 size_t change_all(struct handle *h, enum sk_verb verb, struct sk_filter filter, int64_t keep_ms);
 
 struct sk_str text(const char *z);
+/* A number from 0 to n - 1; the same seed gives the same numbers. */
+int drawn(uint64_t *seed, int n);
 struct sk_job decoded(struct sk_str record);
 /* The record of a job, in the test's arena. */
 struct sk_str record_of(struct world *w, const struct sk_job *job);
@@ -165,8 +167,8 @@ struct suite {
   size_t tests_n;
 };
 extern const struct suite law_suite, enqueue_suite, fetch_suite, settle_suite, beat_suite, look_suite, change_suite,
-    events_suite, lock_suite, limit_suite, bound_suite, rules_suite, admission_suite, renew_suite, stop_suite,
-    client_suite, model_suite, steps_suite;
+    events_suite, lock_suite, limit_suite, rate_suite, turns_suite, bound_suite, rules_suite, admission_suite,
+    renew_suite, stop_suite, client_suite, model_suite, steps_suite;
 #define SUITE(title, array)                                                                                            \
   { .name = title, .tests = array, .tests_n = sizeof array / sizeof array[0] }
 

@@ -6,8 +6,8 @@
 #include "contract.h"
 
 static const struct suite *const suites[] = {
-  &law_suite,       &enqueue_suite, &fetch_suite, &settle_suite, &beat_suite,  &look_suite,
-  &change_suite,    &events_suite,  &lock_suite,  &limit_suite,  &bound_suite, &rules_suite,
+  &law_suite,       &enqueue_suite, &fetch_suite, &settle_suite, &beat_suite,  &look_suite,  &change_suite,
+  &events_suite,    &lock_suite,    &limit_suite, &rate_suite,   &turns_suite, &bound_suite, &rules_suite,
   &admission_suite, &renew_suite,   &stop_suite,  &client_suite, &model_suite, &steps_suite,
 };
 

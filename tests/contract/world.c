@@ -195,6 +195,11 @@ struct sk_str text(const char *z) {
   return sk_str_c(z);
 }
 
+int drawn(uint64_t *seed, int n) {
+  *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+  return (int)((*seed >> 33) % (uint64_t)n);
+}
+
 struct sk_job decoded(struct sk_str record) {
   struct sk_job job;
   struct sk_err err = { 0 };

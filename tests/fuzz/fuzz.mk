@@ -29,7 +29,7 @@ $(FUZZ_OUT)/%: tests/fuzz/%.c $(FUZZ_LIB) $(wildcard core/base/*.h core/logic/*.
 	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(filter-out $(FUZZ_NOT_$*),$(FUZZ_LIB)) $(FUZZ_SRC_$*) $(FUZZ_LIBS_$*) $(shell pkg-config --libs luajit) -lm
 
 .PHONY: fuzz fuzz-programs fuzz-corpus
-fuzz: $(FUZZ_OUT)/$(FUZZ_T) ## Fuzz one parser: make fuzz T=callback|engine|json|lua_json|record|redis|request|ties|url|wire S=seconds
+fuzz: $(FUZZ_OUT)/$(FUZZ_T) ## Fuzz one parser: make fuzz T=callback|constraints|engine|json|lua_json|record|redis|request|url|wire S=seconds
 	@mkdir -p $(FUZZ_OUT)/found/$(FUZZ_T) tests/fuzz/corpus/$(FUZZ_T)
 	$< -max_total_time=$(S) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(FUZZ_OUT)/crash-$(FUZZ_T)- \
 		$(FUZZ_OUT)/found/$(FUZZ_T) tests/fuzz/corpus/$(FUZZ_T)

@@ -330,19 +330,6 @@ static void plain_runs_end_at_each_special_byte_wherever_it_stands(void **state)
       }
 }
 
-static void whole_numbers_are_read_up_to_their_limits(void **state) {
-  (void)state;
-  int64_t v = 1;
-  assert_true(sk_json_int(SK_STR_LIT("0"), &v) && v == 0);
-  assert_true(sk_json_int(SK_STR_LIT(" -42 "), &v) && v == -42);
-  assert_true(sk_json_int(SK_STR_LIT("9223372036854775807"), &v) && v == INT64_MAX);
-  assert_true(sk_json_int(SK_STR_LIT("-9223372036854775808"), &v) && v == INT64_MIN);
-  const char *bad[] = {
-    "9223372036854775808", "-9223372036854775809", "99999999999999999999", "1.0", "1e3", "\"1\"", "", "1x", "01", "-"
-  };
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(sk_json_int(sk_str_c(bad[i]), &v));
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(well_formed_text_is_accepted),
@@ -360,7 +347,6 @@ int main(void) {
     cmocka_unit_test(strings_are_unescaped_to_utf8_and_other_bytes_pass),
     cmocka_unit_test(what_a_buffer_writes_as_json_is_read_back),
     cmocka_unit_test(plain_runs_end_at_each_special_byte_wherever_it_stands),
-    cmocka_unit_test(whole_numbers_are_read_up_to_their_limits),
   };
   return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

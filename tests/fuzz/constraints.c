@@ -1,6 +1,5 @@
-/* ties.c - fuzz target: the texts of a job's record that say what it is tied to and what has happened to it: lock,
- * limit, history and log. What is taken keeps the limits, and a bucket with such numbers goes neither back nor past its
- * end. */
+/* constraints.c - fuzz target: the texts of a job's record that hold its lock, limit, history and log.  A text
+ * that is accepted keeps the limits, and a bucket with its numbers goes neither back nor past its end. */
 #include <assert.h>
 
 #include "base/limits.h"
