@@ -1,5 +1,5 @@
--- The commands that look into a store and change it, as real processes, without an engine.  What an engine does to jobs that
--- they enqueue is in tests/system.
+-- The commands that look into a store and change it, as real processes, without an engine.  What an engine does to jobs
+-- that they enqueue is in tests/system.
 local H = require "tests.system.harness"
 
 local UNKNOWN = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -13,10 +13,12 @@ end
 
 describe("skein enqueue", function()
   H.it("prints the id of a job that has the given arguments", function(t)
-    local id = t:ok("enqueue", "email.welcome", '"bob"', '{"a": [1, null]}', "-5", "--queue", "mail", "--priority", "2", "--retries", "3")
+    local id = t:ok("enqueue", "email.welcome", '"bob"', '{"a": [1, null]}', "-5", "--queue", "mail",
+      "--priority", "2", "--retries", "3")
     assert.matches("^%w+$", id)
     local job = t:job(id)
-    assert.same({ "email.welcome", "mail", "ready", 2, 3 }, { job.task, job.queue, job.state, job.priority, job.retries })
+    assert.same({ "email.welcome", "mail", "ready", 2, 3 },
+      { job.task, job.queue, job.state, job.priority, job.retries })
     assert.same({ "bob", { a = { 1, H.null } }, -5 }, job.args)
     assert.same({ 0, H.null, H.null, H.null }, { job.attempts, job.due_at, job.error, job.result })
     assert.matches("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$", job.enqueued_at)
@@ -100,7 +102,8 @@ describe("skein jobs", function()
 
   H.it("ends quietly when its reader goes away, and not quietly when the disk is full", function(t)
     t:enqueue("add", ("x"):rep(100000))
-    local piped = t:cli({ "-c", ('("%s" jobs --json; echo "code $?" >&2) | head -c1'):format(H.skein) }, { program = "sh" })
+    local command = ('("%s" jobs --json; echo "code $?" >&2) | head -c1'):format(H.skein)
+    local piped = t:cli({ "-c", command }, { program = "sh" })
     assert.same({ "[", "code 0\n" }, { piped.out, piped.err })
     local full = t:cli({ "-c", ('"%s" jobs --json >/dev/full'):format(H.skein) }, { program = "sh" })
     assert.equal(1, full.code)
@@ -176,9 +179,10 @@ describe("changing jobs", function()
 end)
 
 describe("the store of a command", function()
-  H.it("sqlite takes a path after the colon: an absolute one may have two slashes more, a relative one may not", function(t)
+  H.it("sqlite takes a path after the colon: only an absolute one may have two slashes more", function(t)
     local relative = t:cli({ "enqueue", "add", "-s", "sqlite://folder/jobs.db" }, { cwd = t.dir })
-    assert.same({ 78, 'skein enqueue: store URL "sqlite://...": expected sqlite:PATH, without "//"\n' }, { relative.code, relative.err })
+    assert.same({ 78, 'skein enqueue: store URL "sqlite://...": expected sqlite:PATH, without "//"\n' },
+      { relative.code, relative.err })
     assert.is_false(H.files.exists(t.dir .. "/folder"))
     assert.equal(0, t:cli({ "enqueue", "add", "-s", "sqlite://" .. t.dir .. "/absolute.db" }).code)
     assert.is_true(H.files.exists(t.dir .. "/absolute.db"))
@@ -200,8 +204,10 @@ describe("the store of a command", function()
   end)
 
   H.it("must be there for all but enqueue", function(t)
-    for _, args in ipairs { { "jobs" }, { "job", "x" }, { "explain", "x" }, { "stats" }, { "queues" }, { "pause", "q" }, { "resume", "q" },
-                            { "retry", "x" }, { "cancel", "x" }, { "delete", "x" }, { "promote", "x" } } do
+    for _, args in ipairs {
+      { "jobs" }, { "job", "x" }, { "explain", "x" }, { "stats" }, { "queues" }, { "pause", "q" }, { "resume", "q" },
+      { "retry", "x" }, { "cancel", "x" }, { "delete", "x" }, { "promote", "x" },
+    } do
       refused(t, 69, "no store at sqlite:.*jobs%.db: run an engine or enqueue a job first", unpack(args))
     end
     assert.is_false(H.files.exists(t.dir .. "/jobs.db"))

@@ -32,7 +32,8 @@ describe("a program with a store", function()
     assert.same({ "add", "ready", "default", 0, 0 }, { job.task, job.state, job.queue, job.priority, job.attempts })
     assert.same({ 1, "two", { three = 3 } }, { unpack(job.args) })
     assert.is_true(math.abs(job.enqueued_at - skein.now()) < 5)
-    job = info(assert(skein.enqueue { task = "add", args = { 4, 5 }, queue = "math", priority = 2, retries = 3, meta = { who = "me" } }))
+    job = info(assert(skein.enqueue { task = "add", args = { 4, 5 }, queue = "math", priority = 2, retries = 3,
+      meta = { who = "me" } }))
     assert.same({ "math", 2, 3, { who = "me" } }, { job.queue, job.priority, job.retries, job.meta })
     assert.same({ 4, 5 }, { unpack(job.args) })
     assert.equal("mine", assert(skein.enqueue({ task = "add", id = "mine" })).id)
@@ -49,7 +50,8 @@ describe("a program with a store", function()
   end)
 
   it("keeps 64-bit integers", function()
-    local args = info(skein.enqueue("add", 9223372036854775807LL, -9223372036854775807LL - 1, 18446744073709551615ULL, 42LL)).args
+    local least = -9223372036854775807LL - 1
+    local args = info(skein.enqueue("add", 9223372036854775807LL, least, 18446744073709551615ULL, 42LL)).args
     assert.equal("9223372036854775807LL", tostring(args[1]))
     assert.equal("-9223372036854775808LL", tostring(args[2]))
     assert.equal("18446744073709551615ULL", tostring(args[3]))
@@ -116,9 +118,12 @@ describe("a program with a store", function()
 
   it("enqueues plain signatures as it does all others", function()
     local plain = {
-      "add", { task = "add" }, { task = "add", args = { 1, "two", { three = { 4 } }, core.null } }, { task = "add", queue = "q", priority = -2 },
-      { task = "add", id = "named", retries = 3, keep = 0.25, timeout = 0.0001 }, { task = "add", delay = 60 }, { task = "add", at = 1 },
-      { task = "add", at = 4e9, args = { n = 2 } }, { task = "add", args = { 1, nil, 3 } }, { task = "add", meta = { a = 1 } },
+      "add", { task = "add" }, { task = "add", args = { 1, "two", { three = { 4 } }, core.null } },
+      { task = "add", queue = "q", priority = -2 },
+      { task = "add", id = "named", retries = 3, keep = 0.25, timeout = 0.0001 },
+      { task = "add", delay = 60 }, { task = "add", at = 1 },
+      { task = "add", at = 4e9, args = { n = 2 } }, { task = "add", args = { 1, nil, 3 } },
+      { task = "add", meta = { a = 1 } },
     }
     local function view(h)
       local v = h:info()
@@ -142,7 +147,8 @@ describe("a program with a store", function()
     local function arm()
       getmetatable(newproxy(true)).__gc = function()
         if not armed then return end
-        for _, h in ipairs(assert(skein.enqueue_many { { task = "inner", args = { #nested } }, { task = "inner", args = { "x" } } })) do
+        local inner = { { task = "inner", args = { #nested } }, { task = "inner", args = { "x" } } }
+        for _, h in ipairs(assert(skein.enqueue_many(inner))) do
           nested[#nested + 1] = h
         end
         arm()
@@ -265,7 +271,8 @@ describe("a program with a store", function()
 
   it("sees the end that another connection brings about while it waits", function()
     local h = skein.enqueue_in(60, "add")
-    local other = ("SKEIN_STORE=sqlite:%s/jobs.db %s cancel %s"):format(dir, os.getenv "SKEIN" or "build/release/skein", h.id)
+    local program = os.getenv "SKEIN" or "build/release/skein"
+    local other = ("SKEIN_STORE=sqlite:%s/jobs.db %s cancel %s"):format(dir, program, h.id)
     os.execute("(sleep 0.05; " .. other .. " >/dev/null) &")
     local from = skein.now()
     local value, err = h:wait(10)
@@ -288,7 +295,8 @@ describe("a program with a store", function()
 
   it("manages jobs and queues", function()
     local ids = {}
-    for i, h in ipairs(skein.enqueue_many { { task = "a", queue = "q1" }, { task = "b", queue = "q2" }, { task = "b", delay = 60 } }) do
+    local signatures = { { task = "a", queue = "q1" }, { task = "b", queue = "q2" }, { task = "b", delay = 60 } }
+    for i, h in ipairs(skein.enqueue_many(signatures)) do
       ids[i] = h.id
     end
     local queues = skein.admin.queues()

@@ -1,4 +1,5 @@
--- skein.enqueue_many and a finalizer that changes the list while it is read.  Its other behaviour is in client_spec.lua.
+-- skein.enqueue_many and a finalizer that changes the list while it is read.  Its other behaviour is in
+-- client_spec.lua.
 local files = require "tests.support.files"
 
 -- A program of its own, since its few live objects make the collector run many whole cycles in one call.
@@ -20,7 +21,10 @@ local changed, wrong = 0, 0
 for round = 1, 60 do
   local signatures, junk = {}, {}
   for i = 1, 300 do
-    signatures[i] = { task = "t" .. i % 7 .. "." .. round, queue = "queue" .. i % 5 .. round, id = "id" .. round .. "." .. i, args = { i } }
+    signatures[i] = {
+      task = "t" .. i % 7 .. "." .. round, queue = "queue" .. i % 5 .. round,
+      id = "id" .. round .. "." .. i, args = { i },
+    }
   end
   in_finalizer(round, function()
     for i, signature in ipairs(signatures) do
@@ -41,7 +45,7 @@ print(changed > 0, wrong)
 ]]
 
 describe("skein.enqueue_many", function()
-  it("reads each signature as it was before or after a finalizer changed it, whatever becomes of the old strings", function()
+  it("reads each signature as it was before or after a finalizer changed it, with its strings collected", function()
     local dir = files.temp_dir()
     finally(function() files.remove(dir) end)
     files.write(dir .. "/program.lua", PROGRAM)

@@ -8,7 +8,9 @@ local tasks = require "tests.support.testing_tasks"
 -- Enqueues a job of task "plain" as another client might: with a meta of any bytes.
 local function enqueue_with_meta(meta)
   local id = core.id()
-  local record = core.record { id = id, task = "plain", queue = "default", args = "[]", meta = meta, enqueued_ms = skein.now() * 1000 }
+  local record = core.record {
+    id = id, task = "plain", queue = "default", args = "[]", meta = meta, enqueued_ms = skein.now() * 1000,
+  }
   assert.equal("\0", client.call(core.OP.ENQUEUE, core.pack("lbi", 0, 0, 1) .. core.pack("sll", record, 0, 0)))
   return skein.handle(id)
 end

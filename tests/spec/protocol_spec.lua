@@ -39,7 +39,8 @@ describe("docs/PROTOCOL.md", function()
     for kind, name in source:gmatch "F%((%w+), ([%w_]+)," do
       n = n + 1
       local row = assert(fields[n], name .. " is not documented")
-      assert.same({ tostring(n), name, TYPES[kind] }, { row[1], row[2], (row[3] == "json" or row[3] == "bytes") and "text" or row[3] })
+      local stored = (row[3] == "json" or row[3] == "bytes") and "text" or row[3]
+      assert.same({ tostring(n), name, TYPES[kind] }, { row[1], row[2], stored })
     end
     assert.is_true(n > 20)
     assert.equal(n, #fields)
@@ -69,7 +70,9 @@ describe("docs/PROTOCOL.md", function()
 
   it("names the kinds of errors", function()
     local kinds = rows_of "| error_kind |"
-    for _, row in ipairs(kinds) do assert.equal(row[2], core.job("S\1\22\1" .. string.char(tonumber(row[1]))).error_kind) end
+    for _, row in ipairs(kinds) do
+      assert.equal(row[2], core.job("S\1\22\1" .. string.char(tonumber(row[1]))).error_kind)
+    end
     assert.is_nil(core.job("S\1\22\1" .. string.char(#kinds + 1)).error_kind:match("^" .. kinds[#kinds][2] .. "$"))
     assert.equal("error", core.job("S\1\22\1" .. string.char(#kinds + 1)).error_kind) -- as every unknown one
   end)
@@ -92,7 +95,8 @@ describe("docs/PROTOCOL.md", function()
     local limits = rows_of "| limit |"
     assert.is_true(#limits > 5)
     for _, row in ipairs(limits) do
-      local text = assert(source:match("#define " .. row[3] .. " (%b())") or source:match("#define " .. row[3] .. " (%d+)"), row[3])
+      local define = "#define " .. row[3]
+      local text = assert(source:match(define .. " (%b())") or source:match(define .. " (%d+)"), row[3])
       local value = assert(loadstring("return " .. text))()
       assert.equal(tonumber(row[1]), value, row[3])
     end

@@ -134,7 +134,9 @@ describe("skein.testing, around a job:", function()
     end)
 
     it("runs many, one after the other", function()
-      local handles = skein.enqueue_many { { task = "add", args = { 1, 2 } }, "other", { task = "add", args = { 3, 4 } } }
+      local handles = skein.enqueue_many {
+        { task = "add", args = { 1, 2 } }, "other", { task = "add", args = { 3, 4 } },
+      }
       assert.same({ "add", "other", "add" }, ran)
       assert.same({ 3, 7 }, { handles[1]:wait(), handles[3]:wait() })
     end)
@@ -248,7 +250,9 @@ describe("skein.testing, around a job:", function()
     end)
     skein.on("success", function(job, result) if only then said[#said + 1] = { "success", job.task, result } end end)
     skein.on("death", function(job, err) if only then said[#said + 1] = { "death", job.task, err.kind } end end)
-    skein.on("event", function(event) if only == "events" then said[#said + 1] = (event.from or "") .. ">" .. event.to end end)
+    skein.on("event", function(event)
+      if only == "events" then said[#said + 1] = (event.from or "") .. ">" .. event.to end
+    end)
 
     before_each(function() said, only = {}, "plain" end)
     after_each(function() only = nil end)
@@ -296,7 +300,8 @@ describe("skein.testing, around a job:", function()
       t.drain()
       t.advance(10)
       t.drain()
-      assert.same({ ">ready", "ready>running", "running>retry", "ready>running", { "success", "flaky" }, "running>done" }, said)
+      assert.same({ ">ready", "ready>running", "running>retry", "ready>running",
+        { "success", "flaky" }, "running>done" }, said)
     end)
   end)
 

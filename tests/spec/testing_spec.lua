@@ -55,9 +55,11 @@ describe("skein.testing", function()
     end)
 
     it("tells options and meta of a recorded job", function()
-      skein.enqueue { task = "plain", queue = "q", priority = -1, retries = 4, meta = { who = "me" }, at = skein.now() + 5 }
+      skein.enqueue { task = "plain", queue = "q", priority = -1, retries = 4, meta = { who = "me" },
+        at = skein.now() + 5 }
       local job = t.enqueued("plain")[1]
-      assert.same({ "q", -1, 4, { who = "me" }, "scheduled" }, { job.queue, job.priority, job.retries, job.meta, job.state })
+      assert.same({ "q", -1, 4, { who = "me" }, "scheduled" },
+        { job.queue, job.priority, job.retries, job.meta, job.state })
     end)
 
     it("refuses what production refuses", function()
@@ -174,7 +176,9 @@ describe("skein.testing", function()
     end)
 
     it("names a task that no script declares", function()
-      misuse('skein%.testing%.drain: no script declares task "plian", did you mean "plain"%?', function() t.drain "plian" end)
+      misuse('skein%.testing%.drain: no script declares task "plian", did you mean "plain"%?', function()
+        t.drain "plian"
+      end)
     end)
 
     it("of one task lets what it passes over be seen as it is by the jobs that run", function()
@@ -305,7 +309,8 @@ describe("skein.testing", function()
       act.flaky = function(job) job:snooze(30) end
       local snoozed = skein.enqueue("flaky")
       t.drain()
-      assert.same({ "scheduled", 0, skein.now() + 30 }, { snoozed:state(), snoozed:info().attempts, snoozed:info().due_at })
+      assert.same({ "scheduled", 0, skein.now() + 30 },
+        { snoozed:state(), snoozed:info().attempts, snoozed:info().due_at })
       act.dropped = function() error("no") end
       local dropped = skein.enqueue("dropped")
       t.drain()
@@ -406,7 +411,9 @@ describe("skein.testing", function()
   describe("a job", function()
     it("knows itself", function()
       local seen
-      act.plain = function(job) seen = { job.id, job.task, job.queue, job.attempt, job.retries, job.meta.who, job.enqueued_at } end
+      act.plain = function(job)
+        seen = { job.id, job.task, job.queue, job.attempt, job.retries, job.meta.who, job.enqueued_at }
+      end
       local h = skein.enqueue { task = "plain", queue = "q", retries = 3, meta = { who = "me" } }
       t.drain()
       assert.same({ h.id, "plain", "q", 1, 3, "me", skein.now() }, seen)
@@ -473,7 +480,8 @@ describe("skein.testing", function()
       t.drain()
       assert.same({ 5, 2, true, false, false }, seen)
       assert.equal(from + 5, skein.now())
-      assert.same({ "dead", "timeout", "timed out after 5 s" }, { h:state(), h:info().error.kind, h:info().error.message })
+      assert.same({ "dead", "timeout", "timed out after 5 s" },
+        { h:state(), h:info().error.kind, h:info().error.message })
     end)
 
     it("that swallows its timeout for ever is ended all the same", function()

@@ -51,8 +51,7 @@ function M.misuse(pattern, fn)
 end
 
 --- Begins a spec: fakes, and returns tables that fill while it runs: the names of the tasks that ran; what they do, by
--- name, for the spec
---- to set; what the handlers of the task "handled" have heard.
+-- name, for the spec to set; what the handlers of the task "handled" have heard.
 function M.begin()
   ran, act, heard = {}, {}, {}
   t.fake()
