@@ -1,4 +1,4 @@
---- The processes that only look at a folder's scripts and settings: `skein check`, and what reads DIR/config.lua.
+--- The processes that inspect a folder without running jobs: `skein check`, and the reader of DIR/config.lua.
 -- @module skein.inspect
 local core = require "skein.core"
 local client = require "skein.client"
@@ -16,7 +16,7 @@ local io = io
 
 local M = {}
 
--- Stdout is for what was asked; what scripts say goes to stderr.  They reach no store.
+-- Sends the output of scripts to stderr, since stdout is for the answer, and refuses their requests to the store.
 local function only_look()
   scripts.install_print(function(line) io.stderr:write(core.clean(line), "\n") end)
   io.output(io.stderr)
@@ -26,10 +26,11 @@ local function only_look()
   })
 end
 
--- Prints what is wrong, each once, as it is found: a script that never ends must not hide it.  note(text, at): `at`
--- is "file:line" of a global that was found in the text; loading may have come upon the same.
+-- A list that prints each mistake once, as soon as it is found: a script that never ends must not hide the mistakes
+-- before it. note(text, at) adds one; `at` is set for an unknown global that the scan found: its "file:line". The scan
+-- and the loading may find the same global.
 local function mistakes()
-  local printed, globals, list = {}, {}, { n = 0 } -- globals: where loading came upon one that is not there
+  local printed, globals, list = {}, {}, { n = 0 } -- globals: lines at which loading failed on one
   function list.note(text, at)
     if printed[text] or (at and globals[at]) then return end
     printed[text], list.n = true, list.n + 1
@@ -40,7 +41,7 @@ local function mistakes()
   return list
 end
 
--- A declaration that is wrong is noted and the script goes on behind it.
+-- The functions whose errors are noted and do not end the script: a check reports all wrong declarations.
 local DECLARES = { "task", "queue", "use", "use_enqueue", "on" }
 
 local function note_declarations(skein, note)
@@ -53,7 +54,7 @@ local function note_declarations(skein, note)
   end
 end
 
--- What a job would stumble over, as far as the text tells.  Returns the files that can be compiled: { file =, fn = }.
+-- Notes the syntax errors and unknown fields in the scripts' text. Returns the compiled files: { file =, fn = }.
 local function scan_files(dir, skein, note)
   local chunks = {}
   for _, file in ipairs(scripts.sources(dir)) do
@@ -72,7 +73,7 @@ local function scan_files(dir, skein, note)
   return chunks
 end
 
--- The list of files, nil when something is wrong with them, which stderr says then.
+-- Loads the scripts. Returns the list of files, or nil if they have mistakes, which are on stderr.
 local function load_to_look(dir, begin)
   local skein = require "skein"
   local wrong = mistakes()
@@ -87,7 +88,7 @@ local function load_to_look(dir, begin)
   return wrong.n == 0 and files or nil
 end
 
--- What a queue is bound to, in short.
+-- A summary of a queue's settings.
 local function queue_text(queue)
   local parts = {}
   if queue.max_len > 0 then parts[#parts + 1] = ("max_len %.0f %s"):format(queue.max_len, queue.overflow) end
@@ -98,9 +99,9 @@ end
 
 local function count(n, thing) return ("%d %s%s"):format(n, thing, n == 1 and "" or "s") end
 
---- Lists what the scripts declare.
+--- Prints the tasks and queues that the scripts declare.
 -- @tparam string dir
--- @tparam function begin see scripts.load_each; it ends what never ends (core/lua/inspect.c)
+-- @tparam function begin see scripts.load_each; it stops a script that never ends (core/lua/inspect.c)
 -- @treturn number the exit status
 function M.check(dir, begin)
   local files = load_to_look(dir, begin)
@@ -115,9 +116,9 @@ function M.check(dir, begin)
   return 0
 end
 
---- The same as one JSON object.
+--- Prints the scripts, tasks and queues as one JSON object.
 -- @tparam string dir
--- @tparam function begin see scripts.load_each; it ends what never ends (core/lua/inspect.c)
+-- @tparam function begin see scripts.load_each; it stops a script that never ends (core/lua/inspect.c)
 -- @treturn number the exit status
 function M.check_json(dir, begin)
   local files = load_to_look(dir, begin)
@@ -126,19 +127,20 @@ function M.check_json(dir, begin)
   for i, task in ipairs(tasks.list) do
     list[i] = { name = task.name, queue = task.queue, priority = task.priority, declared_at = task.where }
   end
-  local bound = core.array({})
+  local settings = core.array({})
   for i, queue in ipairs(queues.list) do
-    bound[i] = {
+    settings[i] = {
       name = queue.name, max_len = queue.max_len, overflow = queue.overflow, block = queue.block_ms / 1000,
       concurrency = queue.concurrency, rate = queue.rate, per = queue.per_ms / 1000, burst = queue.burst,
         declared_at = queue.where,
     }
   end
-  io.stdout:write(core.encode({ scripts = core.array(files), tasks = list, queues = bound }), "\n")
+  io.stdout:write(core.encode({ scripts = core.array(files), tasks = list, queues = settings }), "\n")
   return 0
 end
 
--- Queues as `skein run -q` takes them: a list of names (with weights, "mail:3"), or a table name -> weight.
+-- The setting `queues` in the form of `skein run -q`. It is a list of names (with weights: "mail:3"), or a table
+-- name -> weight.
 local function queues_text(file, served)
   local parts = {}
   for i, queue in ipairs(served) do
@@ -180,7 +182,7 @@ local function setting_text(file, name, value)
   return value
 end
 
--- Lines `name<TAB>value` in the order of names.
+-- The settings as lines `name<TAB>value`, sorted by name.
 local function settings_text(file, settings)
   if type(settings) ~= "table" then
     error(("%s: it must return a table of settings, not %s"):format(file, type(settings)), 0)
@@ -201,7 +203,7 @@ end
 
 local NO_SUCH_FILE = 2 -- ENOENT
 
---- Prints DIR/config.lua's settings as lines `name<TAB>value`; nothing when there is no such file.
+--- Prints the settings of DIR/config.lua as lines `name<TAB>value`. A missing file prints nothing.
 -- @tparam string dir
 -- @tparam function begin as for check
 -- @treturn number the exit status

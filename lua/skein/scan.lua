@@ -1,4 +1,5 @@
---- Names in the text of scripts, without running it: `skein check` finds what would fail only when a job gets there.
+--- Finds unknown names in scripts without running them. `skein check` thus reports mistakes that would otherwise fail
+-- only in a job.
 -- @module skein.scan
 local schema = require "skein.schema"
 local util = require "jit.util"
@@ -9,7 +10,7 @@ local M = {}
 
 --- Fields of the module ---------------------------------------------------------------------------------------------
 
--- The text's tokens: { text =, kind = "name" | "string" | "symbol", line = }, without comments.
+-- Splits the text into tokens { text =, kind = "name" | "string" | "symbol", line = }; leaves out comments.
 local function tokens_of(source)
   local tokens, at, line = {}, 1, 1
   local function lines_in(text)
@@ -53,7 +54,7 @@ local function tokens_of(source)
   return tokens
 end
 
--- Where `require "skein"` at token i ends; nil when it is something else.
+-- The index of the last token of a `require "skein"` that begins at token i; nil if another expression begins there.
 local function require_end(tokens, i)
   local function text(k) return tokens[k] and tokens[k].text end
   local function is_skein(k) return tokens[k] and tokens[k].kind == "string" and tokens[k].text == "skein" end
@@ -64,7 +65,7 @@ end
 
 local OPENS, CLOSES = { ["("] = true, ["{"] = true, ["["] = true }, { [")"] = true, ["}"] = true, ["]"] = true }
 
--- The token of the name that the expression at token i is assigned to: `a, b = x, y`; nil when it is not.
+-- The index of the name to which the expression at token i is assigned, as in `a, b = x, y`; nil if there is none.
 local function target_of(tokens, i)
   local place, depth, k = 1, 0, i - 1
   while k > 0 and (tokens[k].text ~= "=" or depth > 0) do
@@ -85,7 +86,8 @@ local function target_of(tokens, i)
   return names[place]
 end
 
--- Adds to `bound` the names that a `local`, `function` or `for` at token i makes anew: name -> true.
+-- Adds to `bound` (name -> true) the names that a `local`, `function` or `for` at token i declares. A declaration whose
+-- index is in `but` (name -> index) is left out.
 local function note_bound(tokens, i, bound, but)
   local text, k = tokens[i].text, i + 1
   if text == "function" then
@@ -101,7 +103,7 @@ local function note_bound(tokens, i, bound, but)
   end
 end
 
---- The fields of the module that a script names and that are not there.
+--- Finds the uses of unknown fields of the module in a script.
 -- @tparam string source the script's text
 -- @tparam table module `skein`
 -- @treturn table a list of { line =, message = }
@@ -118,7 +120,7 @@ function M.fields(source, module)
   for i = 1, #tokens do
     if tokens[i].kind == "name" then note_bound(tokens, i, bound, alias) end
   end
-  -- `what` ends at token i: the field behind it.
+  -- Checks the field after token i, the last token of the expression `what`.
   local function look(i, what, fields)
     local dot, field, after = tokens[i + 1], tokens[i + 2], tokens[i + 3]
     if not (dot and dot.text == "." and field and field.kind == "name") or (after and after.text == "=") then return end
@@ -141,7 +143,7 @@ end
 
 --- Global names -----------------------------------------------------------------------------------------------------
 
--- The number of an instruction of LuaJIT's bytecode differs between versions: it is read off a function that has it.
+-- Instruction numbers differ between versions of LuaJIT. This function reads one from the bytecode of an example.
 local function opcode(source, pc) return band(util.funcbc(loadstring(source), pc), 0xff) end
 
 local GGET, GSET = opcode("return a", 1), opcode("a = b", 2)
@@ -151,7 +153,7 @@ local CALL = { [opcode("a(1) return b", 3)] = true, [opcode("return a()", 2)] = 
   4)] = true,
   [opcode("return a(b())", 4)] = true }
 
--- How the value in a register is used first, from pc on: "called", "indexed", or nil: in another way, or nobody knows.
+-- The first use of a register's value from pc on: "called", "indexed", or nil for any other or unknown use.
 local function use_of(fn, register, pc)
   while true do
     local code = util.funcbc(fn, pc)
@@ -164,6 +166,7 @@ local function use_of(fn, register, pc)
   end
 end
 
+-- Calls see(name, is_set, use, line) for each access to a global in the function and the functions inside it.
 local function walk(fn, see)
   local pc = 1
   while true do
@@ -186,14 +189,14 @@ local function walk(fn, see)
   end
 end
 
---- What scripts call or index as a global and nobody makes.  A name that some script also tests (`if ngx then`) is
--- left out.
+--- Finds the unknown globals that scripts call or index. A name that a script also tests (`if ngx then`) is not
+-- reported.
 -- @tparam table chunks { { file =, fn = } ... }
--- @tparam table globals what there is once the scripts have loaded
+-- @tparam table globals the global table after the scripts have loaded
 -- @treturn table a list of { file =, line =, message = }
 function M.globals(chunks, globals)
   local meta = getmetatable(globals)
-  if meta ~= nil then return {} end -- a strict or inheriting environment has rules of its own
+  if meta ~= nil then return {} end -- the lookup rules of such an environment are unknown
   local made, tested, used = {}, {}, {}
   for _, chunk in ipairs(chunks) do
     walk(chunk.fn, function(name, set, use, line)

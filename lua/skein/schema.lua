@@ -1,21 +1,24 @@
---- Checks tables of options against a schema; an unknown key is an error that suggests the nearest known one. A
--- schema is a table: key -> function(value, path) returning nil when fine, else what was expected; or nil and a
--- whole problem, which names the option by its path.
+--- Checks tables of options against a schema. The message for an unknown key suggests the nearest known key.
+--
+-- A schema is a table key -> check. A check is a function(value, path): it returns nil for a good value, or a text that
+-- names the expected value, or nil and a complete message that names the option by its path.
 -- @module skein.schema
 -- @usage
--- local SCHEMA = { retries = schema.integer(0, 10) } schema.check("skein.task", { retires = 3 }, SCHEMA)  -->
--- skein.task: unknown option "retires" (did you mean "retries"?)
+-- local SCHEMA = { retries = schema.integer(0, 10) }
+-- schema.check("skein.task", { retires = 3 }, SCHEMA)
+-- --> skein.task: unknown option "retires" (did you mean "retries"?)
 local core = require "skein.core"
 local getmetatable, pairs, ipairs, pcall, rawget, tostring, type = getmetatable, pairs, ipairs, pcall, rawget,
   tostring, type
 local floor, max, min, sort = math.floor, math.max, math.min, table.sort
 local M = {}
 
-local NEAREST_BYTES_MAX = 64 -- no option's name is longer; the distance takes time by the product of lengths
-local SHOWN_BYTES_MAX = 80   -- of a value in a message
-local GOOD_NAMES_MAX = 1000  -- remembered by one check of names
+local NEAREST_BYTES_MAX = 64 -- no option's name is longer; bounds the time of `distance`
+local SHOWN_BYTES_MAX = 80   -- longest text of a value in a message
+local GOOD_NAMES_MAX = 1000  -- number of good names that one check remembers
 
--- How many characters to add, leave out, change, or swap with their neighbour, by rows (optimal string alignment).
+-- The number of characters to insert, delete, change, or swap with a neighbour to turn a into b (optimal string
+-- alignment). Takes time in proportion to #a * #b.
 local function distance(a, b)
   local before, row = nil, {}
   for j = 0, #b do row[j] = j end
@@ -34,7 +37,7 @@ local function distance(a, b)
   return row[#b]
 end
 
---- The key of `known` nearest to `name`; nil when none is near.
+--- Finds the key of `known` that is nearest to `name`; nil if none is similar.
 -- @tparam string name
 -- @tparam table known its string keys are the candidates
 -- @treturn[opt] string
@@ -51,7 +54,7 @@ function M.nearest(name, known)
   if best and best_distance <= far then return best end
 end
 
---- What to say of a field that is not there.
+--- Makes the message for a missing field; it suggests the nearest field.
 -- @tparam string what the table's name: "skein"
 -- @tparam string name
 -- @tparam table known
@@ -61,7 +64,8 @@ function M.unknown_field(what, name, known)
   return ("%s has no %s%s"):format(what, M.show(name), near and (' (did you mean "%s"?)'):format(near) or "")
 end
 
---- A value as it is shown in a message: strings quoted and cut, never more than a line.  Never raises.
+--- Formats a value for a message: strings are quoted, long texts are cut, and the result is one line. Never raises.
+-- @param value
 -- @treturn string
 function M.show(value)
   local ok, text = pcall(tostring, value)
@@ -71,7 +75,7 @@ function M.show(value)
   return type(value) == "string" and '"' .. text .. '"' or text
 end
 
--- Whether every option is known and as expected; makes nothing.
+-- Whether all options are known and good. Allocates nothing, unlike problem_in.
 local function all_fine(options, schema)
   for key, value in pairs(options) do
     local check = schema[key]
@@ -82,7 +86,7 @@ local function all_fine(options, schema)
   return true
 end
 
--- What is wrong with the options, in the order of their names; `path` stands before those names.
+-- The message for the first bad option, in the order of names; `path` precedes the names.
 local function problem_in(options, schema, path)
   local keys = {}
   for key in pairs(options) do keys[#keys + 1] = key end
@@ -100,11 +104,11 @@ local function problem_in(options, schema, path)
   end
 end
 
---- Checks `options`.
--- @tparam string what begins the message
+--- Checks options against a schema.
+-- @tparam string what the beginning of the message, such as "skein.task"
 -- @param options
 -- @tparam table schema
--- @return nil when fine, else a sentence that names the key, the value and what was expected
+-- @treturn[opt] string nil if all are good, else a message with the key, the value and the expected value
 function M.check(what, options, schema)
   if type(options) ~= "table" then return ("%s: a table of options is expected, not %s"):format(what, type(options)) end
   if all_fine(options, schema) then return nil end
@@ -115,19 +119,19 @@ end
 
 local SECONDS_MAX = core.LIMITS.seconds -- 100 years
 
---- Seconds, fractions allowed: 0 to 100 years.
+--- A check: seconds from 0 to 100 years, fractions allowed.
 function M.seconds(value)
   if type(value) ~= "number" or value ~= value or value < 0 then return "a number of seconds, 0 or more" end
   if value > SECONDS_MAX then return ("at most %.0f seconds (100 years)"):format(SECONDS_MAX) end
 end
 
---- The same without 0.
+--- A check: seconds above 0, up to 100 years, fractions allowed.
 function M.positive_seconds(value)
   if type(value) ~= "number" or value ~= value or value <= 0 then return "a number of seconds, more than 0" end
   return M.seconds(value)
 end
 
---- A time: seconds since 1970, up to 2169.
+--- A check: a time in seconds since 1970, up to the year 2169.
 function M.moment(value)
   if type(value) ~= "number" or value ~= value or value < 0 then return "a time in seconds since 1970" end
   if value > 2 * SECONDS_MAX then
@@ -135,7 +139,10 @@ function M.moment(value)
   end
 end
 
---- A whole number in a range.
+--- Makes a check: a whole number from `from` to `to`.
+-- @tparam number from
+-- @tparam number to
+-- @treturn function
 function M.integer(from, to)
   return function(value)
     if type(value) ~= "number" or value ~= floor(value) or value < from or value > to then
@@ -144,26 +151,28 @@ function M.integer(from, to)
   end
 end
 
---- true or false.
+--- A check: true or false.
 function M.boolean(value)
   if type(value) ~= "boolean" then return "true or false" end
 end
 
---- A function, or something else that can be called.
+--- A check: a function, or a value whose metatable has __call.
 function M.callable(value)
   if type(value) == "function" then return nil end
   local meta = getmetatable(value)
   if type(meta) ~= "table" or not rawget(meta, "__call") then return "a function" end
 end
 
---- Any table.
+--- A check: any table.
 function M.table(value)
   if type(value) ~= "table" then return "a table" end
 end
 
---- A table of options with a schema of its own; a problem inside is named by its path ("limit.rate").
+--- Makes a check: a table of options with a schema of its own. Messages name an option inside by its path
+-- ("limit.rate").
 -- @tparam table schema
--- @tparam string expected what may stand there
+-- @tparam string expected description of the good values
+-- @treturn function
 function M.fields(schema, expected)
   return function(value, path)
     if type(value) ~= "table" then return expected end
@@ -173,7 +182,8 @@ end
 
 local NAME_EXPECTED = ("1 to %d bytes of [A-Za-z0-9_.:-]"):format(core.LIMITS.name_bytes)
 
---- One name of a task or queue, or a list of them.
+--- Makes a check: one name of a task or queue, or a list of names.
+-- @treturn function
 function M.names()
   local name = M.name()
   local expected = "a name, or a list of names, of " .. NAME_EXPECTED
@@ -189,8 +199,9 @@ function M.names()
   end
 end
 
---- One of some words.
+--- Makes a check: one of a set of words.
 -- @tparam table words word -> true
+-- @treturn function
 function M.one_of(words)
   local list = {}
   for word in pairs(words) do list[#list + 1] = '"' .. word .. '"' end
@@ -201,9 +212,10 @@ function M.one_of(words)
   end
 end
 
---- A name of a task or queue.
+--- Makes a check: a name of a task or queue.
+-- @treturn function
 function M.name()
-  local good, good_n = {}, 0 -- a program uses few names many times
+  local good, good_n = {}, 0 -- cache, since programs use few names many times
   return function(value)
     if good[value] then return nil end
     if type(value) ~= "string" or not core.name_check("name", value) then

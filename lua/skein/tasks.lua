@@ -31,7 +31,7 @@ local function names_of_meta(value)
   end
 end
 
---- What a task, and a single job, may set: a schema.
+--- The schema of the options that both tasks and single jobs take.
 local OPTIONS = {
   queue = schema.name(),
   retries = schema.integer(0, core.LIMITS.retries),
@@ -53,25 +53,28 @@ local TASK_OPTIONS = { on_error = handler_function, on_death = handler_function,
 for key, check in pairs(OPTIONS) do TASK_OPTIONS[key] = check end
 for key, check in pairs(constraints.task_options) do TASK_OPTIONS[key] = check end
 
---- What a single job may set: a schema.
+--- The schema of the options of a single job.
 M.job_options = {}
 for key, check in pairs(OPTIONS) do M.job_options[key] = check end
 for key, check in pairs(constraints.job_options) do M.job_options[key] = check end
 
---- Seconds as whole milliseconds; what is more than nothing stays more than nothing.
+--- Converts seconds to whole milliseconds. A time above 0 becomes at least 1 ms.
 -- @tparam[opt] number seconds
--- @treturn[opt] number
+-- @treturn[opt] number ms; nil for nil
 function M.ms(seconds)
   if not seconds then return nil end
   local ms = floor(seconds * 1000 + 0.5)
   return ms == 0 and seconds > 0 and 1 or ms
 end
 
---- Fills the fields of a record (core/logic/record.h) from options that were checked.
+--- Sets the fields of a record (core/logic/record.h) from options that were checked.
+-- @tparam table record
+-- @tparam table options
+-- @treturn table record
 function M.set_fields(record, options)
   record.queue = options.queue or record.queue
   record.priority = options.priority or record.priority
-  -- Setting a field to nil makes room for it.
+  -- The tests avoid assignments of nil, which would still enlarge the table.
   if options.retries then record.retries = options.retries end
   if options.backoff then record.backoff = backoff.text(options.backoff) end
   if options.timeout then record.timeout_ms = M.ms(options.timeout) end
@@ -81,7 +84,7 @@ function M.set_fields(record, options)
   return record
 end
 
--- What is wrong with a declaration; or nil, its lock and its limit.
+-- Checks a declaration. Returns the message of its mistake, or nil, its lock and its limit.
 local function problem_of(name, options, handler)
   if type(name) ~= "string" then return "skein.task: the name must be a string, not " .. type(name) end
   local ok, err = core.name_check("task", name)
@@ -99,12 +102,12 @@ local function problem_of(name, options, handler)
   return nil, lock or nil, limit or nil
 end
 
--- The text of a template's meta: which of its keys a job passes along.
+-- The meta of a template as JSON: it lists the keys that jobs inherit from the job that enqueues them.
 local function pass_text(pass)
   if pass then return (core.encode({ [M.PASS] = pass })) end
 end
 
---- Declares a task.
+--- Declares a task; see skein.task.
 -- @tparam string name 1 to 200 bytes of [A-Za-z0-9_.:-]
 -- @tparam[opt] table options see skein.task
 -- @tparam function handler called as handler(job, args...)
@@ -126,11 +129,11 @@ function M.declare(name, options, handler)
   M.list[#M.list + 1] = task
 end
 
---- Makes every further declaration an error.
--- @tparam string why a sentence, for its message
+--- Makes every further declaration raise an error.
+-- @tparam string why the end of the error message
 function M.close(why) M.closed = why end
 
---- Raises when the scripts have loaded already.
+--- Raises an error if the scripts have loaded already.
 -- @tparam string what the function that was called: "skein.use"
 -- @tparam string things_are its subject and verb: "middleware is"
 -- @raise at the caller's line

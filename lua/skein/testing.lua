@@ -1,7 +1,7 @@
---- For the specs of scripts: jobs are run in this process, by the engine's own rules, with no store, no worker and no
--- waiting. Jobs stand in a memory store of the kit's own, whose clock is moved by hand: delays, back-off, `keep`,
--- `expires`, locks and limits follow it, and skein.now, skein.sleep, os.time() and os.date() too.  Requiring the
--- module fakes at once.
+--- Runs jobs in specs of scripts. Jobs run in this process by the rules of the engine, without a real store, a worker
+-- or real waiting. The module keeps jobs in a memory store of its own, whose clock stands still until the spec moves
+-- it. Delays, back-off, `keep`, `expires`, locks and limits follow this clock, and so do skein.now, skein.sleep,
+-- os.time() and os.date(). `require "skein.testing"` starts this mode (see fake) at once.
 -- @module skein.testing
 -- @usage
 -- local t = require "skein.testing"
@@ -37,23 +37,23 @@ local CODE, KIND, OP, STATE, parts = core.CODE, core.KIND, core.OP, core.STATE, 
 
 local M = {}
 
-local NESTED_MAX = 200      -- jobs that run within each other
-local DRAIN_MAX = 100000    -- jobs of one drain
+local NESTED_MAX = 200      -- largest number of jobs that run inside each other
+local DRAIN_MAX = 100000    -- largest number of jobs that one drain runs
 local RESULT_BYTES_MAX = core.LIMITS.result_bytes
--- 0: the store does not know it
+-- The states of a job that has ended; 0: the store does not know the job.
 local FINAL = { [0] = true, [STATE.done] = true, [STATE.dead] = true, [STATE.cancelled] = true }
 local WAITING = { "scheduled", "ready", "retry" }
 
-local kit                   -- core/lua/testing.h; nil: skein works on a real store
+local kit                   -- the memory store and its clock (core/lua/testing.h); nil: skein uses a real store
 local inline = false
-local declared, bound       -- how many of tasks.list and of queues.list the kit knows
-local seen, seen_n          -- id -> in which order the jobs were enqueued
-local depth = 0             -- jobs that run, within each other
-local loading = false       -- scripts
-local captured              -- perform: takes the records of the next enqueue
+local declared, bound       -- number of entries of tasks.list and queues.list that the kit knows
+local seen, seen_n          -- id -> position in the order of enqueues; number of positions
+local depth = 0             -- number of jobs that run inside each other
+local loading = false       -- true while scripts load
+local captured              -- function of `perform` that receives the items of the next enqueue
 local real = { now = core.now, item = core.item, bulk_payload = core.bulk_payload, connect = skein.connect,
   close = skein.close, time = os.time, date = os.date }
-local aside = {}            -- runs that a drain of one task has passed over: the others' jobs, which wait
+local aside = {}            -- fetched jobs that a drain of one task passed over
 
 local go_on = parts.stopper(runtime)
 parts.install_sleep(runtime, skein, go_on)
@@ -68,7 +68,7 @@ runtime.setup {
   log = function(slot, text) kit:note(slot.run, text) end,
 }
 
--- Jobs that were told to stop, and run.
+-- Stops the running jobs that were cancelled.
 local function stop_running()
   for _, id in ipairs(kit:stops()) do runtime.stop(id, KIND.cancelled) end
 end
@@ -80,7 +80,7 @@ local function note(ids)
   end
 end
 
--- Tells the kit of what was declared since.
+-- Declares to the kit the tasks and queues declared since the last call.
 local function declare()
   for i = declared + 1, #tasks.list do kit:declare(tasks.list[i].record) end
   declared = #tasks.list
@@ -99,7 +99,7 @@ local function job_of(slot)
     enqueued_at = run.enqueued_ms / 1000, _handle = slot.handle }, job_meta)
 end
 
--- Runs the handler; returns the result's JSON (nil: none) in a table, or a table with kind, err and trace.
+-- Runs the handler. Returns { result = JSON or nil }, or after a failure { kind =, err =, trace = }.
 local function call_handler(slot, job)
   local run = slot.run
   local args = core.decode(run.args)
@@ -118,14 +118,14 @@ local function call_handler(slot, job)
   return { result = text }
 end
 
--- Runs the handlers of a job that dies without having run.
+-- Runs the late handlers: those of a job that dies before it runs.
 local function run_late_handlers(slot, job)
   local run = slot.run
   slot.failing = true
   runtime.run(slot, function() failures.late_handlers(runtime, job, run.refused, run.message, true) end)
 end
 
--- Runs the handlers of a failure; returns what becomes of the job, as a settle takes it.
+-- Runs the failure handlers. Returns the outcome in the form that kit:settle takes.
 local function outcome_of_failure(slot, job, ended)
   slot.failing, slot.told, slot.stop, slot.swallowed = true, slot.stop, nil, 0
   local out = {}
@@ -142,7 +142,7 @@ end
 
 local run_now
 
--- Runs a job that was fetched, by the rules.  Returns what it ended (call_handler).
+-- Runs a fetched job and settles it. Returns the result of call_handler.
 local function attempt(run)
   if depth >= NESTED_MAX then
     kit:release(run)
@@ -172,15 +172,16 @@ local function attempt(run)
   return ended
 end
 
--- Puts the jobs that were passed over back to where they were.
+-- Returns the jobs in `aside` to their places in the queues.
 local function put_back()
   local list = aside
   aside = {}
   for _, run in ipairs(list) do kit:release(run) end
 end
 
--- The next job for which wanted(run) is true, and until when the next one waits.  The others stand aside until
--- put_back: for a drain of one task each of them is fetched once, not once for each job that runs.
+-- Fetches the next job for which wanted(run) is true; any job without `wanted`. Also returns the time until the next
+-- job is due, in ms. The other jobs stay in `aside` until put_back, so that a drain of one task fetches each of them
+-- once and not again for each job that runs.
 local function fetch(wanted)
   declare()
   if not wanted then put_back() end
@@ -192,14 +193,14 @@ local function fetch(wanted)
   return run, due_in_ms
 end
 
--- What an attempt raises in the face of who enqueued it; nil when that did not fail.
+-- The error, as { err = }, that the enqueue of an inline job raises; nil if the attempt did not fail.
 local function failure(ended)
   if not ended.kind then return end
   if errors.is_verdict(ended.err) and (ended.err.verdict == "snooze" or ended.err.verdict == "discard") then return end
   return { err = ended.err }
 end
 
--- Runs one job, now; raises what it raises.
+-- Runs one job now, and raises its error.
 function run_now(id)
   put_back()
   local run = fetch(function(other) return other.id == id end)
@@ -211,7 +212,7 @@ end
 
 --- The transport ----------------------------------------------------------------------------------------------------
 
--- The jobs of an ENQUEUE request.
+-- Decodes the items of an ENQUEUE request. Also returns the time to wait for room, in ms.
 local function items_of(payload)
   local block_ms, _, n, offset = core.unpack("lbi", payload)
   local items = {}
@@ -229,7 +230,7 @@ local function pack_items(items)
   return concat(out)
 end
 
--- Whether it matters to these jobs which others wait.
+-- Whether the enqueue of these jobs depends on other waiting jobs: through a queue's max_len or a lock.
 local function matters(items)
   if #queues.list > 0 then return true end
   for _, item in ipairs(items) do
@@ -238,7 +239,7 @@ local function matters(items)
   end
 end
 
--- Adds them all.  Nothing makes room in a full queue meanwhile, so a producer that would wait for it waits in vain.
+-- Enqueues all items. No job runs meanwhile, so a producer that waits for room in a full queue waits the whole time.
 local function record_all(items, block_ms)
   if aside[1] and matters(items) then put_back() end
   local code, answer = kit:call(OP.ENQUEUE, pack_items(items))
@@ -252,7 +253,7 @@ local function record_all(items, block_ms)
   return code, answer
 end
 
--- A job that runs at once needs no turn: no delay, and nobody else's slot.
+-- An item for a job that runs at once: without its delay and its limits.
 local function for_now(item)
   local fields = core.job(item.record)
   local record = item.record
@@ -263,7 +264,7 @@ local function for_now(item)
   return { record = record, due_ms = 0, delay_ms = 0 }, fields.id
 end
 
--- Adds and runs one after the other.
+-- Enqueues and runs the items one after the other.
 local function run_all(items, block_ms)
   local codes, holders = {}, {}
   for i, item in ipairs(items) do
@@ -286,7 +287,8 @@ local function enqueue(payload)
   return record_all(items, block_ms)
 end
 
--- Runs what is due until the job has ended; then, as nothing else would happen meanwhile, the clock moves on.
+-- Runs due jobs until the awaited job has ended. When none is due, moves the clock to the next due time or to the end
+-- of the wait.
 local function wait(payload)
   local id, timeout_ms = core.unpack("sl", payload)
   local until_ms = timeout_ms >= 0 and kit:clock() + timeout_ms
@@ -331,7 +333,8 @@ local function begin()
     fields.enqueued_ms = kit:clock()
     return real.item(fields, ...)
   end
-  core.bulk_payload = function(_, first) return "", first end -- all go through core.item
+  -- disables bulk payloads, so that each job goes through core.item
+  core.bulk_payload = function(_, first) return "", first end
   skein.connect = function() return true end
   skein.close = function() end
 end
@@ -350,20 +353,23 @@ local function set_mode(what, mode, fn)
   if fn then return finish(before, pcall(fn)) end
 end
 
---- From now on jobs that are enqueued are only recorded; drain runs them.  So it is after require.  What was recorded
--- stays. skein.connect and skein.close do nothing meanwhile.  The clock stands still until it is moved.
--- @tparam[opt] function fn only while this runs; then as before
--- @return what fn returns
+--- Starts the mode in which an enqueue only records the job; drain runs the recorded jobs. The module is in this mode
+-- after `require`. Jobs recorded before stay. skein.connect and skein.close have no effect in this mode, and the clock
+-- stands still until at or advance moves it.
+-- @tparam[opt] function fn limits the mode to the run of fn; then the previous mode returns
+-- @return the results of fn
+-- @raise at the caller's line: an argument that is no function; any error of fn
 -- @usage before_each(t.fake)
 function M.fake(fn)
   return set_mode("skein.testing.fake", false, fn)
 end
 
---- From now on enqueueing a job runs it at once, whatever its delay and its limits; what it raises is raised there,
--- after its handlers (on_error, on_death) and with the job's retry recorded; of many that are enqueued together,
--- those after it are not added.
--- @tparam[opt] function fn only while this runs; then as before
--- @return what fn returns
+--- Starts the mode in which an enqueue runs the job at once, regardless of its delay and limits. An error of the job is
+-- raised at the enqueue, after its handlers (on_error, on_death) have run and its retry is recorded. If a job of
+-- skein.enqueue_many fails, the jobs after it are not enqueued.
+-- @tparam[opt] function fn limits the mode to the run of fn; then the previous mode returns
+-- @return the results of fn
+-- @raise at the caller's line: an argument that is no function; any error of fn
 -- @usage
 -- t.inline()
 -- assert.equal(3, skein.enqueue("add", 1, 2):wait())
@@ -371,8 +377,8 @@ function M.inline(fn)
   return set_mode("skein.testing.inline", true, fn)
 end
 
---- Forgets all jobs, and gives back the real clock and the real store.  Tasks and handlers stay declared.
--- @raise at the caller's line: in a job
+--- Deletes all jobs and restores the real clock and the real store. Tasks and handlers stay declared.
+-- @raise at the caller's line: a call inside a job
 -- @usage after_each(t.reset)
 function M.reset()
   if runtime.busy() then errors.misuse("skein.testing.reset: a job runs") end
@@ -389,7 +395,7 @@ end
 
 --- Sets the clock.
 -- @tparam number time seconds since 1970
--- @raise at the caller's line when it is none
+-- @raise at the caller's line: an argument that is no time
 -- @usage t.at(os.time { year = 2030, month = 1, day = 1 })
 function M.at(time)
   local problem = schema.moment(time)
@@ -400,9 +406,9 @@ function M.at(time)
   kit:clock(floor(time * 1000 + 0.5))
 end
 
---- Moves the clock on.  What is due then waits for drain.
+--- Moves the clock forward. It runs no job; call drain to run the jobs that are due then.
 -- @tparam number seconds
--- @raise at the caller's line when it is no number of seconds
+-- @raise at the caller's line: an argument that is no number of seconds
 -- @usage t.advance(60)
 function M.advance(seconds)
   local problem = schema.seconds(seconds)
@@ -440,12 +446,12 @@ local function drain(task)
   end
 end
 
---- Runs what is recorded and due, in the engine's order, with all that those jobs enqueue, until nothing due is
--- left.  A queue's jobs run by priority, those that came due first, the others first in, first out; queues take
--- turns.  A job that fails is retried, or dies, as in production: move the clock on and drain again.
--- @tparam[opt] string task only jobs of this one
--- @treturn number how many were run
--- @raise at the caller's line: no name, a task that no script declares; 100,000 jobs have run and there are more
+--- Runs the recorded jobs that are due, and the due jobs that they enqueue, until none is left. Jobs run in the order
+-- of the engine: within a queue by priority, then jobs that have come due, then the others first in, first out; queues
+-- take turns. A failed job is retried or dies as in production; to run its retry, advance the clock and drain again.
+-- @tparam[opt] string task runs only jobs of this task
+-- @treturn number the number of jobs that ran
+-- @raise at the caller's line: an argument that is no string, a task that no script declares, more than 100,000 jobs
 -- @usage assert.equal(2, t.drain())
 function M.drain(task)
   check_task("skein.testing.drain", task)
@@ -459,7 +465,7 @@ function M.drain(task)
   return ran
 end
 
--- All waiting jobs of a state.
+-- Appends all jobs of a state to the list `into`.
 local function list(state, task, into)
   local offset, limit = 0, 1000
   repeat
@@ -469,11 +475,12 @@ local function list(state, task, into)
   until #page < limit
 end
 
---- The jobs that wait, in the order in which they were enqueued.
--- @tparam[opt] string task only jobs of this one
--- @return a list of tables as handle:info() gives: id, task, args, queue, meta, priority, state ("scheduled",
--- "ready", "retry"), attempts ...; and `at`, when it is due (s since 1970), nil when it is ready
--- @raise at the caller's line: no name
+--- Lists the waiting jobs in the order of their enqueues.
+-- @tparam[opt] string task lists only jobs of this task
+-- @treturn table a list of tables as handle:info() returns: id, task, args, queue, meta, priority, state ("scheduled",
+-- "ready" or "retry"), attempts, ...; and `at`, the time at which the job is due (seconds since 1970; nil if it is
+-- ready)
+-- @raise at the caller's line: an argument that is no string
 -- @usage assert.same({ "ada" }, { unpack(t.enqueued("email.welcome")[1].args) })
 function M.enqueued(task)
   check_task("skein.testing.enqueued", task)
@@ -487,7 +494,7 @@ function M.enqueued(task)
   return jobs
 end
 
--- The record that enqueueing would send, or nil and an error; raises what that raises.
+-- The record that skein.enqueue would send, or nil and an error. Raises the errors of skein.enqueue.
 local function record_of(signature, ...)
   local record
   captured = function(items)
@@ -500,13 +507,14 @@ local function record_of(signature, ...)
   return record, err
 end
 
---- Runs a task's handler once, with a job that is recorded nowhere.  The args and the result take their way through
--- JSON.
--- @tparam string|table task its name, or a signature as for skein.enqueue
--- @param ... the args
--- @return the handler's result; or nil and an error, when the middleware of enqueueing has dropped the job (code
--- "dropped")
--- @raise what the handler raises; at the caller's line what can't be stored, a task that is not declared
+--- Runs a task's handler once, with a job that is not recorded. Arguments and result are encoded to JSON and decoded,
+-- as in production.
+-- @tparam string|table task the task's name, or a signature as for skein.enqueue
+-- @param ... the arguments
+-- @return[1] the handler's result
+-- @return[2] nil
+-- @treturn[2] table an error with code "dropped", if enqueue middleware dropped the job
+-- @raise the error of the handler; at the caller's line: a value that JSON cannot store, a task that is not declared
 -- @usage assert.equal(3, t.perform("add", 1, 2))
 function M.perform(task, ...)
   begin()
@@ -523,10 +531,10 @@ function M.perform(task, ...)
   return ended.result and core.decode(ended.result)
 end
 
---- Loads scripts as `skein run` does: a file, or all of a folder, with its folder and lib/ in it on package.path.
--- @tparam string path
--- @return the list of files
--- @raise `file:line: message` of what is wrong with them
+--- Loads scripts as `skein run` does. The folder of the scripts and its subfolder lib are added to package.path.
+-- @tparam string path a file, or a folder whose scripts are all loaded
+-- @treturn table the list of files
+-- @raise `file:line: message` for the first mistake in the scripts
 -- @usage t.load("jobs/")
 function M.load(path)
   if type(path) ~= "string" then errors.misuse("skein.testing.load: the path must be a string, not " .. type(path)) end
@@ -539,7 +547,7 @@ function M.load(path)
 end
 
 skein.now = function() return core.now() end
--- Scripts may keep these for later: they ask each time whether the clock is the kit's.
+-- Scripts may keep references to these two functions, so each call checks whether the kit's clock is in use.
 os.time = function(at) -- luacheck: ignore 122
   if at ~= nil or not kit then return real.time(at) end
   return floor(core.now())

@@ -1,5 +1,6 @@
---- A worker's side of Lua: gives scripts skein.sleep and friends, loads them, and tells the core what they declare.
--- Called by core/lua/worker.c.  Globals are taken when the module loads: scripts may replace them.
+--- The Lua part of a worker: installs the functions that work only inside jobs (skein.sleep, skein.spawn, ...), loads
+-- the scripts, and sends their declarations to the core. core/lua/worker.c calls it. The module keeps the globals it
+-- needs in locals, since scripts may replace globals.
 -- @module skein.worker
 local core = require "skein.core"
 local client = require "skein.client"
@@ -20,11 +21,11 @@ local coroutine = coroutine
 local M = {}
 
 local INFO, ERROR, KIND = core.LOG.info, core.LOG.error, core.KIND
-local LANES_MAX = core.LIMITS.calls_in_flight -- requests of one call that are under way at once
+local LANES_MAX = core.LIMITS.calls_in_flight -- largest number of requests of one call in flight
 
 --- Waiting ----------------------------------------------------------------------------------------------------------
 
--- What a wait raises when its job has to stop.
+-- The error that a wait raises when its job must stop.
 local function stop_error(rt, kind)
   if kind == KIND.timeout then
     local timeout = select(5, rt.attempt())
@@ -33,7 +34,7 @@ local function stop_error(rt, kind)
   return errors.new("cancelled", "cancelled", { stop = "cancelled" })
 end
 
--- Returns go_on(stop, ...), through which the results of every wait pass.
+-- Makes go_on(stop, ...): it takes the results of a wait and raises if the job must stop, else returns the rest.
 local function stopper(rt)
   return function(stop, ...)
     if stop then error(stop_error(rt, stop), 0) end
@@ -64,16 +65,18 @@ local function install_threads(rt, skein, go_on)
     return nil, errors.new("error", errors.text(err))
   end
 
-  --- Waits for a spawned thread.
-  -- @return what its function returned, or nil and its error: a table as it was raised, else one with .message
-  -- @raise skein.fail, retry_in, discard and job:snooze of that thread: they mean the whole job
+  --- Waits for the end of a spawned thread.
+  -- @return[1] the results of the thread's function
+  -- @return[2] nil
+  -- @treturn[2] table the thread's error: the table that was raised, else a table with the field `message`
+  -- @raise when the thread called skein.fail, retry_in, discard or job:snooze, since these end the whole job
   -- @yields
   function Thread:wait()
     if select("#", rt.results(self)) == 0 then go_on(rt.join(self)) end
     return results(rt.results(self))
   end
 
-  -- A failure that nobody waits for is logged at the job's end, with this text.
+  -- Stores the text of a thread's failure. It is logged at the job's end if no code has waited for the thread.
   local function note(err)
     if not (errors.is(err) and err.stop) then rt.trouble(traceback(errors.text(err), 2)) end
     return err
@@ -92,14 +95,15 @@ local function install_threads(rt, skein, go_on)
   end
 end
 
--- Coroutines of scripts: a wait inside one passes through it up to the job's own; a plain yield of the job's own
--- coroutine waits until someone resumes it, as callbacks of luv do.
+-- Replaces the functions of `coroutine` so that a job can wait inside a coroutine of a script: the wait passes through
+-- to the job's own coroutine. A plain yield of the job's own coroutine waits until a script resumes it, as callbacks of
+-- luv do.
 local function install_coroutines(rt, go_on)
   local token, create, isyieldable = rt.token, coroutine.create, coroutine.isyieldable
   local raw_resume, raw_yield, raw_running = coroutine.resume, coroutine.yield, coroutine.running
 
-  -- Coroutines in which a job waits: only the runner may resume them.  What another resume passes in would be taken
-  -- for the result of the wait.
+  -- Coroutines in which a job waits. Only the runner must resume them: the wait would take the values of any other
+  -- resume for its result.
   local waiting = setmetatable({}, { __mode = "k" })
 
   local function go(co, ...)
@@ -149,9 +153,9 @@ local function install_coroutines(rt, go_on)
   end
 end
 
--- What the running job passes along to what it enqueues; read once for each job.
+-- Makes the function `passed` of the transport (client.lua). It decodes the meta of each job once.
 local function passed_reader(rt)
-  local seen, passed -- the job's handle, and what was found
+  local seen, passed -- the handle of the last job, and its result
   return function()
     local _, _, _, handle = rt.attempt()
     if handle ~= seen then
@@ -164,7 +168,8 @@ local function passed_reader(rt)
   end
 end
 
--- Several requests at once, in threads of the job: each takes the next payload, until there is none or one has failed.
+-- Makes `call_many` of the transport: threads of the job send the requests. Each thread takes the next payload until
+-- none is left or one has failed.
 local function many_caller(rt, go_on, call)
   return function(operation, payloads)
     local codes, answers, begun, failed = {}, {}, 0, false
@@ -200,7 +205,8 @@ local function install_transport(rt, go_on)
     call) })
 end
 
--- The loop is the worker's: a script that runs or stops it would stop all jobs.
+-- Refuses the functions of luv that run or stop the event loop. The loop belongs to the worker, so they would stop all
+-- jobs.
 local function guard_loop(rt)
   local uv = require "luv"
   function uv.walk(fn)
@@ -216,11 +222,12 @@ local function guard_loop(rt)
   end
 end
 
--- Programs that a job starts end with it, and get no descriptor of this process but 0 to 2.
+-- Makes the programs that a job starts end with the job. They inherit only the descriptors 0 to 2.
 local function install_programs(rt)
   local uv = require "luv"
   local programs, raw_spawn, raw_execute, raw_popen = rt.programs, uv.spawn, os.execute, io.popen
-  local mark = os.getenv "SKEIN_WORKER" -- by which they are found when this process has ended (core/io/guard.h)
+  -- marks the programs, so that they are found after the worker's death (core/io/guard.h)
+  local mark = os.getenv "SKEIN_WORKER"
 
   function uv.spawn(file, options, on_exit)
     local job = programs.starting()
@@ -260,8 +267,8 @@ local function install_programs(rt)
   end
 end
 
--- LuaJIT has one debug hook for all coroutines: one that a job sets ends when the job waits or ends.
--- @return a function to call when the scripts have loaded; it returns one that restores the hook that they have set
+-- Limits a debug hook that a job sets to the job's run until its next wait: LuaJIT has one hook for all coroutines.
+-- @return a function to call once the scripts have loaded; it returns a function that restores the hook they have set
 local function guard_hooks(rt)
   local raw_sethook = debug.sethook
   function debug.sethook(...) -- luacheck: ignore 122
@@ -269,15 +276,15 @@ local function guard_hooks(rt)
     return raw_sethook(...)
   end
   return function()
-    local fn, mask, count = debug.gethook() -- such as one that measures what they run
+    local fn, mask, count = debug.gethook() -- for example a hook for code coverage
     return function()
       if fn then raw_sethook(fn, mask, count) end
     end
   end
 end
 
--- An error in a finalizer comes up wherever the collector happens to run, and LuaJIT does not survive it everywhere:
--- log it instead.
+-- Logs errors of finalizers instead of raising them. Such an error appears wherever the collector happens to run, and
+-- LuaJIT does not survive it everywhere.
 local function install_finalizers(rt)
   local ffi = require "ffi"
   local raw_gc, raw_metatype, raw_newproxy = ffi.gc, ffi.metatype, newproxy
@@ -319,16 +326,16 @@ local function install(rt, skein)
   return guard_hooks(rt)
 end
 
---- What skein.testing runs jobs with, on a runtime of its own.
+--- The parts that skein.testing uses with its own runtime.
 M.parts = {
   stopper = stopper, install_sleep = install_sleep, install_threads = install_threads, passed_reader = passed_reader,
 }
 
 --- Entry points -----------------------------------------------------------------------------------------------------
 
---- Loads the scripts and tells the core.
+--- Loads the scripts and sends their declarations to the core.
 -- @tparam string dir
--- @return nothing, or the message of what is wrong with them
+-- @treturn[opt] string the message of the first mistake in the scripts; nil if they have none
 function M.start(dir)
   local rt = require "skein.runtime"
   local hook_restorer = install(rt, require "skein")
