@@ -221,7 +221,7 @@ describe("what another client has put into Redis:", function()
     hold("cut", "r2\200default", 3)
     redis:call("HSET", "{skein}:head", "fence", 3)
     redis:call("ZADD", "{skein}:leases", 1, "GONE")
-    redis:call("HSET", "{skein}:engines", "GONE", "1 1000 -") -- mark, lease, process
+    redis:call("HSET", "{skein}:engines", "GONE", "nonsense") -- not "mark lease process"
     redis:call("CONFIG", "RESETSTAT")
     local engine = t:run { "-w", "1" }
     t:wait_effects("echo", 2) -- the job of a queue that nobody knew, too

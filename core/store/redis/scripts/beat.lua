@@ -135,7 +135,8 @@ local others, here = {}, ARGV[argi + 2]:match("^%S+ %S+ ")
 local engines = call("HGETALL", ENGINES)
 for k = 1, #engines, 2 do
   local beaten, lease, process = engines[k + 1]:match("^(%d+) (%d+) (.*)$")
-  if beaten and engines[k] ~= ARGV[4] then
+  if not beaten then beaten, lease, process = "0", ARGV[argi + 1], "" end -- not an engine's own writing: it never moves
+  if engines[k] ~= ARGV[4] then
     local at = #others
     others[at + 1], others[at + 2], others[at + 3] = engines[k], beaten, lease
     others[at + 4] = process:sub(1, #here) == here and process or ""

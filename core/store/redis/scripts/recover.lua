@@ -28,7 +28,8 @@ end
 if how == "gone" then
   for k = argi + 3, #ARGV, 2 do
     local engine, beaten = ARGV[k], ARGV[k + 1]
-    if engine ~= ARGV[4] and (call("HGET", ENGINES, engine) or ""):match("^%d+") == beaten then
+    local entry = call("HGET", ENGINES, engine)
+    if engine ~= ARGV[4] and entry and (entry:match("^(%d+) %d+ ") or "0") == beaten then
       engines[engine] = true
       any = true
     end
