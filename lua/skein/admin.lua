@@ -1,4 +1,4 @@
---- Looking into the store and changing it by hand.
+--- Inspects and changes the jobs and queues in the store.
 -- @module skein.admin
 local core = require "skein.core"
 local client = require "skein.client"
@@ -43,7 +43,7 @@ local function count()
   return queues, counters
 end
 
---- The queues, by name.
+--- Lists the queues in the order of their names.
 -- @return { { name =, paused =, ready =, scheduled =, running =, retry =, done =, dead =, cancelled = }, ... },
 -- or nil and an error
 -- @yields in a job
@@ -53,7 +53,7 @@ function M.queues()
   return queues
 end
 
---- Totals since the store was made, and jobs by state now.
+--- Counts jobs: totals since the store was created, and the current number of jobs in each state.
 -- @return { counters = { enqueued =, done =, retried =, dead =, cancelled =, discarded =, crashed =, recovered = },
 -- ready =, running =, ... }, or nil and an error
 -- @yields in a job
@@ -88,16 +88,20 @@ function M.jobs(options)
   return jobs
 end
 
---- Everything the store knows of one job; nil for an unknown id.
+--- Reads everything that the store knows about a job.
 -- @tparam string id
--- @return a table as handle:info() gives, or nil and perhaps an error
+-- @treturn[1] table as handle:info() returns
+-- @return[2] nil if the store does not know the job or the request failed
+-- @treturn[2] ?table the error if the request failed
 -- @yields in a job
+-- @usage print(skein.admin.job(id).state)
 function M.job(id)
   local info, err = client.handle(id):info()
   return info, err
 end
 
--- By id: true or nil, err.  By filter: how many were changed, or nil, err.
+-- Changes one job by id, or all jobs of a filter. Returns true (id) or the number of changed jobs (filter), or nil and
+-- an error.
 local function change(verb, what)
   local filter, ids = {}, {}
   if type(what) == "string" then
@@ -119,10 +123,11 @@ local function change(verb, what)
   return nil, errors.new(code, ("job %s: %s: %s"):format(ids[1], verb, why))
 end
 
---- Runs dead, retrying or cancelled jobs again, now.
--- @tparam string|table what an id, or a filter { queue =, state =, task = }; {} is every job
--- @return with an id: true, or nil and an error (code "not_found", "state"); with a filter: how many were changed, or
--- nil and an error
+--- Makes jobs that are dead, cancelled or waiting for a retry ready to run now.
+-- @tparam string|table what an id, or a filter { queue =, state =, task = }; {} selects all jobs
+-- @treturn[1] boolean|number true for an id; the number of changed jobs for a filter
+-- @return[2] nil
+-- @treturn[2] table an error; for an id its code may be "not_found" or "state" (the job's state does not allow it)
 -- @raise at the caller's line: an unknown key of the filter
 -- @yields in a job
 -- @usage skein.admin.retry { state = "dead", task = "email.welcome" }
@@ -131,28 +136,40 @@ function M.retry(what)
   return changed, err
 end
 
---- Cancels jobs: those that wait, and those that run, which are asked to stop as by handle:cancel.
+--- Cancels waiting and running jobs. Running jobs are told to stop, as by handle:cancel.
 -- @tparam string|table what as for retry
--- @return as retry
+-- @treturn[1] boolean|number true for an id; the number of changed jobs for a filter
+-- @return[2] nil
+-- @treturn[2] table an error; for an id its code may be "not_found" or "state" (the job's state does not allow it)
+-- @raise at the caller's line: an unknown key of the filter
 -- @yields in a job
+-- @usage skein.admin.cancel { queue = "mail" }
 function M.cancel(what)
   local changed, err = change("cancel", what)
   return changed, err
 end
 
---- Deletes jobs that do not run.
+--- Deletes jobs that are not running.
 -- @tparam string|table what as for retry
--- @return as retry
+-- @treturn[1] boolean|number true for an id; the number of changed jobs for a filter
+-- @return[2] nil
+-- @treturn[2] table an error; for an id its code may be "not_found" or "state" (the job's state does not allow it)
+-- @raise at the caller's line: an unknown key of the filter
 -- @yields in a job
+-- @usage skein.admin.delete { state = "dead" }
 function M.delete(what)
   local changed, err = change("delete", what)
   return changed, err
 end
 
---- Makes scheduled and retrying jobs ready now.
+--- Makes jobs that are scheduled or waiting for a retry ready now.
 -- @tparam string|table what as for retry
--- @return as retry
+-- @treturn[1] boolean|number true for an id; the number of changed jobs for a filter
+-- @return[2] nil
+-- @treturn[2] table an error; for an id its code may be "not_found" or "state" (the job's state does not allow it)
+-- @raise at the caller's line: an unknown key of the filter
 -- @yields in a job
+-- @usage skein.admin.promote(id)
 function M.promote(what)
   local changed, err = change("promote", what)
   return changed, err
@@ -168,20 +185,27 @@ local function pause(what, queue, paused)
   return true
 end
 
---- Stops a queue: its jobs wait, running ones go on.
+--- Pauses a queue. Its waiting jobs do not start; its running jobs continue.
 -- @tparam string queue
--- @return true, or nil and an error
--- @raise at the caller's line when it is no name
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] table an error
+-- @raise at the caller's line: an argument that is no name of a queue
 -- @yields in a job
+-- @usage skein.admin.pause("mail")
 function M.pause(queue)
   local ok, err = pause("skein.admin.pause", queue, true)
   return ok, err
 end
 
---- Lets a paused queue go on.
+--- Resumes a paused queue.
 -- @tparam string queue
--- @return true, or nil and an error
+-- @treturn[1] boolean true
+-- @return[2] nil
+-- @treturn[2] table an error
+-- @raise at the caller's line: an argument that is no name of a queue
 -- @yields in a job
+-- @usage skein.admin.resume("mail")
 function M.resume(queue)
   local ok, err = pause("skein.admin.resume", queue, false)
   return ok, err

@@ -1,4 +1,4 @@
---- Enqueueing one job: the same in a job and in any LuaJIT program.
+--- Enqueues one job. The functions work the same in a job and in any LuaJIT program.
 --
 --   signature -> middleware.lua -> build.lua: the job's record -> delivery.lua: a request to the store
 -- @module skein.enqueue
@@ -19,7 +19,7 @@ local function send_one(job)
   return job.result or nil, job.err
 end
 
--- What comes out of the middleware is built and sent.
+-- Builds and sends the signature that the middleware returned.
 local function last_of_one(signature)
   local job, problem = build.job(signature, nil, 0)
   if not job then errors.misuse(problem) end
@@ -47,19 +47,26 @@ local function enqueue_one(signature, n, ...)
   return handle, err
 end
 
---- Adds a job.
--- @tparam string|table signature a task's name, or a table, which is not changed, so that it can be used many times:
--- `task`, `args`, `delay` (s), `at` (s since 1970), `meta` (a table that goes with it), `id`, `on_success`,
--- `on_error` (signatures, names, or lists of them: enqueued when it is done, with its result added to their args
--- unless it is `immutable`; or when it is dead, with the error's text before their args), `block` (s to wait for room
--- in a full queue), any option of skein.task but the functions.  As key of `unique`, `debounce`, `throttle` and
--- `limit` a text other than "args" is the key itself; false turns the task's off
--- @param ... the job's args (JSON values); when there are some they stand in for the signature's
--- @return a handle, or nil and an error: code "unavailable" (it was not added), "unknown_fate" (it may have been:
--- err.id and err.handle are that job's, so that one can ask; enqueue again with that id adds it once), "exists" (its
--- id or its unique key is taken: err.id, err.handle are that job's), "limit" (its queue is full: err.queue,
--- err.max_len), "dropped" (by middleware)
--- @raise at the caller's line what can't be stored, an unknown option, a limit passed
+--- Enqueues a job. The signature is a task's name, or a table, which the function does not change. Its fields:
+--
+-- - `task`: the task's name. `args`: a list of JSON values. `meta`: a table of JSON values that accompanies the job.
+-- - `delay` (seconds) or `at` (seconds since 1970): the time at which the job is due.
+-- - `id`: the job's id; by default a new one.
+-- - `on_success`, `on_error`: callbacks, each a signature, a name, or a list of these. The engine enqueues on_success
+--   when the job is done and adds the job's result after the callback's arguments, on_error when the job is dead, with
+--   the error's text before them. A callback with `immutable` receives only its own arguments.
+-- - `block`: seconds to wait for room in a full queue.
+-- - the options of skein.task except its functions. `key` in `unique`, `debounce`, `throttle` and `limit` is "args" or
+--   the key itself; false in place of the option disables that of the task.
+-- @tparam string|table signature see above
+-- @param ... the job's arguments (JSON values); if there are any, they replace the signature's
+-- @treturn[1] table the job's handle
+-- @return[2] nil
+-- @treturn[2] table an error. Its code is "unavailable" (the job was not added), "unknown_fate" (the job may have been
+-- added: err.id and err.handle identify it; a second enqueue with that id adds it only once), "exists" (the id or the
+-- unique key is taken by the job err.id, err.handle), "limit" (the queue is full: err.queue, err.max_len) or "dropped"
+-- (by middleware)
+-- @raise at the caller's line: a value that JSON cannot store, an unknown option, a value beyond a limit
 -- @yields in a job
 -- @usage
 -- local h = skein.enqueue({ task = "add", queue = "math", on_success = { task = "log", args = { "sum" } } }, 1, 2)
@@ -68,12 +75,12 @@ function M.enqueue(signature, ...)
   return handle, err
 end
 
---- Adds a job that is due in `delay` seconds.
+--- Enqueues a job that is due after a delay.
 -- @tparam number delay seconds
 -- @tparam string|table signature as for enqueue
--- @param ... the job's args
--- @return as enqueue
--- @raise as enqueue
+-- @param ... the job's arguments
+-- @return as skein.enqueue
+-- @raise as skein.enqueue
 -- @yields in a job
 -- @usage skein.enqueue_in(0.5, "add", 1, 2)
 function M.enqueue_in(delay, signature, ...)
@@ -85,12 +92,12 @@ function M.enqueue_in(delay, signature, ...)
   return handle, err
 end
 
---- Adds a job that is due at `time`; now, when that is past.
+--- Enqueues a job that is due at a time. A past time means now.
 -- @tparam number time seconds since 1970
 -- @tparam string|table signature as for enqueue
--- @param ... the job's args
--- @return as enqueue
--- @raise as enqueue
+-- @param ... the job's arguments
+-- @return as skein.enqueue
+-- @raise as skein.enqueue
 -- @yields in a job
 -- @usage skein.enqueue_at(os.time() + 60, "add", 1, 2)
 function M.enqueue_at(time, signature, ...)

@@ -1,7 +1,7 @@
---- Enqueueing many jobs with few round trips: the same in a job and in any LuaJIT program.
+--- Enqueues many jobs with few round trips. The function works the same in a job and in any LuaJIT program.
 --
--- The list goes in batches, each a request.  Plain signatures (core/lua/enqueue_bulk.h) are encoded in C, batch by
--- batch; the others are built one by one, as skein.enqueue does.
+-- The list is sent in batches; a batch is one request. Batches of plain signatures (core/lua/enqueue_bulk.h) are
+-- encoded in C. All other signatures are built one by one, as in skein.enqueue.
 -- @module skein.enqueue_many
 local core = require "skein.core"
 local build = require "skein.build"
@@ -19,7 +19,8 @@ local assert, error, ipairs, pairs, rawget, type = assert, error, ipairs, pairs,
 local M = {}
 
 local BATCH_MAX, BATCH_BYTES_MAX = core.LIMITS.batch, core.LIMITS.batch_bytes
--- Jobs of a batch of plain ones: several small requests under way keep the store busy while the next is made
+-- Number of jobs in a batch of plain signatures. Several small requests in flight keep the store busy while the next
+-- one is encoded.
 local PLAIN_MAX = 250
 
 local function check_list(signatures)
@@ -36,7 +37,7 @@ end
 
 local function misuse_at(i, problem) errors.misuse(("skein.enqueue_many: [%d]: %s"):format(i, problem)) end
 
--- The jobs of a list of signatures from `first` on; a wrong one is the caller's mistake.
+-- Builds the jobs of the signatures from `first` on. A wrong signature raises an error at the caller's line.
 local function build_from(signatures, first, passed)
   local jobs = {}
   for i = first, #signatures do
@@ -53,8 +54,7 @@ end
 -- (core/lua/enqueue_bulk.h) are encoded as a whole: their batches have jobs_of() in place of jobs, for what is rare,
 -- and set the handles themselves; where they are made as they are sent, payload is a function.
 
--- What core.bulk_payload is to know of the tasks of a list: name -> { queue, priority }, false for one whose jobs are
--- not plain.
+-- The tasks of a list for core.bulk_payload: name -> { queue, priority }, or false if the jobs of a task are not plain.
 local function facts_of(signatures)
   local facts = {}
   for i = 1, #signatures do
@@ -140,8 +140,8 @@ local function add_jobs(batches, jobs)
   end
 end
 
--- Takes over what the store said of a batch.
--- @return how many of it were added, and those that their full queue has refused
+-- Sets the outcomes of a batch from the answer of the store.
+-- @return the number of jobs added, and the list of jobs refused by a full queue
 local function take_batch(batch, answer)
   if not batch.jobs then
     if not answer:find "[^%z]" then return batch.n end
@@ -152,7 +152,7 @@ local function take_batch(batch, answer)
   return added, full
 end
 
--- @return true, or nil and an error whose `added` is how many the store has taken
+-- @return true, or nil and an error; its field `added` is the number of jobs that the store has added
 local function send_batches(batches)
   local payloads, full = {}, {}
   for i, batch in ipairs(batches) do payloads[i] = batch.payload or delivery.payload(batch.jobs, batch.block_ms) end
@@ -219,7 +219,8 @@ local function advance(item, pending, ...)
   end
 end
 
--- Every signature's middleware runs in a coroutine up to its `next`; all their jobs are sent together; then they go on.
+-- Runs the middleware of each signature in a coroutine up to its `next`, sends all jobs together, then resumes the
+-- coroutines.
 local function send_through(signatures)
   local passed, items, pending = client.passed(), {}, {}
   for i = 1, #signatures do
@@ -253,19 +254,21 @@ local function send_through(signatures)
   return handles, refused
 end
 
---- Adds many jobs with few round trips: up to 1,000 jobs or 4 MiB in each, several of them under way at once.
--- @tparam table signatures a list of { task =, args = { ... }, ... } or names
--- @return a list of handles in the same order, or nil and an error.  Nothing is sent when one of them is wrong; when
--- the store fails in between, err.added says how many of them it has taken, which need not be the first ones, and
--- with code "unknown_fate" err.ids lists those of which nobody knows.  Where single jobs were refused (or dropped by
--- middleware), false stands in their place and the second result lists the errors by index, as those of enqueue.
+--- Enqueues many jobs with few round trips: a request holds up to 1,000 jobs or 4 MiB, and several requests are in
+-- flight at once. If a signature is wrong, no job is sent.
+-- @tparam table signatures a list of signatures or names, as for skein.enqueue
+-- @treturn[1] table a list of handles in the order of the signatures; false for a job that was refused or dropped
+-- @treturn[1] ?table index -> error of a refused or dropped job, as of skein.enqueue; nil if there is none
+-- @return[2] nil
+-- @treturn[2] table the error of the store. `added` is the number of jobs that the store has added, which need not be
+-- the first ones; with code "unknown_fate", `ids` lists the jobs whose fate is unknown
 -- @raise at the caller's line, with the index of the signature that is wrong
 -- @yields in a job
 -- @usage local hs = assert(skein.enqueue_many { { task = "add", args = { 1, 2 } }, { task = "add", args = { 3, 4 } } })
 function M.enqueue_many(signatures)
   check_list(signatures)
   client.begin_enqueue()
-  client.end_enqueue() -- each batch has a time of its own
+  client.end_enqueue() -- each batch has the full time of one call
   local send_them = middleware.has_enqueue() and send_through or send_list
   local handles, err = send_them(signatures)
   return handles, err

@@ -1,5 +1,5 @@
---- Errors as values: tables with `.code`, `.message` and what else is known, that print well.
--- Globals are taken when the module loads: what scripts do to them later does not matter here.
+--- Error values: tables with `code`, `message` and further fields, which tostring() turns into the message. The module
+-- keeps the globals it needs in locals, since scripts may replace globals.
 -- @module skein.errors
 local core = require "skein.core"
 local error, getmetatable, next, pcall, rawget, setmetatable, tostring, type =
@@ -14,7 +14,7 @@ Error.__concat = function(a, b) return tostring(a) .. tostring(b) end
 
 --- Makes an error value.
 -- @tparam string code a short name for programs: "invalid", "timeout", "not_found", "unavailable", ...
--- @tparam string message a sentence for people
+-- @tparam string message a sentence for users
 -- @tparam[opt] table more further fields; becomes the error itself
 -- @treturn table
 -- @usage return nil, errors.new("not_found", "job 42: the store does not know it", { id = "42" })
@@ -30,7 +30,7 @@ function M.is(value)
   return type(value) == "table" and getmetatable(value) == Error
 end
 
--- The ways to end an attempt on purpose are raised as tables of this kind; worker.lua tells them from errors.
+-- The metatable of the values that skein.fail, retry_in, discard and job:snooze raise; failures.lua recognizes them.
 local Verdict = { __tostring = function(v) return v.message end }
 
 --- Makes a value that ends an attempt when raised.
@@ -60,7 +60,7 @@ end
 
 local SHOWN_BYTES_MAX = 200 -- of a table's JSON in a message
 
--- What stands in a plain table; nil when it can't be said.
+-- The content of a plain table as text; nil if it cannot be encoded.
 local function contents(value)
   if type(value) ~= "table" or getmetatable(value) ~= nil or next(value) == nil then return nil end
   local json = core.encode(value)
@@ -77,9 +77,8 @@ local function describe(value)
   return "error value of type " .. type(value) .. " (" .. (contents(value) or tostring(value)) .. ")"
 end
 
---- Any error value as text: a string as it is, a table through its __tostring or its .message, else as JSON; nil and
--- others described.
--- Never raises, whatever metamethods the value has.
+--- Converts any error value to text: a string stays as it is; a table gives its __tostring, its `message` or its JSON;
+-- other values are described. Never raises, whatever metamethods the value has.
 -- @treturn string
 function M.text(value)
   if type(value) == "string" then return value end
@@ -94,8 +93,8 @@ end
 -- Where this module's files come from: "@lua/skein/", embedded or not.
 local HERE = getinfo(1, "S").source:match("^(@.*)errors%.lua$")
 
---- Where the program called into Skein: the innermost running Lua function that is not of this module.
--- @treturn string "file:line", or "" when nothing is known (a tail call leaves no trace)
+--- Finds the line that called Skein: the innermost running Lua function outside this module.
+-- @treturn string "file:line", or "" if it is unknown (a tail call leaves no trace)
 function M.caller()
   local level = 2
   while true do
@@ -107,7 +106,7 @@ function M.caller()
   end
 end
 
---- Raises what the programmer did wrong, at the line that called into Skein, however deep inside of it we are.
+--- Raises an error for a wrong call at the line that called Skein, whatever the call depth inside Skein.
 -- @tparam string message
 -- @raise always
 function M.misuse(message)

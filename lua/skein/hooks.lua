@@ -1,5 +1,5 @@
---- The handlers of skein.on and of a task's on_error, on_death and on_success options.  Nothing is called where none
--- is registered. Globals are taken when the module loads, since scripts may replace them.
+--- The handlers of skein.on and of a task's on_error, on_death and on_success options. The module keeps the
+-- globals it needs in locals, since scripts may replace globals.
 -- @module skein.hooks
 local core = require "skein.core"
 local errors = require "skein.errors"
@@ -32,14 +32,14 @@ function M.on(event, fn)
   list[#list + 1] = fn
 end
 
---- Forgets all handlers; for specs of scripts.
+--- Removes all handlers; for specs of scripts.
 function M.reset()
   for _, list in pairs(handlers) do
     for i = #list, 1, -1 do list[i] = nil end
   end
 end
 
---- Reports the failure of a handler, in one line or more; a worker replaces it by the engine's log.
+--- Reports the failure of a handler. A worker replaces this function with one that writes to the engine's log.
 -- @tparam string text
 function M.log(text) stderr:write("skein: ", text, "\n") end
 
@@ -50,10 +50,10 @@ local function call_handler(what, fn, ...)
   if not ok then M.log(("the %s handler failed: %s"):format(what, errors.text(problem))) end
 end
 
---- Calls the task's own handler ("on_error", ...) and then those for all tasks.  One that fails is logged.
+--- Calls the task's own handler ("on_error", ...) and then the handlers for all tasks. An error in a handler is logged.
 -- @tparam string event "error", "death" or "success"
 -- @tparam[opt] table task
--- @param ... what the handlers get
+-- @param ... the handlers' arguments
 -- @yields where a handler waits
 function M.tell(event, task, ...)
   local own = task and task.options["on_" .. event]
@@ -65,7 +65,7 @@ end
 -- @treturn boolean
 function M.has_events() return handlers.event[1] ~= nil end
 
-local telling = setmetatable({}, { __mode = "k" }) -- coroutines that run event handlers: what those enqueue is no event
+local telling = setmetatable({}, { __mode = "k" }) -- coroutines that run event handlers; their enqueues cause no event
 
 --- Calls the handlers of "event", each with a table of its own.
 -- @tparam table event without `type` and `at`, which are added
@@ -96,7 +96,7 @@ function M.emit_job(job, from, to, err)
     from = from, to = to, error = err }
 end
 
---- Which handlers for all tasks the core may have to call.
+--- The events for which handlers for all tasks are registered.
 -- @treturn number a sum of core.HOOK
 function M.bits()
   local bits = 0
@@ -106,19 +106,19 @@ function M.bits()
   return bits
 end
 
---- Which handlers of one task the core may have to call.
+--- The events for which one task has handlers.
 -- @tparam table task
 -- @treturn number a sum of core.HOOK
 function M.task_bits(task)
   return (task.options.on_error and HOOK.error or 0) + (task.options.on_death and HOOK.death or 0)
 end
 
--- A result that cannot be stored makes the attempt fail: that is no success.
+-- Whether the result can be stored. If not, the attempt fails and its success handlers must not run.
 local function can_be_stored(result)
   return result == nil or core.encode(result, "result") ~= nil
 end
 
---- A function that runs fn and calls the handlers of a job's start and success; fn itself where there are none.
+--- Wraps fn so that the handlers of a job's start and success are called. Returns fn itself if there are none.
 -- @tparam table task
 -- @tparam function fn called as fn(job, ...)
 -- @treturn function

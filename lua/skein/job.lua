@@ -1,6 +1,6 @@
---- The job object that handlers get: `id`, `task`, `queue`, `attempt` (1 at the first), `retries` (attempts after the
--- first), `args` (a list), `enqueued_at` (seconds since 1970), `meta` (a table), and these methods.  It is good
--- until the job ends; after that the methods do nothing.
+--- The job object that handlers receive. Its fields: `id`, `task`, `queue`, `attempt` (1 for the first attempt),
+-- `retries` (number of attempts after the first), `args` (a list), `enqueued_at` (seconds since 1970) and `meta` (a
+-- table). After the end of the job its methods have no effect.
 -- @module skein.job
 local errors = require "skein.errors"
 local schema = require "skein.schema"
@@ -11,11 +11,11 @@ local floor, format = math.floor, string.format
 local PASS = require("skein.tasks").PASS
 local M, Job = {}, {}
 
---- Ends the running job, dead, when its args or its meta could not be decoded: the next attempt could not read them
+--- Ends the running job as dead if its args or meta could not be decoded. A further attempt could not decode them
 -- either.
 -- @tparam string key "args" or "meta"
--- @param value what they were decoded to; nil: the job is over
--- @tparam[opt] string problem why they could not be decoded
+-- @param value the decoded value; nil: the job is over
+-- @tparam[opt] string problem the decoder's message
 -- @raise a verdict, as skein.fail does
 function M.need_table(key, value, problem)
   if not problem and value ~= nil and type(value) ~= "table" then
@@ -32,19 +32,20 @@ local function handle_of(job, method)
   return handle
 end
 
---- False once the job should stop: cancelled, past its timeout, or over.
+--- Whether the job may continue: false once it was cancelled, its timeout has passed, or it has ended.
 -- @treturn boolean
 -- @usage while job:active() do work_a_little() end
 function Job:active() return rt.active(handle_of(self, "active")) end
 
---- Time until the soft timeout.
--- @treturn number seconds; math.huge without a timeout, 0 when the job is over
+--- The time left until the soft timeout.
+-- @treturn number seconds; math.huge without a timeout; 0 once the job is over
+-- @usage if job:remaining() < 5 then job:snooze(60) end
 function Job:remaining() return rt.remaining(handle_of(self, "remaining")) end
 
---- Tells how far the job is: seen by handle:progress(), `skein job ID`.
+--- Reports the progress of the job, which handle:progress() and `skein job ID` show.
 -- @tparam number percent 0 to 100
--- @tparam[opt] string message up to 1,024 bytes, the rest is cut
--- @raise at the caller's line when percent is out of range
+-- @tparam[opt] string message cut to 1,024 bytes
+-- @raise at the caller's line: a percent out of range
 -- @usage job:progress(50, "half way")
 function Job:progress(percent, message)
   local handle = handle_of(self, "progress")
@@ -54,11 +55,12 @@ function Job:progress(percent, message)
   rt.progress(handle, floor(percent), message == nil and "" or tostring(message))
 end
 
---- Writes a line to the log, with the job's id; the last 100 are kept with the job (handle:log(), `skein job ID`).
--- @tparam string fmt as for string.format; without values a text that is no format, such as "50% off", is taken as it
--- is
--- @param ... its values
--- @raise at the caller's line when they do not fit
+--- Writes a line with the job's id to the engine's log. The store keeps the last 100 lines of a job; handle:log() and
+-- `skein job ID` show them.
+-- @tparam string fmt as for string.format. Without values, a text that is no format, such as "50% off", is logged
+-- unchanged.
+-- @param ... the values for fmt
+-- @raise at the caller's line: values that do not fit the format
 -- @usage job:log("sent %d of %d", sent, all)
 function Job:log(fmt, ...)
   local handle = handle_of(self, "log")
@@ -68,10 +70,11 @@ function Job:log(fmt, ...)
   rt.note(handle, text)
 end
 
---- Ends this attempt and runs the job again later; costs no attempt.  Does not return.
--- In a thread that the job has spawned it ends that thread; the job's turn comes when it waits for the thread.
--- @tparam number seconds
+--- Ends the current attempt and runs the job again later, without using up an attempt. It does not return. In a spawned
+-- thread it ends the thread; the job then ends when it waits for the thread.
+-- @tparam number seconds the delay
 -- @raise always
+-- @usage if busy then job:snooze(30) end
 function Job:snooze(seconds)
   handle_of(self, "snooze")
   local problem = schema.seconds(seconds)
@@ -81,8 +84,7 @@ end
 
 local meta = { __name = "skein.job", __tostring = function(job) return "skein job " .. tostring(rawget(job, "id")) end }
 
--- args and meta are decoded at their first use.  A job with meta that cannot be decoded dies there, as one with such
--- args does.
+-- Decodes args and meta on first use. If that fails, the job dies.
 function meta.__index(job, key)
   local method = Job[key]
   if method then return method end
