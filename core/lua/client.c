@@ -50,8 +50,8 @@ struct one {
   struct sk_buf answer; /* owned */
 };
 
-/* A userdata, so that nothing is lost when Lua runs out of memory on the way; and of each call its own: where Lua
- * allocates a finalizer may run, which may call, too. */
+/* The state of one call_many.  A userdata, so that an out-of-memory error leaks nothing.  Each call has its own, since
+ * a finalizer that runs meanwhile may start another call. */
 struct calls {
   size_t begun, under_way;
   bool failed;
@@ -84,7 +84,7 @@ static struct calls *push_calls(lua_State *L, size_t n) {
   return calls;
 }
 
-/* Pushes the code and the answer of one. */
+/* Pushes the code and the answer of one request. */
 static void push_answer(lua_State *L, const struct one *one) {
   if (one->answer.failed) luaL_error(L, "not enough memory");
   lua_pushstring(L, sk_code_name(one->code));
@@ -115,8 +115,8 @@ int sk_lua_client_call(lua_State *L, struct sk_lua_client *c) {
   return 2;
 }
 
-/* The connection at index 1.  One that a fork has closed, or that is another process's, is opened again; false, with
- * err, when that fails. */
+/* Finds the connection at index 1, and opens it again if a fork closed it or another process opened it.  Returns false
+ * with err set if that fails. */
 static bool find_connection(lua_State *L, struct sk_lua_connection **c, struct sk_err *err) {
   *c = luaL_checkudata(L, 1, CLIENT_TYPE);
   if ((*c)->url == NULL) luaL_error(L, "this connection is closed");
@@ -132,12 +132,12 @@ static int client_call(lua_State *L) {
   return 2;
 }
 
-/* Begins the next one: its payload (core/lua/enqueue_bulk.h's items, too), or what makes it, is an element of the
- * list at index 3.  False, with an error value on the stack, when it could not be made. */
+/* Begins the next request.  Its element in the list at index 3 is a payload, bulk items (core/lua/enqueue_bulk.h), or a
+ * function that returns either.  Returns false with an error value on the stack if the function fails. */
 static bool begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation, struct calls *calls) {
   lua_rawgeti(L, 3, (int)calls->begun + 1);
   if (lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != 0) return false;
-  if (c->loop == NULL) { /* by that function, or a finalizer that ran in it; those under way were answered */
+  if (c->loop == NULL) { /* the function, or a finalizer, closed the connection; requests in flight were answered */
     lua_pushliteral(L, "this connection is closed");
     return false;
   }
@@ -156,13 +156,13 @@ static bool begin_one(lua_State *L, struct sk_lua_client *c, unsigned operation,
   } else {
     size_t n;
     const char *payload = lua_tolstring(L, -1, &n);
-    sk_requests_run(c->requests, 0, operation, sk_str(payload, n), on_one, one); /* has a copy */
+    sk_requests_run(c->requests, 0, operation, sk_str(payload, n), on_one, one); /* copies the payload */
   }
   lua_pop(L, 1);
   return true;
 }
 
-/* The codes and the answers of those that were begun, as two lists. */
+/* Pushes the codes and the answers of the requests that were begun, as two lists. */
 static int give_answers(lua_State *L, const struct calls *calls) {
   lua_createtable(L, (int)calls->begun, 0);
   lua_createtable(L, (int)calls->begun, 0);
@@ -174,7 +174,7 @@ static int give_answers(lua_State *L, const struct calls *calls) {
   return 2;
 }
 
-/* The same as an answer to the first, when the connection can't be opened again. */
+/* Pushes two lists with err as the answer to the first request: the connection could not be opened again. */
 static int give_failure(lua_State *L, const struct sk_err *err) {
   lua_createtable(L, 1, 0);
   lua_createtable(L, 1, 0);
@@ -197,7 +197,7 @@ static int client_call_many(lua_State *L) {
   unsigned forgotten = connection->forgotten;
   sk_requests_until(c->requests, 0);
   bool made = true;
-  for (;;) { /* one by one: the store works at the first while the next is made */
+  for (;;) { /* one at a time: the store works on a request while the next is encoded */
     bool more = made && calls->begun < n && calls->under_way < SK_CALLS_IN_FLIGHT_MAX && !calls->failed;
     if (!more && calls->under_way == 0) break;
     if (more) made = begin_one(L, c, (unsigned)operation, calls);

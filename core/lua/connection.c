@@ -20,8 +20,7 @@ static void on_changed(void *ctx) {
   if (c->requests) sk_requests_changed(c->requests);
 }
 
-/* Keeps the loop alive while a call waits for what others do, which no handle of the store does; and looks again,
- * should the news of it have been lost. */
+/* Keeps the loop alive while a call waits for another process, and checks again in case a notification was lost. */
 static void on_safety(void *ctx) {
   struct sk_lua_client *c = ctx;
   sk_timer_start(c->safety, SK_SAFETY_POLL_MS);
@@ -55,13 +54,14 @@ enum sk_code sk_lua_client_init(struct sk_lua_client *c, const struct sk_store_o
   int64_t from_ms = sk_clock_mono_ms();
   enum sk_code code = sk_store_open(c->loop, options, &events, &c->store, err);
   if (code != SK_OK) return code;
-  c->deadline_ms = from_ms + c->store->timeout_ms; /* an enqueue may have opened it */
+  c->deadline_ms = from_ms + c->store->timeout_ms; /* opening the connection counts as part of an enqueue */
   struct sk_requests_options requests = { .loop = c->loop, .store = c->store, .args_bytes_max = SK_ARGS_BYTES_MAX };
   c->requests = sk_requests_new(&requests, err);
   return c->requests ? SK_OK : err->code;
 }
 
-/* What a fork of the process concerns, whichever of its Lua states has opened it: pthread_atfork takes no context. */
+/* All connections of the process, of any Lua state, for the fork handlers.  A global, since pthread_atfork passes no
+ * context. */
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sk_list all = { &all, &all };
 static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
@@ -74,8 +74,7 @@ static void forget(struct sk_lua_connection *c) {
 
 /* -- forks --------------------------------------------------------------------------------------------------------- */
 
-/* Keeps the list as it is until the fork is done.  A connection that another thread is using right now can't be
- * closed. */
+/* Locks the list until the fork is done.  A connection that another thread is using cannot be closed. */
 static void before_fork(void) {
   pthread_mutex_lock(&all_lock);
   SK_LIST_EACH (n, &all) {

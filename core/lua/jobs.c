@@ -395,7 +395,8 @@ static bool start_next(struct sk_runner *r) {
   return false;
 }
 
-/* Threads resumed here call this function again when they yield or end; `following` turns that recursion into a loop. */
+/* Threads resumed here call this function again when they yield or end; `following` turns that recursion into a
+ * loop. */
 void sk_jobs_follow_up(struct sk_runner *r) {
   if (r->depth > 0 || r->following) return;
   r->following = true;

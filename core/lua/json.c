@@ -1,4 +1,4 @@
-/* json.c - what both directions of the codec share: the registry's slots, null and arrays.  See json.h. */
+/* json.c - the parts that encoder and decoder share: the registry's slots, null and arrays.  See json.h. */
 #include "lua/json.h"
 
 #include <assert.h>
@@ -12,10 +12,11 @@ const double sk_lua_json_powers[SK_LUA_JSON_POWERS_MAX + 1] = { 1e0,  1e1,  1e2,
                                                                 1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 
-/* Its address is the key. */
+/* The address of this variable is the registry key. */
 static const char REGISTRY_KEY = 0;
 
-/* The C API can neither tell nor make 64-bit integers; these three can.  Integers travel as pointers to them. */
+/* Three Lua functions that recognize and make 64-bit integers, which the C API cannot.  They take pointers to
+ * integers. */
 static const char HELPERS[] =
     "local ffi = require 'ffi'\n"
     "local istype, cast = ffi.istype, ffi.cast\n"

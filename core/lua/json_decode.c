@@ -2,8 +2,8 @@
  *
  * One pass over the bytes.  The first members of a table wait on the Lua stack until their number is known, so that
  * small tables are made at their size.  It recurses, up to SK_LUA_JSON_DECODE_DEPTH_MAX; memory for long strings with
- * escapes is a userdata, Lua's to collect.  Why a text is malformed is for sk_json_check (logic/json.h) to say, which
- * takes the same grammar: the fuzz target lua_json compares them. */
+ * escapes is a userdata, which Lua collects.  The message for malformed text comes from sk_json_check (logic/json.h),
+ * which accepts the same grammar; the fuzz target lua_json compares the two. */
 #include <assert.h>
 #include <locale.h>
 #include <math.h>
@@ -19,7 +19,7 @@ struct decoder {
   lua_State *L;
   const char *p, *end;
   int metatable_at;  /* stack index of the array metatable, nil until the first array */
-  enum sk_code code; /* why it failed, where that is not the grammar's fault */
+  enum sk_code code; /* code of a failure other than a syntax error */
   const char *why;
 };
 
@@ -35,7 +35,7 @@ static inline void skip_space(struct decoder *d) {
   while (d->p < d->end && (*d->p == ' ' || *d->p == '\n' || *d->p == '\t' || *d->p == '\r')) d->p++;
 }
 
-/* A string with escapes; d->p is behind the opening quote, `plain` at the first byte that is not plain. */
+/* Decodes a string with escapes.  d->p is after the opening quote, `plain` at the first byte that is not plain. */
 static __attribute__((noinline)) bool decode_escaped(struct decoder *d, const char *plain) {
   char small[512];
   const char *close = plain;
@@ -44,7 +44,7 @@ static __attribute__((noinline)) bool decode_escaped(struct decoder *d, const ch
     close = sk_json_plain_end(close + 2, d->end);
   }
   if (close >= d->end) return false;
-  size_t room = (size_t)(close - d->p); /* no escape is shorter than what it stands for */
+  size_t room = (size_t)(close - d->p); /* an escape is never shorter than its decoded bytes */
   char *bytes = room <= sizeof small ? small : lua_newuserdata(d->L, room);
   size_t n = 0;
   for (;;) {
@@ -69,7 +69,7 @@ static __attribute__((noinline)) bool decode_escaped(struct decoder *d, const ch
   return true;
 }
 
-/* d->p is on the opening quote. */
+/* Decodes a string; d->p is on its opening quote. */
 static bool decode_string(struct decoder *d) {
   const char *from = ++d->p, *plain = sk_json_plain_end(from, d->end);
   if (plain == d->end || (*plain != '"' && *plain != '\\')) return false;
@@ -79,7 +79,7 @@ static bool decode_string(struct decoder *d) {
   return true;
 }
 
-/* The literal from..d->p by strtod, with the locale's decimal point in place of ".". */
+/* Decodes the literal from..d->p with strtod, after replacing "." by the locale's decimal point. */
 static __attribute__((noinline)) bool decode_slow_double(struct decoder *d, const char *from) {
   const char *point = localeconv()->decimal_point;
   size_t n = (size_t)(d->p - from), point_n = strlen(point);
@@ -104,14 +104,14 @@ static __attribute__((noinline)) bool decode_slow_double(struct decoder *d, cons
   return true;
 }
 
-/* A literal's digits, as far as 64 bits take them. */
+/* The digits of a number literal, up to 64 bits. */
 struct digits {
   uint64_t value;
-  int decimals; /* how many of them stand behind the point */
+  int decimals; /* number of digits after the point */
   bool overflow;
 };
 
-/* Takes digits from d->p on; false when there is none. */
+/* Reads digits from d->p on.  Returns false if there is none. */
 static bool take_digits(struct decoder *d, struct digits *digits, bool decimals) {
   const char *from = d->p;
   for (; d->p < d->end && *d->p >= '0' && *d->p <= '9'; d->p++) {
@@ -124,7 +124,7 @@ static bool take_digits(struct decoder *d, struct digits *digits, bool decimals)
   return d->p > from;
 }
 
-/* The exponent's digits, if one is there; the value is capped, far beyond any double. */
+/* Reads an exponent if there is one.  Its value is capped far beyond the range of a double. */
 static bool take_exponent(struct decoder *d, int *exponent) {
   *exponent = 0;
   if (d->p == d->end || (*d->p != 'e' && *d->p != 'E')) return true;
@@ -172,7 +172,7 @@ static bool decode_number(struct decoder *d) {
   const char *before = d->p;
   if (!take_exponent(d, &exponent)) return false;
   if (whole && d->p == before) return decode_integer(d, from, &digits, negative);
-  /* Both operands exact: one rounding, the right one (Clinger). */
+  /* Both operands are exact, so the one rounding is correct (Clinger). */
   exponent -= digits.decimals;
   if (digits.overflow || digits.value > (uint64_t)1 << 53 || exponent < -SK_LUA_JSON_POWERS_MAX ||
       exponent > SK_LUA_JSON_POWERS_MAX)
@@ -185,7 +185,7 @@ static bool decode_number(struct decoder *d) {
 
 static bool decode_value(struct decoder *d, int depth);
 
-/* Comes to the next element or member: true when d->p is on it.  At the closing byte sets *closed. */
+/* Moves to the next element or member and returns true when d->p is on it.  Sets *closed at the closing byte. */
 static bool step(struct decoder *d, char close, bool first, bool *closed) {
   skip_space(d);
   if (d->p == d->end) return false;
@@ -200,7 +200,7 @@ static bool step(struct decoder *d, char close, bool first, bool *closed) {
   return true;
 }
 
-/* Makes a table of the n values that wait on top, and leaves it in their place. */
+/* Replaces the n values on top of the stack by an array of them. */
 static void make_array(struct decoder *d, int n, int room) {
   lua_State *L = d->L;
   lua_createtable(L, room, 0);
@@ -230,7 +230,7 @@ static bool decode_array(struct decoder *d, int depth) {
   return true;
 }
 
-/* Makes a table of the n key-value pairs that wait on top.  First to last, so that the last of equal keys wins. */
+/* Makes a table of the n key-value pairs on top of the stack, in order, so that the last of equal keys wins. */
 static void make_object(lua_State *L, int n, int room) {
   int base = lua_gettop(L) - 2 * n;
   lua_createtable(L, 0, room);
@@ -270,7 +270,7 @@ static bool decode_word(struct decoder *d, const char *word, size_t n) {
   return true;
 }
 
-/* Pushes one value; false: malformed, or as `fail` said.  What is left on the stack then is for the entry to clear. */
+/* Pushes one value.  Returns false on a failure; the entry function then clears the stack. */
 static bool decode_value(struct decoder *d, int depth) {
   skip_space(d);
   if (d->p == d->end) return false;
@@ -292,12 +292,12 @@ static enum sk_code describe(struct decoder *d, struct sk_str text, struct sk_er
   size_t at = text.n - (size_t)(d->end - d->p);
   enum sk_code code = sk_json_check(text, SK_LUA_JSON_DECODE_DEPTH_MAX + 1, err);
   if (code != SK_OK) return code;
-  assert(d->code != SK_OK); /* both parsers take the same grammar */
+  assert(d->code != SK_OK); /* both parsers accept the same grammar */
   return sk_err_set(err, d->code, "JSON at byte %zu: %s", at, d->why);
 }
 
 static struct decoder decoder(lua_State *L, struct sk_str text, int metatable_at) {
-  const char *p = text.p ? text.p : ""; /* NULL takes no arithmetic, not even + 0 */
+  const char *p = text.p ? text.p : ""; /* C defines no arithmetic on NULL, not even + 0 */
   return (struct decoder){ .L = L, .p = p, .end = p + text.n, .metatable_at = metatable_at };
 }
 

@@ -13,9 +13,9 @@
 #include "lua/json.h"
 #include "lua/json_slots.h"
 
-enum { TYPE_CDATA = 10 }; /* what lua_type says of LuaJIT's cdata; lua.h has no name for it */
+enum { TYPE_CDATA = 10 }; /* lua_type's result for LuaJIT's cdata; lua.h has no name for it */
 
-#define WHOLE_MAX 9007199254740992.0 /* 2^53: below it a double holds each whole number */
+#define WHOLE_MAX 9007199254740992.0 /* 2^53: a double represents all whole numbers below it */
 
 /* -- numbers ------------------------------------------------------------------------------------------------------- */
 
@@ -30,9 +30,9 @@ static void add_uint(struct sk_buf *out, uint64_t v, bool negative) {
 
 static void add_int(struct sk_buf *out, int64_t v) { add_uint(out, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0); }
 
-/* Most fractions people write have a few decimals.  When |x| * 10^k is whole (below 10^15) and, divided by 10^k, is x
- * again, the decimal reads back as x: both numbers are exact, so the quotient is rounded once, as by strtod.  It is
- * what %.15g prints. */
+/* A fast path for fractions with few decimals.  If |x| * 10^k is a whole number below 10^15 and its quotient by 10^k is
+ * x again, the decimal reads back as x: both operands are exact, so the quotient is rounded once, as in strtod.  The
+ * output equals that of %.15g. */
 static bool add_short_fraction(struct sk_buf *out, double x) {
   double a = fabs(x);
   if (a < 1e-4 || a >= 1e12) return false;
@@ -52,8 +52,8 @@ static bool add_short_fraction(struct sk_buf *out, double x) {
   return false;
 }
 
-/* x is finite.  printf and strtod write and read the locale's decimal point, whatever a script has set; JSON's is
- * ".". */
+/* Adds x, which is finite.  printf and strtod use the decimal point of the locale, which a script may have set; JSON
+ * needs ".". */
 static void add_double(struct sk_buf *out, double x) {
   if (add_short_fraction(out, x)) return;
   char text[64];
@@ -69,7 +69,7 @@ static void add_double(struct sk_buf *out, double x) {
     if (plain) {
       fractional = fractional || text[i] == 'e';
       text[to++] = text[i];
-    } else if (to == 0 || text[to - 1] != '.') { /* the point may be several bytes */
+    } else if (to == 0 || text[to - 1] != '.') { /* the locale's decimal point may be several bytes */
       fractional = true;
       text[to++] = '.';
     }
@@ -87,11 +87,11 @@ static void add_number(struct sk_buf *out, double x) {
 
 /* -- encoding ------------------------------------------------------------------------------------------------------ */
 
-/* Where a value is: in its parent's table under a key or an index (key.p == NULL). */
+/* The place of a value: its key in the parent table, or its index if key.p is NULL. */
 struct frame {
   const struct frame *up; /* NULL at the root */
-  const void *table;      /* identity of the value, once it is known to be a table */
-  struct sk_str key;      /* borrowed from Lua while the key is on its stack */
+  const void *table;      /* identity of the value if it is a table */
+  struct sk_str key;      /* borrowed from Lua while the key is on the Lua stack */
   int index;
 };
 
@@ -100,8 +100,8 @@ struct encoder {
   struct sk_buf *out;
   struct sk_err *err;
   const char *what;
-  size_t start;                /* out->n before */
-  const void *array_metatable; /* NULL until needed; alive through the registry */
+  size_t start;                /* out->n before the encoding */
+  const void *array_metatable; /* NULL until needed; the registry keeps it alive */
 };
 
 enum { PATH_BYTES_MAX = 320, KEY_SHOWN_BYTES_MAX = 40, ENCODE_STACK = 3 * SK_JSON_DEPTH_MAX + 16 };
@@ -142,7 +142,7 @@ static void add_piece(struct path *path, const struct frame *f) {
   path->text[path->n] = '\0';
 }
 
-/* what, then one piece per frame from the root on. */
+/* The path of a value for messages: `what`, then one piece per frame from the root on. */
 static struct path path_to(const struct encoder *e, const struct frame *at) {
   const struct frame *frames[SK_JSON_DEPTH_MAX + 4];
   size_t n = 0;
@@ -161,7 +161,7 @@ static enum sk_code refuse(const struct encoder *e, const struct frame *at, cons
   return sk_err_set(e->err, SK_EINVAL, "%s: %s cannot be stored", path_to(e, at).text, kind);
 }
 
-/* The bytes from p on, of which the first that is not plain is at `plain`; the opening quote is there already. */
+/* Adds the bytes from p on with escapes, and the closing quote.  `plain` is the first byte that needs an escape. */
 static __attribute__((noinline)) void add_escaped(struct sk_buf *out, const char *p, const char *plain,
                                                   const char *end) {
   for (;;) {
@@ -186,7 +186,7 @@ static __attribute__((noinline)) void add_escaped(struct sk_buf *out, const char
   sk_buf_add_byte(out, '"');
 }
 
-/* One reservation for quotes and bytes, where nothing has to be escaped. */
+/* Adds a string.  Reserves memory once if no byte needs an escape. */
 static void add_string(struct sk_buf *out, struct sk_str s) {
   const char *end = s.p + s.n, *plain = sk_json_plain_end(s.p, end);
   if (!sk_buf_reserve(out, s.n + 2)) return;
@@ -202,7 +202,7 @@ static void add_string(struct sk_buf *out, struct sk_str s) {
   out->n += s.n + 1;
 }
 
-/* sk_buf_add_byte where it counts. */
+/* An inline sk_buf_add_byte for the hot path. */
 static inline void put(struct sk_buf *out, char c) {
   if (out->n < out->cap && !out->failed)
     out->p[out->n++] = c;
@@ -225,7 +225,7 @@ static enum sk_code encode_cdata(struct encoder *e, const struct frame *at) {
   lua_pop(L, 1);
   if (kind == 0) return refuse(e, at, "a cdata that is neither int64_t nor uint64_t");
   uint64_t v;
-  memcpy(&v, lua_topointer(L, -1), sizeof v); /* a cdata's address is its payload */
+  memcpy(&v, lua_topointer(L, -1), sizeof v); /* the pointer of a cdata is that of its payload */
   if (kind == 1)
     add_int(e->out, (int64_t)v);
   else
@@ -268,7 +268,8 @@ static enum sk_code refuse_key(const struct encoder *e, const struct frame *at, 
   return refuse(e, at, kind);
 }
 
-/* All keys of the table on top, which is not laid out in order: SK_OK and *n when they are exactly 1..n. */
+/* Checks all keys of the table on top, whose traversal is not in order.  Returns SK_OK and *n if they are exactly
+ * 1..n. */
 static enum sk_code count_indices(const struct encoder *e, const struct frame *at, int *n) {
   lua_State *L = e->L;
   lua_Number max = 0;
@@ -293,7 +294,7 @@ static enum sk_code count_indices(const struct encoder *e, const struct frame *a
   return refuse(e, at, kind);
 }
 
-/* The elements from `from` on, by index. */
+/* Encodes the elements from index `from` on. */
 static enum sk_code encode_rest(struct encoder *e, struct frame *at, int from, int depth) {
   int n = 0;
   enum sk_code code = count_indices(e, at, &n);
@@ -307,7 +308,7 @@ static enum sk_code encode_rest(struct encoder *e, struct frame *at, int from, i
   return code;
 }
 
-/* The table is at -3, its first key and value above it.  Leaves the table. */
+/* Encodes the table at -3 as an array; its first key and value are above it.  Leaves the table on the stack. */
 static enum sk_code encode_array(struct encoder *e, struct frame *at, int depth) {
   lua_State *L = e->L;
   int i = 1;
@@ -348,7 +349,7 @@ static enum sk_code encode_object(struct encoder *e, struct frame *at, int depth
   return SK_OK;
 }
 
-/* The table is on top; a failure may leave more above it, which the entry clears. */
+/* Encodes the table on top.  A failure may leave values above it, which the entry function clears. */
 static enum sk_code encode_table(struct encoder *e, struct frame *at, int depth) {
   lua_State *L = e->L;
   at->table = lua_topointer(L, -1);
@@ -367,7 +368,7 @@ static enum sk_code encode_table(struct encoder *e, struct frame *at, int depth)
   return encode_object(e, at, depth);
 }
 
-/* The value is on top and stays; depth is its own, were it a table. */
+/* Encodes the value on top and leaves it there.  depth is the nesting depth of the value. */
 static enum sk_code encode_value(struct encoder *e, struct frame *at, int depth) {
   lua_State *L = e->L;
   enum sk_code code = SK_OK;
@@ -393,13 +394,13 @@ static enum sk_code encode_value(struct encoder *e, struct frame *at, int depth)
   }
   if (code != SK_OK) return code;
   if (e->out->failed) return sk_err_set(e->err, SK_ENOMEM, "%s: out of memory", e->what);
-  /* Tables that share tables can stand for text without end. */
+  /* Tables that share tables can produce exponentially long text. */
   if (e->out->n - e->start > SK_RECORD_BYTES_MAX)
     return sk_err_set(e->err, SK_ELIMIT, "%s: more than %d bytes of JSON", e->what, SK_RECORD_BYTES_MAX);
   return SK_OK;
 }
 
-/* Ends an encoding: as if it had not been when it failed. */
+/* Ends an encoding.  After a failure restores the buffer and the stack. */
 static enum sk_code finish(struct encoder *e, int top, enum sk_code code) {
   lua_settop(e->L, top);
   if (e->out->failed && code == SK_OK) code = sk_err_set(e->err, SK_ENOMEM, "%s: out of memory", e->what);

@@ -1,12 +1,11 @@
-/* module.c - the C module `skein.core`: what the Lua module needs of C, in the worker and in any LuaJIT program.
+/* module.c - the C module `skein.core`: the C functions for lua/skein, in the worker and in any LuaJIT program.
  *
  *   pack(fmt, ...) -> bytes            unpack(fmt, bytes, offset) -> values..., next offset
- *       fmt letters: b u8, i u32, l i64 (a Lua number), s str; they are the numbers and strs of wire.h
+ *       letters of fmt: b u8, i u32, l i64 (a Lua number), s str, encoded as in wire.h
  *   record(table) -> bytes             job{record} : see RECORD_FIELDS
- *   item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id    a job as a request to enqueue it has it
- *       (engine/request.h);
- *       table as for record, without args (or with args as JSON in it); id and enqueued_ms are made when they are not
- *           there
+ *   item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id
+ *       encodes one job of an ENQUEUE request (engine/request.h).  The table is as for record, without args or with
+ *       args as JSON; item makes a missing id and enqueued_ms
  *   bulk_payload, bulk_items, bulk_scan    many plain signatures as one request: see enqueue_bulk.h
  *   OP, KIND, STATE, LIMITS ...: the numbers that C and Lua share, see constants.h
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
@@ -16,7 +15,7 @@
  *       client:call_many(operation, payloads) -> codes, answers: see client.h
  *   testing(now_ms) -> kit, for skein.testing: see testing.h
  *
- * Failures: nil, message, code name. */
+ * A function that fails returns nil, message, code name. */
 #include <inttypes.h>
 #include <lauxlib.h>
 #include <limits.h>
@@ -40,7 +39,7 @@
 #include "lua/testing.h"
 #include "lua/vm.h"
 
-/* A buffer that Lua frees, also when an error is raised while it is filled. */
+/* Metatable of a buffer in a userdata, which Lua frees even if an error is raised while it is filled. */
 static const char BUF_TYPE[] = "skein.buf";
 
 static struct sk_buf *push_buf(lua_State *L) {
@@ -142,7 +141,7 @@ struct field {
 };
 #define F(type_, name_)                                                                                                \
   { #name_, type_, offsetof(struct sk_job, name_) }
-/* Numbers are in the record's own units (ms). */
+/* The fields of a record.  Times are in ms, as in the record. */
 static const struct field RECORD_FIELDS[] = {
   F(TEXT, id),           F(TEXT, task),         F(TEXT, queue),     F(TEXT, args),        F(TEXT, meta),
   F(INT32, priority),    F(INT64, enqueued_ms), F(INT64, retries),  F(INT64, timeout_ms), F(INT64, keep_ms),
@@ -233,14 +232,14 @@ static int core_job(lua_State *L) {
   return 1;
 }
 
-/* What item needs each time: kept, because a job should not cost an allocation in C.  Where Lua allocates a finalizer
- * may run, which may make an item, too: that one has a maker of its own. */
+/* The buffers of item(), kept between calls so that a job costs no allocation in C.  A finalizer that runs during a
+ * call may call item() again; that inner call uses a maker of its own. */
 struct item_maker {
   struct sk_idgen ids;
-  bool busy; /* a call works with it; for good after one that ran out of memory: later ones bring their own then */
+  bool busy; /* a call uses it; stays set after an out-of-memory error, and later calls then use their own makers */
   struct sk_buf args, record, item;
 };
-enum { ITEM_KEPT_BYTES_MAX = 64 * 1024 }; /* of memory between two items, in each buffer */
+enum { ITEM_KEPT_BYTES_MAX = 64 * 1024 }; /* largest memory that each buffer keeps between two items */
 static const char ITEM_MAKER_TYPE[] = "skein.item";
 
 static int item_maker_gc(lua_State *L) {
@@ -256,7 +255,7 @@ static void empty(struct sk_buf *b) {
   sk_buf_clear(b);
 }
 
-/* Sets the fields of job that the table at index 1 has; its texts stay alive in that table.  The second upvalue is
+/* Sets the fields of job from the table at index 1, which keeps the strings alive.  The second upvalue is a table
  * field name -> number. */
 static void set_fields(lua_State *L, struct sk_job *job) {
   lua_pushnil(L);
@@ -284,14 +283,13 @@ static struct item_maker *push_maker(lua_State *L) {
   return m;
 }
 
-/* item() with a job whose args, the values at 5..last, are still to be encoded; returns how many values it has
- * pushed. */
+/* Encodes the args at 5..last, and then the item of the job.  Returns the number of values pushed. */
 static int make_item(lua_State *L, struct item_maker *m, struct sk_idgen *ids, struct sk_job *job, int last) {
   size_t args_max = (size_t)luaL_optinteger(L, 4, SK_ARGS_BYTES_MAX);
   struct sk_err err;
   char id[SK_ID_BYTES + 1];
   empty(&m->args), empty(&m->record), empty(&m->item);
-  bool encoded = job->args.n > 0; /* by the caller, who may be wrong */
+  bool encoded = job->args.n > 0; /* by the caller; the JSON may be malformed */
   if (!encoded) {
     if (sk_lua_json_encode_args(L, 5, last, &m->args, &err) != SK_OK) return fail(L, &err);
     job->args = sk_buf_str(&m->args);
@@ -314,8 +312,8 @@ static int make_item(lua_State *L, struct item_maker *m, struct sk_idgen *ids, s
   return 2;
 }
 
-/* item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id | nil, message, code: what the store would not
- * take */
+/* item(table, due_ms, delay_ms, args_bytes_max, args...) -> bytes, id | nil, message, code if the store would refuse
+ * the job */
 static int core_item(lua_State *L) {
   struct item_maker *kept = lua_touserdata(L, lua_upvalueindex(1));
   luaL_checktype(L, 1, LUA_TTABLE);

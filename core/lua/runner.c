@@ -1,5 +1,5 @@
-/* runner.c - what all files of the runner stand on: how a Lua state finds its runner, protected calls, handles of
- * jobs, and the lines that the worker sends to its core.  See runner.h. */
+/* runner.c - the base of all files of the runner: the lookup of a Lua state's runner, protected calls, handles of jobs,
+ * and the lines that the worker sends to its core.  See runner.h. */
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <pthread.h>
@@ -65,7 +65,7 @@ void sk_runner_log(struct sk_runner *r, unsigned level, const struct sk_slot *sl
 
 /* -- protected calls ----------------------------------------------------------------------------------------------- */
 
-/* A finalizer of a script has failed while the runner worked. */
+/* Logs the failure of a script's finalizer that ran during the runner's work. */
 static void report_finalizer(void *ctx, struct sk_str message) {
   struct sk_buf text = { 0 };
   sk_buf_add_c(&text, "a finalizer (__gc) failed: ");
@@ -98,7 +98,7 @@ lua_Number sk_runner_handle(const struct sk_slot *slot) {
 }
 
 struct sk_slot *sk_runner_slot(struct sk_runner *r, lua_Number handle) {
-  if (!(handle >= 0 && handle < 9007199254740992.0)) return NULL; /* it comes from scripts */
+  if (!(handle >= 0 && handle < 9007199254740992.0)) return NULL; /* scripts can pass any number */
   uint64_t h = (uint64_t)handle;
   uint32_t number = (uint32_t)(h % 1048576), generation = (uint32_t)(h / 1048576);
   if (number >= r->slot_page->slots_n) return NULL;
@@ -108,8 +108,9 @@ struct sk_slot *sk_runner_slot(struct sk_runner *r, lua_Number handle) {
 
 /* -- forks --------------------------------------------------------------------------------------------------------- */
 
-/* A job may fork, through ffi.  The child must not speak for the worker: its writes go to /dev/null, and it ends when
- * its code comes back to the runner (sk_runner_leave_child).  pthread_atfork takes no context. */
+/* True in a child that a job forked through ffi.  The child must not act as the worker: its pipe writes go to
+ * /dev/null, and it ends when its code returns to the runner (sk_runner_leave_child).  A global, since pthread_atfork
+ * passes no context. */
 static volatile sig_atomic_t in_child;
 
 static void on_fork(void) {

@@ -1,4 +1,4 @@
-/* thread.c - coroutines that the runner resumes, and what they wait for; see runner.h. */
+/* thread.c - the coroutines that the runner resumes, and their waits; see runner.h. */
 #include <assert.h>
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct sk_thread *sk_thread_of(struct sk_runner *r, lua_State *co) {
   return t;
 }
 
-/* The coroutine first: making it may raise, and nothing must be lost then. */
+/* Makes a thread.  Allocates the coroutine first: that call may raise, and no other memory must leak then. */
 static struct sk_thread *make(lua_State *L, struct sk_runner *r) {
   lua_State *co = lua_newthread(L);
   int ref = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -69,7 +69,7 @@ void sk_thread_unwait(struct sk_thread *t) {
   if (t->wait != SK_WAIT_OVER) t->wait = SK_WAIT_NONE;
 }
 
-/* Scripts may hold the coroutine still, a callback of luv may want to resume it: from now on it counts as dead. */
+/* Records that the coroutine was dropped.  A script or a luv callback that still holds it can then not resume it. */
 static void note_dropped(struct sk_thread *t) {
   lua_State *L = t->runner->L;
   lua_rawgeti(L, LUA_REGISTRYINDEX, t->runner->dropped_ref);
@@ -79,7 +79,7 @@ static void note_dropped(struct sk_thread *t) {
   lua_pop(L, 1);
 }
 
-/* Its coroutine is as new: nothing on the stack, and the globals that every script sees, whatever setfenv(0) did. */
+/* Puts the thread into the pool.  Empties its stack and undoes setfenv(0), which replaces a coroutine's globals. */
 static void recycle(struct sk_thread *t) {
   struct sk_runner *r = t->runner;
   lua_settop(t->co, 0);
@@ -90,7 +90,7 @@ static void recycle(struct sk_thread *t) {
   r->pool_n++;
 }
 
-/* A failure that nobody asked for would be lost. */
+/* Logs the failure of a thread whose results no script has read. */
 static void report_trouble(struct sk_thread *t) {
   if (t->trouble == NULL) return;
   struct sk_buf text = { 0 };
@@ -102,14 +102,14 @@ static void report_trouble(struct sk_thread *t) {
   t->trouble = NULL;
 }
 
-/* Takes it out of its job.  Nothing of it is on the C stack. */
+/* Removes the thread from its job.  Its code must not be on the C stack. */
 static void detach(struct sk_thread *t) {
   struct sk_runner *r = t->runner;
   report_trouble(t);
   bool over = t->wait == SK_WAIT_OVER;
   bool reusable = over && !t->failed && !t->shared && !t->known && r->pool_n < POOL_MAX;
   sk_thread_unwait(t);
-  while (sk_list_pop(&t->joiners) != NULL) continue; /* of the same job: dropped with it */
+  while (sk_list_pop(&t->joiners) != NULL) continue; /* joiners belong to the same job and are dropped with it */
   sk_list_remove(&t->node);
   sk_list_remove(&t->join_node);
   t->slot = NULL;
@@ -138,7 +138,7 @@ void sk_thread_release(struct sk_thread *t) {
   if (t->slot == NULL)
     destroy(t);
   else if (t->wait == SK_WAIT_OVER)
-    want_no_more(t); /* the collector runs us: whoever walks the job's threads right now must find them all */
+    want_no_more(t); /* not freed here: the collector can call this while other code walks the job's threads */
 }
 
 void sk_threads_reap(struct sk_runner *r) {
@@ -146,11 +146,11 @@ void sk_threads_reap(struct sk_runner *r) {
   while ((n = sk_list_pop(&r->unwanted)) != NULL) detach(SK_CONTAINER(n, struct sk_thread, join_node));
 }
 
-/* Its joiners' wait calls will read its results. */
+/* Records the end of a thread and wakes its joiners, which read its results. */
 static void ended(struct sk_thread *t, int status) {
   struct sk_runner *r = t->runner;
   struct sk_slot *slot = t->slot;
-  sk_thread_unwait(t); /* a wait whose yield failed */
+  sk_thread_unwait(t); /* removes a wait whose yield failed */
   t->wait = SK_WAIT_OVER;
   t->failed = status != 0;
   if (t->role == SK_ROLE_SPAWNED) {

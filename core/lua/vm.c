@@ -16,14 +16,14 @@ enum { PROTECT_TRIES_MAX = 10000 }; /* finalizers that fail in a row */
 
 struct sk_vm {
   lua_State *L;
-  lua_Alloc alloc; /* LuaJIT's own allocator, which the cap stands before */
+  lua_Alloc alloc; /* LuaJIT's own allocator, called by capped_alloc */
   void *alloc_ctx;
   uint64_t bytes;
-  uint64_t max; /* 0: none */
+  uint64_t max; /* bytes; 0: no cap */
   bool capped;
   uint64_t hurry_at; /* bytes; see hurry */
-  uint64_t least;    /* bytes, since the collector was last hurried */
-  int stepmul;       /* the scripts' own, while `hurried` */
+  uint64_t least;    /* lowest value of `bytes` since the last hurry */
+  int stepmul;       /* the value that scripts set, saved while `hurried` */
   bool hurried;
 };
 
@@ -31,13 +31,13 @@ static uint64_t half_way_up(const struct sk_vm *vm) {
   return vm->bytes < vm->max ? vm->bytes + (vm->max - vm->bytes) / 2 : vm->bytes;
 }
 
-/* LuaJIT lets garbage grow to the size of what lives, and raises "not enough memory" at the cap without collecting
- * first.  So that garbage alone never fills the cap, the collector is told to do a whole cycle at its next chance
- * once hurry_at is passed, which lies half way between what the last such cycle left and the cap.  Both calls only
- * set numbers: they are safe in an allocator. */
+/* Makes the collector run a whole cycle at its next step, so that garbage alone never fills the cap.  LuaJIT lets
+ * garbage grow to the size of the live data, and raises "not enough memory" at the cap without a collection.  hurry_at
+ * lies half way between the memory after the last such cycle and the cap.  Both calls only set numbers, so they are
+ * safe inside an allocator. */
 static void hurry(struct sk_vm *vm) {
-  int stepmul = lua_gc(vm->L, LUA_GCSETSTEPMUL, 0); /* a step has no end but the cycle's */
-  lua_gc(vm->L, LUA_GCRESTART, 0);                  /* and the next one is due now */
+  int stepmul = lua_gc(vm->L, LUA_GCSETSTEPMUL, 0); /* a step lasts until the end of the cycle */
+  lua_gc(vm->L, LUA_GCRESTART, 0);                  /* the next step is due now */
   if (!vm->hurried) vm->stepmul = stepmul;
   vm->hurried = true;
   vm->least = vm->bytes;
@@ -49,11 +49,11 @@ static void note_shrunk(struct sk_vm *vm) {
   vm->least = vm->bytes;
   vm->hurry_at = half_way_up(vm);
   if (vm->bytes >= vm->max / 2) return;
-  lua_gc(vm->L, LUA_GCSETSTEPMUL, vm->stepmul); /* small steps again: they delay no timer */
+  lua_gc(vm->L, LUA_GCSETSTEPMUL, vm->stepmul); /* back to small steps, which delay no timer */
   vm->hurried = false;
 }
 
-/* lua_Alloc.  Shrinking must not fail, so only growth is refused. */
+/* A lua_Alloc with the memory cap.  Refuses only growth, since shrinking must not fail. */
 static void *capped_alloc(void *ctx, void *p, size_t old_n, size_t new_n) {
   struct sk_vm *vm = ctx;
   size_t more = new_n > old_n ? new_n - old_n : 0;

@@ -12,9 +12,9 @@
 struct sk_vm;
 
 /* memory_max: bytes that the Lua heap may take (0: no cap) while the cap is on; past it an allocation raises "not
- * enough memory" in Lua.  It starts off. */
+ * enough memory" in Lua.  The cap is off at first. */
 struct sk_vm *sk_vm_new(uint64_t memory_max, struct sk_err *err);
-/* On while scripts run, off while the runner works for them.  Returns what it was. */
+/* Turns the cap on (while scripts run) or off (while the runner works).  Returns the previous value. */
 bool sk_vm_cap(struct sk_vm *vm, bool on);
 bool sk_vm_capped(const struct sk_vm *vm);
 void sk_vm_free(struct sk_vm *vm);
@@ -31,10 +31,10 @@ void sk_vm_preload(lua_State *L);
  * SK_EINVAL with the message in err (cut) and nothing pushed. */
 enum sk_code sk_vm_call(lua_State *L, int n, int results, struct sk_err *err);
 
-/* Runs step(L, ctx as a light userdata) in protected mode, for what the runner does outside of scripts.  What may
- * raise in it are scripts' finalizers, which the collector runs whenever something is allocated: `report` is told of
- * each, and the step runs again, so it begins by undoing what an earlier try has left.  Only memory that the system
- * refuses ends the process. */
+/* Runs step(L, ctx as a light userdata) in protected mode, for the runner's work outside scripts.  Only finalizers of
+ * scripts can raise in it, since any allocation may run the collector.  sk_vm_protect passes each such error to
+ * `report` and runs the step again, so a step must first undo the effects of an earlier try.  The process ends only if
+ * the system refuses memory. */
 typedef void (*sk_vm_report)(void *ctx, struct sk_str message);
 void sk_vm_protect(struct sk_vm *vm, lua_CFunction step, void *step_ctx, sk_vm_report report, void *report_ctx);
 

@@ -1,4 +1,4 @@
-/* worker.c - see worker.h.  What a worker does with jobs is in jobs.c; what scripts see is in lua/skein. */
+/* worker.c - see worker.h.  jobs.c runs the jobs; lua/skein is the module that scripts use. */
 #include "lua/worker.h"
 
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "lua/runner.h"
 
-/* luv's own header needs uv.h, which belongs to core/io; these three are all we use of it. */
+/* Three declarations copied from luv.h, which would include uv.h; only core/io includes that. */
 struct uv_loop_s;
 typedef int (*luv_callback)(lua_State *L, int nargs, int nresults, int flags);
 extern int luaopen_luv(lua_State *L);
@@ -50,7 +50,7 @@ static bool on_reply(struct sk_runner *r, struct sk_reader *f) {
   if (f->bad) return false;
   struct sk_thread *t;
   HASH_FIND(by_request, r->requests, &request, sizeof request, t);
-  if (t == NULL) return true; /* whoever asked has ended meanwhile */
+  if (t == NULL) return true; /* the thread that sent the request has ended */
   sk_thread_unwait(t);
   sk_runner_protect(r, reply_step, &(struct reply){ t, (enum sk_code)code, answer });
   sk_jobs_resume(t, 3);
@@ -87,15 +87,16 @@ static bool on_frame(struct sk_runner *r, const struct sk_frame *frame) {
   return false;
 }
 
-/* A script has read from the worker's pipe: what comes now is no frame, and this worker would never hear of anything
- * again.  The first ring may only mean that a job had the CPU: what has come meanwhile is read before the second. */
+/* Ends the worker if the rest of a frame does not arrive.  A script has then read from the worker's pipe, so the bytes
+ * that follow are no frames.  The first expiry is not enough: a job may have held the CPU.  Bytes that arrived
+ * meanwhile are read before the second expiry. */
 static void on_half(void *ctx) {
   struct sk_runner *r = ctx;
   int64_t for_ms = sk_pipe_half_for_ms(r->pipe);
   bool late = for_ms > SK_HALF_FRAME_MS;
   if (late && r->half_late) {
     fprintf(stderr,
-            "skein worker: the rest of a frame of the core's has not come: has a script read from descriptor %d?\n",
+            "skein worker: the rest of a frame from the core has not come: has a script read from descriptor %d?\n",
             SK_WORKER_PIPE_FD);
     _exit(70);
   }
@@ -124,7 +125,7 @@ static size_t on_bytes(void *ctx, struct sk_str in) {
   return all - in.n;
 }
 
-/* The core is gone: jobs can't be settled any more, another engine runs them again. */
+/* Ends the worker when the core is gone: no job can be settled, and another engine runs the jobs again. */
 static void on_closed(void *ctx, const struct sk_err *err) {
   (void)ctx, (void)err;
   _exit(0);
@@ -159,9 +160,9 @@ static int call_from_uv(lua_State *L, int nargs, int nresults, int flags) {
 
 static void ignore(int signum) { (void)signum; }
 
-/* The core gets the terminal's and the service manager's signals and tells its workers; a write to a pipe that nobody
- * reads is an error and no death.  Handlers, unlike SIG_IGN, are not inherited by programs that scripts start: those
- * find signals as in a shell. */
+/* Ignores the signals of the terminal and the service manager, since the core receives them and tells its workers.
+ * Ignores SIGPIPE, so that a write to a closed pipe returns an error.  Uses a handler and not SIG_IGN: programs that
+ * scripts start do not inherit a handler. */
 static void keep_signals_away(void) {
   static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGUSR1, SIGPIPE };
   struct sigaction sa = { .sa_handler = ignore, .sa_flags = SA_RESTART };
@@ -170,7 +171,7 @@ static void keep_signals_away(void) {
 
 static void die_with_parent(int parent_pid) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent_pid) _exit(0); /* it died before that */
+  if (getppid() != parent_pid) _exit(0); /* the parent died before prctl took effect */
 }
 
 static int open_modules(lua_State *L) {
@@ -187,7 +188,7 @@ static int open_modules(lua_State *L) {
   return 0;
 }
 
-/* Calls function `name` of skein.worker with dir. */
+/* Calls the function `name` of skein.worker with dir as its argument. */
 static enum sk_code call_worker(lua_State *L, const char *name, const char *dir, int results, struct sk_err *err) {
   lua_getglobal(L, "require");
   lua_pushliteral(L, "skein.worker");

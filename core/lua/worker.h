@@ -6,21 +6,21 @@
 
 #include "base/err.h"
 
-/* The file descriptors a worker is born with. */
+/* The file descriptors that a worker inherits from the core. */
 enum { SK_WORKER_PIPE_FD = 3, SK_WORKER_SLOT_PAGE_FD = 4 };
 
 struct sk_worker_options {
-  const char *dir; /* the scripts */
+  const char *dir; /* folder of the scripts */
   uint32_t number;
   uint32_t concurrency;
-  uint64_t memory_max; /* of the Lua heap; 0: none */
+  uint64_t memory_max; /* limit of the Lua heap in bytes; 0: none */
   int parent_pid;      /* the core; the worker does not outlive it */
 };
 
-/* Loads the scripts and runs jobs until the core says that it is enough or goes away.  Returns the exit status. */
+/* Loads the scripts and runs jobs until the core stops the worker or exits.  Returns the exit status. */
 int sk_worker_main(const struct sk_worker_options *options);
 
-/* The language of scripts, e.g. "LuaJIT 2.1.0-beta3". */
+/* Name and version of the Lua implementation, e.g. "LuaJIT 2.1.0-beta3". */
 const char *sk_worker_lua_version(void);
 
 #endif
