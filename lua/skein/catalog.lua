@@ -1,5 +1,5 @@
---- What this process knows of tasks and queues: what its own scripts declare, and else what engines have told the
--- store.
+--- The tasks and queues known to this process: the declarations of its own scripts, then those that engines have
+-- stored.
 -- @module skein.catalog
 local core = require "skein.core"
 local client = require "skein.client"
@@ -13,18 +13,18 @@ local FRESH_S = 5
 local ASK_AGAIN_S = 1
 local UNKNOWN = { queue = "default", priority = 0 }
 
--- Of the store: name -> task, name -> queue, when it was asked and through which connection.
+-- Cache of the store's declarations: name -> task, name -> queue, the time of the request, and its connection.
 local known, known_queues, known_at, known_through = {}, {}, -math.huge, nil
-local known_moves -- how often the store had gone back in time then
+local known_moves -- the number of times the store had gone back in time at that request
 
--- A store that went back has what engines declared only when they have done so again: until it is asked next what was
--- known is true, too.
+-- Adds to the new declarations those known before the store went back in time (for example after a failover). They stay
+-- valid until the next request, since the engines must first declare them again.
 local function join(before, now)
   for name, one in pairs(before) do now[name] = now[name] or one end
   return now
 end
 
-local failed_in, failed_at -- the serial number of the enqueue that asked in vain
+local failed_in, failed_at -- serial number of the enqueue whose request failed (nil: none), and time of the last request
 
 local function load()
   local answer, err = client.call(core.OP.TASKS, "")
@@ -56,13 +56,13 @@ end
 local function refresh()
   if known_through ~= client.connection then known, known_queues = {}, {} end
   local age = core.now() - known_at -- below 0: the clock was set back
-  -- Asked just now, in vain
+  -- The same enqueue has just asked and failed.
   if failed_in == client.enqueue_serial() and math.abs(core.now() - failed_at) < ASK_AGAIN_S then return end
   if known_through ~= client.connection or age > FRESH_S or age < 0 then load() end
 end
 
---- Asks the store now what engines have declared.
--- @return true, or nil and an error: what was known is kept
+--- Reads the declarations of engines from the store now.
+-- @return true, or nil and an error; the cache is kept after an error
 -- @yields in a job
 M.refresh = load
 
@@ -70,7 +70,7 @@ M.refresh = load
 -- @treturn table name -> anything
 function M.names() return known end
 
--- Fills in what the task's template says; once.
+-- Decodes the task's template on first use.
 local function read_template(task)
   local record = core.job(task.template) or {}
   task.template = nil
@@ -79,7 +79,7 @@ local function read_template(task)
   task.pass = meta and meta[tasks.PASS]
 end
 
---- A task, by name: the store is asked when no script of this process declares it.
+--- Finds a task by name. Asks the store if no script of this process declares it.
 -- @tparam string name
 -- @treturn table { queue, priority, lock, limit, pass }, the last three nil where it has none
 -- @yields in a job
@@ -99,7 +99,7 @@ end
 -- @yields in a job
 function M.knows(name) return M.task(name) ~= UNKNOWN end
 
---- A queue that is bound to something, by name.
+--- Finds a queue with settings by name.
 -- @tparam string name
 -- @treturn[opt] table { name, max_len, overflow, block_ms, ... }
 -- @yields in a job

@@ -1,5 +1,5 @@
---- Sends jobs that were built, and reads what the store has answered: added, refused, or told to wait for space in a
--- full queue. A job is a table as skein.build makes it; its outcome is set in it: `result`, a handle, or `err`.
+--- Sends built jobs and reads the store's answer for each: added, refused, or blocked by a full queue. A job is a table
+-- of skein.build. The functions set its outcome in it: `result` (a handle) or `err`.
 -- @module skein.delivery
 local core = require "skein.core"
 local catalog = require "skein.catalog"
@@ -13,7 +13,7 @@ local CODE, OK = core.CODE, core.CODE.ok
 
 local M = {}
 
--- The fields of a job that was built, and whether it is due later.  It decodes the record: for rare cases.
+-- The fields of a built job, and whether it is due later. Slow, since it decodes the record.
 local function record_of(job)
   local record, due_ms, delay_ms = core.unpack("sll", job.item)
   return core.job(record) or {}, delay_ms > 0 or due_ms > core.now() * 1000
@@ -47,7 +47,7 @@ local function tell_added(job)
     or "ready" }
 end
 
---- Adds to an error of unknown fate the ids of the jobs that it concerns, so that the caller can ask for them.
+--- Adds to an error of unknown fate the ids of its jobs, so that the caller can ask for their state.
 -- @tparam table err
 -- @tparam table jobs
 function M.name_unknown(err, jobs)
@@ -57,7 +57,7 @@ function M.name_unknown(err, jobs)
   err.handle = err.id and handle_of(err.id)
 end
 
---- The request for a list of jobs (ENQUEUE of core/engine/request.h).
+--- Encodes the ENQUEUE request (core/engine/request.h) for a list of jobs.
 -- @tparam table jobs
 -- @tparam number block_ms how long they wait for space in a full queue
 -- @treturn string
@@ -71,10 +71,10 @@ function M.payload(jobs, block_ms)
   return concat(parts)
 end
 
---- Sets in each job its outcome, from the answer to their request.
+--- Sets the outcome of each job from the answer to the request.
 -- @tparam table jobs
 -- @tparam string answer
--- @treturn[opt] table a list of the jobs that their full queue has refused: they have no outcome yet
+-- @treturn[opt] table the jobs that a full queue refused; they have no outcome yet
 function M.take_answer(jobs, answer)
   local offset, full = #jobs + 1, nil
   for i = 1, #jobs do
@@ -100,8 +100,8 @@ function M.take_answer(jobs, answer)
   return full
 end
 
---- Gives jobs that their full queue has refused their outcome: those of a queue with `overflow = "block"` are sent
--- again and wait.
+--- Sets the outcome of jobs that a full queue refused. Jobs of a queue with `overflow = "block"` are sent again and
+-- wait.
 -- @tparam table full jobs
 -- @tparam number block_ms how long they have waited already
 -- @yields in a job
@@ -130,7 +130,7 @@ end
 --- Sends jobs in one request, and sets their outcomes.
 -- @tparam table jobs
 -- @tparam number block_ms how long they wait for space in a full queue
--- @return true; or nil and an error: as far as is known none of them was added
+-- @return true; or nil and an error, after which no job is known to be added
 -- @yields in a job
 function M.send(jobs, block_ms)
   local answer, err = client.call(core.OP.ENQUEUE, M.payload(jobs, block_ms))

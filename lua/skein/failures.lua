@@ -1,5 +1,5 @@
 --- Decides the outcome of a failed attempt and calls the failure handlers.
--- Globals are taken when the module loads: scripts may replace them.
+-- The module keeps the globals it needs in locals, since scripts may replace globals.
 -- @module skein.failures
 local core = require "skein.core"
 local errors = require "skein.errors"

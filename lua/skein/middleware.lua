@@ -14,12 +14,12 @@ local M = {}
 
 --- Registering ------------------------------------------------------------------------------------------------------
 
-local layers = {}          -- of skein.use, in the order of declaration: { fn, tasks, queues, where }
-local enqueue_layers = {}  -- of skein.use_enqueue
+local layers = {}          -- layers of skein.use in the order of declaration: { fn, tasks, queues, where }
+local enqueue_layers = {}  -- layers of skein.use_enqueue in the order of declaration
 
 local ONLY = { tasks = schema.names(), queues = schema.names() }
 
--- A name or a list of them as a set; nil stays nil.
+-- Converts a name or a list of names to a set; nil stays nil.
 local function set_of(names)
   if names == nil then return nil end
   local set = {}
@@ -42,14 +42,14 @@ function M.use(fn, only) add_layer("skein.use", layers, fn, only) end
 --- Puts a function around every enqueue; see skein.use_enqueue.
 function M.use_enqueue(fn, only) add_layer("skein.use_enqueue", enqueue_layers, fn, only) end
 
---- Forgets all middleware; for specs of scripts.
+--- Removes all middleware; for specs of scripts.
 function M.reset()
   for i = #layers, 1, -1 do layers[i] = nil end
   for i = #enqueue_layers, 1, -1 do enqueue_layers[i] = nil end
 end
 
---- What is wrong with the middleware now that all tasks are declared: one that is for a task that there is not.
--- @treturn[opt] string file:line: a sentence
+--- Checks that every task that middleware names is declared. Call it after all scripts have loaded.
+-- @treturn[opt] string the message `file:line: ...` for the first unknown task; nil if there is none
 function M.problem()
   for _, layer in ipairs(layers) do
     for name in pairs(layer.tasks or {}) do
@@ -64,7 +64,7 @@ end
 
 --- Around a job -----------------------------------------------------------------------------------------------------
 
--- Args as a list: nil is null, as in job.args.
+-- Makes a list of arguments, with skein.null for nil, as in job.args.
 local function list_of(n, ...)
   local list = { ... }
   for i = 1, n do
@@ -73,7 +73,7 @@ local function list_of(n, ...)
   return list
 end
 
--- Runs the chain from layer i on.  The args are those of job.args once anyone has read or set it.
+-- Runs the chain from layer i on. Once code has read or set job.args, the arguments come from there.
 local function step(chain, i, job, args)
   local layer = chain[i]
   while layer and layer.queues and not layer.queues[rawget(job, "queue")] do
@@ -112,14 +112,14 @@ function M.compose(task) return hooks.around(task, with_layers(task, task.handle
 
 --- Around an enqueue ------------------------------------------------------------------------------------------------
 
---- Whether there is middleware of enqueueing.
+--- Whether any enqueue middleware is declared.
 function M.has_enqueue() return enqueue_layers[1] ~= nil end
 
 local function applies(layer, signature)
   return (not layer.tasks or layer.tasks[signature.task]) and (not layer.queues or layer.queues[signature.queue])
 end
 
--- What a layer has returned, or else what its next gave, or else that it dropped the job.
+-- The results of a layer; by default those of its `next`; if it called no `next`, the error "dropped".
 local function outcome(layer, signature, called, handle, err, first, second)
   if first ~= nil or second ~= nil then return first, second end
   if called then return handle, err end

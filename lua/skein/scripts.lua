@@ -1,5 +1,5 @@
---- Finding and loading a folder's scripts, in a worker and in the processes that only look at them.
--- Globals are taken when the module loads: scripts may replace them.
+--- Finds and loads a folder's scripts, in a worker and in processes that only inspect them (inspect.lua).
+-- The module keeps the globals it needs in locals, since scripts may replace globals.
 -- @module skein.scripts
 local middleware = require "skein.middleware"
 local errors = require "skein.errors"
@@ -30,7 +30,7 @@ end
 
 local AT_TOP = { lib = true, spec = true, ["config.lua"] = true }
 
--- `above`: the real paths of the folders we are in, so that a link back up is not followed for ever.
+-- `above` holds the real paths of the enclosing folders, so that a link to one of them is not followed forever.
 local function collect(dir, top, files, above)
   local real = require("luv").fs_realpath(dir) or dir
   if above[real] then return files end
@@ -49,7 +49,7 @@ end
 
 local loading -- the script that is being loaded
 
--- The files that a path stands for, and the folder that scripts find their modules in.
+-- The files of a path, and the folder in which scripts find their modules.
 local function files_of(path)
   path = path:gsub("(.)/+$", "%1")
   local stat = require("luv").fs_stat(path)
@@ -74,7 +74,7 @@ local function load_all(path)
   return files
 end
 
--- The message for people of an error while scripts load: `file:line: message`.  Called where the error was raised.
+-- Makes the message for an error while scripts load: `file:line: message`. Call it where the error was raised.
 local function load_error(err)
   local text = errors.text(err)
   if type(err) == "string" and err:find("^[^\n]-:%d+: ") then return text end
@@ -85,11 +85,11 @@ end
 
 M.load_error = load_error
 
---- Loads every script of a folder as `load` does, and goes on behind one that fails.
+--- Loads every script of a folder as `load` does, and continues after a script that fails.
 -- @tparam string path
 -- @tparam function begin called as begin(file) before each is loaded, and as begin() at the end; false: there is no
 -- time left
--- @tparam function note called with what is wrong, for people
+-- @tparam function note called with the message of each mistake
 -- @treturn table the list of files
 function M.load_each(path, begin, note)
   local ok, files, dir = pcall(files_of, path)
@@ -129,7 +129,7 @@ end
 
 --- Loads every script of a folder, in the order of names; or one file.
 -- @tparam string path
--- @return the list of files, or nil and what is wrong with them, for people
+-- @return the list of files, or nil and a message for users
 function M.load(path)
   local ok, result = xpcall(load_all, load_error, path)
   if ok then return result end
@@ -139,7 +139,7 @@ end
 --- Loads a file that returns a value, such as config.lua.
 -- @tparam string file
 -- @tparam function read called with what the file returned; its own errors name the file
--- @return what `read` returned, or nil and what is wrong, for people
+-- @return the result of `read`, or nil and a message for users
 function M.read(file, read)
   local ok, result = xpcall(function()
     loading = file

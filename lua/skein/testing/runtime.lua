@@ -1,6 +1,6 @@
---- The runtime of jobs that specs run: what skein.runtime (core/lua/runtime.c) is in a worker, in one process and
--- without waiting. A sleep moves the clock.  The threads of one job take turns as in a worker: who sleeps shortest
--- goes on first.
+--- The runtime of jobs in specs: it stands in for skein.runtime (core/lua/runtime.c), in one process and without real
+-- waiting. A sleep moves the clock. The threads of a job take turns as in a worker: the thread with the earliest wake
+-- time continues first.
 -- @module skein.testing.runtime
 local core = require "skein.core"
 local errors = require "skein.errors"
@@ -26,7 +26,7 @@ function M.setup(given) hooks = given end
 
 -- Slots -------------------------------------------------------------------------------------------------------------
 
---- Makes the slot that a run has while its attempt lasts.
+--- Makes the slot of a run for the time of its attempt.
 -- @tparam table run of core/lua/testing.h
 function M.open(run)
   next_handle = next_handle + 1
@@ -35,7 +35,7 @@ function M.open(run)
   return slot
 end
 
---- The attempt is over: the job's methods do nothing from now on.
+--- Closes the slot at the end of the attempt. The job's methods have no effect from then on.
 function M.close(slot) slots[slot.handle] = nil end
 
 --- Tells a running job to stop.
@@ -75,7 +75,7 @@ local function resume(thread, ...)
     thread.trace = traceback(thread.co)
     ended(thread, false, err)
   elseif not thread.over and not thread.waiting then
-    thread.waiting = "park" -- a yield of the script's own: somebody else resumes it
+    thread.waiting = "park" -- a plain yield of the script, which a callback or another thread resumes
   end
 end
 
@@ -88,7 +88,7 @@ local function start(slot, fn, ...)
   return thread
 end
 
--- Moves the clock for a job, which its timeout may stop before.
+-- Moves the clock for a job, at most to its timeout.
 local function move(slot, ms)
   local timeout_at = not slot.failing and slot.timeout_at
   if timeout_at and ms >= timeout_at then
@@ -107,7 +107,7 @@ local function wake_all(slot)
   end
 end
 
--- The thread that sleeps shortest, and whether one waits for a callback.
+-- The thread with the earliest wake time, and whether a thread waits for a callback.
 local function sleepers(slot)
   local first, parked
   for _, thread in ipairs(slot.threads) do
@@ -119,7 +119,7 @@ local function sleepers(slot)
   return first, parked
 end
 
--- Lets one of the job's threads go on; false when none ever will.
+-- Resumes one of the job's threads. Returns false if no thread can ever continue.
 local function step(slot)
   for _, thread in ipairs(slot.threads) do
     if thread.waiting == "join" and thread.value.over then
