@@ -1,4 +1,5 @@
--- Enqueueing from a plain LuaJIT program: connect, enqueue, wait.  Names that begin with _ are not loaded by the engine.
+-- Enqueueing from a plain LuaJIT program: connect, enqueue, wait.  Names that begin with _ are not loaded by the
+-- engine.
 --   luajit scripts/program/_enqueue.lua [STORE]          (default: $SKEIN_STORE, $REDIS_URL, sqlite:.skein/jobs.db)
 local skein = require "skein"
 

@@ -5,7 +5,8 @@ local skein = require "skein"
 skein.task("unique.report", { unique = true }, function(job, month) print("report of " .. month) end)
 
 skein.task("unique.start", function()
-  local first = assert(skein.enqueue_in(0.2, "unique.report", "May")) -- it waits; else another worker might be done with it already
+  -- The job waits, because otherwise another worker might be done with it already.
+  local first = assert(skein.enqueue_in(0.2, "unique.report", "May"))
   local second, err = skein.enqueue("unique.report", "May")
   assert(not second and err.code == "exists" and err.handle.id == first.id)
   assert(skein.enqueue("unique.report", "June")) -- other args, another key

@@ -1,4 +1,5 @@
-/* limit_test.c - store.h, GROUPS: slots, strict order, and a queue's own limit (rate_test.c: tokens; turns_test.c: turns, cost). */
+/* limit_test.c - store.h, GROUPS: slots, strict order, and a queue's own limit (rate_test.c: tokens; turns_test.c:
+ * turns, cost). */
 #include <string.h>
 
 #include "contract.h"

@@ -1,5 +1,5 @@
-/* turns_test.c - store.h, GROUPS: the groups of a queue take turns, many groups stay within their limits, and blocked jobs
- * cost the others nothing. */
+/* turns_test.c - store.h, GROUPS: the groups of a queue take turns, many groups stay within their limits, and blocked
+ * jobs cost the others nothing. */
 #include <stdlib.h>
 
 #include "base/clock.h"

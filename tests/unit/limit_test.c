@@ -91,7 +91,8 @@ static void a_limit_is_read(void **state) {
   assert_int_equal(sk_limit_parse(SK_STR_LIT("1000000001;0;0;0;any;=k"), &l, NULL), SK_ELIMIT);
 }
 
-/* Ten times `rate` starts, each as soon as there is a token and one looks, which is up to late_us later; how long they take. */
+/* Returns how long ten times `rate` starts take.  Each start happens as soon as there is a token and somebody looks,
+ * which is up to late_us later. */
 static int64_t start_all(const struct sk_limit *l, int64_t late_us) {
   static int64_t starts[50000];
   int64_t full = 0, now = 1000000000, wait;

@@ -1,6 +1,6 @@
-/* limits_test.c - that the limits fit each other.  Each is tested at its value and one past it where it is applied: names, ids,
- * payloads, args and nesting in names_test and lua_json_test, numbers in names_test and backoff_test, queues in queues_test, log
- * lines in log_test; batches and listings in the store contract. */
+/* limits_test.c - that the limits fit each other.  Each is tested at its value and one past it where it is applied:
+ * names, ids, payloads, args and nesting in names_test and lua_json_test, numbers in names_test and backoff_test,
+ * queues in queues_test, log lines in log_test; batches and listings in the store contract. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -85,7 +85,8 @@ static void lines_come_in_order_and_whole(void **state) {
   }
 }
 
-/* More is logged than there is room for in the buffer and in the thread; nobody reads meanwhile.  What is lost is counted and told as soon as someone does. */
+/* More is logged than there is room for in the buffer and in the thread; nobody reads meanwhile.  Lost lines are
+ * counted, and their number is told as soon as somebody reads. */
 static void a_reader_that_stands_still_holds_nobody_up(void **state) {
   struct world *w = *state;
   int n = 3 * (SK_LOG_BUFFER_BYTES_MAX / LINE_BYTES);

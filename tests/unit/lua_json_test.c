@@ -1,4 +1,6 @@
-/* lua_json_test.c - the codec between Lua values and JSON text, in a real state.\n *\n * A case is a Lua expression; what it makes is encoded, decoded and compared by Lua itself, with types, exactly. */
+/* lua_json_test.c - the codec between Lua values and JSON text, in a real state.
+ *
+ * A case is a Lua expression.  Its value is encoded, decoded and compared by Lua itself, exactly and with types. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +19,8 @@
 #include "logic/json.h"
 #include "lua/json.h"
 
-/* same(a, b): equal in value and type, NaN apart; tables by content and by whether they are marked as arrays when empty. */
+/* same(a, b): equal in value and type, NaN apart; tables by content and by whether they are marked as arrays when
+ * empty. */
 static const char PRELUDE[] =
     "ffi = require 'ffi'\n"
     "function nested(n) local t = {} for i = 2, n do t = {t} end return t end\n"

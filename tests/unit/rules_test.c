@@ -1,4 +1,5 @@
-/* rules_test.c - every row of the tables of rules.h.  tests/contract/rules_test.c holds the stores to the same functions. */
+/* rules_test.c - every row of the tables of rules.h.  tests/contract/rules_test.c holds the stores to the same
+ * functions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,7 +99,7 @@ static void a_verdict_stands_for_an_ending_unless_the_job_was_cancelled(void **s
                        k == SK_KIND_CANCELLED ? SK_END_CANCELLED : ENDINGS[v]);
 }
 
-/* -- admission ---------------------------------------------------------------------------------------------------------------- */
+/* -- admission ----------------------------------------------------------------------------------------------------- */
 
 #define FACTS(...) (&(struct sk_admission_facts){ __VA_ARGS__ })
 #define ADMITTED ((struct sk_admission){ .status = SK_OK })

@@ -19,7 +19,8 @@
 
 #define MARK SK_SWEEP_MARK "=0123456789abcdef"
 
-/* Starts a shell with that script, which writes a number and a line feed to descriptor 9, in that environment; returns its pid. */
+/* Starts a shell with that script, which writes a number and a line feed to descriptor 9, in that environment; returns
+ * its pid. */
 static pid_t start(const char *script, char *const environment[], int *number) {
   int fds[2];
   assert_int_equal(pipe2(fds, O_CLOEXEC), 0);

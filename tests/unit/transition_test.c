@@ -1,4 +1,5 @@
-/* transition_test.c - what becomes of a job when an attempt ends: every row of the table in transition.h, and the options. */
+/* transition_test.c - what becomes of a job when an attempt ends: every row of the table in transition.h, and the
+ * options. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

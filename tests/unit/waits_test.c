@@ -190,8 +190,8 @@ static void many_waits_are_looked_at_together(void **state) {
   for (int i = 0; i < WAITERS; i++) assert_int_equal(a[i].n, 1);
 }
 
-/* Others change something all the time, and none of the many jobs that are waited for ends: what is looked at is bounded by the time, each
- * job has its turn, and one that this engine settles is looked at next. */
+/* Others change something all the time, and none of the many jobs that are waited for ends.  The time
+ * bounds how many are looked at, each job has its turn, and a job that this engine settles is looked at next. */
 static void what_others_change_does_not_set_the_number_of_looks(void **state) {
   struct world *w = *state;
   enum { JOBS = 5000, IDS_PER_MS = 25, LOOK_MAX = 256 };

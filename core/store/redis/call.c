@@ -1,5 +1,5 @@
-/* redis/call.c - commands as bytes, and replies as trees in an arena (hiredis' parser with objects of our own, so that an op's
- * outputs point into its reply and nothing is copied twice). */
+/* redis/call.c - commands as bytes, and replies as trees in an arena (hiredis' parser with objects of our own, so that
+ * an op's outputs point into its reply and nothing is copied twice). */
 #include <hiredis/read.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "store/redis/redis.h"
 
-/* -- commands -------------------------------------------------------------------------------------------------------------- */
+/* -- commands ------------------------------------------------------------------------------------------------------ */
 
 static void add_head(struct sk_buf *b, char kind, size_t n) {
   char digits[24], *at = digits + sizeof digits;
@@ -55,7 +55,7 @@ bool sk_rd_command_end(struct rd_command *c, struct sk_buf *out) {
   return ok;
 }
 
-/* -- replies --------------------------------------------------------------------------------------------------------------- */
+/* -- replies ------------------------------------------------------------------------------------------------------- */
 
 enum { ARRAY_MAX = 1 << 20 }; /* of a reply: no script answers with more, and memory is taken before the items come */
 
@@ -65,7 +65,8 @@ struct rd_reader {
   struct sk_arena arena; /* of the reply in the making */
 };
 
-/* hiredis asks for objects while it reads; an object it could not have is NULL, and it stops with its error "out of memory". */
+/* hiredis asks for objects while it reads.  NULL says that there is no memory for an object; hiredis then stops with
+ * its error "out of memory". */
 static struct rd_reply *object(const redisReadTask *task, enum rd_type type) {
   struct rd_reader *r = task->privdata;
   struct rd_reply *reply = sk_arena_alloc(&r->arena, sizeof *reply);
@@ -171,7 +172,7 @@ bool sk_rd_time_read(const struct rd_reply *reply, int64_t *ms) {
   return *ms > 0;
 }
 
-/* -- values ---------------------------------------------------------------------------------------------------------------- */
+/* -- values -------------------------------------------------------------------------------------------------------- */
 
 bool sk_rd_value_read(struct sk_str bytes, struct rd_value *out) {
   *out = (struct rd_value){ .due_ms = RD_NEVER };

@@ -5,7 +5,8 @@
 #include "redis_scripts.h"
 #include "store/redis/redis.h"
 
-/* By filter the jobs are those that a look found: redis/steps.c.  more: the queues are known that the reply asked for. */
+/* A change by filter takes the jobs that a look has found (redis/steps.c).  more: the queues that the last reply asked
+ * for are known. */
 void sk_rd_change_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_change_op *op = (void *)whole;
   struct rd_command *c = &s->command;
@@ -55,7 +56,7 @@ enum rd_next sk_rd_pause_parse(struct rd_store *s, struct sk_op *whole, const st
   return reply->type == RD_INT ? RD_DONE : sk_rd_odd(s, whole, "pause");
 }
 
-/* -- declare ----------------------------------------------------------------------------------------------------------------- */
+/* -- declare ------------------------------------------------------------------------------------------------------- */
 
 /* The queue's name, and its settings as text (lib/bound.lua reads it); empty: the queue has none. */
 static void add_settings(struct rd_command *c, const struct sk_queue_settings *q) {

@@ -1,9 +1,9 @@
 /* redis/clock.c - what Redis' clock says now, without asking: how far it is ahead of this process's monotonic clock.
  *
- * Each answer to TIME bounds that distance from both sides: Redis read its clock after the question left and before the answer
- * came.  What several answers have in common is nearer than each; one that has nothing in common with them means that Redis' clock
- * was set, or that it is another server.  TIME is asked when a connection is made, and again before what needs it when the last
- * answer is old, in the same pipeline, so that nothing waits for it. */
+ * Each answer to TIME bounds that distance from both sides: Redis read its clock after the question left and before the
+ * answer came.  What several answers have in common is nearer than each; one that has nothing in common with them means
+ * that Redis's clock was set, or that this is another server.  The store sends TIME when a connection is made, and
+ * again in the pipeline of an op that needs it when the last answer is old, so that no op waits for it. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -37,7 +37,7 @@ int64_t sk_rd_now_ms(const struct rd_store *s) {
   return sk_clock_mono_ms() + (s->server_clock.least_ms + s->server_clock.most_ms) / 2;
 }
 
-/* -- asking ---------------------------------------------------------------------------------------------------------------- */
+/* -- asking -------------------------------------------------------------------------------------------------------- */
 
 struct time_op {
   struct sk_op op;

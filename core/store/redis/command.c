@@ -1,5 +1,5 @@
-/* command.c - builds the commands that operations send: keys, the arguments that all scripts have, the queues that a command names,
- * and the marks of an engine's calls. */
+/* command.c - builds the commands that operations send: keys, the arguments that all scripts have, the queues that a
+ * command names, and the marks of an engine's calls. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "redis_scripts.h"
 #include "store/redis/redis.h"
 
-/* -- keys and scripts ------------------------------------------------------------------------------------------------------- */
+/* -- keys and scripts ---------------------------------------------------------------------------------------------- */
 
 static const char *const store_keys[] = { "head",   "jobs",  "held",   "leases", "engines",   "queues",
                                           "counts", "notes", "done",   "dead",   "cancelled", "kept",
@@ -156,7 +156,7 @@ const char *sk_rd_script_text(struct rd_store *s, struct sk_op *op, size_t *n) {
   return RD_SCRIPTS[script].text;
 }
 
-/* -- queues ----------------------------------------------------------------------------------------------------------------- */
+/* -- queues -------------------------------------------------------------------------------------------------------- */
 
 static bool names_add(struct rd_names *q, struct sk_str name) {
   if (q->n == q->cap) {
@@ -218,7 +218,7 @@ enum rd_next sk_rd_odd(struct rd_store *s, struct sk_op *op, const char *what) {
   return RD_DONE;
 }
 
-/* -- marks ---------------------------------------------------------------------------------------------------------------- */
+/* -- marks --------------------------------------------------------------------------------------------------------- */
 
 bool sk_rd_op_is_marked(const struct sk_op *op) {
   return op->kind == RD_FETCH || op->kind == RD_SETTLE || op->kind == RD_SETTLE_ALL || op->kind == RD_BEAT ||

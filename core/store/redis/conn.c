@@ -2,14 +2,14 @@
  *
  *                  ┌──────── sentinel: "the master is at ..."
  *   DOWN ──► ASKING ──► DIALING ──► GREETING ──► READY
- *     ▲         │           │  ▲        │          │       any failure: `down`, and another try after the pause, at the next
- *     └─────────┴───────────┴──┼────────┴──────────┘       of the URL's hosts
+ *     ▲         │           │  ▲        │          │       any failure: `down`, and after the pause another
+ *     └─────────┴───────────┴──┼────────┴──────────┘       try, at the next of the URL's hosts
  *                              └── cluster: "MOVED slot host:port"
  *
- * Greeting: AUTH, SELECT, INFO; a subscriber then SUBSCRIBEs, others make sure that the server is the master, try whether they may use
- * transactions, in a cluster make sure that it has our slot (all our keys have one hash tag, so there is one), and ask which rights they
- * lack.  A server that owes a reply and says nothing for the timeout is taken for gone; a subscriber, which is owed nothing, asks now
- * and then. */
+ * The greeting sends AUTH, SELECT and INFO.  A subscriber then sends SUBSCRIBE.  Any other connection makes sure that
+ * the server is the master, tries whether transactions are allowed, makes sure that a cluster's node has our slot (all
+ * our keys have one hash tag, so there is one slot), and asks which rights are lacking.  A server that owes a reply and
+ * sends nothing for the timeout counts as gone; a subscriber, which is owed nothing, sends a question now and then. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +81,7 @@ static int64_t host_ms(const struct rd_conn *c) {
 static void begin(struct rd_conn *c, bool at_once);
 static void dial_as(struct rd_conn *c, enum stage stage);
 
-/* -- down and up again ------------------------------------------------------------------------------------------------------ */
+/* -- down and up again --------------------------------------------------------------------------------------------- */
 
 static void on_again(void *ctx) { begin(ctx, false); }
 
@@ -128,8 +128,8 @@ static void note_large(struct rd_conn *c) {
   c->on_the_way = sk_stream_appended(c->stream);
 }
 
-/* Has the server said anything since it was asked last, or taken more of a large request that was on its way then?  A network that
- * swallows everything also takes whatever is sent later, so that does not count. */
+/* True when the server has sent anything since the last question, or has taken more of a large request that was on its
+ * way then.  Bytes of later requests do not count, because a network that swallows everything takes them too. */
 static bool shows_life(struct rd_conn *c) {
   if (c->heard) {
     c->heard = false;
@@ -188,7 +188,7 @@ static void count_reply(struct rd_conn *c) {
     sk_timer_stop(c->watch);
 }
 
-/* -- greeting --------------------------------------------------------------------------------------------------------------- */
+/* -- greeting ------------------------------------------------------------------------------------------------------ */
 
 static void greet(struct rd_conn *c, struct rd_command *command, enum greeting g) {
   if (sk_rd_command_end(command, sk_stream_out(c->stream))) c->greetings[c->greetings_n++] = g;
@@ -331,7 +331,8 @@ static enum sk_code lacks(const struct rd_conn *c, struct sk_str what, struct sk
       c->config->shown, SK_STR_ARG(sk_str_head(user_of(c), 60)), SK_STR_ARG(what));
 }
 
-/* The reply of the script `rights`.  Where EVAL itself is not allowed, scripts go by SCRIPT LOAD; other errors are not about rights. */
+/* Reads the reply of the script `rights`.  Where EVAL itself is not allowed, scripts are sent by SCRIPT LOAD; other
+ * errors are not about rights. */
 static enum sk_code check_rights(struct rd_conn *c, const struct rd_reply *reply, struct sk_err *err) {
   struct sk_buf missing = { 0 };
   if (reply->type == RD_ERROR) {
@@ -464,7 +465,7 @@ static void take_greeting(struct rd_conn *c, const struct rd_reply *reply) {
   c->events.ready(c->events.ctx);
 }
 
-/* -- bytes ------------------------------------------------------------------------------------------------------------------ */
+/* -- bytes --------------------------------------------------------------------------------------------------------- */
 
 /* What a port with TLS answers to a command of Redis: an alert of TLS, or nothing and an end. */
 static bool is_tls_alert(const struct rd_conn *c, struct sk_str in) {
@@ -559,7 +560,7 @@ static void begin(struct rd_conn *c, bool at_once) {
   dial_as(c, c->config->master ? ASKING : DIALING);
 }
 
-/* -- the connection ---------------------------------------------------------------------------------------------------------- */
+/* -- the connection ------------------------------------------------------------------------------------------------ */
 
 struct rd_conn *sk_rd_conn_new(struct sk_loop *loop, const struct rd_config *config, bool subscriber,
                                const struct rd_conn_events *events) {

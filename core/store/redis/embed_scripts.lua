@@ -1,16 +1,16 @@
 -- Assembles the scripts that run inside Redis.
 --   luajit embed_scripts.lua core/store/redis/scripts/*.lua             the C header with all of them
---   luajit embed_scripts.lua --text core/store/redis/scripts/get.lua    one as Redis gets it, for clients in other languages
+--   luajit embed_scripts.lua --text core/store/redis/scripts/get.lua    one as Redis gets it, for other clients
 --
--- A script and each module of lib/ say what they need in lines "local NAME, NAME = ...", and a module says what it gives in its last
--- statement, "return NAME, NAME".  Each name is given by one module.  Where a script needs a name, the module that gives it is put in,
--- once, behind the modules that it needs itself:
+-- A script and each module of lib/ say what they need in lines "local NAME, NAME = ...", and a module says what it
+-- gives in its last statement, "return NAME, NAME".  Each name is given by one module.  Where a script needs a name,
+-- the module that gives it is put in, once, behind the modules that it needs itself:
 --   local NAME, NAME = (function(NEED, NEED) ... return NAME, NAME end)(NEED, NEED)
--- Only those definitions of a module are put in that the script needs, directly or through others.  So every statement of a
--- module begins at the left margin, and its other lines do not, but for those that begin with "end", "else" or "}".
--- A needs line inside a block puts modules into that block, so that calls that do not enter the block do not pay for them.
--- A need that no module gives is a name of the script.  Comment lines are left out.  EVALSHA calls a script by the SHA-1 of
--- its text.
+-- Only those definitions of a module are put in that the script needs, directly or through others.  So every statement
+-- of a module begins at the left margin, and its other lines do not, but for those that begin with "end", "else" or
+-- "}".  A needs line inside a block puts modules into that block, so that calls that do not enter the block do not pay
+-- for them.  A need that no module gives is a name of the script.  Comment lines are left out.  EVALSHA calls a script
+-- by the SHA-1 of its text.
 local function read(path)
   local file = assert(io.open(path, "rb"))
   local text = file:read("*a")
@@ -105,7 +105,8 @@ local function modules_of(folder)
   return giver
 end
 
--- Marks the statements of a module that define the wanted names, and those that they need.  wanted: module -> set of names.
+-- Marks the statements of a module that define the wanted names, and those that they need.  wanted: module -> set of
+-- names.
 local function want(name, module, giver, wanted)
   local own = wanted[module]
   if not own then

@@ -90,7 +90,8 @@ void sk_rd_add_callback(struct rd_store *s, const struct sk_enqueue_item *it) {
   if (sk_rd_is_tied(it)) add_ties(s, it);
 }
 
-/* Arguments name queues by number, but the keys come first: names all queues, in the order in which they will be met. */
+/* Names all queues, in the order in which the arguments will refer to them: arguments name queues by number, and the
+ * keys precede them. */
 void sk_rd_name_items(struct rd_store *s, const struct sk_enqueue_item *items, size_t n) {
   for (size_t i = 0; i < n; i++)
     if (i == 0 || !sk_str_eq(items[i].queue, items[i - 1].queue)) sk_rd_name(s, items[i].queue);
@@ -165,14 +166,16 @@ enum rd_next sk_rd_enqueue_parse(struct rd_store *s, struct sk_op *whole, const 
   return RD_DONE;
 }
 
-/* -- many jobs in a MULTI ---------------------------------------------------------------------------------------------------------
- * A job that goes through a script is copied into Redis's Lua and out of it again, which costs more than all the rest of the enqueue.
- * Where nothing has to be decided plain commands bring values and ids in, and the script `stored` does what is left to do:
+/* -- many jobs in a MULTI ---------------------------------------------------------------------------------------------
+ * A job that goes through a script is copied into Redis's Lua and out of it again, which costs more than all the rest
+ * of the enqueue.  Where nothing has to be decided, plain commands bring values and ids in, and the script `stored`
+ * does the rest:
  *
  *   MULTI ; HSET jobs id value ... ; RPUSH list id ... (for each list) ; EVAL stored ... ; EXEC
  *
- * EVAL and not EVALSHA, since a script that is missing would be noticed when the values are in.  When memory is full, this is no master
- * or the slot has moved, Redis refuses a command before EXEC or EXEC as a whole. */
+ * The script is sent by EVAL and not by EVALSHA, since a missing script would be noticed only after the values are in.
+ * When memory is full, this is no master or the slot has moved, Redis refuses a command before EXEC, or the whole EXEC.
+ */
 
 /* Where the items go: of each place the first item that goes there. */
 struct places {

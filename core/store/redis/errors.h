@@ -21,7 +21,8 @@ enum rd_trouble {
   RD_TROUBLE_REFUSED,   /* the command itself is wrong: the same command fails again */
 };
 
-/* Classifies the text of an error reply (without its leading '-').  *said, unless NULL: the part of it that says what is wrong. */
+/* Classifies the text of an error reply (without its leading '-').  *said, unless NULL, receives the part of it
+ * that describes the fault. */
 enum rd_trouble sk_rd_errors_classify(struct sk_str text, struct sk_str *said);
 /* SK_EUNAVAILABLE: nothing has happened, and it may work later; SK_ECORRUPT: the same command would fail again. */
 enum sk_code sk_rd_errors_code(enum rd_trouble trouble);

@@ -1,6 +1,7 @@
-/* redis/host.c - an engine says of itself which process of which machine it is: "boot-id pid-namespace pid start-time".  Another one
- * of the same machine, boot and namespace sees at once when that process is gone; all others wait for its lease to end.  A process that
- * can't be seen (hidepid on /proc, systemd's ProtectProc) is not dead: only the kernel's "no such process" is a definite answer. */
+/* redis/host.c - tells whether the process of an engine is gone.  An engine describes its process to the store as
+ * "boot-id pid-namespace pid start-time".  An engine of the same machine, boot and namespace sees at once when that
+ * process is gone; all others wait for its lease to end.  A process that cannot be seen (hidepid on /proc, systemd's
+ * ProtectProc) is not dead: only the kernel's "no such process" is a definite answer. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,7 +30,8 @@ static bool describe_here(char *out, size_t n) {
   return true;
 }
 
-/* When process pid started, in the kernel's ticks; 0: it can't be seen.  *ended: it is there and has ended, and nobody has waited for it. */
+/* Returns when process pid started, in the kernel's ticks; 0: the process cannot be seen.  *ended: the process has
+ * ended, and its parent has not waited for it yet. */
 static unsigned long long start_of(long pid, bool *ended) {
   char path[64], stat[1024], state = 0;
   unsigned long long start;

@@ -1,17 +1,18 @@
 /* life.c - which store this is, and under which name this engine is on it.
  *
- * A server may come back from an older dump, a failover may go to a replica that lagged, somebody may empty it: then what is known of
- * the store is worth nothing.  Two things show that, within the scripts themselves:
- *  - `epoch` in the head, a random word that a client sends along; whoever finds that the store went back sets a new one;
- *  - an engine's marks (scripts/lib/engine.lua): each of its calls leaves one, and when an answered one is not there any more, the
- *    store is older than this engine.  So no engine depends on what others do, nor on numbers that catch up.
+ * A server may come back from an older dump, a failover may go to a replica that lagged, or somebody may empty the
+ * store.  All knowledge of the store is worth nothing then.  The scripts themselves notice it by two things:
+ *  - `epoch` in the head is a random word that a client sends along.  The engine that finds that the store has gone
+ *    back sets a new one.
+ *  - Each call of an engine leaves a mark (scripts/lib/engine.lua).  When the mark of an answered call is missing, the
+ *    store is older than this engine.  So no engine depends on other engines, nor on numbers that catch up.
  *
  *   SKEINSTORE ─► look (RD_OPEN: format, epoch) ─► the op again
- *   SKEINENGINE ─► leave (RD_RECOVER: what the store believes that it holds) ─► enter under a new name ─► beats and fetches again;
- *                  settles of what it held are stale
+ *   SKEINENGINE ─► leave (RD_RECOVER: what the store believes that it holds) ─► enter under a new name ─► beats and
+ *                  fetches again; settles of the jobs that it held are stale
  *
- * The new name keeps what still runs from counting: a fence belongs to a name, and no fence is given twice (scripts/beat.lua).
- * A reconnect looks, too, and asks for a beat: it is the next contact. */
+ * The new name keeps attempts that still run from counting, since a fence belongs to a name and no fence is given twice
+ * (scripts/beat.lua).  A reconnect checks the store, too, and asks for a beat, since it is the next contact. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,7 +21,7 @@
 
 enum { STRANGE_LOOK_MS = 1000 };
 
-/* -- which store ------------------------------------------------------------------------------------------------------------- */
+/* -- which store --------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_rd_life_learn(struct rd_store *s, const struct rd_open_op *op, struct sk_err *err) {
   if (op->format.n == 0)
@@ -74,7 +75,7 @@ void sk_rd_life_look(struct rd_store *s) {
   sk_rd_submit_own(s, &op->op, RD_OPEN);
 }
 
-/* -- which engine ------------------------------------------------------------------------------------------------------------ */
+/* -- which engine -------------------------------------------------------------------------------------------------- */
 
 void sk_rd_life_next(struct rd_store *s) {
   s->lives++;
@@ -154,7 +155,7 @@ static void take_outside(struct rd_store *s, struct sk_op *op) {
   }
 }
 
-/* -- what becomes of ops ------------------------------------------------------------------------------------------------------- */
+/* -- what becomes of ops ------------------------------------------------------------------------------------------- */
 
 bool sk_rd_life_stops(struct rd_store *s, struct sk_op *op) {
   if (s->opening || op->kind == RD_OPEN || op->kind == RD_LOAD || op->kind == RD_TIME) return false;
@@ -192,7 +193,7 @@ bool sk_rd_life_refused(struct rd_store *s, struct sk_op *op, struct sk_str text
   return true;
 }
 
-/* -- the call that enters ------------------------------------------------------------------------------------------------------ */
+/* -- the call that enters ------------------------------------------------------------------------------------------ */
 
 void sk_rd_enter_build(struct rd_store *s, struct sk_op *whole) {
   char epoch[SK_ID_BYTES + 1];

@@ -4,7 +4,7 @@
 #include "redis_scripts.h"
 #include "store/redis/redis.h"
 
-/* -- views ----------------------------------------------------------------------------------------------------------------- */
+/* -- views --------------------------------------------------------------------------------------------------------- */
 
 static int64_t parse_int(struct sk_str s) {
   int64_t v = 0;
@@ -66,7 +66,8 @@ static void read_view(const struct rd_reply *reply, size_t i, struct sk_view *vi
   if (back.n) view->blocked_by = back.p[0] == 'c' ? SK_BLOCKED_BY_CONCURRENCY : SK_BLOCKED_BY_RATE;
 }
 
-/* { ids, values, holds, notes, logs, stops, what holds them back }; NULL when that is not what it is, or out of memory. */
+/* Reads { ids, values, holds, notes, logs, stops, what keeps jobs from being taken }.  NULL when the reply is not of
+ * that form, or memory is out. */
 struct sk_view *sk_rd_read_views(struct sk_arena *arena, const struct rd_reply *reply, size_t *n) {
   for (size_t i = 0; i < 4; i++)
     if (sk_rd_item(reply, i, RD_ARRAY) == NULL) return NULL;
@@ -120,7 +121,7 @@ enum rd_next sk_rd_list_parse(struct rd_store *s, struct sk_op *whole, const str
   return RD_DONE;
 }
 
-/* -- count ----------------------------------------------------------------------------------------------------------------- */
+/* -- count --------------------------------------------------------------------------------------------------------- */
 
 void sk_rd_count_build(struct rd_store *s, struct sk_op *whole) {
   (void)whole;
@@ -188,7 +189,7 @@ enum rd_next sk_rd_count_parse(struct rd_store *s, struct sk_op *whole, const st
   return RD_DONE;
 }
 
-/* -- tasks ----------------------------------------------------------------------------------------------------------------- */
+/* -- tasks --------------------------------------------------------------------------------------------------------- */
 
 void sk_rd_tasks_build(struct rd_store *s, struct sk_op *whole) {
   (void)whole;

@@ -5,7 +5,8 @@
  *               │  └── only looks ───┤ connection lost
  *               └─► SK_EUNAVAILABLE  └─► SK_EUNKNOWN
  *
- * A subscriber that was away for a while has missed wake-ups: when it is back, `changed` is told once without a reason. */
+ * A subscriber that was away for a while has missed wake-ups.  When it is back, `changed` is called once without a
+ * reason. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -19,7 +20,7 @@ enum { WOKEN_MAX = 64 }; /* queues that a wake-up names */
 
 static struct sk_op *op_of(struct sk_list *node) { return SK_CONTAINER(node, struct sk_op, node); }
 
-/* -- answering ------------------------------------------------------------------------------------------------------------- */
+/* -- answering ----------------------------------------------------------------------------------------------------- */
 
 void sk_rd_answer(struct rd_store *s, struct sk_op *op, enum sk_code status) {
   op->status = status;
@@ -89,7 +90,7 @@ void sk_rd_wait_until(struct rd_store *s, struct sk_op *op, int64_t until_ms) {
   if (!sk_timer_active(s->patience) || left_ms <= 0) sk_timer_start(s->patience, left_ms > 0 ? left_ms : 0);
 }
 
-/* -- sending --------------------------------------------------------------------------------------------------------------- */
+/* -- sending ------------------------------------------------------------------------------------------------------- */
 
 static void load_done(struct sk_op *op, void *ctx) {
   (void)ctx;
@@ -120,7 +121,8 @@ static void orphans_done(struct sk_op *op, void *ctx) {
   if (!s->entering) sk_rd_release_held_up(s, status, &why);
 }
 
-/* Hands back what lost fetches took.  Fetches wait until that is done: it takes all that is newer than the last known fence. */
+/* Hands back the jobs of fetches whose answers were lost.  Fetches wait until that is done, because it takes all jobs
+ * whose fence is greater than the last known one. */
 static void send_orphans(struct rd_store *s) {
   struct rd_recover_op *recover = calloc(1, sizeof *recover);
   if (recover == NULL) return;
@@ -208,7 +210,8 @@ void sk_rd_send_or_wait(struct rd_store *s, struct sk_op *op) {
   sk_rd_wait_until(s, op, sk_clock_mono_ms() + PATIENCE_MS);
 }
 
-/* Is it to be answered in the time that clients were given?  What engines do by themselves goes on as long as bytes come. */
+/* True when the op must be answered within the time that clients were given.  Ops that engines begin by themselves go
+ * on as long as bytes come. */
 static bool has_deadline(enum rd_kind kind) {
   static const bool has[] = {
     [RD_ENQUEUE] = true, [RD_ENQUEUE_ALL] = true, [RD_ENQUEUE_STORED] = true, [RD_GET] = true,   [RD_LIST] = true,
@@ -249,7 +252,7 @@ void sk_rd_submit(struct rd_store *s, struct sk_op *op, enum rd_kind kind, enum 
     sk_rd_answer(s, op, checked);
 }
 
-/* -- replies --------------------------------------------------------------------------------------------------------------- */
+/* -- replies ------------------------------------------------------------------------------------------------------- */
 
 /* Tells the server a script's text. */
 static bool send_load(struct rd_store *s, const char *text, size_t n) {
@@ -270,8 +273,8 @@ static bool send_load(struct rd_store *s, const char *text, size_t n) {
   return true;
 }
 
-/* The server has forgotten its scripts (SCRIPT FLUSH, a restart, a failover): sends it this one, then the op again.  Where SCRIPT is
- * not allowed the op goes with the text in it.  False: not once more. */
+/* Sends the op's script, then the op again, when the server has forgotten its scripts (SCRIPT FLUSH, a restart, a
+ * failover).  Where SCRIPT is not allowed, the op carries the script's text.  False: the op is not sent once more. */
 static bool reload(struct rd_store *s, struct sk_op *op) {
   size_t n;
   const char *text = sk_rd_script_text(s, op, &n);
@@ -283,9 +286,10 @@ static bool reload(struct rd_store *s, struct sk_op *op) {
   return true;
 }
 
-/* In a cluster: our slot is at another node now (MOVED), or on its way there (ASK, TRYAGAIN: a script names keys that don't exist, so
- * that neither node takes it until the slot has arrived).  Nothing has happened, so the op waits, for the URL's timeout at most; all
- * that were sent with it hear the same, and when they have, the connection moves. */
+/* In a cluster, our slot is at another node now (MOVED), or on its way there (ASK, TRYAGAIN: a script names keys that
+ * do not exist, so neither node takes it until the slot has arrived).  Nothing has happened, so the op waits, for the
+ * URL's timeout at most.  All ops that were sent with it get the same reply; after the last of them the connection
+ * moves to the other node. */
 static bool wait_for_slot(struct rd_store *s, struct sk_op *op, enum rd_trouble trouble, struct sk_str text) {
   bool moved = trouble == RD_TROUBLE_MOVED;
   if (!s->config.cluster || (!moved && trouble != RD_TROUBLE_SLOT)) return false;
@@ -312,8 +316,9 @@ static void take_error(struct rd_store *s, struct sk_op *op, struct sk_str text)
   if (trouble == RD_TROUBLE_DEMOTED) sk_rd_conn_drop(s->calls, &why); /* another server may be the master now */
 }
 
-/* A reply that is not the last one of its op; an error in it is why the last one says that nothing was done.  When MULTI itself is refused
- * (a right that was taken away), what followed was no transaction.  It must not be cut in half then: the connection stays. */
+/* Takes a reply that is not the last one of its op.  An error in it is the reason why the last reply says that nothing
+ * was done.  When MULTI itself is refused (a right that was taken away), the commands behind it were no transaction.
+ * They must not be cut in half then, so the connection stays. */
 static bool is_early(struct rd_store *s, const struct sk_op *op, const struct rd_reply *reply) {
   if (s->early + 1 >= replies_of(op)) return false;
   if (s->early++ == 0) {
@@ -402,7 +407,7 @@ static void on_reply(void *ctx, struct rd_reply *reply, struct sk_arena *arena) 
   }
 }
 
-/* -- outages ----------------------------------------------------------------------------------------------------------- */
+/* -- outages ------------------------------------------------------------------------------------------------------- */
 
 void sk_rd_send_waiting(struct rd_store *s) {
   struct sk_list waiting;
@@ -474,7 +479,7 @@ void sk_rd_hurry(struct rd_store *s) {
   fail_waiting(s, &why, INT64_MAX);
 }
 
-/* -- wake-ups -------------------------------------------------------------------------------------------------------------- */
+/* -- wake-ups ------------------------------------------------------------------------------------------------------ */
 
 /* The words of a wake-up behind who it is from (scripts/lib/wake.lua). */
 static void tell_queues(struct rd_store *s, struct sk_str words) {
@@ -520,7 +525,7 @@ static void on_wakes_ready(void *ctx) {
 
 static void on_wakes_down(void *ctx, const struct sk_err *err) { (void)ctx, (void)err; }
 
-/* -- open and free -------------------------------------------------------------------------------------------------------------- */
+/* -- open and free ------------------------------------------------------------------------------------------------- */
 
 static void on_nothing(void *ctx) { (void)ctx; }
 

@@ -1,4 +1,5 @@
-/* redis.c - the Redis store's handle: what its URL says, open and close, the slots, and what all its ops share (redis.h). */
+/* redis.c - the Redis store's handle: its URL, open and close, the slots, and the parts that all its ops share
+ * (redis.h). */
 #include "store/redis/redis.h"
 
 #include <assert.h>
@@ -14,7 +15,7 @@
 
 enum { TIMEOUT_MS = 5000, PREFIX_BYTES_MAX = 100 };
 
-/* -- the operations ---------------------------------------------------------------------------------------------------- */
+/* -- the operations ------------------------------------------------------------------------------------------------ */
 
 static enum rd_next load_parse(struct rd_store *s, struct sk_op *op, const struct rd_reply *reply) {
   (void)s, (void)op, (void)reply;
@@ -47,7 +48,7 @@ const struct rd_verb sk_rd_verbs[] = {
                           .replies = 4 /* MULTI, HSET, EVAL, EXEC, and each RPUSH */ },
 };
 
-/* -- slots ------------------------------------------------------------------------------------------------------------------- */
+/* -- slots --------------------------------------------------------------------------------------------------------- */
 
 static struct rd_store *of(struct sk_store *store) { return SK_CONTAINER(store, struct rd_store, store); }
 
@@ -146,7 +147,7 @@ static void redis_backup(struct sk_store *store, struct sk_backup_op *op) {
   sk_rd_submit(of(store), &op->op, RD_TASKS, code);
 }
 
-/* -- close ------------------------------------------------------------------------------------------------------------------- */
+/* -- close --------------------------------------------------------------------------------------------------------- */
 
 static void store_free(struct rd_store *s) {
   sk_rd_ops_free(s);
@@ -229,7 +230,7 @@ static const struct sk_store_ops redis_ops = {
   .hurry = redis_hurry,
 };
 
-/* -- open: the URL ------------------------------------------------------------------------------------------------------------ */
+/* -- open: the URL ------------------------------------------------------------------------------------------------- */
 
 static enum sk_code bad(const struct rd_config *c, struct sk_err *err, const char *what, struct sk_str value,
                         const char *expected) {
@@ -338,7 +339,7 @@ static enum sk_code read_url(struct rd_config *c, const struct sk_store_options 
   return c->channel.p ? SK_OK : sk_err_set(err, SK_ENOMEM, "store: out of memory");
 }
 
-/* -- open: the first conversation ---------------------------------------------------------------------------------------------- */
+/* -- open: the first conversation ---------------------------------------------------------------------------------- */
 
 static void set_flag(struct sk_op *op, void *ctx) {
   (void)op;

@@ -1,19 +1,23 @@
 /* redis.h - the inside of the Redis store, for redis*.c only.
  *
- *   struct rd_store ─┬─ waiting: ops not sent yet        op ─► build ─► EVALSHA ─► conn `calls`   one command an op, pipelined
+ *   struct rd_store ─┬─ waiting: ops not sent yet        op ─► build ─► EVALSHA ─► conn `calls`   pipelined commands
  *                    ├─ sent: ops in the order of        op ◄─ parse ◄─ reply   ◄─
  *                    │        their replies              changed ◄──── message ◄─ conn `wakes`    SUBSCRIBE
  *                    └─ answers: done, cb not run yet
  *
- * Every decision is one script that runs inside Redis (core/store/redis/scripts/; docs/PROTOCOL.md has the keys), so an op is one command
- * and nothing of a job is remembered here.  All keys share one hash tag: scripts are atomic over all queues, on a cluster too.
+ * Every decision is one script that runs inside Redis (core/store/redis/scripts/; docs/PROTOCOL.md lists the keys).  So
+ * an op is one command, and this process keeps no state of a job.  All keys share one hash tag, which makes scripts
+ * atomic over all queues, on a cluster too.
  *
- * An op waits while there is no connection, but not for long: then it is SK_EUNAVAILABLE.  An op whose command was sent when the
- * connection went away is SK_EUNKNOWN, or sent once more if it only looks.  What a fetch took whose answer got lost is handed back
- * before the next one ("orphans" in recover.lua).
+ * An op waits while there is no connection, for a limited time, and ends with SK_EUNAVAILABLE after it.  When the
+ * connection breaks after an op's command was sent, the op is sent once more if it only reads, and otherwise ends with
+ * SK_EUNKNOWN.  When the answer of a fetch is lost, its jobs are handed back before the next fetch ("orphans" in
+ * recover.lua).
  *
- * Files: redis.c (open, close, slots), redis/ops.c (sending, answering, outages), redis/conn.c (one connection), redis/call.c
- * (commands and replies), redis/life.c (which store, and which engine on it), redis/enqueue.c, redis/work.c, redis/look.c, redis/change.c (the ops), redis/host.c (who runs on this machine). */
+ * Files: redis.c (open, close, slots), ops.c (sending, answering, outages), conn.c (one connection), call.c (commands
+ * and replies), command.c (building commands), life.c (which store this is, and which engine on it), clock.c (Redis's
+ * clock), steps.c (operations in steps), enqueue.c, work.c, look.c and change.c (the ops), host.c (the processes of
+ * this machine). */
 #ifndef SK_STORE_REDIS_H
 #define SK_STORE_REDIS_H
 
@@ -34,7 +38,7 @@ struct sk_tls_context;
 /* Of keys and values; head.format says which one a store is written in. */
 #define RD_FORMAT "1"
 
-/* -- redis/call.c: commands and replies ------------------------------------------------------------------------------------------ */
+/* -- redis/call.c: commands and replies ---------------------------------------------------------------------------- */
 
 struct rd_reply { /* in an arena */
   enum rd_type { RD_TEXT, RD_INT, RD_NIL, RD_ARRAY, RD_STATUS, RD_ERROR } type;
@@ -84,7 +88,7 @@ struct rd_value {
 #define RD_NEVER INT64_MAX
 bool sk_rd_value_read(struct sk_str bytes, struct rd_value *out);
 
-/* -- redis/conn.c: one connection, which comes back by itself ---------------------------------------------------------------------- */
+/* -- redis/conn.c: one connection, which comes back by itself ------------------------------------------------------ */
 
 struct rd_config { /* owned by the store */
   struct sk_arena arena;
@@ -143,7 +147,7 @@ struct sk_buf *sk_rd_conn_out(struct rd_conn *c);
 void sk_rd_conn_expect(struct rd_conn *c, size_t replies);
 void sk_rd_conn_free(struct rd_conn *c);
 
-/* -- the store ---------------------------------------------------------------------------------------------------------------------- */
+/* -- the store ----------------------------------------------------------------------------------------------------- */
 
 enum rd_kind {
   RD_ENQUEUE,
@@ -329,7 +333,7 @@ struct rd_recover_op {
   size_t recovered;       /* out */
 };
 
-/* -- redis/ops.c: sending, answering, outages --------------------------------------------------------------------------------------- */
+/* -- redis/ops.c: sending, answering, outages ---------------------------------------------------------------------- */
 
 /* Sends an op, or has it wait for a connection. */
 void sk_rd_send_or_wait(struct rd_store *s, struct sk_op *op);
@@ -357,7 +361,7 @@ void sk_rd_hurry(struct rd_store *s);
 bool sk_rd_ops_open(struct rd_store *s);
 void sk_rd_ops_free(struct rd_store *s);
 
-/* -- redis/clock.c: Redis' clock ------------------------------------------------------------------------------------------------------- */
+/* -- redis/clock.c: Redis' clock ----------------------------------------------------------------------------------- */
 void sk_rd_clock_heard(struct rd_clock *c, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
 /* A new connection has asked for the time: it is known from that answer alone. */
 void sk_rd_clock_connected(struct rd_store *s, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
@@ -365,7 +369,7 @@ int64_t sk_rd_now_ms(const struct rd_store *s);
 /* Asks for it when it was heard long ago; the answer comes before that of what is sent next. */
 void sk_rd_clock_ask(struct rd_store *s);
 
-/* -- redis/life.c: which store this is, and under which name this engine is on it ---------------------------------------------------------- */
+/* -- redis/life.c: which store this is, and under which name this engine is on it ---------------------------------- */
 
 /* The store's first answers: the reply to RD_OPEN.  SK_ENOTFOUND, SK_EVERSION: it can't be used. */
 enum sk_code sk_rd_life_learn(struct rd_store *s, const struct rd_open_op *op, struct sk_err *err);
@@ -375,22 +379,23 @@ void sk_rd_life_next(struct rd_store *s);
 void sk_rd_life_look(struct rd_store *s);
 /* Must the op wait, or can't it be sent?  Then it is taken. */
 bool sk_rd_life_stops(struct rd_store *s, struct sk_op *op);
-/* Takes an op whose script said that this is another store, or that this engine is not on it; false: it said something else. */
+/* Takes an op whose script replied that this is another store, or that this engine is not on it.  False: the reply was
+ * another one. */
 bool sk_rd_life_refused(struct rd_store *s, struct sk_op *op, struct sk_str text);
 
-/* -- redis/host.c: which process this is, and whether another one of this machine is gone ------------------------------------------------ */
+/* -- redis/host.c: which process this is, and whether another one of this machine is gone -------------------------- */
 void sk_rd_describe_self(char *out, size_t n);
 /* Is the process that described itself so known to be dead?  When in doubt no: then its lease decides. */
 bool sk_rd_is_dead(struct sk_str said);
 
-/* -- redis/steps.c: what looks through all jobs, in steps ------------------------------------------------------------------------------- */
+/* -- redis/steps.c: what looks through all jobs, in steps ---------------------------------------------------------- */
 void sk_rd_get(struct rd_store *s, struct sk_get_op *op);
 void sk_rd_list(struct rd_store *s, struct sk_list_op *op);
 void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op);
 /* redis/look.c: the views of a reply of get or list; NULL: it is another reply, or memory ran out. */
 struct sk_view *sk_rd_read_views(struct sk_arena *arena, const struct rd_reply *reply, size_t *n);
 
-/* -- redis/command.c: building commands ------------------------------------------------------------------------------------------------------- */
+/* -- redis/command.c: building commands ---------------------------------------------------------------------------- */
 
 /* A key of the whole store, as the next argument. */
 void sk_rd_key(struct rd_store *s, const char *name);

@@ -1,12 +1,13 @@
-/* steps.c - operations that look at many jobs of the Redis store: get, list, and changes by filter.  No script may run long, so each
- * operation is a chain of short scripts, each from where the last one stopped, and other clients' scripts run between them:
+/* steps.c - operations that look at many jobs of the Redis store: get, list, and changes by filter.  No script is
+ * allowed to run long, so each operation is a chain of short scripts.  Each script begins where the last one stopped,
+ * and the scripts of other clients run between them:
  *
  *   get                    get ─► get ─► ... ─► answer        each as many of the ids as have 4 MiB of values
  *   list                   look ─► look ─► ... ─► answer, with the views of all of them
- *   change by filter       look ─► change ─► look ─► change ─► ... ─► answer          a look gives ids, which are changed if they still match
+ *   change by filter       look ─► change ─► look ─► change ─► ... ─► answer          jobs change if they still match
  *
- * A look names the queues whose waiting jobs it is to find, whose keys cost Redis something: so a store of many queues is looked
- * through in windows of them. */
+ * A look names the queues whose waiting jobs it is to find.  Their keys cost Redis time, so a store of many queues is
+ * looked through one window of queues after the other. */
 #include <stdlib.h>
 
 #include "store/check.h"
@@ -39,7 +40,7 @@ struct walk {
 static struct sk_list_op *list_of(struct walk *w) { return (void *)w->whole; }
 static struct sk_change_op *change_of(struct walk *w) { return (void *)w->whole; }
 
-/* -- the end ------------------------------------------------------------------------------------------------------------------ */
+/* -- the end ------------------------------------------------------------------------------------------------------- */
 
 static enum sk_code give_views(struct walk *w) {
   struct sk_list_op *op = list_of(w);
@@ -60,7 +61,7 @@ static void finish(struct walk *w, enum sk_code status, const struct sk_err *why
   free(w);
 }
 
-/* -- which look is next --------------------------------------------------------------------------------------------------------- */
+/* -- which look is next -------------------------------------------------------------------------------------------- */
 
 /* The states of a group that are wanted. */
 static void want_states(struct walk *w, const char *group) {
@@ -70,7 +71,8 @@ static void want_states(struct walk *w, const char *group) {
   w->states[n] = '\0';
 }
 
-/* The groups of states in their order: with few queues all at once; else those whose jobs are in queues a window at a time. */
+/* The groups of states in their order.  With few queues a look covers all of them at once; with many, the states whose
+ * jobs are in queues are looked through a window of queues at a time. */
 struct stage {
   const char *states;
   size_t window; /* 0: names none */
@@ -100,7 +102,7 @@ static bool next_look(struct walk *w) {
   return false;
 }
 
-/* -- steps ---------------------------------------------------------------------------------------------------------------------- */
+/* -- steps --------------------------------------------------------------------------------------------------------- */
 
 static void on_looked(struct sk_op *op, void *ctx);
 
@@ -288,7 +290,7 @@ void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op) {
   start(s, &op->op, RD_CHANGE, &op->filter, &like);
 }
 
-/* -- get ------------------------------------------------------------------------------------------------------------------------ */
+/* -- get ----------------------------------------------------------------------------------------------------------- */
 
 /* A get whose first `found` ids have their views. */
 struct get_walk {

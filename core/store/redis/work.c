@@ -9,7 +9,7 @@
 
 enum { GROUP_MAX = 2000 }; /* jobs of a settle in one group */
 
-/* -- fetch ----------------------------------------------------------------------------------------------------------------- */
+/* -- fetch --------------------------------------------------------------------------------------------------------- */
 
 /* The queues of a fetch are named in its order, for the command and for its reply. */
 static void name_fetched(struct rd_store *s, const struct sk_fetch_op *op) {
@@ -159,7 +159,7 @@ enum rd_next sk_rd_fetch_parse(struct rd_store *s, struct sk_op *whole, const st
   return RD_DONE;
 }
 
-/* -- settle ---------------------------------------------------------------------------------------------------------------- */
+/* -- settle -------------------------------------------------------------------------------------------------------- */
 
 /* What is sent in groups: jobs that end, with nothing that belongs to one of them alone. */
 enum sort { ALONE, GONE, STAYS };
@@ -178,8 +178,8 @@ static enum sort sort_of(const struct sk_settle_item *it) {
   return ALONE;
 }
 
-/* Which go together, as far as no item stands between them that goes alone: those that are gone of one fence, queue and kind; all of a
- * kind that stay, since their order is to be seen. */
+/* Two items go together, as long as no item that goes alone stands between them, in two cases: their jobs are gone and
+ * they share fence, queue and kind, or their jobs stay and they share the kind, since their order is to be seen. */
 static bool go_together(const struct sk_settle_item *a, const struct sk_settle_item *b) {
   enum sort sort = sort_of(a);
   if (sort == ALONE || sort != sort_of(b) || a->kind != b->kind) return false;
@@ -199,7 +199,8 @@ static int compare_ids(const void *pa, const void *pb, void *ctx) {
   return memcmp(a.p, b.p, a.n);
 }
 
-/* Do items of several kinds end one job?  (When in doubt yes.)  Then they must not change places: the first one counts. */
+/* True when items of several kinds end one job, and also when that is in doubt.  Such items must not change places,
+ * because the first one counts. */
 static bool are_at_odds(struct sk_settle_op *op, uint32_t *scratch) {
   bool several = false;
   for (size_t i = 1; i < op->items_n && !several; i++)
@@ -336,7 +337,7 @@ enum rd_next sk_rd_settle_parse(struct rd_store *s, struct sk_op *whole, const s
   return RD_DONE;
 }
 
-/* -- beat ------------------------------------------------------------------------------------------------------------------ */
+/* -- beat ---------------------------------------------------------------------------------------------------------- */
 
 void sk_rd_beat_build(struct rd_store *s, struct sk_op *whole) {
   (void)whole;
@@ -445,7 +446,7 @@ enum rd_next sk_rd_recover_parse(struct rd_store *s, struct sk_op *whole, const 
   return cursor.n > 0 ? RD_AGAIN : RD_DONE;
 }
 
-/* -- progress, open -------------------------------------------------------------------------------------------------------- */
+/* -- progress, open ------------------------------------------------------------------------------------------------ */
 
 void sk_rd_progress_build(struct rd_store *s, struct sk_op *whole) {
   const struct sk_progress_op *op = (void *)whole;

@@ -1,10 +1,11 @@
--- beat: renews this engine's lease and drops kept records, throttles and idle groups whose time is over, a bounded number at a time.
--- ARGV   this engine's lease, which process of which host it is ("machine namespace pid start"), the store's format; then, of an engine that
---        enters, with a name that is not there: the greatest fence it ever had, which store it was on, how many engines had been given
---        up there when it knew last, and a new epoch
--- Reply  { 1 when the store of an engine that enters is not the one it was on, or has gone back in time; 1 when more is to be dropped; how
---        many engines were given up; four for each other engine: it, the mark of its last beat, its lease, and which process it is if that is
---        of the same machine and namespace, else ""; the epoch }
+-- beat: renews this engine's lease and drops kept records, throttles and idle groups whose time is over, a bounded
+-- number at a time.
+-- ARGV   this engine's lease, which process of which host it is ("machine namespace pid start"), the store's format;
+--        then, of an engine that enters, with a name that is not there: the greatest fence it ever had, which store it
+--        was on, how many engines had been given up there when it knew last, and a new epoch
+-- Reply  { 1 when the store of an engine that enters is not the one it was on, or has gone back in time; 1 when more is
+--        to be dropped; how many engines were given up; four for each other engine: it, the mark of its last beat, its
+--        lease, and which process it is if that is of the same machine and namespace, else ""; the epoch }
 local call, now, argi, HEAD, JOBS, LEASES, ENGINES, QUEUES, COUNTS, NOTES, ENDED, KEPT, LOCKS, EXPIRES, BOUNDS, GROUPS, TOKENS, queue_in = ...
 local uses, group_of, save_groups, group_update, group_forget, leave_groups, write_first = ...
 write_first()
@@ -100,8 +101,8 @@ if not more_lines then call("HSET", HEAD, "clock", now) end
 
 save_groups()
 
--- Queues that have held nothing for a while, and are neither paused nor bound, are forgotten.  In `counts` stand "i:" queue, since when it
--- is known to be empty, and "i", where the next beat goes on looking: cursor, and not before when.
+-- Queues that have held nothing for a while, and are neither paused nor bound, are forgotten.  In `counts` stand "i:"
+-- queue, since when it is known to be empty, and "i", where the next beat goes on looking: cursor, and not before when.
 local FORGET_MS, LOOK_EVERY_MS = 600000, 60000
 local function empty_queue(name, value)
   local fields = { "i:" .. name }

@@ -1,7 +1,8 @@
--- change: cancels, deletes, retries or promotes the jobs given, by hand.  Atomic.  The call names the queues of the jobs; otherwise the
--- reply names them.  For a change by filter, list gives the ids that match; this script passes over those that match no longer, and over
--- running jobs that are to stop already.
--- ARGV   verb (0 CANCEL, 1 DELETE, 2 RETRY, 3 PROMOTE), keep ms, state (0: not by filter, "any": any), queue, task ("": any); then ids
+-- change: cancels, deletes, retries or promotes the jobs given, by hand.  Atomic.  The call names the queues of the
+-- jobs; otherwise the reply names them.  For a change by filter, list gives the ids that match; this script passes over
+-- those that match no longer, and over running jobs that are to stop already.
+-- ARGV   verb (0 CANCEL, 1 DELETE, 2 RETRY, 3 PROMOTE), keep ms, state (0: not by filter, "any": any), queue, task ("":
+--        any); then ids
 -- Reply  { changed, statuses: "0" done, "1" not found, "2" in another state }, or { -1, queues }
 local call, now, argi, queues_n, HEAD, JOBS, HELD, COUNTS, NOTES, STOPS, LOGS, names, index_of = ...
 local list_key, u64, body_of, body_ends, queue_of, queue_in, is_value, TAG, record_edit, enqueued_anew, wake, tell, tell_all, uses, untie = ...

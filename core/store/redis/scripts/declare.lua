@@ -1,10 +1,11 @@
--- declare: adds or replaces tasks, and what queues are bound to; or says that they still are (renew).  Two keys stand in the place of a queue's:
+-- declare: adds or replaces tasks, and what queues are bound to; or says that they still are (renew).  Two keys stand
+-- in the place of a queue's:
 -- KEYS   24 tasks: hash, task -> "priority:queue"
 --        25 templates: hash, task -> the record that its jobs begin with; "@" task -> when it was declared last, ms
--- ARGV   owner: a word, or ""; "1" to renew; n; n times task, "priority:queue", template ("": none); then queue, what it is bound to
---        (lib/bound.lua; "": nothing) for each
--- In `bounds` "~" queue -> who binds it (core/logic/owners.h): what this owner has bound and binds no more goes, unless another one binds it.
--- What nobody has declared or renewed for a week is forgotten, tasks too.
+-- ARGV   owner: a word, or ""; "1" to renew; n; n times task, "priority:queue", template ("": none); then queue, what
+--        it is bound to (lib/bound.lua; "": nothing) for each
+-- In `bounds` "~" queue -> who binds it (core/logic/owners.h): what this owner has bound and binds no more goes, unless
+-- another one binds it.  What nobody has declared or renewed for a week is forgotten, tasks too.
 -- A task that has another limit than before: its groups are to be renewed (renew.lua).
 -- Reply  1; 2 when renew is to be called
 local call, now, argi, HEAD, BOUNDS, TAG, record_text, store_error = ...

@@ -1,17 +1,20 @@
--- enqueue: adds jobs.  Atomic.  An id that is in the store, or earlier in the batch, is passed over, so it may be repeated.
+-- enqueue: adds jobs.  Atomic.  An id that is in the store, or earlier in the batch, is passed over, so it may be
+-- repeated.
 -- ARGV   "1" when an id may be there twice in this batch, else "0", and "!" behind it when all is checked; then groups:
 --        where (lib/add.lua), n, and n times id, value;
---        or, for jobs with a lock or a limit, where with "*" behind it, n, and n times id, value, lock, limit (as in their records; "": none)
--- Reply  an error, and nothing done, when a `where`, id, value, lock or limit is none; "" when all were added; else a text with, for each, "0" when
---        it was added, "1": its id was there, "2": its lock is another's, "3": its queue is full; where there is a "2", a list of that text
---        and who holds the lock for each "2".  A job to be replaced may be in a queue that is not named: lib/unknown.lua.
+--        or, for jobs with a lock or a limit, where with "*" behind it, n, and n times id, value, lock, limit (as in
+--        their records; "": none)
+-- Reply  an error, and nothing done, when a `where`, id, value, lock or limit is none; "" when all were added; else a
+--        text with, for each, "0" when it was added, "1": its id was there, "2": its lock is another's, "3": its queue
+--        is full; where there is a "2", a list of that text and who holds the lock for each "2".  A job to be replaced
+--        may be in a queue that is not named: lib/unknown.lua.
 local call, argi, queues_n, HEAD, JOBS, COUNTS, names, list_queue, unknown_queue, is_name, NAME_BYTES_MAX, ID_BYTES_MAX, woken, wake, tell, add_ready, add = ...
 local uses, store_error = ...
 if store_error then return store_error end
 local twice, checked = ARGV[argi + 1]:sub(1, 1) == "1", ARGV[argi + 1]:sub(2) == "!"
 
--- What is wrong with a job that another client sends, if anything: its id, its queue's name, or a value that is none of a READY job of
--- that queue and rank.
+-- What is wrong with a job that another client sends, if anything: its id, its queue's name, or a value that is none of
+-- a READY job of that queue and rank.
 local function wrong_job(id, value, queue, rank)
   local head = "r" .. rank .. string.char(math.min(#queue, 255)) .. queue
   if not is_name(queue, NAME_BYTES_MAX) then return ("queue %q, expected a name of 1 to %d letters, digits or _ . : -"):format(queue, NAME_BYTES_MAX) end
@@ -39,7 +42,8 @@ while ARGV[at] do
   at = group_end
 end
 
--- What only jobs with a lock or a limit, and bounded queues need; to make it for every call would cost as much as the call.
+-- What only jobs with a lock or a limit, and bounded queues need; to make it for every call would cost as much as the
+-- call.
 local ties
 if any_tied or uses.bounds then
   -- luacheck: ignore 211 (lib/leave.lua and lib/admit.lua need it)
@@ -69,7 +73,8 @@ if any_tied or uses.bounds then
     local b = bound_of(queue)
     return not b or b.max_len == 0 or waiting_in(queue) + jobs <= b.max_len
   end
-  -- Adds n jobs of one `where`, id, value, lock, limit each from `from` on: refuse(k, status, holder) for each that may not come in.
+  -- Adds n jobs of one `where`, id, value, lock, limit each from `from` on: refuse(k, status, holder) for each that may
+  -- not come in.
   function ties.admit_all(where, jobs_n, from, refuse)
     local list = tonumber(where)
     for first = 1, jobs_n, TOGETHER do

@@ -1,12 +1,13 @@
--- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this engine, each
--- FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a second one fills up; a paused queue gives
--- nothing.  The job whose value makes the values 4 MiB or more is the last one that a call takes.
+-- fetch: makes READY what is due in the named queues, then takes up to `want` READY jobs and marks them as held by this
+-- engine, each FENCE_JOBS of them (lib/held.lua) under a new fence.  Atomic.  A first pass takes each queue's quota, a
+-- second one fills up; a paused queue gives nothing.  The job whose value makes the values 4 MiB or more is the last
+-- one that a call takes.
 -- ARGV   want; then the quota of each named queue
--- Reply  { 0, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken, stops, sources,
---        queues }; taken: for each fence the fence, the ids joined by spaces, a list of their values; stops: ids of jobs that this engine
---        holds and is to stop; sources: of which queue they are, in their order: the queue's number, how many; queues, where several are
---        named: of each twice what it is due in + 1, and 1 more where more of it could be taken now.  A job whose id can't be joined to
---        others is dead.
+-- Reply  { 0, due in ms or -1, 1 when there are READY jobs left that could be taken now, queues version, now, taken,
+--        stops, sources, queues }; taken: for each fence the fence, the ids joined by spaces, a list of their values;
+--        stops: ids of jobs that this engine holds and is to stop; sources: of which queue they are, in their order:
+--        the queue's number, how many; queues, where several are named: of each twice what it is due in + 1, and 1 more
+--        where more of it could be taken now.  A job whose id can't be joined to others is dead.
 local call, now, argi, queues_n, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, FENCES, STOPS, LOGS = ...
 local names, later_key, front_key, tombstones_key, list_key, body_of, is_value, enter_dead, uses, FENCE_JOBS, engine_of = ...
 local engine_error, mark_left = ...
@@ -60,16 +61,17 @@ local function promote(i, later, front)
   until #members < n or to_promote <= 0
 end
 
--- The first write is a pop: Redis refuses a script that needs memory at its first write or not at all, and a full Redis must be
--- drained.
--- What this call takes.  ids[1] to ids[n]: the jobs; by queue: taken, how many were; ready, how many more need no slot; due_of, due_in: when
--- the next one is due, ms, -1: none; more_of: 1 when more could be taken now.
+-- The first write is a pop: Redis refuses a script that needs memory at its first write or not at all, and a full Redis
+-- must be drained.
+-- What this call takes.  ids[1] to ids[n]: the jobs; by queue: taken, how many were; ready, how many more need no slot;
+-- due_of, due_in: when the next one is due, ms, -1: none; more_of: 1 when more could be taken now.
 local got = { n = 0, ids = {}, taken = {}, ready = {}, due_in = -1, due_of = {}, more_of = {} }
 local ids, taken, ready, due_of, more_of, total = got.ids, got.taken, got.ready, got.due_of, got.more_of, 0
 local sources, sources_n, no_jobs = {}, 0, {} -- sources: queue, how many, for the jobs in their order; no_jobs: of each queue
 for i = 1, queues_n do taken[i], no_jobs[i] = 0, 0 end
 
--- Pops up to `limit` from a list, past the tombstones.  popped_before: of each id how many were popped before it (lib/group.lua).
+-- Pops up to `limit` from a list, past the tombstones.  popped_before: of each id how many were popped before it
+-- (lib/group.lua).
 local popped_before, tombstones_left = {}, 4000 -- tombstones that this call may still pop
 local function pop_tombstones(ids_popped, tombstones, rank)
   local fields, counts, gone, left = {}, {}, {}, {}
@@ -130,11 +132,13 @@ local function take_plain(i, rank, limit, front, tombstones)
   return got.n - before
 end
 
--- The values of the jobs that were taken, read in pieces that begin small, so that large jobs end a call before it takes long.
+-- The values of the jobs that were taken, read in pieces that begin small, so that large jobs end a call before it
+-- takes long.
 local BYTES_MAX, PIECE_MIN, PIECE_MAX = 2 ^ 22, 8, 40
 local values, bytes, piece_n, any_missing = {}, 0, PIECE_MIN, false
 
--- Puts ids[first] to ids[n] of queue i back to where they stood, but those without a readable value.  read[k - before]: the value of ids[k].
+-- Puts ids[first] to ids[n] of queue i back to where they stood, but those without a readable value.  read[k - before]:
+-- the value of ids[k].
 local function put_back(i, rank, first, read, before)
   local list, hset, zadd, kept, lined = {}, {}, {}, first - 1, 0
   for k = first, got.n do
@@ -262,7 +266,8 @@ local function take_off(k)
   return i, at + 1
 end
 
--- The ids and values of those that are jobs: someone else may have deleted some, and an id with a space or none can't be told from two.
+-- The ids and values of those that are jobs: someone else may have deleted some, and an id with a space or none can't
+-- be told from two.
 local less = {} -- by where in `sources` it is to be written
 local function only_jobs(first, last)
   local some_ids, some_values = {}, {}

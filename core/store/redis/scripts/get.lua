@@ -1,8 +1,8 @@
 -- get: jobs by id, as they are at one moment.
 -- ARGV   ids
--- Reply  of the first ids only, at least one, where the values have 4 MiB or more: the caller asks again for the others.
---        { ids, values, then what lib/views.lua says of them, and what keeps READY ones from being taken: "c" a slot, "r" a token }, nil where
---        there is none
+-- Reply  { ids, values, the parts of lib/views.lua, and what keeps READY jobs from being taken: "c" a slot, "r" a
+--        token }, nil where there is none.  Where the values have 4 MiB or more, the reply covers the first ids only,
+--        at least one, and the caller asks again for the others.
 local call, argi, JOBS, queue_in, uses, holds, notes, logs, stops, view, store_error = ...
 if store_error then return store_error end
 local BYTES_MAX, PIECE_MAX, IDS_MAX = 2 ^ 22, 25, 4000

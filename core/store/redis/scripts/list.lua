@@ -1,9 +1,11 @@
--- list: jobs in the order of their states, and within a state in its own (store.h), a bounded number in one call: lib/walk.lua.  Of the
--- jobs that wait, those in the queues that are named.
--- ARGV   states (digits; 0: any), queue, task ("": any), offset, limit; then, "" or not there: a cursor from the last reply (its offset
---        and limit are what is left of them); "ids" when only ids are wanted; a version of `queues` that must be the present one
--- Reply  { ids, values, then what lib/views.lua says of them, {}, the next cursor ("": that were all), what is left of the offset, queues of
---        the jobs when only ids are wanted }; or where the version is another { -1, all queues, version }
+-- list: jobs in the order of their states, and within a state in its own (store.h), a bounded number in one call:
+-- lib/walk.lua.  Of the jobs that wait, those in the queues that are named.
+-- ARGV   states (digits; 0: any), queue, task ("": any), offset, limit; then, "" or not there: a cursor from the last
+--        reply (its offset and limit are what is left of them); "ids" when only ids are wanted; a version of `queues`
+--        that must be the present one
+-- Reply  { ids, values, then what lib/views.lua says of them, {}, the next cursor ("": that were all), what is left of
+--        the offset, queues of the jobs when only ids are wanted }; or where the version is another { -1, all queues,
+--        version }
 local call, argi, queues_n, HELD, QUEUES, COUNTS, ENDED, names, queue_in, holds, notes, logs, stops, view, walk, store_error = ...
 if store_error then return store_error end
 local states, skip, limit = ARGV[argi + 1], tonumber(ARGV[argi + 4]), tonumber(ARGV[argi + 5])

@@ -1,7 +1,8 @@
 -- open: makes the store if it is not there, or says that it is not.
--- ARGV   the format that this client writes; "1" when it must be there; and, from a client that wants to know which store it is (lib/here.lua),
---        a new epoch, for one that has none yet
--- Reply  the store's format; "" when it is not there; with an epoch given a list of that and the store's epoch, "" when it has none
+-- ARGV   the format that this client writes; "1" when it must be there; and, from a client that wants to know which
+--        store it is (lib/here.lua), a new epoch, for one that has none yet
+-- Reply  the store's format; "" when it is not there; with an epoch given a list of that and the store's epoch, "" when
+--        it has none
 local call, argi, HEAD = ...
 local format = call("HGET", HEAD, "format")
 if not format and ARGV[argi + 2] ~= "1" then

@@ -1,10 +1,11 @@
--- recover: what an engine holds is READY again, at the places it had; a bounded number of jobs in one call, so that it is called again with
--- the cursor of the last reply until that is "".  Each call is atomic: safe to crash in and to run from several engines.  The queues of
--- the jobs are named, else the reply says which they are.
+-- recover: what an engine holds is READY again, at the places it had; a bounded number of jobs in one call, so that it
+-- is called again with the cursor of the last reply until that is "".  Each call is atomic: safe to crash in and to run
+-- from several engines.  The queues of the jobs are named, else the reply says which they are.
 -- ARGV   how:  "gone"    each engine given that has not beaten since is given up; their jobs' records count it
---              "leave"   the asking engine is leaving, or begins anew: all that it is or was, its name and those that begin with it and "~"
---              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came.  Its mark keeps a
---                        fetch that Redis comes to only later from taking anything
+--              "leave"   the asking engine is leaving, or begins anew: all that it is or was, its name and those that
+--                        begin with it and "~"
+--              "orphans" what the asking engine holds under fences greater than one: fetches whose answer never came.
+--                        Its mark keeps a fetch that Redis comes to only later from taking anything
 --        a cursor, "" at first;  then for "gone" pairs: engine, the mark of its last beat;  for "orphans" the fence
 -- Reply  { jobs handed back, the next cursor }, or { -1, queues }
 local call, argi, queues_n, HEAD, JOBS, HELD, LEASES, ENGINES, COUNTS, FENCES, LOGS = ...

@@ -1,5 +1,5 @@
--- renew: gives some of the groups whose task declares another limit than before the new one, until all have it.  Called again while
--- it says that there are more; whoever declares next goes on where an engine that died has stopped.
+-- renew: gives some of the groups whose task declares another limit than before the new one, until all have it.  Called
+-- again while it says that there are more; whoever declares next goes on where an engine that died has stopped.
 -- ARGV   none
 -- Reply  1 when there is more to do, else 0
 local call, HEAD, JOBS, HELD, GROUPS, uses, set_numbers, group_of, save_groups, group_update, slot_back, past_of, write_first = ...

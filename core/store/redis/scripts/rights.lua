@@ -1,7 +1,7 @@
 -- rights: names the rights that the asking user lacks, so that no script fails halfway.  Writes nothing.
 -- KEYS   1 a key of the store      ARGV   1 the channel of wake-ups
--- Reply  a list of texts; empty: nothing is missing.  Redis 6.2 cannot be asked: there only the channel is tried, with an empty wake-up,
---        which clients pass over.
+-- Reply  a list of texts; empty: nothing is missing.  Redis 6.2 cannot be asked: there only the channel is tried, with
+--        an empty wake-up, which clients pass over.
 local key, channel = KEYS[1], ARGV[1]
 local missing = {}
 if not redis.acl_check_cmd then

@@ -1,15 +1,18 @@
--- settle: the only way out of RUNNING.  A job that this engine holds under that fence leaves RUNNING with its new record, its callback
--- jobs and the counters.  A job that the engine does not hold is stale, and nothing changes.  Atomic; in the order given.
--- A job that is to stop is refused as a retry or a dead job.
+-- settle: the only way out of RUNNING.  A job that this engine holds under that fence leaves RUNNING with its new
+-- record, its callback jobs and the counters.  A job that the engine does not hold is stale, and nothing changes.
+-- Atomic; in the order given.  A job that is to stop is refused as a retry or a dead job.
 -- ARGV   "1" when a follow-up has a lock or a limit; then groups, each of them
---          "-", fence, "d" DONE or "x" dropped, queue, n, and n ids: jobs that are gone; queue: the index of the one they were fetched from
---        or "+", fence, "d" DONE, "D" DEAD or "c" CANCELLED, queue, n, keep ms, and n times id, record: jobs whose record stays
---        or "=", id, fence, kind (d DONE, t RETRY, s SNOOZE, D DEAD, x dropped, c CANCELLED, r RELEASE), queue, queue to wait in (indexes),
---          delay ms, keep ms, "1" when its worker crashed, record ("": as it is), how many follow-ups, and id, where, value of each;
---          with a lock or a limit where has "*" behind it, and lock, limit follow (enqueue.lua)
--- Reply  { 0, statuses, statuses of the follow-ups in the order given, holders }; a status: "0" done, "1" stale, "2" to be stopped;
---        statuses is "" when all are "0"; of the follow-ups as enqueue's, with who holds the lock for each "2".  A job to be replaced may be
---        in a queue that is not named: lib/unknown.lua
+--          "-", fence, "d" DONE or "x" dropped, queue, n, and n ids: jobs that are gone; queue: the index of the one
+--          they were fetched from
+--        or "+", fence, "d" DONE, "D" DEAD or "c" CANCELLED, queue, n, keep ms, and n times id, record: jobs whose
+--          record stays
+--        or "=", id, fence, kind (d DONE, t RETRY, s SNOOZE, D DEAD, x dropped, c CANCELLED, r RELEASE), queue, queue
+--          to wait in (indexes), delay ms, keep ms, "1" when its worker crashed, record ("": as it is), how many
+--          follow-ups, and id, where, value of each; with a lock or a limit, where has "*" behind it, and lock, limit
+--          follow (enqueue.lua)
+-- Reply  { 0, statuses, statuses of the follow-ups in the order given, holders }; a status: "0" done, "1" stale, "2" to
+--        be stopped; statuses is "" when all are "0"; of the follow-ups as enqueue's, with who holds the lock for each
+--        "2".  A job to be replaced may be in a queue that is not named: lib/unknown.lua
 local call, now, argi, HEAD, JOBS, HELD, COUNTS, NOTES, ENDED, KEPT, STOPS, LOGS, names, enter_front, enter_later, enter_ended, unknown_queue, u64 = ...
 local body_ends, queue_of, body_in, register, wake, tell, tell_all, add, mark_left, uses, engine_of, left_held, leave_fences = ...
 local place_taken, engine_error = ...
@@ -24,7 +27,8 @@ end
 -- Where the next follow-up begins.
 local function after_follow(at) return at + (ARGV[at + 1]:sub(-1) == "*" and 5 or 3) end
 
--- What only jobs that are to stop, or have a lock or a limit need; to make it for every call would cost as much as the call.
+-- These functions serve only jobs that are to stop or have a lock or a limit.  They are made on demand, because making
+-- them for every call would cost as much as the call.
 local ties
 if uses.stops or uses.locks or uses.groups or ARGV[argi + 1] == "1" then
   local untie, save_groups, enter_line, membership, slot_back, sweep, lock_of, reaches_unknown, admit_text = ...
@@ -84,7 +88,8 @@ local function forget(ids)
   if ties then ties.untie(ids) end
 end
 
--- Moves a job as `kind` says.  queue_i: the queue that it was fetched from; to: the one that it waits in; record: "" as it is.
+-- Moves a job as `kind` says.  queue_i: the queue that the job was fetched from; to: the queue that it waits in;
+-- record: the job's new record, "" when it stays as it is.
 local function move(id, kind, fence, queue_i, to, delay, keep, record)
   call("HDEL", HELD, id)
   left_held(fence, 1)
@@ -188,7 +193,7 @@ local function end_all(fence, kind, queue, group_n, at)
   end
 end
 
--- -- jobs whose record stays: as `move` and `finish`, many at once ------------------------------------------------------------------
+-- -- jobs whose record stays: as `move` and `finish`, many at once ----------------------------------------------------
 
 local STATE_OF, CODE_OF = { d = 5, D = 6, c = 7 }, { d = "d", D = "x", c = "c" }
 local STAY_AT_ONCE = 100 -- see fetch.lua
@@ -196,8 +201,8 @@ local STAY_AT_ONCE = 100 -- see fetch.lua
 -- As text: of a number Redis would print all the digits that a double can have.
 local function digits_of(v) return ("%d"):format(v) end
 
--- Those of `batch` that are held under the fences of their groups, and not refused; the others get their statuses.  seen: {} when an id
--- may be there twice.
+-- Returns the jobs of `batch` that are held under the fences of their groups and are not refused; the others get their
+-- statuses.  seen: {} when the batch may name an id twice.
 local function pick_held(batch, holds, seen)
   local taken, k = { ids = {}, records = {}, groups = {} }, 0
   local ids, records, groups = taken.ids, taken.records, taken.groups
@@ -228,7 +233,8 @@ local function take_held(batch)
   return taken.ids, taken.records, taken.groups
 end
 
--- How long a value is up to its task, and that from the rank on, as a job of the queue.  Most begin like the one before.
+-- How many bytes a value has up to its task, and those bytes from the rank on, as a job of the queue.  Most values
+-- begin like the one before.
 local last_start, last_head, last_queue
 local function head_of(value, queue)
   if not last_start or last_queue ~= queue or value:sub(1, #last_start) ~= last_start then

@@ -1,8 +1,10 @@
--- stored: the last part of a MULTI that adds jobs, whose first parts have put their values into `jobs` and their ids at the end of their
--- lists already, so that neither need pass through Lua.  Atomic with that.  Only for jobs without lock, limit and delay, whose ids are new;
--- what may be refused can't come this way: where a queue is bounded all of them are taken out again.
+-- stored: the last part of a MULTI that adds jobs, whose first parts have put their values into `jobs` and their ids at
+-- the end of their lists already, so that neither need pass through Lua.  Atomic with that.  Only for jobs without
+-- lock, limit and delay, whose ids are new; what may be refused can't come this way: where a queue is bounded all of
+-- them are taken out again.
 -- ARGV   groups, in the order in which they were put into lists: the number of a list (lib/add.lua), n
--- Reply  "" when all were added; "bounds" when none: a queue is bounded; "store" when none: another store is here now (lib/here.lua)
+-- Reply  "" when all were added; "bounds" when none: a queue is bounded; "store" when none: another store is here now
+--        (lib/here.lua)
 local call, argi, HEAD, JOBS, COUNTS, BOUNDS, GROUPS, names, list_key, list_queue, register, woken, wake, tell, write_first = ...
 write_first()
 local elsewhere = ARGV[5] ~= "0" and call("HGET", HEAD, "epoch") ~= ARGV[5] -- lib/here.lua

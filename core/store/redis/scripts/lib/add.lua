@@ -1,9 +1,9 @@
--- Adding jobs: id, where, value.  value is a READY job's (lib/value.lua); where is the number of a list, (queue index - 1) * 5 + rank + 1;
--- with a delay "list+ms", with a due time "list@ms".
+-- Adding jobs: id, where, value.  The value is that of a READY job (lib/value.lua).  `where` is the number of a list,
+-- which is (queue index - 1) * 5 + rank + 1; with a delay it is "list+ms", with a due time "list@ms".
 local call, now, HEAD, JOBS, COUNTS, names, list_key, list_queue, u64, register, wake, enter_later = ...
 
--- n jobs to the end of a list, their ids and values in `pairs` from `from` on.  A hundred at a time, because Redis copies what its Lua
--- hands to it, and that is faster while it fits into a processor's cache.
+-- Adds n jobs to the end of a list; `pairs` has their ids and values from `from` on.  One command adds a hundred,
+-- because Redis copies the arguments of a command, which is faster while they fit into a processor's cache.
 local function add_ready(list, n, ids, pairs, from)
   local i, rank = list_queue(list)
   call("RPUSH", list_key(i, rank), unpack(ids))

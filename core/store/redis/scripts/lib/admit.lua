@@ -3,7 +3,8 @@ local call, now, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, LOGS, LOCKS, PLACES, n
 local queue_in, before, register, add, uses, bound_of, jobs_in, waiting_in, holder_said, holder_of, lock_take, untie, named, enter_line = ...
 local popped, list_place, popped_of, last_place, group_join, STATE, leave, limit_now, count_state = ...
 
--- What stands before the key of a lock: { mode, till: when it is over if it is taken now, 0: never, said: of it in `locks` before who has it }.
+-- What stands before the key of a lock: { mode, till: when it is over if it is taken now, 0: never, said: of it in
+-- `locks` before who has it }.
 local heads = {}
 local function head_of(text)
   if heads[text] ~= nil then return heads[text] end
@@ -15,7 +16,8 @@ local function head_of(text)
   return heads[text]
 end
 
--- A lock of a job, as its record has it (core/logic/lock.h), as { head, key, field: "=" key }; nil: none; false: not one.
+-- A lock of a job, as its record has it (core/logic/lock.h), as { head, key, field: "=" key }; nil: none; false: not
+-- one.
 local function lock_of(text)
   if text == "" then return nil end
   local head_end = text:find(";=", 1, true)

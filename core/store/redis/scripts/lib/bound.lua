@@ -1,5 +1,6 @@
 -- The settings of queues.  In `bounds`:
---   "=" queue    max_len;overflow;block_ms;concurrency;rate;per_ms;burst      overflow: reject, drop_oldest, block; numbers 0: none
+--   "=" queue    max_len;overflow;block_ms;concurrency;rate;per_ms;burst
+--                overflow: reject, drop_oldest, block; a number is 0 where the queue has none
 --   "@" queue    when its bucket is full (lib/bucket.lua)
 local call, COUNTS, BOUNDS, uses = ...
 

@@ -1,6 +1,6 @@
--- The bucket of a limit (core/logic/limit.h): a table with rate, per_ms, burst, and full, when it is full again, in microseconds.  What
--- follows from the first three is kept in it: depth and step, which whoever changes those takes out.
--- Numbers here are doubles; all of these are whole, and below 2^53 for any limit that is worth having.
+-- The bucket of a limit (core/logic/limit.h): a table with rate, per_ms, burst, and full, when it is full again, in
+-- microseconds.  What follows from the first three is kept in it: depth and step, which whoever changes those takes
+-- out.  Numbers here are doubles; all of these are whole, and below 2^53 for any limit that is worth having.
 local now = ...
 
 local now_us = now * 1000
@@ -14,7 +14,8 @@ local function step_us(b)
   b.step = b.step or math.ceil(b.per_ms * 1000 / (b.burst == 1 and b.rate + 1 - depth(b) or b.rate))
   return b.step
 end
--- Where the clock was set back, so that it is further from full than an empty one by more than a second, its time begins anew: true.
+-- Where the clock was set back, so that it is further from full than an empty one by more than a second, its time
+-- begins anew: true.
 local function clamp_bucket(b)
   if b.rate == 0 or b.full <= now_us + depth(b) * step_us(b) + 1000000 then return false end
   b.full = now_us + depth(b) * step_us(b)

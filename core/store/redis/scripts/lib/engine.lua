@@ -1,8 +1,9 @@
--- An engine gives each of its calls a mark, greater than the one before, and each leaves its mark in `leases`.  ARGV 5: "mark seen", and
--- seen is the greatest mark of which it knows that it was left.  When that is not here any more the store has gone back in time
--- (restored, failed over), and when there is none, the engine was given up: then what it knows of the store is worth nothing, and
--- nothing is done.  Nor for a call that comes later than one behind it: its connection was given up.
--- engine_error is then what the script replies.
+-- An engine gives each of its calls a mark that is greater than the one before, and each call leaves its mark in
+-- `leases`.  ARGV 5 is "mark seen": the mark of this call, and the greatest mark that the engine knows to have been
+-- left.  When `leases` holds a smaller mark than `seen`, the store has gone back in time (restored, failed over).  When
+-- it holds none, the engine was given up.  In both cases the engine's knowledge of the store is worth nothing, so the
+-- script does nothing and replies engine_error.  It does the same for a call that arrives after a later one, because
+-- the engine has given up the connection of that call.
 local call, LEASES = ...
 
 local mark, seen = ARGV[5]:match("^(%d+) (%d+)$")

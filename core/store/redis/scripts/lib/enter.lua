@@ -1,6 +1,6 @@
--- Putting a job into the structure that its state stands for, with its value.  lib/leave.lua takes it out again.  The callers count it
--- (count_state, or the counts of a whole call).  Many jobs at once go the same ways in lib/add.lua (READY, at the end of a list), fetch
--- (due, RUNNING) and settle (ended).
+-- Putting a job into the structure that its state stands for, with its value.  lib/leave.lua takes it out again.  The
+-- callers count it (count_state, or the counts of a whole call).  Many jobs at once go the same ways in lib/add.lua
+-- (READY, at the end of a list), fetch (due, RUNNING) and settle (ended).
 local call, HEAD, JOBS, ENDED, KEPT, COUNTS, later_key, front_key, u64, body_in = ...
 
 -- READY, in front of the lists of queue i.

@@ -1,24 +1,26 @@
 -- Groups (core/store/store.h).  In `groups`, with the last of which all of it goes:
 --   ""              how many groups there are
 --   "=" group       "slots jobs at full limit": slots that jobs have; jobs that belong to it; at: where its lines are,
---                   0 in the ring, -1 nowhere since it has no slot, else among the tokens until that time; full: lib/bucket.lua;
---                   limit: concurrency;rate;per_ms;burst;order
+--                   0 in the ring, -1 nowhere since it has no slot, else among the tokens until that time; full:
+--                   lib/bucket.lua; limit: concurrency;rate;per_ms;burst;order
 --   "@" id          "1" when the job has a slot, else "0"; then its group
 --   "#" line        the line's turn
 --   "!" queue rank  the turn of the queue's jobs that need no slot
 --   "-" queue rank  how many jobs have been popped off that list
--- A job of a group that is READY without a slot has the code "g" and stands in a line: line := group queue rank, names with their length
--- before them.  Times are 8 bytes, big-endian; a place is due and seq.
+-- A job of a group that is READY without a slot has the code "g" and stands in a line: line := group queue rank, names
+-- with their length before them.  Times are 8 bytes, big-endian; a place is due and seq.
 --   lines           line place id                 the order of each line
 --   places          queue rank place id           the order of all that stand in a queue's lines
 --   ring            queue rank turn group         the lines of groups that have a slot and a token
 --   tokens          queue at rank group           those of groups that wait for a token and for nothing else
 --
--- THE ORDER of jobs that never waited, in lists, in lines, or handed back, is that of their enqueue.  In a list nothing says when that was;
--- so while there are groups `counts` counts how many jobs were popped off each list ("p" rank ":" queue), and one in line, or taken off
--- the list, knows how many jobs had been in that list before it.  Its "due" is a byte 126 and in seven bytes twice that number and
---   1 it was taken while there were no groups; in the order in which it was taken      2 it stands or stood in line, by seq
---   3 it is, or was, the next of the list
+-- THE ORDER of jobs that never waited, in lists, in lines, or handed back, is that of their enqueue.  In a list nothing
+-- says when that was; so while there are groups `counts` counts how many jobs were popped off each list ("p" rank ":"
+-- queue), and one in line, or taken off the list, knows how many jobs had been in that list before it.  Its "due" is the
+-- byte 126 and, in seven bytes, twice that number plus one of these:
+--   1 the job was taken while there were no groups; such jobs keep the order in which they were taken
+--   2 the job stands or stood in line; such jobs are ordered by seq
+--   3 the job is, or was, the next one of the list
 local call, HEAD, COUNTS, GROUPS, LINES, PLACES, RING, TOKENS, u64, uses, now_us, token_us, clamp_bucket, digits = ...
 
 local SHUT = -1
@@ -100,7 +102,7 @@ local function save_groups()
   call_many("HSET", GROUPS, pairs_unsaved)
 end
 
--- -- where the lines are -------------------------------------------------------------------------------------------------------
+-- -- where the lines are ----------------------------------------------------------------------------------------------
 
 local function line_out(g, queue, rank)
   g.stands = nil
@@ -163,7 +165,7 @@ local function group_update(g)
   for _, l in ipairs(lines) do line_in(g, l[1], l[2]) end
 end
 
--- -- standing in line ------------------------------------------------------------------------------------------------------------
+-- -- standing in line -------------------------------------------------------------------------------------------------
 
 local function enter_line(id, g, queue, rank, place)
   call("ZADD", LINES, 0, line_of(g, queue, rank) .. place .. id)

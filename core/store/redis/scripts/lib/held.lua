@@ -1,9 +1,10 @@
--- RUNNING jobs.  A fetch gives what it takes fences, one for up to FENCE_JOBS jobs, so that what stands in `held` is one string for many
--- jobs and what is long stands once, in `fences`:
+-- RUNNING jobs.  A fetch gives what it takes fences, one for up to FENCE_JOBS jobs, so that what stands in `held` is
+-- one string for many jobs and what is long stands once, in `fences`:
 --   fence         "since engine": since when, ms, and by which engine
 --   fence:ids     the ids in the order in which they were taken, joined by spaces
 --   fence:left    how many of them are still held under it; with the last one all go
---   fence:at      while there are groups: how many jobs had been popped off its list before each of them; "-": it was in none
+--   fence:at      while there are groups: how many jobs had been popped off its list before each of them; "-": it was
+--                 in none
 local call, COUNTS, FENCES, GROUPS, u64, body_of, queue_of, uses = ...
 
 local FENCE_JOBS = 100
@@ -27,8 +28,8 @@ local function leave_fences()
 end
 
 local taken_under = {}
--- Where a job that was taken returns to, in the front: where it came due, or stood in line; one that was in a list before all that are
--- still there, in THE ORDER (lib/group.lua).
+-- Where a job that was taken returns to, in the front: where it came due, or stood in line; one that was in a list
+-- before all that are still there, in THE ORDER (lib/group.lua).
 local function place_taken(value, fence, id)
   if value:sub(1, 1) ~= "r" then return value:sub(2, 17) end
   local at = taken_under[fence]

@@ -1,5 +1,5 @@
--- A client gives the epoch of the store that it knows in ARGV 5 ("0": any store will do).  When another store is here now, because it was
--- emptied, restored or converted, the script does nothing and replies store_error.
+-- A client gives the epoch of the store that it knows in ARGV 5 ("0": any store will do).  When another store is here
+-- now, because it was emptied, restored or converted, the script does nothing and replies store_error.
 local call, HEAD = ...
 
 local is_other = ARGV[5] ~= "0" and call("HGET", HEAD, "epoch") ~= ARGV[5]

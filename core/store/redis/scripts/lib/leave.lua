@@ -1,5 +1,5 @@
--- Takes a job that does not run out of the structure that its code stands for.  A job that is not at the end of its list leaves a
--- tombstone: `tombstones` counts the places in the list that are to be skipped.
+-- Takes a job that does not run out of the structure that its code stands for.  A job that is not at the end of its
+-- list leaves a tombstone: `tombstones` counts the places in the list that are to be skipped.
 local call, HEAD, JOBS, COUNTS, ENDED, KEPT, names, index_of, later_key, front_key, tombstones_key, list_key, body_of, queue_of = ...
 local later_member, standing_in, popped_field, popped, fifo_place, list_place, membership, leave_line, count_state = ...
 
@@ -37,7 +37,8 @@ local function tombstones_of(ids, rank, tombstones)
   return call("HMGET", tombstones, unpack(fields)), fields
 end
 
--- Jobs from the head of a list stand in front of the queue from now on, where they would return to if they were taken and handed back.
+-- Jobs from the head of a list stand in front of the queue from now on, where they would return to if they were taken
+-- and handed back.
 local function move_to_front(ids, i, rank, before, taken_before)
   local values, hset, zadd = call("HMGET", JOBS, unpack(ids)), {}, {}
   local fence = not before and struct.pack(">I6", call("HINCRBY", HEAD, "fence", 1))
@@ -54,7 +55,8 @@ local function move_to_front(ids, i, rank, before, taken_before)
   call("ZADD", front_key(i), unpack(zadd))
 end
 
--- Takes tombstones out of the head of a list, a bounded number.  While tombstones outnumber jobs, the jobs between them go to the front.
+-- Takes tombstones out of the head of a list, a bounded number.  While tombstones outnumber jobs, the jobs between them
+-- go to the front.
 local function tidy(queue, rank, i, list, jobs)
   local tombstones, looked = tombstones_key(i), 0
   while looked < 1000 do
@@ -90,7 +92,8 @@ local function tidy(queue, rank, i, list, jobs)
   end
 end
 
--- To be called before the script ends, when the counts are written.  It keeps tombstones fewer than jobs, and drops them where no job is left.
+-- To be called before the script ends, when the counts are written.  It keeps tombstones fewer than jobs, and drops
+-- them where no job is left.
 local function sweep()
   for queue in pairs(has_tombstones) do
     local i = index_of[queue]

@@ -1,7 +1,8 @@
 -- Locks (core/store/store.h).  In `locks`:
 --   "=" key    "until mode holder": until in ms, 0: as long as its job; mode: throttle, or any other; holder: an id
 --   "@" id     the key of the lock that the job holds
--- A lock whose time is over stays until its job ends or another takes it; a throttle outlives its job, and `expires` ends it.
+-- A lock whose time is over stays until its job ends or another takes it; a throttle outlives its job, and `expires`
+-- ends it.
 local call, now, LOCKS, EXPIRES, uses = ...
 
 -- The holder of a lock by its entry in `locks`, nil when the lock is over; and whether it is a throttle.
@@ -12,7 +13,8 @@ local function holder_said(said)
   return holder, mode == "throttle"
 end
 
--- The holder of a lock, nil when nobody holds it; whether it is a throttle; and whether the holder is gone, or has lost the lock and come back.
+-- The holder of a lock, nil when nobody holds it; whether it is a throttle; and whether the holder is gone, or has lost
+-- the lock and come back.
 local function holder_of(key)
   local said = uses.locks and call("HGET", LOCKS, "=" .. key)
   if not said then return nil end
@@ -21,7 +23,8 @@ local function holder_of(key)
   return holder, throttle, call("HGET", LOCKS, "@" .. holder) ~= key
 end
 
--- True when an entry of `locks` names that job as the holder and is no throttle.  Many entries have the same text before the id.
+-- True when an entry of `locks` names that job as the holder and is no throttle.  Many entries have the same text
+-- before the id.
 local said_heads = {}
 local function is_said_of(said, id)
   local head = said:sub(1, -#id - 1)

@@ -25,8 +25,8 @@ local function number_field(tag, v)
   return #bytes > 0 and string.char(tag, #bytes) .. table.concat(bytes) or ""
 end
 
--- record with the fields of `tags` (ascending) set to what change(tag, old) returns, 0 taking a field out; the same bytes when it is
--- not a record that this script can read.
+-- record with the fields of `tags` (ascending) set to what change(tag, old) returns, 0 taking a field out; the same
+-- bytes when it is not a record that this script can read.
 local function record_edit(record, tags, change)
   if record:sub(1, 2) ~= "S\1" then return record end
   local out, at, next_tag = { "S\1" }, 3, 1
@@ -53,7 +53,8 @@ local function record_edit(record, tags, change)
   return table.concat(out)
 end
 
--- For record_edit: the job is enqueued now, its time to expire keeps its distance to that, and what else is edited counts from 0.
+-- For record_edit: the job is enqueued now, its time to expire keeps its distance to that, and what else is edited
+-- counts from 0.
 local function enqueued_anew()
   local enqueued
   return function(tag, old)

@@ -1,5 +1,5 @@
--- Jobs have ended or are gone: their stops, locks and slots end too, and their membership in groups unless they may be retried by hand
--- (`stay`).
+-- Jobs have ended or are gone: their stops, locks and slots end too, and their membership in groups unless they may be
+-- retried by hand (`stay`).
 local call, STOPS, uses, unlock, leave_groups = ...
 
 local function untie(ids, stay)

@@ -1,5 +1,6 @@
--- Jobs with a lock or a limit that come in together, to the end of one list: with a few commands for all, but as if one after the other.
--- Only as long as nothing goes: no lock is replaced, or taken after its time, and their queue has room for all of them.
+-- Jobs with a lock or a limit that come in together, to the end of one list: with a few commands for all, but as if one
+-- after the other.  Only as long as nothing goes: no lock is replaced, or taken after its time, and their queue has
+-- room for all of them.
 local call, JOBS, COUNTS, LOCKS, EXPIRES, GROUPS, LINES, PLACES, names, list_key, list_queue, register, add_ready, uses, holder_said = ...
 local groups, seq_next, seqs_begin, seqs_end, named, line_of, groups_read, line_in, fifo_place, popped_of, group_grow, limit_of = ...
 
@@ -89,8 +90,8 @@ local function look_together(n, at, locks)
   return call("HMGET", JOBS, unpack(ids)), uses.locks and locks_n > 0 and call("HMGET", LOCKS, unpack(keys)) or {}
 end
 
--- How many of n jobs, id, value, lock, limit each from `at` on, were let in or refused.  locks: theirs, by where they begin;
--- refuse(k, status, holder), k from `first` on, as admit has it.
+-- How many of n jobs, id, value, lock, limit each from `at` on, were let in or refused.  locks: theirs, by where they
+-- begin; refuse(k, status, holder), k from `first` on, as admit has it.
 local function come_together(list, first, n, at, locks, refuse)
   local there, said = look_together(n, at, locks)
   local i, rank_n = list_queue(list)

@@ -1,5 +1,5 @@
--- The reply of a script that meets a queue whose keys it was not given: the names of all queues, and of that one.  The caller runs the
--- script again with their keys.  The script has written nothing.
+-- The reply of a script that meets a queue whose keys it was not given: the names of all queues, and of that one.  The
+-- caller runs the script again with their keys.  The script has written nothing.
 local call, QUEUES = ...
 
 local function unknown_queue(name)

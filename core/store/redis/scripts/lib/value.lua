@@ -1,7 +1,8 @@
 -- A job's value in `jobs`:
 --   code place body      code: r READY in its list   f READY in front   g READY in its group's line (lib/group.lua)
 --                              s SCHEDULED   t RETRY   d DONE   x DEAD   c CANCELLED
---                        place: none for r, else two numbers of 8 bytes, big-endian: due and seq (f, g, s, t); until and seq (d, x, c)
+--                        place: none for r, else two numbers of 8 bytes, big-endian: due and seq (f, g, s, t); until
+--                        and seq (d, x, c)
 --   body := rank queue-length queue task-length task record        rank "0".."4" = 2 - priority; lengths are a byte
 -- A job in `held` is RUNNING whatever its code says: it is where it was taken from, and returns there on release.
 local function u64(n) return struct.pack(">I8", n) end

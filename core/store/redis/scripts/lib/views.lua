@@ -1,5 +1,5 @@
--- The parts of a view beside the job's value, by index into `ids`: "since engine" of running jobs, their progress and log, and 1 for jobs
--- that are to stop.  A list is empty when no job of the store has such a thing.
+-- The parts of a view beside the job's value, by index into `ids`: "since engine" of running jobs, their progress and
+-- log, and 1 for jobs that are to stop.  A list is empty when no job of the store has such a thing.
 local call, HELD, NOTES, FENCES, STOPS, LOGS, uses = ...
 
 local holds, notes, logs, stops = {}, {}, {}, {}

@@ -1,5 +1,5 @@
--- Wake-ups: the caller's word, then the queues that have news for engines (a first READY job, an earlier due time), and "!" when a
--- running job is to stop.  The caller's word alone means that anything may have changed.
+-- Wake-ups: the caller's word, then the queues that have news for engines (a first READY job, an earlier due time), and
+-- "!" when a running job is to stop.  The caller's word alone means that anything may have changed.
 local woken = {}
 local function wake(queue) woken[queue] = true end
 local function tell(...)

@@ -1,7 +1,8 @@
--- Looks at jobs in the order of store.h (list), a bounded number in one call.  Where the call stopped is a cursor, from which the next
--- call goes on:
+-- Looks at jobs in the order of store.h (list), a bounded number in one call.  Where the call stopped is a cursor, from
+-- which the next call goes on:
 --   cursor := state ";" place in the order of the named queues ";" part ";" where in it          "": from the start
--- A job that comes, goes or moves between two calls may be missed or seen twice.  Nothing may be written while it walks.
+-- A job that comes, goes or moves between two calls may be missed or seen twice.  Nothing may be written while it
+-- walks.
 local call, queues_n, JOBS, HELD, COUNTS, ENDED, FENCES, PLACES, names, later_key, front_key, tombstones_key, list_key, body_of, body_ends = ...
 local queue_in, before, uses, named, list_place, popped_of = ...
 
@@ -30,9 +31,9 @@ local function values_from(ids, from)
   return values, to
 end
 
--- A source gives jobs in its order: next(n) up to n ids and whether there may be more; at(k) where one goes on behind the k-th of them;
--- live(id, value), if there is such a function: does the job stand there?  Visits what matches the filter until visit(id, value) returns
--- false.  Reply: nil when that were all, else where it stopped.
+-- A source gives jobs in its order: next(n) up to n ids and whether there may be more; at(k) where one goes on behind
+-- the k-th of them; live(id, value), if there is such a function: does the job stand there?  Visits what matches the
+-- filter until visit(id, value) returns false.  Reply: nil when that were all, else where it stopped.
 local function walk_source(source, at, visit)
   local more = true
   while more do
@@ -202,8 +203,9 @@ local function of_running_scanned(at)
   }
 end
 
--- READY, a queue's list: at is an index and the id there, since jobs before it may be taken from the list meanwhile.  `tombstones` stand
--- before the job of that id that is in the list, if any: exact when the walk began with the list's head, else the first one is shown.
+-- READY, a queue's list: at is an index and the id there, since jobs before it may be taken from the list meanwhile.
+-- `tombstones` stand before the job of that id that is in the list, if any: exact when the walk began with the list's
+-- head, else the first one is shown.
 local function index_behind(key, index, id)
   local from = math.max(0, index - 5000)
   local ids = call("LRANGE", key, from, index)
@@ -253,8 +255,8 @@ local function of_front(i, rank, at)
   }
 end
 
--- The same where there are groups: three orders merged (lib/group.lua), at: place and id of the last one.  A stream is a function that
--- gives the next place and id.
+-- The same where there are groups: three orders merged (lib/group.lua), at: place and id of the last one.  A stream is
+-- a function that gives the next place and id.
 local function stream_of_range(key, prefix, to, at)
   local members, k, last = {}, 0, "(" .. prefix .. at
   return function()
@@ -317,7 +319,7 @@ local function of_lines(i, rank, at)
   }
 end
 
--- -- states --------------------------------------------------------------------------------------------------------------------
+-- -- states -----------------------------------------------------------------------------------------------------------
 
 -- The named queues that the filter does not leave out, by name, as their numbers.
 local function queues_wanted()
@@ -365,8 +367,8 @@ local function source_of(state, at)
   return of_ended(ENDED[state], at)
 end
 
--- Walks the jobs of the states 1 to 7 (the digits of enum sk_state) for which wants(state) is true, from the cursor on.  filter: queue and
--- task, "": any; list_first, as above.  Returns the next cursor, "" at the end.
+-- Walks the jobs of the states 1 to 7 (the digits of enum sk_state) for which wants(state) is true, from the cursor on.
+-- filter: queue and task, "": any; list_first, as above.  Returns the next cursor, "" at the end.
 local function walk(filter, cursor, wants, visit)
   filter_queue, filter_task, list_first = filter.queue, filter.task, filter.list_first
   local state, queue, part, at = cursor:match("^(%d);(%d*);(%d*);(.*)$")
