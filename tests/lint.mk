@@ -1,6 +1,6 @@
 # Lint: the checks that a compiler does not make.
-# Folders that tests/lint_calls.lua passes over until they are clean.  The list only shrinks, and ends empty.
-LINT_NOT_YET := core/lua core/store/redis core/store/sqlite lua scripts tests/contract tests/spec tests/unit
+# Folders and files that tests/lint_calls.lua passes over until they are clean.  The list only shrinks, and ends empty.
+LINT_NOT_YET := core/store/redis/embed_scripts.lua core/store/redis/scripts lua
 
 .PHONY: lint
 lint: ## Check Lua files (luacheck), shell scripts (shellcheck), the format of the C files, includes, circles of calls, lengths

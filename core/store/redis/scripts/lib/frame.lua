@@ -33,7 +33,7 @@
 --         2 origin     who asks: the payload of the wake-up, so that nobody wakes itself
 --         3 channel    of wake-ups
 --         4 engine     "": a client
---         5 epoch      the store that is expected (lib/here.lua); in scripts for engines only its marks (lib/engine.lua)
+--         5 epoch      the expected store (lib/here.lua); in scripts for engines only its marks (lib/engine.lua)
 --         6 how many queues are named, then their names; then what the script's own head says
 local HEAD, JOBS, HELD, LEASES, ENGINES, QUEUES, COUNTS, NOTES = unpack(KEYS, 1, 8)
 local ENDED, KEPT = { [5] = KEYS[9], [6] = KEYS[10], [7] = KEYS[11] }, KEYS[12] -- ENDED: by state

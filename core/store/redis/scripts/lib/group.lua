@@ -16,7 +16,7 @@
 --
 -- THE ORDER of jobs that never waited, in lists, in lines, or handed back, is that of their enqueue.  In a list nothing
 -- says when that was; so while there are groups `counts` counts how many jobs were popped off each list ("p" rank ":"
--- queue), and one in line, or taken off the list, knows how many jobs had been in that list before it.  Its "due" is the
+-- queue), and a job in line, or off the list, knows how many jobs had been in that list before it.  Its "due" is the
 -- byte 126 and, in seven bytes, twice that number plus one of these:
 --   1 the job was taken while there were no groups; such jobs keep the order in which they were taken
 --   2 the job stands or stood in line; such jobs are ordered by seq
