@@ -13,8 +13,8 @@ local uses, store_error = ...
 if store_error then return store_error end
 local twice, checked = ARGV[argi + 1]:sub(1, 1) == "1", ARGV[argi + 1]:sub(2) == "!"
 
--- What is wrong with a job that another client sends, if anything: its id, its queue's name, or a value that is none of
--- a READY job of that queue and rank.
+-- Returns the fault of a job that another client sends, or nil: its id, its queue's name, or a value that is not that
+-- of a READY job of the queue and rank.
 local function wrong_job(id, value, queue, rank)
   local head = "r" .. rank .. string.char(math.min(#queue, 255)) .. queue
   if not is_name(queue, NAME_BYTES_MAX) then return ("queue %q, expected a name of 1 to %d letters, digits or _ . : -"):format(queue, NAME_BYTES_MAX) end
@@ -42,8 +42,8 @@ while ARGV[at] do
   at = group_end
 end
 
--- What only jobs with a lock or a limit, and bounded queues need; to make it for every call would cost as much as the
--- call.
+-- These functions serve only jobs with a lock or a limit, and bounded queues.  They are made on demand, because making
+-- them for every call would cost as much as the call.
 local ties
 if any_tied or uses.bounds then
   -- luacheck: ignore 211 (lib/leave.lua and lib/admit.lua need it)
@@ -73,8 +73,8 @@ if any_tied or uses.bounds then
     local b = bound_of(queue)
     return not b or b.max_len == 0 or waiting_in(queue) + jobs <= b.max_len
   end
-  -- Adds n jobs of one `where`, id, value, lock, limit each from `from` on: refuse(k, status, holder) for each that may
-  -- not come in.
+  -- Adds n jobs of one `where`; id, value, lock and limit of each stand from `from` on.  Calls refuse(k, status,
+  -- holder) for each job that must not come in.
   function ties.admit_all(where, jobs_n, from, refuse)
     local list = tonumber(where)
     for first = 1, jobs_n, TOGETHER do

@@ -61,8 +61,8 @@ local function promote(i, later, front)
   until #members < n or to_promote <= 0
 end
 
--- The first write is a pop: Redis refuses a script that needs memory at its first write or not at all, and a full Redis
--- must be drained.
+-- The first write is a pop.  Redis refuses a script that needs memory at its first write or not at all, and fetches
+-- must go on when Redis is full.
 -- What this call takes.  ids[1] to ids[n]: the jobs; by queue: taken, how many were; ready, how many more need no slot;
 -- due_of, due_in: when the next one is due, ms, -1: none; more_of: 1 when more could be taken now.
 local got = { n = 0, ids = {}, taken = {}, ready = {}, due_in = -1, due_of = {}, more_of = {} }
@@ -70,8 +70,8 @@ local ids, taken, ready, due_of, more_of, total = got.ids, got.taken, got.ready,
 local sources, sources_n, no_jobs = {}, 0, {} -- sources: queue, how many, for the jobs in their order; no_jobs: of each queue
 for i = 1, queues_n do taken[i], no_jobs[i] = 0, 0 end
 
--- Pops up to `limit` from a list, past the tombstones.  popped_before: of each id how many were popped before it
--- (lib/group.lua).
+-- Pops up to `limit` jobs from a list and drops tombstones.  popped_before: for each id, how many jobs were popped
+-- before it (lib/group.lua).
 local popped_before, tombstones_left = {}, 4000 -- tombstones that this call may still pop
 local function pop_tombstones(ids_popped, tombstones, rank)
   local fields, counts, gone, left = {}, {}, {}, {}
@@ -132,13 +132,13 @@ local function take_plain(i, rank, limit, front, tombstones)
   return got.n - before
 end
 
--- The values of the jobs that were taken, read in pieces that begin small, so that large jobs end a call before it
+-- Reads the values of the jobs that were taken, in pieces that begin small, so that large jobs end a call before it
 -- takes long.
 local BYTES_MAX, PIECE_MIN, PIECE_MAX = 2 ^ 22, 8, 40
 local values, bytes, piece_n, any_missing = {}, 0, PIECE_MIN, false
 
--- Puts ids[first] to ids[n] of queue i back to where they stood, but those without a readable value.  read[k - before]:
--- the value of ids[k].
+-- Puts ids[first] to ids[n] of queue i back to where they stood, except those without a readable value.
+-- read[k - before]: the value of ids[k].
 local function put_back(i, rank, first, read, before)
   local list, hset, zadd, kept, lined = {}, {}, {}, first - 1, 0
   for k = first, got.n do
@@ -266,8 +266,8 @@ local function take_off(k)
   return i, at + 1
 end
 
--- The ids and values of those that are jobs: someone else may have deleted some, and an id with a space or none can't
--- be told from two.
+-- Returns the ids and values of the entries that are jobs.  Another client may have deleted some, and an id that is
+-- empty or has a space cannot be joined to others.
 local less = {} -- by where in `sources` it is to be written
 local function only_jobs(first, last)
   local some_ids, some_values = {}, {}

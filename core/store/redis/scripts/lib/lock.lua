@@ -13,8 +13,8 @@ local function holder_said(said)
   return holder, mode == "throttle"
 end
 
--- The holder of a lock, nil when nobody holds it; whether it is a throttle; and whether the holder is gone, or has lost
--- the lock and come back.
+-- Returns the holder of a lock, nil when nobody holds it; whether the lock is a throttle; and whether the holder is
+-- gone, or has lost the lock and come back.
 local function holder_of(key)
   local said = uses.locks and call("HGET", LOCKS, "=" .. key)
   if not said then return nil end

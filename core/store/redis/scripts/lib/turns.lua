@@ -1,5 +1,5 @@
--- The part of fetch that knows groups and bounded queues.  `ready`, here too, is how many READY jobs need no slot;
--- standing: how many others there are; allowed: how many the queue's own limit lets through.
+-- The part of fetch that knows groups and bounded queues.  ready: how many READY jobs need no slot, as in fetch.lua;
+-- standing: how many other READY jobs there are; allowed: how many jobs the queue's own limit lets through.
 local call, queues_n, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS, names, u64, uses, now_us, token_us, clamp_bucket, take_tokens = ...
 local tokens_left, digits, bound_of, jobs_in, waiting_in, bound_slot, seq_number, seqs_begin, seqs_end, call_many, named, of_group = ...
 local group_of, groups_read, save_groups, group_update, lines_at, standing_in, slot_back, enter_line, membership, got, take_plain = ...
@@ -22,8 +22,9 @@ local function tokens_due(queue)
   end
 end
 
--- The first lines of a queue's ring, of one rank, up to `limit`.  member: of the ring; turn; line; jobs: of its members
--- in `lines` those that were read, and next: which of them is next; all: there are no others.
+-- Returns the first lines of a queue's ring, of one rank, up to `limit`.  member: the line's member of the ring; turn
+-- and line: its parts; jobs: those of its members in `lines` that were read; next: the index of the next one of them;
+-- all: true when there are no others.
 local function ring_lines(queue, rank, limit)
   if not uses.groups then return {} end
   local q, lines, group_names = named(queue) .. rank, {}, {}

@@ -31,9 +31,10 @@ local function values_from(ids, from)
   return values, to
 end
 
--- A source gives jobs in its order: next(n) up to n ids and whether there may be more; at(k) where one goes on behind
--- the k-th of them; live(id, value), if there is such a function: does the job stand there?  Visits what matches the
--- filter until visit(id, value) returns false.  Reply: nil when that were all, else where it stopped.
+-- Visits the jobs of a source that match the filter, until visit(id, value) returns false.  Returns nil when it has
+-- visited all jobs, else where it stopped.  A source gives jobs in its order: next(n) returns up to n ids and whether there may
+-- be more; at(k) returns where to go on behind the k-th of them; live(id, value), if present, is true when the job
+-- stands there.
 local function walk_source(source, at, visit)
   local more = true
   while more do
@@ -203,9 +204,9 @@ local function of_running_scanned(at)
   }
 end
 
--- READY, a queue's list: at is an index and the id there, since jobs before it may be taken from the list meanwhile.
--- `tombstones` stand before the job of that id that is in the list, if any: exact when the walk began with the list's
--- head, else the first one is shown.
+-- READY jobs of a queue's list.  at: an index and the id there, since jobs before it may be taken from the list
+-- meanwhile.  Tombstones of an id stand before the job of that id in the list, if there is one.  They are told apart
+-- exactly when the walk began with the list's head; otherwise the first one is shown.
 local function index_behind(key, index, id)
   local from = math.max(0, index - 5000)
   local ids = call("LRANGE", key, from, index)
@@ -255,8 +256,8 @@ local function of_front(i, rank, at)
   }
 end
 
--- The same where there are groups: three orders merged (lib/group.lua), at: place and id of the last one.  A stream is
--- a function that gives the next place and id.
+-- READY jobs of a queue where there are groups: three orders merged (lib/group.lua).  at: place and id of the last job.
+-- A stream is a function that gives the next place and id.
 local function stream_of_range(key, prefix, to, at)
   local members, k, last = {}, 0, "(" .. prefix .. at
   return function()
