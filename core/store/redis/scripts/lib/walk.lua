@@ -33,8 +33,8 @@ end
 
 -- Visits the jobs of a source that match the filter, until visit(id, value) returns false.  Returns nil when it has
 -- visited all jobs, else where it stopped.  A source gives jobs in its order: next(n) returns up to n ids and whether
--- there may be more; at(k) returns where to go on behind the k-th of them; live(id, value), if present, is true when the
--- job stands there.
+-- there may be more; at(k) returns where to go on behind the k-th of them; live(id, value), if present, is true when
+-- the job stands there.
 local function walk_source(source, at, visit)
   local more = true
   while more do
