@@ -24,7 +24,8 @@ local function join(before, now)
   return now
 end
 
-local failed_in, failed_at -- serial number of the enqueue whose request failed (nil: none); time of the last request
+-- Serial number of the enqueue whose request failed (nil: none); time of the last request.
+local failed_in, failed_at
 
 local function load()
   local answer, err = client.call(core.OP.TASKS, "")

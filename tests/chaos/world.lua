@@ -149,6 +149,7 @@ end
 -- Only jobs that are to be cancelled are scheduled for so long.
 function World:cancel_again()
   return self:skein_says("cancel", "--task", "cancelled", "--state", "scheduled") == 0
+    and self:skein_says("cancel", "--task", "stopped") == 0
 end
 
 -- -- what is left in the store ---------------------------------------------------------------------------------------
