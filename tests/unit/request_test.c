@@ -320,7 +320,7 @@ enum { LARGE_N = 9 };
 
 /* LARGE_N jobs of almost 1 MiB each; the second and the last have the same lock as the first. */
 static struct sk_buf large_payload(int64_t block_ms) {
-  static char ids[LARGE_N][8];
+  static char ids[LARGE_N][16];
   struct enqueued jobs[LARGE_N];
   char *args = malloc(1000000);
   memset(args, ' ', 999999);
