@@ -135,7 +135,9 @@ static void retried_by_hand_has_its_time_to_expire_again(void **ctx) {
   struct sk_job job = decoded(one.record);
   job.expires_ms = job.enqueued_ms + 2000;
   one.record = record_of(w, &job);
-  assert_code(run_enqueue(h, &(struct sk_enqueue_op){ .items = &one, .items_n = 1 }), SK_OK);
+  struct sk_enqueue_op op = { .items = &one, .items_n = 1 };
+  assert_code(run_enqueue(h, &op), SK_OK);
+  sk_op_fini(&op.op);
   settle(h, take_job(h, "ready"), .kind = SK_SETTLE_DROP);
   struct sk_fetched *held = take_job(h, "short");
   settle(h, held, .kind = SK_SETTLE_DEAD, .record = record_with(w, held->record, 1, 0));

@@ -221,6 +221,7 @@ static void put_items(struct handle *h, struct sk_enqueue_item *items, size_t n)
   struct sk_enqueue_op op = { .items = items, .items_n = n };
   assert_code(run_enqueue(h, &op), SK_OK);
   for (size_t i = 0; i < n; i++) assert_code(items[i].status, SK_OK);
+  sk_op_fini(&op.op);
 }
 
 /* A producer's clock may say anything. */

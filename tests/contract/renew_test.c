@@ -14,6 +14,7 @@ static void declare_limit(struct handle *h, const char *limit) {
   struct sk_task_item one = { .name = text("t"), .queue = text("q"), .template = record_of(w, &job) };
   struct sk_declare_op op = { .items = &one, .items_n = 1 };
   assert_code(run_declare(h, &op), SK_OK);
+  sk_op_fini(&op.op);
 }
 
 static void put_ten(struct handle *h, const char *limit) {
@@ -109,6 +110,7 @@ static void a_limit_by_many_keys_is_freed_whole(void **ctx) {
   for (int i = 0; i < 2; i++) {
     struct sk_enqueue_op op = { .items = items + i * KEYS, .items_n = KEYS };
     assert_code(run_enqueue(h, &op), SK_OK);
+    sk_op_fini(&op.op);
   }
   assert_int_equal(take(h, 2 * KEYS, "q", NULL)->jobs_n, KEYS);
   declare_limit(h, NULL);
@@ -131,6 +133,7 @@ static void declare_as(struct handle *h, const char *owner, bool renew, const ch
     .owner = text(owner), .renew = renew, .items = &task, .items_n = 1, .queues = queues, .queues_n = n
   };
   assert_code(run_declare(h, &op), SK_OK);
+  sk_op_fini(&op.op);
 }
 
 /* The names of the queues that are bound, then of the tasks. */
@@ -170,6 +173,7 @@ static void what_nobody_declares_any_more_is_forgotten_after_a_week(void **ctx) 
   struct sk_queue_settings old = { .name = text("old"), .max_len = 5 };
   op.queues = &old, op.queues_n = 1;
   assert_code(run_declare(h, &op), SK_OK);
+  sk_op_fini(&op.op);
   for (int i = 0; i < 6; i++) {
     world_advance(w, day);
     declare_as(h, "app", true, "mail", "not yet");

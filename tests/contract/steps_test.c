@@ -28,6 +28,7 @@ static void fill(struct handle *h, bool limited, int64_t delay_ms) {
     }
     struct sk_enqueue_op op = { .items = items, .items_n = BATCH };
     assert_code(run_enqueue(h, &op), SK_OK);
+    sk_op_fini(&op.op);
   }
 }
 
@@ -228,6 +229,7 @@ static void fill_large(struct handle *h, const char *limit) {
     }
     struct sk_enqueue_op op = { .items = items, .items_n = n };
     assert_code(run_enqueue(h, &op), SK_OK);
+    sk_op_fini(&op.op);
   }
 }
 
