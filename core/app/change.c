@@ -6,12 +6,9 @@
 #include "app/out.h"
 #include "app/session.h"
 #include "app/verbs.h"
+#include "base/limits.h"
 
-enum {
-  CANCELLED_KEEP_MS = 24 * 3600 * 1000, /* how long a cancelled job can be looked at and retried */
-  IDS_MAX = 100000,
-  PROGRESS_EVERY_MS = 1000
-};
+enum { IDS_MAX = 100000, PROGRESS_EVERY_MS = 1000 };
 
 static const struct sk_option OPTIONS[] = { SK_OPTION_STORE,
                                             SK_OPTIONS_FILTER,
@@ -129,7 +126,7 @@ static int change_jobs(const struct change *change, int argc, char **argv) {
   struct sk_args args;
   int exit_code = sk_options_main(&change->command, argc, argv, &args);
   if (exit_code >= 0) return exit_code;
-  struct sk_change_op op = { .verb = change->verb, .keep_ms = CANCELLED_KEEP_MS, .ids_n = args.args_n };
+  struct sk_change_op op = { .verb = change->verb, .keep_ms = SK_CANCELLED_KEEP_MS, .ids_n = args.args_n };
   exit_code = sk_session_filter(&args, &op.filter);
   if (exit_code == 0) exit_code = check(change, &args, &op.filter);
   if (exit_code) return exit_code;

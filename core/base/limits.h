@@ -65,8 +65,9 @@
 #define SK_WORKER_WINDOW 512    /* jobs offered to a worker beyond its concurrency */
 #define SK_CRASHES_MAX 3        /* worker deaths that a job may be involved in; at this many the job is dead */
 #define SK_UNKNOWN_MAX 10       /* attempts at a job whose task is unknown; then the job is dead; setting unknown_max */
-#define SK_UNKNOWN_DELAY_MS 5000  /* the wait between such attempts; setting unknown_delay */
-#define SK_HARD_GRACE_MS 5000     /* from the soft timeout, or a cancel, to the hard timeout */
+#define SK_CANCELLED_KEEP_MS 86400000 /* how long a cancelled job stays where no `keep` is set: a day */
+#define SK_UNKNOWN_DELAY_MS 5000      /* the wait between such attempts; setting unknown_delay */
+#define SK_HARD_GRACE_MS 5000         /* from the soft timeout, or a cancel, to the hard timeout */
 #define SK_LATE_HANDLERS_MS 30000 /* for late handlers to begin, and again for them to end (engine/late_handlers.c) */
 #define SK_LEASE_MS 15000         /* an engine that has done nothing for this long is dead; setting lease */
 #define SK_STOP_STEP_MS 300 /* length of each step after shutdown_timeout: workers die, jobs go back, the store ends */

@@ -269,7 +269,7 @@ static void settle_again(struct sk_run *run) {
     return;
   }
   run->ending = SK_END_CANCELLED;
-  run->decision = (struct sk_decision){ .kind = SK_SETTLE_CANCELLED, .keep_ms = SK_KEEP_DEFAULT_MS };
+  run->decision = (struct sk_decision){ .kind = SK_SETTLE_CANCELLED, .keep_ms = SK_CANCELLED_KEEP_MS };
   sk_run_settle(run);
 }
 

@@ -108,8 +108,8 @@ struct sk_decision sk_transition(struct sk_job *job, const struct sk_job *task, 
     note_failure(job, SK_KIND_CANCELLED, o);
     job->finished_ms = now_ms;
     return (struct sk_decision){ .kind = SK_SETTLE_CANCELLED,
-                                 .keep_ms =
-                                     option(job->keep_ms, task, task ? task->keep_ms : SK_UNSET, SK_KEEP_DEFAULT_MS) };
+                                 .keep_ms = option(job->keep_ms, task, task ? task->keep_ms : SK_UNSET,
+                                                   SK_CANCELLED_KEEP_MS) };
   case SK_END_HANDED_BACK: break;
   }
   return (struct sk_decision){ .kind = SK_SETTLE_RELEASE };

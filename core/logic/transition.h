@@ -61,7 +61,7 @@ struct sk_decision {
 
 #define SK_EXPIRED_TEXT "expired before it could start"
 #define SK_RETRIES_DEFAULT 27      /* with the default back-off: 30 days */
-#define SK_KEEP_DEFAULT_MS 3600000 /* of a job whose handler returned a value, and of a cancelled one */
+#define SK_KEEP_DEFAULT_MS 3600000 /* of a job whose handler returned a value */
 
 /* Updates job (counts, error, result, times; slices of the outcome are borrowed from then on) and says how to settle
  * it. task is the template of the job's task, or NULL when there is none. */

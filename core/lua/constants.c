@@ -68,6 +68,7 @@ static const struct constant LIMITS[] = {
   { "priority_min", SK_PRIORITY_MIN },
   { "priority_max", SK_PRIORITY_MAX },
   { "seconds", (lua_Number)SK_SECONDS_MAX },
+  { "cancelled_keep_ms", SK_CANCELLED_KEEP_MS },
   { "concurrency", SK_LIMIT_CONCURRENCY_MAX },
   { "rate", SK_LIMIT_RATE_MAX },
   { "queue_len", (lua_Number)SK_QUEUE_LEN_MAX },

@@ -11,8 +11,8 @@ local M = {}
 
 local BLOCKED_BY, CODE, OP, STATE, VERB = core.BLOCKED_BY, core.CODE, core.OP, core.STATE, core.VERB
 
---- The time for which a job that was cancelled from Lua stays visible, in ms.
-M.CANCELLED_KEEP_MS = 3600 * 1000
+--- The time for which a cancelled job stays visible, in ms.
+M.CANCELLED_KEEP_MS = core.LIMITS.cancelled_keep_ms
 
 --- The transport ----------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,6 @@ local options = {
   root = root, lease = plan.LEASE_S, engines = ENGINES, clients = CLIENTS,
 }
 options.around = number("AROUND", CAN_AROUND[options.store] and 1 or 0) ~= 0
-options.rollbacks = number("ROLLBACKS", 1) ~= 0
 if options.around then plan.use_around() end
 local faults = plan.faults(options.seed, seconds, options)
 

@@ -124,11 +124,7 @@ local FIRST_S, MEAN_S = 1, 0.9
 -- late in the end.
 M.STEP_FORWARD_S, M.STEP_BACK_S = 5 * L, -3600
 
-local LOSES_JOBS = { rollback_redis = true, flush_redis = true }
-
-local function befalls(fault, options)
-  return (fault[3] == nil or fault[3] == options.store) and (options.rollbacks or not LOSES_JOBS[fault[1]])
-end
+local function befalls(fault, options) return fault[3] == nil or fault[3] == options.store end
 
 local function targets_of(what, options)
   if what:find "client" then return options.clients end

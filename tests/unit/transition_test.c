@@ -255,7 +255,7 @@ static void a_cancelled_job_is_kept_a_while_and_counts_nothing(void **state) {
   struct sk_job job = a_job(), task = a_template();
   struct sk_decision d = end(&job, &task, ENDED(SK_END_CANCELLED));
   assert_int_equal(d.kind, SK_SETTLE_CANCELLED);
-  assert_int_equal(d.keep_ms, SK_KEEP_DEFAULT_MS);
+  assert_int_equal(d.keep_ms, SK_CANCELLED_KEEP_MS);
   assert_counts(&job, 0, 0, 0);
   assert_int_equal(job.error_kind, SK_KIND_CANCELLED);
   assert_int_equal(job.finished_ms, NOW);
