@@ -83,7 +83,7 @@ function M.refused(pattern, fn)
   assert.is_false(ok, "it was taken: " .. pattern)
   assert.matches(pattern, tostring(err))
   local file = debug.getinfo(fn, "S").short_src
-  assert.matches("^tests/spec/%w+_spec%.lua$", file)
+  assert.matches("^tests/spec/[%w_]+_spec%.lua$", file)
   assert.matches(file:gsub("%.", "%%.") .. ":%d+: ", tostring(err))
 end
 
@@ -93,7 +93,7 @@ function M.line_of_caller(fn)
   local ok, err = pcall(fn)
   assert.is_false(ok)
   assert.is_string(err)
-  assert.matches("^tests/spec/%w+_spec%.lua$", at.short_src)
+  assert.matches("^tests/spec/[%w_]+_spec%.lua$", at.short_src)
   assert.equal(("%s:%d: "):format(at.short_src, at.linedefined + 1), err:match("^.-:%d+: "), err)
   return (err:gsub("^.-:%d+: ", ""))
 end
