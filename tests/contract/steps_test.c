@@ -82,6 +82,72 @@ static void ready_jobs_in_many_steps(void **ctx) { look_and_change(*ctx, false, 
 static void ready_jobs_of_groups_in_many_steps(void **ctx) { look_and_change(*ctx, true, 0); }
 static void scheduled_jobs_in_many_steps(void **ctx) { look_and_change(*ctx, false, 1000); }
 
+/* Jobs of QUEUES queues: more than a step names, so that the order is merged of several steps. */
+enum { QUEUES = 150 };
+
+static const char *queue_of(struct world *w, int i) {
+  char text[24];
+  snprintf(text, sizeof text, "wide%d", i * 7 % QUEUES);
+  return sk_arena_copy(&w->arena, sk_str_c(text)).p;
+}
+
+static void fill_wide(struct handle *h, int64_t delay_ms) {
+  struct world *w = h->world;
+  for (int first = 0; first < JOBS; first += BATCH) {
+    struct sk_enqueue_item items[BATCH];
+    for (int i = 0, n = first; i < BATCH; i++, n++)
+      items[i] = item(w, .id = id_of(w, n), .queue = queue_of(w, n), .task = n % 2 ? "odd" : "even",
+                      .delay_ms = delay_ms ? delay_ms + n * 37 % 11 * 60000 : 0);
+    struct sk_enqueue_op op = { .items = items, .items_n = BATCH };
+    assert_code(run_enqueue(h, &op), SK_OK);
+    sk_op_fini(&op.op);
+  }
+}
+
+/* One listing of scheduled jobs from offset on: by due time, those of equal times in the order of their ids. */
+static void check_due_order(struct handle *h, size_t offset, size_t limit, size_t expected) {
+  struct sk_list_op op = { .filter = { .state = SK_STATE_SCHEDULED }, .offset = offset, .limit = limit };
+  assert_code(run_list(h, &op), SK_OK);
+  assert_int_equal(op.views_n, expected);
+  for (size_t i = 1; i < op.views_n; i++) {
+    assert_true(op.views[i].due_ms >= op.views[i - 1].due_ms);
+    if (op.views[i].due_ms == op.views[i - 1].due_ms)
+      assert_true(atoi(op.views[i].id.p + 1) > atoi(op.views[i - 1].id.p + 1));
+  }
+  sk_op_fini(&op.op);
+}
+
+static void jobs_of_many_queues_are_listed_in_one_order(void **ctx) {
+  struct handle *h = open_engine(*ctx, "e1");
+  fill_wide(h, 60000);
+  assert_int_equal(check_listing(h, JOBS), JOBS / 2);
+  check_due_order(h, 0, JOBS, JOBS);
+  check_due_order(h, JOBS - 10, 10, 10);
+  check_due_order(h, JOBS - 10, 1000, 10);
+  check_due_order(h, JOBS, 10, 0);
+  check_due_order(h, 3, 1, 1);
+  size_t n;
+  const char **one = list_in_pieces(h, (struct sk_filter){ .queue = text("wide7") }, JOBS, &n);
+  assert_int_equal(n, (JOBS + QUEUES - 1) / QUEUES);
+  assert_true(atoi(one[0] + 1) % QUEUES * 7 % QUEUES == 7);
+  assert_int_equal(change_all(h, SK_VERB_PROMOTE, (struct sk_filter){ .task = text("odd") }, 0), JOBS / 2);
+  check_due_order(h, JOBS / 2 - 7, 100, 7);
+  assert_int_equal(check_listing(h, JOBS), JOBS / 2);
+  assert_int_equal(change_all(h, SK_VERB_DELETE, (struct sk_filter){ 0 }, 0), JOBS);
+  assert_int_equal(check_listing(h, 0), 0);
+}
+
+static void ready_jobs_of_many_queues_are_listed_in_one_order(void **ctx) {
+  struct handle *h = open_engine(*ctx, "e1");
+  fill_wide(h, 0);
+  assert_int_equal(check_listing(h, JOBS), JOBS / 2);
+  size_t n;
+  list_in_pieces(h, (struct sk_filter){ .state = SK_STATE_READY }, 700, &n);
+  assert_int_equal(n, JOBS);
+  assert_int_equal(change_all(h, SK_VERB_CANCEL, (struct sk_filter){ .task = text("odd") }, 60000), JOBS / 2);
+  assert_int_equal(check_listing(h, JOBS), JOBS / 2);
+}
+
 static void all_that_are_due_at_one_moment_are_taken(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
@@ -302,6 +368,8 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(ready_jobs_in_many_steps),
   cmocka_unit_test(ready_jobs_of_groups_in_many_steps),
   cmocka_unit_test(scheduled_jobs_in_many_steps),
+  cmocka_unit_test(jobs_of_many_queues_are_listed_in_one_order),
+  cmocka_unit_test(ready_jobs_of_many_queues_are_listed_in_one_order),
   cmocka_unit_test(all_that_are_due_at_one_moment_are_taken),
   cmocka_unit_test(what_an_engine_held_comes_back_in_many_steps),
   cmocka_unit_test(other_operations_have_their_turn_between_steps),

@@ -106,7 +106,8 @@ void sk_rd_list_build(struct rd_store *s, struct sk_op *whole) {
   sk_rd_arg_int(c, (int64_t)op->skip);
   sk_rd_arg_int(c, (int64_t)op->limit);
   sk_rd_arg(c, op->cursor);
-  sk_rd_arg_c(c, op->ids_only ? "ids" : "");
+  static const char *const forms[] = { [RD_VIEWS] = "", [RD_IDS] = "ids", [RD_PLACES] = "places" };
+  sk_rd_arg_c(c, forms[op->form]);
   sk_rd_arg_c(c, !op->names_first ? "" : op->version[0] ? op->version : "unknown");
 }
 

@@ -16,7 +16,8 @@
  *
  * Files: redis.c (open, close, slots), ops.c (sending, answering, outages), conn.c (one connection), call.c (commands
  * and replies), command.c (building commands), life.c (which store this is, and which engine on it), clock.c (Redis's
- * clock), steps.c (operations in steps), enqueue.c, work.c, look.c and change.c (the ops), host.c (the processes of
+ * clock), steps.c (operations in steps), merge.c (a listing
+ * through many queues), enqueue.c, work.c, look.c and change.c (the ops), host.c (the processes of
  * this machine). */
 #ifndef SK_STORE_REDIS_H
 #define SK_STORE_REDIS_H
@@ -317,8 +318,8 @@ struct rd_look_op {
   const struct sk_str *queues; /* whose waiting jobs are wanted */
   size_t queues_n;
   size_t skip, limit;
-  struct sk_str cursor; /* "": from the start */
-  bool ids_only;
+  struct sk_str cursor;                              /* "": from the start */
+  enum rd_form { RD_VIEWS, RD_IDS, RD_PLACES } form; /* of the reply */
   bool names_first;             /* if the queues are others than in that version: only learns those */
   char version[24];             /* of the queues that its caller knows; "": it knows none */
   const struct rd_reply *reply; /* out; NULL: it only learnt the queues */
@@ -392,6 +393,18 @@ bool sk_rd_is_dead(struct sk_str said);
 void sk_rd_get(struct rd_store *s, struct sk_get_op *op);
 void sk_rd_list(struct rd_store *s, struct sk_list_op *op);
 void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op);
+/* redis/merge.c: the ids of jobs of many queues, merged by due time. */
+struct rd_merged {
+  struct sk_arena arena;
+  struct sk_str *ids;
+  size_t ids_n;
+  size_t skip; /* what is left of the offset: the jobs were fewer */
+};
+/* like: states (one), filter, skip, limit (> 0).  Borrows it and the queues until done, which borrows what it is given;
+ * without memory merged is NULL. */
+void sk_rd_merge(struct rd_store *s, const struct rd_look_op *like, const struct sk_str *queues, size_t queues_n,
+                 void (*done)(void *ctx, enum sk_code status, const struct sk_err *why, struct rd_merged *merged),
+                 void *ctx);
 /* redis/look.c: the views of a reply of get or list; NULL: it is another reply, or memory ran out. */
 struct sk_view *sk_rd_read_views(struct sk_arena *arena, const struct rd_reply *reply, size_t *n);
 

@@ -3,7 +3,8 @@
  * and the scripts of other clients run between them:
  *
  *   get                    get ─► get ─► ... ─► answer        each as many of the ids as have 4 MiB of values
- *   list                   look ─► look ─► ... ─► answer, with the views of all of them
+ *   list                   look ─► look ─► ... ─► answer, with the views of all of them; SCHEDULED and RETRY jobs of
+ *                          many queues: merge ─► get ─► get ─► ... (redis/merge.c)
  *   change by filter       look ─► change ─► look ─► change ─► ... ─► answer          jobs change if they still match
  *
  * A look names the queues whose waiting jobs it is to find.  Their keys cost Redis time, so a store of many queues is
@@ -14,9 +15,9 @@
 #include "store/redis/redis.h"
 
 enum {
-  WINDOW = 256,         /* queues that one look names, */
-  WINDOW_MERGED = 4096, /* ... where their jobs are to come in one order */
-  CHANGE_PIECE = 200,   /* jobs changed in one step */
+  FEW = 64,           /* so many queues are named by each look, */
+  WINDOW = 256,       /* ... of more so many */
+  CHANGE_PIECE = 200, /* jobs changed in one step */
 };
 
 struct walk {
@@ -31,10 +32,14 @@ struct walk {
   size_t queues_n;
   bool wants[SK_STATES];
   size_t stage, window; /* what the next look is about: see next_look */
+  bool merges;          /* it is a merge */
   char states[SK_STATES + 1];
   struct sk_view *views; /* owned */
   size_t views_n, views_cap;
   size_t views_bytes;
+  struct sk_get_op got; /* of a merge: the views of its ids, from the first one that has none yet */
+  struct rd_merged merged;
+  size_t merged_at;
 };
 
 static struct sk_list_op *list_of(struct walk *w) { return (void *)w->whole; }
@@ -57,6 +62,7 @@ static void finish(struct walk *w, enum sk_code status, const struct sk_err *why
   sk_rd_answer(w->store, w->whole, status);
   sk_op_fini(&w->look.op);
   sk_arena_fini(&w->arena);
+  sk_arena_fini(&w->merged.arena);
   free(w->views);
   free(w);
 }
@@ -72,19 +78,24 @@ static void want_states(struct walk *w, const char *group) {
 }
 
 /* The groups of states in their order.  With few queues a look covers all of them at once; with many, the states whose
- * jobs are in queues are looked through a window of queues at a time. */
+ * jobs are in queues are looked through a window of queues at a time, or are merged. */
 struct stage {
   const char *states;
   size_t window; /* 0: names none */
+  bool merged;
 };
-static const struct stage few[] = { { "1234567", WINDOW }, { NULL, 0 } };
-static const struct stage many_listed[] = { { "1", WINDOW_MERGED }, { "2", WINDOW }, { "3", 0 },
-                                            { "4", WINDOW_MERGED }, { "567", 0 },    { NULL, 0 } };
-static const struct stage many_changed[] = { { "124", WINDOW }, { "3567", 0 }, { NULL, 0 } };
+static const struct stage few[] = { { .states = "1234567", .window = FEW }, { 0 } };
+static const struct stage many_listed[] = { { .states = "1", .merged = true },
+                                            { .states = "2", .window = WINDOW },
+                                            { .states = "3" },
+                                            { .states = "4", .merged = true },
+                                            { .states = "567" },
+                                            { 0 } };
+static const struct stage many_changed[] = { { .states = "124", .window = WINDOW }, { .states = "3567" }, { 0 } };
 
 /* What the next look is about; false: nothing. */
 static bool next_look(struct walk *w) {
-  const struct stage *stages = w->queues_n <= WINDOW ? few : w->lists ? many_listed : many_changed;
+  const struct stage *stages = w->queues_n <= FEW ? few : w->lists ? many_listed : many_changed;
   while (stages[w->stage].states) {
     const struct stage *stage = &stages[w->stage];
     size_t window = stage->window;
@@ -94,6 +105,7 @@ static bool next_look(struct walk *w) {
       size_t left = from < w->queues_n ? w->queues_n - from : 0;
       w->look.queues = w->queues + from;
       w->look.queues_n = window < left ? window : left;
+      w->merges = stage->merged;
       return true;
     }
     w->stage++;
@@ -106,7 +118,15 @@ static bool next_look(struct walk *w) {
 
 static void on_looked(struct sk_op *op, void *ctx);
 
+static void on_merged(void *ctx, enum sk_code status, const struct sk_err *why, struct rd_merged *merged);
+
 static void look(struct walk *w) {
+  if (w->merges && !w->look.names_first) {
+    w->look.states = w->states;
+    w->look.filter = &w->filter;
+    sk_rd_merge(w->store, &w->look, w->queues, w->queues_n, on_merged, w);
+    return;
+  }
   w->look.op = (struct sk_op){ .cb = on_looked, .ctx = w };
   w->look.states = w->states;
   w->look.filter = &w->filter;
@@ -156,10 +176,8 @@ static bool change(struct walk *w) {
   return true;
 }
 
-/* Adds the views of a reply, whose memory becomes the op's. */
-static bool keep_views(struct walk *w) {
-  size_t n;
-  struct sk_view *views = sk_rd_read_views(&w->look.op.arena, w->look.reply, &n);
+/* Adds views, whose memory, the arena, becomes the op's. */
+static bool keep_views(struct walk *w, struct sk_arena *arena, const struct sk_view *views, size_t n) {
   if (views == NULL) return false;
   if (w->views_n + n > w->views_cap) {
     size_t cap = w->views_n + n > w->views_cap * 2 ? w->views_n + n : w->views_cap * 2;
@@ -171,7 +189,7 @@ static bool keep_views(struct walk *w) {
   if (n) memcpy(w->views + w->views_n, views, n * sizeof *views);
   w->views_n += n;
   w->look.limit = n < w->look.limit ? w->look.limit - n : 0;
-  sk_arena_move(&w->whole->arena, &w->look.op.arena);
+  sk_arena_move(&w->whole->arena, arena);
   return true;
 }
 
@@ -184,6 +202,58 @@ static bool are_taken(struct walk *w, size_t from) {
   if (code != SK_OK) finish(w, code, &why);
   return code == SK_OK;
 }
+
+/* -- a merge ------------------------------------------------------------------------------------------------------- */
+
+static void on_got(struct sk_op *op, void *ctx);
+
+static void get_merged(struct walk *w) {
+  if (w->merged_at == w->merged.ids_n) {
+    sk_arena_fini(&w->merged.arena);
+    go_on(w);
+    return;
+  }
+  w->got = (struct sk_get_op){ .op = { .cb = on_got, .ctx = w },
+                               .ids = w->merged.ids + w->merged_at,
+                               .ids_n = w->merged.ids_n - w->merged_at };
+  sk_rd_submit_own(w->store, &w->got.op, RD_GET);
+}
+
+/* Of the jobs that a merge found, those that have left the state since are passed over. */
+static void on_got(struct sk_op *op, void *ctx) {
+  struct walk *w = ctx;
+  size_t from = w->views_n, n = 0;
+  if (op->status != SK_OK) {
+    struct sk_err why = op->err;
+    enum sk_code status = op->status;
+    sk_op_fini(op);
+    finish(w, status, &why);
+    return;
+  }
+  for (size_t i = 0; i < w->got.ids_n; i++)
+    if ((int)w->got.views[i].state == w->states[0] - '0') w->got.views[n++] = w->got.views[i];
+  w->merged_at += w->got.ids_n;
+  if (!keep_views(w, &op->arena, w->got.views, n))
+    finish(w, SK_ENOMEM, NULL);
+  else if (are_taken(w, from))
+    get_merged(w);
+}
+
+static void on_merged(void *ctx, enum sk_code status, const struct sk_err *why, struct rd_merged *merged) {
+  struct walk *w = ctx;
+  w->look.cursor = sk_str(NULL, 0);
+  if (status != SK_OK) {
+    finish(w, status, why);
+    return;
+  }
+  w->merged = *merged;
+  merged->arena = (struct sk_arena){ 0 };
+  w->look.skip = merged->skip;
+  w->merged_at = 0;
+  get_merged(w);
+}
+
+/* -- queues -------------------------------------------------------------------------------------------------------- */
 
 /* The queues that there are, which a reply has told. */
 static bool learn(struct walk *w) {
@@ -218,7 +288,13 @@ static void on_looked(struct sk_op *op, void *ctx) {
     finish(w, op->status, &why);
     return;
   }
+  bool asked = w->look.names_first;
   w->look.names_first = false;
+  if (asked && w->merges && w->look.reply) { /* the queues are still those that are known */
+    sk_op_fini(op);
+    look(w);
+    return;
+  }
   if (w->look.reply == NULL) {
     sk_op_fini(op);
     if (w->store->known_version[0] == '\0') { /* another operation has learnt since, and only some of the queues */
@@ -239,8 +315,9 @@ static void on_looked(struct sk_op *op, void *ctx) {
   w->look.cursor = cursor.n ? sk_arena_copy(&w->arena, cursor) : cursor;
   ok = cursor.n == 0 || w->look.cursor.p != NULL;
   if (ok && w->lists) {
-    size_t from = w->views_n;
-    ok = keep_views(w);
+    size_t from = w->views_n, n = 0;
+    struct sk_view *views = sk_rd_read_views(&op->arena, w->look.reply, &n);
+    ok = keep_views(w, &op->arena, views, n);
     if (ok && are_taken(w, from)) go_on(w);
   } else if (ok && w->look.reply->items[0]->n > 0) {
     ok = change(w);
@@ -285,7 +362,7 @@ void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op) {
   static const char *const takes[] = {
     [SK_VERB_CANCEL] = "1234", [SK_VERB_DELETE] = "124567", [SK_VERB_RETRY] = "467", [SK_VERB_PROMOTE] = "14"
   };
-  struct walk like = { .look = { .limit = CHANGE_PIECE, .ids_only = true } };
+  struct walk like = { .look = { .limit = CHANGE_PIECE, .form = RD_IDS } };
   for (const char *state = takes[op->verb]; *state; state++) like.wants[*state - '0'] = true;
   start(s, &op->op, RD_CHANGE, &op->filter, &like);
 }
@@ -300,16 +377,16 @@ struct get_walk {
   size_t found;
 };
 
-static void on_got(struct sk_op *op, void *ctx);
+static void on_get_step(struct sk_op *op, void *ctx);
 
 static void get_more(struct get_walk *w) {
-  w->step = (struct sk_get_op){ .op = { .cb = on_got, .ctx = w },
+  w->step = (struct sk_get_op){ .op = { .cb = on_get_step, .ctx = w },
                                 .ids = w->whole->ids + w->found,
                                 .ids_n = w->whole->ids_n - w->found };
   sk_rd_submit_own(w->store, &w->step.op, RD_GET);
 }
 
-static void on_got(struct sk_op *op, void *ctx) {
+static void on_get_step(struct sk_op *op, void *ctx) {
   struct get_walk *w = ctx;
   struct sk_get_op *whole = w->whole;
   enum sk_code status = op->status;

@@ -1,33 +1,35 @@
 -- list: jobs in the order of their states, and within a state in its own (store.h), a bounded number in one call:
 -- lib/walk.lua.  Of the jobs that wait, those in the queues that are named.
 -- ARGV   states (digits; 0: any), queue, task ("": any), offset, limit; then, "" or not there: a cursor from the last
---        reply (its offset and limit are what is left of them); "ids" when only ids are wanted; a version of `queues`
---        that must be the present one
+--        reply (its offset and limit are what is left of them); "ids" when only ids are wanted, in any order, or
+--        "places" when only ids are wanted, each with its place; a version of `queues` that must be the present one
 -- Reply  { ids, values, then what lib/views.lua says of them, {}, the next cursor ("": that were all), what is left of
 --        the offset, queues of the jobs when only ids are wanted }; or where the version is another { -1, all queues,
---        version }
+--        version }.  With "places" values are places: due time and member of `later`, which is also what the cursor has
+--        behind its last ";".  With them jobs of several calls can be merged: core/store/redis/merge.c.
 local call, argi, queues_n, HELD, QUEUES, COUNTS, ENDED, names, queue_in, holds, notes, logs, stops, view, walk, store_error = ...
 if store_error then return store_error end
+local QUEUES_MAX = 256
 local states, skip, limit = ARGV[argi + 1], tonumber(ARGV[argi + 4]), tonumber(ARGV[argi + 5])
-local cursor, bare, version = ARGV[argi + 6] or "", ARGV[argi + 7] == "ids", ARGV[argi + 8] or ""
+local cursor, form, version = ARGV[argi + 6] or "", ARGV[argi + 7] or "", ARGV[argi + 8] or ""
 if version ~= "" then
   local present = call("HGET", QUEUES, "") or "0"
   if present ~= version then return { -1, call("HKEYS", QUEUES), present } end
 end
-local filter = { queue = ARGV[argi + 2], task = ARGV[argi + 3], list_first = bare }
+local filter = { queue = ARGV[argi + 2], task = ARGV[argi + 3], any_order = form == "ids", places_only = form == "places" }
 local ids, values, queues, queue_seen = {}, {}, {}, {}
-local function note(id, value)
+local function note(id, value, place)
   if skip > 0 then
     skip = skip - 1
     return
   end
   ids[#ids + 1] = id
-  if bare then
+  if form == "ids" then
     local queue = queue_in(value)
     if not queue_seen[queue] then queues[#queues + 1] = queue end
     queue_seen[queue] = true
   else
-    values[#values + 1] = value
+    values[#values + 1] = place or value
   end
   return #ids < limit
 end
@@ -44,6 +46,7 @@ local function count_of(s)
   return sum
 end
 
+if queues_n > QUEUES_MAX then return redis.error_reply("ERR list: a call names " .. QUEUES_MAX .. " queues at most") end
 local stopped = limit == 0 and "" or walk(filter, cursor, function(s)
   if states ~= "0" and not states:find(s, 1, true) then return false end
   local jobs = skip > 0 and count_of(s)
@@ -51,5 +54,5 @@ local stopped = limit == 0 and "" or walk(filter, cursor, function(s)
   skip = skip - jobs
   return false
 end, note)
-if not bare then view(ids) end
+if form == "" then view(ids) end
 return { ids, values, holds, notes, logs, stops, {}, stopped, skip, queues }

@@ -10,7 +10,10 @@ local PIECE = 250
 local looks, bytes = 2000, 2 ^ 22 -- jobs, and bytes of their values, that this call may still look at
 local mean = 2 ^ 14 -- bytes of a value, as far as was seen
 local filter_queue, filter_task
-local list_first -- the walk may change order to pass what moves from the head of a list to `front` meanwhile (lib/leave.lua)
+-- The caller takes the jobs in any order.  The walk then goes through one queue after the other, and through a list
+-- before its front, since a change moves jobs from the head of a list to `front` meanwhile (lib/leave.lua).
+local any_order
+local places_only -- the caller wants ids and places of scheduled or retry jobs, and no values
 
 local function matches(value)
   if filter_queue == "" and filter_task == "" then return true end
@@ -31,8 +34,8 @@ local function values_from(ids, from)
   return values, to
 end
 
--- Visits the jobs of a source that match the filter, until visit(id, value) returns false.  Returns nil when it has
--- visited all jobs, else where it stopped.  A source gives jobs in its order: next(n) returns up to n ids and whether
+-- Visits the jobs of a source that match the filter, until visit(id, value, place) returns false.  Returns nil when it
+-- has visited all jobs, else where it stopped.  A source gives jobs in its order: next(n) returns up to n ids and whether
 -- there may be more; at(k) returns where to go on behind the k-th of them; live(id, value), if present, is true when
 -- the job stands there.
 local function walk_source(source, at, visit)
@@ -42,12 +45,20 @@ local function walk_source(source, at, visit)
     local ids
     ids, more = source.next(math.min(PIECE, looks))
     local from = 1
+    if places_only and filter_task == "" then
+      looks = looks - #ids
+      for k = 1, #ids do
+        if visit(ids[k], "", source.at(k)) == false then return source.at(k) end
+      end
+      at, from = source.at(#ids) or at, #ids + 1
+    end
     while from <= #ids do
       if bytes <= 0 then return at end
       local values, to = values_from(ids, from)
       for k = from, to do
         local value = values[k - from + 1]
-        if value and (not source.live or source.live(ids[k], value)) and matches(value) and visit(ids[k], value) == false then
+        if value and (not source.live or source.live(ids[k], value)) and matches(value) and
+           visit(ids[k], value, places_only and source.at(k)) == false then
           return source.at(k)
         end
       end
@@ -77,11 +88,14 @@ local function of_ended(key, at)
   }
 end
 
--- How many of a queue's `later` stand up to that due time and member.
+-- How many of a queue's `later` stand up to that due time and member.  The member itself stands in one of the queues.
 local function passed_in_later(key, due, member)
+  local rank = call("ZRANK", key, member)
+  if rank then return rank + 1 end
   local low = call("ZCOUNT", key, "-inf", "(" .. due)
   local high = low + call("ZCOUNT", key, due, due)
   while low < high do
+    looks = looks - 0.25
     local mid = math.floor((low + high) / 2)
     if before(member, call("ZRANGE", key, mid, mid)[1]) then high = mid else low = mid + 1 end
   end
@@ -100,14 +114,18 @@ local function sift(heap, at, less)
   end
 end
 
--- SCHEDULED or RETRY: the queues' zsets merged by due time, then seq.
+-- SCHEDULED or RETRY: the queues' zsets merged by due time, then seq.  Each queue costs some commands, however few of
+-- its jobs are visited, so that a call that merges many queues takes long: see QUEUES_MAX in list.lua.
 local function of_later(queues, code, at)
   local from_due, from_member = at:match("^(%S+) (.*)$")
   local heap, passed = {}, {}
   local function less(a, b)
-    local x, y = tonumber(a.piece[a.at + 1]), tonumber(b.piece[b.at + 1])
-    if x ~= y then return x < y end
+    if a.due ~= b.due then return a.due < b.due end
+    if a.seq ~= b.seq then return a.seq < b.seq end
     return before(a.piece[a.at], b.piece[b.at])
+  end
+  local function head(c) -- numbers compare much faster than members
+    c.due, c.seq = tonumber(c.piece[c.at + 1]), struct.unpack(">I8", c.piece[c.at])
   end
   local function fill(c)
     c.piece, c.at = call("ZRANGE", c.key, c.from, c.from + c.n - 1, "WITHSCORES"), 1
@@ -117,7 +135,10 @@ local function of_later(queues, code, at)
   for _, i in ipairs(queues) do
     local c = { key = later_key(i), n = math.max(1, math.min(PIECE, math.floor(500 / #queues))) }
     c.from = from_due and passed_in_later(c.key, from_due, from_member) or 0
-    if fill(c) then heap[#heap + 1] = c end
+    if fill(c) then
+      head(c)
+      heap[#heap + 1] = c
+    end
   end
   for k = math.floor(#heap / 2), 1, -1 do sift(heap, k, less) end
   return {
@@ -139,6 +160,7 @@ local function of_later(queues, code, at)
           heap[1] = heap[#heap]
           heap[#heap] = nil
         end
+        if heap[1] == c then head(c) end
         if heap[1] then sift(heap, 1, less) end
       end
       passed[#ids] = last or passed[#ids]
@@ -324,11 +346,14 @@ end
 
 -- The named queues that the filter does not leave out, by name, as their numbers.
 local function queues_wanted()
-  local wanted = {}
+  local wanted, sorted = {}, true
   for i = 1, queues_n do
-    if filter_queue == "" or filter_queue == names[i] then wanted[#wanted + 1] = i end
+    if filter_queue == "" or filter_queue == names[i] then
+      sorted = sorted and (#wanted == 0 or before(names[wanted[#wanted]], names[i]))
+      wanted[#wanted + 1] = i
+    end
   end
-  table.sort(wanted, function(a, b) return before(names[a], names[b]) end)
+  if not sorted then table.sort(wanted, function(a, b) return before(names[a], names[b]) end) end
   return wanted
 end
 
@@ -337,19 +362,19 @@ local function part_of(i, part, at)
   if uses.groups then return part < 5 and of_lines(i, part, at) end -- also without a line: a job that kept its slot stands in front
   local rank = math.floor(part / 2)
   if rank > 4 then return nil end
-  return (part % 2 == (list_first and 0 or 1) and of_list or of_front)(i, rank, at)
+  return (part % 2 == (any_order and 0 or 1) and of_list or of_front)(i, rank, at)
 end
 
-local function walk_ready(from_queue, from_part, from_at, visit)
-  local wanted, fields = queues_wanted(), {}
-  if #wanted == 0 then return nil end
-  for k, i in ipairs(wanted) do fields[k] = "2:" .. names[i] end
-  local counts = call("HMGET", COUNTS, unpack(fields))
+-- Walks the queues one after the other; part(i, part, at): a source of queue i, or nil behind the last part.
+local function walk_queues(state, part_of_queue, from_queue, from_part, from_at, visit)
+  local wanted = queues_wanted()
   for k = from_queue, #wanted do
     local part, at = from_part, from_at
     from_part, from_at = 0, ""
-    while tonumber(counts[k] or 0) > 0 do
-      local source = part_of(wanted[k], part, at)
+    local has_jobs = state ~= 2 or tonumber(call("HGET", COUNTS, "2:" .. names[wanted[k]]) or 0) > 0
+    looks = looks - 1
+    while has_jobs do
+      local source = part_of_queue(wanted[k], part, at)
       if not source then break end
       local stopped = walk_source(source, at, visit)
       if stopped then return k .. ";" .. part .. ";" .. stopped end
@@ -359,8 +384,13 @@ local function walk_ready(from_queue, from_part, from_at, visit)
   return nil
 end
 
+local function later_code(state) return state == 1 and "s" or "t" end
+local function later_of(state)
+  return function(i, part, at) return part == 0 and of_later({ i }, later_code(state), at) end
+end
+
 local function source_of(state, at)
-  if state == 1 or state == 4 then return of_later(queues_wanted(), state == 1 and "s" or "t", at) end
+  if state == 1 or state == 4 then return of_later(queues_wanted(), later_code(state), at) end
   if state == 3 then
     if at:sub(1, 1) == "~" or (at == "" and call("HLEN", FENCES) > FENCE_FIELDS_SORTED) then return of_running_scanned(at) end
     return of_running_sorted(at)
@@ -369,15 +399,15 @@ local function source_of(state, at)
 end
 
 -- Walks the jobs of the states 1 to 7 (the digits of enum sk_state) for which wants(state) is true, from the cursor on.
--- filter: queue and task, "": any; list_first, as above.  Returns the next cursor, "" at the end.
+-- filter: queue and task, "": any; any_order and places_only, as above.  Returns the next cursor, "" at the end.
 local function walk(filter, cursor, wants, visit)
-  filter_queue, filter_task, list_first = filter.queue, filter.task, filter.list_first
+  filter_queue, filter_task, any_order, places_only = filter.queue, filter.task, filter.any_order, filter.places_only
   local state, queue, part, at = cursor:match("^(%d);(%d*);(%d*);(.*)$")
   for s = tonumber(state or 1), 7 do
     local wanted = at or wants(s)
-    if wanted and s == 2 then
-      local stopped = walk_ready(tonumber(queue or 1), tonumber(part or 0), at or "", visit)
-      if stopped then return "2;" .. stopped end
+    if wanted and (s == 2 or (any_order and (s == 1 or s == 4))) then
+      local stopped = walk_queues(s, s == 2 and part_of or later_of(s), tonumber(queue or 1), tonumber(part or 0), at or "", visit)
+      if stopped then return s .. ";" .. stopped end
     elseif wanted then
       local stopped = walk_source(source_of(s, at or ""), at or "", visit)
       if stopped then return s .. ";;;" .. stopped end
