@@ -8,10 +8,11 @@ local call, now, argi, queues_n, HEAD, JOBS, HELD, COUNTS, NOTES, STOPS, LOGS, n
 local list_key, u64, body_of, body_ends, queue_of, queue_in, is_value, TAG, record_edit, enqueued_anew, wake, tell, tell_all, uses, untie = ...
 local seq_next, save_groups, enter_line, membership, last_place, enter_front, enter_ended, store_error = ...
 if store_error then return store_error end
-local verb, keep, state = tonumber(ARGV[argi + 1]), tonumber(ARGV[argi + 2]), ARGV[argi + 3]
-local filter_queue, filter_task = ARGV[argi + 4], ARGV[argi + 5]
+local verb, keep, state, filter_queue, filter_task = unpack(ARGV, argi + 1, argi + 5)
+local FIRST_ID = argi + 6
+verb, keep = tonumber(verb), tonumber(keep)
 local unnamed, unnamed_seen = {}, {}
-for from = argi + 6, #ARGV, 100 do
+for from = FIRST_ID, #ARGV, 100 do
   for _, value in ipairs(call("HMGET", JOBS, unpack(ARGV, from, math.min(from + 99, #ARGV)))) do
     local queue = value and queue_in(value)
     if queue and not index_of[queue] and not unnamed_seen[queue] then
@@ -49,10 +50,22 @@ local function gone(id)
   untie({ id })
 end
 
--- The group in whose line the job is to stand, if any.
-local function group_in_line(id)
-  local g, slot = membership(id)
-  return not slot and g
+-- READY: in front of its queue, or last in its list; in the line of its group when it needs a slot.
+local function enter_ready(id, body, queue, in_front)
+  local rank, i = body:sub(1, 1), index_of[queue]
+  local group, has_slot = membership(id)
+  local in_line = group and not has_slot
+  local place = in_front and u64(now) .. seq_next() or in_line and last_place(queue, rank, list_key(i, rank))
+  if in_line then
+    call("HSET", JOBS, id, "g" .. place .. body)
+    enter_line(id, group, queue, rank, place)
+  elseif in_front then
+    enter_front(id, i, place, body)
+  else
+    call("HSET", JOBS, id, "r" .. body)
+    call("RPUSH", list_key(i, rank), id)
+  end
+  count_state(2, queue, 1)
 end
 
 local APPLY = {
@@ -67,29 +80,9 @@ local APPLY = {
   function(id, code, body, queue)
     local span = { TAG.ENQUEUED, TAG.EXPIRES }
     local all = { TAG.ENQUEUED, TAG.EXPIRES, TAG.ATTEMPTS, TAG.CRASHES, TAG.UNKNOWNS, TAG.FINISHED }
-    body = edit(body, code == "t" and span or all, enqueued_anew())
-    local list, rank = list_key(index_of[queue], body:sub(1, 1)), body:sub(1, 1)
-    local g = group_in_line(id)
-    if g then
-      local place = last_place(queue, rank, list)
-      call("HSET", JOBS, id, "g" .. place .. body)
-      enter_line(id, g, queue, rank, place)
-    else
-      call("HSET", JOBS, id, "r" .. body)
-      call("RPUSH", list, id)
-    end
-    count_state(2, queue, 1)
+    enter_ready(id, edit(body, code == "t" and span or all, enqueued_anew()), queue, false)
   end,
-  function(id, _, body, queue)
-    local place, g = u64(now) .. seq_next(), group_in_line(id)
-    if g then
-      call("HSET", JOBS, id, "g" .. place .. body)
-      enter_line(id, g, queue, body:sub(1, 1), place)
-    else
-      enter_front(id, index_of[queue], place, body)
-    end
-    count_state(2, queue, 1)
-  end,
+  function(id, _, body, queue) enter_ready(id, body, queue, true) end,
 }
 
 -- Of what is no job of a queue that there is nothing is known but its id.
@@ -114,7 +107,7 @@ local function passed_over(id, value, held)
 end
 
 local statuses, changed, any_stops = {}, 0, false
-for k = argi + 6, #ARGV do
+for k = FIRST_ID, #ARGV do
   local id, status = ARGV[k], "2"
   local value = call("HGET", JOBS, id)
   local held = value and call("HEXISTS", HELD, id) == 1

@@ -10,13 +10,13 @@
 local call, argi, queues_n, HELD, QUEUES, COUNTS, ENDED, names, queue_in, holds, notes, logs, stops, view, walk, store_error = ...
 if store_error then return store_error end
 local QUEUES_MAX = 256
-local states, skip, limit = ARGV[argi + 1], tonumber(ARGV[argi + 4]), tonumber(ARGV[argi + 5])
-local cursor, form, version = ARGV[argi + 6] or "", ARGV[argi + 7] or "", ARGV[argi + 8] or ""
-if version ~= "" then
+local states, queue_wanted, task_wanted, skip, limit, cursor, form, version = unpack(ARGV, argi + 1, argi + 8)
+skip, limit, cursor, form = tonumber(skip), tonumber(limit), cursor or "", form or ""
+if version and version ~= "" then
   local present = call("HGET", QUEUES, "") or "0"
   if present ~= version then return { -1, call("HKEYS", QUEUES), present } end
 end
-local filter = { queue = ARGV[argi + 2], task = ARGV[argi + 3], any_order = form == "ids", places_only = form == "places" }
+local filter = { queue = queue_wanted, task = task_wanted, any_order = form == "ids", places_only = form == "places" }
 local ids, values, queues, queue_seen = {}, {}, {}, {}
 local function note(id, value, place)
   if skip > 0 then

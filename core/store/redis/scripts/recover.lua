@@ -13,7 +13,8 @@ local names, index_of, body_of, body_ends = ...
 local queue_of, queue_in, is_value, TAG, record_edit, NAME_BYTES_MAX, enter_front, enter_dead, register, wake, tell, uses = ...
 local left_held, leave_fences, place_taken = ...
 local JOBS_MAX, BYTES_MAX = 200, 2 ^ 20
-local how, cursor = ARGV[argi + 1], ARGV[argi + 2]
+local how, cursor = unpack(ARGV, argi + 1, argi + 2)
+local FIRST_OF_HOW = argi + 3 -- the arguments that "gone" and "orphans" have of their own
 local engines, any, least = {}, false, 0
 local base -- of the names of an engine that leaves
 local function is_wanted(engine)
@@ -27,7 +28,7 @@ if how == "orphans" then
   leave_mark = mark_left
 end
 if how == "gone" then
-  for k = argi + 3, #ARGV, 2 do
+  for k = FIRST_OF_HOW, #ARGV, 2 do
     local engine, beaten = ARGV[k], ARGV[k + 1]
     local entry = call("HGET", ENGINES, engine)
     if engine ~= ARGV[4] and entry and (entry:match("^(%d+) %d+ ") or "0") == beaten then
@@ -37,7 +38,7 @@ if how == "gone" then
   end
 elseif how == "orphans" then
   engines[ARGV[4]] = true
-  any, least = true, tonumber(ARGV[argi + 3])
+  any, least = true, tonumber(ARGV[FIRST_OF_HOW])
 else
   base, any = ARGV[4]:match("^[^~]*"), true
   for _, engine in ipairs(call("ZRANGE", LEASES, 0, -1)) do engines[engine] = is_wanted(engine) end
