@@ -5,22 +5,20 @@
 --        any); then ids
 -- Reply  { changed, statuses: "0" done, "1" not found, "2" in another state }, or { -1, queues }
 local call, now, argi, queues_n, HEAD, JOBS, HELD, COUNTS, NOTES, STOPS, LOGS, names, index_of = ...
-local list_key, u64, body_of, body_ends, queue_of, queue_in, is_value, TAG, record_edit, enqueued_anew, wake, tell, tell_all, uses, untie = ...
+local list_key, u64, body_of, body_ends, queue_in, is_value, TAG, record_edit, enqueued_anew, wake, tell, tell_all, uses, untie = ...
 local seq_next, save_groups, enter_line, membership, last_place, enter_front, enter_ended, store_error = ...
 if store_error then return store_error end
 local verb, keep, state, filter_queue, filter_task = unpack(ARGV, argi + 1, argi + 5)
 local FIRST_ID = argi + 6
 verb, keep = tonumber(verb), tonumber(keep)
-local unnamed, unnamed_seen = {}, {}
+local unnamed, missing = {}, {}
 for from = FIRST_ID, #ARGV, 100 do
   for _, value in ipairs(call("HMGET", JOBS, unpack(ARGV, from, math.min(from + 99, #ARGV)))) do
     local queue = value and queue_in(value)
-    if queue and not index_of[queue] and not unnamed_seen[queue] then
-      unnamed_seen[queue] = true
-      unnamed[#unnamed + 1] = queue
-    end
+    if queue and not index_of[queue] then missing[queue] = true end
   end
 end
+for queue in pairs(missing) do unnamed[#unnamed + 1] = queue end
 if #unnamed > 0 then
   for i = 1, queues_n do unnamed[#unnamed + 1] = names[i] end
   return { -1, unnamed }
@@ -44,9 +42,7 @@ local function edit(body, tags, change)
 end
 
 local function gone(id)
-  call("HDEL", JOBS, id)
-  call("HDEL", NOTES, id)
-  call("HDEL", LOGS, id)
+  for _, key in ipairs({ JOBS, NOTES, LOGS }) do call("HDEL", key, id) end
   untie({ id })
 end
 
@@ -90,12 +86,6 @@ local function can_change(value)
   return TAKES[verb][STATE[value:sub(1, 1)]] and (verb == 1 or (is_value(value) and index_of[queue_in(value)]))
 end
 
-local function change(id, value)
-  local body = body_of(value)
-  leave(id, value)
-  APPLY[verb](id, value:sub(1, 1), body, queue_of(body))
-end
-
 -- Is the job, by filter, not one that is wanted?
 local function passed_over(id, value, held)
   if state == "0" then return false end
@@ -111,15 +101,15 @@ for k = FIRST_ID, #ARGV do
   local id, status = ARGV[k], "2"
   local value = call("HGET", JOBS, id)
   local held = value and call("HEXISTS", HELD, id) == 1
+  local wanted = value and not passed_over(id, value, held)
   if not value then
     status = "1"
-  elseif passed_over(id, value, held) then
-    status = "2"
-  elseif held and verb == 0 then
+  elseif wanted and held and verb == 0 then
     call("SADD", STOPS, id)
     status, any_stops = "0", true
-  elseif not held and (can_change(value) or (verb == 1 and not is_value(value))) then
-    change(id, value)
+  elseif wanted and not held and (can_change(value) or (verb == 1 and not is_value(value))) then
+    leave(id, value)
+    APPLY[verb](id, value:sub(1, 1), body_of(value), queue_in(value))
     status = "0"
   end
   statuses[#statuses + 1] = status

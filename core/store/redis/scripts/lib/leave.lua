@@ -55,11 +55,12 @@ local function move_to_front(ids, i, rank, before, taken_before)
   call("ZADD", front_key(i), unpack(zadd))
 end
 
--- Takes tombstones out of the head of a list, a bounded number.  While tombstones outnumber jobs, the jobs between them
+-- Takes tombstones out of the head of a list, a bounded number in all lists of a call.  While tombstones outnumber jobs, the jobs between them
 -- go to the front.
+local looks_left = 2000
 local function tidy(queue, rank, i, list, jobs)
-  local tombstones, looked = tombstones_key(i), 0
-  while looked < 1000 do
+  local tombstones = tombstones_key(i)
+  while looks_left > 0 do
     local ids = call("LRANGE", list, 0, 24)
     if #ids == 0 then return end
     local many = call("LLEN", list) > jobs * 2 + 64
@@ -88,7 +89,7 @@ local function tidy(queue, rank, i, list, jobs)
     if #hdel > 0 then call("HDEL", tombstones, unpack(hdel)) end
     if #stay > 0 then move_to_front(stay, i, rank, before, taken_before) end
     if n < #ids then return end
-    looked = looked + n
+    looks_left = looks_left - n
   end
 end
 
