@@ -51,6 +51,10 @@ static void on_counted(struct sk_op *op, void *ctx) {
   if (op->status == SK_OK && !e->stopping) { /* after a failure the next fetch asks again */
     struct left left = count_left(e, count);
     e->drained = is_drained(e, &left, count);
+    if (e->drained && count->moving) { /* a job may have moved from a queue not counted yet to one counted before */
+      e->drained = false;
+      e->drain_check = true;
+    }
   }
   sk_op_fini(op);
   free(count);

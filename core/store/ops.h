@@ -247,13 +247,15 @@ struct sk_queue_count {
   bool paused;
   int64_t states[SK_STATES]; /* jobs by state */
 };
-/* count: the queues with their jobs, and the counters.  A kept record's end does not change the counters. */
+/* count: the queues with their jobs, and the counters.  A kept record's end does not change the counters.  A store of
+ * many queues is counted in steps: each queue as it is at one moment, and `moving` when jobs may have moved meanwhile. */
 struct sk_count_op {
   struct sk_op op;
   struct sk_queue_count *queues; /* out, by name: every queue that holds a job, ever held one, or is paused */
   size_t queues_n;
   struct sk_counters counters;
   uint64_t queues_version;
+  bool moving; /* out: the queues are not all of one moment, and something was done between the first and the last */
 };
 
 /* -- changing by hand -------------------------------------------------------------------------------------------------

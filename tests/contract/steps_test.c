@@ -148,6 +148,30 @@ static void ready_jobs_of_many_queues_are_listed_in_one_order(void **ctx) {
   assert_int_equal(check_listing(h, JOBS), JOBS / 2);
 }
 
+/* More queues than a step of a count looks at. */
+static void thousands_of_queues_are_counted_each_once(void **ctx) {
+  enum { MANY = 3000 };
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  for (int first = 0; first < MANY; first += BATCH) {
+    struct sk_enqueue_item items[BATCH];
+    for (int i = 0, n = first; i < BATCH; i++, n++)
+      items[i] = item(w, .id = id_of(w, n), .queue = id_of(w, n), .delay_ms = n % 3 ? 0 : 60000);
+    struct sk_enqueue_op op = { .items = items, .items_n = BATCH };
+    assert_code(run_enqueue(h, &op), SK_OK);
+    sk_op_fini(&op.op);
+  }
+  const struct sk_count_op *all = count(h);
+  assert_int_equal(all->queues_n, MANY);
+  assert_false(all->moving);
+  assert_int_equal(all->counters.enqueued, MANY);
+  for (int i = 0; i < MANY; i++) {
+    assert_string_equal(sk_arena_copy(&w->arena, all->queues[i].name).p, id_of(w, i));
+    assert_int_equal(all->queues[i].states[SK_STATE_SCHEDULED], i % 3 == 0);
+    assert_int_equal(all->queues[i].states[SK_STATE_READY], i % 3 != 0);
+  }
+}
+
 static void all_that_are_due_at_one_moment_are_taken(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1");
@@ -370,6 +394,7 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(scheduled_jobs_in_many_steps),
   cmocka_unit_test(jobs_of_many_queues_are_listed_in_one_order),
   cmocka_unit_test(ready_jobs_of_many_queues_are_listed_in_one_order),
+  cmocka_unit_test(thousands_of_queues_are_counted_each_once),
   cmocka_unit_test(all_that_are_due_at_one_moment_are_taken),
   cmocka_unit_test(what_an_engine_held_comes_back_in_many_steps),
   cmocka_unit_test(other_operations_have_their_turn_between_steps),

@@ -108,5 +108,6 @@ void sk_mem_count(struct sk_store *store, struct sk_count_op *op) {
   }
   op->counters = mem->counters;
   op->queues_version = mem->queues_version;
+  op->moving = false;
   sk_mem_answer(h, &op->op, ok ? SK_OK : SK_ENOMEM);
 }

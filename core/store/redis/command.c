@@ -197,18 +197,25 @@ void sk_rd_forget_known(struct rd_store *s) {
   s->known_version[0] = '\0';
 }
 
+static void add_known(struct rd_store *s, struct sk_str name) {
+  char *copy = name.n ? malloc(name.n) : NULL;
+  if (copy == NULL) return;
+  memcpy(copy, name.p, name.n);
+  if (!names_add(&s->known, sk_str(copy, name.n))) free(copy);
+}
+
+void sk_rd_learn_known(struct rd_store *s, const struct sk_count_op *count) {
+  sk_rd_forget_known(s);
+  snprintf(s->known_version, sizeof s->known_version, "%" PRIu64, count->queues_version);
+  for (size_t i = 0; i < count->queues_n; i++) add_known(s, count->queues[i].name);
+}
+
 bool sk_rd_learns_queues(struct rd_store *s, const struct rd_reply *reply) {
   const struct rd_reply *names = sk_rd_item(reply, 1, RD_ARRAY);
   if (names == NULL || reply->n < 2 || reply->n > 3 || sk_rd_number(reply, 0) != -1) return false;
   sk_rd_forget_known(s);
   snprintf(s->known_version, sizeof s->known_version, "%.*s", SK_STR_ARG(sk_str_head(sk_rd_text(reply, 2), 20)));
-  for (size_t i = 0; i < names->n; i++) {
-    struct sk_str name = sk_rd_text(names, i);
-    char *copy = name.n ? malloc(name.n) : NULL; /* "" holds the version */
-    if (copy == NULL) continue;
-    memcpy(copy, name.p, name.n);
-    if (!names_add(&s->known, sk_str(copy, name.n))) free(copy);
-  }
+  for (size_t i = 0; i < names->n; i++) add_known(s, sk_rd_text(names, i)); /* "" holds the version */
   return true;
 }
 

@@ -1,4 +1,4 @@
-/* redis/look.c - looking into the Redis store: get, list, count, tasks.  Views point into the reply. */
+/* look.c - looks into the Redis store: get, list, tasks.  Views point into the reply. */
 #include <stdlib.h>
 
 #include "redis_scripts.h"
@@ -114,79 +114,11 @@ void sk_rd_list_build(struct rd_store *s, struct sk_op *whole) {
 enum rd_next sk_rd_list_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
   struct rd_look_op *op = (void *)whole;
   op->reply = NULL;
-  if (sk_rd_learns_queues(s, reply)) return RD_DONE;
+  if (reply->n == 2 && sk_rd_number(reply, 0) == -1) return RD_DONE;
   for (size_t i = 0; i < 10; i++)
     if (i != 7 && i != 8 && sk_rd_item(reply, i, RD_ARRAY) == NULL) return sk_rd_odd(s, whole, "list");
   if (sk_rd_item(reply, 7, RD_TEXT) == NULL) return sk_rd_odd(s, whole, "list");
   op->reply = reply;
-  return RD_DONE;
-}
-
-/* -- count --------------------------------------------------------------------------------------------------------- */
-
-void sk_rd_count_build(struct rd_store *s, struct sk_op *whole) {
-  (void)whole;
-  sk_rd_name_none(s);
-  sk_rd_begin(s, RD_SCRIPT_COUNT);
-}
-
-static int compare_str(struct sk_str a, struct sk_str b) {
-  size_t n = a.n < b.n ? a.n : b.n;
-  int c = n ? memcmp(a.p, b.p, n) : 0;
-  return c ? c : (a.n > b.n) - (a.n < b.n);
-}
-
-static int compare_counts(const void *pa, const void *pb) {
-  return compare_str(((const struct sk_queue_count *)pa)->name, ((const struct sk_queue_count *)pb)->name);
-}
-
-/* Field "state:queue". */
-static void add_count(struct sk_count_op *op, struct sk_str field, int64_t jobs) {
-  if (field.n < 3 || field.p[0] < '0' || field.p[0] >= '0' + SK_STATES) return;
-  struct sk_queue_count key = { .name = sk_str(field.p + 2, field.n - 2) };
-  struct sk_queue_count *found = bsearch(&key, op->queues, op->queues_n, sizeof key, compare_counts);
-  if (found)
-    found->states[field.p[0] - '0'] = jobs > 0 ? jobs : 0; /* what stood in another queue than it said may be off */
-}
-
-static void read_counters(struct sk_counters *c, const struct rd_reply *head) {
-  const struct {
-    const char *name;
-    int64_t *to;
-  } fields[] = {
-    { "enqueued", &c->enqueued }, { "done", &c->done },           { "retried", &c->retried },
-    { "dead", &c->dead },         { "cancelled", &c->cancelled }, { "discarded", &c->discarded },
-    { "crashed", &c->crashed },   { "recovered", &c->recovered },
-  };
-  *c = (struct sk_counters){ 0 };
-  for (size_t i = 0; i + 1 < head->n; i += 2)
-    for (size_t k = 0; k < sizeof fields / sizeof *fields; k++)
-      if (sk_str_eq_c(sk_rd_text(head, i), fields[k].name)) *fields[k].to = parse_int(sk_rd_text(head, i + 1));
-}
-
-enum rd_next sk_rd_count_parse(struct rd_store *s, struct sk_op *whole, const struct rd_reply *reply) {
-  struct sk_count_op *op = (void *)whole;
-  const struct rd_reply *queues = sk_rd_item(reply, 0, RD_ARRAY), *counts = sk_rd_item(reply, 1, RD_ARRAY),
-                        *head = sk_rd_item(reply, 2, RD_ARRAY);
-  if (queues == NULL || counts == NULL || head == NULL) return sk_rd_odd(s, whole, "count");
-  op->queues_n = 0;
-  op->queues_version = 0;
-  op->queues = sk_arena_array(&whole->arena, queues->n / 2, sizeof *op->queues);
-  if (op->queues == NULL) {
-    whole->status = SK_ENOMEM;
-    return RD_DONE;
-  }
-  for (size_t i = 0; i + 1 < queues->n; i += 2) {
-    struct sk_str name = sk_rd_text(queues, i), value = sk_rd_text(queues, i + 1);
-    if (name.n == 0)
-      op->queues_version = (uint64_t)parse_int(value);
-    else
-      op->queues[op->queues_n++] = (struct sk_queue_count){ .name = name, .paused = sk_str_eq_c(value, "1") };
-  }
-  if (op->queues_n) qsort(op->queues, op->queues_n, sizeof *op->queues, compare_counts);
-  for (size_t i = 0; i + 1 < counts->n && op->queues_n; i += 2)
-    add_count(op, sk_rd_text(counts, i), parse_int(sk_rd_text(counts, i + 1)));
-  read_counters(&op->counters, head);
   return RD_DONE;
 }
 
@@ -195,6 +127,12 @@ enum rd_next sk_rd_count_parse(struct rd_store *s, struct sk_op *whole, const st
 void sk_rd_tasks_build(struct rd_store *s, struct sk_op *whole) {
   (void)whole;
   sk_rd_begin_declared(s, RD_SCRIPT_TASKS);
+}
+
+static int compare_str(struct sk_str a, struct sk_str b) {
+  size_t n = a.n < b.n ? a.n : b.n;
+  int c = n ? memcmp(a.p, b.p, n) : 0;
+  return c ? c : (a.n > b.n) - (a.n < b.n);
 }
 
 static int compare_tasks(const void *pa, const void *pb) {

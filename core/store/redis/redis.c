@@ -103,9 +103,15 @@ static void redis_list(struct sk_store *store, struct sk_list_op *op) {
     sk_rd_submit(of(store), &op->op, RD_LIST, code);
 }
 
+static void on_counted(struct rd_store *s, struct sk_count_op *op, enum sk_code status, void *ctx) {
+  (void)ctx;
+  sk_rd_answer(s, &op->op, status);
+}
+
 static void redis_count(struct sk_store *store, struct sk_count_op *op) {
   op->op.err = (struct sk_err){ 0 };
-  sk_rd_submit(of(store), &op->op, RD_COUNT, SK_OK);
+  sk_rd_submit_in_steps(of(store), &op->op, RD_COUNT);
+  sk_rd_count(of(store), op, on_counted, NULL);
 }
 
 static void redis_change(struct sk_store *store, struct sk_change_op *op) {

@@ -16,8 +16,8 @@
  *
  * Files: redis.c (open, close, slots), ops.c (sending, answering, outages), conn.c (one connection), call.c (commands
  * and replies), command.c (building commands), life.c (which store this is, and which engine on it), clock.c (Redis's
- * clock), steps.c (operations in steps), merge.c (a listing
- * through many queues), enqueue.c, work.c, look.c and change.c (the ops), host.c (the processes of
+ * clock), steps.c (operations in steps), count.c and merge.c (such
+ * steps: counts, and listings through many queues), enqueue.c, work.c, look.c and change.c (the ops), host.c (the processes of
  * this machine). */
 #ifndef SK_STORE_REDIS_H
 #define SK_STORE_REDIS_H
@@ -294,8 +294,9 @@ RD_VERB(enter)
 /* redis/look.c */
 RD_VERB(get)
 RD_VERB(list)
-RD_VERB(count)
 RD_VERB(tasks)
+/* redis/count.c */
+RD_VERB(count)
 /* redis/clock.c */
 RD_VERB(time)
 /* redis/change.c */
@@ -309,6 +310,12 @@ struct rd_open_op {
   bool must_exist;
   struct sk_str format; /* out; empty: there is no store */
   struct sk_str epoch;  /* out; empty: it has none */
+};
+/* A step of a count (count.lua). */
+struct rd_count_op {
+  struct sk_op op;
+  const char *cursor;           /* "": from the start */
+  const struct rd_reply *reply; /* out */
 };
 /* A step of walking through jobs (list.lua). */
 struct rd_look_op {
@@ -393,6 +400,9 @@ bool sk_rd_is_dead(struct sk_str said);
 void sk_rd_get(struct rd_store *s, struct sk_get_op *op);
 void sk_rd_list(struct rd_store *s, struct sk_list_op *op);
 void sk_rd_change_by_filter(struct rd_store *s, struct sk_change_op *op);
+/* redis/count.c: counts in steps, and calls done with the op's status. */
+typedef void rd_counted(struct rd_store *s, struct sk_count_op *op, enum sk_code status, void *ctx);
+void sk_rd_count(struct rd_store *s, struct sk_count_op *op, rd_counted *done, void *ctx);
 /* redis/merge.c: the ids of jobs of many queues, merged by due time. */
 struct rd_merged {
   struct sk_arena arena;
@@ -434,6 +444,8 @@ void sk_rd_name_none(struct rd_store *s);
 void sk_rd_name_all(struct rd_store *s);
 /* Adds queues to s->named, none of which is in it. */
 void sk_rd_name_these(struct rd_store *s, const struct sk_str *queues, size_t n);
+/* Keeps which queues there are; the texts are copied. */
+void sk_rd_learn_known(struct rd_store *s, const struct sk_count_op *count);
 /* Forgets which queues there are. */
 void sk_rd_forget_known(struct rd_store *s);
 /* Adds all known queues to s->named. */

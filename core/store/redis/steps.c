@@ -37,7 +37,8 @@ struct walk {
   struct sk_view *views; /* owned */
   size_t views_n, views_cap;
   size_t views_bytes;
-  struct sk_get_op got; /* of a merge: the views of its ids, from the first one that has none yet */
+  struct sk_count_op count; /* which queues there are */
+  struct sk_get_op got;     /* of a merge: the views of its ids, from the first one that has none yet */
   struct rd_merged merged;
   size_t merged_at;
 };
@@ -280,6 +281,22 @@ static bool begin(struct walk *w) {
   return true;
 }
 
+/* The queues are others than those that were known. */
+static void on_counted(struct rd_store *s, struct sk_count_op *op, enum sk_code status, void *ctx) {
+  struct walk *w = ctx;
+  struct sk_err why = op->op.err;
+  if (status == SK_OK) sk_rd_learn_known(s, op);
+  sk_op_fini(&op->op);
+  if (status != SK_OK)
+    finish(w, status, &why);
+  else if (!begin(w))
+    finish(w, SK_ENOMEM, NULL);
+  else if (next_look(w))
+    look(w);
+  else
+    finish(w, SK_OK, NULL);
+}
+
 static void on_looked(struct sk_op *op, void *ctx) {
   struct walk *w = ctx;
   bool ok = true;
@@ -297,17 +314,8 @@ static void on_looked(struct sk_op *op, void *ctx) {
   }
   if (w->look.reply == NULL) {
     sk_op_fini(op);
-    if (w->store->known_version[0] == '\0') { /* another operation has learnt since, and only some of the queues */
-      w->look.names_first = true;
-      w->look.version[0] = '\0';
-      look(w);
-      return;
-    }
-    ok = begin(w);
-    if (ok && next_look(w))
-      look(w);
-    else
-      finish(w, ok ? SK_OK : SK_ENOMEM, NULL);
+    w->count.op = (struct sk_op){ 0 };
+    sk_rd_count(w->store, &w->count, on_counted, w);
     return;
   }
   struct sk_str cursor = sk_rd_text(w->look.reply, 7);

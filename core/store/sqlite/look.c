@@ -1,4 +1,4 @@
-/* look.c - count and tasks of the sqlite store, and the views of jobs that walk.c lists.  In a reading transaction. */
+/* look.c - tasks of the sqlite store, and the views of jobs that walk.c lists.  In a reading transaction. */
 #include "store/check.h"
 #include "store/sqlite/sqlite.h"
 
@@ -56,29 +56,7 @@ enum sk_code sk_sq_find_hindrance(struct sq_db *db, const struct sq_row *row, en
   return SK_OK;
 }
 
-/* -- count, tasks -------------------------------------------------------------------------------------------------- */
-
-enum sk_code sk_sq_count(struct sq_db *db, struct sk_count_op *op) {
-  enum sk_code code = SK_OK;
-  size_t n = 0;
-  while (sk_sq_next(db, SQL_QUEUES, &code)) n++;
-  if (code != SK_OK) return code;
-  op->queues_n = 0;
-  op->queues = sk_arena_array(&op->op.arena, n, sizeof *op->queues);
-  if (op->queues == NULL) return sk_sq_no_memory(db);
-  sqlite3_stmt *st = sk_sq(db, SQL_QUEUE_COUNTS);
-  while (code == SK_OK && op->queues_n < n && sk_sq_next(db, SQL_QUEUE_COUNTS, &code)) {
-    struct sk_queue_count *count = &op->queues[op->queues_n++];
-    count->name = sk_arena_copy(&op->op.arena, sk_sq_column(st, 0));
-    count->paused = sqlite3_column_int(st, 1) != 0;
-    for (int i = 1; i < SK_STATES; i++) count->states[i] = sqlite3_column_int64(st, 1 + i);
-    if (count->name.p == NULL) code = sk_sq_no_memory(db);
-  }
-  sk_sq_reset(db, SQL_QUEUE_COUNTS);
-  op->counters = db->head.counters;
-  op->queues_version = (uint64_t)db->head.queues_version;
-  return code;
-}
+/* -- tasks --------------------------------------------------------------------------------------------------------- */
 
 enum sk_code sk_sq_tasks(struct sq_db *db, struct sk_tasks_op *op) {
   enum sk_code code = SK_OK;

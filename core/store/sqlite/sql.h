@@ -30,8 +30,7 @@ SQ_STMT(QUEUE_BY_NAME, "SELECT " SQ_QUEUE ", " SQ_SETTINGS
                        " FROM queue LEFT JOIN queue_settings ON queue_settings.name=queue.name WHERE queue.name=?1")
 SQ_STMT(QUEUE_BY_NUMBER, "SELECT " SQ_QUEUE ", " SQ_SETTINGS
                          " FROM queue LEFT JOIN queue_settings ON queue_settings.name=queue.name WHERE q=?1")
-SQ_STMT(QUEUES, "SELECT q FROM queue ORDER BY name")
-SQ_STMT(QUEUE_COUNTS, "SELECT name, paused, c1, c2, c3, c4, c5, c6, c7 FROM queue ORDER BY name")
+SQ_STMT(QUEUE_COUNTS, "SELECT name, paused, c1, c2, c3, c4, c5, c6, c7 FROM queue WHERE name>?1 ORDER BY name LIMIT ?2")
 SQ_STMT(QUEUE_FROM, "SELECT q FROM queue WHERE name>=?1 ORDER BY name LIMIT 1")
 SQ_STMT(QUEUE_BEHIND, "SELECT q FROM queue WHERE name>?1 ORDER BY name LIMIT 1")
 SQ_STMT(QUEUE_MAX, "SELECT coalesce(max(q), 0) FROM queue")

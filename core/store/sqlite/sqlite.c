@@ -49,7 +49,7 @@ struct sq_store {
   /* The thread's. */
   struct sk_list sweeps;    /* of sk_op.node: filtered changes */
   struct sq_sweep sweep;    /* the first of them; op NULL: not begun */
-  struct sk_list walks;     /* of sq_walk.node: gets and lists that take several steps */
+  struct sk_list walks;     /* of sq_walk.node: gets, lists and counts that take several steps */
   struct sk_list backups;   /* of sk_op.node */
   struct sq_backup *backup; /* the first of them; NULL: not begun */
   int64_t told_version;     /* PRAGMA data_version when `changed` was last told */
@@ -107,7 +107,6 @@ static enum sk_code perform(struct sq_db *db, struct sk_op *op) {
   case FETCH: return sk_sq_fetch(db, whole);
   case SETTLE: return sk_sq_settle(db, whole);
   case BEAT: return sk_sq_beat(db, whole);
-  case COUNT: return sk_sq_count(db, whole);
   case CHANGE: return sk_sq_change_ids(db, whole);
   case PAUSE: return sk_sq_pause(db, whole);
   case PROGRESS: return sk_sq_progress(db, whole);
@@ -115,6 +114,7 @@ static enum sk_code perform(struct sq_db *db, struct sk_op *op) {
   case TASKS: return sk_sq_tasks(db, whole);
   case GET:
   case LIST:
+  case COUNT:
   case BACKUP: break; /* in steps */
   }
   return SK_EUNSUPPORTED;
@@ -256,12 +256,13 @@ static enum sk_code walk_step(struct sq_db *db, struct sq_walk *w) {
   return read_one(db, w->op, w);
 }
 
-/* The first step of a get or list; true: it needs others. */
+/* The first step of a get, list or count; true: it needs others. */
 static bool walk_begin(struct sq_store *s, struct sk_op *op) {
   struct sq_walk *w = malloc(sizeof *w);
   enum sk_code code = w ? SK_OK : sk_sq_no_memory(s->db);
   if (w && op->kind == GET) sk_sq_walk_get(w, (void *)op);
   if (w && op->kind == LIST) sk_sq_walk_list(w, (void *)op);
+  if (w && op->kind == COUNT) sk_sq_walk_count(w, (void *)op);
   if (w) code = read_one(s->db, op, w);
   bool goes_on = code == SK_OK && !w->over;
   if (goes_on)
@@ -275,7 +276,7 @@ static bool walk_begin(struct sq_store *s, struct sk_op *op) {
 static void read_all(struct sq_store *s, struct sk_list *ops) {
   SK_LIST_EACH_SAFE(it, ops) {
     struct sk_op *op = SK_CONTAINER(it, struct sk_op, node);
-    bool walks = op->kind == GET || op->kind == LIST;
+    bool walks = op->kind == GET || op->kind == LIST || op->kind == COUNT;
     s->db->deadline_ms = op->until_ms;
     if (!walks)
       set_status(s->db, op, read_one(s->db, op, NULL));

@@ -610,7 +610,6 @@ enum sk_code sk_sq_declare(struct sq_db *db, struct sk_declare_op *op);
  * there are more. */
 enum sk_code sk_sq_expire(struct sq_db *db);
 
-enum sk_code sk_sq_count(struct sq_db *db, struct sk_count_op *op);
 enum sk_code sk_sq_tasks(struct sq_db *db, struct sk_tasks_op *op);
 /* Fills the view of a job, whose texts are in arena. */
 enum sk_code sk_sq_view(struct sq_db *db, struct sk_arena *arena, const struct sq_row *row, const struct sq_text *text,
@@ -618,9 +617,9 @@ enum sk_code sk_sq_view(struct sq_db *db, struct sk_arena *arena, const struct s
 /* Says why a READY job cannot be taken now, apart from the jobs before it. */
 enum sk_code sk_sq_find_hindrance(struct sq_db *db, const struct sq_row *row, enum sk_blocked_by *blocked_by);
 
-/* -- walk.c: get and list in steps --------------------------------------------------------------------------------- */
+/* -- walk.c: get, list and count in steps -------------------------------------------------------------------------- */
 
-/* A get or a list at work.  Made by sk_sq_walk_get or sk_sq_walk_list; `step` is called in a reading transaction until
+/* A get, list or count at work.  Made by sk_sq_walk_get, _list or _count; `step` is called in a reading transaction until
  * `over`.  A step that failed may be done again with the walk as it was before. */
 struct sq_walk {
   struct sk_list node; /* the caller's */
@@ -638,9 +637,13 @@ struct sq_walk {
   int64_t rank;        /* ... READY: the priority that is listed, of `queue` */
   int64_t due, ord;    /* ... the place of the last row, in the order of its state */
   bool entered;        /* ... READY: `queue` is being listed; else the walk goes on behind it */
-  size_t queue_n;
+  size_t queue_n;      /* list, count: the queue of the last row */
   char queue[SK_NAME_BYTES_MAX];
+  size_t cap;          /* count: queues that there is room for */
+  size_t queues_n;     /* ... when the last step ended */
+  struct sq_head head; /* ... at the first step */
 };
+void sk_sq_walk_count(struct sq_walk *w, struct sk_count_op *op);
 void sk_sq_walk_get(struct sq_walk *w, struct sk_get_op *op);
 void sk_sq_walk_list(struct sq_walk *w, struct sk_list_op *op);
 

@@ -1,4 +1,4 @@
-/* walk.c - get and list of the sqlite store, in steps: each step is one short reading transaction, between which other
+/* walk.c - get, list and count of the sqlite store, in steps: each step is one short reading transaction, between which other
  * operations have their turn.
  *
  * A step ends after LOOKS rows or SK_BATCH_BYTES_MAX bytes of records, however many jobs there are and whatever the
@@ -7,7 +7,7 @@
 #include "store/check.h"
 #include "store/sqlite/sqlite.h"
 
-enum { LOOKS = 2000, GET_IDS = 500 };
+enum { LOOKS = 2000, GET_IDS = 500, COUNT_QUEUES = 1000 };
 
 /* -- get ----------------------------------------------------------------------------------------------------------- */
 
@@ -283,4 +283,67 @@ void sk_sq_walk_list(struct sq_walk *w, struct sk_list_op *op) {
   op->views_n = 0;
   op->views = NULL;
   *w = (struct sq_walk){ .op = &op->op, .step = list_step, .state = SK_STATE_SCHEDULED, .skip = op->offset };
+}
+
+/* -- count --------------------------------------------------------------------------------------------------------- */
+
+/* Room for the queues of another step. */
+static bool grow(struct sq_walk *w, struct sk_count_op *op) {
+  if (op->queues_n + COUNT_QUEUES <= w->cap) return true;
+  size_t cap = w->cap * 2 + COUNT_QUEUES;
+  struct sk_queue_count *grown = sk_arena_array(&op->op.arena, cap, sizeof *grown);
+  if (grown == NULL) return false;
+  if (op->queues_n) memcpy(grown, op->queues, op->queues_n * sizeof *grown);
+  op->queues = grown;
+  w->cap = cap;
+  return true;
+}
+
+static enum sk_code count_one(struct sq_db *db, sqlite3_stmt *st, struct sk_count_op *op) {
+  struct sk_queue_count *count = &op->queues[op->queues_n];
+  *count = (struct sk_queue_count){ .name = sk_arena_copy(&op->op.arena, sk_sq_column(st, 0)),
+                                    .paused = sqlite3_column_int(st, 1) != 0 };
+  for (int i = 1; i < SK_STATES; i++) count->states[i] = sqlite3_column_int64(st, 1 + i);
+  if (count->name.p == NULL) return sk_sq_no_memory(db);
+  op->queues_n++;
+  return SK_OK;
+}
+
+static bool is_same(const struct sq_head *a, const struct sq_head *b) {
+  const struct sk_counters *x = &a->counters, *y = &b->counters;
+  return a->fence == b->fence && a->seq == b->seq && a->queues_version == b->queues_version &&
+         x->enqueued == y->enqueued && x->done == y->done && x->retried == y->retried && x->dead == y->dead &&
+         x->cancelled == y->cancelled && x->discarded == y->discarded && x->crashed == y->crashed &&
+         x->recovered == y->recovered;
+}
+
+static enum sk_code count_step(struct sq_walk *w, struct sq_db *db) {
+  struct sk_count_op *op = (void *)w->op;
+  enum sk_code code = SK_OK;
+  op->queues_n = w->queues_n; /* the step may be done again */
+  if (op->queues_n == 0) w->head = db->head;
+  if (!grow(w, op)) return sk_sq_no_memory(db);
+  sqlite3_stmt *st = sk_sq(db, SQL_QUEUE_COUNTS);
+  sk_sq_text(st, 1, sk_str(w->queue, w->queue_n));
+  sk_sq_int(st, 2, COUNT_QUEUES);
+  while (code == SK_OK && sk_sq_next(db, SQL_QUEUE_COUNTS, &code)) code = count_one(db, st, op);
+  sk_sq_reset(db, SQL_QUEUE_COUNTS);
+  if (code != SK_OK) return code;
+  w->over = op->queues_n - w->queues_n < COUNT_QUEUES;
+  w->queues_n = op->queues_n;
+  if (op->queues_n > 0) {
+    struct sk_str last = op->queues[op->queues_n - 1].name;
+    w->queue_n = last.n < sizeof w->queue ? last.n : sizeof w->queue;
+    memcpy(w->queue, last.p, w->queue_n);
+  }
+  op->counters = db->head.counters;
+  op->queues_version = (uint64_t)w->head.queues_version;
+  op->moving = !is_same(&w->head, &db->head);
+  return SK_OK;
+}
+
+void sk_sq_walk_count(struct sq_walk *w, struct sk_count_op *op) {
+  op->queues = NULL;
+  op->queues_n = 0;
+  *w = (struct sq_walk){ .op = &op->op, .step = count_step };
 }

@@ -4,8 +4,8 @@
 --        reply (its offset and limit are what is left of them); "ids" when only ids are wanted, in any order, or
 --        "places" when only ids are wanted, each with its place; a version of `queues` that must be the present one
 -- Reply  { ids, values, then what lib/views.lua says of them, {}, the next cursor ("": that were all), what is left of
---        the offset, queues of the jobs when only ids are wanted }; or where the version is another { -1, all queues,
---        version }.  With "places" values are places: due time and member of `later`, which is also what the cursor has
+--        the offset, queues of the jobs when only ids are wanted }; or where the version is another { -1, version }.
+--        With "places" values are places: due time and member of `later`, which is also what the cursor has
 --        behind its last ";".  With them jobs of several calls can be merged: core/store/redis/merge.c.
 local call, argi, queues_n, HELD, QUEUES, COUNTS, ENDED, names, queue_in, holds, notes, logs, stops, view, walk, store_error = ...
 if store_error then return store_error end
@@ -14,7 +14,7 @@ local states, queue_wanted, task_wanted, skip, limit, cursor, form, version = un
 skip, limit, cursor, form = tonumber(skip), tonumber(limit), cursor or "", form or ""
 if version and version ~= "" then
   local present = call("HGET", QUEUES, "") or "0"
-  if present ~= version then return { -1, call("HKEYS", QUEUES), present } end
+  if present ~= version then return { -1, present } end
 end
 local filter = { queue = queue_wanted, task = task_wanted, any_order = form == "ids", places_only = form == "places" }
 local ids, values, queues, queue_seen = {}, {}, {}, {}
