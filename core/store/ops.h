@@ -248,7 +248,8 @@ struct sk_queue_count {
   int64_t states[SK_STATES]; /* jobs by state */
 };
 /* count: the queues with their jobs, and the counters.  A kept record's end does not change the counters.  A store of
- * many queues is counted in steps: each queue as it is at one moment, and `moving` when jobs may have moved meanwhile. */
+ * many queues is counted in steps: each queue as it is at one moment, and `moving` when jobs may have moved
+ * meanwhile. */
 struct sk_count_op {
   struct sk_op op;
   struct sk_queue_count *queues; /* out, by name: every queue that holds a job, ever held one, or is paused */

@@ -16,9 +16,8 @@
  *
  * Files: redis.c (open, close, slots), ops.c (sending, answering, outages), conn.c (one connection), call.c (commands
  * and replies), command.c (building commands), life.c (which store this is, and which engine on it), clock.c (Redis's
- * clock), steps.c (operations in steps), count.c and merge.c (such
- * steps: counts, and listings through many queues), enqueue.c, work.c, look.c and change.c (the ops), host.c (the processes of
- * this machine). */
+ * clock), steps.c (operations in steps), count.c (counts in steps), merge.c (steps of a listing through many queues),
+ * enqueue.c, work.c, look.c and change.c (the ops), host.c (the processes of this machine). */
 #ifndef SK_STORE_REDIS_H
 #define SK_STORE_REDIS_H
 

@@ -619,8 +619,8 @@ enum sk_code sk_sq_find_hindrance(struct sq_db *db, const struct sq_row *row, en
 
 /* -- walk.c: get, list and count in steps -------------------------------------------------------------------------- */
 
-/* A get, list or count at work.  Made by sk_sq_walk_get, _list or _count; `step` is called in a reading transaction until
- * `over`.  A step that failed may be done again with the walk as it was before. */
+/* A get, list or count at work.  Made by sk_sq_walk_get, _list or _count; `step` is called in a reading transaction
+ * until `over`.  A step that failed may be done again with the walk as it was before. */
 struct sq_walk {
   struct sk_list node; /* the caller's */
   struct sk_op *op;

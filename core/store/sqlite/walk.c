@@ -1,5 +1,5 @@
-/* walk.c - get, list and count of the sqlite store, in steps: each step is one short reading transaction, between which other
- * operations have their turn.
+/* walk.c - get, list and count of the sqlite store, in steps: each step is one short reading transaction, between which
+ * other operations have their turn.
  *
  * A step ends after LOOKS rows or SK_BATCH_BYTES_MAX bytes of records, however many jobs there are and whatever the
  * filter is, and leaves in the walk how far it came.  A walk holds values and no statement, so a job that moves between
