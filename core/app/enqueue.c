@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "logic/json.h"
-#include "logic/names.h"
+#include "logic/name.h"
 #include "lua/enqueue_command.h"
 
 enum {

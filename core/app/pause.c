@@ -3,7 +3,7 @@
 #include "app/out.h"
 #include "app/session.h"
 #include "app/verbs.h"
-#include "logic/names.h"
+#include "logic/name.h"
 #include "logic/nearest.h"
 
 static const struct sk_option OPTIONS[] = { SK_OPTION_STORE };

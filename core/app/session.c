@@ -4,7 +4,7 @@
 #include "app/exits.h"
 #include "app/out.h"
 #include "app/values.h"
-#include "logic/names.h"
+#include "logic/name.h"
 #include "logic/record.h"
 #include "logic/url.h"
 

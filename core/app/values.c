@@ -9,7 +9,7 @@
 #include "base/limits.h"
 
 enum { NUMBER_BYTES_MAX = 40 };
-#define TIME_MS_MAX (2 * 1000 * SK_SECONDS_MAX) /* in 2169; no time of a job is later (logic/names.h) */
+#define TIME_MS_MAX (2 * 1000 * SK_SECONDS_MAX) /* in 2169; no time of a job is later (logic/job_check.h) */
 
 /* A cursor over the text; each take_* function moves it past the characters that it reads. */
 struct cursor {

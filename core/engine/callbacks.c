@@ -5,8 +5,8 @@
 
 #include "base/limits.h"
 #include "logic/callback.h"
+#include "logic/job_check.h"
 #include "logic/json.h"
-#include "logic/names.h"
 #include "logic/record.h"
 
 typedef void (*put_fn)(struct sk_str args, struct sk_str json, struct sk_buf *out);

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"
-#include "logic/names.h"
 #include "logic/rules.h"
 
 enum {

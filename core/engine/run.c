@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "engine/state.h"
 #include "logic/callback.h"
-#include "logic/names.h"
+#include "logic/job_check.h"
 #include "logic/record.h"
 
 static struct sk_str copy_to(char **at, struct sk_str s) {

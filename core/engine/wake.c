@@ -2,7 +2,7 @@
  *
  * An event only notes what it tells; fetch.c looks at these notes once in a turn. */
 #include "engine/state.h"
-#include "logic/names.h"
+#include "logic/name.h"
 
 void sk_wake_fetch(struct sk_engine *e) {
   e->fetch_wanted = true;

@@ -1,14 +1,16 @@
-/* backoff.c - see backoff.h.  Numbers are held in microseconds (jitter: millionths), so that all of it is integer
- * arithmetic but for the last product. */
+/* backoff.c - see backoff.h.  Numbers are held in microseconds, jitter in millionths, so that only the last step, the
+ * spread, needs floating point. */
 #include "logic/backoff.h"
 
 #include <stdbool.h>
 
 #include "base/limits.h"
+#include "logic/fields.h"
+#include "logic/shown.h"
 
 enum kind { EXPONENTIAL, FIBONACCI, LINEAR, CONSTANT, LIST };
 static const char *const KIND_NAMES[] = { "exponential", "fibonacci", "linear", "constant", "list" };
-enum { KINDS = 5, ONE = 1000000, DECIMALS = 6, SHOWN_BYTES_MAX = 80 };
+enum { KINDS = 5, ONE = 1000000, DECIMALS = 6 };
 
 #define SECONDS_MAX_US ((int64_t)SK_SECONDS_MAX * ONE) /* 3.2e15 */
 #define NONE (-1)
@@ -20,7 +22,8 @@ struct plan {
   int64_t steps[SK_BACKOFF_STEPS_MAX];
 };
 
-/* Digits with up to six decimals, times a million.  SK_ELIMIT past SK_SECONDS_MAX. */
+/* Reads digits with up to six decimals; *out is the number times a million.  SK_OK, SK_EINVAL, SK_ELIMIT (past
+ * SK_SECONDS_MAX). */
 static enum sk_code parse_number(struct sk_str s, int64_t *out) {
   int64_t whole = 0, fraction = 0, unit = ONE;
   size_t i = 0;
@@ -42,21 +45,7 @@ static enum sk_code parse_number(struct sk_str s, int64_t *out) {
 }
 
 static enum sk_code refuse(struct sk_err *err, enum sk_code code, struct sk_str part, const char *expected) {
-  char shown[SHOWN_BYTES_MAX + 1];
-  struct sk_str head = sk_str_head(part, SHOWN_BYTES_MAX);
-  for (size_t i = 0; i < head.n; i++) shown[i] = head.p[i] >= ' ' && head.p[i] < 0x7f ? head.p[i] : '?';
-  shown[head.n] = '\0';
-  return sk_err_set(err, code, "backoff \"%s\": expected %s", shown, expected);
-}
-
-/* The part up to the next ';', which is taken off *rest together with it. */
-static struct sk_str take_part(struct sk_str *rest) {
-  size_t n = 0;
-  while (n < rest->n && rest->p[n] != ';') n++;
-  struct sk_str part = sk_str_head(*rest, n);
-  size_t skip = n < rest->n ? n + 1 : n;
-  *rest = sk_str(rest->p + skip, rest->n - skip);
-  return part;
+  return sk_err_set(err, code, "backoff \"%s\": expected %s", sk_shown(part).text, expected);
 }
 
 static enum sk_code parse_option(struct plan *plan, struct sk_str part, struct sk_err *err) {
@@ -100,14 +89,14 @@ static enum sk_code parse(struct sk_str text, struct plan *plan, struct sk_err *
   plan->steps_n = 0;
   if (text.n == 0) return SK_OK;
   bool more = memchr(text.p, ';', text.n) != NULL;
-  struct sk_str rest = text, name = take_part(&rest);
+  struct sk_str rest = text, name = sk_fields_next(&rest, ';');
   int kind = 0;
   while (kind < KINDS && !sk_str_eq_c(name, KIND_NAMES[kind])) kind++;
   if (kind == KINDS) return refuse(err, SK_EINVAL, name, "exponential, fibonacci, linear, constant or list");
   plan->kind = (enum kind)kind;
   while (more) {
     more = memchr(rest.p, ';', rest.n) != NULL;
-    enum sk_code code = parse_part(plan, take_part(&rest), err);
+    enum sk_code code = parse_part(plan, sk_fields_next(&rest, ';'), err);
     if (code != SK_OK) return code;
   }
   if (plan->kind == LIST && plan->steps_n == 0) return refuse(err, SK_EINVAL, text, "at least one number in a list");
@@ -119,7 +108,7 @@ enum sk_code sk_backoff_check(struct sk_str text, struct sk_err *err) {
   return parse(text, &plan, err);
 }
 
-/* a * b, at most SECONDS_MAX_US; neither is negative. */
+/* Returns a * b, or SECONDS_MAX_US when that is less.  Neither factor is negative. */
 static int64_t times(int64_t a, int64_t b) { return b != 0 && a > SECONDS_MAX_US / b ? SECONDS_MAX_US : a * b; }
 
 static int64_t or_default(int64_t v, int64_t otherwise) { return v == NONE ? otherwise : v; }

@@ -2,7 +2,7 @@
 #include "logic/callback.h"
 
 #include "base/limits.h"
-#include "logic/names.h"
+#include "logic/job_check.h"
 #include "logic/record.h"
 #include "logic/wire.h"
 

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #include "base/limits.h"
-#include "logic/text.h"
+#include "logic/fields.h"
 
 enum { MESSAGE_BYTES_MAX = 200 };
 
@@ -21,7 +21,7 @@ static void add_clean(struct sk_buf *out, struct sk_str text) {
 
 void sk_lines_add(struct sk_buf *lines, int64_t now_ms, struct sk_str text, size_t line_bytes_max) {
   do {
-    struct sk_str line = sk_text_until(&text, '\n');
+    struct sk_str line = sk_fields_next(&text, '\n');
     sk_buf_addf(lines, "%" PRId64 " ", now_ms);
     add_clean(lines, sk_str_head(line, line_bytes_max));
     sk_buf_add_byte(lines, '\n');
@@ -30,9 +30,9 @@ void sk_lines_add(struct sk_buf *lines, int64_t now_ms, struct sk_str text, size
 
 bool sk_lines_next(struct sk_str *lines, int64_t *ms, struct sk_str *text) {
   if (lines->n == 0) return false;
-  *text = sk_text_until(lines, '\n');
-  struct sk_str rest = *text, number = sk_text_until(&rest, ' ');
-  if (sk_text_number(number, ms)) *text = rest; /* else it is none of ours: shown as it is, at 0 */
+  *text = sk_fields_next(lines, '\n');
+  struct sk_str rest = *text, number = sk_fields_next(&rest, ' ');
+  if (sk_fields_number(number, ms)) *text = rest; /* else it is none of ours: shown as it is, at 0 */
   return true;
 }
 
@@ -75,7 +75,7 @@ static int64_t recoveries_told(struct sk_str history) {
   while (sk_lines_next(&history, &ms, &text)) {
     if (!sk_str_starts(text, RECOVERED)) continue;
     struct sk_str number = sk_str(text.p + sizeof RECOVERED - 1, text.n - (sizeof RECOVERED - 1));
-    if (sk_text_number(number, &n) && n > told) told = n;
+    if (sk_fields_number(number, &n) && n > told) told = n;
   }
   return told;
 }
@@ -84,7 +84,7 @@ static void add_message(struct sk_buf *out, struct sk_str message) {
   if (message.n == 0) return;
   struct sk_str rest = message;
   sk_buf_add_byte(out, ' ');
-  add_clean(out, sk_str_head(sk_text_until(&rest, '\n'), MESSAGE_BYTES_MAX));
+  add_clean(out, sk_str_head(sk_fields_next(&rest, '\n'), MESSAGE_BYTES_MAX));
 }
 
 /* How the attempt ended, where the decision alone does not tell. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "logic/text.h"
+#include "logic/fields.h"
 
 static enum sk_code check_numbers(const struct sk_limit *l, struct sk_err *err) {
   const int64_t per_max = SK_SECONDS_MAX * 1000;
@@ -28,11 +28,11 @@ enum sk_code sk_limit_parse(struct sk_str text, struct sk_limit *out, struct sk_
   if (text.n == 0) return SK_OK;
   struct sk_str rest = text;
   struct sk_limit l = { .concurrency = 0 };
-  bool good = sk_text_number(sk_text_until(&rest, ';'), &l.concurrency);
-  good &= sk_text_number(sk_text_until(&rest, ';'), &l.rate);
-  good &= sk_text_number(sk_text_until(&rest, ';'), &l.per_ms);
-  good &= sk_text_number(sk_text_until(&rest, ';'), &l.burst);
-  struct sk_str order = sk_text_until(&rest, ';');
+  bool good = sk_fields_number(sk_fields_next(&rest, ';'), &l.concurrency);
+  good &= sk_fields_number(sk_fields_next(&rest, ';'), &l.rate);
+  good &= sk_fields_number(sk_fields_next(&rest, ';'), &l.per_ms);
+  good &= sk_fields_number(sk_fields_next(&rest, ';'), &l.burst);
+  struct sk_str order = sk_fields_next(&rest, ';');
   l.strict = sk_str_eq_c(order, "strict");
   good &= l.strict || sk_str_eq_c(order, "any");
   good &= l.rate > 0 ? l.per_ms > 0 && l.burst > 0 : l.per_ms == 0 && l.burst == 0;
@@ -90,7 +90,7 @@ struct sk_str sk_limit_numbers(struct sk_str template_limit) {
   return end ? sk_str(template_limit.p, (size_t)(end - template_limit.p)) : SK_STR_LIT("0;0;0;0;any");
 }
 
-static struct sk_str next_of(struct sk_str *past) { return past->n ? sk_text_until(past, '|') : *past; }
+static struct sk_str next_of(struct sk_str *past) { return past->n ? sk_fields_next(past, '|') : *past; }
 
 void sk_limit_past_add(struct sk_str past, struct sk_str before, struct sk_str now, struct sk_buf *out) {
   next_of(&past); /* what was declared: `before` */
@@ -113,15 +113,15 @@ bool sk_limit_renew(struct sk_str past, struct sk_limit *limit) {
   char text[120];
   int n = snprintf(text, sizeof text, "%" PRId64 ";%" PRId64 ";%" PRId64 ";%" PRId64 ";%s", limit->concurrency,
                    limit->rate, limit->per_ms, limit->burst, limit->strict ? "strict" : "any");
-  struct sk_str own = sk_str(text, (size_t)n), now = sk_text_until(&past, '|');
+  struct sk_str own = sk_str(text, (size_t)n), now = sk_fields_next(&past, '|');
   bool found = false;
-  while (past.n > 0 && !found) found = sk_str_eq(sk_text_until(&past, '|'), own);
+  while (past.n > 0 && !found) found = sk_str_eq(sk_fields_next(&past, '|'), own);
   if (!found) return false;
   struct sk_limit l = { .group = limit->group };
-  bool good = sk_text_number(sk_text_until(&now, ';'), &l.concurrency);
-  good &= sk_text_number(sk_text_until(&now, ';'), &l.rate);
-  good &= sk_text_number(sk_text_until(&now, ';'), &l.per_ms);
-  good &= sk_text_number(sk_text_until(&now, ';'), &l.burst);
+  bool good = sk_fields_number(sk_fields_next(&now, ';'), &l.concurrency);
+  good &= sk_fields_number(sk_fields_next(&now, ';'), &l.rate);
+  good &= sk_fields_number(sk_fields_next(&now, ';'), &l.per_ms);
+  good &= sk_fields_number(sk_fields_next(&now, ';'), &l.burst);
   l.strict = sk_str_eq_c(now, "strict");
   if (good) *limit = l;
   return good;

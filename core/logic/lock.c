@@ -2,7 +2,7 @@
 #include "logic/lock.h"
 
 #include "base/limits.h"
-#include "logic/text.h"
+#include "logic/fields.h"
 
 static enum sk_lock_mode mode_of(struct sk_str word) {
   if (sk_str_eq_c(word, "reject")) return SK_LOCK_REJECT;
@@ -14,8 +14,8 @@ enum sk_code sk_lock_parse(struct sk_str text, struct sk_lock *out, struct sk_er
   *out = (struct sk_lock){ .mode = SK_LOCK_NONE };
   if (text.n == 0) return SK_OK;
   struct sk_str rest = text;
-  struct sk_lock lock = { .mode = mode_of(sk_text_until(&rest, ';')) };
-  bool number = sk_text_number(sk_text_until(&rest, ';'), &lock.ttl_ms);
+  struct sk_lock lock = { .mode = mode_of(sk_fields_next(&rest, ';')) };
+  bool number = sk_fields_number(sk_fields_next(&rest, ';'), &lock.ttl_ms);
   if (lock.mode == SK_LOCK_NONE || !number || rest.n < 2 || rest.p[0] != '=' ||
       (lock.mode == SK_LOCK_THROTTLE && lock.ttl_ms == 0))
     return sk_err_set(err, SK_EINVAL, "unique \"%.*s\": expected mode;ttl_ms;=key", SK_STR_ARG(sk_str_head(text, 100)));

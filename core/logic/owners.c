@@ -4,13 +4,13 @@
 #include <inttypes.h>
 
 #include "base/limits.h"
-#include "logic/text.h"
+#include "logic/fields.h"
 
 /* The next owner and its time; false at the end. */
 static bool next(struct sk_str *rest, struct sk_str *owner, int64_t *ms) {
   if (rest->n == 0) return false;
-  *owner = sk_text_until(rest, ' ');
-  return rest->n > 0 && sk_text_number(sk_text_until(rest, ' '), ms);
+  *owner = sk_fields_next(rest, ' ');
+  return rest->n > 0 && sk_fields_number(sk_fields_next(rest, ' '), ms);
 }
 
 void sk_owners_update(struct sk_str owners, struct sk_str owner, bool declares, int64_t now_ms, struct sk_buf *out) {

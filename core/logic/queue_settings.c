@@ -4,8 +4,8 @@
 #include <inttypes.h>
 
 #include "base/limits.h"
-#include "logic/names.h"
-#include "logic/text.h"
+#include "logic/name.h"
+#include "logic/fields.h"
 #include "logic/wire.h"
 
 #define MS_MAX (SK_SECONDS_MAX * 1000)
@@ -110,12 +110,12 @@ void sk_queue_settings_print(struct sk_buf *out, const struct sk_queue_settings 
 struct sk_queue_settings sk_queue_settings_parse(struct sk_str text) {
   struct sk_queue_settings q = { .max_len = 0 };
   for (size_t i = 0; i < SK_QUEUE_SETTINGS; i++) {
-    struct sk_str word = sk_text_until(&text, ';');
+    struct sk_str word = sk_fields_next(&text, ';');
     int64_t value = 0;
     if (sk_queue_settings_table[i].type == SK_SETTING_OVERFLOW)
       value = sk_overflow_parse(word);
     else
-      sk_text_number(word, &value);
+      sk_fields_number(word, &value);
     sk_queue_settings_set(&q, i, value);
   }
   return q;

@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/limits.h"
-#include "logic/names.h"
+#include "logic/name.h"
 #include "logic/record.h"
 #include "logic/wire.h"
 #include "lua/json.h"

@@ -2,7 +2,7 @@
 #include <assert.h>
 
 #include "base/limits.h"
-#include "logic/names.h"
+#include "logic/job_check.h"
 #include "logic/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/limits.h"
-#include "logic/names.h"
+#include "logic/name.h"
 
 static void an_id_is_26_characters_that_begin_with_its_time(void **state) {
   (void)state;

@@ -1,6 +1,6 @@
 /* limits_test.c - that the limits fit each other.  Each is tested at its value and one past it where it is applied:
- * names, ids, payloads, args and nesting in names_test and lua_json_test, numbers in names_test and backoff_test,
- * queues in queues_test, log lines in log_test; batches and listings in the store contract. */
+ * names and ids in name_test, payloads, args and nesting in job_check_test and lua_json_test, numbers in job_check_test
+ * and backoff_test, queues in queues_test, log lines in log_test; batches and listings in the store contract. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +13,8 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "logic/job_check.h"
 #include "logic/json.h"
-#include "logic/names.h"
 #include "logic/record.h"
 
 static struct sk_str filled(size_t n, const char *open, const char *close) {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "logic/text.h"
+#include "logic/fields.h"
 #include "redis_scripts.h"
 #include "store/redis/redis.h"
 
@@ -383,7 +383,7 @@ static size_t find_gone(struct rd_store *s, struct sk_str *out, const struct rd_
   for (size_t i = 0; i + 3 < others->n; i += 4) {
     struct sk_str name = sk_rd_text(others, i), beaten = sk_rd_text(others, i + 1);
     int64_t mark = 0, lease_ms = 0;
-    if (!sk_text_number(beaten, &mark) || !sk_text_number(sk_rd_text(others, i + 2), &lease_ms)) continue;
+    if (!sk_fields_number(beaten, &mark) || !sk_fields_number(sk_rd_text(others, i + 2), &lease_ms)) continue;
     bool over = sk_watches_look(&s->watches, name, (uint64_t)mark, lease_ms);
     if (!over && !sk_rd_is_dead(sk_rd_text(others, i + 3))) continue;
     out[n * 2] = name;

@@ -1,4 +1,4 @@
-/* names_test.c - what a client may say: names, ids, jobs. */
+/* job_check_test.c - which jobs are accepted, and what the refusals of the others say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "logic/names.h"
+#include "logic/job_check.h"
 
 static struct sk_job a_good_job(void) {
   struct sk_job job;
@@ -30,40 +30,6 @@ static void assert_refused(const struct sk_job *job, enum sk_code code, const ch
   assert_int_equal(check(job, &err), code);
   assert_int_equal(err.code, code);
   if (strstr(err.message, sentence) == NULL) fail_msg("\"%s\" does not hold \"%s\"", err.message, sentence);
-}
-
-static void names_are_letters_digits_and_four_signs(void **state) {
-  (void)state;
-  assert_int_equal(sk_name_check("queue", SK_STR_LIT("aZ09_.:-"), NULL), SK_OK);
-  assert_int_equal(sk_name_check("queue", SK_STR_LIT("x"), NULL), SK_OK);
-  for (int c = 0; c < 256; c++) {
-    char byte = (char)c;
-    bool good = memchr("_.:-", c, 4) || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    assert_int_equal(sk_name_check("queue", sk_str(&byte, 1), NULL), good ? SK_OK : SK_EINVAL);
-  }
-}
-
-static void a_refused_name_is_shown_printable_and_cut(void **state) {
-  (void)state;
-  struct sk_err err;
-  assert_int_equal(sk_name_check("queue", SK_STR_LIT("a b\n\xff"), &err), SK_EINVAL);
-  assert_string_equal(err.message, "queue \"a b??\": byte 2 is 0x20, expected letters, digits or _ . : -");
-  assert_int_equal(sk_name_check("task", SK_STR_LIT(""), &err), SK_EINVAL);
-  assert_string_equal(err.message, "task \"\": expected a name of 1 to 200 letters, digits or _ . : -");
-}
-
-static void names_and_ids_are_accepted_at_their_limit_and_refused_one_past_it(void **state) {
-  (void)state;
-  char text[SK_NAME_BYTES_MAX + 1];
-  struct sk_err err;
-  memset(text, 'n', sizeof text);
-  assert_int_equal(sk_name_check("task", sk_str(text, SK_NAME_BYTES_MAX), NULL), SK_OK);
-  assert_int_equal(sk_name_check("task", sk_str(text, SK_NAME_BYTES_MAX + 1), &err), SK_ELIMIT);
-  assert_non_null(strstr(err.message, "201 bytes, expected at most 200"));
-  assert_true(strlen(err.message) < 150);
-  assert_int_equal(sk_id_check(sk_str(text, SK_ID_BYTES_MAX), NULL), SK_OK);
-  assert_int_equal(sk_id_check(sk_str(text, SK_ID_BYTES_MAX + 1), NULL), SK_ELIMIT);
-  assert_int_equal(sk_id_check(SK_STR_LIT(""), NULL), SK_EINVAL);
 }
 
 static void a_plain_job_is_accepted_and_so_is_one_with_everything_set(void **state) {
@@ -209,9 +175,6 @@ static void the_shape_is_names_numbers_and_sizes_and_nothing_inside(void **state
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(names_are_letters_digits_and_four_signs),
-    cmocka_unit_test(a_refused_name_is_shown_printable_and_cut),
-    cmocka_unit_test(names_and_ids_are_accepted_at_their_limit_and_refused_one_past_it),
     cmocka_unit_test(a_plain_job_is_accepted_and_so_is_one_with_everything_set),
     cmocka_unit_test(each_wrong_part_is_named),
     cmocka_unit_test(payloads_are_accepted_at_their_limit_and_refused_one_past_it),
@@ -219,5 +182,5 @@ int main(void) {
     cmocka_unit_test(an_arg_nests_64_deep_and_not_65),
     cmocka_unit_test(the_shape_is_names_numbers_and_sizes_and_nothing_inside),
   };
-  return cmocka_run_group_tests_name("names", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("job_check", tests, NULL, NULL);
 }
