@@ -29,8 +29,8 @@ enum sk_code sk_callback_next(struct sk_str *callbacks, struct sk_callback *out,
  * sk_job_check_shape (job_check.h) accepts.  SK_OK, SK_EINVAL, SK_ELIMIT, SK_ECORRUPT, SK_EVERSION. */
 enum sk_code sk_callbacks_check(struct sk_str callbacks, size_t args_bytes_max, struct sk_err *err);
 
-/* Write the JSON array `args` with the value `json` added at its end, or at its beginning.  Neither text is looked into.
- * Check out->failed afterwards. */
+/* Write the JSON array `args` with the value `json` added at its end, or at its beginning.  Neither text is looked
+ * into.  Check out->failed afterwards. */
 void sk_callback_append(struct sk_str args, struct sk_str json, struct sk_buf *out);
 void sk_callback_prepend(struct sk_str args, struct sk_str json, struct sk_buf *out);
 
