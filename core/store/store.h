@@ -7,12 +7,10 @@
  *
  * LAW
  *  - A store handle belongs to one loop (io/loop.h) and is called from that loop's thread only.  No call blocks, except
- *  the opening.  The
- *    loop stays alive at least while an operation is submitted.
+ *    the opening.  The loop stays alive at least while an operation is submitted.
  *  - Every operation is a struct that begins with a struct sk_op.  The caller fills the fields marked "in", sets cb and
- *  ctx, and submits
- *    the struct through its slot.  From then on the store owns the struct, until it calls cb: once, on the loop, and
- *    never inside the call that submitted the operation.  The store borrows the inputs for that time.
+ *    ctx, and submits the struct through its slot.  From then on the store owns the struct, until it calls cb: once, on
+ *    the loop, and never inside the call that submitted the operation.  The store borrows the inputs for that time.
  *  - op.status tells how the whole operation went:
  *      SK_OK           it happened; each item of a batch has a status of its own
  *      SK_EUNAVAILABLE nothing happened; try again
@@ -22,13 +20,12 @@
  *      that says why
  *    A store may give other codes (SK_ECORRUPT, SK_ESYS, SK_EVERSION) when it cannot work any more; op.err says why.
  *  - Outputs live in op.arena and stay valid until sk_op_fini, which the caller calls whether or not the operation was
- *  submitted.
+ *    submitted.
  *  - "Atomic" means: after a crash at any moment, and to every other client, all of it has happened or none of it.
  *  - Time is the store's own clock (Redis TIME, else the wall clock of this machine).  Delays are given to the store,
- *  and waits are
- *    reported by it, relative to now, so a client's wrong clock shifts no job.  A record that comes in (enqueue,
- *    callbacks) gets the times of that clock (sk_record_stamp): enqueued_ms is now, and expires_ms keeps its distance
- *    to it.
+ *    and waits are reported by it, relative to now, so a client's wrong clock shifts no job.  A record that comes in
+ *    (enqueue, callbacks) gets the times of that clock (sk_record_stamp): enqueued_ms is now, and expires_ms keeps its
+ *    distance to it.
  *
  * OPERATIONS
  *   slot     who     statuses of an item       atomic           after SK_EUNKNOWN  wakes others      cost grows with
@@ -58,9 +55,9 @@
  *       of tasks alone may wake others or not.
  *
  *   Contract tests hold the columns.  Who: law_test.c (a_client_cannot_..., a_client_may_...).  Statuses:
- *   admission_test.c, rules_test.c, change_test.c.  Repeats: law_test.c (a_repeat_...), settle_test.c
- *   (a_repeat_is_stale_for_every_kind).  Wakes: events_test.c.  Cost: steps_test.c.  Atomic: the crash tests of each
- *   store (tests/unit, tests/system), and the model (model_test.c) between crashes. */
+ *   admission_test.c, rules_test.c, change_test.c, law_test.c (progress_skips_...).  Repeats: law_test.c (a_repeat...,
+ *   a_backup_...), settle_test.c (a_repeat_is_stale_for_every_kind).  Wakes: events_test.c.  Cost: steps_test.c.
+ *   Atomic: the crash tests of each store (tests/unit, tests/system), and the model (model_test.c) between crashes. */
 #ifndef SK_STORE_STORE_H
 #define SK_STORE_STORE_H
 
@@ -84,8 +81,8 @@ enum sk_durability { SK_DURABLE_FULL, SK_DURABLE_NORMAL };
  * hand.  Both functions are set or neither is; they are called from any thread of the store. */
 struct sk_store_clock {
   int64_t (*wall_ms)(void *ctx); /* due times, keep, running_since_ms */
-  int64_t (*mono_ms)(
-      void *ctx); /* leases; never steps, the same for all engines that share the store on this machine */
+  /* leases; never steps, the same for all engines that share the store on this machine */
+  int64_t (*mono_ms)(void *ctx);
   void *ctx;
 };
 

@@ -86,6 +86,35 @@ static void looking_and_progress_are_not_heard(void **ctx) {
   assert_int_equal(c->changed, before + 1);
 }
 
+/* A fetch that makes no room, a beat that hands nothing back, the close of an engine that holds nothing and a backup wake
+ * nobody: the enqueue at the end is the only call that is heard. */
+static void operations_that_change_nothing_for_others_are_not_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *idle = open_engine(w, "e2"), *c = open_client(w);
+  assert_heard(c, put(h, .id = "a"));
+  int before = c->changed;
+  take_job(h, "a");
+  beat(h);
+  close_handle(idle);
+  char path[128];
+  snprintf(path, sizeof path, "%s/copy", w->dir);
+  struct sk_backup_op backup = { .path = text(path) };
+  run_backup(h, &backup);
+  sk_op_fini(&backup.op);
+  assert_heard(c, put(h, .id = "b"));
+  assert_int_equal(c->changed, before + 1);
+}
+
+static void deletes_and_stops_are_heard(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1"), *c = open_client(w);
+  put(h, .id = "a");
+  put(h, .id = "b");
+  take_job(h, "a");
+  assert_heard(h, change(c, SK_VERB_CANCEL, "a", 1000));
+  assert_heard(h, change(c, SK_VERB_DELETE, "b", 0));
+}
+
 static void all_others_hear(void **ctx) {
   struct world *w = *ctx;
   struct handle *a = open_engine(w, "e1"), *b = open_engine(w, "e2"), *c = open_client(w);
@@ -111,6 +140,8 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_fetch_that_makes_room_in_a_queue_that_blocks_is_heard),
   cmocka_unit_test(declared_queue_settings_are_heard),
   cmocka_unit_test(looking_and_progress_are_not_heard),
+  cmocka_unit_test(operations_that_change_nothing_for_others_are_not_heard),
+  cmocka_unit_test(deletes_and_stops_are_heard),
   cmocka_unit_test(all_others_hear),
   cmocka_unit_test(ones_own_operations_are_not_heard),
 };

@@ -91,6 +91,72 @@ static void a_backup_is_a_copy_or_unsupported(void **ctx) {
   }
 }
 
+/* The copy is a store of its own: it holds the jobs of the moment, and neither store sees later changes of the other. */
+static void a_backup_holds_the_whole_store(void **ctx) {
+  struct world *w = *ctx;
+  if (strcmp(w->kind->name, "sqlite") != 0) return; /* the others answer SK_EUNSUPPORTED: see the test above */
+  struct handle *h = open_client(w);
+  put(h, .id = "a");
+  put(h, .id = "s", .delay_ms = 1000);
+  char path[sizeof w->dir + 16];
+  snprintf(path, sizeof path, "%s/copy.db", w->dir);
+  struct sk_backup_op op = { .path = text(path) };
+  assert_code(run_backup(h, &op), SK_OK);
+  sk_op_fini(&op.op);
+  put(h, .id = "later");
+  snprintf(w->url, sizeof w->url, "sqlite:%s", path);
+  struct handle *copy = open_client(w);
+  assert_string_equal(state_of(copy, "a"), "ready");
+  assert_string_equal(state_of(copy, "s"), "scheduled");
+  assert_string_equal(state_of(copy, "later"), "unknown");
+  assert_code(change(copy, SK_VERB_DELETE, "a", 0), SK_OK);
+  assert_string_equal(state_of(h, "a"), "ready");
+}
+
+/* A stale item, whether its fence or its job is wrong, keeps nothing of the rest of the batch from being seen. */
+static void progress_skips_stale_items_and_takes_the_others(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *h = open_engine(w, "e1");
+  put(h, .id = "a");
+  put(h, .id = "b");
+  struct sk_fetch_op *op = take(h, 2, "q", NULL);
+  const struct sk_fetched *a = &op->jobs[0], *b = &op->jobs[1];
+  const struct sk_progress_item items[] = {
+    { .id = a->id, .queue = a->queue, .fence = a->fence + 1, .percent = 11 },
+    { .id = text("no-such-job"), .queue = text("q"), .fence = 1, .percent = 22 },
+    { .id = b->id, .queue = b->queue, .fence = b->fence, .percent = 33 },
+  };
+  struct sk_progress_op progress = { .items = items, .items_n = 3 };
+  assert_code(run_progress(h, &progress), SK_OK);
+  sk_op_fini(&progress.op);
+  assert_int_equal(view(h, "a")->percent, -1);
+  assert_int_equal(view(h, "b")->percent, 33);
+  assert_string_equal(state_of(h, "no-such-job"), "unknown");
+}
+
+/* A repeated declaration of tasks and of queue settings leaves the same tasks and settings. */
+static void a_repeated_declaration_does_no_harm(void **ctx) {
+  struct world *w = *ctx;
+  struct handle *c = open_client(w);
+  const struct sk_task_item task = { .name = text("t"), .queue = text("q"), .priority = 1 };
+  const struct sk_queue_settings queue = { .name = text("q"), .max_len = 7 };
+  for (int round = 0; round < 2; round++) {
+    struct sk_declare_op declare = {
+      .owner = text("app"), .items = &task, .items_n = 1, .queues = &queue, .queues_n = 1
+    };
+    assert_code(run_declare(c, &declare), SK_OK);
+    sk_op_fini(&declare.op);
+    struct sk_tasks_op op = { .items = NULL };
+    assert_code(run_tasks(c, &op), SK_OK);
+    assert_int_equal(op.items_n, 1);
+    assert_true(sk_str_eq_c(op.items[0].name, "t") && sk_str_eq_c(op.items[0].queue, "q"));
+    assert_int_equal(op.items[0].priority, 1);
+    assert_int_equal(op.queues_n, 1);
+    assert_int_equal(op.queues[0].max_len, 7);
+    sk_op_fini(&op.op);
+  }
+}
+
 /* What a client finds when it repeats an operation whose answer it did not receive, but which happened. */
 static void a_repeat_tells_what_happened_or_does_no_harm(void **ctx) {
   struct world *w = *ctx;
@@ -303,6 +369,9 @@ static const struct CMUnitTest tests[] = {
   cmocka_unit_test(a_client_cannot_fetch_settle_beat_or_progress),
   cmocka_unit_test(a_client_may_do_everything_else),
   cmocka_unit_test(a_backup_is_a_copy_or_unsupported),
+  cmocka_unit_test(a_backup_holds_the_whole_store),
+  cmocka_unit_test(progress_skips_stale_items_and_takes_the_others),
+  cmocka_unit_test(a_repeated_declaration_does_no_harm),
   cmocka_unit_test(a_repeat_tells_what_happened_or_does_no_harm),
   cmocka_unit_test(a_store_holds_as_many_queues_as_its_limit_says),
   cmocka_unit_test(what_is_submitted_is_finished_before_close_is_done),
