@@ -265,7 +265,8 @@ struct sk_count_op {
  *            RUNNING                -> to be stopped (STOPS); again: SK_OK, and nothing more
  *   DELETE   any but RUNNING        -> gone
  *   RETRY    DEAD RETRY CANCELLED   -> READY at the end; enqueued_ms is now and expires_ms moves along;
- *                                      from DEAD and CANCELLED, attempts, crashes and unknowns count from 0 and finished_ms is cleared
+ *                                      from DEAD and CANCELLED, attempts, crashes and unknowns count
+ *                                      from 0 and finished_ms is cleared
  *   PROMOTE  SCHEDULED RETRY        -> READY at the front
  * Locks, slots and stops of a job that ends or goes, go with it.
  * By id: SK_ENOTFOUND, or SK_ESTATE when the verb does not take the job's state (sk_verb_takes).

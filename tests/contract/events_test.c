@@ -86,8 +86,8 @@ static void looking_and_progress_are_not_heard(void **ctx) {
   assert_int_equal(c->changed, before + 1);
 }
 
-/* A fetch that makes no room, a beat that hands nothing back, the close of an engine that holds nothing and a backup wake
- * nobody: the enqueue at the end is the only call that is heard. */
+/* A fetch that makes no room, a beat that hands nothing back, the close of an engine that holds nothing and a backup
+ * wake nobody: the enqueue at the end is the only call that is heard. */
 static void operations_that_change_nothing_for_others_are_not_heard(void **ctx) {
   struct world *w = *ctx;
   struct handle *h = open_engine(w, "e1"), *idle = open_engine(w, "e2"), *c = open_client(w);

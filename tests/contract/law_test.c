@@ -91,7 +91,8 @@ static void a_backup_is_a_copy_or_unsupported(void **ctx) {
   }
 }
 
-/* The copy is a store of its own: it holds the jobs of the moment, and neither store sees later changes of the other. */
+/* The copy is a store of its own: it holds the jobs of the moment, and neither store sees later changes of the
+ * other. */
 static void a_backup_holds_the_whole_store(void **ctx) {
   struct world *w = *ctx;
   if (strcmp(w->kind->name, "sqlite") != 0) return; /* the others answer SK_EUNSUPPORTED: see the test above */
