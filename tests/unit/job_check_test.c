@@ -123,6 +123,33 @@ static void payloads_are_accepted_at_their_limit_and_refused_one_past_it(void **
   assert_refused(&job, SK_ELIMIT, "error: 4097 bytes, expected at most 4096");
 }
 
+static void each_text_is_accepted_at_its_limit_and_refused_one_past_it(void **state) {
+  (void)state;
+  const struct {
+    size_t offset, bytes_max;
+    const char *name;
+  } texts[] = {
+    { offsetof(struct sk_job, meta), SK_META_BYTES_MAX, "meta: 65537 bytes" },
+    { offsetof(struct sk_job, on_success), SK_CALLBACKS_BYTES_MAX, "on_success: 262145 bytes" },
+    { offsetof(struct sk_job, on_error), SK_CALLBACKS_BYTES_MAX, "on_error: 262145 bytes" },
+    { offsetof(struct sk_job, history), SK_HISTORY_BYTES_MAX, "history: 8193 bytes" },
+    { offsetof(struct sk_job, log), SK_JOB_LOG_BYTES_MAX, "log: 16385 bytes" },
+    { offsetof(struct sk_job, result), SK_RESULT_BYTES_MAX, "result: 1048577 bytes" },
+    { offsetof(struct sk_job, error), SK_ERROR_BYTES_MAX, "error: 4097 bytes" },
+    { offsetof(struct sk_job, traceback), SK_TRACEBACK_BYTES_MAX, "traceback: 8193 bytes" },
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    struct sk_job job = a_good_job();
+    struct sk_str *text = (struct sk_str *)(void *)((char *)&job + texts[i].offset);
+    struct sk_err err = { 0 };
+    *text = sk_str(big, texts[i].bytes_max);
+    assert_int_equal(sk_job_check_shape(&job, SK_ARGS_BYTES_MAX, &err), SK_OK);
+    text->n++;
+    assert_int_equal(sk_job_check_shape(&job, SK_ARGS_BYTES_MAX, &err), SK_ELIMIT);
+    assert_non_null(strstr(err.message, texts[i].name));
+  }
+}
+
 static void two_hundred_args_are_accepted_and_one_more_is_not(void **state) {
   (void)state;
   char text[2 * SK_ARGS_COUNT_MAX + 4] = "[0";
@@ -178,6 +205,7 @@ int main(void) {
     cmocka_unit_test(a_plain_job_is_accepted_and_so_is_one_with_everything_set),
     cmocka_unit_test(each_wrong_part_is_named),
     cmocka_unit_test(payloads_are_accepted_at_their_limit_and_refused_one_past_it),
+    cmocka_unit_test(each_text_is_accepted_at_its_limit_and_refused_one_past_it),
     cmocka_unit_test(two_hundred_args_are_accepted_and_one_more_is_not),
     cmocka_unit_test(an_arg_nests_64_deep_and_not_65),
     cmocka_unit_test(the_shape_is_names_numbers_and_sizes_and_nothing_inside),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 /* cmocka needs those before it. */
 #include <cmocka.h>
@@ -141,6 +142,54 @@ static void a_burst_is_let_in_at_once_and_fills_up_again(void **state) {
   assert_int_equal(now, 6000000);
 }
 
+static void numbers_are_accepted_at_their_limit_and_refused_one_past_it(void **state) {
+  (void)state;
+  const long long concurrency = SK_LIMIT_CONCURRENCY_MAX, rate = SK_LIMIT_RATE_MAX, per_ms = SK_SECONDS_MAX * 1000;
+  const long long numbers[][4] = {
+    { concurrency, rate, per_ms, rate }, /* each at its limit; then one of them one past it */
+    { concurrency + 1, rate, per_ms, rate }, { concurrency, rate + 1, per_ms, rate },
+    { concurrency, rate, per_ms + 1, rate }, { concurrency, rate, per_ms, rate + 1 },
+  };
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    const long long *n = numbers[i];
+    char text[120];
+    struct sk_limit limit;
+    snprintf(text, sizeof text, "%lld;%lld;%lld;%lld;any;=g", n[0], n[1], n[2], n[3]);
+    assert_int_equal(sk_limit_parse(sk_str_c(text), &limit, NULL), i == 0 ? SK_OK : SK_ELIMIT);
+    assert_int_equal(limit.group.n, i == 0 ? 1 : 0);
+  }
+}
+
+static void declare_in_turn(int declarations, struct sk_buf *past) {
+  struct sk_buf next = { 0 };
+  for (int i = 1; i < declarations; i++) {
+    char before[32], now[32];
+    snprintf(before, sizeof before, "%d;0;0;0;any", i);
+    snprintf(now, sizeof now, "%d;0;0;0;any", i + 1);
+    sk_buf_clear(&next);
+    sk_limit_past_add(sk_buf_str(past), sk_str_c(before), sk_str_c(now), &next);
+    sk_buf_clear(past);
+    sk_buf_add_str(past, sk_buf_str(&next));
+  }
+  assert_false(past->failed || next.failed);
+  sk_buf_fini(&next);
+}
+
+/* A task that was declared many times with other numbers knows the last SK_LIMIT_PAST_MAX of them and no older one. */
+static void so_many_earlier_limits_of_a_task_are_known_and_no_more(void **state) {
+  (void)state;
+  enum { DECLARATIONS = SK_LIMIT_PAST_MAX + 3 };
+  struct sk_buf past = { 0 };
+  declare_in_turn(DECLARATIONS, &past);
+  for (int i = 1; i < DECLARATIONS; i++) {
+    struct sk_limit limit = { .group = SK_STR_LIT("g"), .concurrency = i };
+    bool known = i >= DECLARATIONS - SK_LIMIT_PAST_MAX;
+    assert_int_equal(sk_limit_renew(sk_buf_str(&past), &limit), known);
+    assert_int_equal(limit.concurrency, known ? DECLARATIONS : i);
+  }
+  sk_buf_fini(&past);
+}
+
 static void absurd_numbers_do_not_overflow(void **state) {
   (void)state;
   const struct sk_limit l = { .rate = 1, .per_ms = SK_SECONDS_MAX * 1000, .burst = SK_LIMIT_RATE_MAX };
@@ -179,6 +228,8 @@ int main(void) {
     cmocka_unit_test(a_bucket_of_one_never_lets_more_than_the_rate_into_a_window),
     cmocka_unit_test(a_bucket_of_one_loses_little_when_tokens_are_taken_late),
     cmocka_unit_test(a_burst_is_let_in_at_once_and_fills_up_again),
+    cmocka_unit_test(numbers_are_accepted_at_their_limit_and_refused_one_past_it),
+    cmocka_unit_test(so_many_earlier_limits_of_a_task_are_known_and_no_more),
     cmocka_unit_test(absurd_numbers_do_not_overflow),
     cmocka_unit_test(without_a_rate_there_is_no_wait),
     cmocka_unit_test(a_bucket_is_never_further_from_full_than_an_empty_one),
