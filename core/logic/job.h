@@ -36,9 +36,9 @@ enum sk_state {
 
 /* "scheduled", "ready", ...; "unknown" for SK_STATE_NONE. */
 const char *sk_state_name(enum sk_state state);
-/* SK_STATE_NONE when name is none of them. */
+/* The state of that name; SK_STATE_NONE for any other text. */
 enum sk_state sk_state_parse(struct sk_str name);
-/* Nothing more happens to it by itself. */
+/* The job has ended: DONE, DEAD or CANCELLED; only a user's command changes it. */
 static inline bool sk_state_is_final(enum sk_state s) {
   return s == SK_STATE_DONE || s == SK_STATE_DEAD || s == SK_STATE_CANCELLED;
 }
@@ -52,7 +52,7 @@ enum sk_error_kind {
   SK_KIND_EXPIRED,      /* not started before `expires` */
   SK_KIND_UNKNOWN_TASK, /* no script registers its task */
   SK_KIND_FAIL,         /* skein.fail: dead at once */
-  SK_KIND_RESULT,       /* the handler's result can't be stored */
+  SK_KIND_RESULT,       /* the handler's result cannot be stored */
   SK_KIND_CANCELLED,
 };
 #define SK_KINDS 9
@@ -61,7 +61,7 @@ const char *sk_error_kind_name(enum sk_error_kind kind);
 #define SK_UNSET (-1) /* an option that this job or task does not set */
 
 struct sk_job {
-  /* What the client said.  All slices are borrowed: from the record they were decoded from, or from the caller. */
+  /* The client's part.  All slices are borrowed: from the record they were decoded from, or from the caller. */
   struct sk_str id;
   struct sk_str task;
   struct sk_str queue;
@@ -71,16 +71,15 @@ struct sk_job {
   int64_t enqueued_ms; /* the store's clock: when it came in, or was retried by hand */
 
   /* Options: unset (SK_UNSET, empty) means "as the task's template says, else the default". */
-  int64_t retries;    /* attempts after the first */
-  int64_t timeout_ms; /* per attempt; 0 = none */
-  int64_t keep_ms;    /* 0 = keep nothing */
-  int64_t
-      expires_ms;    /* in a job's record a moment by the store's clock; in a template milliseconds after the enqueue */
-  int32_t keep_dead; /* 0: dropped when dead; 1: kept in the dead set */
+  int64_t retries;       /* attempts after the first */
+  int64_t timeout_ms;    /* per attempt; 0 = none */
+  int64_t keep_ms;       /* 0 = keep nothing */
+  int64_t expires_ms;    /* job: a moment by the store's clock; template: milliseconds after the enqueue */
+  int32_t keep_dead;     /* 0: dropped when dead; 1: kept in the dead set */
   struct sk_str backoff; /* backoff.h's text form */
   struct sk_str retry_queue;
-  struct sk_str on_success; /* callbacks (callback.h): what is enqueued when it is done */
-  struct sk_str on_error;   /* ... and when it is dead */
+  struct sk_str on_success; /* callbacks (callback.h): the jobs that are enqueued when it is done */
+  struct sk_str on_error;   /* callbacks: the jobs that are enqueued when it is dead */
   int32_t immutable;        /* 1: the result is not appended to on_success's args */
   struct sk_str unique;     /* the lock it takes (lock.h's text form) */
   struct sk_str limit;      /* the group it belongs to (limit.h's text form) */
@@ -96,7 +95,7 @@ struct sk_job {
   int64_t started_ms;   /* wall clock of the last attempt's start */
   int64_t finished_ms;  /* wall clock of the end, in a final state */
   struct sk_str result; /* JSON; empty = none */
-  /* what has happened to it: lines "wall-clock-ms event[ detail]", oldest first, bounded (limits.h) */
+  /* the job's life so far: lines "wall-clock-ms event[ detail]", oldest first, bounded (history.h) */
   struct sk_str history;
   struct sk_str log; /* job:log: lines "wall-clock-ms text", oldest first, bounded; text has no newline */
 
@@ -117,9 +116,9 @@ enum sk_settle_kind {
 
 /* All options unset, everything else zero. */
 void sk_job_init(struct sk_job *job);
-/* The job is enqueued at now_ms: its time to expire moves along, so that the span between them stays. */
+/* Sets enqueued_ms to now_ms and moves expires_ms by as much, so that the span between them stays. */
 void sk_job_move_times(struct sk_job *job, int64_t now_ms);
-/* The same for a job that had ended and is retried by hand: its attempts, crashes and unknowns count from 0, too. */
+/* Does the same for a job that had ended and is retried by hand; its attempts, crashes and unknowns count from 0. */
 void sk_job_start_anew(struct sk_job *job, int64_t now_ms);
 
 #endif

@@ -3,7 +3,7 @@
  *   queues := queue ((","|" ")+ queue)*      queue := name [":" weight]      weight := 1 .. SK_QUEUE_WEIGHT_MAX
  *
  * Without weights the order is strict: a queue is served when those before it are empty.  With a weight anywhere, each
- * queue gets its share of the jobs (no weight counts 1) while all of them have some; what one leaves, the others take.
+ * queue gets its share of the jobs while all of them have some; the others take what one leaves.  No weight means 1.
  * What follows the last colon is always the weight, so a queue whose name has colons is given with one: "mail:eu:1". */
 #ifndef SK_LOGIC_QUEUES_H
 #define SK_LOGIC_QUEUES_H

@@ -1,4 +1,4 @@
-/* transition.h - what becomes of a job when an attempt ends: the rules, as a pure function.
+/* transition.h - the rules for what a job becomes when an attempt ends, as a pure function.
  *
  *   how the attempt ended     what becomes of the job                                             counts as
  *   ------------------------  ------------------------------------------------------------------  ---------------
@@ -71,7 +71,7 @@ struct sk_decision sk_transition(struct sk_job *job, const struct sk_job *task, 
 /* Options in force: the job's own, else its task's, else the default. */
 int64_t sk_job_retries(const struct sk_job *job, const struct sk_job *task);
 int64_t sk_job_timeout_ms(const struct sk_job *job, const struct sk_job *task); /* 0: none */
-/* True when it may not start any more at now_ms. */
+/* Whether the job must not start any more at now_ms. */
 bool sk_job_is_expired(const struct sk_job *job, const struct sk_job *task, int64_t now_ms);
 
 #endif
