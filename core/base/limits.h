@@ -1,8 +1,8 @@
 /* limits.h - every bound of the engine, by name.
  *
- * A limit is a number with a unit. A message that refuses something because of a limit names the value and the limit.
- * tests/unit/limits_test.c tests each limit at its value and one past it. A limit that a user may change names its
- * setting. */
+ * A limit is a number with a unit.  A message that refuses something because of a limit names the value and the limit.
+ * A limit is tested at its value and one past it where it is applied; tests/unit/limits_test.c says where, and tests
+ * that the limits fit each other.  A limit that a user can change names its setting. */
 #ifndef SK_BASE_LIMITS_H
 #define SK_BASE_LIMITS_H
 
@@ -42,8 +42,8 @@
 #define SK_SECONDS_MAX 3153600000LL         /* 100 years: the longest delay, timeout, keep or expiry */
 #define SK_BACKOFF_STEPS_MAX 64             /* numbers in a backoff list */
 #define SK_LIMIT_CONCURRENCY_MAX 1000000000 /* concurrency of a limit */
-#define SK_DECLARED_KEEP_MS                                                                                            \
-  (INT64_C(7) * 86400000) /* tasks and queue settings that no engine has declared for this long are forgotten */
+/* tasks and queue settings that nobody has declared for this long are forgotten: 7 days */
+#define SK_DECLARED_KEEP_MS (INT64_C(7) * 86400000)
 #define SK_DECLARE_EVERY_MS 3600000      /* how often engines renew their declarations */
 #define SK_LIMIT_PAST_MAX 8              /* earlier limits of a task, by whose numbers its older jobs are known */
 #define SK_LIMIT_RATE_MAX 1000000000     /* rate and burst of a limit */
@@ -77,26 +77,26 @@
 #define SK_STORE_TIMEOUT_MS 5000     /* how long a client waits for the store; ?timeout= of its URL */
 #define SK_STORE_BACKOFF_MAX_MS 5000 /* the longest wait between calls that fail */
 #define SK_BATCH_BYTES_MAX (4 * 1024 * 1024) /* records of one fetch or enqueue; the last job may pass it */
-#define SK_SETTLE_BYTES_MAX                                                                                            \
-  (2 * 1024 * 1024)                /* records of one settle; also records under way before another settle is sent */
-#define SK_SEND_AGAIN_MAX 4        /* how often one operation of a store is sent again before it fails */
-#define SK_SLOT_RETRY_MS 50        /* between tries while a slot of a Redis cluster moves */
-#define SK_LOG_LINE_BYTES_MAX 8192 /* a log line; longer ones are cut */
+/* records of one settle; also records under way before another settle is sent */
+#define SK_SETTLE_BYTES_MAX (2 * 1024 * 1024)
+#define SK_SEND_AGAIN_MAX 4                       /* how often one operation of a store is sent again before it fails */
+#define SK_SLOT_RETRY_MS 50                       /* between tries while a slot of a Redis cluster moves */
+#define SK_LOG_LINE_BYTES_MAX 8192                /* a log line; longer ones are cut */
 #define SK_LOG_BUFFER_BYTES_MAX (4 * 1024 * 1024) /* log lines that wait for a slow reader; more are lost and counted */
 #define SK_LOG_FLUSH_MS 1000                      /* how long the end of a process waits for a log that is not read */
 #define SK_TURN_MS_MAX 10000 /* the longest turn of the core's loop; a longer one ends the core (io/watchdog.h) */
 #define SK_SAID_BYTES_MAX (1024 * 1024) /* output that a worker keeps for its core before it waits */
 #define SK_SAY_MS 1000                  /* how long it waits; log lines that the core does not take by then are lost */
 #define SK_WORKER_OUT_BYTES_MAX (16 * 1024 * 1024) /* a worker that has left this much unread gets no jobs */
-#define SK_WORKER_REQUESTS_BYTES_MAX                                                                                   \
-  (32 * 1024 * 1024)                /* requests of a worker that are under way, with their answers; others wait */
+/* requests of a worker that are under way, with their answers; others wait */
+#define SK_WORKER_REQUESTS_BYTES_MAX (32 * 1024 * 1024)
 #define SK_WORKER_WAITING_MAX 10000 /* requests of a worker that wait */
-#define SK_WORKER_WAITING_BYTES_MAX                                                                                    \
-  (16 * 1024 * 1024) /* bytes of the requests that wait; beyond that the core does not read from the worker */
+/* bytes of the requests that wait; beyond that the core does not read from the worker */
+#define SK_WORKER_WAITING_BYTES_MAX (16 * 1024 * 1024)
 #define SK_BLOCKED_BYTES_MAX (64 * 1024 * 1024) /* blocked enqueues (full queues); more are refused at once */
 #define SK_HELD_BYTES_MAX (64 * 1024 * 1024)    /* jobs that an engine holds; beyond that it fetches no more */
-#define SK_HELD_BYTES_FULL                                                                                             \
-  (128 * 1024 * 1024)         /* jobs and their outcomes; beyond that the engine reads from no worker */
+/* jobs and their outcomes; beyond that the engine reads from no worker */
+#define SK_HELD_BYTES_FULL (128 * 1024 * 1024)
 #define SK_WAITS_MAX 100000   /* waits for the ends of jobs that are under way in one process */
 #define SK_CONFIG_MS_MAX 5000 /* how long the process of config.lua may run */
 

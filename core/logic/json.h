@@ -76,7 +76,7 @@ bool sk_json_unescape(struct sk_str string, struct sk_buf *out);
  * *n, and returns the byte after the sequence; NULL when it is malformed. */
 const char *sk_json_escape(const char *p, const char *end, char out[4], size_t *n);
 
-/* The first byte from p on that can't stand in a string as it is ('"', '\\', below 0x20), or end. */
+/* Returns the first byte from p on that cannot stand in a string as it is ('"', '\\', below 0x20), or end. */
 static inline const char *sk_json_plain_end(const char *p, const char *end) {
   const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
   while (end - p >= 8) {

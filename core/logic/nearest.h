@@ -13,6 +13,7 @@ struct sk_nearest {
 };
 
 void sk_nearest_init(struct sk_nearest *n, struct sk_str word);
+/* Compares the word with one more known name, and keeps the name in n->name when it is the nearest so far. */
 void sk_nearest_try(struct sk_nearest *n, struct sk_str name);
 
 #endif

@@ -3,24 +3,23 @@
  *   frame := u32 payload_bytes, u8 type, payload          all numbers little-endian; str := u32 length, bytes
  *
  * core -> worker
- *   JOB      u32 slot, u32 generation, i64 timeout_ms (0: none), i64 retries, str record: run it
- *            ... u8 error kind, u8 dies, str message: an earlier attempt ended so without its handlers: run those (on
- *            death when it
- *                                                     dies, else on error), and say DONE
+ *   JOB      u32 slot, u32 generation, i64 timeout_ms (0: none), i64 retries, str record: run the job; or with
+ *            u8 error kind, u8 dies, str message behind them: an earlier attempt ended with this error and without its
+ *            handlers; run them (on death when it dies, else on error), then answer DONE
  *   REPLY    u64 request, u8 code (sk_code), then the answer (code 0) or str message
  *   CANCEL   u32 slot, u32 generation, u8 error kind
  *   DRAIN    no payload: take no more jobs; exit when the last one has ended
  *   TRACE    no payload: log the traceback of every running job
  * worker -> core
- *   HELLO    u8 hooks, u32 n, n x (str template record, u8 hooks), u32 m, m x queue: the scripts are loaded, these are
- *   the tasks;
- *            hooks: which handlers there are, for all tasks and for this one: bits SK_HOOK_*
+ *   HELLO    u8 hooks, u32 n, n x task, u32 m, m x queue: the scripts are loaded and declare this
+ *            task:  str template record, u8 hooks
  *            queue: str name, i64 max_len, u8 overflow, i64 block_ms, i64 concurrency, i64 rate, i64 per_ms, i64 burst
- *            (store.h)
- *   REFUSE   str message: the scripts can't be loaded
+ *                   (queue_settings.h)
+ *            hooks: the handlers there are, for all tasks or for this one: bits SK_HOOK_*
+ *   REFUSE   str message: the scripts cannot be loaded
  *   DONE     u32 slot, str result (JSON; empty: the handler returned nothing)
  *   FAIL     u32 slot, u8 verdict, i64 delay_ms (-1: by the job's backoff), u8 error kind, str message, str traceback
- *   PROGRESS u32 slot, i32 percent, str note
+ *   PROGRESS u32 slot, i32 percent, str text
  *   REQUEST  u64 request, u8 operation (engine/request.h), then its payload
  *   LOG      u8 level, str job id, str task, str text
  *   JOB_LOG  u32 slot, str text: a line of job:log, for the log and for the job's record

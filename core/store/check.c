@@ -19,8 +19,7 @@ static enum sk_code check_limit(const char *what, struct sk_str whose, const str
   if (l->concurrency >= 0 && l->rate >= 0 && (l->rate == 0 || (l->per_ms > 0 && l->burst > 0))) return SK_OK;
   return sk_err_set(err, SK_EINVAL,
                     "%s \"%.*s\": concurrency %lld, rate %lld per %lld ms, burst %lld: expected none below 0, and with "
-                    "a rate a time and a "
-                    "burst above 0",
+                    "a rate a time and a burst above 0",
                     what, SK_STR_ARG(whose), (long long)l->concurrency, (long long)l->rate, (long long)l->per_ms,
                     (long long)l->burst);
 }

@@ -100,8 +100,7 @@ static bool step(struct mem_handle *h, struct mem_work *work) {
   bool over = false;
   enum sk_code code;
   if (h->hurried)
-    code =
-        sk_err_set(&op->op.err, SK_EUNKNOWN, "change: %zu jobs are changed, and the process is about to end", before);
+    code = sk_err_set(&op->op.err, SK_EUNKNOWN, "change: the process ends after %zu jobs were changed", before);
   else if (op->ids_n)
     code = change_ids(h->mem, op, &c->ids_done, &over);
   else

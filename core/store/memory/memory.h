@@ -203,8 +203,8 @@ struct mem {
   struct mem_queue *queues;
   struct mem_queue **by_name; /* owned; the queues in order of their names */
   size_t by_name_n, by_name_cap;
-  size_t queues_at;     /* index in by_name where the search for unused queues goes on, */
-  int64_t queues_at_ms; /* ... and not before when */
+  size_t queues_at;     /* index in by_name where the search for unused queues goes on */
+  int64_t queues_at_ms; /* monotonic ms; that search does not go on before */
   struct mem_task *tasks;
   struct mem_group *groups;
   struct mem_group *refresh_at; /* where the refreshing of all groups goes on; NULL: nowhere */
@@ -390,9 +390,9 @@ struct mem_job *sk_mem_add(struct mem *mem, const struct sk_enqueue_item *item);
 void sk_mem_drop(struct mem *mem, struct mem_job *job);
 /* Takes the job out of the structure that its state stands for. */
 void sk_mem_leave(struct mem *mem, struct mem_job *job);
-/* READY at the place (due_ms, seq) that it has.  Never fails: without memory the place is the front. */
+/* Makes the job READY at the place (due_ms, seq) that it has.  Never fails: without memory the place is the front. */
 void sk_mem_enter_ready(struct mem_job *job);
-/* READY at the end. */
+/* Makes the job READY at the end of its queue and priority. */
 void sk_mem_enter_last(struct mem *mem, struct mem_job *job);
 /* SCHEDULED or RETRY until due_ms, in `queue`; at once READY at the front when it is due.  Moves the job from where
  * it is; false, and nothing changed, when out of memory. */

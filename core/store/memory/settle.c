@@ -86,15 +86,15 @@ void sk_mem_settle(struct sk_store *store, struct sk_settle_op *op) {
 
 /* Copies the progress into a new block; NULL when out of memory. */
 static struct mem_progress *progress_new(const struct sk_progress_item *item) {
-  struct sk_str note = sk_str_head(item->progress_text, SK_PROGRESS_BYTES_MAX),
-                log = sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX);
-  struct mem_progress *progress = malloc(sizeof *progress + note.n + log.n);
+  struct sk_str text = sk_str_head(item->progress_text, SK_PROGRESS_BYTES_MAX);
+  struct sk_str log = sk_str_head(item->log, SK_JOB_LOG_BYTES_MAX);
+  struct mem_progress *progress = malloc(sizeof *progress + text.n + log.n);
   if (progress == NULL) return NULL;
   progress->percent = item->percent;
-  progress->progress_text = sk_str(progress->bytes, note.n);
-  progress->log = sk_str(progress->bytes + note.n, log.n);
-  if (note.n) memcpy(progress->bytes, note.p, note.n);
-  if (log.n) memcpy(progress->bytes + note.n, log.p, log.n);
+  progress->progress_text = sk_str(progress->bytes, text.n);
+  progress->log = sk_str(progress->bytes + text.n, log.n);
+  if (text.n) memcpy(progress->bytes, text.p, text.n);
+  if (log.n) memcpy(progress->bytes + text.n, log.p, log.n);
   return progress;
 }
 

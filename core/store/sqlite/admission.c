@@ -4,8 +4,8 @@
 
 /* -- admission ----------------------------------------------------------------------------------------------------- */
 
-/* Who holds it, in arena; *held says whether anyone does, *outlived that it is a job that has ended (and whose id may
- * be another's). */
+/* Finds the holder of the lock with that key.  *held: the lock is held.  *id: its holder, in arena.  *outlived: the
+ * holder has ended and its lock outlives it; a new job may have the same id. */
 static enum sk_code find_holder(struct sq_db *db, struct sk_arena *arena, struct sk_str key, struct sk_str *id,
                                 bool *held, bool *outlived) {
   enum sk_code code = SK_OK;

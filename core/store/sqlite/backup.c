@@ -1,7 +1,7 @@
 /* backup.c - a copy of the store as it is at one moment, while others go on working.
  *
  * A connection of its own keeps one snapshot for the whole copy, a few pages at a time, so that the thread can do other
- * things between; writers are not stopped, only the log can't start over meanwhile.  The copy is made under another
+ * things between.  Writers go on; only the log cannot start over meanwhile.  The copy is made under another
  * name and gets its own when it is whole and on the disk, so that no half copy looks like a backup. */
 #include <errno.h>
 #include <fcntl.h>
@@ -106,7 +106,7 @@ enum sk_code sk_sq_backup_finish(struct sq_backup *b, int64_t *bytes) {
   b->to = NULL;
   if (sk_sq_files_changed(b->db))
     return sk_err_set(&b->db->err, SK_EUNAVAILABLE,
-                      "%s: it changed while this user, who can't lock it, read it; try again", b->db->path);
+                      "%s: it changed while this user read it without the right to lock it; try again", b->db->path);
   struct stat st;
   if (!sync_path(b->part) || stat(b->part, &st) != 0) return fail_errno(b, b->part);
   if (link(b->part, b->path) != 0) return fail_errno(b, b->path); /* which overwrites nothing */

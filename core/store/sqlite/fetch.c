@@ -12,7 +12,7 @@ enum {
   MEMBER_LOOKS = 8,  /* a job of a group costs as much as so many */
 };
 
-/* A fetch at work. */
+/* A fetch while its transaction is open. */
 struct taking {
   struct sq_db *db;
   struct sk_fetch_op *op;
@@ -105,7 +105,8 @@ static bool note_fetched(struct taking *t, sqlite3_stmt *st, size_t from, int64_
   return job->id.p && job->queue.p && job->record.p;
 }
 
-/* What the jobs of op->held from `first` on have said, which are in line: only one that returned there has. */
+/* Deletes the progress of the jobs of op->jobs from `first` on.  These jobs stood in line, so only those that were
+ * released to the line have any. */
 static enum sk_code forget_progress(struct taking *t, size_t first) {
   enum sk_code code = SK_OK;
   for (size_t i = first; code == SK_OK && i < t->op->jobs_n; i++) {

@@ -63,7 +63,7 @@ static size_t split(const char *path, char folder[PATH_MAX]) {
 /* Makes the file's folder when only that one is missing. */
 static enum sk_code make_folder(const char *path, const char *folder, struct sk_err *err) {
   if (access(folder, F_OK) == 0 || mkdir(folder, 0700) == 0 || errno == EEXIST) return SK_OK;
-  return sk_err_set(err, SK_EUNAVAILABLE, "%s: its folder can't be made: %s", path, strerror(errno));
+  return sk_err_set(err, SK_EUNAVAILABLE, "%s: its folder cannot be made: %s", path, strerror(errno));
 }
 
 static enum sk_code keep_paths(struct sq_db *db, const char *folder, const char *name, struct sk_err *err) {
@@ -142,8 +142,8 @@ static bool suits_owner(const struct stat *st, const struct stat *of) {
   return st->st_uid == of->st_uid || st->st_gid == of->st_gid || (st->st_mode & 0006) == 0006;
 }
 
-/* A new file with the database's owner and mode, whatever the umask; -1 with errno when it can't be had, and then there
- * is none. */
+/* Makes a new file with the database's owner and mode, whatever the umask is.  Returns its descriptor; -1 with errno
+ * when that fails, and then no file is left. */
 static int make_beside(const struct sq_db *db, const char *path) {
   struct stat of, st;
   if (stat(db->path, &of) != 0) return -1;
@@ -174,7 +174,7 @@ enum sk_code sk_sq_files_complete(struct sq_db *db) {
     if (fd >= 0)
       close(fd);
     else if (errno != EEXIST)
-      return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it can't be made for the owner of %s: %s", b.path, db->path,
+      return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it cannot be made for the owner of %s: %s", b.path, db->path,
                         strerror(errno));
   }
   return SK_OK;
@@ -203,7 +203,7 @@ static enum sk_code check_writing(struct sq_db *db) {
   return SK_OK;
 }
 
-/* How a client reads what it can't write. */
+/* Chooses how a client reads a database that it cannot write. */
 static enum sk_code choose_reading(struct sq_db *db, struct sk_err *err) {
   struct beside log = beside(db, "-wal"), index = beside(db, "-shm");
   struct stat st;

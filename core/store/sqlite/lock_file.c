@@ -28,7 +28,7 @@ enum sk_code sk_sq_lock_byte(struct sq_db *db, int64_t num, bool *got) {
   struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = num, .l_len = 1 };
   *got = fcntl(db->lock_fd, F_OFD_SETLK, &lock) == 0;
   if (*got || errno == EAGAIN || errno == EACCES) return SK_OK;
-  return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it can't be locked: %s", db->lock_path, strerror(errno));
+  return sk_err_set(&db->err, SK_EUNAVAILABLE, "%s: it cannot be locked: %s", db->lock_path, strerror(errno));
 }
 
 /* Does another process, or handle, keep that byte locked?  When in doubt yes: then the lease decides. */

@@ -1,9 +1,9 @@
 /* space.c - keeps the log small, and gives back the pages of jobs that are gone.
  *
- * THE LOG starts over when all of it has been copied to the database, no reader uses it, and somebody writes.  Whoever
- * commits copies it every CHECKPOINT_PAGES; such a PASSIVE checkpoint makes nobody wait.  When several processes write,
+ * THE LOG starts over when all of it has been copied to the database, no reader uses it, and a writer commits.  Each
+ * writer copies it every CHECKPOINT_PAGES; such a PASSIVE checkpoint makes nobody wait.  When several processes write,
  * one of them has always added something meanwhile.  So beyond RESTART_PAGES the rest is copied while no other process
- * may write (RESTART); the rest is small then, and the waits for others are bounded.
+ * can write (RESTART); the rest is small then, and the waits for others are bounded.
  *
  * THE FILE has a list of free pages.  When most pages are free, an engine moves pages from the end of the file to its
  * front, a few in each transaction, and rests for longer than that took.  The next checkpoint of the whole log cuts the

@@ -142,7 +142,7 @@ SQ_STMT(PLAIN_TURN, "SELECT turn FROM group_lane WHERE g=0 AND q=?1 AND rank=?2"
 SQ_STMT(PLAIN_TURN_SAVE, "INSERT INTO group_lane (g, q, rank, turn, at) VALUES (0, ?1, ?2, ?3, -1)"
                          " ON CONFLICT (g, q, rank) DO UPDATE SET turn=excluded.turn")
 
-/* what the last attempt said */
+/* progress and log of the last attempt */
 SQ_STMT(PROGRESS, "SELECT percent, text, log FROM progress WHERE id=?1")
 SQ_STMT(PROGRESS_SAVE, "INSERT OR REPLACE INTO progress (id, percent, text, log) VALUES (?1, ?2, ?3, ?4)")
 SQ_STMT(PROGRESS_DELETE, "DELETE FROM progress WHERE id=(SELECT id FROM job WHERE n=?1)")

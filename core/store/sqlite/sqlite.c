@@ -34,10 +34,10 @@ struct sq_store {
   struct sq_sync *sync;  /* the thread's; NULL: durability normal */
   pthread_t thread;
 
-  /* The loop's. */
+  /* Fields of the loop's thread. */
   struct sk_async *wake;
   struct sk_timer *keep_alive; /* runs while operations are submitted: only then the loop must go on */
-  struct sk_watch *watch;      /* of PATH-lock; NULL: nobody wants to know, or it can't be watched */
+  struct sk_watch *watch;      /* of PATH-lock; NULL: there are no events, or the file cannot be watched */
   struct sk_timer *hint_pause;
   bool hinted; /* a hint came during the pause */
   size_t submitted;
@@ -46,7 +46,7 @@ struct sq_store {
   void *close_ctx;
   _Atomic bool hurry; /* read by the thread */
 
-  /* The thread's. */
+  /* Fields of the store's thread. */
   struct sk_list sweeps;    /* of sk_op.node: filtered changes */
   struct sq_sweep sweep;    /* the first of them; op NULL: not begun */
   struct sk_list walks;     /* of sq_walk.node: gets, lists and counts that take several steps */
@@ -569,9 +569,8 @@ static void submit(struct sk_store *store, struct sk_op *op, enum kind kind, enu
 /* -- slots --------------------------------------------------------------------------------------------------------- */
 
 static enum sk_code check_engine(struct sk_store *store, const char *what, struct sk_err *err) {
-  bool is_engine =
-      SK_CONTAINER(store, struct sq_store, store)->db->self.name.n > 0; /* set before the thread was there */
-  return sk_check_engine(is_engine, what, err);
+  const struct sq_db *db = SK_CONTAINER(store, struct sq_store, store)->db;
+  return sk_check_engine(db->self.name.n > 0, what, err); /* the name was set before the thread started */
 }
 
 static void sqlite_enqueue(struct sk_store *store, struct sk_enqueue_op *op) {

@@ -240,7 +240,7 @@ struct sq_db {
   bool notify;           /* the transaction did something that others wait for */
   struct sk_err err;     /* the last error */
 
-  /* Cached rows. */
+  /* Rows that are cached between operations. */
   uint64_t epoch; /* grows when cached rows become outdated: another connection has committed, or a rollback */
   int64_t data_version;
   struct sq_head head;
@@ -282,7 +282,7 @@ enum sk_code sk_sq_prepare_all(struct sq_db *db);
 /* Returns the prepared statement, to bind and step. */
 static inline sqlite3_stmt *sk_sq(struct sq_db *db, enum sq_stmt which) { return db->stmts[which]; }
 static inline void sk_sq_int(sqlite3_stmt *st, int at, int64_t v) { sqlite3_bind_int64(st, at, v); }
-/* Binds 0 as NULL. */
+/* Binds the number, or NULL when it is 0. */
 static inline void sk_sq_some(sqlite3_stmt *st, int at, int64_t v) {
   if (v)
     sqlite3_bind_int64(st, at, v);
@@ -630,18 +630,18 @@ struct sq_walk {
   int looks;           /* rows that the step may still look at */
   size_t bytes;        /* of the records that the step has read */
   size_t skip;         /* list: jobs that match and are before the offset */
-  size_t bytes_listed; /* ... of all views so far, as sk_check_listed counts them */
-  size_t views_n;      /* ... views when the last step ended */
-  enum sk_state state; /* ... the state whose jobs are listed; SK_STATES: all are */
-  int64_t q;           /* ... number of the filter's queue; 0: any */
-  int64_t rank;        /* ... READY: the priority that is listed, of `queue` */
-  int64_t due, ord;    /* ... the place of the last row, in the order of its state */
-  bool entered;        /* ... READY: `queue` is being listed; else the walk goes on behind it */
+  size_t bytes_listed; /* list: bytes of all views so far, as sk_check_listed counts them */
+  size_t views_n;      /* list: views when the last step ended */
+  enum sk_state state; /* list: the state whose jobs are listed; SK_STATES: all states are done */
+  int64_t q;           /* list: number of the filter's queue; 0: any */
+  int64_t rank;        /* list, READY: the priority of `queue` that is listed */
+  int64_t due, ord;    /* list: the place of the last row, in the order of its state */
+  bool entered;        /* list, READY: `queue` is being listed; else the walk goes on behind it */
   size_t queue_n;      /* list, count: the queue of the last row */
   char queue[SK_NAME_BYTES_MAX];
   size_t cap;          /* count: queues that there is room for */
-  size_t queues_n;     /* ... when the last step ended */
-  struct sq_head head; /* ... at the first step */
+  size_t queues_n;     /* count: queues when the last step ended */
+  struct sq_head head; /* count: the counters at the first step */
 };
 void sk_sq_walk_count(struct sq_walk *w, struct sk_count_op *op);
 void sk_sq_walk_get(struct sq_walk *w, struct sk_get_op *op);

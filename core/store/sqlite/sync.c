@@ -3,7 +3,7 @@
  *   store's thread:  commit ── wait ──► waiting ops ──► fdatasync(PATH-wal), once for all that wait ── answer ──►  loop
  *                    commit ...                          on this thread
  *
- * So the store's thread goes on with other operations, and whoever fetches never waits for the disk.  The log is
+ * So the store's thread goes on with other operations, and a fetch never waits for the disk.  The log is
  * written in order, and a sync that begins after a commit covers it and all before it.  A commit that a checkpoint has
  * moved out of the log meanwhile is safe too: SQLite (synchronous=NORMAL) syncs the log before it copies from it, and
  * the database before the log may start over (walCheckpoint in its wal.c).
@@ -77,7 +77,7 @@ static void *sync_main(void *arg) {
     if (!failed && why == 0) continue;
     fail_all(y, &batch, why);
     if (failed) continue;
-    if (y->log) sk_logf(y->log, SK_LOG_ERROR, "%s-wal: it can't be synced to the disk: %s", y->path, strerror(why));
+    if (y->log) sk_logf(y->log, SK_LOG_ERROR, "%s-wal: it cannot be synced to the disk: %s", y->path, strerror(why));
     pthread_mutex_lock(&y->lock);
     y->failed = true;
     pthread_mutex_unlock(&y->lock);
