@@ -2,13 +2,16 @@
 -- meanwhile. `make system T=bounded SKEIN_TEST_STORE=redis`.  BOUNDED_JOBS (100,000) sets how many: no bound here
 -- depends on it.
 --
--- SLOWLOG has wall time, which on a busy machine is longer than the work.  So the bound is on the median of the slowest
--- twenty calls of a kind, times how much longer all scripts took than the CPU time that Redis used meanwhile; before
--- they were cut into steps they took seconds.
+-- Every call of a script is judged, by its time in SLOWLOG.  That is wall time: a call that the machine gave to another
+-- process meanwhile is longer than its work.  So what a test does is repeated when a call was too long, twice at most,
+-- and of each kind of script the shortest of those rounds' longest calls counts: work that takes too long does so in
+-- each round.
 local H = require "tests.system.harness"
 
 local JOBS = tonumber(os.getenv "BOUNDED_JOBS") or 100000
 local SLOW_US = 20000
+local ROUNDS = 3
+local BUILT = assert(os.getenv "SKEIN"):match "^(.*)/"
 
 local FILL = [[
 local skein = require "skein"
@@ -26,36 +29,55 @@ local function fill(t, task, n, queues, due)
   if result.code ~= 0 then error(result.out .. result.err, 2) end
 end
 
--- The calls of Redis that took longest since the last time, us; and how often each script was called.
-local function slowest(server)
-  local script = [[local out = {} for _, e in ipairs(redis.call("SLOWLOG", "GET", 100000)) do
-    if e[4][1]:upper() == "EVALSHA" or e[4][1]:upper() == "EVAL" then out[#out + 1] = e[3] end end
-    redis.call("SLOWLOG", "RESET") table.sort(out, function(a, b) return a > b end)
-      return table.concat(out, " ", 1, math.min(#out, 20))]]
-  local list = {}
-  for us in server:call("EVAL", script, "0"):gmatch "%d+" do list[#list + 1] = tonumber(us) end
-  return list
+-- The scripts by their SHA-1, which EVALSHA has; EVAL has the text.
+local KINDS = {}
+for name in io.popen("ls " .. BUILT .. "/redis"):read "*a":gmatch "(%w+)%.lua" do
+  local path = BUILT .. "/redis/" .. name .. ".lua"
+  local sums = assert(io.popen("sha1sum " .. path))
+  KINDS[sums:read "*a":match "^%x+"] = name
+  sums:close()
+end
+local TEXT_KIND = "as text" -- stored, rights
+
+-- Of each kind of script, the time of its longest call since the last time, us, and how many calls there are.
+local function longest_calls(server)
+  local longest, calls = {}, {}
+  for _, entry in ipairs(server:call("SLOWLOG", "GET", 1000000)) do
+    local command, script = entry[4][1]:upper(), entry[4][2]
+    local kind = command == "EVAL" and TEXT_KIND or command == "EVALSHA" and KINDS[script]
+    if kind then
+      longest[kind] = math.max(longest[kind] or 0, tonumber(entry[3]))
+      calls[kind] = (calls[kind] or 0) + 1
+    end
+  end
+  server:call("SLOWLOG", "RESET")
+  return longest, calls
 end
 
--- CPU time that Redis has used, and wall time that its scripts took, us.
-local used = {}
-local function usage(server)
-  local wall = server:call("INFO", "commandstats"):match "cmdstat_evalsha:calls=%d+,usec=(%d+)"
-  return (server:info "used_cpu_user" + server:info "used_cpu_sys") * 1e6, tonumber(wall or 0)
+local function said(longest)
+  local kinds, words = {}, {}
+  for kind in pairs(longest) do kinds[#kinds + 1] = kind end
+  table.sort(kinds)
+  for i, kind in ipairs(kinds) do words[i] = ("%s %.1f"):format(kind, longest[kind] / 1000) end
+  return table.concat(words, ", ")
 end
 
--- No kind of call that was made since the last look is slow.
-local function assert_short(server, what)
-  local list = slowest(server)
-  local cpu, wall = usage(server)
-  local before = used[server] or { 0, 0 }
-  local busy = math.max(1, (wall - before[2]) / math.max(1, cpu - before[1]))
-  used[server] = { cpu, wall }
-  if #list == 0 then return end
-  local median = list[math.ceil(#list / 2)] / busy
-  H.say("%s: %d calls over 1 ms among the slowest, median %.1f ms, worst %.1f ms", what, #list, median / 1000,
-    list[1] / 1000)
-  assert.is_true(median < SLOW_US, ("%s: the slowest scripts took %s us"):format(what, table.concat(list, " ")))
+-- No script that round(i) has run is slow.  Returns how often each kind was logged in the last round.
+local function assert_short(server, what, round)
+  local least = {}
+  for i = 1, ROUNDS do
+    server:call("SLOWLOG", "RESET")
+    round(i)
+    local longest, calls = longest_calls(server)
+    local slow = false
+    for kind, us in pairs(longest) do
+      least[kind] = math.min(least[kind] or us, us)
+      if least[kind] >= SLOW_US then slow = true end
+    end
+    H.say("%s: longest calls in ms: %s", what, said(longest))
+    if not slow then return calls end
+  end
+  error(("%s: of %d rounds the shortest longest calls in ms: %s"):format(what, ROUNDS, said(least)), 2)
 end
 
 local function own_redis(t)
@@ -73,54 +95,126 @@ describe("a store of very many jobs", function()
     local server = own_redis(t)
     t:script("a.lua", [[skein.task("ping", { queue = "ping" }, function(job, n) fx("ping", n) end)]])
     t:run { "-q", "ping" }
-    fill(t, "a", JOBS, 3)
-    slowest(server)
-    assert.equal(0, #t:json("jobs", "--task", "nosuch"))
-    assert_short(server, "list")
-    local cancel = t:start_client([[local n = 0 local skein = require "skein"
-      print(skein.admin.cancel({ task = "a1" }))]], { timeout = 300 })
+    fill(t, "a", JOBS, 1000)
+    assert_short(server, "list", function() assert.equal(0, #t:json("jobs", "--task", "nosuch")) end)
     local pings = 0
-    repeat
-      pings = pings + 1
-      t:enqueue("ping", pings)
-      t:wait_effects("ping", pings, 10)
-    until not cancel:running()
-    assert.truthy(cancel.stdout:find(tostring(JOBS / 2), 1, true), cancel.stdout .. cancel.stderr)
-    assert.is_true(pings > 2, pings .. " other jobs ran meanwhile")
-    assert_short(server, "cancel")
+    assert_short(server, "cancel", function(round)
+      if round > 1 then t:ok("retry", "--state", "cancelled", "--task", "a1") end
+      server:call("SLOWLOG", "RESET")
+      local cancel = t:start_client([[local skein = require "skein"
+        print(skein.admin.cancel({ task = "a1" }))]], { timeout = 300 })
+      local before = pings
+      repeat
+        pings = pings + 1
+        t:enqueue("ping", pings)
+        t:wait_effects("ping", pings, 10)
+      until not cancel:running()
+      assert.truthy(cancel.stdout:find(tostring(JOBS / 2), 1, true), cancel.stdout .. cancel.stderr)
+      assert.is_true(pings - before > 2, pings - before .. " other jobs ran meanwhile")
+    end)
     assert.equal(JOBS / 2, left_in(t, "ready"))
-    t:ok("retry", "--state", "cancelled", "--task", "a1")
-    assert_short(server, "retry")
+    assert_short(server, "retry", function(round)
+      if round > 1 then t:ok("cancel", "--task", "a1") end
+      t:ok("retry", "--state", "cancelled", "--task", "a1")
+    end)
     assert.equal(JOBS, left_in(t, "ready"))
-    t:ok("delete", "--task", "a0")
-    assert_short(server, "delete")
-    assert.equal(JOBS / 2, left_in(t, "ready"))
+    assert_short(server, "delete", function(round)
+      if round > 1 then fill(t, "a", JOBS, 1000) end
+      t:ok("delete", "--task", "a0")
+    end)
+    assert.equal(0, #t:json("jobs", "--task", "a0"))
     assert.equal(0, left_in(t, "cancelled"))
+  end)
+
+  H.it_on("redis", "that wait for their time in 1,000 queues are listed to the last page and moved in short steps",
+    function(t)
+    local server = own_redis(t)
+    fill(t, "s", JOBS, 1000, os.time() + 36000)
+    assert_short(server, "list", function()
+      assert.equal(0, #t:json("jobs", "--task", "nosuch"))
+      local page = { "jobs", "--state", "scheduled", "--offset", tostring(JOBS - 100), "--limit", "200" }
+      assert.equal(100, #t:json(unpack(page)))
+      assert.equal(10, #t:json("jobs", "--limit", "10", "--task", "s1"))
+    end)
+    assert_short(server, "promote", function(round)
+      if round > 1 then return end
+      local result = t:client([[print(require "skein".admin.promote({ task = "s1" }))]], { timeout = 120 })
+      assert.equal(0, result.code, result.err)
+    end)
+    assert_short(server, "cancel of what waits", function(round)
+      if round > 1 then fill(t, "s", JOBS, 1000, os.time() + 36000) end
+      t:ok("cancel", "--task", "s0")
+    end)
   end)
 
   H.it_on("redis", "that come due at one moment is made ready in short steps", function(t)
     local server = own_redis(t)
     t:script("a.lua", [[for i = 0, 1 do skein.task("d" .. i, { queue = "q0" }, function() end) end]])
-    fill(t, "d", JOBS, 1, os.time() + 3)
-    slowest(server)
-    local code = t:drain({ "-w", "1", "-c", "50" }, 120)
-    assert.equal(0, type(code) == "table" and code.code or code or 0)
-    assert.equal(JOBS, t:counters().done)
-    assert_short(server, "fetch of due jobs")
+    assert_short(server, "fetch of due jobs", function(round)
+      fill(t, "d", JOBS, 1, os.time() + 3)
+      local code = t:drain({ "-w", "1", "-c", "50" }, 120)
+      assert.equal(0, type(code) == "table" and code.code or code or 0)
+      assert.equal(JOBS * round, t:counters().done)
+    end)
   end)
 
   H.it_on("redis", "that a dead engine held is taken over in short steps", function(t)
     local server = own_redis(t)
     t:script("a.lua", t:released() .. [[for i = 0, 1 do
       skein.task("h" .. i, { queue = "q0" }, function() while not released("all") do skein.sleep(1) end end) end]])
-    local first = t:run { "-w", "1", "-c", "6000" }
     fill(t, "h", 6000, 1)
-    t:wait_for("6,000 running jobs", 30, function() return server:call("HLEN", "{skein}:held") == 6000 end)
-    first:kill_core()
-    slowest(server)
-    t:run { "-w", "1", "-c", "1" }
-    t:wait_for("the takeover", 30, function() return t:counters().recovered == 6000 end)
-    assert_short(server, "recovery")
+    local engine = t:run { "-w", "1", "-c", "6000" }
+    assert_short(server, "recovery", function(round)
+      t:wait_for("6,000 running jobs", 30, function() return server:call("HLEN", "{skein}:held") == 6000 end)
+      engine:kill_core()
+      server:call("SLOWLOG", "RESET")
+      engine = t:run { "-w", "1", "-c", "6000" }
+      t:wait_for("the takeover", 30, function() return t:counters().recovered == 6000 * round end)
+    end)
+  end)
+
+  H.it_on("redis", "is used in all ways that there are, and no kind of script runs long", function(t)
+    local server = own_redis(t)
+    server:call("CONFIG", "SET", "slowlog-log-slower-than", 0)
+    local declared = [[for i = 0, 1 do skein.task("u" .. i, function() end) end
+      skein.task("kept", { keep = 1 }, function() fx("kept") return 1 end)
+      skein.task("bound", { limit = { key = 1, concurrency = %d } }, function(job, k) end)
+      skein.task("locked", { unique = true }, function(job) end)
+      skein.task("nap", function(job) job:progress(50, "half") fx("nap") skein.sleep(60) end)]]
+    fill(t, "u", JOBS, 1000, os.time() + 36000)
+    server:call("SLOWLOG", "RESET")
+    local seen = assert_short(server, "every kind of script", function(round)
+      t:script("a.lua", declared:format(round * 2))
+      local dies = t:run { "-w", "1", "-c", "1" }
+      t:enqueue "nap"
+      t:wait_for("its progress", 10, function() return server:call("EXISTS", "{skein}:notes") == 1 end)
+      dies:kill_core()
+      local engine = t:run { "-w", "1", "-c", "50" }
+      for i = 1, 5 do t:enqueue("kept", i) end
+      t:wait_effects("kept", 5 * round, 20)
+      local result = t:client([[local skein = require "skein"
+        local sigs = {}
+        for i = 1, 500 do sigs[i] = { task = "bound", args = { i % 7 } } end
+        assert(skein.enqueue_many(sigs))
+        local h = assert(skein.enqueue { task = "locked", delay = 3600 })
+        assert(skein.admin.job(h.id))
+        skein.admin.cancel(h.id)]], { timeout = 60 })
+      assert.equal(0, result.code, result.err)
+      t:ok("pause", "q7")
+      t:ok("resume", "q7")
+      t:json "stats"
+      t:json("jobs", "--limit", "10")
+      t:script("a.lua", declared:format(round * 2 + 1))
+      engine:signal "sighup"
+      t:wait_for("the kept jobs to be dropped", 30, function() return left_in(t, "done") == 0 end)
+      t:ok("cancel", "--task", "nap")
+      t:wait_for("the cancelled job's end", 10, function() return left_in(t, "running") == 0 end)
+      engine:stop()
+    end)
+    for _, kind in ipairs { "enqueue", TEXT_KIND, "fetch", "settle", "beat", "list", "get", "change", "count", "pause",
+      "recover", "progress", "open", "declare", "tasks" } do
+      assert.is_true((seen[kind] or 0) > 0, "no call of " .. kind)
+    end
   end)
 
   H.it("in more queues than were ever served at once is drained to its end, and the next new queue is served at once",

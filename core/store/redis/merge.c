@@ -16,7 +16,7 @@
 
 enum {
   WINDOW = 64,          /* queues that one look names */
-  LOOK_MAX = 2000,      /* jobs that one look returns, */
+  LOOK_MAX = 1000,      /* jobs that one look returns, */
   LOOK_MIN = 64,        /* ... at least so many, when there are many windows */
   ENTRIES_MAX = 100000, /* jobs of all windows that are in memory at once, about */
 };

@@ -7,7 +7,7 @@ local call, queues_n, JOBS, HELD, COUNTS, ENDED, FENCES, PLACES, names, later_ke
 local queue_in, before, uses, named, list_place, popped_of = ...
 
 local PIECE = 250
-local looks, bytes = 2000, 2 ^ 22 -- jobs, and bytes of their values, that this call may still look at
+local looks, bytes = 1000, 2 ^ 22 -- jobs, and bytes of their values, that this call may still look at
 local mean = 2 ^ 14 -- bytes of a value, as far as was seen
 local filter_queue, filter_task
 -- The caller takes the jobs in any order.  The walk then goes through one queue after the other, and through a list
