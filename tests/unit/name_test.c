@@ -49,7 +49,7 @@ static void names_and_ids_are_accepted_at_their_limit_and_refused_one_past_it(vo
 /* A wrong byte at any place of a name of any length is found: names are checked some bytes at a time. */
 static void a_wrong_byte_is_found_at_every_place(void **state) {
   (void)state;
-  char text[SK_ID_BYTES_MAX], expected[32];
+  char text[SK_ID_BYTES_MAX], expected[48];
   struct sk_err err;
   for (size_t n = 1; n <= sizeof text; n++) {
     for (size_t at = 0; at < n; at++) {
