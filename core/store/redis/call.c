@@ -165,11 +165,11 @@ int64_t sk_rd_number(const struct rd_reply *array, size_t i) {
   return item ? item->number : 0;
 }
 
-bool sk_rd_time_read(const struct rd_reply *reply, int64_t *ms) {
-  struct sk_str seconds = sk_rd_text(reply, 0), us = sk_rd_text(reply, 1);
-  if (seconds.n == 0 || us.n == 0) return false;
-  *ms = (int64_t)strtoll(seconds.p, NULL, 10) * 1000 + (int64_t)strtoll(us.p, NULL, 10) / 1000; /* texts end in a NUL */
-  return *ms > 0;
+bool sk_rd_time_read(const struct rd_reply *reply, int64_t *us) {
+  struct sk_str seconds = sk_rd_text(reply, 0), part = sk_rd_text(reply, 1);
+  if (seconds.n == 0 || part.n == 0) return false;
+  *us = (int64_t)strtoll(seconds.p, NULL, 10) * 1000000 + (int64_t)strtoll(part.p, NULL, 10); /* texts end in a NUL */
+  return *us > 0;
 }
 
 /* -- values -------------------------------------------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ struct rd_conn {
   int64_t pause_ms;
   enum greeting greetings[GREETINGS];
   size_t greetings_n, greeted;
-  int64_t opened_ms; /* when the greeting was sent; monotonic */
+  int64_t opened_us; /* when the greeting was sent; monotonic */
   char host[256];    /* where to dial */
   uint16_t port;
   size_t hosts_at; /* of the URL's hosts, the one tried last */
@@ -231,7 +231,7 @@ static void on_opened(void *ctx) {
   }
   struct rd_command m = { 0 };
   c->stage = GREETING;
-  c->opened_ms = sk_clock_mono_ms();
+  c->opened_us = sk_clock_mono_us();
   c->greetings_n = c->greeted = 0;
   if (config->url.password.n) {
     sk_rd_arg_c(&m, "AUTH");
@@ -356,8 +356,8 @@ static bool is_moving(const struct rd_reply *reply) {
 }
 
 static void take_time(struct rd_conn *c, const struct rd_reply *reply) {
-  int64_t server_ms;
-  if (sk_rd_time_read(reply, &server_ms)) c->events.clock(c->events.ctx, server_ms, c->opened_ms, sk_clock_mono_ms());
+  int64_t server_us;
+  if (sk_rd_time_read(reply, &server_us)) c->events.clock(c->events.ctx, server_us, c->opened_us, sk_clock_mono_us());
 }
 
 static enum sk_code check_greeting(struct rd_conn *c, enum greeting g, const struct rd_reply *reply,

@@ -434,9 +434,9 @@ void sk_rd_ops_retry(struct rd_store *s) {
 
 static void on_retry(void *ctx) { sk_rd_ops_retry(ctx); }
 
-static void on_clock(void *ctx, int64_t server_ms, int64_t sent_ms, int64_t heard_ms) {
+static void on_clock(void *ctx, int64_t server_us, int64_t sent_us, int64_t heard_us) {
   struct rd_store *s = ctx;
-  s->hooks->connected_clock(s, server_ms, sent_ms, heard_ms);
+  s->hooks->connected_clock(s, server_us, sent_us, heard_us);
 }
 
 static void on_down(void *ctx, const struct sk_err *err) {

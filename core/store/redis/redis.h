@@ -76,7 +76,7 @@ struct sk_str sk_rd_text(const struct rd_reply *array, size_t i);
 int64_t sk_rd_number(const struct rd_reply *array, size_t i);
 
 /* The answer to TIME, in ms; false: it is another reply. */
-bool sk_rd_time_read(const struct rd_reply *reply, int64_t *ms);
+bool sk_rd_time_read(const struct rd_reply *reply, int64_t *us);
 
 /* A job's value, taken apart (core/store/redis/scripts/lib/value.lua). */
 struct rd_value {
@@ -110,8 +110,8 @@ struct rd_config { /* owned by the store */
 /* Redis' clock minus the monotonic one of this process, as far as known: redis/clock.c. */
 struct rd_clock {
   bool known;
-  int64_t least_ms, most_ms;  /* between these */
-  int64_t asked_ms, heard_ms; /* when it was asked and heard last; monotonic */
+  int64_t least_us, most_us;  /* between these */
+  int64_t asked_us, heard_us; /* when it was asked and heard last; monotonic */
 };
 
 struct rd_store;
@@ -120,7 +120,7 @@ struct rd_conn_events {
   /* The next reply, or message; the arena's content is taken or freed by the callee. */
   void (*reply)(void *ctx, struct rd_reply *reply, struct sk_arena *arena);
   /* While it was made: what the server's clock said, between these moments of the monotonic one. */
-  void (*clock)(void *ctx, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
+  void (*clock)(void *ctx, int64_t server_us, int64_t sent_us, int64_t heard_us);
   /* It went away, or could not be made; another try follows by itself. */
   void (*down)(void *ctx, const struct sk_err *err);
   void *ctx;
@@ -193,7 +193,7 @@ struct rd_hooks {
   void (*look)(struct rd_store *s);                                          /* a connection was made */
   void (*ask_clock)(struct rd_store *s);                                     /* an op is about to be sent */
   /* A new connection has asked for the server's time, between these moments of the monotonic clock. */
-  void (*connected_clock)(struct rd_store *s, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
+  void (*connected_clock)(struct rd_store *s, int64_t server_us, int64_t sent_us, int64_t heard_us);
   void (*close_step)(struct rd_store *s); /* answers were given while the store closes: frees it when all is done */
 };
 
@@ -369,9 +369,9 @@ bool sk_rd_ops_open(struct rd_store *s);
 void sk_rd_ops_free(struct rd_store *s);
 
 /* -- redis/clock.c: Redis' clock ----------------------------------------------------------------------------------- */
-void sk_rd_clock_heard(struct rd_clock *c, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
+void sk_rd_clock_heard(struct rd_clock *c, int64_t server_us, int64_t sent_us, int64_t heard_us);
 /* A new connection has asked for the time: it is known from that answer alone. */
-void sk_rd_clock_connected(struct rd_store *s, int64_t server_ms, int64_t sent_ms, int64_t heard_ms);
+void sk_rd_clock_connected(struct rd_store *s, int64_t server_us, int64_t sent_us, int64_t heard_us);
 int64_t sk_rd_now_ms(const struct rd_store *s);
 /* Asks for it when it was heard long ago; the answer comes before that of what is sent next. */
 void sk_rd_clock_ask(struct rd_store *s);
