@@ -4,6 +4,9 @@
  *   stale ──────┘          ▲                          │            stale: something has changed, maybe this job
  *      ▲  all, at once     └──────────────────────────┤ settled
  *      └──────────────────────────────────────────────┘ changed
+ *
+ * The answer of a look may be older than a change during the look: a job that was asked for then becomes due or stale
+ * again.
  */
 #include "engine/waits.h"
 
@@ -57,7 +60,7 @@ struct sk_waits {
   struct sk_timer *retry; /* fires when the store is asked again after a failure */
   struct sk_timer *pace;  /* fires when stale jobs may be looked up again */
   size_t look_max;        /* ids of the next look */
-  bool changed;           /* something has changed since the look under way was sent */
+  bool changed;           /* something has changed since the look under way was sent, maybe one of its jobs */
   bool looking, stopped;
   struct sk_get_op get;
   struct sk_str ids[LOOK_MAX];
@@ -117,7 +120,9 @@ static void go_on(struct sk_waits *ws, struct waited_job *job, bool failed) {
     w->looked = true;
     if (w->late) answer(w, SK_ETIMEOUT, NULL);
   }
-  sk_list_push(job->again && !failed ? &ws->due : &ws->quiet, &job->node);
+  struct sk_list *to = &ws->quiet;
+  if (!failed && (job->again || ws->changed)) to = job->again ? &ws->due : &ws->stale;
+  sk_list_push(to, &job->node);
 }
 
 static bool is_over(const struct sk_view *v) { return v->state == SK_STATE_NONE || sk_state_is_final(v->state); }
@@ -134,7 +139,6 @@ static void learn_size(struct sk_waits *ws) {
 static void on_looked(struct sk_op *op, void *ctx) {
   struct sk_waits *ws = ctx;
   bool failed = op->status != SK_OK;
-  ws->looking = false;
   if (!failed) learn_size(ws);
   for (size_t i = 0; i < ws->get.ids_n; i++) {
     struct waited_job *job = ws->asked[i];
@@ -146,6 +150,7 @@ static void on_looked(struct sk_op *op, void *ctx) {
     job->again = false;
     let_go(ws, job);
   }
+  ws->looking = false; /* not earlier: a look that an answer begins would write over ws->asked */
   sk_op_fini(op);
   if (failed && ws->jobs) sk_timer_start(ws->retry, RETRY_MS);
   look(ws);

@@ -24,8 +24,11 @@ struct world {
   struct sk_waits *waits;
   struct sk_defer *later;
   struct sk_op *failing;
+  struct sk_op *held; /* an answer of the real store that has not been given */
+  void (*held_cb)(struct sk_op *op, void *ctx);
+  void *held_ctx;
   long looks, ids;
-  bool fail, idle;
+  bool fail, hold, idle;
 };
 
 static struct world *the_world;
@@ -39,11 +42,28 @@ static void fail_later(void *ctx) {
   op->cb(op, op->ctx);
 }
 
+static void hold_answer(struct sk_op *op, void *ctx) { ((struct world *)ctx)->held = op; }
+
+static void give_answer(struct world *w) {
+  struct sk_op *op = w->held;
+  w->held = NULL;
+  w->hold = false;
+  op->cb = w->held_cb;
+  op->ctx = w->held_ctx;
+  op->cb(op, op->ctx);
+}
+
 static void counted_get(struct sk_store *s, struct sk_get_op *op) {
   struct world *w = the_world;
   (void)s;
   w->looks++;
   w->ids += (long)op->ids_n;
+  if (w->hold) {
+    w->held_cb = op->op.cb;
+    w->held_ctx = op->op.ctx;
+    op->op.cb = hold_answer;
+    op->op.ctx = w;
+  }
   if (!w->fail) {
     w->real->ops->get(w->real, op);
     return;
@@ -257,6 +277,79 @@ static void a_change_during_a_look_is_not_lost(void **state) {
   assert_int_equal(a.n, 1);
 }
 
+/* The answer of a look is older than the change of the job, and comes after it. */
+static void a_change_is_not_lost_when_the_look_under_way_has_not_seen_it(void **state) {
+  struct world *w = *state;
+  struct answer a = { 0 }, other = { 0 };
+  add_job(w, "a");
+  add_job(w, "b");
+  w->hold = true;
+  sk_waits_add(w->waits, SK_STR_LIT("a"), -1, on_waited, &a);
+  while (w->held == NULL) sk_loop_turn(w->loop, true);
+  sk_waits_add(w->waits, SK_STR_LIT("b"), -1, on_waited, &other);
+  cancel_job(w, "a");
+  sk_waits_changed(w->waits);
+  give_answer(w);
+  assert_int_equal(a.n, 0);
+  settle_down(w);
+  assert_int_equal(a.n, 1);
+  assert_int_equal(a.state, SK_STATE_CANCELLED);
+  assert_int_equal(other.n, 0);
+  long looks = w->looks;
+  settle_down(w);
+  assert_int_equal(w->looks, looks); /* one more look was enough */
+}
+
+/* The same, with a look that fails: the next one is sent after a pause. */
+static void a_change_is_not_lost_when_the_look_under_way_fails(void **state) {
+  struct world *w = *state;
+  struct answer a = { 0 };
+  add_job(w, "a");
+  w->fail = true;
+  sk_waits_add(w->waits, SK_STR_LIT("a"), -1, on_waited, &a);
+  cancel_job(w, "a");
+  sk_waits_changed(w->waits);
+  w->fail = false;
+  settle_down(w);
+  while (a.n == 0) sk_loop_turn(w->loop, true);
+  assert_int_equal(a.state, SK_STATE_CANCELLED);
+}
+
+/* An answer begins another wait, while other answers of the same look are still to be given. */
+static struct sk_waits *chain_waits;
+
+static void on_waited_wait_again(void *ctx, enum sk_code code, const struct sk_view *view) {
+  on_waited(ctx, code, view);
+  if (code == SK_OK) sk_waits_add(chain_waits, SK_STR_LIT("c"), -1, on_waited, (struct answer *)ctx + 1);
+}
+
+static void an_answer_can_begin_another_wait(void **state) {
+  struct world *w = *state;
+  static struct answer a[6];
+  memset(a, 0, sizeof a);
+  char id[2] = "a";
+  chain_waits = w->waits;
+  for (int i = 0; i < 3; i++) {
+    id[0] = (char)('a' + i);
+    add_job(w, id);
+  }
+  w->hold = true; /* the look for "b" alone: the next one has "a" and "c" */
+  struct answer b = { 0 };
+  sk_waits_add(w->waits, SK_STR_LIT("b"), -1, on_waited, &b);
+  while (w->held == NULL) sk_loop_turn(w->loop, true);
+  sk_waits_add(w->waits, SK_STR_LIT("a"), -1, on_waited_wait_again, &a[0]);
+  sk_waits_add(w->waits, SK_STR_LIT("c"), -1, on_waited, &a[2]);
+  cancel_job(w, "a");
+  cancel_job(w, "b");
+  cancel_job(w, "c");
+  sk_waits_changed(w->waits);
+  give_answer(w);
+  settle_down(w);
+  assert_int_equal(b.n, 1);
+  for (int i = 0; i < 3; i++) assert_int_equal(a[i].n, 1);
+  assert_true(sk_waits_idle(w->waits));
+}
+
 static void its_time_is_over(void **state) {
   struct world *w = *state;
   static struct answer later; /* answered by the teardown */
@@ -326,6 +419,9 @@ int main(void) {
     T(what_others_change_does_not_set_the_number_of_looks),
     T(many_waits_are_abandoned_one_by_one),
     T(a_change_during_a_look_is_not_lost),
+    T(a_change_is_not_lost_when_the_look_under_way_has_not_seen_it),
+    T(a_change_is_not_lost_when_the_look_under_way_fails),
+    T(an_answer_can_begin_another_wait),
     T(its_time_is_over),
     T(a_wait_for_no_time_looks_once),
     T(an_outage_ends_no_wait_and_is_tried_again),
