@@ -5,7 +5,8 @@
  * that Redis's clock was set, or that this is another server.  The store sends TIME when a connection is made, and
  * again in the pipeline of an op that needs it when the last answer is old, so that no op waits for it.
  *
- * The bounds are in microseconds: an attempt must not seem to start after the moment at which its settle finds Redis. */
+ * The bounds are in microseconds: an attempt must not seem to start after the moment at which its settle reaches
+ * Redis. */
 #include <stdlib.h>
 
 #include "base/clock.h"
