@@ -332,25 +332,25 @@ static void send_soon(struct sk_runner *r) {
   if (r->current && sk_clock_mono_ms() - since_ms >= SEND_AFTER_MS) sk_pipe_flush(r->pipe);
 }
 
-/* progress(handle, percent, note) */
+/* progress(handle, percent, text) */
 static int rt_progress(lua_State *L) {
   const struct sk_slot *slot = slot_at(L, 1);
   lua_Integer percent = luaL_checkinteger(L, 2);
   size_t n;
-  const char *note = luaL_checklstring(L, 3, &n);
+  const char *text = luaL_checklstring(L, 3, &n);
   luaL_argcheck(L, percent >= 0 && percent <= 100, 2, "0 to 100 expected");
   if (slot == NULL || !may_say_line(slot->runner)) return 0;
   struct sk_buf *out = sk_pipe_out(slot->runner->pipe);
   size_t at = sk_wire_begin(out, SK_FRAME_PROGRESS);
   sk_buf_add_u32(out, slot->number);
   sk_buf_add_u32(out, (uint32_t)percent);
-  sk_wire_add_str(out, sk_str_head(sk_str(note, n), SK_PROGRESS_BYTES_MAX));
+  sk_wire_add_str(out, sk_str_head(sk_str(text, n), SK_PROGRESS_BYTES_MAX));
   sk_wire_end(out, at);
   send_soon(slot->runner);
   return 0;
 }
 
-/* note(handle, text): a line of job:log */
+/* job_log(handle, text): a line of job:log */
 static int rt_job_log(lua_State *L) {
   const struct sk_slot *slot = slot_at(L, 1);
   size_t n;
@@ -550,7 +550,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "progress", rt_progress },
   { "attempt", rt_attempt },
   { "log", rt_log },
-  { "note", rt_job_log },
+  { "job_log", rt_job_log },
   { "setup", rt_setup },
   { "set_misuse", rt_set_misuse },
   { "hooked", rt_hooked },

@@ -356,7 +356,7 @@ static void tell(lua_State *L, struct kit *kit) {
     .queue = text_field(L, 2, "queue"),
     .fence = (uint64_t)number_field(L, 2, "fence", 0),
     .percent = (int32_t)number_field(L, 2, "percent", -1),
-    .progress_text = text_field(L, 2, "note"),
+    .progress_text = text_field(L, 2, "progress_text"),
     .log = text_field(L, 2, "log"),
   };
   if (item.fence == 0) return;
@@ -371,11 +371,11 @@ static int kit_progress(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_Integer percent = luaL_checkinteger(L, 3);
   size_t n;
-  const char *note = luaL_checklstring(L, 4, &n);
+  const char *text = luaL_checklstring(L, 4, &n);
   lua_pushvalue(L, 2);
   set_number(L, "percent", percent);
-  lua_pushlstring(L, note, n < SK_PROGRESS_BYTES_MAX ? n : SK_PROGRESS_BYTES_MAX);
-  lua_setfield(L, -2, "note");
+  lua_pushlstring(L, text, n < SK_PROGRESS_BYTES_MAX ? n : SK_PROGRESS_BYTES_MAX);
+  lua_setfield(L, -2, "progress_text");
   tell(L, kit);
   return 0;
 }
@@ -421,7 +421,7 @@ static int kit_declare(lua_State *L) {
 }
 
 /* The queue in the table at 2, as skein.queue says it (lua/skein/queues.lua). */
-static int kit_bind(lua_State *L) {
+static int kit_configure(lua_State *L) {
   struct kit *kit = check_kit(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   struct sk_queue_settings queue = { .name = text_field(L, 2, "name") };
@@ -469,13 +469,13 @@ static const luaL_Reg METHODS[] = {
   { "call", kit_call },
   { "clock", kit_clock },
   { "declare", kit_declare },
-  { "bind", kit_bind },
+  { "configure", kit_configure },
   { "fetch", kit_fetch },
   { "read", kit_read },
   { "release", kit_release },
   { "settle", kit_settle },
   { "progress", kit_progress },
-  { "note", kit_job_log },
+  { "job_log", kit_job_log },
   { "stops", kit_stops },
   { "close", kit_close },
   { NULL, NULL },

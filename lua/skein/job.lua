@@ -67,7 +67,7 @@ function Job:log(fmt, ...)
   local ok, text = pcall(format, fmt, ...)
   if not ok and type(fmt) == "string" and select("#", ...) == 0 then ok, text = true, fmt end
   if not ok then errors.misuse("job:log: " .. errors.text(text):gsub(" to '%?'", "")) end
-  rt.note(handle, text)
+  rt.job_log(handle, text)
 end
 
 --- Ends the current attempt and runs the job again later, without using up an attempt. It does not return. In a spawned

@@ -260,13 +260,13 @@ function M.field(handle, name)
   return value
 end
 
-function M.progress(handle, percent, note)
+function M.progress(handle, percent, text)
   local slot = slots[handle]
-  if slot then hooks.progress(slot, percent, note) end
+  if slot then hooks.progress(slot, percent, text) end
 end
 
 --- A line of job:log.
-function M.note(handle, text)
+function M.job_log(handle, text)
   local slot = slots[handle]
   if slot then hooks.log(slot, text) end
 end
