@@ -1,12 +1,15 @@
 /* nearest.c - see nearest.h.  Distance counts inserted, deleted and changed characters and swaps of two neighbours. */
 #include "logic/nearest.h"
 
-enum { WORD_BYTES_MAX = 40 }; /* longer words have no neighbours: no name of ours is that long */
+enum {
+  WORD_BYTES_MAX = 64, /* longer words have no neighbours: bounds the time of a comparison */
+  NAME_BYTES_MAX = WORD_BYTES_MAX + WORD_BYTES_MAX / 3, /* a longer name is far from every word */
+};
 
 static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
 static size_t distance(struct sk_str a, struct sk_str b) {
-  size_t rows[3][WORD_BYTES_MAX + 1];
+  size_t rows[3][NAME_BYTES_MAX + 1];
   size_t *before = rows[0], *last = rows[1], *now = rows[2];
   for (size_t j = 0; j <= b.n; j++) last[j] = j;
   for (size_t i = 1; i <= a.n; i++) {
@@ -25,13 +28,19 @@ static size_t distance(struct sk_str a, struct sk_str b) {
   return last[b.n];
 }
 
+/* The number of mistakes that a word of n bytes can have: a third of the word, but one in a short word and two in a
+ * longer one at least. */
+static size_t mistakes_max(size_t n) {
+  if (n < 4) return 1;
+  return n / 3 > 2 ? n / 3 : 2;
+}
+
 void sk_nearest_init(struct sk_nearest *n, struct sk_str word) {
-  /* A third of the word may be wrong. */
-  *n = (struct sk_nearest){ .word = word, .distance = word.n / 3 + 2 };
+  *n = (struct sk_nearest){ .word = word, .distance = mistakes_max(word.n) + 1 };
 }
 
 void sk_nearest_try(struct sk_nearest *n, struct sk_str candidate) {
-  if (n->word.n == 0 || n->word.n > WORD_BYTES_MAX || candidate.n > WORD_BYTES_MAX) return;
+  if (n->word.n == 0 || n->word.n > WORD_BYTES_MAX || candidate.n > NAME_BYTES_MAX) return;
   size_t d = distance(n->word, candidate);
   if (d >= n->distance || d >= candidate.n) return;
   n->name = candidate;

@@ -11,6 +11,7 @@
  *   id() -> new job id                 now() -> seconds since 1970, with a fraction
  *   encode(value, what) -> JSON        encode_args(...) -> JSON array        decode(text) -> value
  *   digest(bytes) -> SHA-256 in hex    null, array(t)
+ *   nearest(word, candidates) -> candidate or nil    "did you mean", see logic/nearest.h; candidates: a sorted list
  *   client(url [, durability]) -> client   client:call(operation, payload) -> code, answer   client:close()
  *       client:call_many(operation, payloads) -> codes, answers: see client.h
  *   testing(now_ms) -> kit, for skein.testing: see testing.h
@@ -31,6 +32,7 @@
 #include "logic/backoff.h"
 #include "logic/job_check.h"
 #include "logic/name.h"
+#include "logic/nearest.h"
 #include "logic/record.h"
 #include "logic/wire.h"
 #include "lua/client.h"
@@ -422,6 +424,27 @@ static int core_clean(lua_State *L) {
   return give(L, b);
 }
 
+/* nearest(word, candidates) -> the nearest candidate, the first of several that are equally near; or nil */
+static int core_nearest(lua_State *L) {
+  struct sk_str word;
+  word.p = luaL_checklstring(L, 1, &word.n);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  struct sk_nearest nearest;
+  sk_nearest_init(&nearest, word);
+  int n = (int)lua_objlen(L, 2);
+  for (int i = 1; i <= n; i++) {
+    lua_rawgeti(L, 2, i);
+    if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "nearest: candidate %d is not a string", i);
+    struct sk_str candidate;
+    candidate.p = lua_tolstring(L, -1, &candidate.n);
+    sk_nearest_try(&nearest, candidate); /* the table keeps the string alive */
+    lua_pop(L, 1);
+  }
+  if (nearest.name.n == 0) return 0;
+  lua_pushlstring(L, nearest.name.p, nearest.name.n);
+  return 1;
+}
+
 static int core_id(lua_State *L) {
   struct sk_idgen *gen = lua_touserdata(L, lua_upvalueindex(1));
   char id[SK_ID_BYTES + 1];
@@ -449,6 +472,7 @@ static const luaL_Reg FUNCTIONS[] = {
   { "backoff_check", core_backoff_check },
   { "clean", core_clean },
   { "digest", core_digest },
+  { "nearest", core_nearest },
   { "client", sk_lua_client_open },
   { "testing", sk_lua_testing_open },
   { NULL, NULL },

@@ -10,48 +10,23 @@
 local core = require "skein.core"
 local getmetatable, pairs, ipairs, pcall, rawget, tostring, type = getmetatable, pairs, ipairs, pcall, rawget,
   tostring, type
-local floor, max, min, sort = math.floor, math.max, math.min, table.sort
+local floor, sort = math.floor, table.sort
 local M = {}
 
-local NEAREST_BYTES_MAX = 64 -- no option's name is longer; bounds the time of `distance`
 local SHOWN_BYTES_MAX = 80   -- longest text of a value in a message
 local GOOD_NAMES_MAX = 1000  -- number of good names that one check remembers
 
--- The number of characters to insert, delete, change, or swap with a neighbour to turn a into b (optimal string
--- alignment). Takes time in proportion to #a * #b.
-local function distance(a, b)
-  local before, row = nil, {}
-  for j = 0, #b do row[j] = j end
-  for i = 1, #a do
-    local next_row = { [0] = i }
-    for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and 0 or 1
-      local value = min(next_row[j - 1] + 1, row[j] + 1, row[j - 1] + cost)
-      if before and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        value = min(value, before[j - 2] + 1)
-      end
-      next_row[j] = value
-    end
-    before, row = row, next_row
-  end
-  return row[#b]
-end
-
 --- Finds the key of `known` that is nearest to `name`; nil if none is similar.
 -- @tparam string name
--- @tparam table known its string keys are the candidates
--- @treturn[opt] string
+-- @tparam table known its string keys are the candidates (core/logic/nearest.h)
+-- @treturn[opt] string of several that are equally near, the first by name
 function M.nearest(name, known)
-  if #name > NEAREST_BYTES_MAX then return nil end
-  local best, best_distance
+  local names = {}
   for key in pairs(known) do
-    if type(key) == "string" then
-      local d = distance(name, key)
-      if not best or d < best_distance or (d == best_distance and key < best) then best, best_distance = key, d end
-    end
+    if type(key) == "string" then names[#names + 1] = key end
   end
-  local far = #name < 4 and 1 or max(2, floor(#name / 3))
-  if best and best_distance <= far then return best end
+  sort(names) -- the first of several that are equally near is chosen
+  return core.nearest(name, names)
 end
 
 --- Makes the message for a missing field; it suggests the nearest field.
