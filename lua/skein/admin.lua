@@ -111,9 +111,9 @@ local function change(verb, what)
     if problem then errors.misuse(problem) end
     filter = what
   end
-  local payload = core.pack("bli", core.VERB[verb], client.CANCELLED_KEEP_MS, #ids) .. (ids[1] and core.pack("s",
-    ids[1]) or "")
-  local answer, err = client.call(OP.CHANGE, payload .. pack_filter(filter))
+  local one = ids[1] and core.pack("s", ids[1]) or ""
+  local payload = core.pack("bli", core.VERB[verb], client.CANCELLED_KEEP_MS, #ids) .. one .. pack_filter(filter)
+  local answer, err = client.call(OP.CHANGE, payload)
   if not answer then return nil, err end
   local changed = core.unpack("l", answer)
   if not ids[1] then return changed end
@@ -174,7 +174,6 @@ function M.promote(what)
   local changed, err = change("promote", what)
   return changed, err
 end
-
 
 local function pause(what, queue, paused)
   local ok, problem = core.name_check("queue", type(queue) == "string" and queue or "")

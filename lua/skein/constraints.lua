@@ -76,9 +76,8 @@ end
 
 local function limit_check(key, off)
   local fields = schema.fields({
-    concurrency = schema.integer(1, LIMITS.concurrency), rate = schema.integer(1, LIMITS.rate), per =
-      schema.positive_seconds,
-    burst = schema.integer(1, LIMITS.rate), order = schema.one_of(ORDERS), key = key,
+    concurrency = schema.integer(1, LIMITS.concurrency), rate = schema.integer(1, LIMITS.rate),
+    per = schema.positive_seconds, burst = schema.integer(1, LIMITS.rate), order = schema.one_of(ORDERS), key = key,
   }, "a table { concurrency =, rate =, per =, burst =, key =, order = }")
   return function(value, path)
     if off and value == false then return nil end

@@ -21,16 +21,18 @@ end
 
 local function exists_error(job, holder)
   if holder == "" or holder == job.id then
-    return errors.new("exists", ("job %s is in the store already"):format(job.id), { id = job.id, handle =
-      handle_of(job.id) })
+    local text = ("job %s is in the store already"):format(job.id)
+    return errors.new("exists", text, { id = job.id, handle = handle_of(job.id) })
   end
   local record = record_of(job)
   local mode, ttl_ms, key = (record.unique or ""):match("^(%l+);(%d+);=(.*)$")
-  local text = mode == "throttle" and ("task %s is throttled: job %s was enqueued less than %g s ago, with the key %s")
-    :format(record.task, holder, ttl_ms / 1000, schema.show(key))
-    or ("job %s of task %s is there already, with the unique key %s"):format(holder, record.task, schema.show(key))
-  return errors.new("exists", text, { id = holder, handle = handle_of(holder), mode = mode, ttl = ttl_ms
-    and ttl_ms / 1000 })
+  local ttl, shown = ttl_ms and ttl_ms / 1000, schema.show(key)
+  local text = ("job %s of task %s is there already, with the unique key %s"):format(holder, record.task, shown)
+  if mode == "throttle" then
+    text = ("task %s is throttled: job %s was enqueued less than %g s ago, with the key %s"):format(record.task, holder,
+      ttl, shown)
+  end
+  return errors.new("exists", text, { id = holder, handle = handle_of(holder), mode = mode, ttl = ttl })
 end
 
 local function full_error(name, queue, block_ms)
@@ -43,8 +45,8 @@ end
 
 local function tell_added(job)
   local record, later = record_of(job)
-  hooks.emit { id = job.id, task = record.task, queue = record.queue, attempt = 0, to = later and "scheduled"
-    or "ready" }
+  local state = later and "scheduled" or "ready"
+  hooks.emit { id = job.id, task = record.task, queue = record.queue, attempt = 0, to = state }
 end
 
 --- Adds to an error of unknown fate the ids of its jobs, so that the caller can ask for their state.

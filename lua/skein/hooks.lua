@@ -91,9 +91,10 @@ end
 -- @yields where a handler waits
 function M.emit_job(job, from, to, err)
   if not handlers.event[1] then return end
-  M.emit { id = rawget(job, "id"), task = rawget(job, "task"), queue = rawget(job, "queue"), attempt = rawget(job,
-    "attempt"),
-    from = from, to = to, error = err }
+  M.emit {
+    id = rawget(job, "id"), task = rawget(job, "task"), queue = rawget(job, "queue"), attempt = rawget(job, "attempt"),
+    from = from, to = to, error = err,
+  }
 end
 
 --- The events for which handlers for all tasks are registered.

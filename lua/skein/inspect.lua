@@ -132,7 +132,7 @@ function M.check_json(dir, begin)
     settings[i] = {
       name = queue.name, max_len = queue.max_len, overflow = queue.overflow, block = queue.block_ms / 1000,
       concurrency = queue.concurrency, rate = queue.rate, per = queue.per_ms / 1000, burst = queue.burst,
-        declared_at = queue.where,
+      declared_at = queue.where,
     }
   end
   io.stdout:write(core.encode({ scripts = core.array(files), tasks = list, queues = settings }), "\n")

@@ -14,11 +14,10 @@ local LIMITS, OVERFLOW = core.LIMITS, core.OVERFLOW
 local BLOCK_DEFAULT_MS = 30000
 
 local function limit_check()
-    local fields = schema.fields({
+  local fields = schema.fields({
     concurrency = schema.integer(1, LIMITS.concurrency), rate = schema.integer(1, LIMITS.rate),
     per = schema.positive_seconds, burst = schema.integer(1, LIMITS.rate),
-  },
-    "a table { concurrency =, rate =, per =, burst = }")
+  }, "a table { concurrency =, rate =, per =, burst = }")
   return function(value, path)
     local wrong, problem = fields(value, path)
     if wrong or problem then return wrong, problem end
@@ -88,12 +87,12 @@ local FORMAT = "slblllll"
 
 --- Reads one at `offset` of an answer of TASKS (core/engine/request.h); returns it and the next offset.
 function M.unpack(answer, offset)
-  local queue, overflow = {}
-  queue.name, queue.max_len, overflow, queue.block_ms, queue.concurrency, queue.rate, queue.per_ms, queue.burst,
-    offset =
+  local overflow
+  local q = {}
+  q.name, q.max_len, overflow, q.block_ms, q.concurrency, q.rate, q.per_ms, q.burst, offset =
     core.unpack(FORMAT, answer, offset)
-  queue.overflow = OVERFLOW[overflow] or "reject"
-  return queue, offset
+  q.overflow = OVERFLOW[overflow] or "reject"
+  return q, offset
 end
 
 return M

@@ -46,8 +46,8 @@ local function tokens_of(source)
     elseif name then
       add("name", name, name)
     else
-      local symbol = source:match("^%.%.%.?", at) or source:match("^[=~<>]=", at) or source:match("^[%d][%w.]*",
-        at) or source:sub(at, at)
+      local symbol = source:match("^%.%.%.?", at) or source:match("^[=~<>]=", at) or source:match("^[%d][%w.]*", at)
+        or source:sub(at, at)
       add("symbol", symbol, symbol)
     end
   end
@@ -149,9 +149,10 @@ local function opcode(source, pc) return band(util.funcbc(loadstring(source), pc
 local GGET, GSET = opcode("return a", 1), opcode("a = b", 2)
 local MOV = opcode("local a, b = 1, 2 local c = a return b, c", 3)
 local INDEX = { [opcode("return a.b", 2)] = true, [opcode("return a[b]", 3)] = true, [opcode("return a[1]", 2)] = true }
-local CALL = { [opcode("a(1) return b", 3)] = true, [opcode("return a()", 2)] = true, [opcode("a(b()) return c",
-  4)] = true,
-  [opcode("return a(b())", 4)] = true }
+local CALL = {
+  [opcode("a(1) return b", 3)] = true, [opcode("return a()", 2)] = true, [opcode("a(b()) return c", 4)] = true,
+  [opcode("return a(b())", 4)] = true,
+}
 
 -- The first use of a register's value from pc on: "called", "indexed", or nil for any other or unknown use.
 local function use_of(fn, register, pc)
@@ -215,8 +216,8 @@ function M.globals(chunks, globals)
   for _, one in ipairs(used) do
     if not known[one.name] and not tested[one.name] then
       local near = schema.nearest(one.name, known)
-      one.message = ("no global is named %s%s"):format(schema.show(one.name), near
-        and (' (did you mean "%s"?)'):format(near) or "")
+      local hint = near and (' (did you mean "%s"?)'):format(near) or ""
+      one.message = ("no global is named %s%s"):format(schema.show(one.name), hint)
       wrong[#wrong + 1] = one
     end
   end

@@ -122,9 +122,10 @@ function M.declare(name, options, handler)
   local record = M.set_fields({ task = name, queue = "default", meta = pass_text(pass) }, options)
   record.expires_ms = M.ms(options.expires)
   record.unique, record.limit = constraints.lock_template(lock), constraints.limit_template(limit)
-  local task = { name = name, options = options, handler = handler, queue = record.queue,
-    priority = options.priority or 0, lock = lock, limit = limit, pass = pass, record = core.record(record),
-      where = errors.caller() }
+  local task = {
+    name = name, options = options, handler = handler, queue = record.queue, priority = options.priority or 0,
+    lock = lock, limit = limit, pass = pass, record = core.record(record), where = errors.caller(),
+  }
   M.by_name[name] = task
   M.list[#M.list + 1] = task
 end

@@ -201,8 +201,9 @@ local function install_transport(rt, go_on)
     end
     return go_on(rt.request(operation, payload))
   end
-  client.set_transport({ worker = true, passed = passed_reader(rt), call = call, call_many = many_caller(rt, go_on,
-    call) })
+  client.set_transport({
+    worker = true, passed = passed_reader(rt), call = call, call_many = many_caller(rt, go_on, call),
+  })
 end
 
 -- Refuses the functions of luv that run or stop the event loop. The loop belongs to the worker, so they would stop all
@@ -215,9 +216,8 @@ local function guard_loop(rt)
   end
   for _, name in ipairs { "run", "stop", "loop_close" } do
     uv[name] = function()
-      errors.misuse("uv." .. name
-        .. ": the worker runs the loop; wait with skein.sleep, or with coroutine.yield until a callback "
-        .. "resumes the job")
+      errors.misuse(("uv.%s: the worker runs the loop; wait with skein.sleep, or with coroutine.yield until a callback "
+        .. "resumes the job"):format(name))
     end
   end
 end
@@ -304,8 +304,8 @@ local function install_finalizers(rt)
     if type(meta) == "table" and meta.__gc then meta.__gc = guard(meta.__gc) end
     return raw_metatype(ctype, meta)
   end
-  local proxy_meta = { __newindex = function(meta, key, value) rawset(meta, key, key == "__gc" and guard(value)
-    or value) end }
+  local function set_guarded(meta, key, value) rawset(meta, key, key == "__gc" and guard(value) or value) end
+  local proxy_meta = { __newindex = set_guarded }
   function _G.newproxy(how)
     local proxy = raw_newproxy(how)
     if how == true then setmetatable(getmetatable(proxy), proxy_meta) end

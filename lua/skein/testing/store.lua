@@ -1,5 +1,5 @@
---- The memory store of skein.testing with its clock (core/lua/testing.h): declares tasks and queues to it, remembers the
--- order of the enqueues, and keeps the fetched jobs that a drain of one task has passed over.
+--- The memory store of skein.testing with its clock (core/lua/testing.h). The module declares tasks and queues to the
+-- store, remembers the order of the enqueues, and keeps the fetched jobs that a drain of one task has passed over.
 -- @module skein.testing.store
 local core = require "skein.core"
 local queues = require "skein.queues"
