@@ -283,11 +283,12 @@ static void send_back(struct sk_settle_batch *b) {
   }
 }
 
-/* -- what a store refuses
- * ------------------------------------------------------------------------------------------------------ One bad item
- * must not hold up its batch.  A refused batch is sent again in halves until the bad item stands alone.  If the store
- * says that the item is wrong, its job becomes dead with that reason.  If a script of the store failed, the job becomes
- * dead when it fails again after the next beat.  A job that cannot even become dead is tried with every beat. */
+/* -- what a store refuses ------------------------------------------------------------------------------------------ */
+
+/* One bad item must not hold up its batch.  A refused batch is sent again in halves until the bad item stands alone.
+ * If the store says that the item is wrong, its job becomes dead with that reason.  If a script of the store failed,
+ * the job becomes dead when it fails again after the next beat.  A job that cannot even become dead is tried with every
+ * beat. */
 
 static bool is_refusal(enum sk_code code) {
   return code == SK_EINVAL || code == SK_ELIMIT || code == SK_ECORRUPT || code == SK_EUNSUPPORTED;

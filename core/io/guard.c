@@ -24,8 +24,7 @@ struct sk_guard {
   char token[20];
 };
 
-/* -- the engine's side
- * ------------------------------------------------------------------------------------------------- */
+/* -- the engine's side --------------------------------------------------------------------------------------------- */
 
 /* Runs in a child of the engine: starts the guard as a grandchild, or ends. Uses only calls that are safe between fork
  * and exec. */
@@ -87,8 +86,7 @@ void sk_guard_sweep(struct sk_guard *g, uint64_t worker) {
   if (send(g->fd, &worker, sizeof worker, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
 }
 
-/* -- the guard
- * ------------------------------------------------------------------------------------------------------------ */
+/* -- the guard ----------------------------------------------------------------------------------------------------- */
 
 int sk_guard_main(const char *token) {
   for (int i = 1; i < NSIG; i++)

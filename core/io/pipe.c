@@ -72,8 +72,7 @@ static void give_back(struct sk_buf *b) {
     sk_buf_clear(b);
 }
 
-/* -- reading
- * ------------------------------------------------------------------------------------------------------------------ */
+/* -- reading ------------------------------------------------------------------------------------------------------- */
 
 /* Gives `in`, which is p->in or new bytes; *used is how much of it was consumed. False when the callee has freed the
  * pipe. */
@@ -157,8 +156,7 @@ void sk_pipe_drain(struct sk_pipe *p) {
   report_closed(p, 0);
 }
 
-/* -- writing
- * ------------------------------------------------------------------------------------------------------------------ */
+/* -- writing ------------------------------------------------------------------------------------------------------- */
 
 /* Writes what the kernel takes now. False when the socket takes no bytes any more. */
 static bool send_out(struct sk_pipe *p) {
@@ -252,9 +250,7 @@ struct sk_str sk_pipe_rest(const struct sk_pipe *p) {
 
 void sk_pipe_unref(struct sk_pipe *p) { uv_unref((uv_handle_t *)&p->uv); }
 
-/* -- life
- *
- * ------------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------------------- */
 
 struct sk_pipe *sk_pipe_new(struct sk_loop *loop, int fd, const struct sk_pipe_events *events, struct sk_err *err) {
   struct sk_pipe *p = calloc(1, sizeof *p);

@@ -57,8 +57,7 @@ struct sk_stream {
 static void on_ready(uv_poll_t *uv, int status, int events);
 static void connect_next(struct sk_stream *s);
 
-/* -- sockets
- * --------------------------------------------------------------------------------------------------------------- */
+/* -- sockets ------------------------------------------------------------------------------------------------------- */
 
 static void on_socket_closed(uv_handle_t *handle) {
   struct socket *k = handle->data;
@@ -160,8 +159,7 @@ static void connect_unix(struct sk_stream *s, const char *path) {
   }
 }
 
-/* -- looking the name up
- * --------------------------------------------------------------------------------------------------- */
+/* -- looking the name up ------------------------------------------------------------------------------------------- */
 
 static void use_addresses(struct sk_stream *s, int rc, struct addrinfo *addresses) {
   if (rc != 0) {
@@ -206,8 +204,7 @@ static bool start_lookup(struct sk_stream *s, const struct sk_stream_options *o)
   return true;
 }
 
-/* -- reading and writing
- * --------------------------------------------------------------------------------------------------- */
+/* -- reading and writing ------------------------------------------------------------------------------------------- */
 
 /* Writes what the kernel takes now. */
 static void send_out(struct sk_stream *s) {
@@ -348,8 +345,7 @@ static void on_deadline(void *ctx) {
   fail_errno(s, ETIMEDOUT);
 }
 
-/* -- the stream
- * ------------------------------------------------------------------------------------------------------------ */
+/* -- the stream ---------------------------------------------------------------------------------------------------- */
 
 static void start(struct sk_stream *s, const struct sk_stream_options *o) {
   int64_t wait_ms = o->connect_ms;

@@ -26,8 +26,7 @@ static const char *last_error(void) {
   return reason ? reason : "unknown error";
 }
 
-/* -- the context
- * ----------------------------------------------------------------------------------------------------------- */
+/* -- the context --------------------------------------------------------------------------------------------------- */
 
 static enum sk_code load_files(SSL_CTX *ssl, const struct sk_tls_options *o, struct sk_err *err) {
   if (o->ca ? SSL_CTX_load_verify_file(ssl, o->ca) != 1 : SSL_CTX_set_default_verify_paths(ssl) != 1)
@@ -61,8 +60,7 @@ void sk_tls_context_free(struct sk_tls_context *context) {
   free(context);
 }
 
-/* -- a connection
- * ---------------------------------------------------------------------------------------------------------- */
+/* -- a connection -------------------------------------------------------------------------------------------------- */
 
 static bool is_address(const char *host) {
   unsigned char bytes[16];

@@ -336,8 +336,9 @@ struct sk_tasks_op {
   uint64_t moves; /* out: grows when the store may not be where this handle left it */
 };
 
-/* -- backup: a copy of the whole store in a file that must not be there yet (SK_EEXISTS), while others go on working.
- * SK_EUNSUPPORTED for a store that is not a file. */
+/* -- backup ----------------------------------------------------------------------------------------------------------
+ * Copies the whole store to a file that must not exist yet (SK_EEXISTS), while others go on working.  SK_EUNSUPPORTED
+ * for a store that is not a file. */
 struct sk_backup_op {
   struct sk_op op;
   struct sk_str path;

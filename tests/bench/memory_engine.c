@@ -41,8 +41,7 @@ static void die(const char *what, const char *why) {
   exit(1);
 }
 
-/* -- the jobs
- * -------------------------------------------------------------------------------------------------------------- */
+/* -- the jobs ------------------------------------------------------------------------------------------------------ */
 
 static void fill(struct seeding *s, size_t at, const char *task, long number, size_t padding) {
   char args[RECORD_BYTES + 32], spaces[RECORD_BYTES];
@@ -86,8 +85,7 @@ static void enqueue(struct seeding *s, const char *task, long count) {
   }
 }
 
-/* -- the engine
- * ------------------------------------------------------------------------------------------------------------ */
+/* -- the engine ---------------------------------------------------------------------------------------------------- */
 
 static void on_signal(void *ctx, int signum) { sk_engine_stop(*(struct sk_engine **)ctx, signum == SIGQUIT); }
 

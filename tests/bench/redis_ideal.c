@@ -87,9 +87,7 @@ static double cpu_us(struct ideal *r) { return info(r, "cpu", "used_cpu_sys:", "
 
 static double rate_since(long n, int64_t start_us) { return (double)n * 1e6 / (double)(sk_clock_mono_us() - start_us); }
 
-/* -- in
- * --------------------------------------------------------------------------------------------------------------------
- * */
+/* -- in ------------------------------------------------------------------------------------------------------------ */
 
 static const char *new_record(struct ideal *r) {
   char id[SK_ID_BYTES + 1];
@@ -121,8 +119,7 @@ static double push(struct ideal *r, long jobs, int each, int commands) {
   return rate_since(jobs, start_us);
 }
 
-/* -- through
- * --------------------------------------------------------------------------------------------------------------- */
+/* -- through ------------------------------------------------------------------------------------------------------- */
 
 /* A call of a script with the key of the hash, and of the list before it when `ready_too`; its args are `count` (or
  * none, NULL) and the ids of the jobs of a reply (or none, NULL), which is taken. */
@@ -179,8 +176,7 @@ static void load_script(struct ideal *r, const char *script, char sha[SHA_BYTES 
   freeReplyObject(reply);
 }
 
-/* -- all of it
- * ------------------------------------------------------------------------------------------------------------- */
+/* -- all of it ----------------------------------------------------------------------------------------------------- */
 
 static void measure_trip(struct ideal *r) {
   int64_t start_us = sk_clock_mono_us();

@@ -111,8 +111,7 @@ static int64_t now_us(void) {
   return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* -- links
- * ----------------------------------------------------------------------------------------------------------------- */
+/* -- links --------------------------------------------------------------------------------------------------------- */
 
 static void drop_chunks(struct side *s) {
   for (struct chunk *c = s->first; c;) {
@@ -157,8 +156,7 @@ static bool ended(const struct link *l) {
   return l->connected && !(l->side[0].wants_reading && l->side[1].wants_reading);
 }
 
-/* -- reading
- * --------------------------------------------------------------------------------------------------------------- */
+/* -- reading ------------------------------------------------------------------------------------------------------- */
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
@@ -186,8 +184,7 @@ static void update_reading(struct side *s) {
   }
 }
 
-/* -- delivering
- * ------------------------------------------------------------------------------------------------------------ */
+/* -- delivering ---------------------------------------------------------------------------------------------------- */
 
 static void on_written(uv_write_t *req, int status) {
   struct chunk *c = req->data;
@@ -360,8 +357,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   deliver_all(p);
 }
 
-/* -- accepting
- * ------------------------------------------------------------------------------------------------------------- */
+/* -- accepting ----------------------------------------------------------------------------------------------------- */
 
 static void on_connected(uv_connect_t *req, int status) {
   struct link *l = req->data;
@@ -421,8 +417,7 @@ static void stop_listening(struct proxy *p) {
   p->listener = NULL;
 }
 
-/* -- commands
- * -------------------------------------------------------------------------------------------------------------- */
+/* -- commands ------------------------------------------------------------------------------------------------------ */
 
 static void answer(struct proxy *p, const char *command) {
   if (strcmp(command, "stats") == 0) {

@@ -451,8 +451,10 @@ bool sk_mem_view(struct sk_arena *arena, const struct mem_job *job, struct sk_vi
 /* -- declare.c ----------------------------------------------------------------------------------------------------- */
 void sk_mem_tasks_free(struct mem *mem);
 
-/* -- the slots of the vtable, not under the lock: each in the file of its name; get and count in look.c, progress in
- * settle.c, pause and tasks in declare.c -- */
+/* -- the slots of the vtable --------------------------------------------------------------------------------------- */
+
+/* Called without the lock.  Each stands in the file of its name; get and count in look.c, progress in settle.c, pause
+ * and tasks in declare.c. */
 void sk_mem_enqueue(struct sk_store *, struct sk_enqueue_op *);
 void sk_mem_fetch(struct sk_store *, struct sk_fetch_op *);
 void sk_mem_settle(struct sk_store *, struct sk_settle_op *);

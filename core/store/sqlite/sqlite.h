@@ -589,9 +589,10 @@ void sk_sq_hold_settled(struct sq_db *db, uint64_t fence);
 void sk_sq_holds_end(struct sq_db *db, bool committed);
 void sk_sq_holds_free(struct sq_db *db);
 
-/* -- operations: fetch.c, work.c and change.c in a write transaction, look.c in a reading one.  After a status other
- * than SK_OK the caller rolls the transaction back.
- * -------------------------------------------------------------------- */
+/* -- operations ---------------------------------------------------------------------------------------------------- */
+
+/* fetch.c, work.c and change.c run in a write transaction, look.c in a reading one.  After a status other than SK_OK
+ * the caller rolls the transaction back. */
 
 enum sk_code sk_sq_enqueue(struct sq_db *db, struct sk_enqueue_op *op);
 enum sk_code sk_sq_fetch(struct sq_db *db, struct sk_fetch_op *op);
