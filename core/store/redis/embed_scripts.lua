@@ -9,7 +9,8 @@
 -- Only those definitions of a module are put in that the script needs, directly or through others.  So every statement
 -- of a module begins at the left margin, and its other lines do not, but for those that begin with "end", "else" or
 -- "}".  A needs line inside a block puts modules into that block, so that calls that do not enter the block do not pay
--- for them.  A need that no module gives is a name of the script.  Comment lines are left out.  EVALSHA calls a script
+-- for them; a function with a needs line of its own is declared with "..." as its last parameter.  A need that no
+-- module gives is a name of the script.  Comment lines are left out.  EVALSHA calls a script
 -- by the SHA-1 of its text.
 local function read(path)
   local file = assert(io.open(path, "rb"))
@@ -171,10 +172,10 @@ local function script_of(path)
     end
   end
   for _, line in ipairs(lines) do
+    for module, indent in pairs(seen) do -- the block that it stands in has ended
+      if indent > line.indent then seen[module] = nil end
+    end
     if line.needs then
-      for module, indent in pairs(seen) do
-        if indent > line.indent then seen[module] = nil end
-      end
       put_in(out, line.needs, giver, wanted, seen, line.indent)
     else
       out[#out + 1] = line[1]

@@ -9,7 +9,7 @@
 --        the queue's number, how many; queues, where several are named: of each twice what it is due in + 1, and 1 more
 --        where more of it could be taken now.  A job whose id can't be joined to others is dead.
 local call, now, argi, queues_n, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, FENCES, STOPS, LOGS = ...
-local names, later_key, front_key, tombstones_key, list_key, body_of, is_value, enter_dead, uses, FENCE_JOBS, engine_of = ...
+local names, later_key, front_key, tombstones_key, list_key, uses, FENCE_JOBS, engine_of = ...
 local engine_error, mark_left = ...
 if engine_error then return engine_error end
 local want = tonumber(ARGV[argi + 1])
@@ -70,39 +70,27 @@ local ids, taken, ready, due_of, more_of, total = got.ids, got.taken, got.ready,
 local sources, sources_n, no_jobs = {}, 0, {} -- sources: queue, how many, for the jobs in their order; no_jobs: of each queue
 for i = 1, queues_n do taken[i], no_jobs[i] = 0, 0 end
 
--- Pops up to `limit` jobs from a list and drops tombstones.  popped_before: for each id, how many jobs were popped
+-- Pops up to `limit` jobs from a list and drops tombstones (lib/skip.lua).  popped_before: for each id, how many jobs were popped
 -- before it (lib/group.lua).
-local popped_before, tombstones_left = {}, 4000 -- tombstones that this call may still pop
-local function pop_tombstones(ids_popped, tombstones, rank)
-  local fields, counts, gone, left = {}, {}, {}, {}
-  for k, id in ipairs(ids_popped) do fields[k] = rank .. id end
-  for k, count in ipairs(call("HMGET", tombstones, unpack(fields))) do
-    local field = fields[k]
-    left[field] = left[field] or tonumber(count or 0)
-    counts[k] = left[field] > 0
-    if counts[k] then
-      left[field], gone[field] = left[field] - 1, true
-      tombstones_left = tombstones_left - 1
+local popped_before, skips = {}, { left = 4000 } -- left: tombstones that this call may still pop
+local function take_list(list, tombstones, queue, rank, limit, ...)
+  if not tombstones and not uses.groups then
+    local ids_popped, n = call("LPOP", list, limit), got.n
+    if not ids_popped then return end
+    local popped_n = #ids_popped
+    got.n = n + popped_n
+    if n == 0 then
+      ids, got.ids = ids_popped, ids_popped
+      return
     end
+    for k = 1, popped_n do ids[n + k] = ids_popped[k] end
+    return
   end
-  local hdel = {}
-  for field in pairs(gone) do
-    if left[field] == 0 then hdel[#hdel + 1] = field else call("HSET", tombstones, field, left[field]) end
-  end
-  if #hdel > 0 then call("HDEL", tombstones, unpack(hdel)) end
-  return counts
-end
-
-local function take_list(list, tombstones, queue, rank, limit)
+  local pop_tombstones = ...
   repeat
     local ids_popped = call("LPOP", list, limit)
     if not ids_popped then return end
     local before = uses.groups and ties.popped(queue, rank, #ids_popped)
-    if not tombstones and not before then
-      for k, id in ipairs(ids_popped) do ids[got.n + k] = id end
-      got.n = got.n + #ids_popped
-      return
-    end
     local is_tombstone = tombstones and pop_tombstones(ids_popped, tombstones, rank)
     for k, id in ipairs(ids_popped) do
       if not tombstones or not is_tombstone[k] then
@@ -112,7 +100,7 @@ local function take_list(list, tombstones, queue, rank, limit)
         limit = limit - 1
       end
     end
-  until limit == 0 or not tombstones or tombstones_left <= 0
+  until limit == 0 or not tombstones or skips.left <= 0
 end
 
 -- Takes up to `limit` jobs of a rank that need no slot: those in front, then the list.
@@ -139,7 +127,8 @@ local values, bytes, piece_n, any_missing = {}, 0, PIECE_MIN, false
 
 -- Puts ids[first] to ids[n] of queue i back to where they stood, except those without a readable value.
 -- read[k - before]: the value of ids[k].
-local function put_back(i, rank, first, read, before)
+local function put_back(i, rank, first, read, before, ...)
+  local body_of, is_value = ...
   local list, hset, zadd, kept, lined = {}, {}, {}, first - 1, 0
   for k = first, got.n do
     local id, value = ids[k], read[k - before]
@@ -169,18 +158,21 @@ end
 -- Reads the values of ids[first] to ids[n].  The job that passes BYTES_MAX is the last one; those behind it go back.
 local function read_values(i, rank, first)
   local read, before, sum = call("HMGET", JOBS, unpack(ids, first, got.n)), first - 1, 0
-  local last = #read
-  for k, value in ipairs(read) do
-    values[before + k] = value
+  local read_n, left = #read, BYTES_MAX - bytes
+  local last = read_n
+  if before == 0 then values = read end
+  for k = 1, read_n do
+    local value = read[k]
+    if before > 0 then values[before + k] = value end
     if value then sum = sum + #value else any_missing = true end
-    if bytes + sum >= BYTES_MAX then
+    if sum >= left then
       last = k
       break
     end
   end
   bytes = bytes + sum
-  piece_n = math.max(1, math.min(PIECE_MAX, piece_n * 2, math.floor((BYTES_MAX - bytes) * last / math.max(sum, 1))))
-  if last < #read then put_back(i, rank, first + last, read, before) end
+  piece_n = math.max(1, math.min(PIECE_MAX, piece_n * 4, math.floor((BYTES_MAX - bytes) * last / math.max(sum, 1))))
+  if last < read_n then put_back(i, rank, first + last, read, before) end
 end
 
 -- Takes up to `limit` jobs of one rank.
@@ -254,23 +246,23 @@ if want > 0 and total > 0 then
   for i = 1, queues_n do take(i, want - got.n) end
 end
 
--- Job k is none after all: it is counted off the queue that it was taken from, whose number is returned.
-local function take_off(k)
-  local at, last = 1, sources[2]
-  while k > last do
-    at = at + 2
-    last = last + sources[at + 1]
-  end
-  local i = sources[at]
-  no_jobs[i] = no_jobs[i] + 1
-  return i, at + 1
-end
-
 -- Returns the ids and values of the entries that are jobs.  Another client may have deleted some, and an id that is
 -- empty or has a space cannot be joined to others.
 local less = {} -- by where in `sources` it is to be written
-local function only_jobs(first, last)
+local function only_jobs(first, last, ...)
+  local enter_dead = ...
   local some_ids, some_values = {}, {}
+  -- Job k is none after all: it is counted off the queue that it was taken from, whose number is returned.
+  local function take_off(k)
+    local at, source_last = 1, sources[2]
+    while k > source_last do
+      at = at + 2
+      source_last = source_last + sources[at + 1]
+    end
+    local i = sources[at]
+    no_jobs[i] = no_jobs[i] + 1
+    return i, at + 1
+  end
   for k = first, last do
     local id, value = ids[k], values[k]
     if value and id ~= "" and not id:find(" ", 1, true) then
@@ -285,9 +277,10 @@ local function only_jobs(first, last)
   return some_ids, some_values
 end
 
-local function joins(joined, ids_n)
-  local spaces = select(2, joined:gsub(" ", ""))
-  return spaces == ids_n - 1 and not joined:find("  ", 1, true) and joined:sub(1, 1) ~= " " and joined:sub(-1) ~= " " and joined ~= ""
+-- Do those ids, joined, come apart again?  No id has a space, and none is empty.
+local function joins(joined, first, to)
+  if table.concat(ids, "", first, to):find(" ", 1, true) or joined:find("  ", 1, true) then return false end
+  return joined ~= "" and joined:byte(1) ~= 32 and joined:byte(-1) ~= 32
 end
 
 -- Marks ids[first] to ids[to] as held under a fence: what the reply says of them.
@@ -298,16 +291,17 @@ local function hold(fence, first, to)
     for k = first, to do missing = missing or not values[k] end
   end
   local joined = not missing and table.concat(ids, " ", first, to)
-  if missing or not joins(joined, to - first + 1) then
+  if missing or not joins(joined, first, to) then
     missing = true
     these, those = only_jobs(first, to)
     first, to = 1, #these
     if to == 0 then return end
     joined = table.concat(these, " ")
   end
+  local at = 1
   for k = first, to do
-    local at = (k - first) * 2
-    held[at + 1], held[at + 2] = these[k], fence
+    held[at], held[at + 1] = these[k], fence
+    at = at + 2
   end
   call("HSET", HELD, unpack(held))
   call("HSET", FENCES, fence, since, fence .. ":ids", joined, fence .. ":left", to - first + 1)
@@ -322,7 +316,7 @@ local function hold(fence, first, to)
   end
   held_now[#held_now + 1] = tonumber(fence)
   held_now[#held_now + 1] = joined
-  held_now[#held_now + 1] = those or { unpack(values, first, to) }
+  held_now[#held_now + 1] = those or (first == 1 and to == got.n and values) or { unpack(values, first, to) }
 end
 
 if got.n > 0 then
