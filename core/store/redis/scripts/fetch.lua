@@ -155,9 +155,21 @@ local function put_back(i, rank, first, read, before, ...)
   got.n = kept
 end
 
--- Reads the values of ids[first] to ids[n].  The job that passes BYTES_MAX is the last one; those behind it go back.
-local function read_values(i, rank, first)
-  local read, before, sum = call("HMGET", JOBS, unpack(ids, first, got.n)), first - 1, 0
+-- The ids behind ids[last], which were popped off a list and not read, go back to it.
+local function push_back(i, rank, last)
+  local list, n = {}, 0
+  for k = got.n, last + 1, -1 do
+    n = n + 1
+    list[n], ids[k] = ids[k], nil
+  end
+  call("LPUSH", list_key(i, rank), unpack(list))
+  ready[i] = ready[i] + n
+  got.n = last
+end
+
+-- Reads the values of ids[first] to ids[to].  The job that passes BYTES_MAX is the last one; those behind it go back.
+local function read_values(i, rank, first, to)
+  local read, before, sum = call("HMGET", JOBS, unpack(ids, first, to)), first - 1, 0
   local read_n, left = #read, BYTES_MAX - bytes
   local last = read_n
   if before == 0 then values = read end
@@ -172,17 +184,24 @@ local function read_values(i, rank, first)
   end
   bytes = bytes + sum
   piece_n = math.max(1, math.min(PIECE_MAX, piece_n * 4, math.floor((BYTES_MAX - bytes) * last / math.max(sum, 1))))
+  if sum >= left and to < got.n then push_back(i, rank, to) end
   if last < read_n then put_back(i, rank, first + last, read, before) end
 end
 
--- Takes up to `limit` jobs of one rank.
+-- Takes up to `limit` jobs of one rank.  Where they are in its list and nowhere else, one pop takes many: what is not
+-- read is known to go back there.
+local POP_MAX = 1000
 local function take_rank(i, rank, limit, front, tombstones)
-  local before = got.n
+  local before, pop_n = got.n, not ties and not front and not tombstones and POP_MAX
   repeat
-    local first, want_now = got.n + 1, math.min(piece_n, limit - (got.n - before))
+    local first, want_now = got.n + 1, math.min(pop_n or piece_n, limit - (got.n - before))
     if ties then ties.take(i, rank, want_now, front, tombstones) else take_plain(i, rank, want_now, front, tombstones) end
     local found = got.n - first + 1
-    if found > 0 then read_values(i, rank, first) end
+    while first <= got.n do
+      local to = math.min(first + piece_n - 1, got.n)
+      read_values(i, rank, first, to)
+      first = to + 1
+    end
   until found < want_now or got.n - before >= limit or bytes >= BYTES_MAX
 end
 
