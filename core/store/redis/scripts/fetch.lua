@@ -13,8 +13,6 @@ local names, later_key, front_key, tombstones_key, list_key, uses, FENCE_JOBS, e
 local engine_error, mark_left = ...
 if engine_error then return engine_error end
 local want = tonumber(ARGV[argi + 1])
-local version = call("HGET", QUEUES, "")
-version = tonumber(version or 0)
 
 -- What only groups and bounded queues need; to make it for every call would cost as much as the call.
 local ties
@@ -246,13 +244,14 @@ for i = 1, queues_n do
   if first[2] and (got.due_in < 0 or due_of[i] < got.due_in) then got.due_in = due_of[i] end
 end
 
+local said = call("HMGET", QUEUES, "", unpack(names)) -- the version, then which of the queues are paused
+local version = tonumber(said[1] or 0)
 if queues_n > 0 then
   local fields = {}
   for i = 1, queues_n do fields[i] = "2:" .. names[i] end
   local counts = call("HMGET", COUNTS, unpack(fields))
-  local paused = call("HMGET", QUEUES, unpack(names))
   for i = 1, queues_n do
-    ready[i] = paused[i] ~= "1" and tonumber(counts[i] or 0) or 0
+    ready[i] = said[i + 1] ~= "1" and tonumber(counts[i] or 0) or 0
     total = total + ready[i]
     if ties then ties.look_at(i) end
   end
