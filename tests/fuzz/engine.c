@@ -484,6 +484,15 @@ static void begin(struct world *w, unsigned settings) {
   assert(code == SK_OK);
 }
 
+/* A stopped engine holds no run.  Only one that gave up its store, whose clock leapt past the bounds of the stop, keeps
+ * the outcomes that the store did not take; it logs them, and its books still balance. */
+static void check_left(struct sk_engine *e) {
+  size_t bytes = 0;
+  SK_LIST_EACH (n, &e->settling) bytes += SK_RUN_OF(n)->counted;
+  assert(sk_engine_runs_n(e) == 0 && e->held_bytes == bytes);
+  assert(e->give_up || bytes == 0);
+}
+
 static void end(struct world *w) {
   sk_engine_stop(w->engine, true);
   sk_engine_stop(w->engine, true);
@@ -492,7 +501,7 @@ static void end(struct world *w) {
     now_us += 1000;
     turn(w, 1);
   }
-  assert(w->engine->held_bytes == 0 && sk_engine_runs_n(w->engine) == 0);
+  check_left(w->engine);
   sk_engine_free(w->engine);
   bool closed = false;
   w->client->ops->close(w->client, set_flag, &closed);
