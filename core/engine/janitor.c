@@ -1,5 +1,5 @@
 /* janitor.c - polls for what raises no event: workers that are stuck, hang in half a frame or grow, steps of the wall
- * clock, jobs that this engine cannot start soon.
+ * clock, jobs that this engine cannot start soon, a guard that was killed.
  *
  * It looks every JANITOR_MS while workers have jobs, otherwise once a second, and never at the store. */
 #include <inttypes.h>
@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "engine/state.h"
+#include "io/guard.h"
 
 enum {
   JANITOR_MS = 50,
@@ -73,6 +74,18 @@ static void check_loading(struct sk_worker *w, int64_t now) {
           LOADING_LONG_MS / 1000);
 }
 
+/* The guard's process has no part in the engine's work, so somebody may kill it unnoticed. */
+static void check_guard(struct sk_engine *e) {
+  struct sk_guard *g = e->options.guard;
+  if (g == NULL || !sk_guard_is_gone(g)) return;
+  struct sk_err err;
+  if (sk_guard_restart(g, &err) == SK_OK)
+    sk_logf(e->log, SK_LOG_WARN, "the guard, which ends the programs of dead workers, was gone; started another");
+  else if (!e->guard_told)
+    sk_logf(e->log, SK_LOG_ERROR, "%s: programs of jobs may outlive their workers", err.message);
+  e->guard_told = sk_guard_is_gone(g);
+}
+
 static void check_clock(struct sk_engine *e, int64_t now) {
   int64_t offset = sk_clock_wall_ms() - now;
   if (llabs(offset - e->wall_minus_mono_ms) > CLOCK_STEP_MS)
@@ -95,6 +108,7 @@ static void on_janitor(void *ctx) {
     if (memory) check_memory(w);
   }
   check_clock(e, now);
+  check_guard(e);
   sk_late_handlers_check(e);
   if (sk_engine_runs_n(e) > 0) {
     sk_dispatch_hand_back_surplus(e);

@@ -271,6 +271,7 @@ struct sk_engine {
   /* janitor.c */
   struct sk_timer *janitor;
   bool janitor_busy;          /* it looks often, because workers have jobs */
+  bool guard_told;            /* the log says that the guard is gone and cannot be started */
   int64_t memory_at_ms;       /* when it looks at the workers' memory next; monotonic */
   int64_t wall_minus_mono_ms; /* a change of it is a step of the wall clock */
 

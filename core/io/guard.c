@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 enum { GUARD_FD = 3, STOP_MS_MAX = 1000 };
 
 struct sk_guard {
+  const char *program; /* borrowed */
   int fd;
   char token[20];
 };
@@ -44,28 +46,52 @@ static void become(const char *program, const char *token, int fd) {
   _exit(127);
 }
 
+/* Starts the process; g->fd is this side of its socket. */
+static enum sk_code start(struct sk_guard *g, struct sk_err *err) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return sk_err_set(err, SK_ESYS, "guard: %s", strerror(errno));
+  sk_fds_close_on_exec();
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before); /* the child must not run handlers of the engine */
+  pid_t pid = fork();
+  if (pid == 0) become(g->program, g->token, pair[1]);
+  int why = pid < 0 ? errno : 0, status = 0;
+  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  close(pair[1]);
+  if (pid < 0 || status != 0) {
+    close(pair[0]);
+    return sk_err_set(err, SK_ESYS, "guard: fork: %s", strerror(why ? why : EAGAIN));
+  }
+  g->fd = pair[0];
+  return SK_OK;
+}
+
 struct sk_guard *sk_guard_start(const char *program, struct sk_err *err) {
   struct sk_guard *g = calloc(1, sizeof *g);
-  int pair[2];
-  if (g == NULL || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-    sk_err_set(err, SK_ESYS, "guard: %s", g ? strerror(errno) : "out of memory");
-    free(g);
+  if (g == NULL) {
+    sk_err_set(err, SK_ENOMEM, "guard: out of memory");
     return NULL;
   }
+  g->program = program;
   snprintf(g->token, sizeof g->token, "%016" PRIx64, sk_id_random());
-  g->fd = pair[0];
-  sk_fds_close_on_exec();
-  pid_t pid = fork();
-  if (pid == 0) become(program, g->token, pair[1]);
-  int status = 0;
-  int why = pid < 0 ? errno : 0;
-  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  close(pair[1]);
-  if (pid > 0 && status == 0) return g;
-  sk_err_set(err, SK_ESYS, "guard: fork: %s", strerror(why ? why : EAGAIN));
-  close(g->fd);
+  if (start(g, err) == SK_OK) return g;
   free(g);
   return NULL;
+}
+
+bool sk_guard_is_gone(const struct sk_guard *g) {
+  char byte;
+  return recv(g->fd, &byte, 1, MSG_DONTWAIT) == 0; /* a guard sends nothing, so this is the end of its socket */
+}
+
+enum sk_code sk_guard_restart(struct sk_guard *g, struct sk_err *err) {
+  int gone = g->fd;
+  enum sk_code code = start(g, err);
+  if (code == SK_OK) close(gone);
+  return code;
 }
 
 void sk_guard_stop(struct sk_guard *g) {
@@ -82,7 +108,6 @@ void sk_guard_mark(const struct sk_guard *g, uint64_t worker, char out[SK_GUARD_
 }
 
 void sk_guard_sweep(struct sk_guard *g, uint64_t worker) {
-  /* A message that is lost is made good when the engine ends: the guard then kills all programs. */
   if (send(g->fd, &worker, sizeof worker, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
 }
 

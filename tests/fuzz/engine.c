@@ -37,7 +37,7 @@ enum {
   JOBS_MAX = 200,
 };
 
-/* -- the time ------------------------------------------------------------------------------------------------------ */
+/* -- the time ------------------------------------------------------------------------------------------------------- */
 
 static int64_t now_us;
 
@@ -53,7 +53,7 @@ int clock_gettime(clockid_t clock, struct timespec *ts) {
   return 0;
 }
 
-/* -- the other stores and processes -------------------------------------------------------------------------------- */
+/* -- the other stores and processes --------------------------------------------------------------------------------- */
 
 enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options *options,
                             const struct sk_store_events *events, struct sk_store **out, struct sk_err *err) {
@@ -123,6 +123,13 @@ void sk_guard_mark(const struct sk_guard *g, uint64_t worker, char out[SK_GUARD_
 
 void sk_guard_sweep(struct sk_guard *g, uint64_t worker) { (void)g, (void)worker; }
 
+bool sk_guard_is_gone(const struct sk_guard *g) { return g == NULL; }
+
+enum sk_code sk_guard_restart(struct sk_guard *g, struct sk_err *err) {
+  (void)g;
+  return sk_err_set(err, SK_ESYS, "not here");
+}
+
 void sk_child_free(struct sk_child *c) {
   if (c) c->freed = true;
 }
@@ -142,7 +149,7 @@ static void peer_destroy(struct sk_child *c) {
   free(c);
 }
 
-/* -- the input ----------------------------------------------------------------------------------------------------- */
+/* -- the input ------------------------------------------------------------------------------------------------------ */
 
 struct input {
   const uint8_t *p, *end;
@@ -161,7 +168,7 @@ static struct sk_str bytes(struct input *in, size_t max) {
   return s;
 }
 
-/* -- the world ----------------------------------------------------------------------------------------------------- */
+/* -- the world ------------------------------------------------------------------------------------------------------ */
 
 struct world {
   struct sk_loop *loop;
@@ -250,7 +257,7 @@ static void add_job(struct world *w, struct input *in) {
   sk_buf_fini(&record);
 }
 
-/* -- what workers do ----------------------------------------------------------------------------------------------- */
+/* -- what workers do ------------------------------------------------------------------------------------------------ */
 
 static struct sk_child *peer(struct input *in) {
   return peers_n > 0 ? peers[peers_n - 1 - below(in, peers_n < 4 ? (unsigned)peers_n : 4)] : NULL;
@@ -427,7 +434,9 @@ static void peer_step(struct world *w, struct sk_child *c, struct input *in, uns
   }
 }
 
-/* -- a life -------------------------------------------------------------------------------------------------------- */
+/* -- a life
+ * -------------------------------------------------------------------------------------------------------------------
+ * */
 
 static void engine_step(struct world *w, struct input *in, unsigned step) {
   static const int64_t pauses_ms[] = { 1, 6, 60, 150, 1100, 6000, 20000, 40000 };

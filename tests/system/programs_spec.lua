@@ -191,6 +191,35 @@ describe("a program that a job starts", function()
     end)
   end
 
+  H.it("ends when its engine is killed though the guard was killed before", function(t)
+    t:script("a.lua", START .. [[
+      skein.task("tree", function()
+        local script, told = tree()
+        os.execute("sh " .. script .. " &")
+        told()
+        fx("mark", (os.getenv "SKEIN_WORKER":gsub("%..*", "")))
+        skein.sleep(60)
+      end)]])
+    local engine = t:run { "-w", "1" }
+    t:enqueue "tree"
+    local stats, token = pids_of(t, 1, true), t:wait_effects("mark", 1)[1][1]
+    local function guard()
+      for _, pid in ipairs(H.process.all()) do
+        local line = H.files.read(("/proc/%d/cmdline"):format(pid)) or ""
+        if line:find("worker%zguard%z" .. token) then return H.process.stat(pid) end
+      end
+    end
+    local first = guard()
+    H.process.kill_same(first)
+    engine:wait_log("the guard, which ends the programs of dead workers, was gone; started another", 10)
+    t:wait_for("another guard", 10, function()
+      local now = guard()
+      return now and now.pid ~= first.pid
+    end)
+    engine:kill_core()
+    ended(t, stats)
+  end)
+
   H.it("has no terminal that it could wait for", function(t)
     t:script("a.lua", [[
       skein.task("tty", { retries = 0 }, function() return os.execute "exec </dev/tty" end)
