@@ -5,8 +5,8 @@
  * that Redis's clock was set, or that this is another server.  The store sends TIME when a connection is made, and
  * again in the pipeline of an op that needs it when the last answer is old, so that no op waits for it.
  *
- * The bounds are in microseconds: an attempt must not seem to start after the moment at which its settle reaches
- * Redis. */
+ * The time that the store gives is by the lower bound, in microseconds: it is never ahead of Redis, and behind it by the
+ * way of the answer.  So nothing seems to be enqueued or to start later than it was, and nothing is due early. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -37,7 +37,7 @@ void sk_rd_clock_connected(struct rd_store *s, int64_t server_us, int64_t sent_u
 int64_t sk_rd_now_ms(const struct rd_store *s) {
   if (s->clock.wall_ms) return s->clock.wall_ms(s->clock.ctx);
   if (!s->server_clock.known) return sk_clock_wall_ms();
-  return (sk_clock_mono_us() + (s->server_clock.least_us + s->server_clock.most_us) / 2) / 1000;
+  return (sk_clock_mono_us() + s->server_clock.least_us) / 1000;
 }
 
 /* -- asking -------------------------------------------------------------------------------------------------------- */
