@@ -38,7 +38,7 @@ enum {
   STOPPING_PAUSE_MS = 60,
 };
 
-/* -- the time ------------------------------------------------------------------------------------------------------- */
+/* -- the time ------------------------------------------------------------------------------------------------------ */
 
 static int64_t now_us;
 
@@ -54,7 +54,7 @@ int clock_gettime(clockid_t clock, struct timespec *ts) {
   return 0;
 }
 
-/* -- the other stores and processes --------------------------------------------------------------------------------- */
+/* -- the other stores and processes -------------------------------------------------------------------------------- */
 
 enum sk_code sk_sqlite_open(struct sk_loop *loop, const struct sk_store_options *options,
                             const struct sk_store_events *events, struct sk_store **out, struct sk_err *err) {
@@ -150,7 +150,7 @@ static void peer_destroy(struct sk_child *c) {
   free(c);
 }
 
-/* -- the input ------------------------------------------------------------------------------------------------------ */
+/* -- the input ----------------------------------------------------------------------------------------------------- */
 
 struct input {
   const uint8_t *p, *end;
@@ -169,7 +169,7 @@ static struct sk_str bytes(struct input *in, size_t max) {
   return s;
 }
 
-/* -- the world ------------------------------------------------------------------------------------------------------ */
+/* -- the world ----------------------------------------------------------------------------------------------------- */
 
 struct world {
   struct sk_loop *loop;
@@ -258,7 +258,7 @@ static void add_job(struct world *w, struct input *in) {
   sk_buf_fini(&record);
 }
 
-/* -- what workers do ------------------------------------------------------------------------------------------------ */
+/* -- what workers do ----------------------------------------------------------------------------------------------- */
 
 static struct sk_child *peer(struct input *in) {
   return peers_n > 0 ? peers[peers_n - 1 - below(in, peers_n < 4 ? (unsigned)peers_n : 4)] : NULL;

@@ -5,8 +5,8 @@
  * that Redis's clock was set, or that this is another server.  The store sends TIME when a connection is made, and
  * again in the pipeline of an op that needs it when the last answer is old, so that no op waits for it.
  *
- * The time that the store gives is by the lower bound, in microseconds: it is never ahead of Redis, and behind it by the
- * way of the answer.  So nothing seems to be enqueued or to start later than it was, and nothing is due early. */
+ * The time that the store gives goes by the lower bound, in microseconds: it is never ahead of Redis, and behind it by
+ * the way of the answer.  So nothing seems to be enqueued or to start later than it was, and nothing is due early. */
 #include <stdlib.h>
 
 #include "base/clock.h"
