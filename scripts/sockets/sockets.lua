@@ -1,7 +1,6 @@
 -- Sockets, timers and files come from luv, on the worker's own loop: a job that waits holds up nobody.
 --   skein enqueue sockets.start && skein run scripts/sockets --drain
-local skein = require "skein"
-local uv = require "luv"
+local skein, uv = require "skein", require "luv"
 
 skein.task("sockets.start", { timeout = 10 }, function()
   local server, client, answer = uv.new_tcp(), uv.new_tcp(), nil
@@ -17,6 +16,5 @@ skein.task("sockets.start", { timeout = 10 }, function()
   end)
   repeat skein.sleep(0.01) until answer
   print("the server said " .. answer)
-  client:close()
-  server:close()
+  for _, socket in ipairs { client, server } do socket:close() end
 end)

@@ -1,28 +1,20 @@
--- A script with its spec, that needs no engine, no store and no waiting: busted --lua=luajit scripts/tested/spec
--- Here it runs as ever: skein enqueue tested.start && skein run scripts/tested --drain
+-- A script with a spec, which needs no engine, no store and no waiting: busted --lua=luajit scripts/tested/spec
+--   skein enqueue tested.start && skein run scripts/tested --drain
 local skein = require "skein"
 local mailer = require "mailer"
 
-skein.task("tested.start", function(job)
-  skein.enqueue("tested.signup", "ada", 0.1)
+skein.task("tested.start", function() skein.enqueue("tested.signup", "ada", 0.1) end)
+skein.task("tested.signup", function(job, user, wait)
+  skein.enqueue("tested.mail", user, "welcome")
+  return { user = user, reminder = skein.enqueue_in(wait, "tested.remind", user, wait, 2).id }
 end)
 
-skein.task("tested.signup", function(job, user, days)
-  local welcome = skein.enqueue("tested.mail", user, "welcome")
-  skein.enqueue_in(days, "tested.remind", user, days, 2)
-  return { user = user, mail = welcome.id }
-end)
-
--- Once more each time, until `left` are sent.
-skein.task("tested.remind", function(job, user, days, left)
+skein.task("tested.remind", function(job, user, wait, left) -- sends `left` reminders, one every `wait` seconds
   skein.enqueue("tested.mail", user, "still there?")
-  if left > 1 then skein.enqueue_in(days, "tested.remind", user, days, left - 1) end
+  if left > 1 then skein.enqueue_in(wait, "tested.remind", user, wait, left - 1) end
 end)
 
-skein.task("tested.mail", {
-  queue = "mail", retries = 2, backoff = { 60, 600 },
-  on_death = function(job, err) mailer.send("postmaster", err.message) end,
-}, function(job, user, text)
-  if not user:find("^%w+$") then skein.fail("no such user: " .. user) end
-  mailer.send(user, text)
+skein.task("tested.mail", { queue = "mail", backoff = { 60, 600 }, on_death = mailer.report }, function(job, to, text)
+  if not to:find("^%w+$") then skein.fail("no such user: " .. to) end
+  mailer.send(to, text)
 end)
