@@ -1,4 +1,4 @@
---- The forms of the `backoff` option, as the text that jobs and templates store (core/logic/backoff.h).
+--- Converts the option `backoff` to the text that jobs and templates store (core/logic/backoff.h).
 -- @module skein.backoff
 -- @usage
 -- backoff.text("linear")                                   --> linear
@@ -11,10 +11,12 @@ local KINDS = { exponential = true, fibonacci = true, linear = true, constant = 
 local NUMBERS = { "base", "max", "jitter" }
 local IS_NUMBER = { base = true, max = true, jitter = true }
 
+-- A number with at most six decimals and without zeros at its end.
 local function number_text(n)
   return (("%.6f"):format(n):gsub("0+$", ""):gsub("%.$", ""))
 end
 
+-- The text for a table; nil if its fields are wrong.
 local function from_table(backoff)
   local parts = { KINDS[backoff[1]] and backoff[1] or "list" }
   local listed = parts[1] == "list" and #backoff or 1
@@ -37,12 +39,15 @@ local function from_table(backoff)
   return table.concat(parts, ";")
 end
 
+--- The end of a message about a wrong value.
 M.expected = '"exponential", "fibonacci", "linear", "constant", a list of seconds, '
   .. '{ kind, base =, max =, jitter = } or a function(attempt, err)'
 
---- The text for a backoff option; "" for a function, which runs in the worker.
--- @tparam string|table|function backoff
--- @return text, or nil and what was expected
+--- Converts a value of the option.
+-- @tparam string|table|function backoff times in it are seconds
+-- @treturn[1] string the text; "" for a function, since the worker calls the function itself
+-- @return[2] nil
+-- @treturn[2] string a description of the good values
 function M.text(backoff)
   if type(backoff) == "function" then return "" end
   local text

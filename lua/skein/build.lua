@@ -1,4 +1,5 @@
---- Makes a job of a signature: checks it, adds what its task declares and what it inherits, and encodes its record.
+--- Builds a job from a signature: checks the signature, adds the options of its task and the inherited meta, and
+-- encodes the job's record.
 -- @module skein.build
 local core = require "skein.core"
 local callbacks = require "skein.callbacks"
@@ -11,15 +12,15 @@ local floor, pairs, unpack = math.floor, pairs, unpack
 local count_args, problem_of = signatures.count_args, signatures.problem
 
 local M = {
-  --- The bytes that the args of one job take at most, as JSON; nil: SK_ARGS_BYTES_MAX of core/base/limits.h.
+  --- Largest size of the args of one job as JSON, in bytes; nil stands for SK_ARGS_BYTES_MAX (core/base/limits.h).
   args_bytes_max = nil,
 }
 
---- A copy of a signature for middleware, which may change it: args, meta and queue are tables and a name of its own.
--- @tparam table signature that was checked
--- @tparam[opt] table passed what the enqueuing job passes along
--- @tparam number n the number of args that follow; 0: the signature's own
--- @param ... args
+--- Copies a signature for middleware, which may change the copy. The copy always has `args`, `meta` and `queue`.
+-- @tparam table signature it was checked
+-- @tparam[opt] table passed the meta that the enqueuing job passes along, as from meta.passed
+-- @tparam number n number of args that follow; with 0 the signature's own args are taken
+-- @param ... the args
 -- @treturn table
 -- @yields in a job
 function M.copy(signature, passed, n, ...)
@@ -38,7 +39,7 @@ function M.copy(signature, passed, n, ...)
   return copy
 end
 
--- Fills in the lock and the limit.  Returns the delay in ms that the lock asks for; or nil and what is wrong.
+-- Sets the lock and the limit of a record. Returns the delay that the lock asks for, in ms; or nil and a message.
 local function fill_constraints(record, signature, task, n, ...)
   local lock, limit = task.lock, task.limit
   local own, wrong = constraints.lock(signature, lock)
@@ -57,13 +58,13 @@ local function fill_constraints(record, signature, task, n, ...)
   return delay_ms
 end
 
--- Most jobs have none of these: lock, limit, callbacks.
+-- Whether a job has any of the options that most jobs lack: a lock, a limit, callbacks, immutable.
 local function is_rare(signature, task)
   return task.lock or task.limit or signature.on_success or signature.on_error or signature.limit or signature.unique
     or signature.debounce or signature.throttle or signature.immutable
 end
 
--- Fills these in.  Returns the delay in ms that the lock asks for; or nil and what is wrong.
+-- Sets the options that most jobs lack. Returns the delay that the lock asks for, in ms; or nil and a message.
 local function fill_rare(record, signature, task, passed, depth, n, ...)
   local delay_ms, problem = fill_constraints(record, signature, task, n, ...)
   if not delay_ms then return nil, problem end
@@ -74,13 +75,16 @@ local function fill_rare(record, signature, task, passed, depth, n, ...)
 end
 
 --- Builds one job.
--- @param signature anything: it is checked
--- @tparam[opt] table passed what the enqueuing job passes along of its meta
--- @tparam number depth 0; in a callback how many callbacks it is within
--- @tparam number n the number of args that follow; 0: the signature's own
--- @param ... args
--- @return the job in the form of a request (core/engine/request.h), and its id; or nil and a sentence that says what
--- is wrong
+-- @param signature any value; the function checks it
+-- @tparam[opt] table passed the meta that the enqueuing job passes along, as from meta.passed
+-- @tparam number depth 0 for a job, 1 for its callback, 2 for a callback of that, ...
+-- @tparam number n number of args that follow; with 0 the signature's own args are taken
+-- @param ... the args
+-- @treturn[1] string the job as an item of an ENQUEUE request (core/engine/request.h)
+-- @treturn[1] string the id
+-- @return[2] nil
+-- @treturn[2] string the message of a mistake
+-- @raise the errors of key functions and of enqueue middleware
 -- @yields in a job
 function M.item(signature, passed, depth, n, ...)
   local problem = problem_of(signature)
@@ -111,12 +115,16 @@ function M.item(signature, passed, depth, n, ...)
   return item, id
 end
 
---- Builds one job with room for its outcome.
--- @param signature
--- @tparam[opt] table passed
--- @tparam number n
--- @param ... args
--- @return { item, id, block_ms, fresh (its id is new), result = false }; or nil and a sentence
+--- Builds one job as a table, in which skein.delivery sets the outcome.
+-- @param signature as for `item`
+-- @tparam[opt] table passed as for `item`
+-- @tparam number n as for `item`
+-- @param ... the args
+-- @treturn[1] table { item =, id =, block_ms =, fresh =, result = false }; fresh: the id was made here, so the store
+-- cannot know it
+-- @return[2] nil
+-- @treturn[2] string the message of a mistake
+-- @raise as `item`
 -- @yields in a job
 function M.job(signature, passed, n, ...)
   local item, id = M.item(signature, passed, 0, n, ...)

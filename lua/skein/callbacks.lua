@@ -1,4 +1,4 @@
---- The callbacks of a job that is about to be enqueued (on_success, on_error), as its record stores them
+--- Encodes the callbacks of a job (on_success, on_error) for its record, before the job is enqueued
 -- (core/logic/callback.h).
 -- @module skein.callbacks
 local core = require "skein.core"
@@ -11,15 +11,15 @@ local concat, ipairs, next, pairs, type = table.concat, ipairs, next, pairs, typ
 local M = {}
 
 local CALLBACKS_MAX, CALLBACKS_BYTES_MAX = core.LIMITS.callbacks, core.LIMITS.callbacks_bytes
-local DEPTH_MAX = 16 -- callbacks of callbacks: the building recurses
+local DEPTH_MAX = 16 -- largest depth of callbacks inside callbacks; bounds the recursion
 
--- One signature as a list of one; a list as it is.
+-- Returns a list as it is, and any other value as a list of one.
 local function list_of(value)
   if type(value) == "table" and value.task == nil and (value[1] ~= nil or next(value) == nil) then return value end
   return { value }
 end
 
--- Adds one callback to `parts`; nil, or what is wrong with it.
+-- Adds the text of one callback to `parts`. Returns the message of its mistake; nil if it has none.
 local function add_callback(parts, signature, passed, depth, build)
   local problem
   local function add(changed, inherited)
@@ -41,12 +41,13 @@ local function add_callback(parts, signature, passed, depth, build)
   return problem
 end
 
--- A problem inside of `path`, with its own path joined to that: "on_success[1].args[2]: a function ...".
+-- Puts a path before a message, which may begin with a path itself: "on_success[1].args[2]: a function ...".
 local function below(path, problem)
   problem = problem:gsub("^job: ", "")
   return path .. (problem:find("^[%w_]+%[%d+%][.%w_%[%]]*: ") and "." or ": ") .. problem
 end
 
+-- The text of all callbacks of one option; or nil and a message.
 local function text_of(option, value, passed, depth, build)
   if depth > DEPTH_MAX then return nil, ("job: callbacks of callbacks, more than %d deep"):format(DEPTH_MAX) end
   local list, parts, count = list_of(value), {}, 0
@@ -64,13 +65,14 @@ local function text_of(option, value, passed, depth, build)
   return nil, ("job: option %s comes to %d bytes, the limit is %d"):format(option, #bytes, CALLBACKS_BYTES_MAX)
 end
 
---- Fills a record's on_success and on_error from its signature.
+--- Sets the fields on_success and on_error of a record from its signature.
 -- @tparam table record
 -- @tparam table signature
--- @tparam[opt] table passed what the callbacks inherit of the job's meta
--- @tparam number depth of the callbacks: 1 for those of a job
--- @tparam table build { item = , copy = } of skein.build, which builds a callback as any other job
--- @treturn[opt] string a sentence that says what is wrong; nil when nothing is
+-- @tparam[opt] table passed the meta that callbacks inherit from the job, as from meta.passed
+-- @tparam number depth 1 for the callbacks of a job, 2 for their callbacks, ...
+-- @tparam table build the functions `item` and `copy` of skein.build
+-- @treturn[opt] string the message of the first mistake; nil if there is none
+-- @raise the errors of enqueue middleware
 -- @yields in a job
 function M.fill(record, signature, passed, depth, build)
   for _, option in ipairs { "on_success", "on_error" } do

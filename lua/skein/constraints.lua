@@ -1,11 +1,17 @@
---- What makes a job unique (`unique`, `debounce`, `throttle`) and what limits it (`limit`): the options, their text
--- in a task's template, and the text in a job's record with the key filled in (core/logic/lock.h,
--- core/logic/limit.h).
+--- Locks (the options `unique`, `debounce` and `throttle`) and limits (the option `limit`) of jobs. The module checks
+-- the options, writes them as text into a task's template, and writes them with the job's key into a job's record
+-- (core/logic/lock.h, core/logic/limit.h).
 --
--- A key is made of the task's name, "/" (which no name holds) and: for "args" the digest of all args; for n the n-th
--- arg, a text as it is and anything else as JSON; for a function what it returns for the args; for any other text
--- that text.  What comes to more than 200 bytes is digested; in front of that a limit has the task's name and "/"
--- still, where both fit into 256.  So two tasks never share a key, and a client in any language makes the same ones.
+-- A key is the task's name, "/" and a part that the option `key` selects:
+--
+-- - "args": the digest of all args.
+-- - A number n: the n-th arg. A string stands as it is, any other value as JSON.
+-- - A function: the value that it returns for the args.
+-- - Any other string: that string.
+--
+-- A key of more than 200 bytes is replaced by its digest. The key of a limit then still begins with the task's name
+-- and "/", if both together have at most 256 bytes. No name contains "/", so two tasks never share a key. Clients in
+-- all languages make the same keys.
 -- @module skein.constraints
 local core = require "skein.core"
 local schema = require "skein.schema"
@@ -14,7 +20,7 @@ local concat, floor, sort = table.concat, math.floor, table.sort
 local M = {}
 
 local LIMITS = core.LIMITS
-local KEY_PLAIN_MAX = 200 -- bytes; longer keys are digested.  The format: other clients digest at this length, too
+local KEY_PLAIN_MAX = 200 -- bytes; longer keys are digested. Clients in other languages use the same length
 local MODES = { reject = true, replace = true }
 local ORDERS = { any = true, strict = true }
 
@@ -42,7 +48,8 @@ local function job_key(value)
   return '"args", another text that is the key itself, the number of an arg, or a function(...) of the args'
 end
 
--- A time alone or a table; false turns the task's off where `off` is allowed.
+-- Makes the check of debounce or throttle: seconds, or a table with the time under `name`. With `off`, false is allowed
+-- too and turns off the task's option.
 local function time_or(name, key, off)
   local expected = ("a number of seconds, more than 0, or { %s =, key = }"):format(name)
   local fields = schema.fields({ [name] = schema.positive_seconds, key = key }, expected)
@@ -63,7 +70,7 @@ local function unique_check(key)
   end
 end
 
--- What the numbers of a limit say together; nil when they fit.
+-- The message if the fields of a limit contradict each other; nil if they fit.
 local function limit_problem(limit, path)
   if not limit.rate and (limit.per or limit.burst) then
     return ("option %s.%s needs %s.rate"):format(path, limit.per and "per" or "burst", path)
@@ -91,11 +98,12 @@ local function limit_check(key, off)
   end
 end
 
---- Checks of the options of a task, and of one job: parts of a schema.
+--- The checks of the options of a task: a part of its schema.
 M.task_options = {
   unique = unique_check(task_key), debounce = time_or("wait", task_key), throttle = time_or("per", task_key),
   limit = limit_check(task_key),
 }
+--- The checks of the options of one job: a part of its schema.
 M.job_options = {
   unique = unique_check(job_key), debounce = time_or("wait", job_key, true), throttle = time_or("per", job_key, true),
   limit = limit_check(job_key, true),
@@ -103,7 +111,7 @@ M.job_options = {
 
 --- Locks ------------------------------------------------------------------------------------------------------------
 
--- A debounce or throttle, whose time has that name.
+-- The lock of the option debounce or throttle, whose time is in the field `time_name`; or nil and a message.
 local function timed(mode, option, time_name, base)
   if type(option) == "number" then option = { [time_name] = option } end
   local time = option[time_name]
@@ -114,10 +122,13 @@ local function timed(mode, option, time_name, base)
   return { mode = mode, ttl_ms = time and ms(time) or base.ttl_ms, key = option.key or base.key }
 end
 
---- What the options unique, debounce and throttle say, which exclude each other.
--- @tparam table options that were checked
--- @tparam[opt] table base what stands where they leave something out: the task's
--- @return { mode, ttl_ms, key }; false: none is wanted; nil: they say nothing; or nil and what is wrong
+--- Reads the lock from the options unique, debounce and throttle, which exclude each other.
+-- @tparam table options they were checked
+-- @tparam[opt] table base the task's lock: its values stand for those that the options leave out
+-- @treturn[1] ?table|boolean { mode =, ttl_ms =, key = }; false if the options turn the lock off; nil without these
+-- options
+-- @return[2] nil
+-- @treturn[2] string the message of a mistake
 function M.lock(options, base)
   local unique, debounce, throttle = options.unique, options.debounce, options.throttle
   if unique == nil and debounce == nil and throttle == nil then return nil end
@@ -138,11 +149,13 @@ end
 
 --- Limits -----------------------------------------------------------------------------------------------------------
 
---- What the option limit says.
--- @tparam table options that were checked
--- @tparam[opt] table base what stands where it leaves something out: the task's
--- @return { concurrency, rate, per_ms, burst, order, key }; false: none is wanted; nil: it says nothing; or nil and
--- what is wrong
+--- Reads the limit from the option limit.
+-- @tparam table options they were checked
+-- @tparam[opt] table base the task's limit: its values stand for those that the option leaves out
+-- @treturn[1] ?table|boolean { concurrency =, rate =, per_ms =, burst =, order =, key = }, where 0 is no limit; false
+-- if the option turns the limit off; nil without the option
+-- @return[2] nil
+-- @treturn[2] string the message of a mistake
 function M.limit(options, base)
   local limit = options.limit
   if not limit then return limit end
@@ -168,7 +181,7 @@ end
 
 --- Templates --------------------------------------------------------------------------------------------------------
 
--- A task's key as the template has it.
+-- The text of a task's option `key` in its template.
 local function source_text(key)
   if key == nil then return "task" end
   if key == "args" then return "args" end
@@ -183,11 +196,16 @@ local function key_of_source(source)
   return n and tonumber(n) or ELSEWHERE
 end
 
---- The text of a lock for a template, and back; of no lock: nil.
+--- Writes a lock as the text for a task's template.
+-- @tparam[opt] table lock as from `lock`
+-- @treturn[opt] string nil without a lock
 function M.lock_template(lock)
   return lock and ("%s;%d;%s"):format(lock.mode, lock.ttl_ms, source_text(lock.key)) or nil
 end
 
+--- Reads a lock from the text in a task's template. A key function cannot be read: jobs need a key of their own then.
+-- @tparam[opt] string text as from `lock_template`
+-- @treturn[opt] table as from `lock`; nil without a text, or for a text that is no lock
 function M.read_lock(text)
   if not text then return nil end
   local mode, ttl_ms, source = text:match("^(%l+);(%d+);(.+)$")
@@ -198,11 +216,16 @@ local function limit_numbers(limit)
   return ("%d;%d;%d;%d;%s;"):format(limit.concurrency, limit.rate, limit.per_ms, limit.burst, limit.order)
 end
 
---- The text of a limit for a template, and back; of no limit: nil.
+--- Writes a limit as the text for a task's template.
+-- @tparam[opt] table limit as from `limit`
+-- @treturn[opt] string nil without a limit
 function M.limit_template(limit)
   return limit and limit_numbers(limit) .. source_text(limit.key) or nil
 end
 
+--- Reads a limit from the text in a task's template. A key function cannot be read: jobs need a key of their own then.
+-- @tparam[opt] string text as from `limit_template`
+-- @treturn[opt] table as from `limit`; nil without a text, or for a text that is no limit
 function M.read_limit(text)
   if not text then return nil end
   local concurrency, rate, per_ms, burst, order, source = text:match("^(%d+);(%d+);(%d+);(%d+);(%l+);(.+)$")
@@ -212,12 +235,13 @@ function M.read_limit(text)
   }
 end
 
---- The lock and the limit of a task with keys that are given as text; for a command line, which can't give a table.
--- @tparam[opt] table lock as from `read_lock`
--- @tparam[opt] table limit as from `read_limit`
--- @tparam[opt] string unique_key of a task without a lock: makes the job unique
--- @tparam[opt] string limit_key of a task without a limit: the job shares its queue fairly with those of other keys
--- @return lock, limit
+--- Sets the keys of a task's lock and limit; for `skein enqueue`, whose options are strings.
+-- @tparam[opt] table lock as from `read_lock`; it is changed
+-- @tparam[opt] table limit as from `read_limit`; it is changed
+-- @tparam[opt] string unique_key key of the lock; without a lock it makes the job unique
+-- @tparam[opt] string limit_key key of the limit; without a limit the jobs of all keys get equal shares of the queue
+-- @treturn[opt] table the lock
+-- @treturn[opt] table the limit
 function M.given(lock, limit, unique_key, limit_key)
   if unique_key then
     lock = lock or M.lock({ unique = true })
@@ -232,7 +256,7 @@ end
 
 --- Keys of jobs -----------------------------------------------------------------------------------------------------
 
--- JSON text in which the keys of objects are in order, of a value that was decoded.
+-- Encodes a decoded value as JSON in which the keys of objects are sorted.
 local function canonical(value)
   if type(value) ~= "table" or next(value) == nil then return core.encode(value) end
   local parts, keys = {}, {}
@@ -246,12 +270,12 @@ local function canonical(value)
   return "{" .. concat(parts, ",") .. "}"
 end
 
--- The same of JSON text: only an object can be in another order.
+-- Sorts the keys of the objects in a JSON text. A text without objects is returned as it is.
 local function in_order(json)
   return json:find("{", 1, true) and canonical(core.decode(json)) or json
 end
 
--- What a value stands for in a key; nil and what is wrong when it can't.
+-- The text of a value in a key; or nil and a message.
 local function value_text(value)
   if type(value) == "string" then return value end
   local json, problem = core.encode(value, "the key")
@@ -259,7 +283,7 @@ local function value_text(value)
   return in_order(json)
 end
 
--- What the function of the script returns, as text; false: no key.
+-- Calls a script's key function. Returns its result as text; false if the job has no key; or nil and a message.
 local function called(task_name, option, fn, args)
   local value = fn(unpack(args, 1, args.n or table.maxn(args)))
   if value == false then return false end
@@ -275,7 +299,7 @@ local function whole_key(task_name, part)
   return #key > KEY_PLAIN_MAX and core.digest(key) or key
 end
 
--- The same of a limit: its group begins with the task's name, by which the stores find it when the task's limit
+-- The key of a limit. It begins with the task's name, by which the stores find the groups of a task when its limit
 -- changes.
 local function whole_group(task_name, part)
   local key = whole_key(task_name, part)
@@ -285,7 +309,7 @@ local function whole_group(task_name, part)
   return task_name .. "/" .. key
 end
 
--- The key of one job; false: its function says that it has none; nil and what is wrong.
+-- The key of one job; false if the key function says that the job has none; or nil and a message.
 local function key_of(task_name, option, key, json, args)
   local part, problem
   if key == nil then return whole_key(task_name) end
@@ -311,14 +335,17 @@ local function lock_text(lock, key)
   return ("%s;%d;=%s"):format(lock.mode, lock.ttl_ms, key), 0
 end
 
---- A job's lock and limit, as its record has them.
+--- Writes a job's lock and limit as the texts for its record.
 -- @tparam string task_name
 -- @tparam[opt] table lock as from `lock` or `read_lock`
 -- @tparam[opt] table limit as from `limit` or `read_limit`
 -- @tparam string json the args as JSON
--- @tparam table args the same as a list, `n` of them when it has an n
--- @return the texts (nil: none), how long the job is to be delayed for its lock, in ms, and nil; or nil, nil, 0 and
--- what is wrong
+-- @tparam table args the args as a list; its field `n`, if set, is their number
+-- @treturn[opt] string the lock; nil without one
+-- @treturn[opt] string the limit; nil without one
+-- @treturn number ms by which the lock delays the job
+-- @treturn[opt] string the message of a mistake; lock and limit are nil then
+-- @raise the errors of a script's key function
 function M.of_job(task_name, lock, limit, json, args)
   local unique, group, delay_ms = nil, nil, 0
   if lock then

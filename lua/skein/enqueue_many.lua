@@ -50,9 +50,10 @@ local function build_from(signatures, first, passed)
   return jobs
 end
 
--- A list goes in batches, each a request: { n =, block_ms =, payload =, jobs = }.  Plain signatures
--- (core/lua/enqueue_bulk.h) are encoded as a whole: their batches have jobs_of() in place of jobs, for what is rare,
--- and set the handles themselves; where they are made as they are sent, payload is a function.
+-- A batch is one request: { n = number of jobs, block_ms =, jobs = list of built jobs }. The batch of plain signatures
+-- (core/lua/enqueue_bulk.h) has no `jobs`. It has `payload`, the encoded request or a function that encodes it when it
+-- is sent, and jobs_of(), which builds the list for the rare case that a job was refused. Its handles are made with the
+-- payload.
 
 -- The tasks of a list for core.bulk_payload: name -> { queue, priority }, or false if the jobs of a task are not plain.
 local function facts_of(signatures)
@@ -68,7 +69,7 @@ local function facts_of(signatures)
   return facts
 end
 
--- The jobs of a batch of plain ones; for what is rare.
+-- Reads the built jobs of n plain signatures back from their payload.
 local function jobs_in(payload, n)
   local jobs, offset = {}, #core.pack("lbi", 0, 0, 0) + 1
   for i = 1, n do
@@ -79,11 +80,12 @@ local function jobs_in(payload, n)
   return jobs
 end
 
+-- A batch of plain signatures that is encoded already.
 local function packed(payload, n)
   return { n = n, block_ms = 0, payload = payload, jobs_of = function() return jobs_in(payload, n) end }
 end
 
--- A batch that is made when it is sent.
+-- A batch of plain signatures, from `first` to before `after`, that is encoded when it is sent.
 local function later(signatures, first, after, facts, handles)
   local batch = { n = after - first, block_ms = 0 }
   function batch.payload()
@@ -104,9 +106,9 @@ local function later(signatures, first, after, facts, handles)
   return batch
 end
 
--- Adds batches of the plain signatures at the list's start, and their handles.  Where nothing else can happen
--- meanwhile they are only looked at here, and made when they are sent: the store is at work then.
--- @return the index of the first signature that is none
+-- Adds batches for the plain signatures at the start of the list, and their handles. With a lazy client they are only
+-- checked here and encoded when they are sent, so that the store works on one batch while the next is encoded.
+-- @return the index of the first signature that is not plain
 local function add_plain(batches, signatures, handles)
   local facts, lazy, first = facts_of(signatures), client.is_lazy(), 1
   while first <= #signatures do
@@ -126,7 +128,7 @@ local function add_plain(batches, signatures, handles)
   return first
 end
 
--- Adds batches of jobs that were built.
+-- Distributes built jobs to batches, in their order. The jobs of a batch have the same block_ms.
 local function add_jobs(batches, jobs)
   local batch, bytes
   for _, job in ipairs(jobs) do
@@ -140,7 +142,7 @@ local function add_jobs(batches, jobs)
   end
 end
 
--- Sets the outcomes of a batch from the answer of the store.
+-- Sets the outcomes of a batch's jobs from the store's answer.
 -- @return the number of jobs added, and the list of jobs refused by a full queue
 local function take_batch(batch, answer)
   if not batch.jobs then
@@ -152,7 +154,8 @@ local function take_batch(batch, answer)
   return added, full
 end
 
--- @return true, or nil and an error; its field `added` is the number of jobs that the store has added
+-- Sends batches and sets the outcomes of their jobs.
+-- @return true; or nil and an error, whose field `added` is the number of jobs that the store has added
 local function send_batches(batches)
   local payloads, full = {}, {}
   for i, batch in ipairs(batches) do payloads[i] = batch.payload or delivery.payload(batch.jobs, batch.block_ms) end
@@ -198,7 +201,8 @@ local function send_list(signatures)
   return handles, refused
 end
 
--- In the coroutine of one signature of a batch: its job goes with the others, and comes back with its outcome.
+-- The last step of the middleware of one signature: builds the job and yields it. The coroutine is resumed with the
+-- outcome once all jobs were sent together.
 local function last_of_many(signature)
   local job, problem = build.job(signature, nil, 0)
   if not job then errors.misuse(problem) end
@@ -206,7 +210,7 @@ local function last_of_many(signature)
   return handle, err
 end
 
--- Lets an item's middleware go on; its job is then in `pending`, or its outcome in `item`.
+-- Resumes the middleware of an item. Afterwards the item waits in `pending` with its job, or has its outcome.
 local function advance(item, pending, ...)
   local ok, first, err = coroutine.resume(item.co, ...)
   if not ok then error(first, 0) end

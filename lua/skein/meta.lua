@@ -1,4 +1,4 @@
---- The meta of a job that is about to be enqueued: its own, and what it inherits from the job that enqueues it.
+--- Joins the meta of a job that is about to be enqueued with the meta that the enqueuing job passes along.
 -- @module skein.meta
 local core = require "skein.core"
 local signatures = require "skein.signature"
@@ -7,7 +7,7 @@ local ipairs, next, pairs, type = ipairs, next, pairs, type
 
 local M = {}
 
--- Adds to `list` the names of `more` that it does not have yet.
+-- Adds the names in `more` to `list`, each at most once.
 local function join(list, more)
   for _, name in ipairs(more or {}) do
     local there = false
@@ -16,11 +16,12 @@ local function join(list, more)
   end
 end
 
---- Joins a job's own meta with what it inherits; its own values win.
+--- Joins a job's own meta with the inherited meta. Its own values win.
 -- @tparam table signature
 -- @tparam table task as from skein.catalog
--- @tparam[opt] table passed what the enqueuing job passes along: { values =, pass = }
--- @return the meta, and the list of its keys that the job passes along itself (nil: none); nil when there is no meta
+-- @tparam[opt] table passed the inherited meta: { values = key -> value, pass = list of keys }
+-- @treturn[opt] table the meta; nil if the job has none
+-- @treturn[opt] table the list of keys that the job passes along itself; nil if there are none
 function M.merge(signature, task, passed)
   local own = signature.meta
   if not passed and (own == nil or next(own) == nil) then return nil, nil end
@@ -33,10 +34,11 @@ function M.merge(signature, task, passed)
   return meta, pass[1] and pass or nil
 end
 
---- Reads from a job's meta what the job passes along.
--- @tparam[opt] table meta
--- @tparam[opt] table pass keys of it; both may be anything, since other clients may have written them
--- @treturn[opt] table { values =, pass = }; nil when it passes nothing
+--- Selects the part of a job's meta that the job passes along. Other clients may have written meta and pass, so both
+-- may have any type.
+-- @param meta
+-- @param pass the list of keys to pass along
+-- @treturn[opt] table { values = key -> value, pass = list of keys }; nil if the job passes nothing along
 function M.passed(meta, pass)
   if type(meta) ~= "table" or type(pass) ~= "table" then return nil end
   local values, any = {}, false
@@ -50,8 +52,9 @@ end
 -- @tparam table signature
 -- @tparam table task as from skein.catalog
 -- @tparam[opt] table passed as for merge
--- @return the JSON (nil: the job has no meta), what the job's callbacks inherit (nil: nothing), and nil; or nil, nil
--- and what is wrong
+-- @treturn[opt] string the JSON; nil if the job has no meta
+-- @treturn[opt] table the meta that the job's callbacks inherit, as from `passed`; nil if they inherit none
+-- @treturn[opt] string the message of a mistake; the other results are nil then
 function M.text(signature, task, passed)
   local meta, pass = M.merge(signature, task, passed)
   if not meta then return nil, nil end

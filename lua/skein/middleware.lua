@@ -1,6 +1,6 @@
---- Functions that scripts put around jobs (skein.use) and around enqueueing (skein.use_enqueue).  A task without any
--- middleware and without handlers (hooks.lua) runs its handler itself. Globals are taken when the module loads,
--- since scripts may replace them.
+--- Functions that scripts put around jobs (skein.use) and around enqueues (skein.use_enqueue). A task without
+-- middleware and without event handlers (hooks.lua) pays nothing: its own handler runs. The module keeps the globals
+-- it needs in locals, since scripts may replace globals.
 -- @module skein.middleware
 local core = require "skein.core"
 local errors = require "skein.errors"
@@ -104,15 +104,15 @@ local function with_layers(task, fn)
   return function(job, ...) return step(chain, 1, job, { n = select("#", ...), ... }) end
 end
 
---- A task's handler with its middleware and its handlers of events around it; the handler itself when there are none.
--- To be called once the scripts are loaded.
+--- Puts the middleware and the event handlers around a task's handler. Call it after all scripts have loaded.
 -- @tparam table task of skein.tasks
--- @treturn function called as the handler is: fn(job, ...)
+-- @treturn function fn(job, ...); the handler itself if nothing is around it
 function M.compose(task) return hooks.around(task, with_layers(task, task.handler)) end
 
 --- Around an enqueue ------------------------------------------------------------------------------------------------
 
 --- Whether any enqueue middleware is declared.
+-- @treturn boolean
 function M.has_enqueue() return enqueue_layers[1] ~= nil end
 
 local function applies(layer, signature)
@@ -146,10 +146,14 @@ local function enqueue_step(i, signature, last)
   return outcome(layer, signature, called, handle, err, first, second)
 end
 
---- Passes a signature through the middleware.
--- @tparam table signature its to change: task, args, meta and queue are there
--- @tparam function last called as last(signature) -> handle, err for what comes out
--- @return what the outermost returns; without that what `last` gave; nil and an error "dropped" when it was not called
+--- Runs the enqueue middleware for one signature.
+-- @tparam table signature from build.copy; the middleware may change it
+-- @tparam function last called after the middleware as last(signature) -> handle, err
+-- @return[1] the results of the outermost middleware; if it returns nothing, those of its `next`
+-- @return[2] nil
+-- @treturn[2] table an error with code "dropped", if a middleware neither called `next` nor returned a value
+-- @raise the errors of the middleware; at the caller's line: `next` was called with a value that is no signature
+-- @yields where a middleware waits
 function M.through(signature, last) return enqueue_step(1, signature, last) end
 
 return M

@@ -1,4 +1,4 @@
---- The queues that scripts configure (skein.queue): their length, what a full one does, and how fast their jobs start.
+--- The registry of queue settings that scripts declare (skein.queue): length, overflow, concurrency and rate.
 -- @module skein.queues
 local core = require "skein.core"
 local errors = require "skein.errors"
@@ -37,7 +37,7 @@ local OPTIONS = {
   limit = limit_check(),
 }
 
--- What the options say together; nil when they fit.
+-- Checks a declaration. Returns the message of its mistake; nil if it has none.
 local function problem_of(name, options)
   if type(name) ~= "string" then return "skein.queue: the name must be a string, not " .. type(name) end
   local ok, err = core.name_check("queue", name)
@@ -55,6 +55,12 @@ local function problem_of(name, options)
 end
 
 --- Declares a queue; see skein.queue.
+-- @tparam string name 1 to 200 bytes of [A-Za-z0-9_.:-]
+-- @tparam[opt] table options { max_len = jobs, overflow = "reject" | "drop_oldest" | "block", block = seconds,
+-- limit = { concurrency =, rate =, per = seconds, burst = } }
+-- @raise at the caller's line: a bad name, an unknown or wrong option, a name that is taken, after the scripts have
+-- loaded
+-- @usage queues.declare("mail", { max_len = 1000, overflow = "block", block = 5 })
 function M.declare(name, options)
   options = options == nil and {} or options
   local problem = problem_of(name, options)
@@ -71,8 +77,8 @@ function M.declare(name, options)
   M.list[#M.list + 1] = queue
 end
 
---- All of them as the core takes them (core/lua/runtime.c, setup).
--- @treturn table a list
+--- Lists the settings of all queues in the form that the core takes (core/lua/runtime.c, setup).
+-- @treturn table a list of tables as in `list`, in which overflow is a number of core.OVERFLOW
 function M.for_core()
   local list = {}
   for i, queue in ipairs(M.list) do
@@ -83,9 +89,13 @@ function M.for_core()
   return list
 end
 
-local FORMAT = "slblllll"
+local FORMAT = "slblllll" -- of one queue in the answer to a TASKS request
 
---- Reads one at `offset` of an answer of TASKS (core/engine/request.h); returns it and the next offset.
+--- Reads the settings of one queue from the answer to a TASKS request (core/engine/request.h).
+-- @tparam string answer
+-- @tparam number offset
+-- @treturn table the settings, as in `list` but without `where`
+-- @treturn number the offset after them
 function M.unpack(answer, offset)
   local overflow
   local q = {}

@@ -1,4 +1,4 @@
---- Signatures: a task's name, or a table that says which job to enqueue.  This module checks them.
+--- Checks and copies signatures. A signature is a table that describes a job to enqueue, or only the task's name.
 -- @module skein.signature
 local core = require "skein.core"
 local schema = require "skein.schema"
@@ -9,7 +9,8 @@ local M = {}
 
 local ARGS_MAX, ID_BYTES_MAX = core.LIMITS.args, core.LIMITS.id_bytes
 
---- The length of a list of args.  Holes in it are nulls; its field `n` counts nils at its end, as in table.pack.
+--- The number of args in a list. Holes count, as nulls. The field `n`, if set, is the number, so that
+-- nils at the end count too.
 -- @tparam table args
 -- @treturn number
 -- @usage signature.count_args({ n = 3, "a" })  --> 3
@@ -60,9 +61,9 @@ local SIGNATURE = {
 }
 for key, check in pairs(tasks.job_options) do SIGNATURE[key] = check end
 
---- Checks one signature by itself, without looking at its task.
+--- Checks one signature by itself; the task need not be known.
 -- @param value
--- @treturn[opt] string a sentence that says what is wrong; nil when nothing is
+-- @treturn[opt] string the message of the first mistake; nil if there is none
 -- @usage signature.problem { task = "add", dealy = 5 }  --> job: unknown option "dealy" (did you mean "delay"?)
 function M.problem(value)
   if type(value) ~= "table" then
@@ -75,12 +76,11 @@ function M.problem(value)
   if value.at and value.delay then return "job: the options at and delay exclude each other" end
 end
 
---- A copy of a signature with one option set, since callers may use one signature many times.  Other values are
--- returned as they are.
--- @param value a signature or a task's name
--- @tparam string key
--- @param option its value
--- @return a table
+--- Copies a signature and sets one option in the copy. The original stays unchanged, since callers may use it again.
+-- @param value a signature or a task's name; any other value is returned as it is
+-- @tparam string key the option's name
+-- @param option the option's value
+-- @treturn table
 -- @usage signature.with("add", "delay", 5)  --> { task = "add", delay = 5 }
 function M.with(value, key, option)
   if type(value) == "string" then value = { task = value } end

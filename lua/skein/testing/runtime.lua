@@ -15,19 +15,21 @@ local M = { thread_meta = {} }
 local ERROR, TIMEOUT = core.LOG.error, core.KIND.timeout
 local SWALLOWED_MAX = core.LIMITS.stops_swallowed -- times a stop may be swallowed before the job is abandoned
 
--- testing.lua sets these functions: now() -> ms, move(ms), progress(slot, percent, text), log(slot, text).
+-- The functions that `setup` sets.
 local hooks
 local slots, next_handle = {}, 0
 local by_co = setmetatable({}, { __mode = "k" }) -- coroutine -> thread
 local current                                    -- the thread that runs
 
---- Takes the functions of testing.lua.
-function M.setup(given) hooks = given end
+--- Sets the functions by which jobs use the clock and the store.
+-- @tparam table functions now() -> ms; move(ms) sets the clock; progress(slot, percent, text); log(slot, text)
+function M.setup(functions) hooks = functions end
 
 -- Slots -------------------------------------------------------------------------------------------------------------
 
---- Makes the slot of a run for the time of its attempt.
--- @tparam table run of core/lua/testing.h
+--- Makes a slot, which holds a run during its attempt.
+-- @tparam table run as from kit:fetch (core/lua/testing.h)
+-- @treturn table the slot
 function M.open(run)
   next_handle = next_handle + 1
   local slot = { handle = next_handle, run = run, threads = {}, swallowed = 0 }
@@ -35,19 +37,21 @@ function M.open(run)
   return slot
 end
 
---- Closes the slot at the end of the attempt. The job's methods have no effect from then on.
+--- Closes a slot at the end of the attempt. The job's methods have no effect from then on.
+-- @tparam table slot
 function M.close(slot) slots[slot.handle] = nil end
 
 --- Tells a running job to stop.
 -- @tparam string id
--- @tparam number kind of error
+-- @tparam number kind the reason, of core.KIND
 function M.stop(id, kind)
   for _, slot in pairs(slots) do
     if slot.run.id == id and not slot.failing then slot.stop = slot.stop or kind end
   end
 end
 
---- True while a job runs.
+--- Whether a job runs.
+-- @treturn boolean
 function M.busy() return next(slots) ~= nil end
 
 -- Threads -----------------------------------------------------------------------------------------------------------
@@ -138,8 +142,8 @@ local function step(slot)
   return true
 end
 
--- Waits, and returns why the job has to stop, or nil.  A coroutine of the script's own can't let the job's other
--- threads run as it sleeps.
+-- Waits. Returns the kind of stop if the job must stop, else nil. While a coroutine of the script sleeps, the job's
+-- other threads do not run.
 local function wait(thread, how, value)
   local slot = thread.slot
   if slot.stop then
@@ -159,11 +163,13 @@ local function wait(thread, how, value)
   return slot.stop
 end
 
---- Runs fn(...) as the main thread of a slot, to its end.
+--- Runs fn(...) as the main thread of a slot until it ends. Then ends the job's other threads.
 -- @tparam table slot
 -- @tparam function fn
--- @tparam[opt] number timeout_ms
--- @return a table: ok, and value (the first result) or err and trace; stop when it would not stop
+-- @tparam[opt] number timeout_ms nil or 0: no timeout
+-- @param ... the arguments of fn
+-- @treturn table { ok = true, value = first result }, { err =, trace = } after an error, or { stop = kind } if the job
+-- was told to stop and went on
 function M.run(slot, fn, timeout_ms, ...)
   slot.timeout_at = timeout_ms and timeout_ms > 0 and hooks.now() + timeout_ms or nil
   local main = start(slot, fn, ...)
@@ -189,8 +195,9 @@ end
 
 -- skein.runtime -----------------------------------------------------------------------------------------------------
 
---- @return task, attempt, retries, handle, timeout (s), what it was told to stop for (a kind of error; 0: it was
--- not); nothing outside of a job
+--- Describes the attempt that calls it.
+-- @return task, attempt, retries, handle, timeout in seconds (nil: none), and the kind of stop that the job was told
+-- (0: none); nothing outside a job
 function M.attempt()
   local thread = me()
   if not thread or thread.over then return end
@@ -200,25 +207,42 @@ function M.attempt()
     slot.told or slot.stop or 0
 end
 
---- @return nil, or why the job has to stop
+--- Waits in a job.
+-- @tparam number seconds
+-- @treturn[opt] number the kind of stop if the job must stop
+-- @raise at the caller's line: outside a job
+-- @yields
 function M.sleep(seconds)
   return wait(need("skein.sleep"), "sleep", ceil(hooks.now() + seconds * 1000 - 1e-6))
 end
 
---- Waits until that time, in ms.  Outside of a job: moves the clock.
--- @return nil, or why the job has to stop
+--- Waits until a time. Outside a job it sets the clock to this time.
+-- @tparam number ms since 1970
+-- @treturn[opt] number the kind of stop if the job must stop
+-- @yields in a job
 function M.sleep_until(ms)
   local thread = me()
   if thread and not thread.over then return wait(thread, "sleep", ms) end
   if ms > hooks.now() then hooks.move(ms) end
 end
 
+--- Starts a thread of the job, which runs fn(...) up to its first wait.
+-- @tparam function fn
+-- @param ... the arguments of fn
+-- @treturn[opt] number the kind of stop if the job must stop; no thread is started then
+-- @treturn[opt] table the thread
+-- @raise at the caller's line: outside a job
 function M.spawn(fn, ...)
   local slot = need("skein.spawn").slot
   if slot.stop then return slot.stop end
   return nil, start(slot, fn, ...)
 end
 
+--- Waits until a thread of the job has ended.
+-- @tparam table thread
+-- @treturn[opt] number the kind of stop if the job must stop
+-- @raise at the caller's line: outside a job, a thread of another job, the thread itself
+-- @yields
 function M.join(thread)
   local self = need("thread:wait")
   if thread.slot ~= self.slot then errors.misuse("thread:wait: the thread belongs to another job") end
@@ -226,23 +250,33 @@ function M.join(thread)
   return wait(self, "join", thread)
 end
 
---- @return nothing while it runs; else nil, true, values ... or nil, false, error
+--- The results of a thread.
+-- @tparam table thread
+-- @return nothing while the thread runs; then nil, true and its values, or nil, false and its error
 function M.results(thread)
   if not thread.over then return end
   thread.asked = true
   return nil, thread.ok, unpack(thread.values, 1, thread.n)
 end
 
+--- Stores the text of a failure of the running thread. `run` logs it if no code has asked for the thread's results.
+-- @tparam string text
 function M.trouble(text)
   local thread = me()
   if thread then thread.trouble = thread.trouble or text end
 end
 
+--- Whether a job may continue; see job:active.
+-- @tparam number handle
+-- @treturn boolean
 function M.active(handle)
   local slot = slots[handle]
   return slot ~= nil and not slot.stop and not (slot.timeout_at and hooks.now() >= slot.timeout_at)
 end
 
+--- The time left until the timeout of a job; see job:remaining.
+-- @tparam number handle
+-- @treturn number seconds
 function M.remaining(handle)
   local slot = slots[handle]
   if not slot then return 0 end
@@ -251,6 +285,10 @@ function M.remaining(handle)
   return left > 0 and left or 0
 end
 
+--- A field of a running job.
+-- @tparam number handle
+-- @tparam string name "args", "meta" or "backoff"
+-- @return the decoded value (the text of "backoff"); nil once the job is over; or nil and a message
 function M.field(handle, name)
   local slot = slots[handle]
   if not slot then return nil end
@@ -260,18 +298,26 @@ function M.field(handle, name)
   return value
 end
 
+--- Stores the progress of a job; see job:progress.
+-- @tparam number handle
+-- @tparam number percent
+-- @tparam string text
 function M.progress(handle, percent, text)
   local slot = slots[handle]
   if slot then hooks.progress(slot, percent, text) end
 end
 
---- A line of job:log.
+--- Adds a line to the log of a job; see job:log.
+-- @tparam number handle
+-- @tparam string text
 function M.job_log(handle, text)
   local slot = slots[handle]
   if slot then hooks.log(slot, text) end
 end
 
---- Errors are for who reads the spec's output; the rest is for nobody.
+--- Writes a line of the engine's log: errors to stderr, so that the spec's output shows them. Other levels are dropped.
+-- @tparam number level of core.LOG
+-- @tparam string text
 function M.log(level, text)
   if level >= ERROR then io.stderr:write("skein.testing: ", tostring(text), "\n") end
 end
