@@ -44,6 +44,8 @@ static bool is_drained(struct sk_engine *e, const struct left *left, const struc
   return false;
 }
 
+/* While others work, a job may move from a queue that is not counted yet to one that was counted before.  So a count
+ * that was `moving` is doubted once.  It is not doubted for ever: a store that others keep busy is always moving. */
 static void on_counted(struct sk_op *op, void *ctx) {
   struct sk_engine *e = ctx;
   struct sk_count_op *count = SK_CONTAINER(op, struct sk_count_op, op);
@@ -51,7 +53,9 @@ static void on_counted(struct sk_op *op, void *ctx) {
   if (op->status == SK_OK && !e->stopping) { /* after a failure the next fetch asks again */
     struct left left = count_left(e, count);
     e->drained = is_drained(e, &left, count);
-    if (e->drained && count->moving) { /* a job may have moved from a queue not counted yet to one counted before */
+    bool doubtful = e->drained && count->moving && !e->drain_doubted;
+    e->drain_doubted = doubtful;
+    if (doubtful) {
       e->drained = false;
       e->drain_check = true;
     }

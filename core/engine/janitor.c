@@ -19,7 +19,8 @@ enum {
   MEMORY_EVERY_MS = 250,
   CLOCK_STEP_MS = 50, /* a smaller change between the clocks is drift */
   LOADING_LONG_MS = 5000,
-  HALF_LOOKS = 3, /* looks in a row that find half a frame: then the worker is broken */
+  SWEPT_AGAIN = 64, /* workers whose programs a new guard looks for */
+  HALF_LOOKS = 3,   /* looks in a row that find half a frame: then the worker is broken */
 };
 /* memory_max is for the Lua heap: a worker may use so much beside it. */
 #define MEMORY_SLACK_BYTES (64u * 1024 * 1024)
@@ -74,16 +75,28 @@ static void check_loading(struct sk_worker *w, int64_t now) {
           LOADING_LONG_MS / 1000);
 }
 
-/* The guard's process has no part in the engine's work, so somebody may kill it unnoticed. */
+static bool is_alive(const struct sk_engine *e, uint64_t serial) {
+  SK_LIST_EACH (n, &e->workers)
+    if (SK_WORKER_OF(n)->serial == serial) return true;
+  return false;
+}
+
+/* The guard's process has no part in the engine's work, so somebody may kill it unnoticed.  The workers that have died
+ * since are among the last ones that were started. */
 static void check_guard(struct sk_engine *e) {
   struct sk_guard *g = e->options.guard;
   if (g == NULL || !sk_guard_is_gone(g)) return;
   struct sk_err err;
-  if (sk_guard_restart(g, &err) == SK_OK)
-    sk_logf(e->log, SK_LOG_WARN, "the guard, which ends the programs of dead workers, was gone; started another");
-  else if (!e->guard_told)
-    sk_logf(e->log, SK_LOG_ERROR, "%s: programs of jobs may outlive their workers", err.message);
-  e->guard_told = sk_guard_is_gone(g);
+  if (sk_guard_restart(g, &err) != SK_OK) {
+    if (!e->guard_told) sk_logf(e->log, SK_LOG_ERROR, "%s: programs of jobs may outlive their workers", err.message);
+    e->guard_told = true;
+    return;
+  }
+  e->guard_told = false;
+  sk_logf(e->log, SK_LOG_WARN, "the guard, which ends the programs of dead workers, was gone; started another");
+  uint64_t first = e->serials > SWEPT_AGAIN ? e->serials - SWEPT_AGAIN + 1 : 1;
+  for (uint64_t serial = first; serial <= e->serials; serial++)
+    if (!is_alive(e, serial)) sk_guard_sweep(g, serial);
 }
 
 static void check_clock(struct sk_engine *e, int64_t now) {

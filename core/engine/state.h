@@ -286,6 +286,7 @@ struct sk_engine {
   bool drain_check;    /* a fetch has found nothing: count what is left */
   bool drain_futile;   /* the last count found READY jobs, and no fetch since has got one or named a due time */
   bool drain_counting; /* a count is under way */
+  bool drain_doubted;  /* the last count found nothing to do, but the store changed meanwhile */
   bool drained;        /* the last count has found nothing to do */
 
   /* engine.c */

@@ -47,7 +47,7 @@ static bool on_reply(struct sk_runner *r, struct sk_reader *f) {
   unsigned code = sk_read_u8(f);
   struct sk_str answer = sk_str(f->p, (size_t)(f->end - f->p));
   if (code != SK_OK) answer = sk_read_str(f);
-  if (f->bad) return false;
+  if (f->bad || code > SK_ESYS) return false;
   struct sk_thread *t;
   HASH_FIND(by_request, r->requests, &request, sizeof request, t);
   if (t == NULL) return true; /* the thread that sent the request has ended */
@@ -61,7 +61,7 @@ static bool on_cancel(struct sk_runner *r, struct sk_reader *f) {
   uint32_t number = sk_read_u32(f);
   uint32_t generation = sk_read_u32(f);
   unsigned kind = sk_read_u8(f);
-  if (!sk_reader_done(f) || number >= r->slot_page->slots_n) return false;
+  if (!sk_reader_done(f) || number >= r->slot_page->slots_n || kind >= SK_KINDS) return false;
   struct sk_slot *slot = &r->slots[number];
   if (slot->active && slot->generation == generation) sk_jobs_stop(slot, (enum sk_error_kind)kind);
   return true;

@@ -1,5 +1,6 @@
 /* stop_test.c - the ends of an engine: stop, stop now, drain, hold; at every moment, in time, and with nothing left
  * behind. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -193,6 +194,28 @@ static void a_drain_ends_after_the_last_job_that_jobs_enqueued(void **state) {
   assert_int_equal(jobs_in(w, SK_STATE_READY) + jobs_in(w, SK_STATE_SCHEDULED) + jobs_in(w, SK_STATE_RETRY), 0);
 }
 
+/* A count of many queues goes in steps; others may move a job meanwhile. */
+static void a_drain_counts_again_when_the_store_changed_while_it_counted(void **state) {
+  struct world *w = *state;
+  w->options.drain = true;
+  script(w, HOLD);
+  world_start(w);
+  w->gate.moving_n = LONG_MAX;
+  until(w, w->engine->drain_doubted || w->stopped);
+  assert_true(w->engine->drain_doubted && !w->engine->drained);
+  w->gate.moving_n = 0;
+  assert_true(time_to_end(w) < 2000);
+}
+
+static void a_drain_ends_though_others_keep_the_store_changing(void **state) {
+  struct world *w = *state;
+  w->options.drain = true;
+  script(w, HOLD);
+  world_start(w);
+  w->gate.moving_n = LONG_MAX;
+  assert_true(time_to_end(w) < 2000);
+}
+
 /* A drain does not wait for the jobs of a paused queue, even if they are due tomorrow. */
 static void a_drain_does_not_wait_for_a_paused_queue(void **state) {
   struct world *w = *state;
@@ -313,6 +336,8 @@ int main(void) {
     T(held_it_fetches_nothing_and_goes_on_after),
     T(a_drain_of_nothing_ends_at_once),
     T(a_drain_ends_after_the_last_job_that_jobs_enqueued),
+    T(a_drain_counts_again_when_the_store_changed_while_it_counted),
+    T(a_drain_ends_though_others_keep_the_store_changing),
     T(a_drain_does_not_wait_for_a_paused_queue),
     T(a_drain_does_not_wait_for_what_a_paused_queue_holds_back),
     T(a_drain_waits_for_tokens),

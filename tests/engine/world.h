@@ -40,6 +40,9 @@ struct gate {
   bool refuse_dead;         /* refuses it also when the job is to be dead */
   enum sk_code refuse_code; /* the status of a refused settle */
   long calls[OPS];
+  long moving_n; /* so many counts say that the store changed meanwhile */
+  void (*moving_cb)(struct sk_op *op, void *ctx);
+  void *moving_ctx;
 };
 
 struct world {
@@ -220,7 +223,6 @@ GATE(enqueue, OP_ENQUEUE)
 GATE(fetch, OP_FETCH)
 GATE(beat, OP_BEAT)
 GATE(get, OP_GET)
-GATE(count, OP_COUNT)
 GATE(declare, OP_DECLARE)
 GATE(progress, OP_PROGRESS)
 #undef GATE
@@ -229,6 +231,27 @@ static inline bool gate_refuses(const struct gate *g, const struct sk_settle_op 
   for (size_t i = 0; i < op->items_n; i++)
     if (sk_str_eq(op->items[i].id, g->refuse) && (g->refuse_dead || op->items[i].kind != SK_SETTLE_DEAD)) return true;
   return false;
+}
+
+static inline void answer_moving(struct sk_op *op, void *ctx) {
+  struct gate *g = ctx;
+  ((struct sk_count_op *)(void *)op)->moving = true;
+  op->cb = g->moving_cb;
+  op->ctx = g->moving_ctx;
+  op->cb(op, op->ctx);
+}
+
+static inline void gate_count(struct sk_store *s, struct sk_count_op *op) {
+  struct gate *g = SK_CONTAINER(s, struct gate, store);
+  if (gate_stops(g, &op->op, OP_COUNT)) return;
+  if (g->moving_n > 0) {
+    g->moving_n--;
+    g->moving_cb = op->op.cb;
+    g->moving_ctx = op->op.ctx;
+    op->op.cb = answer_moving;
+    op->op.ctx = g;
+  }
+  g->real->ops->count(g->real, op);
 }
 
 static inline void gate_settle(struct sk_store *s, struct sk_settle_op *op) {

@@ -33,6 +33,14 @@ local function pids_of(t, n, daemon)
   return stats
 end
 
+-- What /proc says of the guard of the engine whose workers have that mark; nil: there is none.
+local function guard_of(token)
+  for _, pid in ipairs(H.process.all()) do
+    local line = H.files.read(("/proc/%d/cmdline"):format(pid)) or ""
+    if line:find("worker%zguard%z" .. token) then return H.process.stat(pid) end
+  end
+end
+
 local function ended(t, stats, timeout_s)
   t:wait_for("the programs to end", timeout_s or 2, function()
     for _, stat in ipairs(stats) do
@@ -203,21 +211,37 @@ describe("a program that a job starts", function()
     local engine = t:run { "-w", "1" }
     t:enqueue "tree"
     local stats, token = pids_of(t, 1, true), t:wait_effects("mark", 1)[1][1]
-    local function guard()
-      for _, pid in ipairs(H.process.all()) do
-        local line = H.files.read(("/proc/%d/cmdline"):format(pid)) or ""
-        if line:find("worker%zguard%z" .. token) then return H.process.stat(pid) end
-      end
-    end
-    local first = guard()
+    local first = guard_of(token)
     H.process.kill_same(first)
     engine:wait_log("the guard, which ends the programs of dead workers, was gone; started another", 10)
     t:wait_for("another guard", 10, function()
-      local now = guard()
+      local now = guard_of(token)
       return now and now.pid ~= first.pid
     end)
+    H.process.signal(engine:workers()[1], "sigkill")
+    ended(t, stats)
+    t:wait_effects("mark", 2, 10)
+    stats = pids_of(t, 2, true)
     engine:kill_core()
     ended(t, stats)
+  end)
+
+  H.it("ends with a worker that dies while the guard is gone", function(t)
+    t:script("a.lua", START .. [[
+      skein.task("tree", { retries = 0 }, function()
+        local script, told = tree()
+        os.execute("sh " .. script .. " &")
+        told()
+        fx("mark", (os.getenv "SKEIN_WORKER":gsub("%..*", "")))
+        skein.sleep(60)
+      end)]])
+    local engine = t:run { "-w", "1" }
+    t:enqueue "tree"
+    local stats, token = pids_of(t, 1, true), t:wait_effects("mark", 1)[1][1]
+    local worker = engine:workers()[1]
+    H.process.kill_same(guard_of(token))
+    H.process.signal(worker, "sigkill")
+    ended(t, stats, 10)
   end)
 
   H.it("has no terminal that it could wait for", function(t)

@@ -298,7 +298,7 @@ static void a_change_is_not_lost_when_the_look_under_way_has_not_seen_it(void **
   long looks = w->looks;
   settle_down(w);
   assert_int_equal(w->looks, looks); /* one more look was enough */
-  sk_waits_stop(w->waits); /* while `other` is there to be answered */
+  sk_waits_stop(w->waits);           /* while `other` is there to be answered */
 }
 
 /* The same, with a look that fails: the next one is sent after a pause. */
