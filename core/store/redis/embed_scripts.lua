@@ -78,7 +78,8 @@ local function module_of(path)
     if line.needs then
       for _, need in ipairs(line.needs) do module.needs[#module.needs + 1] = need end
     else
-      if line.indent == 0 and not line[1]:match("^end") and not line[1]:match("^else") and not line[1]:match("^[})]") then
+      if line.indent == 0 and not line[1]:match("^end") and not line[1]:match("^else")
+          and not line[1]:match("^[})]") then
         statement = { lines = {}, uses = {}, defines = defined_by(line[1]) }
         module.statements[#module.statements + 1] = statement
       end
@@ -204,5 +205,7 @@ for _, s in ipairs(scripts) do
   io.write("static const char rd_text_", s.name, "[] = {\n", table.concat(bytes), "0};\n")
 end
 io.write("static const struct rd_script_source { const char *name, *sha1, *text; size_t bytes; } RD_SCRIPTS[] = {\n")
-for _, s in ipairs(scripts) do io.write(('  { "%s", "%s", rd_text_%s, %d },\n'):format(s.name, sha1(s.text), s.name, #s.text)) end
+for _, s in ipairs(scripts) do
+  io.write(('  { "%s", "%s", rd_text_%s, %d },\n'):format(s.name, sha1(s.text), s.name, #s.text))
+end
 io.write("};\n#endif\n")

@@ -6,7 +6,8 @@
 -- Reply  { 1 when the store of an engine that enters is not the one it was on, or has gone back in time; 1 when more is
 --        to be dropped; how many engines were given up; four for each other engine: it, the mark of its last beat, its
 --        lease, and which process it is if that is of the same machine and namespace, else ""; the epoch }
-local call, now, argi, HEAD, JOBS, LEASES, ENGINES, QUEUES, COUNTS, NOTES, ENDED, KEPT, LOCKS, EXPIRES, BOUNDS, GROUPS, TOKENS, queue_in = ...
+local call, now, argi, HEAD, JOBS, LEASES, ENGINES, QUEUES, COUNTS, NOTES, ENDED, KEPT, LOCKS, EXPIRES, BOUNDS = ...
+local GROUPS, TOKENS, queue_in = ...
 local uses, group_of, save_groups, group_update, group_forget, leave_groups, write_first = ...
 write_first()
 local entering, moved = ARGV[argi + 4] ~= nil, 0
@@ -116,7 +117,9 @@ local function empty_queue(name, value)
   elseif now - known[1] >= FORGET_MS then
     for rank = 0, 4 do
       fields[#fields + 1] = "p" .. rank .. ":" .. name
-      if uses.groups then call("HDEL", GROUPS, "-p" .. rank .. ":" .. name, "!" .. string.char(#name) .. name .. rank) end
+      if uses.groups then
+        call("HDEL", GROUPS, "-p" .. rank .. ":" .. name, "!" .. string.char(#name) .. name .. rank)
+      end
     end
     call("HDEL", COUNTS, unpack(fields))
     call("HDEL", QUEUES, name)

@@ -5,7 +5,8 @@
 --        any); then ids
 -- Reply  { changed, statuses: "0" done, "1" not found, "2" in another state }, or { -1, queues }
 local call, now, argi, queues_n, HEAD, JOBS, HELD, COUNTS, NOTES, STOPS, LOGS, names, index_of = ...
-local list_key, u64, body_of, body_ends, queue_in, is_value, TAG, record_edit, enqueued_anew, wake, tell, tell_all, uses, untie = ...
+local list_key, u64, body_of, body_ends, queue_in, is_value, TAG, record_edit, enqueued_anew, wake, tell, tell_all = ...
+local uses, untie = ...
 local seq_next, save_groups, enter_line, membership, last_place, enter_front, enter_ended, store_error = ...
 if store_error then return store_error end
 local verb, keep, state, filter_queue, filter_task = unpack(ARGV, argi + 1, argi + 5)
@@ -25,7 +26,8 @@ if #unnamed > 0 then
 end
 local write_first = ...
 write_first()
-local TAKES = { [0] = { true, true, true, true, false, false, false }, -- by state: SCHEDULED READY RUNNING RETRY DONE DEAD CANCELLED
+-- By state: SCHEDULED READY RUNNING RETRY DONE DEAD CANCELLED
+local TAKES = { [0] = { true, true, true, true, false, false, false },
                 { true, true, false, true, true, true, true },
                 { false, false, false, true, false, true, true },
                 { true, false, false, true, false, false, false } }
@@ -93,7 +95,8 @@ local function passed_over(id, value, held)
   if held and call("SISMEMBER", STOPS, id) == 1 then return true end
   local body = body_of(value)
   local queue_end, task_end = body_ends(body)
-  return (filter_queue ~= "" and body:sub(3, queue_end) ~= filter_queue) or (filter_task ~= "" and body:sub(queue_end + 2, task_end) ~= filter_task)
+  return (filter_queue ~= "" and body:sub(3, queue_end) ~= filter_queue)
+      or (filter_task ~= "" and body:sub(queue_end + 2, task_end) ~= filter_task)
 end
 
 local statuses, changed, any_stops = {}, 0, false

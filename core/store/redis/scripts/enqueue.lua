@@ -8,7 +8,8 @@
 --        text with, for each, "0" when it was added, "1": its id was there, "2": its lock is another's, "3": its queue
 --        is full; where there is a "2", a list of that text and who holds the lock for each "2".  A job to be replaced
 --        may be in a queue that is not named: lib/unknown.lua.
-local call, argi, queues_n, HEAD, JOBS, COUNTS, names, list_queue, unknown_queue, is_name, NAME_BYTES_MAX, ID_BYTES_MAX, woken, wake, tell, add_ready, add = ...
+local call, argi, queues_n, HEAD, JOBS, COUNTS, names, list_queue, unknown_queue, is_name, NAME_BYTES_MAX = ...
+local ID_BYTES_MAX, woken, wake, tell, add_ready, add = ...
 local uses, store_error = ...
 if store_error then return store_error end
 local twice, checked = ARGV[argi + 1]:sub(1, 1) == "1", ARGV[argi + 1]:sub(2) == "!"
@@ -17,10 +18,16 @@ local twice, checked = ARGV[argi + 1]:sub(1, 1) == "1", ARGV[argi + 1]:sub(2) ==
 -- of a READY job of the queue and rank.
 local function wrong_job(id, value, queue, rank)
   local head = "r" .. rank .. string.char(math.min(#queue, 255)) .. queue
-  if not is_name(queue, NAME_BYTES_MAX) then return ("queue %q, expected a name of 1 to %d letters, digits or _ . : -"):format(queue, NAME_BYTES_MAX) end
-  if not is_name(id, ID_BYTES_MAX) then return ("id %q, expected 1 to %d letters, digits or _ . : -"):format(id, ID_BYTES_MAX) end
+  if not is_name(queue, NAME_BYTES_MAX) then
+    return ("queue %q, expected a name of 1 to %d letters, digits or _ . : -"):format(queue, NAME_BYTES_MAX)
+  end
+  if not is_name(id, ID_BYTES_MAX) then
+    return ("id %q, expected 1 to %d letters, digits or _ . : -"):format(id, ID_BYTES_MAX)
+  end
   local task_n = value:sub(1, #head) == head and value:byte(#head + 1) or 0
-  if task_n == 0 or task_n > NAME_BYTES_MAX or #value <= #head + task_n then return ("the value of job %q is none of its queue and priority"):format(id) end
+  if task_n == 0 or task_n > NAME_BYTES_MAX or #value <= #head + task_n then
+    return ("the value of job %q is none of its queue and priority"):format(id)
+  end
 end
 local lists = queues_n * 5
 local at, any_tied = argi + 2, false
@@ -28,12 +35,15 @@ while ARGV[at] do
   local list, delay, tied = ARGV[at]:match("^(%d+)([^*]*)(%*?)$")
   list = tonumber(list)
   if not list or list < 1 or list > lists or (delay ~= "" and not delay:find("^[+@]%d+$")) then
-    return redis.error_reply(("ERR enqueue: where is %q, expected a list from 1 to %d, with +ms or @ms behind it or nothing"):format(ARGV[at], lists))
+    local expected = "a list from 1 to %d, with +ms or @ms behind it or nothing"
+    return redis.error_reply(("ERR enqueue: where is %q, expected " .. expected):format(ARGV[at], lists))
   end
   any_tied = any_tied or tied == "*"
   local step = tied == "*" and 4 or 2
   local group_end = at + 2 + (tonumber(ARGV[at + 1]) or 0) * step
-  if group_end > #ARGV + 1 or group_end < at + 2 then return redis.error_reply("ERR enqueue: a group has other jobs than it says") end
+  if group_end > #ARGV + 1 or group_end < at + 2 then
+    return redis.error_reply("ERR enqueue: a group has other jobs than it says")
+  end
   for job = at + 2, checked and 0 or group_end - 1, step do
     local i, rank = list_queue(list)
     local wrong = wrong_job(ARGV[job], ARGV[job + 1], names[i], rank)
@@ -48,7 +58,8 @@ local ties
 if any_tied or uses.bounds then
   -- luacheck: ignore 211 (lib/leave.lua and lib/admit.lua need it)
   local function count_state(state, queue, by) call("HINCRBY", COUNTS, state .. ":" .. queue, by) end
-  local bound_of, waiting_in, save_groups, sweep, lock_of, limit_of, queue_index, reaches_unknown, admit_text, TOGETHER = ...
+  local bound_of, waiting_in, save_groups, sweep, lock_of, limit_of, queue_index, reaches_unknown, admit_text = ...
+  local TOGETHER = ...
   local come_together = ...
   local locks, replaced = {}, {} -- locks by where the arguments of their jobs begin
   at = argi + 2
@@ -56,9 +67,12 @@ if any_tied or uses.bounds then
     local tied, group_n = ARGV[at]:sub(-1) == "*", tonumber(ARGV[at + 1])
     for job = at + 2, tied and at + group_n * 4 - 2 or 0, 4 do
       local lock = lock_of(ARGV[job + 2])
-      if lock == false then return redis.error_reply(("ERR enqueue: lock is %q, expected mode;ttl_ms;=key"):format(ARGV[job + 2])) end
+      if lock == false then
+        return redis.error_reply(("ERR enqueue: lock is %q, expected mode;ttl_ms;=key"):format(ARGV[job + 2]))
+      end
       if limit_of(ARGV[job + 3]) == false then
-        return redis.error_reply(("ERR enqueue: limit is %q, expected concurrency;rate;per_ms;burst;order;=group"):format(ARGV[job + 3]))
+        local expected = "concurrency;rate;per_ms;burst;order;=group"
+        return redis.error_reply(("ERR enqueue: limit is %q, expected " .. expected):format(ARGV[job + 3]))
       end
       locks[job] = lock
       if lock and lock.head.mode == "replace" then replaced[#replaced + 1] = lock.key end
@@ -137,7 +151,8 @@ if ties then
 end
 if refused < n then
   call("HINCRBY", HEAD, "enqueued", n - refused)
-  for i = 1, (ties or uses.groups) and queues_n or 0 do wake(names[i]) end -- who knows what its group or queue lets through
+  -- Who knows what its group or queue lets through.
+  for i = 1, (ties or uses.groups) and queues_n or 0 do wake(names[i]) end
   if next(woken) then tell() end
 end
 if refused == 0 then return "" end

@@ -16,7 +16,8 @@ local want = tonumber(ARGV[argi + 1])
 
 -- What only groups and bounded queues need; to make it for every call would cost as much as the call.
 local ties
-local to_promote, bytes_promoted = 500, 0 -- due jobs that this call may still make READY; what is left is due at the next one
+-- Due jobs that this call may still make READY; what is left is due at the next one.
+local to_promote, bytes_promoted = 500, 0
 local function promote(i, later, front)
   local piece_n = 4 -- large jobs end the call before it takes long
   repeat
@@ -65,11 +66,12 @@ end
 -- due_of, due_in: when the next one is due, ms, -1: none; more_of: 1 when more could be taken now.
 local got = { n = 0, ids = {}, taken = {}, ready = {}, due_in = -1, due_of = {}, more_of = {} }
 local ids, taken, ready, due_of, more_of, total = got.ids, got.taken, got.ready, got.due_of, got.more_of, 0
-local sources, sources_n, no_jobs = {}, 0, {} -- sources: queue, how many, for the jobs in their order; no_jobs: of each queue
+-- sources: a queue and how many, for the jobs in their order.  no_jobs: how many entries of each queue were no jobs.
+local sources, sources_n, no_jobs = {}, 0, {}
 for i = 1, queues_n do taken[i], no_jobs[i] = 0, 0 end
 
--- Pops up to `limit` jobs from a list and drops tombstones (lib/skip.lua).  popped_before: for each id, how many jobs were popped
--- before it (lib/group.lua).
+-- Pops up to `limit` jobs from a list and drops tombstones (lib/skip.lua).  popped_before: for each id, how many jobs
+-- were popped before it (lib/group.lua).
 local popped_before, skips = {}, { left = 4000 } -- left: tombstones that this call may still pop
 local function take_list(list, tombstones, queue, rank, limit, ...)
   if not tombstones and not uses.groups then
@@ -193,7 +195,11 @@ local function take_rank(i, rank, limit, front, tombstones)
   local before, pop_n = got.n, not ties and not front and not tombstones and POP_MAX
   repeat
     local first, want_now = got.n + 1, math.min(pop_n or piece_n, limit - (got.n - before))
-    if ties then ties.take(i, rank, want_now, front, tombstones) else take_plain(i, rank, want_now, front, tombstones) end
+    if ties then
+      ties.take(i, rank, want_now, front, tombstones)
+    else
+      take_plain(i, rank, want_now, front, tombstones)
+    end
     local found = got.n - first + 1
     while first <= got.n do
       local to = math.min(first + piece_n - 1, got.n)
@@ -229,8 +235,8 @@ end
 
 if uses.groups or uses.bounds then
   local enter_line, popped, list_place, membership, look_at, least, take_turns, give_back, finish = ...
-  ties = { membership = membership, enter_line = enter_line, popped = popped, list_place = list_place, look_at = look_at, least = least,
-           take = take_turns, give_back = give_back, finish = finish }
+  ties = { membership = membership, enter_line = enter_line, popped = popped, list_place = list_place,
+           look_at = look_at, least = least, take = take_turns, give_back = give_back, finish = finish }
 end
 
 for i = 1, queues_n do

@@ -29,6 +29,8 @@ if uses.groups or uses.bounds then
     if g and g.concurrency > 0 and g.slots >= g.concurrency then return "c" end
     return ((b and token_us(b) > now_us) or (g and token_us(g) > now_us)) and "r"
   end
-  for k, id in ipairs(ids) do backs[k] = values[k] and not holds[k] and values[k]:find("^[rfg]") and held_back(id, values[k]) or false end
+  for k, id in ipairs(ids) do
+    backs[k] = values[k] and not holds[k] and values[k]:find("^[rfg]") and held_back(id, values[k]) or false
+  end
 end
 return { ids, values, holds, notes, logs, stops, backs }

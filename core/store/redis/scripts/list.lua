@@ -7,7 +7,8 @@
 --        the offset, queues of the jobs when only ids are wanted }; or where the version is another { -1, version }.
 --        With "places" values are places: due time and member of `later`, which is also what the cursor has
 --        behind its last ";".  With them jobs of several calls can be merged: core/store/redis/merge.c.
-local call, argi, queues_n, HELD, QUEUES, COUNTS, ENDED, names, queue_in, holds, notes, logs, stops, view, walk, store_error = ...
+local call, argi, queues_n, HELD, QUEUES, COUNTS, ENDED, names, queue_in, holds, notes, logs, stops, view, walk = ...
+local store_error = ...
 if store_error then return store_error end
 local QUEUES_MAX = 256
 local states, queue_wanted, task_wanted, skip, limit, cursor, form, version = unpack(ARGV, argi + 1, argi + 8)
@@ -41,7 +42,9 @@ local function count_of(s)
   if s > 4 then return call("ZCARD", ENDED[s]) end
   local sum = 0
   for i = 1, queues_n do
-    if filter.queue == "" or filter.queue == names[i] then sum = sum + (call("HGET", COUNTS, s .. ":" .. names[i]) or 0) end
+    if filter.queue == "" or filter.queue == names[i] then
+      sum = sum + (call("HGET", COUNTS, s .. ":" .. names[i]) or 0)
+    end
   end
   return sum
 end

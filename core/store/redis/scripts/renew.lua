@@ -2,7 +2,8 @@
 -- again while it says that there are more; whoever declares next goes on where an engine that died has stopped.
 -- ARGV   none
 -- Reply  1 when there is more to do, else 0
-local call, HEAD, JOBS, HELD, GROUPS, uses, set_numbers, group_of, save_groups, group_update, slot_back, past_of, write_first = ...
+local call, HEAD, JOBS, HELD, GROUPS, uses, set_numbers, group_of, save_groups, group_update, slot_back, past_of = ...
+local write_first = ...
 write_first()
 local at = call("HGET", HEAD, "renew")
 if not at then return 0 end

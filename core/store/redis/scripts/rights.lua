@@ -11,11 +11,13 @@ if not redis.acl_check_cmd then
 end
 local COMMANDS = {
   "TIME", "EVALSHA x 0", "EXISTS k", "DEL k", "UNLINK k",
-  "HGET k f", "HMGET k f", "HGETALL k", "HKEYS k", "HLEN k", "HEXISTS k f", "HSET k f v", "HSETNX k f v", "HDEL k f", "HINCRBY k f 1",
+  "HGET k f", "HMGET k f", "HGETALL k", "HKEYS k", "HLEN k", "HEXISTS k f", "HSET k f v", "HSETNX k f v", "HDEL k f",
+  "HINCRBY k f 1",
   "HSCAN k 0",
   "LLEN k", "LINDEX k 0", "LRANGE k 0 1", "LPOP k", "LPUSH k v", "RPUSH k v", "LTRIM k 0 1",
   "SADD k m", "SREM k m", "SISMEMBER k m", "SMISMEMBER k m", "SMEMBERS k", "SCARD k", "SRANDMEMBER k 1",
-  "ZADD k 0 m", "ZREM k m", "ZSCORE k m", "ZRANGE k 0 1", "ZREVRANGEBYSCORE k 1 0", "ZCOUNT k 0 1", "ZCARD k", "ZRANGEBYSCORE k 0 1", "ZRANGEBYLEX k - +",
+  "ZADD k 0 m", "ZREM k m", "ZSCORE k m", "ZRANGE k 0 1", "ZREVRANGEBYSCORE k 1 0", "ZCOUNT k 0 1", "ZCARD k",
+  "ZRANGEBYSCORE k 0 1", "ZRANGEBYLEX k - +",
   "ZLEXCOUNT k - +",
   "ZREMRANGEBYRANK k 0 1", "PUBLISH c m",
 }

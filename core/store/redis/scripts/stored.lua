@@ -5,7 +5,8 @@
 -- ARGV   groups, in the order in which they were put into lists: the number of a list (lib/add.lua), n
 -- Reply  "" when all were added; "bounds" when none: a queue is bounded; "store" when none: another store is here now
 --        (lib/here.lua)
-local call, argi, HEAD, JOBS, COUNTS, BOUNDS, GROUPS, names, list_key, list_queue, register, woken, wake, tell, write_first = ...
+local call, argi, HEAD, JOBS, COUNTS, BOUNDS, GROUPS, names, list_key, list_queue, register, woken, wake, tell = ...
+local write_first = ...
 write_first()
 local elsewhere = ARGV[5] ~= "0" and call("HGET", HEAD, "epoch") ~= ARGV[5] -- lib/here.lua
 local tied = call("EXISTS", BOUNDS, GROUPS) > 0 -- jobs may be held back: who knows who waits for more

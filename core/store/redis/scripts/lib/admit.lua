@@ -1,6 +1,8 @@
 -- Jobs with a lock or a limit, and those of bounded queues: whether they may come in, and whom they displace.
-local call, now, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, LOGS, LOCKS, PLACES, names, index_of, front_key, tombstones_key, list_key = ...
-local queue_in, before, register, add, uses, bound_of, jobs_in, waiting_in, holder_said, holder_of, lock_take, untie, named, enter_line = ...
+local call, now, HEAD, JOBS, HELD, QUEUES, COUNTS, NOTES, LOGS, LOCKS, PLACES, names, index_of, front_key = ...
+local tombstones_key, list_key = ...
+local queue_in, before, register, add, uses, bound_of, jobs_in, waiting_in, holder_said, holder_of, lock_take = ...
+local untie, named, enter_line = ...
 local popped, list_place, popped_of, last_place, group_join, STATE, leave, limit_now, count_state = ...
 
 -- What stands before the key of a lock: { mode, till: when it is over if it is taken now, 0: never, said: of it in
@@ -88,11 +90,14 @@ local function drop_oldest(i)
   for rank = 4, 0, -1 do
     local list = list_key(i, rank)
     local front = call("ZRANGEBYLEX", front_key(i), "[" .. rank, "(" .. (rank + 1), "LIMIT", 0, 1)[1]
-    local line = uses.groups and call("ZRANGEBYLEX", PLACES, "[" .. q .. rank, "(" .. q .. rank .. "\128", "LIMIT", 0, 1)[1]
+    local in_rank = q .. rank
+    local line = uses.groups and call("ZRANGEBYLEX", PLACES, "[" .. in_rank, "(" .. in_rank .. "\128", "LIMIT", 0, 1)[1]
     local head, found = list_head(i, rank)
     if found == false then return false end
     local oldest, key = head, head and list_place(popped_of(names[i], rank))
-    if line and (not key or before(line:sub(#q + 2, #q + 17), key)) then oldest, key = line:sub(#q + 18), line:sub(#q + 2, #q + 17) end
+    if line and (not key or before(line:sub(#q + 2, #q + 17), key)) then
+      oldest, key = line:sub(#q + 18), line:sub(#q + 2, #q + 17)
+    end
     if front and (not key or before(front:sub(2, 17), key)) then oldest = front:sub(18) end
     if oldest and oldest == head then
       call("LPOP", list)
@@ -126,7 +131,8 @@ local function admit(id, i, lock, ending)
   if b and b.max_len > 0 then
     local here = replaced and queue_in(value) == names[i]
     full = waiting_in(names[i]) - (here and 1 or 0) >= b.max_len
-    if full and (b.overflow ~= "drop_oldest" or jobs_in(2, names[i]) - (here and STATE[value:sub(1, 1)] == 2 and 1 or 0) <= 0) then return "3" end
+    local own_n = here and STATE[value:sub(1, 1)] == 2 and 1 or 0
+    if full and (b.overflow ~= "drop_oldest" or jobs_in(2, names[i]) - own_n <= 0) then return "3" end
   end
   if replaced then
     leave(replaced, value)

@@ -1,17 +1,22 @@
 -- Who belongs to which group and stands where (lib/group.lua): coming, leaving, giving slots back.
-local call, COUNTS, EXPIRES, GROUPS, LINES, PLACES, uses, now_us, groups, unsaved, seq_next, call_many, named, line_of, set_numbers = ...
+local call, COUNTS, EXPIRES, GROUPS, LINES, PLACES, uses, now_us, groups, unsaved, seq_next, call_many, named = ...
+local line_of, set_numbers = ...
 local group_of, groups_read, line_out, group_update, popped_field, fifo_place = ...
 
 local function popped_of(queue, rank) return tonumber(call("HGET", COUNTS, popped_field(queue, rank)) or 0) end
 
 -- The place behind all that are in that list and in line now.
-local function last_place(queue, rank, list) return fifo_place(popped_of(queue, rank) + call("LLEN", list), 2, seq_next()) end
+local function last_place(queue, rank, list)
+  return fifo_place(popped_of(queue, rank) + call("LLEN", list), 2, seq_next())
+end
 
 local function leave_line(id, g, queue, rank, place)
   local line = line_of(g, queue, rank)
   call("ZREM", LINES, line .. place .. id)
   call("ZREM", PLACES, named(queue) .. rank .. place .. id)
-  if not call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 1)[1] then line_out(g, queue, rank) end
+  if not call("ZRANGEBYLEX", LINES, "[" .. line, "(" .. line .. "\128", "LIMIT", 0, 1)[1] then
+    line_out(g, queue, rank)
+  end
 end
 
 -- A group has one more job, without a slot.  limit: concurrency;rate;per_ms;burst;order

@@ -9,9 +9,12 @@ local function bound_of(queue)
   if not uses.bounds then return nil end
   if bounds[queue] == nil then
     local said = call("HMGET", BOUNDS, "=" .. queue, "@" .. queue)
-    local max_len, overflow, concurrency, rate, per_ms, burst = (said[1] or ""):match("^(%d+);([%a_]+);%d+;(%d+);(%d+);(%d+);(%d+)$")
-    bounds[queue] = max_len and { max_len = tonumber(max_len), overflow = overflow, concurrency = tonumber(concurrency), rate = tonumber(rate),
-                                  per_ms = tonumber(per_ms), burst = tonumber(burst), full = tonumber(said[2] or 0) } or false
+    local form = "^(%d+);([%a_]+);%d+;(%d+);(%d+);(%d+);(%d+)$"
+    local max_len, overflow, concurrency, rate, per_ms, burst = (said[1] or ""):match(form)
+    bounds[queue] = max_len and {
+      max_len = tonumber(max_len), overflow = overflow, concurrency = tonumber(concurrency), rate = tonumber(rate),
+      per_ms = tonumber(per_ms), burst = tonumber(burst), full = tonumber(said[2] or 0)
+    } or false
   end
   return bounds[queue] or nil
 end

@@ -97,7 +97,8 @@ local function save_groups()
   local pairs_unsaved = {}
   for name, g in pairs(unsaved) do
     pairs_unsaved[#pairs_unsaved + 1] = "=" .. name
-    pairs_unsaved[#pairs_unsaved + 1] = g.slots .. " " .. g.jobs .. " " .. digits(g.at) .. " " .. digits(g.full) .. " " .. g.limit
+    pairs_unsaved[#pairs_unsaved + 1] = g.slots .. " " .. g.jobs .. " " .. digits(g.at) .. " " .. digits(g.full)
+        .. " " .. g.limit
   end
   call_many("HSET", GROUPS, pairs_unsaved)
 end
@@ -200,5 +201,6 @@ local function membership(id)
   return group_of(said:sub(2)), said:sub(1, 1) == "1"
 end
 
-return groups, unsaved, seq_number, seq_next, seqs_begin, seqs_end, call_many, named, of_group, line_of, set_numbers, group_of, groups_read, save_groups,
-  line_in, line_out, group_update, lines_at, enter_line, standing_in, popped_field, popped, fifo_place, list_place, membership
+return groups, unsaved, seq_number, seq_next, seqs_begin, seqs_end, call_many, named, of_group, line_of, set_numbers,
+  group_of, groups_read, save_groups, line_in, line_out, group_update, lines_at, enter_line, standing_in, popped_field,
+  popped, fifo_place, list_place, membership

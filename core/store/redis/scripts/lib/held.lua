@@ -23,7 +23,9 @@ end
 local function left_held(fence, n) left_by[fence] = (left_by[fence] or 0) + n end
 local function leave_fences()
   for fence, n in pairs(left_by) do
-    if call("HINCRBY", FENCES, fence .. ":left", -n) <= 0 then call("HDEL", FENCES, fence, fence .. ":ids", fence .. ":left", fence .. ":at") end
+    if call("HINCRBY", FENCES, fence .. ":left", -n) <= 0 then
+      call("HDEL", FENCES, fence, fence .. ":ids", fence .. ":left", fence .. ":at")
+    end
   end
 end
 

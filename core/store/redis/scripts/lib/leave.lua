@@ -1,6 +1,7 @@
 -- Takes a job that does not run out of the structure that its code stands for.  A job that is not at the end of its
 -- list leaves a tombstone: `tombstones` counts the places in the list that are to be skipped.
-local call, HEAD, JOBS, COUNTS, ENDED, KEPT, names, index_of, later_key, front_key, tombstones_key, list_key, body_of, queue_of = ...
+local call, HEAD, JOBS, COUNTS, ENDED, KEPT, names, index_of, later_key, front_key, tombstones_key, list_key = ...
+local body_of, queue_of = ...
 local later_member, standing_in, popped_field, popped, fifo_place, list_place, membership, leave_line, count_state = ...
 
 local STATE = { r = 2, f = 2, g = 2, s = 1, t = 4, d = 5, x = 6, c = 7 }
@@ -44,8 +45,13 @@ local function move_to_front(ids, i, rank, before, taken_before)
   local fence = not before and struct.pack(">I6", call("HINCRBY", HEAD, "fence", 1))
   for k, value in ipairs(values) do
     if value then
-      local place = before and list_place(before + taken_before[k]) or
-                    fifo_place(tonumber(call("HGET", COUNTS, popped_field(names[i], rank)) or 0), 1, fence .. struct.pack(">I2", k))
+      local place
+      if before then
+        place = list_place(before + taken_before[k])
+      else
+        local popped_n = tonumber(call("HGET", COUNTS, popped_field(names[i], rank)) or 0)
+        place = fifo_place(popped_n, 1, fence .. struct.pack(">I2", k))
+      end
       hset[#hset + 1], hset[#hset + 2] = ids[k], "f" .. place .. value:sub(2)
       zadd[#zadd + 1], zadd[#zadd + 2] = 0, rank .. place .. ids[k]
     end
@@ -55,8 +61,8 @@ local function move_to_front(ids, i, rank, before, taken_before)
   call("ZADD", front_key(i), unpack(zadd))
 end
 
--- Takes tombstones out of the head of a list, a bounded number in all lists of a call.  While tombstones outnumber jobs, the jobs between them
--- go to the front.
+-- Takes tombstones out of the head of a list, a bounded number in all lists of a call.  While tombstones outnumber
+-- jobs, the jobs between them go to the front.
 local looks_left = 2000
 local function tidy(queue, rank, i, list, jobs)
   local tombstones = tombstones_key(i)

@@ -1,7 +1,8 @@
 -- The part of a job's record (core/logic/record.h) that the store itself changes: fields of small numbers.
 local now = ...
 
-local TAG = { ENQUEUED = 7, EXPIRES = 11, ATTEMPTS = 18, CRASHES = 19, UNKNOWNS = 20, RECOVERIES = 21, FINISHED = 26, LIMIT = 29 }
+local TAG = { ENQUEUED = 7, EXPIRES = 11, ATTEMPTS = 18, CRASHES = 19, UNKNOWNS = 20, RECOVERIES = 21, FINISHED = 26,
+    LIMIT = 29 }
 
 -- A number of base 128, lowest first: it, and where it ends; nil when it is cut short.
 local function varint(s, at)

@@ -1,13 +1,17 @@
 -- Jobs with a lock or a limit that come in together, to the end of one list: with a few commands for all, but as if one
 -- after the other.  Only as long as nothing goes: no lock is replaced, or taken after its time, and their queue has
 -- room for all of them.
-local call, JOBS, COUNTS, LOCKS, EXPIRES, GROUPS, LINES, PLACES, names, list_key, list_queue, register, add_ready, uses, holder_said = ...
-local groups, seq_next, seqs_begin, seqs_end, named, line_of, groups_read, line_in, fifo_place, popped_of, group_grow, limit_of = ...
+local call, JOBS, COUNTS, LOCKS, EXPIRES, GROUPS, LINES, PLACES, names, list_key, list_queue, register, add_ready = ...
+local uses, holder_said = ...
+local groups, seq_next, seqs_begin, seqs_end, named, line_of, groups_read, line_in, fifo_place, popped_of = ...
+local group_grow, limit_of = ...
 
 local TOGETHER = 100
 
 local coming -- what is not written yet: lists of arguments by what they are for
-local function coming_none() coming = { ids = {}, listed = {}, lined = {}, belong = {}, lines = {}, places = {}, locks = {}, throttles = {} } end
+local function coming_none()
+  coming = { ids = {}, listed = {}, lined = {}, belong = {}, lines = {}, places = {}, locks = {}, throttles = {} }
+end
 
 local function push(to, a, b)
   local n = #to

@@ -1,8 +1,11 @@
 -- The part of fetch that knows groups and bounded queues.  ready: how many READY jobs need no slot, as in fetch.lua;
 -- standing: how many other READY jobs there are; allowed: how many jobs the queue's own limit lets through.
-local call, queues_n, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS, names, u64, uses, now_us, token_us, clamp_bucket, take_tokens = ...
-local tokens_left, digits, bound_of, jobs_in, waiting_in, bound_slot, seq_number, seqs_begin, seqs_end, call_many, named, of_group = ...
-local group_of, groups_read, save_groups, group_update, lines_at, standing_in, slot_back, enter_line, membership, got, take_plain = ...
+local call, queues_n, BOUNDS, GROUPS, LINES, PLACES, RING, TOKENS, names, u64, uses, now_us, token_us = ...
+local clamp_bucket, take_tokens = ...
+local tokens_left, digits, bound_of, jobs_in, waiting_in, bound_slot, seq_number, seqs_begin, seqs_end, call_many = ...
+local named, of_group = ...
+local group_of, groups_read, save_groups, group_update, lines_at, standing_in, slot_back, enter_line, membership = ...
+local got, take_plain = ...
 
 local standing, allowed = {}, {}
 seqs_begin()
@@ -33,7 +36,8 @@ local function ring_lines(queue, rank, limit)
   groups_read(group_names)
   for k, member in ipairs(members) do
     local g = group_of(group_names[k])
-    lines[k] = { g = g, member = member, turn = struct.unpack(">I8", member, #q + 1), line = of_group(g.name) .. q, jobs = {}, next = 1 }
+    lines[k] = { g = g, member = member, turn = struct.unpack(">I8", member, #q + 1), line = of_group(g.name) .. q,
+        jobs = {}, next = 1 }
   end
   return lines
 end
@@ -103,7 +107,8 @@ local function look_at(i)
   if b and clamp_bucket(b) then redis.pcall("HSET", BOUNDS, "@" .. names[i], digits(b.full)) end
   standing[i] = got.ready[i] > 0 and standing_in(names[i]) or 0
   got.ready[i] = got.ready[i] - standing[i]
-  allowed[i] = not b and math.huge or math.min(tokens_left(b), b.concurrency > 0 and b.concurrency - jobs_in(3, names[i]) or math.huge)
+  local slots_left = b and b.concurrency > 0 and b.concurrency - jobs_in(3, names[i]) or math.huge
+  allowed[i] = b and math.min(tokens_left(b), slots_left) or math.huge
   if standing[i] > 0 then tokens_due(names[i]) end
 end
 
@@ -171,7 +176,9 @@ local function pay(i, b)
     take_tokens(b, got.taken[i])
     call("HSET", BOUNDS, "@" .. names[i], digits(b.full))
   end
-  if b.overflow == "block" and b.max_len > 0 and waiting_in(names[i]) + got.taken[i] >= b.max_len then redis.pcall("PUBLISH", ARGV[3], ARGV[2] .. " ") end
+  if b.overflow == "block" and b.max_len > 0 and waiting_in(names[i]) + got.taken[i] >= b.max_len then
+    redis.pcall("PUBLISH", ARGV[3], ARGV[2] .. " ")
+  end
 end
 
 -- After the last job was taken: can more be taken now?
@@ -183,7 +190,9 @@ local function finish()
     if got.ready[i] + standing[i] > 0 then
       if allowed[i] > got.taken[i] and has_open(i) then more, got.more_of[i] = 1, 1 end
       local token = token_in(i)
-      if token and token > 0 and (got.due_of[i] < 0 or token < got.due_of[i]) then got.due_of[i] = math.min(token, 2 ^ 50) end
+      if token and token > 0 and (got.due_of[i] < 0 or token < got.due_of[i]) then
+        got.due_of[i] = math.min(token, 2 ^ 50)
+      end
       if token and token > 0 and (got.due_in < 0 or token < got.due_in) then got.due_in = math.min(token, 2 ^ 52) end
     end
   end

@@ -3,7 +3,8 @@
 --   cursor := state ";" place in the order of the named queues ";" part ";" where in it          "": from the start
 -- A job that comes, goes or moves between two calls may be missed or seen twice.  Nothing may be written while it
 -- walks.
-local call, queues_n, JOBS, HELD, COUNTS, ENDED, FENCES, PLACES, names, later_key, front_key, tombstones_key, list_key, body_of, body_ends = ...
+local call, queues_n, JOBS, HELD, COUNTS, ENDED, FENCES, PLACES, names, later_key, front_key, tombstones_key = ...
+local list_key, body_of, body_ends = ...
 local queue_in, before, uses, named, list_place, popped_of = ...
 
 local PIECE = 250
@@ -35,9 +36,9 @@ local function values_from(ids, from)
 end
 
 -- Visits the jobs of a source that match the filter, until visit(id, value, place) returns false.  Returns nil when it
--- has visited all jobs, else where it stopped.  A source gives jobs in its order: next(n) returns up to n ids and whether
--- there may be more; at(k) returns where to go on behind the k-th of them; live(id, value), if present, is true when
--- the job stands there.
+-- has visited all jobs, else where it stopped.  A source gives jobs in its order: next(n) returns up to n ids and
+-- whether there may be more; at(k) returns where to go on behind the k-th of them; live(id, value), if present, is true
+-- when the job stands there.
 local function walk_source(source, at, visit)
   local more = true
   while more do
@@ -194,7 +195,8 @@ local function of_running_sorted(at)
       local ids, fence = {}, fences[next_fence] and ("%.0f"):format(fences[next_fence])
       if not fence then return ids, false end
       next_fence, passed, looks = next_fence + 1, { [0] = fence .. " 1000000" }, looks - 1
-      for k, held in ipairs(ids_held(fence, call("HGET", FENCES, fence .. ":ids"), fence == from_fence and tonumber(from_k) or 0)) do
+      local behind = fence == from_fence and tonumber(from_k) or 0
+      for k, held in ipairs(ids_held(fence, call("HGET", FENCES, fence .. ":ids"), behind)) do
         ids[k], passed[k] = held[1], held[2]
       end
       return ids, fences[next_fence] ~= nil
@@ -239,7 +241,8 @@ local function index_behind(key, index, id)
 end
 
 local function of_list(i, rank, at)
-  local key, tombstones, from, ids = list_key(i, rank), call("EXISTS", tombstones_key(i)) == 1 and tombstones_key(i), 0, {}
+  local key, from, ids = list_key(i, rank), 0, {}
+  local tombstones = call("EXISTS", tombstones_key(i)) == 1 and tombstones_key(i)
   local index, last = at:match("^(%d+) (.*)$")
   if index then from = index_behind(key, tonumber(index), last) end
   local whole, skip, seen, first = from == 0, {}, {}, from
@@ -254,7 +257,9 @@ local function of_list(i, rank, at)
       if tombstones and skip[id] == nil then skip[id] = tonumber(call("HGET", tombstones, rank .. id) or 0) end
       if tombstones and skip[id] > 0 then
         skip[id] = skip[id] - 1
-        if whole or value:sub(1, 2) ~= "r" .. rank or queue_in(value) ~= names[i] or call("HEXISTS", HELD, id) == 1 then return false end
+        if whole or value:sub(1, 2) ~= "r" .. rank or queue_in(value) ~= names[i] or call("HEXISTS", HELD, id) == 1 then
+          return false
+        end
       end
       local twice = seen[id]
       seen[id] = true
@@ -359,7 +364,8 @@ end
 
 -- The parts of a queue's READY jobs, in their order, each a number.
 local function part_of(i, part, at)
-  if uses.groups then return part < 5 and of_lines(i, part, at) end -- also without a line: a job that kept its slot stands in front
+  -- Also without a line: a job that kept its slot stands in front.
+  if uses.groups then return part < 5 and of_lines(i, part, at) end
   local rank = math.floor(part / 2)
   if rank > 4 then return nil end
   return (part % 2 == (any_order and 0 or 1) and of_list or of_front)(i, rank, at)
@@ -392,7 +398,9 @@ end
 local function source_of(state, at)
   if state == 1 or state == 4 then return of_later(queues_wanted(), later_code(state), at) end
   if state == 3 then
-    if at:sub(1, 1) == "~" or (at == "" and call("HLEN", FENCES) > FENCE_FIELDS_SORTED) then return of_running_scanned(at) end
+    if at:sub(1, 1) == "~" or (at == "" and call("HLEN", FENCES) > FENCE_FIELDS_SORTED) then
+      return of_running_scanned(at)
+    end
     return of_running_sorted(at)
   end
   return of_ended(ENDED[state], at)
@@ -406,7 +414,8 @@ local function walk(filter, cursor, wants, visit)
   for s = tonumber(state or 1), 7 do
     local wanted = at or wants(s)
     if wanted and (s == 2 or (any_order and (s == 1 or s == 4))) then
-      local stopped = walk_queues(s, s == 2 and part_of or later_of(s), tonumber(queue or 1), tonumber(part or 0), at or "", visit)
+      local part_of_queue = s == 2 and part_of or later_of(s)
+      local stopped = walk_queues(s, part_of_queue, tonumber(queue or 1), tonumber(part or 0), at or "", visit)
       if stopped then return s .. ";" .. stopped end
     elseif wanted then
       local stopped = walk_source(source_of(s, at or ""), at or "", visit)
