@@ -4,8 +4,9 @@
 --
 -- A script and each module of lib/ say what they need in lines "local NAME, NAME = ...", and a module says what it
 -- gives in its last statement, "return NAME, NAME".  Each name is given by one module.  Where a script needs a name,
--- the module that gives it is put in, once, behind the modules that it needs itself:
---   local NAME, NAME = (function(NEED, NEED) ... return NAME, NAME end)(NEED, NEED)
+-- the module that gives it is put in, once, behind the modules that it needs itself.  What it gives is assigned to
+-- locals of the script, since a function around each module would cost each call its making and its call:
+--   local NAME, NAME do local PRIVATE = ... function NAME() ... end NAME = ... end
 -- Only those definitions of a module are put in that the script needs, directly or through others.  So every statement
 -- of a module begins at the left margin, and its other lines do not, but for those that begin with "end", "else" or
 -- "}".  A needs line inside a block puts modules into that block, so that calls that do not enter the block do not pay
@@ -144,6 +145,18 @@ local function only(names, set)
   return list
 end
 
+-- The first line of a statement, where the names that its module gives are not defined but assigned.
+local function assigned(statement, is_given)
+  local line, own = statement.lines[1], {}
+  for _, name in ipairs(statement.defines) do
+    if not is_given[name] then own[#own + 1] = name end
+  end
+  if #own == #statement.defines then return line end
+  line = line:gsub("^local ", "")
+  if not line:find("=", 1, true) and not line:find("^function") then line = "" end -- a name without a value
+  return #own > 0 and ("local %s; %s"):format(table.concat(own, ", "), line) or line
+end
+
 -- Puts in the modules that give those names.  seen: module -> the indentation of the block that it stands in.
 local function put_in(out, names, giver, wanted, seen, indent)
   for _, name in ipairs(names) do
@@ -153,12 +166,17 @@ local function put_in(out, names, giver, wanted, seen, indent)
       local own = wanted[module]
       local needs, gives = only(module.needs, own.names), table.concat(only(module.gives, own.names), ", ")
       put_in(out, needs, giver, wanted, seen, indent)
-      out[#out + 1] = ("local %s = (function(%s)"):format(gives, table.concat(needs, ", "))
+      out[#out + 1] = "local " .. gives
+      out[#out + 1] = "do"
+      local is_given = {}
+      for _, given in ipairs(module.gives) do is_given[given] = own.names[given] end
       for _, statement in ipairs(module.statements) do
-        for _, line in ipairs(own.statements[statement] and statement.lines or {}) do out[#out + 1] = line end
+        if own.statements[statement] then
+          out[#out + 1] = assigned(statement, is_given)
+          for k = 2, #statement.lines do out[#out + 1] = statement.lines[k] end
+        end
       end
-      out[#out + 1] = "return " .. gives
-      out[#out + 1] = ("end)(%s)"):format(table.concat(needs, ", "))
+      out[#out + 1] = "end"
     end
   end
 end
